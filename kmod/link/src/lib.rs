@@ -1,0 +1,213 @@
+//! Turns the archive cargo built from the `kdk-kmod` crate into `kdk.ko`: a
+//! relocatable object that FreeBSD's kernel linker loads.
+//!
+//! The kernel linker is a small program that panics, or refuses with
+//! `ENOEXEC` and little more, when an object holds something it does not know.
+//! Everything it would stumble on is therefore looked for here, on the host,
+//! where an error can say what is wrong:
+//!
+//! - [`elf::rewrite_plt`] turns `R_X86_64_PLT32` into `R_X86_64_PC32`. Between
+//!   a module and the kernel both mean the same, and kernels from before 2018
+//!   know only the second.
+//! - [`elf::check`] refuses relocation types, sections and symbols the kernel
+//!   linker does not load.
+//! - [`elf::missing`] compares the undefined symbols with the kernel's table.
+
+pub mod elf;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The symbol that pulls the shim, and through it everything else, out of the
+/// archive. `kmod/shim/kdk_shim.c` defines it.
+pub const ENTRY: &str = "kdk_modevent";
+
+/// One link of the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Link<'a> {
+    /// LLVM's `ld.lld`.
+    pub ld: &'a Path,
+    /// `kmod/kdk.ld`.
+    pub script: &'a Path,
+    /// Archives and objects; usually the one `libkdk.a`.
+    pub inputs: &'a [PathBuf],
+    /// Where the module goes. It is written only when every check held.
+    pub out: &'a Path,
+    /// The kernel the module is for, when there is one to compare with.
+    pub kernel: Option<&'a Path>,
+}
+
+/// What came out of a [`Link`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Linked {
+    /// Size of the module, bytes.
+    pub bytes: u64,
+    /// Relocations that were rewritten from PLT32 to PC32.
+    pub rewritten: usize,
+}
+
+/// Why there is no module.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The linker could not be started.
+    #[error("cannot run the linker {}: {source}. `cargo xtask doctor` looks for it", ld.display())]
+    Start {
+        /// The linker.
+        ld: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The linker ended with an error.
+    #[error("{} could not link kdk.ko:\n{output}", ld.display())]
+    Linker {
+        /// The linker.
+        ld: PathBuf,
+        /// What it wrote.
+        output: String,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {what} {}: {source}", path.display())]
+    File {
+        /// "read" or "write".
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{} is not a usable {expected}: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// "kernel module" or "FreeBSD kernel".
+        expected: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The kernel linker would refuse the module, or panic on it.
+    #[error(
+        "the kernel's linker cannot load this kdk.ko:\n  {}\nBuild the kdk-kmod crate with the flags `cargo xtask vm-test` uses (code model, plt, panic=abort)",
+        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
+    )]
+    Unloadable(Vec<elf::Flaw>),
+    /// The kernel lacks symbols.
+    #[error(
+        "the kernel {} lacks {} symbol(s) that kdk.ko needs: {}. The kernel configuration leaves them out, or the module was built from another tree",
+        kernel.display(), symbols.len(), symbols.join(", ")
+    )]
+    Missing {
+        /// The kernel.
+        kernel: PathBuf,
+        /// The symbols, sorted.
+        symbols: Vec<String>,
+    },
+}
+
+/// Links the module, makes it fit for the kernel linker of every base, and
+/// checks it.
+///
+/// # Errors
+/// See [`LinkError`]; nothing is left at `out` then, except what was there.
+pub fn link(link: &Link<'_>) -> Result<Linked, LinkError> {
+    let scratch = sibling(link.out);
+    let made = run(link, &scratch).and_then(|()| finish(link, &scratch));
+    // Best effort: the name is ours and the next link overwrites it.
+    let _ = std::fs::remove_file(&scratch);
+    made
+}
+
+/// The linker's arguments for one module.
+#[must_use]
+pub fn arguments(script: &Path, inputs: &[PathBuf], out: &Path) -> Vec<OsString> {
+    let mut args: Vec<OsString> = [
+        "-r",
+        "--gc-sections",
+        "--strip-debug",
+        "-e",
+        ENTRY,
+        "-u",
+        ENTRY,
+        "-T",
+    ]
+    .map(OsString::from)
+    .to_vec();
+    args.push(script.into());
+    args.push("-o".into());
+    args.push(out.into());
+    args.extend(inputs.iter().map(OsString::from));
+    args
+}
+
+fn sibling(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".linking");
+    PathBuf::from(name)
+}
+
+fn run(link: &Link<'_>, out: &Path) -> Result<(), LinkError> {
+    let output = Command::new(link.ld)
+        .args(arguments(link.script, link.inputs, out))
+        .output()
+        .map_err(|source| LinkError::Start {
+            ld: link.ld.to_owned(),
+            source,
+        })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(LinkError::Linker {
+        ld: link.ld.to_owned(),
+        output: String::from_utf8_lossy(&output.stderr)
+            .trim_end()
+            .to_owned(),
+    })
+}
+
+fn finish(link: &Link<'_>, made: &Path) -> Result<Linked, LinkError> {
+    let mut module = read(made)?;
+    let unusable = |reason: elf::NotElf| LinkError::Format {
+        path: link.out.to_owned(),
+        expected: "kernel module",
+        reason: reason.to_string(),
+    };
+    let rewritten = elf::rewrite_plt(&mut module).map_err(unusable)?;
+    let flaws = elf::check(&module).map_err(unusable)?;
+    if !flaws.is_empty() {
+        return Err(LinkError::Unloadable(flaws));
+    }
+    if let Some(kernel) = link.kernel {
+        let symbols =
+            elf::missing(&module, &read(kernel)?).map_err(|reason| LinkError::Format {
+                path: kernel.to_owned(),
+                expected: "FreeBSD kernel",
+                reason: reason.to_string(),
+            })?;
+        if !symbols.is_empty() {
+            return Err(LinkError::Missing {
+                kernel: kernel.to_owned(),
+                symbols,
+            });
+        }
+    }
+    let failed = |source| LinkError::File {
+        what: "write",
+        path: link.out.to_owned(),
+        source,
+    };
+    std::fs::write(made, &module).map_err(failed)?;
+    std::fs::rename(made, link.out).map_err(failed)?;
+    Ok(Linked {
+        bytes: module.len() as u64,
+        rewritten,
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LinkError> {
+    std::fs::read(path).map_err(|source| LinkError::File {
+        what: "read",
+        path: path.to_owned(),
+        source,
+    })
+}
