@@ -1,0 +1,128 @@
+//! The answer to `list`.
+
+use crate::registry::Ordered;
+use crate::{Expect, Refusal, Registry, Test};
+use core::fmt::{self, Write};
+
+/// Where a guest's tests run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the kernel (or the demo guest).
+    Kernel,
+    /// In a program.
+    Userland,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Kernel => "kernel",
+            Self::Userland => "userland",
+        })
+    }
+}
+
+/// One `# test` line a test, by name, then `# end list N`.
+#[derive(Clone, Debug)]
+pub struct Listing<'a> {
+    tests: Ordered<'a>,
+    place: Place,
+    written: usize,
+    over: bool,
+}
+
+impl<'a> Listing<'a> {
+    /// The list of `registry`, whose tests run in `place`.
+    ///
+    /// # Errors
+    /// A name is registered twice.
+    pub fn new(registry: &Registry<'a>, place: Place) -> Result<Self, Refusal> {
+        registry.check()?;
+        Ok(Self {
+            tests: registry.ordered(),
+            place,
+            written: 0,
+            over: false,
+        })
+    }
+
+    /// Writes the next line; `false` when there was none.
+    ///
+    /// # Errors
+    /// `out` does not take it.
+    pub fn next_chunk(&mut self, out: &mut dyn Write) -> Result<bool, fmt::Error> {
+        if self.over {
+            return Ok(false);
+        }
+        match self.tests.next() {
+            Some(test) => {
+                self.written += 1;
+                write_test(out, test, self.place)?;
+            }
+            None => {
+                self.over = true;
+                writeln!(out, "# end list {}", self.written)?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn write_test(out: &mut dyn Write, test: &Test, place: Place) -> fmt::Result {
+    let expect = match test.expect {
+        Expect::Pass => "pass",
+        Expect::Fail(_) => "fail",
+    };
+    let default = if test.default { "yes" } else { "no" };
+    writeln!(
+        out,
+        "# test {} where={place} limit_ms={} expect={expect} default={default}",
+        test.name, test.limit_ms
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::String;
+
+    static PLAIN: Test = Test::new("b/plain", || Ok(()));
+    static ODD: Test = {
+        let mut test = Test::new("a/odd", || Ok(()));
+        test.limit_ms = 70;
+        test.expect = Expect::Fail("known");
+        test.default = false;
+        test
+    };
+
+    fn listed(tests: &[&'static Test], place: Place) -> String {
+        let mut out = String::new();
+        let mut listing = Listing::new(&Registry::new(tests), place).unwrap();
+        while listing.next_chunk(&mut out).unwrap() {}
+        assert_eq!(listing.next_chunk(&mut out), Ok(false));
+        out
+    }
+
+    #[test]
+    fn an_ambiguous_registry_is_refused() {
+        let refusal = Listing::new(&Registry::new(&[&ODD, &ODD]), Place::Kernel).err();
+        assert_eq!(refusal, Some(Refusal::Duplicate("a/odd")));
+    }
+
+    #[test]
+    fn tests_are_listed_by_name() {
+        assert_eq!(listed(&[], Place::Kernel), "# end list 0\n");
+        assert_eq!(
+            listed(&[&PLAIN, &ODD], Place::Kernel),
+            "# test a/odd where=kernel limit_ms=70 expect=fail default=no\n\
+             # test b/plain where=kernel limit_ms=5000 expect=pass default=yes\n\
+             # end list 2\n"
+        );
+        assert_eq!(
+            listed(&[&PLAIN], Place::Userland),
+            "# test b/plain where=userland limit_ms=5000 expect=pass default=yes\n\
+             # end list 1\n"
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! Choosing tests by name.
+
+use crate::{Refusal, Test};
+use arrayvec::ArrayString;
+
+/// Longest pattern, bytes.
+pub const MAX_PATTERN: usize = 128;
+
+/// A test's name or a glob: `*` stands for any run of characters, the slash
+/// included, `?` for any one of them. Host and guests share this one, so that
+/// they never disagree on what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pattern(ArrayString<MAX_PATTERN>);
+
+impl Pattern {
+    /// Checks and keeps a pattern.
+    ///
+    /// # Errors
+    /// It is empty, longer than [`MAX_PATTERN`], or has a character that
+    /// neither a name nor a glob has.
+    pub fn new(pattern: &str) -> Result<Self, Refusal> {
+        let fits = |c: u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'/' | b'*' | b'?');
+        if pattern.is_empty() || !pattern.bytes().all(fits) {
+            return Err(Refusal::BadPattern);
+        }
+        ArrayString::from(pattern)
+            .map(Self)
+            .map_err(|_| Refusal::BadPattern)
+    }
+
+    /// The pattern as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `name` is what the pattern says, whatever the test's registry
+    /// entry says.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        simplematch::dowild(self.0.as_bytes(), name.as_bytes())
+    }
+
+    /// Whether the pattern chooses the test of this name. One that does not
+    /// run by default has to be meant: by its full name, or by a glob whose
+    /// suite is spelt out (`fault/*`), not by one such as `*`.
+    #[must_use]
+    pub fn selects(&self, name: &str, default: bool) -> bool {
+        self.matches(name) && (default || self.names_suite())
+    }
+
+    /// [`selects`](Self::selects) for a registered test.
+    #[must_use]
+    pub fn selects_test(&self, test: &Test) -> bool {
+        self.selects(test.name, test.default)
+    }
+
+    fn names_suite(&self) -> bool {
+        self.0
+            .split_once('/')
+            .is_some_and(|(suite, _)| !suite.contains(['*', '?']))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+
+    #[test]
+    fn bad_patterns_are_refused() {
+        let long = "a".repeat(MAX_PATTERN + 1);
+        for bad in ["", "a b", "A", "a\n", "[a]", "{a,b}", "!a", "é", &long] {
+            assert_eq!(Pattern::new(bad), Err(Refusal::BadPattern), "{bad:?}");
+        }
+        let longest = &long[1..];
+        assert_eq!(Pattern::new(longest).unwrap().as_str(), longest);
+    }
+
+    #[test]
+    fn patterns_match() {
+        for (pattern, name, matches) in [
+            ("a/b", "a/b", true),
+            ("a/b", "a/bc", false),
+            ("a", "a/b", false),
+            ("*", "a/b", true),
+            ("a/*", "a/b", true),
+            ("a/*", "ab/b", false),
+            ("a*b", "a/b", true),
+            ("?/?", "a/b", true),
+            ("a?b", "a/b", true),
+            ("a/?", "a/bc", false),
+            ("*x*y*", "a/1x2y3", true),
+            ("*x*y*", "a/y-x", false),
+            ("**", "a/b", true),
+            ("a/***c", "a/bbc", true),
+            ("a/**c", "a/bbcd", false),
+        ] {
+            assert_eq!(
+                Pattern::new(pattern).unwrap().matches(name),
+                matches,
+                "{pattern} {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn tests_off_by_default_must_be_meant() {
+        for (pattern, selected) in [
+            ("fault/panic", true),
+            ("fault/*", true),
+            ("fault/p?nic", true),
+            ("*", false),
+            ("*/panic", false),
+            ("f*/panic", false),
+            ("faul?/panic", false),
+            ("other/*", false),
+        ] {
+            let pattern = Pattern::new(pattern).unwrap();
+            assert_eq!(
+                pattern.selects("fault/panic", false),
+                selected,
+                "{pattern:?}"
+            );
+            let by_default = pattern.matches("fault/panic");
+            assert_eq!(
+                pattern.selects("fault/panic", true),
+                by_default,
+                "{pattern:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What a test is.
+
+use crate::name::is_valid_name;
+
+/// The time limit of a test that names none, milliseconds.
+pub const DEFAULT_LIMIT_MS: u32 = 5000;
+
+/// What the registry says a test should do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// It passes.
+    Pass,
+    /// It fails, for the reason given (a known defect).
+    Fail(&'static str),
+}
+
+/// Why a test stopped before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It cannot run here, for the reason given.
+    Skip(&'static str),
+    /// It failed, for the reason given; assertions panic instead.
+    Fail(&'static str),
+}
+
+/// What a test function returns.
+pub type TestResult = Result<(), Stop>;
+
+/// One registered test.
+#[derive(Debug)]
+pub struct Test {
+    /// `suite/case`.
+    pub name: &'static str,
+    /// Body; it runs in its own thread, process or saved context.
+    pub run: fn() -> TestResult,
+    /// Time limit, milliseconds; 0 is none of its own (the host's remains).
+    pub limit_ms: u32,
+    /// What is expected of it.
+    pub expect: Expect,
+    /// Whether it runs when no test is named (fault tests do not).
+    pub default: bool,
+    /// Kinds of allocation watched for leaks besides the platform's own: on
+    /// FreeBSD, short descriptions of malloc types (`"temp"`).
+    pub leak_types: &'static [&'static str],
+}
+
+impl Test {
+    /// A test that is expected to pass within [`DEFAULT_LIMIT_MS`] and runs by
+    /// default.
+    ///
+    /// # Panics
+    /// When `name` is no `suite/case` (see [`is_valid_name`]): at compile time
+    /// where the test is a static, as [`kdk_test!`](crate::kdk_test) makes it.
+    #[must_use]
+    pub const fn new(name: &'static str, run: fn() -> TestResult) -> Self {
+        assert!(
+            is_valid_name(name),
+            "a test's name is suite/case: a-z, 0-9 and '-', one slash, 64 bytes at most"
+        );
+        Self {
+            name,
+            run,
+            limit_ms: DEFAULT_LIMIT_MS,
+            expect: Expect::Pass,
+            default: true,
+            leak_types: &[],
+        }
+    }
+}
