@@ -211,3 +211,6 @@ fn write_verdict(
         },
     )
 }
+
+#[cfg(test)]
+mod tests;
