@@ -27,6 +27,9 @@
 /// ```compile_fail,E0080
 /// kdk_harness::kdk_test!("Not A Name", || Ok(()));
 /// ```
+/// ```compile_fail,E0080
+/// kdk_harness::kdk_test!("a/b", || Ok(()), limit_ms = 0);
+/// ```
 /// ```compile_fail,E0609
 /// kdk_harness::kdk_test!("a/b", || Ok(()), limit_s = 2);
 /// ```
@@ -38,7 +41,7 @@ macro_rules! kdk_test {
                 #[allow(unused_mut)]
                 let mut test = $crate::Test::new($name, $run);
                 $(test.$option = $value;)*
-                test
+                test.checked()
             };
             // Mach-O hosts have no such section names; nothing looks for the
             // set there.

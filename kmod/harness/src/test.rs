@@ -33,7 +33,7 @@ pub struct Test {
     pub name: &'static str,
     /// Body; it runs in its own thread, process or saved context.
     pub run: fn() -> TestResult,
-    /// Time limit, milliseconds; 0 is none of its own (the host's remains).
+    /// Time limit, milliseconds, 1 or more.
     pub limit_ms: u32,
     /// What is expected of it.
     pub expect: Expect,
@@ -65,5 +65,16 @@ impl Test {
             default: true,
             leak_types: &[],
         }
+    }
+
+    /// This test, its options checked as well.
+    ///
+    /// # Panics
+    /// When the limit is 0: every test has one, or a run could never end. At
+    /// compile time, as for [`new`](Self::new).
+    #[must_use]
+    pub const fn checked(self) -> Self {
+        assert!(self.limit_ms > 0, "a test's limit_ms is 1 or more");
+        self
     }
 }
