@@ -1,2 +1,40 @@
-//! x
-fn main() {}
+//! A guest of our own: no FreeBSD, but the same protocol, the same harness,
+//! and every fault a guest can have, on demand. It is the runner's test
+//! object, and what runs where no FreeBSD tree is at hand.
+//!
+//! It starts as a PVH guest (`qemu-system-x86_64 -kernel`), logs on the first
+//! serial port, answers on the second and ends through isa-debug-exit (port
+//! 0x501).
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(any(test, target_os = "none"))]
+mod cmdline;
+#[cfg(any(test, target_os = "none"))]
+mod tamper;
+
+#[cfg(target_os = "none")]
+mod clock;
+#[cfg(target_os = "none")]
+mod console;
+#[cfg(target_os = "none")]
+mod dying;
+#[cfg(target_os = "none")]
+mod guest;
+#[cfg(target_os = "none")]
+mod hw;
+#[cfg(target_os = "none")]
+mod objects;
+#[cfg(target_os = "none")]
+mod platform;
+#[cfg(target_os = "none")]
+mod results;
+#[cfg(target_os = "none")]
+mod tests;
+
+/// On a host there is nothing to run: the guest is built for a machine of its
+/// own.
+#[cfg(not(target_os = "none"))]
+fn main() -> std::process::ExitCode {
+    eprintln!("kdk-demo-guest runs on a bare machine: build it for x86_64-unknown-none");
+    std::process::ExitCode::FAILURE
+}

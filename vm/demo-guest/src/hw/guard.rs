@@ -1,0 +1,138 @@
+//! A saved context to come back to: what a kernel does with a thread for each
+//! test, one processor without threads does by leaving the test's stack
+//! behind.
+
+use super::interrupts;
+use core::arch::global_asm;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// How a guarded body was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It returned.
+    Returned,
+    /// Its deadline passed.
+    TimedOut,
+    /// It panicked.
+    Panicked,
+    /// It took a trap.
+    Trapped,
+}
+
+/// Stack pointer of the innermost guard, 0 when there is none.
+static SAVED: AtomicU64 = AtomicU64::new(0);
+/// When the innermost guard is left, ticks.
+static DEADLINE: AtomicU64 = AtomicU64::new(u64::MAX);
+
+unsafe extern "sysv64" {
+    /// Saves the context in `saved`, calls `body(argument)` and returns 0, or
+    /// what [`kdk_guard_leave`] was called with.
+    pub(super) fn kdk_guard_call(
+        saved: *const AtomicU64,
+        body: extern "sysv64" fn(*mut ()),
+        argument: *mut (),
+    ) -> u64;
+    /// Goes back to the context whose stack pointer is `saved`.
+    fn kdk_guard_leave(saved: u64, code: u64) -> !;
+}
+
+global_asm!(
+    r#"
+    .section .text.guard, "ax", @progbits
+    .globl kdk_guard_call, kdk_guard_leave
+kdk_guard_call:
+    pushq   %rbp
+    movq    %rsp, %rbp
+    pushq   %rbx
+    pushq   %r12
+    pushq   %r13
+    pushq   %r14
+    pushq   %r15
+    subq    $8, %rsp
+    movq    %rsp, (%rdi)
+    movq    %rdx, %rdi
+    call    *%rsi
+    xorl    %eax, %eax
+1:  addq    $8, %rsp
+    popq    %r15
+    popq    %r14
+    popq    %r13
+    popq    %r12
+    popq    %rbx
+    popq    %rbp
+    ret
+kdk_guard_leave:
+    movq    %rdi, %rsp
+    movq    %rsi, %rax
+    cld
+    jmp     1b
+    "#,
+    options(att_syntax)
+);
+
+/// Calls `body` in a context that a panic, a trap or the timer at `deadline`
+/// (ticks; that of an outer guard comes first where it is earlier) can leave.
+/// Guards nest. Interrupts are on in the body and afterwards, whatever the
+/// body did to them.
+///
+/// What a body that did not return holds is never dropped; for a test that is
+/// the leak it is.
+pub fn guarded<F: FnMut()>(deadline: u64, mut body: F) -> Left {
+    interrupts::disable();
+    let outer = SAVED.load(Ordering::Relaxed);
+    let outer_deadline = DEADLINE.load(Ordering::Relaxed);
+    DEADLINE.store(deadline.min(outer_deadline), Ordering::Relaxed);
+    // SAFETY: `enter::<F>` gets the body it is made for, which outlives the
+    // call. The way back by `kdk_guard_leave` skips frames of Rust without
+    // dropping what they hold, which is sound for values that nobody was
+    // promised the drop of; nothing in this guest relies on such a promise
+    // (its locks are only held where no guard can be left).
+    let code = unsafe { kdk_guard_call(&raw const SAVED, enter::<F>, (&raw mut body).cast()) };
+    SAVED.store(outer, Ordering::Relaxed);
+    DEADLINE.store(outer_deadline, Ordering::Relaxed);
+    interrupts::enable();
+    match code {
+        0 => Left::Returned,
+        1 => Left::TimedOut,
+        2 => Left::Panicked,
+        _ => Left::Trapped,
+    }
+}
+
+extern "sysv64" fn enter<F: FnMut()>(body: *mut ()) {
+    interrupts::enable();
+    // SAFETY: `guarded` passes a pointer to its body and waits for us.
+    (unsafe { &mut *body.cast::<F>() })();
+    // From here on no timer may leave a guard that is being taken down.
+    interrupts::disable();
+}
+
+/// Leaves the innermost guard's body for good; comes back only when there is
+/// no guard.
+pub fn leave(how: Left) {
+    interrupts::disable();
+    let saved = SAVED.load(Ordering::Relaxed);
+    let code = match how {
+        Left::Returned => 0,
+        Left::TimedOut => 1,
+        Left::Panicked => 2,
+        Left::Trapped => 3,
+    };
+    if saved != 0 {
+        // SAFETY: a stack pointer in SAVED is that of a `kdk_guard_call` that
+        // has not returned: `guarded` replaces it before its frame goes.
+        unsafe { kdk_guard_leave(saved, code) }
+    }
+}
+
+/// Leaves the innermost guard if its deadline has passed at `now` (ticks).
+pub fn leave_if_late(now: u64) {
+    if now >= DEADLINE.load(Ordering::Relaxed) {
+        leave(Left::TimedOut);
+    }
+}
+
+/// Takes the innermost guard's deadline away.
+pub fn put_off_deadline() {
+    DEADLINE.store(u64::MAX, Ordering::Relaxed);
+}

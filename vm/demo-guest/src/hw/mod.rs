@@ -1,0 +1,67 @@
+//! The machine: everything that needs `unsafe` is in here, behind functions
+//! that do not. One processor, interrupts from the timer and the second
+//! serial port, the first gigabyte mapped one to one.
+#![allow(unsafe_code)]
+
+mod backtrace;
+mod boot;
+mod deeds;
+mod descriptors;
+mod guard;
+mod linker_set;
+mod pic;
+mod power;
+mod serial;
+mod start_info;
+mod trap;
+
+pub use backtrace::{Frame, backtrace};
+pub use deeds::{demo_panic, invalid_opcode, overflow_stack, read_unmapped, stop_for_good};
+pub use guard::{Left, guarded, leave, put_off_deadline};
+pub use linker_set::registered_tests;
+pub use power::{exit, reset, triple_fault};
+pub use serial::{CONSOLE, RESULTS};
+pub use start_info::command_line;
+pub use trap::{TrapFrame, fault_address};
+
+use x86_64::instructions::interrupts;
+
+/// Rate of the timer, interrupts a second.
+pub const HZ: u64 = 100;
+
+/// Runs `f` with interrupts off.
+pub fn undisturbed<R>(f: impl FnOnce() -> R) -> R {
+    interrupts::without_interrupts(f)
+}
+
+/// Turns interrupts off.
+pub fn disable_interrupts() {
+    interrupts::disable();
+}
+
+/// Whether interrupts are on.
+pub fn interrupts_enabled() -> bool {
+    interrupts::are_enabled()
+}
+
+/// Sleeps until an interrupt, unless `busy` says (asked with interrupts off,
+/// so that none comes in between) that there is something to do.
+pub fn idle_unless(busy: impl FnOnce() -> bool) {
+    interrupts::disable();
+    if busy() {
+        interrupts::enable();
+    } else {
+        interrupts::enable_and_hlt();
+    }
+}
+
+/// Brings the machine up: descriptors, interrupts, serial ports, timer.
+pub fn start(info: usize) {
+    start_info::remember(info);
+    descriptors::load();
+    trap::load();
+    CONSOLE.start();
+    RESULTS.start();
+    pic::start();
+    interrupts::enable();
+}

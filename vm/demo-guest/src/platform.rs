@@ -1,0 +1,67 @@
+//! The harness's platform: a saved context for each test.
+
+use crate::hw::{self, Left};
+use crate::{clock, objects};
+use core::sync::atomic::{AtomicBool, Ordering};
+use kdk_harness::{Counters, Ended, Message, Platform, Test};
+use spin::Mutex;
+
+/// What a test that was left had to say.
+static LAST_WORDS: Mutex<Option<Message>> = Mutex::new(None);
+/// Whether a trap ends the test only (or the machine, as a kernel's does).
+static TRAP_ENDS_TEST: AtomicBool = AtomicBool::new(false);
+
+/// Attempts at settling, and the pause before each, milliseconds.
+const SETTLE: (u32, u64) = (10, 20);
+
+/// This guest as a platform.
+pub struct Demo;
+
+impl Platform for Demo {
+    fn run_isolated(&mut self, test: &'static Test) -> Ended {
+        let mut returned = Ok(());
+        let deadline = clock::tick_after(u64::from(test.limit_ms));
+        let left = hw::guarded(deadline, || returned = (test.run)());
+        TRAP_ENDS_TEST.store(false, Ordering::Relaxed);
+        let words = || LAST_WORDS.lock().take().unwrap_or_default();
+        match left {
+            Left::Returned => Ended::Returned(returned),
+            Left::TimedOut => Ended::TimedOut,
+            Left::Panicked => Ended::Panicked(words()),
+            Left::Trapped => Ended::Died(words()),
+        }
+    }
+
+    fn counters(&mut self, _test: &'static Test, counters: &mut Counters) {
+        objects::count(counters);
+    }
+
+    fn settle(&mut self, attempt: u32) -> bool {
+        let (attempts, pause) = SETTLE;
+        if attempt < attempts {
+            clock::sleep(pause);
+        }
+        attempt < attempts
+    }
+
+    fn now_ms(&mut self) -> u64 {
+        clock::now_ms()
+    }
+}
+
+/// From now until the end of the test a trap ends the test only.
+pub fn let_traps_end_test() {
+    TRAP_ENDS_TEST.store(true, Ordering::Relaxed);
+}
+
+/// Whether a trap ends the test only.
+pub fn traps_end_test() -> bool {
+    TRAP_ENDS_TEST.load(Ordering::Relaxed)
+}
+
+/// Leaves the running test with `words`; comes back only when none runs.
+pub fn leave_test(how: Left, words: Message) {
+    hw::disable_interrupts();
+    *LAST_WORDS.lock() = Some(words);
+    hw::leave(how);
+}
