@@ -40,7 +40,8 @@ impl Drop for Held {
 
 /// Takes the lock, if it is free.
 pub fn lock() -> Option<Held> {
-    (!LOCKED.swap(true, Ordering::Acquire)).then_some(Held(()))
+    // Not `then_some`: a guard that is made and dropped would free the lock.
+    (!LOCKED.swap(true, Ordering::Acquire)).then(|| Held(()))
 }
 
 /// Frees the lock, also one whose holder was left behind.

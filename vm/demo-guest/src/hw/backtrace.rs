@@ -2,14 +2,14 @@
 
 use super::deeds::{demo_overflow_stack, demo_panic, demo_read_unmapped};
 use super::guard::kdk_guard_call;
-use core::arch::asm;
+use core::arch::{asm, global_asm};
 
 /// One return address.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
-    /// The nearest symbol before it that this guest knows by name. Symbol and
-    /// offset always give the right address, though the symbol may be that of
-    /// an earlier function.
+    /// The function, where this guest knows its name, or `kdk_text`, the
+    /// start of all others: with the offset, and the debug information that
+    /// the guest itself has not, that tells the function too.
     pub symbol: &'static str,
     /// Distance from the symbol, bytes.
     pub offset: u64,
@@ -20,19 +20,34 @@ pub struct Frame {
 /// Most frames that are told.
 const DEEPEST: usize = 24;
 
+// The linker script puts the functions with names of their own first.
+global_asm!(
+    r#"
+    .section .text.first, "ax", @progbits
+    .balign 16
+    .globl kdk_text
+    .type kdk_text, @function
+kdk_text:
+    ud2
+    "#,
+    options(att_syntax)
+);
+
 unsafe extern "C" {
     static kdk_stack_bottom: u8;
     static kdk_stack_top: u8;
     static kdk_pvh_entry: u8;
     static kdk_trap_entry: u8;
+    static kdk_text: u8;
 }
 
-fn symbols() -> [(&'static str, u64); 6] {
+fn symbols() -> [(&'static str, u64); 7] {
     let at = |symbol: *const u8| symbol.addr() as u64;
     [
         ("kdk_pvh_entry", at(&raw const kdk_pvh_entry)),
         ("kdk_guard_call", kdk_guard_call as *const () as u64),
         ("kdk_trap_entry", at(&raw const kdk_trap_entry)),
+        ("kdk_text", at(&raw const kdk_text)),
         ("demo_panic", demo_panic as *const () as u64),
         ("demo_read_unmapped", demo_read_unmapped as *const () as u64),
         (
@@ -42,8 +57,10 @@ fn symbols() -> [(&'static str, u64); 6] {
     ]
 }
 
-fn told(address: u64, frame: u64) -> Frame {
-    let before = symbols().into_iter().filter(|(_, at)| *at <= address);
+/// `within` is an address in the function: a return address need not be, when
+/// nothing follows the call.
+fn told(address: u64, within: u64, frame: u64) -> Frame {
+    let before = symbols().into_iter().filter(|(_, at)| *at <= within);
     let (symbol, at) = before.max_by_key(|(_, at)| *at).unwrap_or(("0", 0));
     Frame {
         symbol,
@@ -57,7 +74,7 @@ fn told(address: u64, frame: u64) -> Frame {
 pub fn backtrace(start: Option<(u64, u64)>, tell: &mut dyn FnMut(Frame)) {
     let mut frame: u64;
     if let Some((instruction, pointer)) = start {
-        tell(told(instruction, pointer));
+        tell(told(instruction, instruction, pointer));
         frame = pointer;
     } else {
         // SAFETY: reads a register.
@@ -72,7 +89,10 @@ pub fn backtrace(start: Option<(u64, u64)>, tell: &mut dyn FnMut(Frame)) {
         }
         // SAFETY: two aligned words within the stack, which is always mapped.
         let [outer, address] = unsafe { (frame as *const [u64; 2]).read() };
-        tell(told(address, frame));
+        if address == 0 {
+            break;
+        }
+        tell(told(address, address.saturating_sub(1), frame));
         if outer <= frame {
             break;
         }

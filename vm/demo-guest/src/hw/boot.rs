@@ -17,6 +17,7 @@ global_asm!(
     .section .text.boot, "ax", @progbits
     .code32
     .globl kdk_pvh_entry
+    .type kdk_pvh_entry, @function
 kdk_pvh_entry:
     cld
     xorl    %eax, %eax

@@ -11,6 +11,7 @@ const UNMAPPED: usize = 0x4_0000_0010;
 
 /// Reads where nothing is.
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.named")]
 #[inline(never)]
 pub extern "sysv64" fn demo_read_unmapped() -> u64 {
     // SAFETY: none: this is meant to trap, and the trap does not come back.
@@ -31,6 +32,7 @@ pub fn invalid_opcode() {
 /// Pushes onto a stack that is not there: the page fault cannot be delivered,
 /// and the double fault is.
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.named")]
 #[inline(never)]
 pub extern "sysv64" fn demo_overflow_stack() -> ! {
     // SAFETY: it traps, and the trap does not come back.
@@ -52,6 +54,7 @@ pub fn stop_for_good() -> ! {
 
 /// [`crate::dying::panic`].
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.named")]
 #[inline(never)]
 pub fn demo_panic(text: fmt::Arguments<'_>) -> ! {
     crate::dying::panic(text)

@@ -40,6 +40,8 @@ global_asm!(
     r#"
     .section .text.guard, "ax", @progbits
     .globl kdk_guard_call, kdk_guard_leave
+    .type kdk_guard_call, @function
+    .type kdk_guard_leave, @function
 kdk_guard_call:
     pushq   %rbp
     movq    %rsp, %rbp

@@ -49,6 +49,7 @@ global_asm!(
     .section .text.trap, "ax", @progbits
     .balign 16
     .globl kdk_trap_stubs, kdk_trap_entry
+    .type kdk_trap_entry, @function
 kdk_trap_stubs:
     .set vector, 0
     .rept 48
@@ -174,9 +175,9 @@ extern "sysv64" fn kdk_trap(frame: &TrapFrame) {
         }
         // It has woken the processor; whoever waits will poll.
         COM2 => pic::acknowledge(),
+        vector if vector < pic::FIRST_VECTOR => crate::dying::trap(frame),
         // Spurious interrupts of the 8259s are not acknowledged.
-        pic::FIRST_VECTOR.. => {}
-        _ => crate::dying::trap(frame),
+        _ => {}
     }
 }
 
