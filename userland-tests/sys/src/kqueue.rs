@@ -1,0 +1,190 @@
+//! kqueue(2) with call 363, whose `kevent` both generations of kernels know.
+#![allow(unsafe_code)]
+
+use crate::errno::{Errno, Result};
+use crate::fd::{Descriptor, Fd, adopted};
+use crate::raw::{call, number, plain};
+use crate::time::{Deadline, TimeSpec};
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i16)]
+pub enum Filter {
+    /// Something can be read.
+    Read = -1,
+    /// Something can be written.
+    Write = -2,
+    /// A process.
+    Process = -5,
+    /// Time.
+    Timer = -7,
+    /// The program itself.
+    User = -11,
+}
+
+/// Add the event.
+pub const EV_ADD: u16 = 0x1;
+/// Remove it.
+pub const EV_DELETE: u16 = 0x2;
+/// Report it.
+pub const EV_ENABLE: u16 = 0x4;
+/// Keep it without reporting it.
+pub const EV_DISABLE: u16 = 0x8;
+/// Remove it when it was reported.
+pub const EV_ONESHOT: u16 = 0x10;
+/// Start over when it was reported.
+pub const EV_CLEAR: u16 = 0x20;
+/// Answer the change with an `EV_ERROR` event, error or not.
+pub const EV_RECEIPT: u16 = 0x40;
+/// Disable it when it was reported.
+pub const EV_DISPATCH: u16 = 0x80;
+/// The answer to a change; `data` is its error number.
+pub const EV_ERROR: u16 = 0x4000;
+/// The other side has ended.
+pub const EV_EOF: u16 = 0x8000;
+
+/// [`Filter::Process`]: it ended; `data` is its wait status.
+pub const NOTE_EXIT: u32 = 0x8000_0000;
+/// [`Filter::User`]: let it happen.
+pub const NOTE_TRIGGER: u32 = 0x0100_0000;
+/// [`Filter::User`]: replace the flags of the event by these.
+pub const NOTE_FFCOPY: u32 = 0xc000_0000;
+
+/// A `struct kevent` of FreeBSD 11 and before.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Descriptor, process, or a number of the program's.
+    pub ident: usize,
+    filter: i16,
+    /// `EV_*`.
+    pub flags: u16,
+    /// `NOTE_*`, as the filter has them.
+    pub fflags: u32,
+    /// As the filter has it: bytes, milliseconds, times, an error number.
+    pub data: i64,
+    /// The program's own.
+    pub udata: usize,
+}
+
+const NOTHING: Event = Event {
+    ident: 0,
+    filter: 0,
+    flags: 0,
+    fflags: 0,
+    data: 0,
+    udata: 0,
+};
+
+impl Event {
+    /// A change or an expected event; the other fields are 0.
+    #[must_use]
+    pub const fn new(ident: usize, filter: Filter, flags: u16) -> Self {
+        Self {
+            ident,
+            filter: filter as i16,
+            flags,
+            ..NOTHING
+        }
+    }
+
+    /// A change for a descriptor.
+    #[must_use]
+    pub fn on(descriptor: &impl Descriptor, filter: Filter, flags: u16) -> Self {
+        Self::new(descriptor.raw() as usize, filter, flags)
+    }
+
+    /// The same with these flags of the filter.
+    #[must_use]
+    pub const fn with_fflags(self, fflags: u32) -> Self {
+        Self { fflags, ..self }
+    }
+
+    /// The same with this data.
+    #[must_use]
+    pub const fn with_data(self, data: i64) -> Self {
+        Self { data, ..self }
+    }
+
+    /// The same with this of the program's own.
+    #[must_use]
+    pub const fn with_udata(self, udata: usize) -> Self {
+        Self { udata, ..self }
+    }
+
+    /// Whether the event is of this filter.
+    #[must_use]
+    pub const fn is(&self, filter: Filter) -> bool {
+        self.filter == filter as i16
+    }
+}
+
+/// A kernel event queue.
+#[derive(Debug)]
+pub struct Kqueue(Fd);
+
+impl Kqueue {
+    /// kqueue(2).
+    ///
+    /// # Errors
+    /// Those of kqueue(2).
+    pub fn new() -> Result<Self> {
+        // SAFETY: no addresses.
+        unsafe { plain(number::KQUEUE, []) }.map(|fd| Self(adopted(fd)))
+    }
+
+    /// Makes changes and waits for nothing.
+    ///
+    /// # Errors
+    /// Those of kevent(2), the first change's that could not be made.
+    pub fn change(&self, changes: &[Event]) -> Result<()> {
+        self.kevent(changes, &mut [], Some(0)).map(drop)
+    }
+
+    /// Makes changes, then waits for events, `room` of them at most; none when
+    /// the deadline passed.
+    ///
+    /// # Errors
+    /// Those of kevent(2).
+    pub fn wait(&self, changes: &[Event], room: usize, deadline: Deadline) -> Result<Vec<Event>> {
+        let mut events = vec![NOTHING; room];
+        let mut changes = changes;
+        loop {
+            match self.kevent(changes, &mut events, deadline.left_ms()) {
+                Ok(count) => {
+                    events.truncate(count);
+                    return Ok(events);
+                }
+                // The changes have been made.
+                Err(Errno::EINTR) => changes = &[],
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// Events that are there already, `room` of them at most.
+    ///
+    /// # Errors
+    /// Those of kevent(2).
+    pub fn ready(&self, room: usize) -> Result<Vec<Event>> {
+        self.wait(&[], room, Deadline::after_ms(0))
+    }
+
+    fn kevent(&self, changes: &[Event], events: &mut [Event], ms: Option<u64>) -> Result<usize> {
+        let time = ms.map(TimeSpec::from_ms);
+        let time = time.as_ref().map_or(0, |time| &raw const *time as usize);
+        let arguments = [
+            self.0.raw() as usize,
+            changes.as_ptr() as usize,
+            changes.len(),
+            events.as_mut_ptr() as usize,
+            events.len(),
+            time,
+        ];
+        // SAFETY: the kernel reads the changes and the time and writes to
+        // `events`, all with their true lengths.
+        unsafe { call(number::KEVENT, &arguments) }
+    }
+}

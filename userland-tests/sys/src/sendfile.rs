@@ -1,0 +1,74 @@
+//! sendfile(2).
+#![allow(unsafe_code)]
+
+use crate::errno::Result;
+use crate::fd::Descriptor;
+use crate::raw::{IoVec, call, number};
+use alloc::vec::Vec;
+
+/// Return when the file's pages are no longer needed.
+pub const SF_SYNC: u32 = 4;
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// First byte of the file.
+    pub offset: u64,
+    /// Bytes of the file; 0 is all of it.
+    pub length: usize,
+    /// Sent before.
+    pub headers: &'a [&'a [u8]],
+    /// Sent after.
+    pub trailers: &'a [&'a [u8]],
+    /// `SF_*`.
+    pub flags: u32,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Bytes sent, headers and trailers included, even when it failed. -1 when
+    /// the kernel did not say.
+    pub bytes: i64,
+    /// How it ended.
+    pub result: Result<()>,
+}
+
+#[repr(C)]
+struct HeadersTrailers {
+    headers: *const IoVec,
+    header_count: i32,
+    trailers: *const IoVec,
+    trailer_count: i32,
+}
+
+/// Sends what `request` says from `file` to `socket`.
+pub fn sendfile(file: &impl Descriptor, socket: &impl Descriptor, request: &Request<'_>) -> Sent {
+    let vectors = |parts: &[&[u8]]| parts.iter().map(|part| IoVec::of(part)).collect::<Vec<_>>();
+    let (headers, trailers) = (vectors(request.headers), vectors(request.trailers));
+    let around = HeadersTrailers {
+        headers: headers.as_ptr(),
+        header_count: i32::try_from(headers.len()).unwrap_or(i32::MAX),
+        trailers: trailers.as_ptr(),
+        trailer_count: i32::try_from(trailers.len()).unwrap_or(i32::MAX),
+    };
+    let nothing_around = headers.is_empty() && trailers.is_empty();
+    let mut bytes = -1i64;
+    let arguments = [
+        file.raw() as usize,
+        socket.raw() as usize,
+        request.offset as usize,
+        request.length,
+        if nothing_around {
+            0
+        } else {
+            &raw const around as usize
+        },
+        &raw mut bytes as usize,
+        request.flags as usize,
+    ];
+    // SAFETY: the kernel reads the vectors and what they point to, all alive
+    // here, and writes one off_t.
+    let result = unsafe { call(number::SENDFILE, &arguments) }.map(drop);
+    Sent { bytes, result }
+}

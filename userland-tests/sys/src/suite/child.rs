@@ -1,0 +1,84 @@
+//! The process that a test runs in, and what it tells the suite.
+
+use crate::errno::Result;
+use crate::fd::{Descriptor, Fd, STDERR, STDOUT};
+use crate::process::exit;
+use crate::start::on_panic;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI32, Ordering};
+use kdk_harness::{Ended, Message, Stop, Test, TestResult};
+
+/// The value of a successful call; otherwise the test ends here, saying what
+/// was tried and what came of it.
+///
+/// # Panics
+/// When the call failed.
+#[track_caller]
+pub fn must<T>(what: &str, result: Result<T>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(errno) => panic!("{what}: expected success, saw {errno}"),
+    }
+}
+
+/// Where a panic is told.
+static VERDICT: AtomicI32 = AtomicI32::new(-1);
+
+/// Runs the test, tells `verdict` and ends the process.
+pub fn run(test: &Test, verdict: &Fd) -> ! {
+    VERDICT.store(verdict.raw(), Ordering::Relaxed);
+    on_panic(|message| tell(b'x', &alloc::format!("{message}")));
+    // Standard output is the suite's alone.
+    if let Err(errno) = STDERR.duplicate_onto(STDOUT) {
+        tell(b'd', &alloc::format!("dup2 of standard error: {errno}"));
+        exit(0);
+    }
+    match (test.run)() {
+        Ok(()) => tell(b'p', ""),
+        Err(Stop::Skip(why)) => tell(b's', why),
+        Err(Stop::Fail(why)) => tell(b'f', why),
+    }
+    exit(0)
+}
+
+/// One letter, the length of the text (two bytes), the text.
+fn tell(kind: u8, text: &str) {
+    let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    let [low, high] = length.to_le_bytes();
+    let mut bytes = Vec::from([kind, low, high]);
+    bytes.extend(text.bytes().take(length.into()));
+    // The suite sees a verdict that is missing.
+    let _ = Unowned(VERDICT.load(Ordering::Relaxed)).write_all(&bytes);
+}
+
+struct Unowned(i32);
+
+impl Descriptor for Unowned {
+    fn raw(&self) -> i32 {
+        self.0
+    }
+}
+
+/// What the bytes of [`tell`] say, once they are all there.
+pub fn verdict(bytes: &[u8]) -> Option<Ended> {
+    let [kind, low, high, text @ ..] = bytes else {
+        return None;
+    };
+    let text = text.get(..u16::from_le_bytes([*low, *high]).into())?;
+    let text = String::from_utf8_lossy(text);
+    Some(match kind {
+        b'p' => Ended::Returned(TestResult::Ok(())),
+        b's' => Ended::Returned(Err(Stop::Skip(keep(&text)))),
+        b'f' => Ended::Returned(Err(Stop::Fail(keep(&text)))),
+        b'x' => Ended::Panicked(Message::of(text)),
+        b'd' => Ended::Died(Message::of(text)),
+        _ => Ended::Died(Message::of("it told a verdict that makes no sense")),
+    })
+}
+
+/// Keeps a text for the rest of the program, which ends soon.
+fn keep(text: &str) -> &'static str {
+    Box::leak(text.into())
+}

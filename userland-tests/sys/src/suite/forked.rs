@@ -1,0 +1,169 @@
+//! The harness's platform: a process a test.
+
+use super::child;
+use crate::errno::{Errno, Result};
+use crate::fd::{Descriptor, Fd, pipe};
+use crate::kqueue::{EV_ADD, Event, Filter, Kqueue, NOTE_EXIT};
+use crate::process::{Ending, Fork, Pid, fork, group_exists, kill_group, lead_group, wait};
+use crate::signal::Signal;
+use crate::time::{Deadline, now_ms, sleep_ms};
+use crate::{complain, counters};
+use alloc::vec::Vec;
+use kdk_harness::{Counters, Ended, Message, Platform, Test};
+
+/// How often, and how far apart (milliseconds), counters that grew are read
+/// again: what is freed late needs timers of the network's to pass.
+const SETTLE: u32 = 20;
+const SETTLE_MS: u64 = 25;
+
+/// Runs each test in a child that leads a process group of its own.
+#[derive(Debug, Default)]
+pub struct Forked {
+    /// The last test's group.
+    group: Option<Pid>,
+}
+
+impl Forked {
+    /// A platform on which nothing has run yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { group: None }
+    }
+
+    fn end_last_group(&mut self) {
+        if let Some(group) = self.group.take() {
+            // ESRCH is what there should be.
+            let _ = kill_group(group, Signal::SIGKILL);
+        }
+    }
+}
+
+impl Drop for Forked {
+    fn drop(&mut self) {
+        self.end_last_group();
+    }
+}
+
+impl Platform for Forked {
+    fn run_isolated(&mut self, test: &'static Test) -> Ended {
+        self.end_last_group();
+        match start(test) {
+            Ok((child, pipe)) => {
+                self.group = Some(child);
+                watch(child, &pipe, limit(test))
+                    .unwrap_or_else(|errno| lost("watching its process", errno))
+            }
+            Err(errno) => lost("starting its process", errno),
+        }
+    }
+
+    fn counters(&mut self, test: &'static Test, counters: &mut Counters) {
+        let left = self.group.is_some_and(group_exists);
+        counters.set("process groups", "", left.into());
+        for (kind, reading) in [
+            ("open files", counters::open_files()),
+            ("sockets", counters::sockets()),
+            ("mbufs", counters::mbufs()),
+        ] {
+            set(counters, kind, "", reading);
+        }
+        for name in test.leak_types {
+            set(counters, "malloc type", name, counters::malloc_type(name));
+        }
+    }
+
+    fn settle(&mut self, attempt: u32) -> bool {
+        sleep_ms(SETTLE_MS);
+        attempt < SETTLE
+    }
+
+    fn now_ms(&mut self) -> u64 {
+        now_ms()
+    }
+}
+
+fn set(counters: &mut Counters, kind: &'static str, name: &'static str, reading: Result<i64>) {
+    match reading {
+        Ok(value) => counters.set(kind, name, value),
+        Err(errno) => complain!("the leak check goes without {kind} {name}: sysctl: {errno}"),
+    }
+}
+
+fn limit(test: &Test) -> Deadline {
+    match test.limit_ms {
+        0 => Deadline::NEVER,
+        ms => Deadline::after_ms(ms.into()),
+    }
+}
+
+fn lost(doing: &str, errno: Errno) -> Ended {
+    Ended::Died(Message::of(format_args!("{doing}: {errno}")))
+}
+
+fn start(test: &'static Test) -> Result<(Pid, Fd)> {
+    let (read, write) = pipe()?;
+    match fork()? {
+        Fork::Child => {
+            drop(read);
+            // The parent does it too: whoever comes first.
+            let _ = lead_group(crate::process::me());
+            child::run(test, &write)
+        }
+        Fork::Parent(pid) => {
+            let _ = lead_group(pid);
+            Ok((pid, read))
+        }
+    }
+}
+
+/// Waits for the test to end, one way or another. A process that it left
+/// behind and that holds the pipe open does not keep it from ending.
+fn watch(child: Pid, pipe: &Fd, deadline: Deadline) -> Result<Ended> {
+    let queue = Kqueue::new()?;
+    let exits = Event::new(child.0 as usize, Filter::Process, EV_ADD).with_fflags(NOTE_EXIT);
+    queue.change(&[Event::on(pipe, Filter::Read, EV_ADD), exits])?;
+    pipe.set_nonblocking(true)?;
+    let mut told = Vec::new();
+    loop {
+        let events = queue.wait(&[], 2, deadline)?;
+        let open = take(pipe, &mut told)?;
+        if events.is_empty() {
+            kill_group(child, Signal::SIGKILL)?;
+            wait(child)?;
+            return Ok(Ended::TimedOut);
+        }
+        if events.iter().any(|event| event.is(Filter::Process)) {
+            return Ok(judge(wait(child)?, &told));
+        }
+        if !open {
+            queue.change(&[Event::on(pipe, Filter::Read, crate::kqueue::EV_DELETE)])?;
+        }
+    }
+}
+
+/// Takes what there is to read; whether more may come.
+fn take(pipe: &Fd, told: &mut Vec<u8>) -> Result<bool> {
+    let mut piece = [0; 1024];
+    loop {
+        match pipe.read(&mut piece) {
+            Ok(0) => return Ok(false),
+            Ok(count) => told.extend_from_slice(piece.get(..count).unwrap_or_default()),
+            Err(Errno::EAGAIN) => return Ok(true),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// A verdict counts when the process also ended as it should.
+fn judge(ending: Ending, told: &[u8]) -> Ended {
+    let verdict = child::verdict(told);
+    let clean = match verdict {
+        Some(Ended::Panicked(_)) => Ending::Exited(crate::start::PANICKED),
+        _ => Ending::Exited(0),
+    };
+    match verdict {
+        Some(ended) if ending == clean => ended,
+        Some(_) => Ended::Died(Message::of(format_args!("{ending} after its verdict"))),
+        None => Ended::Died(Message::of(format_args!("{ending} without a verdict"))),
+    }
+}

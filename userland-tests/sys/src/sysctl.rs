@@ -1,0 +1,89 @@
+//! sysctl(3) by name.
+#![allow(unsafe_code)]
+
+use crate::errno::{Errno, Result};
+use crate::raw::{call, number};
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// `CTL_SYSCTL`, `CTL_SYSCTL_NAME2OID`.
+const NAME_TO_OID: [i32; 2] = [0, 3];
+/// `CTL_MAXNAME`.
+const LONGEST_OID: usize = 24;
+
+/// The value's bytes.
+///
+/// # Errors
+/// `ENOENT`: there is no such name; else those of sysctl(3).
+pub fn bytes(name: &str) -> Result<Vec<u8>> {
+    let mut oid = [0i32; LONGEST_OID];
+    let mut length = size_of_val(&oid);
+    let new = (name.as_ptr() as usize, name.len());
+    // SAFETY: `length` bytes at `oid`.
+    unsafe { sysctl(&NAME_TO_OID, oid.as_mut_ptr() as usize, &mut length, new) }?;
+    let oid = oid.get(..length / size_of::<i32>()).ok_or(Errno::EBADMSG)?;
+    loop {
+        let mut length = 0;
+        // SAFETY: no buffer, so that only the length is asked for.
+        unsafe { sysctl(oid, 0, &mut length, (0, 0)) }?;
+        // It may grow until it is asked for again.
+        let mut value = vec![0u8; length + length / 8];
+        length = value.len();
+        // SAFETY: `length` bytes at `value`.
+        match unsafe { sysctl(oid, value.as_mut_ptr() as usize, &mut length, (0, 0)) } {
+            Ok(()) => {
+                value.truncate(length);
+                return Ok(value);
+            }
+            Err(Errno::ENOMEM) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// A value of text, without the NUL.
+///
+/// # Errors
+/// As [`bytes`].
+pub fn text(name: &str) -> Result<String> {
+    let bytes = bytes(name)?;
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok(String::from_utf8_lossy(text).into_owned())
+}
+
+/// A value of four or eight bytes.
+///
+/// # Errors
+/// As [`bytes`]; `EBADMSG` when it has another length.
+pub fn integer(name: &str) -> Result<i64> {
+    let value = bytes(name)?;
+    if let Ok(value) = <[u8; 4]>::try_from(value.as_slice()) {
+        return Ok(i32::from_le_bytes(value).into());
+    }
+    <[u8; 8]>::try_from(value.as_slice())
+        .map(i64::from_le_bytes)
+        .map_err(|_| Errno::EBADMSG)
+}
+
+/// # Safety
+/// `old` is 0 or has `length` bytes to write to; `new` is an address and a
+/// length of bytes to read, or zeros.
+unsafe fn sysctl(
+    oid: &[i32],
+    old: usize,
+    length: &mut usize,
+    (new, new_length): (usize, usize),
+) -> Result<()> {
+    let arguments = [
+        oid.as_ptr() as usize,
+        oid.len(),
+        old,
+        &raw mut *length as usize,
+        new,
+        new_length,
+    ];
+    // SAFETY: the kernel reads the oid and reads and writes one length; the
+    // rest is the caller's word.
+    unsafe { call(number::SYSCTL, &arguments) }.map(drop)
+}

@@ -1,0 +1,72 @@
+//! Clocks and deadlines.
+#![allow(unsafe_code)]
+
+use crate::raw::{call, number};
+
+const CLOCK_MONOTONIC: usize = 4;
+
+/// Seconds and nanoseconds, a `timespec`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeSpec {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+impl TimeSpec {
+    pub(crate) const fn from_ms(ms: u64) -> Self {
+        Self {
+            seconds: (ms / 1000) as i64,
+            nanoseconds: (ms % 1000 * 1_000_000) as i64,
+        }
+    }
+}
+
+/// Milliseconds since the machine started.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let mut now = TimeSpec::from_ms(0);
+    // SAFETY: the kernel writes one timespec. It cannot fail: the clock exists
+    // on every base.
+    let _ = unsafe {
+        call(
+            number::CLOCK_GETTIME,
+            &[CLOCK_MONOTONIC, &raw mut now as usize],
+        )
+    };
+    now.seconds as u64 * 1000 + now.nanoseconds as u64 / 1_000_000
+}
+
+/// Does nothing for `ms` milliseconds. Not a way to wait for something.
+pub fn sleep_ms(ms: u64) {
+    let time = TimeSpec::from_ms(ms);
+    // SAFETY: the kernel reads one timespec. An early end does no harm.
+    let _ = unsafe { call(number::NANOSLEEP, &[&raw const time as usize, 0]) };
+}
+
+/// A point in time that something has to happen before.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Option<u64>);
+
+impl Deadline {
+    /// There is time for ever.
+    pub const NEVER: Self = Self(None);
+
+    /// `ms` milliseconds from now.
+    #[must_use]
+    pub fn after_ms(ms: u64) -> Self {
+        Self(Some(now_ms().saturating_add(ms)))
+    }
+
+    /// Milliseconds left, none for ever; 0 when it has passed.
+    #[must_use]
+    pub fn left_ms(self) -> Option<u64> {
+        self.0.map(|at| at.saturating_sub(now_ms()))
+    }
+
+    /// Whether it has passed.
+    #[must_use]
+    pub fn has_passed(self) -> bool {
+        self.left_ms() == Some(0)
+    }
+}
