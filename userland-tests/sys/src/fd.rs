@@ -166,6 +166,21 @@ pub fn pipe() -> Result<(Fd, Fd)> {
     Ok((read, write))
 }
 
+/// Makes `fd` standard input, output and error.
+///
+/// # Errors
+/// Those of dup2(2).
+pub fn make_standard(fd: Fd) -> Result<()> {
+    for standard in [STDIN, STDOUT, STDERR] {
+        fd.duplicate_onto(standard)?;
+    }
+    if fd.raw() <= STDERR.0 {
+        // It is one of them: nobody owns those.
+        core::mem::forget(fd);
+    }
+    Ok(())
+}
+
 /// Adopts the descriptor a call has returned.
 pub(crate) fn adopted(value: usize) -> Fd {
     Fd::adopt(as_id(value))

@@ -18,6 +18,8 @@ pub enum Filter {
     Write = -2,
     /// A process.
     Process = -5,
+    /// A signal to this process, even an ignored one.
+    Signal = -6,
     /// Time.
     Timer = -7,
     /// The program itself.

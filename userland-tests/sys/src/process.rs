@@ -156,21 +156,22 @@ pub fn wait(process: Pid) -> Result<Ending> {
     }
 }
 
-/// Waits for any child; which one it was.
+/// How `process`, a child, ended, if it has.
 ///
 /// # Errors
-/// Those of wait4(2); `ECHILD` when there is none.
-pub fn wait_for_any() -> Result<(Pid, Ending)> {
-    wait4(-1, 0)
+/// Those of wait4(2).
+pub fn wait_now(process: Pid) -> Result<Option<Ending>> {
+    let (pid, ending) = wait4(process.0, WNOHANG)?;
+    Ok((pid == process).then_some(ending))
 }
 
 /// A child that has ended already, if one has.
 ///
 /// # Errors
 /// Those of wait4(2); `ECHILD` when there is none at all.
-pub fn reap() -> Result<Option<Pid>> {
-    let (pid, _) = wait4(-1, WNOHANG)?;
-    Ok((pid.0 != 0).then_some(pid))
+pub fn reap() -> Result<Option<(Pid, Ending)>> {
+    let (pid, ending) = wait4(-1, WNOHANG)?;
+    Ok((pid.0 != 0).then_some((pid, ending)))
 }
 
 fn wait4(whom: i32, options: usize) -> Result<(Pid, Ending)> {

@@ -40,6 +40,7 @@ signals! {
     SIGPIPE = 13
     SIGALRM = 14
     SIGTERM = 15
+    SIGCHLD = 20
 }
 
 impl fmt::Display for Signal {

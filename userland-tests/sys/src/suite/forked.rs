@@ -2,9 +2,11 @@
 
 use super::child;
 use crate::errno::{Errno, Result};
-use crate::fd::{Descriptor, Fd, pipe};
-use crate::kqueue::{EV_ADD, Event, Filter, Kqueue, NOTE_EXIT};
-use crate::process::{Ending, Fork, Pid, fork, group_exists, kill_group, lead_group, wait};
+use crate::fd::{Fd, pipe};
+use crate::follow::follow;
+use crate::process::{
+    Ending, Fork, Pid, fork, group_exists, kill_group, lead_group, wait, wait_now,
+};
 use crate::signal::Signal;
 use crate::time::{Deadline, now_ms, sleep_ms};
 use crate::{complain, counters};
@@ -116,42 +118,18 @@ fn start(test: &'static Test) -> Result<(Pid, Fd)> {
     }
 }
 
-/// Waits for the test to end, one way or another. A process that it left
-/// behind and that holds the pipe open does not keep it from ending.
+/// Waits for the test to end, one way or another.
 fn watch(child: Pid, pipe: &Fd, deadline: Deadline) -> Result<Ended> {
-    let queue = Kqueue::new()?;
-    let exits = Event::new(child.0 as usize, Filter::Process, EV_ADD).with_fflags(NOTE_EXIT);
-    queue.change(&[Event::on(pipe, Filter::Read, EV_ADD), exits])?;
-    pipe.set_nonblocking(true)?;
     let mut told = Vec::new();
-    loop {
-        let events = queue.wait(&[], 2, deadline)?;
-        let open = take(pipe, &mut told)?;
-        if events.is_empty() {
-            kill_group(child, Signal::SIGKILL)?;
-            wait(child)?;
-            return Ok(Ended::TimedOut);
-        }
-        if events.iter().any(|event| event.is(Filter::Process)) {
-            return Ok(judge(wait(child)?, &told));
-        }
-        if !open {
-            queue.change(&[Event::on(pipe, Filter::Read, crate::kqueue::EV_DELETE)])?;
-        }
-    }
-}
-
-/// Takes what there is to read; whether more may come.
-fn take(pipe: &Fd, told: &mut Vec<u8>) -> Result<bool> {
-    let mut piece = [0; 1024];
-    loop {
-        match pipe.read(&mut piece) {
-            Ok(0) => return Ok(false),
-            Ok(count) => told.extend_from_slice(piece.get(..count).unwrap_or_default()),
-            Err(Errno::EAGAIN) => return Ok(true),
-            Err(errno) => return Err(errno),
-        }
-    }
+    let ending = follow(pipe, deadline, &mut || wait_now(child), &mut |bytes| {
+        told.extend_from_slice(bytes);
+    })?;
+    let Some(ending) = ending else {
+        kill_group(child, Signal::SIGKILL)?;
+        wait(child)?;
+        return Ok(Ended::TimedOut);
+    };
+    Ok(judge(ending, &told))
 }
 
 /// A verdict counts when the process also ended as it should.

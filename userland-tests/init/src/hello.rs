@@ -1,0 +1,32 @@
+//! The first line.
+
+use crate::channel::Channel;
+use crate::kdk;
+use alloc::string::String;
+use core::fmt::{self, Write};
+use kdk_sys::{Errno, Result, sysctl};
+
+/// Says who is here.
+///
+/// # Errors
+/// The host does not take it.
+pub fn say(channel: &mut Channel, module: Result<()>) -> fmt::Result {
+    let osreldate = sysctl::integer("kern.osreldate").unwrap_or(0);
+    write!(
+        channel,
+        "# kdk-hello protocol=1 guest=freebsd osreldate={osreldate} "
+    )?;
+    match module.and_then(|()| kdk::version()) {
+        Ok(version) => write!(channel, "kmod={version} ")?,
+        Err(errno) => write!(channel, "kmod=none kmod-error={errno} ")?,
+    }
+    writeln!(channel, "uname={}", uname())
+}
+
+/// The kernel's version without its further lines.
+fn uname() -> String {
+    let version = sysctl::text("kern.version");
+    version
+        .map(|text| text.lines().next().unwrap_or_default().into())
+        .unwrap_or_else(|errno: Errno| alloc::format!("kern.version: {errno}"))
+}

@@ -1,0 +1,94 @@
+//! What the host asks for.
+
+use crate::channel::Channel;
+use crate::end::{Why, end};
+use crate::{hello, kdk, suites};
+use alloc::format;
+use alloc::string::String;
+use core::fmt::{self, Write};
+use kdk_harness::{Command, Place, parse, write_error};
+use kdk_relay::{Catalogue, RunRelay};
+use kdk_sys::complain;
+
+/// Where a test runs.
+#[derive(Clone, Debug)]
+enum Source {
+    Kernel,
+    Suite(String),
+}
+
+/// Says hello, then carries out commands until the host says `end` or is gone.
+pub fn serve(mut channel: Channel) -> ! {
+    let module = kdk::load();
+    let mut tests = None;
+    let mut answered = hello::say(&mut channel, module);
+    let why = loop {
+        if answered.is_err() {
+            break Why::Trouble;
+        }
+        match channel.command() {
+            Err(errno) => {
+                complain!("init: the result channel: read: {errno}");
+                break Why::Trouble;
+            }
+            Ok(line) => match parse(&line) {
+                Ok(Command::End) => break Why::Asked,
+                command => answered = answer(&mut channel, &line, command, &mut tests),
+            },
+        }
+    };
+    if let Why::Asked = why {
+        // Nobody would be told of a failure.
+        let _ = writeln!(channel, "# bye");
+    }
+    channel.drain();
+    end(why)
+}
+
+fn answer(
+    channel: &mut Channel,
+    line: &str,
+    command: Result<Command<'_>, impl fmt::Display>,
+    tests: &mut Option<Catalogue<Source>>,
+) -> fmt::Result {
+    match command {
+        Ok(Command::List) => tests.insert(catalogue()).write(channel),
+        Ok(Command::Run(name)) => run(channel, name, tests.get_or_insert_with(catalogue)),
+        // The caller's.
+        Ok(Command::End) => Ok(()),
+        Err(bad) => write_error(channel, line, &bad),
+    }
+}
+
+/// Asks everyone for their tests.
+fn catalogue() -> Catalogue<Source> {
+    let mut tests = Catalogue::new();
+    tests.add("kdk", &Source::Kernel, Place::Kernel, kdk::list());
+    let suites = suites::names().unwrap_or_else(|why| {
+        let nowhere = Source::Suite(String::new());
+        tests.add("suites", &nowhere, Place::Userland, Err(why));
+        Default::default()
+    });
+    for suite in suites {
+        let listed = suites::list(&suite);
+        tests.add(
+            &suite,
+            &Source::Suite(suite.clone()),
+            Place::Userland,
+            listed,
+        );
+    }
+    tests
+}
+
+fn run(channel: &mut Channel, name: &str, tests: &Catalogue<Source>) -> fmt::Result {
+    let Some(entry) = tests.get(name) else {
+        let reason = "no test has this name; `list` names those there are";
+        return write_error(channel, &format!("run {name}"), &reason);
+    };
+    match &entry.source {
+        Ok(Source::Kernel) => kdk::run(name, channel),
+        Ok(Source::Suite(suite)) => suites::run(suite, name, channel),
+        Err(why) => RunRelay::new(name).finish(Some(why), channel),
+    }
+}
