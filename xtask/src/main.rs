@@ -1,2 +1,8 @@
-//! The kit.
+//! The command line of fbsd-kdk.
+
+mod event;
+mod failure;
+mod home;
+mod store;
+
 fn main() {}
