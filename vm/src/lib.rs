@@ -1,1 +1,19 @@
-//! Placeholder.
+//! Virtual machines for kernel tests: what a guest says and what it means
+//! (protocol, KTAP, console, verdicts), the machines it runs on, and the
+//! images it boots from.
+//!
+//! Decisions are pure functions; effects stay in [`qemu`],
+//! [`console::log`].
+
+pub mod console;
+pub mod error;
+pub mod exit;
+pub mod interrupt;
+pub mod ktap;
+pub mod machine;
+pub mod panic;
+pub mod phase;
+pub mod protocol;
+pub mod qemu;
+pub mod select;
+pub mod verdict;

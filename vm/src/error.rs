@@ -1,0 +1,304 @@
+//! Whose fault it was: the kernel's ([`BootError`]) or the host's
+//! ([`InfraError`]). The two never mix.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use miette::Diagnostic;
+
+use crate::exit::Exit;
+use crate::panic::Sign;
+use crate::phase::Phase;
+use crate::protocol::HelloError;
+use crate::select::SelectError;
+use crate::verdict::ExitClass;
+
+/// The host could not do its part; nothing is said about the kernel.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[non_exhaustive]
+pub enum InfraError {
+    /// No QEMU binary.
+    #[error("QEMU was not found: tried to run {}", tried.display())]
+    #[diagnostic(help("`cargo xtask doctor --fix` installs it; or name a binary in KDK_QEMU"))]
+    QemuMissing {
+        /// What was tried.
+        tried: PathBuf,
+    },
+
+    /// A QEMU from before the options used here.
+    #[error("{} is QEMU {found}, too old: {need} or later is needed", path.display())]
+    #[diagnostic(help("install a newer QEMU, or name one in KDK_QEMU"))]
+    QemuTooOld {
+        /// The binary.
+        path: PathBuf,
+        /// Its version.
+        found: crate::qemu::Version,
+        /// The oldest that will do.
+        need: crate::qemu::Version,
+    },
+
+    /// A binary that does not behave like QEMU.
+    #[error("{} did not say which QEMU it is: {answer}", path.display())]
+    #[diagnostic(help("run it with --version by hand; KDK_QEMU names the binary"))]
+    QemuUnknown {
+        /// The binary.
+        path: PathBuf,
+        /// What it said.
+        answer: String,
+    },
+
+    /// QEMU refused to start the machine.
+    #[error("QEMU did not start the machine ({status}): {stderr}")]
+    #[diagnostic(help("the message is QEMU's own; `cargo xtask doctor` checks what it needs"))]
+    QemuRefused {
+        /// Exit status, for people.
+        status: String,
+        /// What it wrote on standard error, shortened.
+        stderr: String,
+    },
+
+    /// Somebody, or the system for want of memory, killed QEMU, or it crashed.
+    #[error("QEMU died of signal {signal}{}", said(stderr))]
+    #[diagnostic(help(
+        "signal 9 without a ^C is often the system running out of memory (see `dmesg`); \
+         signals 6 and 11 are a defect of QEMU"
+    ))]
+    QemuKilled {
+        /// Number of the signal.
+        signal: i32,
+        /// What it wrote on standard error, shortened.
+        stderr: String,
+    },
+
+    /// QEMU could not write the machine's disk.
+    #[error("QEMU could not read or write the machine's disk: {reason}")]
+    #[diagnostic(help(
+        "the disk of the image or of TMPDIR may be full; free some space, or point TMPDIR \
+         and KDK_HOME elsewhere"
+    ))]
+    GuestDisk {
+        /// What QEMU said.
+        reason: String,
+    },
+
+    /// The accelerator that was asked for does not work.
+    #[error("accelerator {name} does not work here: {why}")]
+    #[diagnostic(help("`--accel auto` falls back to the emulator, `--accel tcg` asks for it"))]
+    Accel {
+        /// Its name.
+        name: String,
+        /// Why not.
+        why: String,
+    },
+
+    /// The tool that writes file systems is missing.
+    #[error("makefs was not found, and the root image cannot be written without it")]
+    #[diagnostic(help("`cargo xtask doctor --fix` installs it; or name one in KDK_MAKEFS"))]
+    MakefsMissing,
+
+    /// It ran and failed.
+    #[error("makefs could not write {}: {stderr}", image.display())]
+    #[diagnostic(help("the message is makefs's own; a larger image size may be needed"))]
+    MakefsFailed {
+        /// The image.
+        image: PathBuf,
+        /// What it wrote on standard error, shortened.
+        stderr: String,
+    },
+
+    /// No firmware for EFI boots.
+    #[error("no OVMF firmware was found; looked at {}", list(tried))]
+    #[diagnostic(help(
+        "`cargo xtask doctor --fix` installs it; or name the code file in KDK_OVMF"
+    ))]
+    OvmfMissing {
+        /// Where it was looked for.
+        tried: Vec<PathBuf>,
+    },
+
+    /// No space on a disk.
+    #[error("could not {doing}: no space is left on the disk that holds {}", path.display())]
+    #[diagnostic(help(
+        "free some space (`cargo xtask clean` removes what can be made again), or point \
+         KDK_HOME at a larger disk"
+    ))]
+    DiskFull {
+        /// What was tried.
+        doing: String,
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// Any other trouble with a file, a process or a socket.
+    #[error("could not {doing}")]
+    Io {
+        /// What was tried, with the path.
+        doing: String,
+        /// What happened.
+        source: io::Error,
+    },
+
+    /// The user said stop.
+    #[error("interrupted")]
+    #[diagnostic(help("what had been reported until then is kept"))]
+    Interrupted,
+}
+
+impl InfraError {
+    /// An input or output error while `doing` something to `path`.
+    pub fn io(doing: impl Into<String>, path: &Path, source: io::Error) -> Self {
+        let doing = doing.into();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull {
+                doing,
+                path: path.to_owned(),
+            },
+            _ => Self::Io {
+                doing: format!("{doing} {}", path.display()),
+                source,
+            },
+        }
+    }
+
+    /// An error that has no path.
+    pub fn sys(doing: impl Into<String>, source: io::Error) -> Self {
+        Self::Io {
+            doing: doing.into(),
+            source,
+        }
+    }
+}
+
+/// The kernel under test did not come up; the host did its part.
+#[derive(Debug, thiserror::Error)]
+#[error("the kernel did not come up: {why} (in phase: {phase})")]
+pub struct BootError {
+    /// How far it had come.
+    pub phase: Phase,
+    /// What went wrong.
+    pub why: BootFault,
+    /// The last console lines.
+    pub console: Vec<String>,
+    /// The panic's backtrace, if there was one.
+    pub backtrace: Vec<String>,
+}
+
+impl Diagnostic for BootError {
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        let mut text = self.why.advice(self.phase).to_owned();
+        if !self.console.is_empty() {
+            text.push_str("\nthe console's last lines:");
+            let from = self.console.len().saturating_sub(12);
+            for line in &self.console[from..] {
+                text.push_str("\n  | ");
+                text.push_str(line);
+            }
+        }
+        Some(Box::new(text))
+    }
+}
+
+/// What kept a kernel from coming up.
+#[derive(Debug, thiserror::Error)]
+pub enum BootFault {
+    /// It died, or waits for a person.
+    #[error("{}", .0.title)]
+    Died(Sign),
+    /// The machine ended before the guest said hello.
+    #[error("{0}")]
+    Ended(Exit),
+    /// Nothing was heard from it.
+    #[error("it has said nothing for {} s", .0.as_secs())]
+    Silent(Duration),
+    /// It went on for too long.
+    #[error("it was not up after {} s", .0.as_secs())]
+    TooLong(Duration),
+    /// It started over.
+    #[error("it rebooted instead of coming up")]
+    Rebooted,
+    /// Its greeting was refused.
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    /// The test module did not load.
+    #[error("the test module was refused with errno {errno}{}", said(reason))]
+    Module {
+        /// What kldload(2) returned.
+        errno: i32,
+        /// What the kernel printed about it.
+        reason: String,
+    },
+    /// It came up and then broke the protocol.
+    #[error("the guest did not list its tests: {0}")]
+    List(String),
+}
+
+impl BootFault {
+    fn advice(&self, phase: Phase) -> &'static str {
+        match self {
+            Self::Hello(HelloError::Version { .. }) => {
+                "guest and host are of different versions of this kit: build both from one"
+            }
+            Self::Module { .. } => {
+                "the module and the kernel must be built from one tree with one configuration"
+            }
+            Self::Silent(_) | Self::TooLong(_) if phase == Phase::Firmware => {
+                "not one line came from the kernel: check its console settings and, for a direct \
+                 boot, its PVH entry"
+            }
+            Self::Silent(_) | Self::TooLong(_) => {
+                "it may only be slow: --timeout gives it longer; the whole console is in the log"
+            }
+            _ if phase == Phase::MountRoot => "the root image or its driver is the place to look",
+            _ => "the whole console is in the log",
+        }
+    }
+}
+
+/// Why a run of tests ended early.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum RunError {
+    /// The host's fault.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Infra(#[from] InfraError),
+    /// The kernel's.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Boot(#[from] Box<BootError>),
+    /// The user's: no such test.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Select(#[from] SelectError),
+}
+
+impl RunError {
+    /// The process exit code that stands for it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Infra(_) => ExitClass::Infra.code(),
+            Self::Boot(_) => ExitClass::Boot.code(),
+            // A wrong command line.
+            Self::Select(_) => 2,
+        }
+    }
+}
+
+impl From<BootError> for RunError {
+    fn from(error: BootError) -> Self {
+        Self::Boot(Box::new(error))
+    }
+}
+
+fn said(text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(": {text}")
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+    paths.join(", ")
+}

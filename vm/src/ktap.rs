@@ -1,0 +1,318 @@
+//! KTAP 1, as the guest writes it: from the lines of one document to verdicts.
+//!
+//! A test's status has to be earned. Whatever is missing, doubled, out of
+//! order or damaged is a [`Problem`], and a document with a problem never says
+//! PASS. Format: Documentation/dev-tools/ktap.rst of the Linux kernel.
+
+mod level;
+mod line;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+use level::Level;
+use line::{Kind, Raw};
+
+pub use line::MAX_LINE;
+
+/// Longest diagnostic text kept for one test, bytes.
+const MAX_DETAIL: usize = 8 * 1024;
+/// Most problems kept; the first ones say it.
+const MAX_PROBLEMS: usize = 16;
+/// Most cases kept on one level.
+const MAX_CASES: usize = 4096;
+/// Deepest nesting followed.
+const MAX_DEPTH: usize = 8;
+
+/// One test of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// Its name, as its result line gives it.
+    pub name: String,
+    /// Whether the line says `ok`.
+    pub ok: bool,
+    /// The directive after `#`, if the line has one that is known.
+    pub directive: Option<Directive>,
+    /// What follows the directive, or the `#`.
+    pub reason: String,
+    /// The diagnostics before the result line.
+    pub detail: String,
+    /// Its subtests.
+    pub subtests: Vec<Case>,
+}
+
+/// A word that changes what a result line means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directive {
+    /// `# SKIP`.
+    Skip,
+    /// `# XFAIL` and `# TODO`.
+    Xfail,
+    /// `# TIMEOUT`.
+    Timeout,
+    /// `# ERROR`.
+    Error,
+}
+
+/// Something that a KTAP document must not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum Problem {
+    #[error("no `KTAP version 1` line")]
+    NoHeader,
+    #[error("unknown version: {0}")]
+    BadVersion(String),
+    #[error("a second version line")]
+    SecondHeader,
+    #[error("no plan")]
+    NoPlan,
+    #[error("a plan after the first result")]
+    LatePlan,
+    #[error("a second plan")]
+    SecondPlan,
+    #[error("a plan that makes no sense: {0}")]
+    BadPlan(String),
+    #[error("a plan of no tests")]
+    EmptyPlan,
+    #[error("{found} of {planned} planned results")]
+    Missing { planned: usize, found: usize },
+    #[error("more results than the {0} planned")]
+    TooMany(usize),
+    #[error("result {found} where {want} was due")]
+    Number { want: usize, found: usize },
+    #[error("a second result for {0}")]
+    Duplicate(String),
+    #[error("a result without a number: {0}")]
+    NoNumber(String),
+    #[error("a damaged result line: {0}")]
+    Damaged(String),
+    #[error("subtests without a result of their parent")]
+    NoParent,
+    #[error("subtests without a header")]
+    NoSubHeader,
+    #[error("subtests nested deeper than {MAX_DEPTH}")]
+    TooDeep,
+    #[error("subtests of {0:?} reported for {1:?}")]
+    OtherParent(String, String),
+    #[error("bailed out: {0}")]
+    BailOut(String),
+}
+
+/// What a document says, and what is wrong with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Document {
+    /// Its tests.
+    pub cases: Vec<Case>,
+    /// What is wrong with its form.
+    pub problems: Vec<Problem>,
+    /// Diagnostics that belong to no result line: the last words of a test
+    /// that never reported.
+    pub loose: String,
+    /// How many lines were neither KTAP nor diagnostics.
+    pub garbage: usize,
+}
+
+/// Takes a document line by line; its memory is bounded whatever it is fed.
+#[derive(Debug, Default)]
+pub struct Parser {
+    levels: Vec<Level>,
+    seen_header: bool,
+    doc: Document,
+    over: bool,
+}
+
+impl Parser {
+    /// A parser that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes one line, without its line ending. `truncated` says that the
+    /// line was longer and its end is lost.
+    pub fn line(&mut self, bytes: &[u8], truncated: bool) {
+        if self.over {
+            return;
+        }
+        let raw = Raw::new(bytes, truncated);
+        match raw.kind() {
+            Kind::Empty => {}
+            Kind::Version(version) => self.header(raw.indent, &version),
+            Kind::Subtest(name) => self.subtest(raw.indent, name),
+            Kind::Plan(text, plan) => self.plan(raw.indent, text, plan),
+            Kind::Result(result) => self.result(raw.indent, result),
+            Kind::Numberless(text) => self.problem(Problem::NoNumber(text)),
+            Kind::Damaged(text) => self.problem(Problem::Damaged(text)),
+            Kind::BailOut(why) => {
+                self.problem(Problem::BailOut(why));
+                self.over = true;
+            }
+            Kind::Diagnostic(text) => self.diagnostic(&text),
+            Kind::Garbage => self.doc.garbage += 1,
+        }
+    }
+
+    /// The end of the document: what was promised and did not come is now
+    /// missing.
+    pub fn finish(mut self) -> Document {
+        while self.levels.len() > 1 {
+            self.problem(Problem::NoParent);
+            self.close_innermost();
+        }
+        if !self.seen_header {
+            self.problem(Problem::NoHeader);
+        }
+        self.require_top();
+        if let Some(mut level) = self.levels.pop() {
+            let problems = level.finish();
+            self.problems(problems);
+            self.doc.cases = level.cases;
+            self.doc.loose = level.detail;
+        }
+        self.doc
+    }
+
+    fn header(&mut self, indent: usize, version: &str) {
+        if version != "1" {
+            self.problem(Problem::BadVersion(version.to_owned()));
+        }
+        if indent == 0 {
+            if self.seen_header {
+                self.problem(Problem::SecondHeader);
+            } else {
+                self.seen_header = true;
+                self.require_top();
+            }
+        } else {
+            self.open(indent);
+        }
+    }
+
+    fn subtest(&mut self, indent: usize, name: String) {
+        // At the left margin it announces the parent that follows.
+        if indent > 0 {
+            self.open(indent);
+            if let Some(level) = self.levels.last_mut() {
+                level.announced = Some(name);
+            }
+        }
+    }
+
+    fn plan(&mut self, indent: usize, text: String, plan: Option<usize>) {
+        let level = self.level_for(indent);
+        let problem = level.plan(text, plan);
+        self.problems(problem);
+    }
+
+    fn result(&mut self, indent: usize, result: line::ResultLine) {
+        self.level_for(indent);
+        // Whatever is nested deeper belongs to this result.
+        let subtests = self.close_deeper(indent, &result.name);
+        let level = self.level_for(indent);
+        let problems = level.result(result, subtests);
+        self.problems(problems);
+    }
+
+    fn diagnostic(&mut self, text: &str) {
+        self.require_top();
+        if let Some(level) = self.levels.last_mut() {
+            level.diagnostic(text);
+        }
+    }
+
+    fn require_top(&mut self) {
+        if self.levels.is_empty() {
+            self.levels.push(Level::new(0));
+        }
+    }
+
+    /// Starts a nested document, unless this is its second heading.
+    fn open(&mut self, indent: usize) {
+        self.require_top();
+        let innermost = self.levels.last().map_or(0, |level| level.indent);
+        if indent > innermost {
+            if self.levels.len() >= MAX_DEPTH {
+                self.problem(Problem::TooDeep);
+                self.over = true;
+            } else {
+                self.levels.push(Level::new(indent));
+            }
+        } else if self.levels.last().is_some_and(Level::is_begun) {
+            self.problem(Problem::NoParent);
+        }
+    }
+
+    /// The level that a plan or a result at `indent` belongs to.
+    fn level_for(&mut self, indent: usize) -> &mut Level {
+        if !self.seen_header && self.levels.is_empty() {
+            self.problem(Problem::NoHeader);
+            self.seen_header = true;
+        }
+        self.require_top();
+        let innermost = self.levels.last().map_or(0, |level| level.indent);
+        if indent > innermost {
+            self.problem(Problem::NoSubHeader);
+            if self.levels.len() < MAX_DEPTH {
+                self.levels.push(Level::new(indent));
+            }
+        }
+        let at = self.levels.iter().rposition(|level| level.indent <= indent);
+        &mut self.levels[at.unwrap_or(0)]
+    }
+
+    /// Ends the levels nested deeper than `indent`; returns the cases of the
+    /// one just below it.
+    fn close_deeper(&mut self, indent: usize, parent: &str) -> Vec<Case> {
+        let mut cases = Vec::new();
+        while self.levels.len() > 1 && self.levels.last().is_some_and(|l| l.indent > indent) {
+            let two_up =
+                self.levels.len() > 2 && self.levels[self.levels.len() - 2].indent > indent;
+            if two_up {
+                self.problem(Problem::NoParent);
+            } else if let Some(name) = self.levels.last().and_then(|l| l.announced.clone())
+                && name != parent
+            {
+                self.problem(Problem::OtherParent(name, parent.to_owned()));
+            }
+            cases = self.close_innermost();
+        }
+        cases
+    }
+
+    fn close_innermost(&mut self) -> Vec<Case> {
+        let Some(mut level) = self.levels.pop() else {
+            return Vec::new();
+        };
+        let problems = level.finish();
+        self.problems(problems);
+        if let Some(parent) = self.levels.last_mut() {
+            parent.diagnostic(&level.detail);
+        }
+        level.cases
+    }
+
+    fn problems(&mut self, problems: impl IntoIterator<Item = Problem>) {
+        for problem in problems {
+            self.problem(problem);
+        }
+    }
+
+    fn problem(&mut self, problem: Problem) {
+        if self.doc.problems.len() < MAX_PROBLEMS && !self.doc.problems.contains(&problem) {
+            self.doc.problems.push(problem);
+        }
+    }
+}
+
+/// Parses a whole document at once. A last line without its line ending is
+/// not whole and not believed.
+pub fn parse(text: &[u8]) -> Document {
+    let mut parser = Parser::new();
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let whole = line.strip_suffix(b"\n");
+        let line = whole.unwrap_or(line);
+        let kept = &line[..line.len().min(MAX_LINE)];
+        parser.line(kept, whole.is_none() || kept.len() < line.len());
+    }
+    parser.finish()
+}

@@ -1,0 +1,60 @@
+//! Backtrace lines and what stands between them.
+
+/// Whether `text` is one frame of a backtrace:
+/// `func() at func+0x1a/frame 0xfffffe00...` (ddb; older kernels put the
+/// arguments between the parentheses), `#3 0xffffffff80... at func+0x1a`
+/// (stack(9)), or `--- trap 0xc, rip = ... ---`.
+pub fn is_frame(text: &str) -> bool {
+    if let Some(rest) = text.strip_prefix("--- ") {
+        let what = [
+            "trap 0x",
+            "trap (",
+            "syscall",
+            "interrupt",
+            "invalid trapframe",
+        ];
+        return what.iter().any(|what| rest.starts_with(what));
+    }
+    if let Some(rest) = text.strip_prefix('#') {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        return digits > 0 && rest[digits..].starts_with(" 0x") && rest.contains(" at ");
+    }
+    text.split_once(") at ").is_some_and(|(call, place)| {
+        is_call(call) && (place.contains("+0x") || place.contains("/frame 0x") || is_hex(place))
+    })
+}
+
+/// `func(` or `func(args`.
+fn is_call(call: &str) -> bool {
+    call.split_once('(').is_some_and(|(function, _)| {
+        !function.is_empty() && !function.contains(char::is_whitespace)
+    })
+}
+
+fn is_hex(place: &str) -> bool {
+    place
+        .strip_prefix("0x")
+        .is_some_and(|hex| !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// Whether `text` says whose frames follow.
+pub fn is_heading(text: &str) -> bool {
+    text.starts_with("KDB: stack backtrace")
+        || text == "stack backtrace:"
+        || (text.starts_with("lock order ")
+            && (text.ends_with(" attempted at:") || text.ends_with(" established at:")))
+}
+
+/// The lock that a line such as ` 1st 0xfffff800 name (class) @ file.c:12`
+/// speaks of, without its address.
+pub fn lock(text: &str) -> Option<String> {
+    let (ordinal, rest) = text.split_once(' ')?;
+    if !["1st", "2nd", "3rd"].contains(&ordinal) || !rest.contains(" @ ") {
+        return None;
+    }
+    let name = match rest.split_once(' ') {
+        Some((address, name)) if address.starts_with("0x") => name,
+        _ => rest,
+    };
+    Some(format!("{ordinal} {name}"))
+}

@@ -1,0 +1,376 @@
+//! The result channel's own lines, protocol version 1: the guest's hello, its
+//! list of tests, and what brackets a KTAP document.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::verdict::Where;
+
+/// The version of the protocol that this host speaks.
+pub const VERSION: u32 = 1;
+
+/// Who answers on the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Guest {
+    /// A FreeBSD kernel with our init.
+    Freebsd,
+    /// The demo guest: no FreeBSD kernel is tested.
+    Demo,
+}
+
+/// What became of the test module in the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kmod {
+    /// Its version.
+    Loaded(String),
+    /// The guest has none.
+    None,
+    /// The kernel refused it with this errno.
+    Refused(i32),
+}
+
+/// The guest's greeting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Who it is.
+    pub guest: Guest,
+    /// `__FreeBSD_version` of the running kernel; none for the demo guest.
+    pub osreldate: Option<u32>,
+    /// The test module.
+    pub kmod: Kmod,
+    /// `uname -v`, or what stands for it.
+    pub uname: String,
+}
+
+/// Why a greeting was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HelloError {
+    /// Another version of the protocol.
+    #[error("the guest speaks protocol {found}, this host speaks {VERSION}")]
+    Version {
+        /// The guest's version.
+        found: String,
+    },
+    /// Not a greeting one can understand.
+    #[error("the guest's hello is damaged: {what}")]
+    Damaged {
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// What is expected of a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expect {
+    /// That it passes.
+    Pass,
+    /// That it fails (a known defect).
+    Fail,
+}
+
+/// A test as the guest lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestEntry {
+    /// `suite/case`.
+    pub name: String,
+    /// Where it runs.
+    #[serde(rename = "where")]
+    pub where_: Where,
+    /// Its own time limit.
+    pub limit: Duration,
+    /// What is expected of it.
+    pub expect: Expect,
+    /// Whether it runs when no test is named.
+    pub default: bool,
+}
+
+impl TestEntry {
+    /// The part of the name before the slash.
+    pub fn suite(&self) -> &str {
+        self.name.split('/').next().unwrap_or_default()
+    }
+}
+
+/// One line of the result channel, outside of a KTAP document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// `# kdk-hello ...`, still to be understood by [`Hello::parse`].
+    Hello(&'a str),
+    /// `# test NAME ...`, still to be understood by [`TestEntry::parse`].
+    Test(&'a str),
+    /// `# end list N`.
+    EndList(usize),
+    /// `# start NAME`.
+    Start(&'a str),
+    /// `# done N`.
+    Done(usize),
+    /// `# error COMMAND: reason`.
+    Error(&'a str),
+    /// `# bye`.
+    Bye,
+    /// Anything else.
+    Other,
+}
+
+impl<'a> Line<'a> {
+    /// Sorts one line.
+    pub fn parse(line: &'a str) -> Self {
+        // Firmware may have written on this port before the guest did, and
+        // need not have ended its line.
+        if let Some(at) = line.find(HELLO) {
+            return Self::Hello(line[at + HELLO.len()..].trim());
+        }
+        let Some(rest) = line.strip_prefix("# ") else {
+            return Self::Other;
+        };
+        let (word, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        let rest = rest.trim();
+        match word {
+            "test" => Self::Test(rest),
+            "end" => count(rest.strip_prefix("list ").unwrap_or(""), Self::EndList),
+            "start" if !rest.is_empty() => Self::Start(rest),
+            "done" => count(rest, Self::Done),
+            "error" => Self::Error(rest),
+            "bye" if rest.is_empty() => Self::Bye,
+            _ => Self::Other,
+        }
+    }
+}
+
+const HELLO: &str = "# kdk-hello ";
+
+fn count<'a>(text: &str, make: fn(usize) -> Line<'a>) -> Line<'a> {
+    text.parse().map_or(Line::Other, make)
+}
+
+impl Hello {
+    /// Understands what follows `# kdk-hello `.
+    pub fn parse(fields: &str) -> Result<Self, HelloError> {
+        let version = field(fields, "protocol").ok_or_else(|| damaged("it names no protocol"))?;
+        if version.parse() != Ok(VERSION) {
+            return Err(HelloError::Version {
+                found: version.to_owned(),
+            });
+        }
+        let guest = match field(fields, "guest") {
+            Some("freebsd") => Guest::Freebsd,
+            Some("demo") => Guest::Demo,
+            other => return Err(damaged(format!("it has guest={}", other.unwrap_or("")))),
+        };
+        let osreldate = field(fields, "osreldate").and_then(|n| n.parse().ok());
+        if guest == Guest::Freebsd && osreldate.is_none() {
+            return Err(damaged("it names no osreldate"));
+        }
+        Ok(Self {
+            guest,
+            osreldate: osreldate.filter(|n| *n != 0),
+            kmod: kmod(fields)?,
+            uname: uname(fields)?.to_owned(),
+        })
+    }
+}
+
+fn kmod(fields: &str) -> Result<Kmod, HelloError> {
+    match field(fields, "kmod") {
+        None => Err(damaged("it does not speak of kmod")),
+        Some("none") => match field(fields, "kmod-error") {
+            None => Ok(Kmod::None),
+            Some(errno) => errno
+                .parse()
+                .map(Kmod::Refused)
+                .map_err(|_| damaged(format!("it has kmod-error={errno}"))),
+        },
+        Some(version) => Ok(Kmod::Loaded(version.to_owned())),
+    }
+}
+
+fn uname(fields: &str) -> Result<&str, HelloError> {
+    fields
+        .split_once("uname=")
+        .map(|(_, uname)| uname.trim())
+        .filter(|uname| !uname.is_empty())
+        .ok_or_else(|| damaged("it is cut off before uname"))
+}
+
+fn damaged(what: impl Into<String>) -> HelloError {
+    HelloError::Damaged { what: what.into() }
+}
+
+impl TestEntry {
+    /// Understands what follows `# test `. Keys it does not know are left to
+    /// guests of later kits.
+    pub fn parse(fields: &str) -> Result<Self, String> {
+        let (name, fields) = fields.split_once(' ').unwrap_or((fields, ""));
+        if !kdk_harness::is_valid_name(name) {
+            return Err(format!("{name:?} is not a test's name"));
+        }
+        let wrong = |key| format!("{name}: {key} is missing or wrong");
+        Ok(Self {
+            name: name.to_owned(),
+            where_: match field(fields, "where") {
+                Some("kernel") => Where::Kernel,
+                Some("userland") => Where::Userland,
+                _ => return Err(wrong("where")),
+            },
+            limit: field(fields, "limit_ms")
+                .and_then(|ms| ms.parse().ok())
+                .filter(|ms| *ms > 0)
+                .map(Duration::from_millis)
+                .ok_or_else(|| wrong("limit_ms"))?,
+            expect: match field(fields, "expect") {
+                Some("pass") => Expect::Pass,
+                Some("fail") => Expect::Fail,
+                _ => return Err(wrong("expect")),
+            },
+            default: match field(fields, "default") {
+                Some("yes") => true,
+                Some("no") => false,
+                _ => return Err(wrong("default")),
+            },
+        })
+    }
+}
+
+/// The value of `key=` in `fields`; `uname=` takes the rest of the line and
+/// hides keys after it.
+fn field<'a>(fields: &'a str, key: &str) -> Option<&'a str> {
+    fields
+        .split(' ')
+        .take_while(|word| !word.starts_with("uname="))
+        .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello(line: &str) -> Result<Hello, HelloError> {
+        match Line::parse(line) {
+            Line::Hello(fields) => Hello::parse(fields),
+            other => panic!("not a hello: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_guest_of_another_version_is_refused_in_one_clear_line() {
+        for (line, text) in [
+            (
+                "# kdk-hello protocol=2 guest=demo kmod=none uname=x",
+                "the guest speaks protocol 2, this host speaks 1",
+            ),
+            (
+                "# kdk-hello protocol=99999999999999999999 nonsense",
+                "the guest speaks protocol 99999999999999999999, this host speaks 1",
+            ),
+            (
+                "# kdk-hello guest=demo kmod=none uname=x",
+                "the guest's hello is damaged: it names no protocol",
+            ),
+            (
+                "# kdk-hello protocol=1 guest=plan9 kmod=none uname=x",
+                "the guest's hello is damaged: it has guest=plan9",
+            ),
+            (
+                "# kdk-hello protocol=1 guest=freebsd kmod=none uname=x",
+                "the guest's hello is damaged: it names no osreldate",
+            ),
+            (
+                "# kdk-hello protocol=1 guest=freebsd osreldate=1501000 uname=x",
+                "the guest's hello is damaged: it does not speak of kmod",
+            ),
+            (
+                "# kdk-hello protocol=1 guest=freebsd osreldate=1501000 kmod=0.1.0 una",
+                "the guest's hello is damaged: it is cut off before uname",
+            ),
+            (
+                "# kdk-hello protocol=1 guest=freebsd osreldate=1 kmod=none kmod-error=x uname=x",
+                "the guest's hello is damaged: it has kmod-error=x",
+            ),
+        ] {
+            assert_eq!(hello(line).unwrap_err().to_string(), text, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_refused_module_is_told_from_none_and_from_a_loaded_one() {
+        let with = |kmod: &str| {
+            let line = format!("# kdk-hello protocol=1 guest=freebsd osreldate=1100020 {kmod}");
+            hello(&format!("{line} uname=FreeBSD 11.0-CURRENT #0"))
+                .unwrap()
+                .kmod
+        };
+        assert_eq!(with("kmod=none kmod-error=8"), Kmod::Refused(8));
+        assert_eq!(with("kmod=none"), Kmod::None);
+        assert_eq!(with("kmod=0.1.0"), Kmod::Loaded("0.1.0".into()));
+    }
+
+    #[test]
+    fn uname_may_hold_anything_even_keys() {
+        let hello = hello(
+            "# kdk-hello protocol=1 guest=freebsd osreldate=1501000 kmod=0.1.0 \
+             uname=FreeBSD 15.1 kmod=none kmod-error=3",
+        )
+        .unwrap();
+        assert_eq!(hello.kmod, Kmod::Loaded("0.1.0".into()));
+        assert_eq!(hello.uname, "FreeBSD 15.1 kmod=none kmod-error=3");
+        assert_eq!(hello.osreldate, Some(1_501_000));
+    }
+
+    #[test]
+    fn firmware_noise_before_the_hello_is_no_part_of_it() {
+        let hello = hello("Shell> # kdk-hello protocol=1 guest=demo kmod=none uname=kdk demo 0.1");
+        assert_eq!(hello.unwrap().guest, Guest::Demo);
+    }
+
+    #[test]
+    fn lines_of_the_channel() {
+        for (line, want) in [
+            ("# start a/b", Line::Start("a/b")),
+            ("# start ", Line::Other),
+            ("# done 1", Line::Done(1)),
+            ("# done", Line::Other),
+            ("# done x", Line::Other),
+            ("#done 1", Line::Other),
+            ("done 1", Line::Other),
+            ("# end list 12", Line::EndList(12)),
+            ("# end", Line::Other),
+            ("# bye", Line::Bye),
+            ("# bye bye", Line::Other),
+            ("# error sh: not here", Line::Error("sh: not here")),
+            ("# test x", Line::Test("x")),
+            ("ok 1 a/b", Line::Other),
+            ("", Line::Other),
+        ] {
+            assert_eq!(Line::parse(line), want, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_test_line_is_refused() {
+        let good = "a/b-1 where=kernel limit_ms=5000 expect=fail default=no later=x";
+        let entry = TestEntry::parse(good).unwrap();
+        assert_eq!(entry.limit, Duration::from_secs(5));
+        assert_eq!((entry.expect, entry.default), (Expect::Fail, false));
+        assert_eq!(entry.suite(), "a");
+        for bad in [
+            "",
+            "nosuite where=kernel limit_ms=5000 expect=pass default=yes",
+            "A/b where=kernel limit_ms=5000 expect=pass default=yes",
+            "a/b/c where=kernel limit_ms=5000 expect=pass default=yes",
+            "/b where=kernel limit_ms=5000 expect=pass default=yes",
+            "a/b where=moon limit_ms=5000 expect=pass default=yes",
+            "a/b where=kernel limit_ms=0 expect=pass default=yes",
+            "a/b where=kernel limit_ms=-1 expect=pass default=yes",
+            "a/b where=kernel expect=pass default=yes",
+            "a/b where=kernel limit_ms=5000 expect=maybe default=yes",
+            "a/b where=kernel limit_ms=5000 expect=pass default=",
+            "a/b where=kernel limit_ms=5000 expect=pass",
+        ] {
+            assert!(TestEntry::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

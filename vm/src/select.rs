@@ -1,0 +1,170 @@
+//! Which of the listed tests a run is about.
+
+use kdk_harness::Pattern;
+use miette::Diagnostic;
+
+use crate::protocol::TestEntry;
+
+/// The patterns do not name tests of this guest.
+#[derive(Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
+pub enum SelectError {
+    /// A pattern that matches nothing.
+    #[error("no test matches {pattern:?} (the guest has {of} tests)")]
+    #[diagnostic(help("{hint}"))]
+    NoMatch {
+        /// The pattern.
+        pattern: String,
+        /// How many tests there are.
+        of: usize,
+        /// What may have been meant.
+        hint: String,
+    },
+    /// A pattern with characters that no test's name has.
+    #[error("{0:?} is neither a test's name nor a glob")]
+    #[diagnostic(help(
+        "names are suite/case, of lower case letters, digits and `-`; globs use * and ?"
+    ))]
+    BadPattern(String),
+    /// Nothing runs unless it is named.
+    #[error("none of the guest's {of} tests runs by default")]
+    #[diagnostic(help("name tests with --tests"))]
+    NoDefaults {
+        /// How many tests there are.
+        of: usize,
+    },
+}
+
+/// Picks tests, in the guest's order, each once. Without patterns: those that
+/// run by default.
+///
+/// A pattern is a name, a glob (`*`, `?`) over whole names, or a suite's name
+/// alone. Tests that do not run by default are only picked by a pattern that
+/// spells out their suite: `*` is no wish for a crash.
+pub fn select(tests: &[TestEntry], patterns: &[String]) -> Result<Vec<TestEntry>, SelectError> {
+    if patterns.is_empty() {
+        let defaults: Vec<TestEntry> = tests.iter().filter(|t| t.default).cloned().collect();
+        if defaults.is_empty() {
+            return Err(SelectError::NoDefaults { of: tests.len() });
+        }
+        return Ok(defaults);
+    }
+    let compiled = patterns
+        .iter()
+        .map(|pattern| compile(pattern))
+        .collect::<Result<Vec<Pattern>, SelectError>>()?;
+    let selects = |pattern: &Pattern, test: &TestEntry| pattern.selects(&test.name, test.default);
+    for (pattern, text) in compiled.iter().zip(patterns) {
+        if !tests.iter().any(|test| selects(pattern, test)) {
+            return Err(SelectError::NoMatch {
+                pattern: text.clone(),
+                of: tests.len(),
+                hint: hint(text, tests),
+            });
+        }
+    }
+    let wanted = |test: &&TestEntry| compiled.iter().any(|pattern| selects(pattern, test));
+    Ok(tests.iter().filter(wanted).cloned().collect())
+}
+
+/// A suite's name alone stands for all of its tests.
+fn compile(text: &str) -> Result<Pattern, SelectError> {
+    let suite = !text.is_empty() && !text.contains(['/', '*', '?']);
+    let glob = format!("{text}/*");
+    Pattern::new(if suite { &glob } else { text })
+        .map_err(|_| SelectError::BadPattern(text.to_owned()))
+}
+
+/// The nearest name, or the suites there are.
+fn hint(pattern: &str, tests: &[TestEntry]) -> String {
+    let nearest = tests
+        .iter()
+        .map(|test| (strsim::jaro_winkler(pattern, &test.name), &test.name))
+        .filter(|(likeness, _)| *likeness > 0.85)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    if let Some((_, name)) = nearest {
+        return format!("did you mean {name}?");
+    }
+    let mut suites: Vec<&str> = tests.iter().map(TestEntry::suite).collect();
+    suites.sort_unstable();
+    suites.dedup();
+    format!("its suites are: {}", suites.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use crate::protocol::Expect;
+    use crate::verdict::Where;
+
+    fn tests() -> Vec<TestEntry> {
+        [
+            ("malloc/zero", true),
+            ("malloc/flags", true),
+            ("mutex/lock", true),
+            ("fault/panic", false),
+            ("fault/triple", false),
+        ]
+        .map(|(name, default)| TestEntry {
+            name: name.into(),
+            where_: Where::Kernel,
+            limit: Duration::from_secs(5),
+            expect: Expect::Pass,
+            default,
+        })
+        .to_vec()
+    }
+
+    fn names(patterns: &[&str]) -> Result<Vec<String>, String> {
+        let patterns: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
+        select(&tests(), &patterns)
+            .map(|tests| tests.into_iter().map(|t| t.name).collect())
+            .map_err(|e| {
+                let help = e.help().map(|h| h.to_string()).unwrap_or_default();
+                format!("{e}; {help}")
+            })
+    }
+
+    #[test]
+    fn a_pattern_that_matches_nothing_is_an_error_not_a_green_run() {
+        assert_eq!(
+            names(&["malloc/*", "socket/*"]).unwrap_err(),
+            "no test matches \"socket/*\" (the guest has 5 tests); \
+             its suites are: fault, malloc, mutex"
+        );
+        assert_eq!(
+            names(&["malloc/zeor"]).unwrap_err(),
+            "no test matches \"malloc/zeor\" (the guest has 5 tests); \
+             did you mean malloc/zero?"
+        );
+        for bad in ["", "Malloc/*", "a b"] {
+            assert!(names(&[bad]).unwrap_err().contains("neither"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_guest_without_tests_is_an_error() {
+        assert_eq!(select(&[], &[]), Err(SelectError::NoDefaults { of: 0 }));
+    }
+
+    #[test]
+    fn a_star_does_not_ask_for_fault_tests() {
+        let all = ["malloc/zero", "malloc/flags", "mutex/lock"];
+        assert_eq!(names(&[]).unwrap(), all);
+        assert_eq!(names(&["*"]).unwrap(), all);
+        assert_eq!(names(&["*/*"]).unwrap(), all);
+        assert!(names(&["fau*/panic"]).is_err());
+        assert_eq!(names(&["fault/panic"]).unwrap(), ["fault/panic"]);
+        assert_eq!(names(&["fault"]).unwrap(), ["fault/panic", "fault/triple"]);
+        assert_eq!(names(&["fault/t*"]).unwrap(), ["fault/triple"]);
+    }
+
+    #[test]
+    fn overlapping_patterns_run_a_test_once_in_the_guests_order() {
+        assert_eq!(
+            names(&["mutex/lock", "m*/*", "malloc"]).unwrap(),
+            ["malloc/zero", "malloc/flags", "mutex/lock"]
+        );
+    }
+}
