@@ -1,2 +1,11 @@
 #![no_std]
-//! x
+//! `kdk.ko`: tests that run inside a FreeBSD kernel, and `/dev/kdk`, through
+//! which user space lists and runs them.
+
+extern crate alloc;
+
+pub mod hooks;
+pub mod kpi;
+pub mod platform;
+pub mod registry;
+pub mod tests;

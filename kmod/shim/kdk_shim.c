@@ -1,0 +1,473 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * C half of kdk.ko: the module's declaration, /dev/kdk's switch, and functions
+ * for what the kernel offers only as macros and inlines.
+ */
+#include "kpi.h"
+
+MALLOC_DEFINE(M_KDK, "kdk", "kdk.ko");
+
+static struct mtx kdk_state_mtx;
+MTX_SYSINIT(kdk_state, &kdk_state_mtx, "kdk state", MTX_DEF);
+
+static SYSCTL_NODE(_debug, OID_AUTO, kdk, CTLFLAG_RD | CTLFLAG_MPSAFE, 0,
+    "kdk.ko");
+SYSCTL_STRING(_debug_kdk, OID_AUTO, version, CTLFLAG_RD,
+    __DECONST(char *, KDK_VERSION), 0, "Version of kdk.ko");
+
+/*
+ * Memory.
+ */
+void *
+kdk_malloc(size_t size, struct malloc_type *type, int flags)
+{
+
+	return (malloc(size, type, flags));
+}
+
+void
+kdk_free(void *addr, struct malloc_type *type)
+{
+
+	free(addr, type);
+}
+
+struct kdk_malloc_search {
+	const char		*name;
+	struct kdk_malloc_stats	*stats;
+	int			 found;
+};
+
+static void
+kdk_malloc_match(struct malloc_type *type, void *arg)
+{
+	struct kdk_malloc_search *search = arg;
+	struct malloc_type_internal *mti;
+	struct malloc_type_stats *mts;
+	int cpu;
+
+	if (strcmp(type->ks_shortdesc, search->name) != 0)
+		return;
+	search->found = 1;
+#if __FreeBSD_version >= 1300000
+	mti = &type->ks_mti;
+#else
+	mti = type->ks_handle;
+#endif
+	for (cpu = 0; cpu <= mp_maxid; cpu++) {
+#if __FreeBSD_version >= 1300000
+		mts = zpcpu_get_cpu(mti->mti_stats, cpu);
+#else
+		mts = &mti->mti_stats[cpu];
+#endif
+		search->stats->bytes +=
+		    mts->mts_memalloced - mts->mts_memfreed;
+		search->stats->allocations +=
+		    mts->mts_numallocs - mts->mts_numfrees;
+	}
+}
+
+/* Types of the same name are added up, as vmstat(8) would show them twice. */
+int
+kdk_malloc_find(const char *name, struct kdk_malloc_stats *stats)
+{
+	struct kdk_malloc_search search = { name, stats, 0 };
+
+	stats->bytes = stats->allocations = 0;
+	malloc_type_list(kdk_malloc_match, &search);
+	return (search.found);
+}
+
+/*
+ * Mutexes.  File and line are the Rust caller's, for WITNESS.
+ */
+void
+kdk_mtx_init(struct mtx *m, const char *name, int opts)
+{
+
+	mtx_init(m, name, NULL, MTX_DEF | opts);
+}
+
+void
+kdk_mtx_destroy(struct mtx *m)
+{
+
+	mtx_destroy(m);
+}
+
+void
+kdk_mtx_lock(struct mtx *m, const char *file, int line)
+{
+
+	mtx_lock_flags_(m, 0, file, line);
+}
+
+int
+kdk_mtx_trylock(struct mtx *m, const char *file, int line)
+{
+
+	return (mtx_trylock_flags_(m, 0, file, line));
+}
+
+void
+kdk_mtx_unlock(struct mtx *m, const char *file, int line)
+{
+
+	mtx_unlock_flags_(m, 0, file, line);
+}
+
+int
+kdk_mtx_owned(struct mtx *m)
+{
+
+	return (mtx_owned(m));
+}
+
+int
+kdk_mtx_recursed(struct mtx *m)
+{
+
+	return (mtx_recursed(m));
+}
+
+void
+kdk_state_lock(void)
+{
+
+	mtx_lock(&kdk_state_mtx);
+}
+
+void
+kdk_state_unlock(void)
+{
+
+	mtx_unlock(&kdk_state_mtx);
+}
+
+int
+kdk_state_sleep(void *chan, int64_t sbt)
+{
+
+	return (msleep_sbt(chan, &kdk_state_mtx, 0, "kdkwait", sbt, 0, 0));
+}
+
+/*
+ * Sleeping.
+ */
+int
+kdk_mtx_sleep(void *chan, struct mtx *m, const char *wmesg, int64_t sbt)
+{
+
+	return (msleep_sbt(chan, m, 0, wmesg, sbt, 0, 0));
+}
+
+int
+kdk_pause(const char *wmesg, int64_t sbt)
+{
+
+	return (pause_sbt(wmesg, sbt, 0, 0));
+}
+
+void
+kdk_yield(void)
+{
+
+	kern_yield(PRI_UNCHANGED);
+}
+
+int64_t
+kdk_sbinuptime(void)
+{
+
+	return (sbinuptime());
+}
+
+/*
+ * Callouts.
+ */
+void
+kdk_callout_reset(struct callout *c, int64_t sbt, void (*func)(void *),
+    void *arg)
+{
+
+	callout_reset_sbt(c, sbt, 0, func, arg, 0);
+}
+
+int
+kdk_callout_drain(struct callout *c)
+{
+
+	return (callout_drain(c));
+}
+
+int
+kdk_callout_pending(struct callout *c)
+{
+
+	return (callout_pending(c) != 0);
+}
+
+/*
+ * Task queues.
+ */
+int
+kdk_taskqueue_create(const char *name, struct taskqueue **tqp)
+{
+	int error;
+
+	*tqp = taskqueue_create(name, M_WAITOK, taskqueue_thread_enqueue, tqp);
+	error = taskqueue_start_threads(tqp, 1, PWAIT, "%s", name);
+	if (error != 0) {
+		taskqueue_free(*tqp);
+		*tqp = NULL;
+	}
+	return (error);
+}
+
+void
+kdk_task_init(struct task *t, void (*func)(void *, int), void *arg)
+{
+
+	TASK_INIT(t, 0, func, arg);
+}
+
+/*
+ * Threads.
+ */
+int
+kdk_thread_create(void (*func)(void *), void *arg, const char *name)
+{
+
+	return (kthread_add(func, arg, NULL, NULL, 0, 0, "%s", name));
+}
+
+/* Whether the current thread could end right here. */
+int
+kdk_thread_may_exit(void)
+{
+
+	return (curthread->td_critnest == 0 &&
+	    curthread->td_intr_nesting_level == 0 &&
+	    (curthread->td_pflags & TDP_KTHREAD) != 0);
+}
+
+int
+kdk_thread_exists(int tid)
+{
+	struct thread *td;
+
+	td = tdfind(tid, -1);
+	if (td == NULL)
+		return (0);
+	PROC_UNLOCK(td->td_proc);
+	return (1);
+}
+
+struct thread *
+kdk_curthread(void)
+{
+
+	return (curthread);
+}
+
+int
+kdk_curtid(void)
+{
+
+	return (curthread->td_tid);
+}
+
+/*
+ * Mbufs.
+ */
+struct mbuf *
+kdk_mbuf_get(int size, int pkthdr)
+{
+
+	return (m_getm2(NULL, size, M_WAITOK, MT_DATA, pkthdr ? M_PKTHDR : 0));
+}
+
+int
+kdk_mbuf_pktlen(const struct mbuf *m)
+{
+
+	return ((m->m_flags & M_PKTHDR) != 0 ? m->m_pkthdr.len : -1);
+}
+
+struct mbuf *
+kdk_mbuf_next(struct mbuf *m)
+{
+
+	return (m->m_next);
+}
+
+/*
+ * A packet zone item is an mbuf with its cluster; both zones' items are mbufs
+ * in use.
+ */
+int
+kdk_mbuf_count(void)
+{
+
+	return (uma_zone_get_cur(zone_mbuf) + uma_zone_get_cur(zone_pack));
+}
+
+/*
+ * Clusters in use outside packets.  Packets that the packet zone merely
+ * caches hold a cluster too, so the cache is emptied first where the kernel
+ * can do that; where it cannot, only larger clusters can be counted.
+ */
+int
+kdk_cluster_count(void)
+{
+	int count;
+
+	count = uma_zone_get_cur(zone_jumbop) + uma_zone_get_cur(zone_jumbo9) +
+	    uma_zone_get_cur(zone_jumbo16);
+#if __FreeBSD_version >= 1300000
+	uma_zone_reclaim(zone_pack, UMA_RECLAIM_DRAIN_CPU);
+	count += uma_zone_get_cur(zone_clust) - uma_zone_get_cur(zone_pack);
+#endif
+	return (count);
+}
+
+/*
+ * The rest.
+ */
+int64_t
+kdk_uio_resid(const struct uio *uio)
+{
+
+	return (uio->uio_resid);
+}
+
+/* What a machine looks like that will never run anything else again. */
+void
+kdk_hang(void)
+{
+
+	disable_intr();
+	for (;;)
+		cpu_spinwait();
+}
+
+/*
+ * /dev/kdk.
+ */
+static d_open_t	kdk_open;
+static d_read_t	kdk_read;
+static d_write_t kdk_write;
+
+static struct cdevsw kdk_cdevsw = {
+	.d_version =	D_VERSION,
+	.d_name =	"kdk",
+	.d_open =	kdk_open,
+	.d_read =	kdk_read,
+	.d_write =	kdk_write,
+};
+
+static struct cdev *kdk_dev;
+
+static int
+kdk_open(struct cdev *dev __unused, int flags __unused, int type __unused,
+    struct thread *td __unused)
+{
+	void *session;
+	int error;
+
+	error = kdk_dev_open(&session);
+	if (error != 0)
+		return (error);
+	error = devfs_set_cdevpriv(session, kdk_dev_close);
+	if (error != 0)
+		kdk_dev_close(session);
+	return (error);
+}
+
+static int
+kdk_read(struct cdev *dev __unused, struct uio *uio, int flags __unused)
+{
+	void *session;
+	int error;
+
+	error = devfs_get_cdevpriv(&session);
+	return (error != 0 ? error : kdk_dev_read(session, uio));
+}
+
+static int
+kdk_write(struct cdev *dev __unused, struct uio *uio, int flags __unused)
+{
+	void *session;
+	int error;
+
+	error = devfs_get_cdevpriv(&session);
+	return (error != 0 ? error : kdk_dev_write(session, uio));
+}
+
+/*
+ * The module.
+ */
+static int
+kdk_attach(void)
+{
+	int error;
+
+	if (osreldate != __FreeBSD_version) {
+		printf("kdk: built for FreeBSD %d, this kernel is %d: "
+		    "not loaded; build kdk.ko from this kernel's tree\n",
+		    __FreeBSD_version, osreldate);
+		return (ENOEXEC);
+	}
+	error = kdk_load();
+	if (error != 0)
+		return (error);
+	error = make_dev_p(MAKEDEV_CHECKNAME | MAKEDEV_WAITOK, &kdk_dev,
+	    &kdk_cdevsw, NULL, UID_ROOT, GID_WHEEL, 0600, "kdk");
+	if (error != 0) {
+		printf("kdk: cannot create /dev/kdk: error %d\n", error);
+		(void)kdk_unload(0);
+	}
+	return (error);
+}
+
+static int
+kdk_detach(void)
+{
+	int error;
+
+	error = kdk_unload(0);
+	if (error == 0)
+		destroy_dev(kdk_dev);
+	return (error);
+}
+
+/* Not static: the linker starts from this name. */
+int	kdk_modevent(module_t mod, int event, void *arg);
+
+int
+kdk_modevent(module_t mod __unused, int event, void *arg __unused)
+{
+
+	switch (event) {
+	case MOD_LOAD:
+		return (kdk_attach());
+	case MOD_QUIESCE:
+		return (kdk_unload(1));
+	case MOD_UNLOAD:
+		return (kdk_detach());
+	case MOD_SHUTDOWN:
+		return (0);
+	default:
+		return (EOPNOTSUPP);
+	}
+}
+
+static moduledata_t kdk_mod = {
+	"kdk",
+	kdk_modevent,
+	NULL
+};
+
+DECLARE_MODULE(kdk, kdk_mod, SI_SUB_DRIVERS, SI_ORDER_MIDDLE);
+MODULE_VERSION(kdk, 1);

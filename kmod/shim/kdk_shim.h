@@ -1,0 +1,93 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The line between C and Rust.  Above it: what the kernel offers only as a
+ * macro or an inline function, which bindgen cannot see.  Below it: what the
+ * module's C half calls in the Rust half.
+ */
+#ifndef _KDK_SHIM_H_
+#define	_KDK_SHIM_H_
+
+struct callout;
+struct mbuf;
+struct mtx;
+struct malloc_type;
+struct task;
+struct taskqueue;
+struct thread;
+struct uio;
+
+MALLOC_DECLARE(M_KDK);
+
+/* Totals of one malloc(9) type, over all CPUs. */
+struct kdk_malloc_stats {
+	uint64_t	bytes;		/* in use */
+	uint64_t	allocations;	/* in use */
+};
+
+/* Version of the headers this module was compiled with. */
+#define	KDK_OSRELDATE	__FreeBSD_version
+
+/* Memory. */
+void	*kdk_malloc(size_t size, struct malloc_type *type, int flags);
+void	 kdk_free(void *addr, struct malloc_type *type);
+int	 kdk_malloc_find(const char *name, struct kdk_malloc_stats *stats);
+
+/* Mutexes (MTX_DEF). */
+void	 kdk_mtx_init(struct mtx *m, const char *name, int opts);
+void	 kdk_mtx_destroy(struct mtx *m);
+void	 kdk_mtx_lock(struct mtx *m, const char *file, int line);
+int	 kdk_mtx_trylock(struct mtx *m, const char *file, int line);
+void	 kdk_mtx_unlock(struct mtx *m, const char *file, int line);
+int	 kdk_mtx_owned(struct mtx *m);
+int	 kdk_mtx_recursed(struct mtx *m);
+
+/* The module's own lock; it is a leaf. */
+void	 kdk_state_lock(void);
+void	 kdk_state_unlock(void);
+int	 kdk_state_sleep(void *chan, int64_t sbt);
+
+/* Sleeping. */
+int	 kdk_mtx_sleep(void *chan, struct mtx *m, const char *wmesg,
+	    int64_t sbt);
+int	 kdk_pause(const char *wmesg, int64_t sbt);
+void	 kdk_yield(void);
+int64_t	 kdk_sbinuptime(void);
+
+/* Callouts. */
+void	 kdk_callout_reset(struct callout *c, int64_t sbt,
+	    void (*func)(void *), void *arg);
+int	 kdk_callout_drain(struct callout *c);
+int	 kdk_callout_pending(struct callout *c);
+
+/* Task queues. */
+int	 kdk_taskqueue_create(const char *name, struct taskqueue **tqp);
+void	 kdk_task_init(struct task *t, void (*func)(void *, int), void *arg);
+
+/* Threads. */
+int	 kdk_thread_create(void (*func)(void *), void *arg, const char *name);
+int	 kdk_thread_may_exit(void);
+int	 kdk_thread_exists(int tid);
+struct thread *kdk_curthread(void);
+int	 kdk_curtid(void);
+
+/* Mbufs. */
+struct mbuf *kdk_mbuf_get(int size, int pkthdr);
+int	 kdk_mbuf_pktlen(const struct mbuf *m);
+struct mbuf *kdk_mbuf_next(struct mbuf *m);
+int	 kdk_mbuf_count(void);
+int	 kdk_cluster_count(void);
+
+/* The rest. */
+int64_t	 kdk_uio_resid(const struct uio *uio);
+void	 kdk_hang(void) __dead2;
+
+/* Rust, called from the shim. Each returns an errno value or 0. */
+int	 kdk_load(void);
+int	 kdk_unload(int ask_only);
+int	 kdk_dev_open(void **sessionp);
+void	 kdk_dev_close(void *session);
+int	 kdk_dev_read(void *session, struct uio *uio);
+int	 kdk_dev_write(void *session, struct uio *uio);
+
+#endif /* !_KDK_SHIM_H_ */

@@ -1,0 +1,30 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * What bindgen reads, and what the shim is compiled with.  Headers that need
+ * an interface generated from a .m or .src file (bus_if.h, vnode_if.h) are
+ * left out on purpose: not every kernel object directory has them.
+ */
+#include <sys/param.h>
+#include <sys/systm.h>
+#include <sys/errno.h>
+#include <sys/kernel.h>
+#include <sys/lock.h>
+#include <sys/mutex.h>
+#include <sys/malloc.h>
+#include <sys/callout.h>
+#include <sys/taskqueue.h>
+#include <sys/proc.h>
+#include <sys/kthread.h>
+#include <sys/mbuf.h>
+#include <sys/uio.h>
+#include <sys/conf.h>
+#include <sys/module.h>
+#include <sys/pcpu.h>
+#include <sys/smp.h>
+#include <sys/sysctl.h>
+#include <vm/uma.h>
+#include <machine/cpu.h>
+#include <machine/cpufunc.h>
+
+#include "kdk_shim.h"

@@ -1,0 +1,40 @@
+//! Error numbers.
+
+use super::bindings;
+use core::ffi::c_int;
+use core::fmt;
+
+/// An `errno(2)` value, never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(c_int);
+
+impl Errno {
+    /// Invalid argument.
+    pub const EINVAL: Self = Self(bindings::EINVAL as c_int);
+    /// Device busy.
+    pub const EBUSY: Self = Self(bindings::EBUSY as c_int);
+    /// Device not configured.
+    pub const ENXIO: Self = Self(bindings::ENXIO as c_int);
+    /// Cannot allocate memory.
+    pub const ENOMEM: Self = Self(bindings::ENOMEM as c_int);
+    /// Resource temporarily unavailable.
+    pub const EAGAIN: Self = Self(bindings::EAGAIN as c_int);
+    /// Name too long; here, a command.
+    pub const ENAMETOOLONG: Self = Self(bindings::ENAMETOOLONG as c_int);
+
+    /// `Ok` for 0.
+    pub(super) const fn check(value: c_int) -> Result<(), Self> {
+        if value == 0 { Ok(()) } else { Err(Self(value)) }
+    }
+
+    /// What a C function returns for this result.
+    pub(super) fn of(result: Result<(), Self>) -> c_int {
+        result.map_or_else(|errno| errno.0, |()| 0)
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "errno {}", self.0)
+    }
+}

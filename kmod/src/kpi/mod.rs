@@ -1,0 +1,35 @@
+//! Safe wrappers over the kernel's programming interface.
+//!
+//! All of the module's unsafe code is here. What makes the wrappers safe is
+//! the same everywhere: the kernel object lives in a heap block of its own
+//! that never moves, and dropping the wrapper first makes the kernel forget
+//! it. A test that dies without running destructors is handled by
+//! [`resource`] and [`held`], which know what it still has.
+#![allow(unsafe_code)]
+
+mod alloc;
+mod bindings;
+pub mod callout;
+pub mod cdev;
+pub mod console;
+pub mod counters;
+pub mod errno;
+mod exclusive;
+pub mod fault;
+mod held;
+pub mod kthread;
+pub mod left;
+pub mod linker_set;
+mod locked;
+pub mod malloc;
+pub mod mbuf;
+mod module;
+pub mod mutex;
+mod panic;
+mod resource;
+pub mod taskqueue;
+pub mod time;
+
+pub use cdev::{Device, Uio};
+pub use exclusive::Exclusive;
+pub use locked::Locked;

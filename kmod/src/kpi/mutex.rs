@@ -1,0 +1,232 @@
+//! Sleep mutexes (mtx(9), `MTX_DEF`), with WITNESS.
+
+use super::{bindings, held, left, time};
+use alloc::boxed::Box;
+use core::cell::UnsafeCell;
+use core::ffi::{CStr, c_int};
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
+use core::panic::Location;
+use core::time::Duration;
+
+/// Whether a thread that holds the lock may take it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recursion {
+    /// No: with INVARIANTS the kernel panics.
+    Forbidden,
+    /// Yes.
+    Allowed,
+}
+
+/// A mutex without data.
+pub struct Lock {
+    raw: Box<UnsafeCell<bindings::mtx>>,
+    name: &'static CStr,
+}
+
+// SAFETY: a mutex is made to be used by many threads.
+unsafe impl Send for Lock {}
+// SAFETY: as above.
+unsafe impl Sync for Lock {}
+
+impl Lock {
+    /// A new lock. The name is what WITNESS knows it by.
+    #[must_use]
+    pub fn new(name: &'static CStr, recursion: Recursion) -> Self {
+        let options = if recursion == Recursion::Allowed {
+            bindings::MTX_RECURSE
+        } else {
+            0
+        };
+        // SAFETY: all-zero bytes are what mtx_init(9) expects of new memory.
+        let raw: Box<UnsafeCell<bindings::mtx>> =
+            Box::new(UnsafeCell::new(unsafe { core::mem::zeroed() }));
+        // SAFETY: the memory is ours, does not move, and is initialised once.
+        unsafe { bindings::kdk_mtx_init(raw.get(), name.as_ptr(), options.cast_signed()) };
+        Self { raw, name }
+    }
+
+    /// Takes the lock, waiting for it.
+    #[track_caller]
+    pub fn lock(&self) -> Guard<'_> {
+        let (file, line) = place(Location::caller());
+        // SAFETY: the mutex is initialised and lives as long as `self`.
+        unsafe { bindings::kdk_mtx_lock(self.raw.get(), file.as_ptr(), line) };
+        self.taken()
+    }
+
+    /// Takes the lock if nobody has it.
+    #[track_caller]
+    pub fn try_lock(&self) -> Option<Guard<'_>> {
+        let (file, line) = place(Location::caller());
+        // SAFETY: as in `lock`.
+        let taken = unsafe { bindings::kdk_mtx_trylock(self.raw.get(), file.as_ptr(), line) } != 0;
+        taken.then(|| self.taken())
+    }
+
+    /// Whether the current thread has the lock.
+    #[must_use]
+    pub fn is_mine(&self) -> bool {
+        // SAFETY: as in `lock`.
+        unsafe { bindings::kdk_mtx_owned(self.raw.get()) != 0 }
+    }
+
+    /// Whether the current thread, which has the lock, took it more than once.
+    #[must_use]
+    pub fn is_recursed(&self) -> bool {
+        // SAFETY: as in `lock`.
+        unsafe { bindings::kdk_mtx_recursed(self.raw.get()) != 0 }
+    }
+
+    fn taken(&self) -> Guard<'_> {
+        held::push(self.raw.get(), self.name);
+        Guard {
+            lock: self,
+            not_send: PhantomData,
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A guard that was forgotten: the lock would be destroyed while WITNESS
+        // believes this thread to hold it.
+        while self.is_mine() {
+            held::pop(self.raw.get());
+            // SAFETY: the current thread has the lock.
+            unsafe { bindings::kdk_mtx_unlock(self.raw.get(), c"kdk".as_ptr(), 0) };
+            left::note("held lock", self.name);
+        }
+        // SAFETY: initialised in `new`, destroyed once, and no guard is left.
+        unsafe { bindings::kdk_mtx_destroy(self.raw.get()) }
+    }
+}
+
+/// The lock is held while this lives.
+pub struct Guard<'a> {
+    lock: &'a Lock,
+    /// The thread that took a mutex has to give it back.
+    not_send: PhantomData<*mut ()>,
+}
+
+impl Guard<'_> {
+    /// Gives the lock up, sleeps on `channel` until someone wakes it or `limit`
+    /// passed, and takes the lock again. False when the time passed.
+    pub fn sleep(&mut self, channel: &Channel, limit: Duration) -> bool {
+        let (chan, lock) = (channel.address(), self.lock.raw.get());
+        // SAFETY: the current thread has the lock; the address is only a name.
+        unsafe { bindings::kdk_mtx_sleep(chan, lock, c"kdktest".as_ptr(), time::sbt(limit)) == 0 }
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        let raw = self.lock.raw.get();
+        held::pop(raw);
+        // SAFETY: this guard stands for one taking of the lock by this thread.
+        unsafe { bindings::kdk_mtx_unlock(raw, c"kdk".as_ptr(), 0) }
+    }
+}
+
+/// A wait channel: something to sleep on.
+#[derive(Debug)]
+pub struct Channel(Box<u8>);
+
+impl Channel {
+    /// A new one; its address is unique while it lives.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Box::new(0))
+    }
+
+    /// Wakes every sleeper.
+    pub fn wake(&self) {
+        // SAFETY: the address is only a name.
+        unsafe { bindings::wakeup(self.address()) }
+    }
+
+    fn address(&self) -> *mut core::ffi::c_void {
+        (&raw const *self.0).cast_mut().cast()
+    }
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A mutex around a value.
+pub struct Mutex<T> {
+    lock: Lock,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is only reached with the lock held.
+unsafe impl<T: Send> Sync for Mutex<T> {}
+
+impl<T> Mutex<T> {
+    /// A new mutex around `value`; see [`Lock::new`].
+    pub fn new(name: &'static CStr, value: T) -> Self {
+        Self {
+            lock: Lock::new(name, Recursion::Forbidden),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    /// Takes the lock, waiting for it.
+    #[track_caller]
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        MutexGuard {
+            guard: self.lock.lock(),
+            value: self.value.get(),
+        }
+    }
+
+    /// Takes the lock if nobody has it.
+    #[track_caller]
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let guard = self.lock.try_lock()?;
+        Some(MutexGuard {
+            guard,
+            value: self.value.get(),
+        })
+    }
+}
+
+/// The value of a [`Mutex`], whose lock is held while this lives.
+pub struct MutexGuard<'a, T> {
+    guard: Guard<'a>,
+    value: *mut T,
+}
+
+impl<T> MutexGuard<'_, T> {
+    /// See [`Guard::sleep`].
+    pub fn sleep(&mut self, channel: &Channel, limit: Duration) -> bool {
+        self.guard.sleep(channel, limit)
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the lock is held and does not recurse, so this is the only
+        // guard; the mutex outlives it.
+        unsafe { &*self.value }
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`, and the guard is borrowed mutably.
+        unsafe { &mut *self.value }
+    }
+}
+
+fn place(caller: &'static Location<'static>) -> (&'static CStr, c_int) {
+    (
+        caller.file_as_c_str(),
+        c_int::try_from(caller.line()).unwrap_or(0),
+    )
+}

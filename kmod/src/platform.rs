@@ -1,0 +1,79 @@
+//! The kernel as a place where tests can run.
+
+use crate::kpi::kthread::{self, Thread};
+use crate::kpi::{counters, left, malloc, time};
+use core::ffi::CStr;
+use core::time::Duration;
+use kdk_harness::{Counters, Ended, Message, Platform, Test};
+
+/// How often, and for how long in all (about a second), the leak check waits
+/// for what is freed late.
+const SETTLING: u32 = 12;
+
+/// Runs each test in a kernel thread of its own.
+#[derive(Debug)]
+pub struct Kernel;
+
+impl Platform for Kernel {
+    fn run_isolated(&mut self, test: &'static Test) -> Ended {
+        let mut thread = match Thread::spawn_test(c"kdk test", test.run) {
+            Ok(thread) => thread,
+            Err(errno) => {
+                return Ended::Died(Message::of(format_args!(
+                    "no kernel thread for it: {errno}"
+                )));
+            }
+        };
+        let limit = match test.limit_ms {
+            0 => Duration::from_secs(24 * 60 * 60),
+            limit => Duration::from_millis(limit.into()),
+        };
+        loop {
+            thread = match thread.join(limit) {
+                Ok(kthread::End::Returned(result)) => return Ended::Returned(result),
+                Ok(kthread::End::Panicked(message)) => return Ended::Panicked(message),
+                Err(thread) if test.limit_ms == 0 => thread,
+                // The thread goes on alone, and keeps the module loaded.
+                Err(_) => return Ended::TimedOut,
+            }
+        }
+    }
+
+    fn counters(&mut self, test: &'static Test, into: &mut Counters) {
+        into.set("mbufs", "", counters::mbufs());
+        into.set("mbuf clusters", "", counters::clusters());
+        into.set("threads", "", counters::threads());
+        for left in left::all() {
+            into.set(left.kind, left.name, left.count);
+        }
+        for name in [malloc::TYPE].iter().chain(test.leak_types) {
+            into.set("malloc bytes", name, in_use(name));
+        }
+    }
+
+    fn settle(&mut self, attempt: u32) -> bool {
+        let more = attempt < SETTLING;
+        if more {
+            time::sleep(Duration::from_millis(1 << attempt.min(7)));
+        }
+        more
+    }
+
+    fn now_ms(&mut self) -> u64 {
+        u64::try_from(time::uptime().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Bytes in use of a malloc type; 0 while there is no such type, so that one
+/// that a test brings with it counts from nothing.
+fn in_use(name: &str) -> i64 {
+    let mut bytes = [0; 64];
+    let Some(room) = bytes.get_mut(..name.len()).filter(|_| name.len() < 64) else {
+        return 0;
+    };
+    room.copy_from_slice(name.as_bytes());
+    let usage = CStr::from_bytes_until_nul(&bytes)
+        .ok()
+        .and_then(counters::malloc);
+    usage.map_or(0, |usage| i64::try_from(usage.bytes).unwrap_or(i64::MAX))
+}
