@@ -27,8 +27,8 @@ impl fmt::Display for Status {
 pub struct Ending {
     /// How the process ended.
     pub status: Status,
-    /// Whether QMP ever greeted: QEMU does so before the guest runs.
-    pub greeted: bool,
+    /// Whether QEMU ever let the guest run.
+    pub ran: bool,
     /// The reason in QMP's SHUTDOWN event, if there was one (`guest-reset`).
     pub shutdown: Option<String>,
     /// Whether we killed it.
@@ -77,8 +77,8 @@ pub enum Exit {
 }
 
 /// Says how a machine ended. isa-debug-exit turns the value `v` into the exit
-/// status `(v << 1) | 1`, so status 1 is value 0 -- or QEMU's own failure,
-/// which comes before its greeting.
+/// status `(v << 1) | 1`, so status 1 is value 0 -- or QEMU's own failure, which
+/// comes before the guest runs.
 pub fn classify(ending: &Ending) -> Exit {
     if ending.killed {
         return Exit::Killed;
@@ -86,7 +86,7 @@ pub fn classify(ending: &Ending) -> Exit {
     let stderr = shorten(&ending.stderr);
     match (ending.status, ending.shutdown.as_deref()) {
         (Status::Signal(signal), _) => Exit::Signal { signal, stderr },
-        (status, _) if !ending.greeted => Exit::Refused { status, stderr },
+        (status, _) if !ending.ran => Exit::Refused { status, stderr },
         (_, Some("host-signal" | "host-qmp-quit" | "host-ui")) => Exit::Host,
         // Newer QEMUs announce a debug exit as a shutdown; older ones just go.
         (Status::Code(code @ 1..=255), None | Some("guest-shutdown")) if code & 1 == 1 => {
@@ -173,7 +173,7 @@ mod tests {
     fn ending(status: Status, shutdown: Option<&str>) -> Ending {
         Ending {
             status,
-            greeted: true,
+            ran: true,
             shutdown: shutdown.map(str::to_owned),
             killed: false,
             stderr: String::new(),
@@ -184,7 +184,7 @@ mod tests {
     fn a_debug_exit_of_zero_is_not_qemus_own_failure() {
         let mut end = ending(Status::Code(1), None);
         assert_eq!(classify(&end), Exit::Debug(0));
-        end.greeted = false;
+        end.ran = false;
         end.stderr = "qemu-system-x86_64: -accel hvf: invalid accelerator hvf\n".into();
         let refused = Exit::Refused {
             status: Status::Code(1),

@@ -5,6 +5,7 @@
 //! Decisions are pure functions; effects stay in [`qemu`],
 //! [`console::log`].
 
+pub mod accel;
 pub mod console;
 pub mod error;
 pub mod exit;
@@ -15,5 +16,6 @@ pub mod panic;
 pub mod phase;
 pub mod protocol;
 pub mod qemu;
+pub mod qmp;
 pub mod select;
 pub mod verdict;

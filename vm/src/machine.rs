@@ -1,6 +1,6 @@
 //! What the runner needs of a machine, whichever program plays it.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
 use crate::error::InfraError;
@@ -102,10 +102,7 @@ impl Inbox {
     pub fn next(&self, deadline: Instant) -> Option<Event> {
         let events = self.events.as_ref()?;
         let left = deadline.saturating_duration_since(Instant::now());
-        match events.recv_timeout(left) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        events.recv_timeout(left).ok()
     }
 
     /// Has `interrupt` end the waits of [`Self::next`].

@@ -1,9 +1,11 @@
-//! QEMU.
-/// v
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u32, pub u32, pub u32);
-impl std::fmt::Display for Version {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.0, self.1, self.2)
-    }
-}
+//! QEMU: which binary, with which arguments, as a [`Machine`](crate::machine::Machine).
+
+mod find;
+mod guard;
+mod process;
+mod spec;
+
+pub use find::{OLDEST, Qemu, Version, parse_version};
+pub use guard::Guard;
+pub use process::QemuMachine;
+pub use spec::{Access, Boot, Drive, Engine, Fds, Format, Spec};

@@ -1,0 +1,80 @@
+//! No QEMU outlives the process that started it, however that one ends.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use crate::exit::Status;
+
+/// How QEMU is tied to this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// Linux: the kernel kills QEMU when the thread that started it ends.
+    /// util-linux's setpriv(1) asks for that and then becomes QEMU.
+    Setpriv(PathBuf),
+    /// Elsewhere: a shell stands between. It kills QEMU when the pipe on its
+    /// standard input closes, which happens when this process ends.
+    Pipe,
+}
+
+/// QEMU's exit status passes through; a signal's number arrives as 128 + n,
+/// which is why guests should not use debug-exit values of 64 and more.
+const SCRIPT: &str = r#"
+exec 9<&0 </dev/null
+"$@" 9<&- &
+child=$!
+{ read -r _ <&9; kill -KILL "$child"; } 2>/dev/null &
+guard=$!
+exec 9<&-
+wait "$child"
+status=$?
+kill "$guard"
+exit "$status"
+"#;
+
+impl Guard {
+    /// The best guard there is here.
+    pub fn detect() -> Self {
+        if cfg!(target_os = "linux") {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let usual = ["/usr/bin", "/bin"].map(PathBuf::from);
+            let found = std::env::split_paths(&path)
+                .chain(usual)
+                .map(|dir| dir.join("setpriv"))
+                .find(|path| path.is_file());
+            if let Some(setpriv) = found {
+                return Self::Setpriv(setpriv);
+            }
+        }
+        Self::Pipe
+    }
+
+    /// The command that runs `program` with `args` under this guard.
+    pub fn wrap(&self, program: &Path, args: Vec<OsString>) -> (PathBuf, Vec<OsString>) {
+        let (outer, mut all): (_, Vec<OsString>) = match self {
+            Self::Setpriv(setpriv) => (
+                setpriv.clone(),
+                ["--pdeathsig", "KILL", "--"].map(OsString::from).to_vec(),
+            ),
+            Self::Pipe => (
+                PathBuf::from("/bin/sh"),
+                ["-c", SCRIPT, "kdk-guard"].map(OsString::from).to_vec(),
+            ),
+        };
+        all.push(OsStr::new(program).to_owned());
+        all.extend(args);
+        (outer, all)
+    }
+
+    /// How the guarded program ended.
+    pub fn status(&self, status: ExitStatus) -> Status {
+        match (self, status.code(), status.signal()) {
+            (Self::Pipe, Some(code), _) if (129..=128 + 64).contains(&code) => {
+                Status::Signal(code - 128)
+            }
+            (_, Some(code), _) => Status::Code(code),
+            (_, None, signal) => Status::Signal(signal.unwrap_or(0)),
+        }
+    }
+}

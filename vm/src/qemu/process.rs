@@ -1,0 +1,302 @@
+//! A running QEMU.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{ChildStderr, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use command_fds::{CommandFdExt, FdMapping};
+use shared_child::SharedChild;
+
+use super::{Fds, Guard, Qemu, Spec};
+use crate::error::InfraError;
+use crate::exit::{Ending, Status};
+use crate::machine::{CHUNK, Event, Inbox, Machine, Port, channel};
+use crate::qmp::{self, Monitor, Told};
+
+/// Where QEMU finds its connections.
+const FDS: Fds = Fds {
+    console: 10,
+    result: 11,
+    monitor: 12,
+};
+
+/// How much of QEMU's standard error is kept, bytes.
+const STDERR: usize = 16 * 1024;
+
+/// How long a guest may leave its serial port unread.
+const UNREAD: Duration = Duration::from_secs(5);
+
+/// A machine played by QEMU.
+#[derive(Debug)]
+pub struct QemuMachine {
+    inbox: Inbox,
+    console: UnixStream,
+    result: UnixStream,
+    monitor: Monitor,
+    process: Arc<Process>,
+    /// Waits for QEMU. It is also the thread that started it, on which the
+    /// guard against orphans hangs, so it lives as long as QEMU does.
+    keeper: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Process {
+    child: SharedChild,
+    guard: Guard,
+    leash: Mutex<Option<ChildStdin>>,
+    killed: AtomicBool,
+}
+
+impl Process {
+    fn kill(&self) {
+        self.killed.store(true, Ordering::SeqCst);
+        match &self.guard {
+            // An error means that it has ended.
+            Guard::Setpriv(_) => drop(self.child.kill()),
+            Guard::Pipe => drop(self.lock_leash().take()),
+        }
+    }
+
+    fn lock_leash(&self) -> std::sync::MutexGuard<'_, Option<ChildStdin>> {
+        self.leash.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection: our end and QEMU's.
+struct Link {
+    ours: UnixStream,
+    theirs: OwnedFd,
+}
+
+impl Link {
+    fn new() -> Result<Self, InfraError> {
+        let (ours, theirs) =
+            UnixStream::pair().map_err(|e| InfraError::sys("make a socket pair for QEMU", e))?;
+        ours.set_write_timeout(Some(UNREAD))
+            .map_err(|e| InfraError::sys("set up a socket for QEMU", e))?;
+        Ok(Self {
+            ours,
+            theirs: theirs.into(),
+        })
+    }
+
+    fn clone_ours(&self) -> Result<UnixStream, InfraError> {
+        self.ours
+            .try_clone()
+            .map_err(|e| InfraError::sys("duplicate a socket of QEMU", e))
+    }
+}
+
+impl QemuMachine {
+    /// Starts QEMU. That it did not like its arguments is found out later, by
+    /// its end.
+    ///
+    /// # Errors
+    /// The process could not be started.
+    pub fn start(qemu: &Qemu, spec: &Spec) -> Result<Self, InfraError> {
+        Self::start_with(qemu, spec, Guard::detect())
+    }
+
+    /// Starts QEMU under a guard of the caller's choice.
+    ///
+    /// # Errors
+    /// See [`Self::start`].
+    pub fn start_with(qemu: &Qemu, spec: &Spec, guard: Guard) -> Result<Self, InfraError> {
+        let (events, inbox) = channel();
+        let links = (Link::new()?, Link::new()?, Link::new()?);
+        let (console, result) = (links.0.clone_ours()?, links.1.clone_ours()?);
+        let (monitor, replies) = qmp::monitor(links.2.clone_ours()?);
+        let told = Arc::new(Mutex::new(Told::default()));
+        let readers = [
+            port(links.0.ours, Port::Console, events.clone()),
+            port(links.1.ours, Port::Result, events.clone()),
+            monitor_reader(links.2.ours, told.clone(), events.clone(), replies),
+        ];
+        let theirs = [links.0.theirs, links.1.theirs, links.2.theirs];
+        let (program, args) = guard.wrap(&qemu.path, spec.args(FDS));
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .fd_mappings(mappings(theirs))
+            .map_err(|e| InfraError::sys("hand sockets to QEMU", std::io::Error::other(e)))?;
+        let (process, keeper) = keep(command, guard, readers, told, events)?;
+        Ok(Self {
+            inbox,
+            console,
+            result,
+            monitor,
+            process,
+            keeper: Some(keeper),
+        })
+    }
+
+    /// QEMU's monitor.
+    pub fn monitor(&mut self) -> &mut Monitor {
+        &mut self.monitor
+    }
+
+    /// Its process id (the guard's, where one stands between).
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+}
+
+impl Machine for QemuMachine {
+    fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    fn send(&mut self, port: Port, bytes: &[u8]) -> std::io::Result<()> {
+        match port {
+            Port::Console => self.console.write_all(bytes),
+            Port::Result => self.result.write_all(bytes),
+        }
+    }
+
+    fn kill(&mut self) {
+        self.process.kill();
+    }
+}
+
+impl Drop for QemuMachine {
+    fn drop(&mut self) {
+        // The readers must not wait for a reader that has gone.
+        self.inbox.close();
+        self.process.kill();
+        if let Some(keeper) = self.keeper.take() {
+            // It only fails by a panic, which the test run shows anyway.
+            drop(keeper.join());
+        }
+    }
+}
+
+fn mappings(theirs: [OwnedFd; 3]) -> Vec<FdMapping> {
+    let children = [FDS.console, FDS.result, FDS.monitor];
+    theirs
+        .into_iter()
+        .zip(children)
+        .map(|(parent_fd, child_fd)| FdMapping {
+            parent_fd,
+            child_fd,
+        })
+        .collect()
+}
+
+/// Starts the command on a thread of its own, which then waits for its end
+/// and tells of it when everything before was told.
+fn keep(
+    mut command: Command,
+    guard: Guard,
+    readers: [JoinHandle<()>; 3],
+    told: Arc<Mutex<Told>>,
+    events: SyncSender<Event>,
+) -> Result<(Arc<Process>, JoinHandle<()>), InfraError> {
+    let (started, answer) = sync_channel(1);
+    let keeper = thread::spawn(move || {
+        let spawned = SharedChild::spawn(&mut command);
+        // QEMU's ends of the sockets are now only QEMU's.
+        drop(command);
+        let process = match spawned {
+            Ok(child) => Arc::new(Process {
+                leash: Mutex::new(child.take_stdin()),
+                child,
+                guard,
+                killed: AtomicBool::new(false),
+            }),
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        let stderr = process.child.take_stderr().map(tail_of);
+        drop(started.send(Ok(process.clone())));
+        let ending = wait(&process, stderr, readers, &told);
+        // Nobody listens any more when the machine was dropped.
+        drop(events.send(Event::Ended(ending)));
+    });
+    match answer.recv() {
+        Ok(Ok(process)) => Ok((process, keeper)),
+        Ok(Err(error)) => Err(InfraError::sys("start QEMU", error)),
+        Err(_) => Err(InfraError::sys(
+            "start QEMU",
+            std::io::Error::other("its thread ended early"),
+        )),
+    }
+}
+
+fn wait(
+    process: &Process,
+    stderr: Option<JoinHandle<Vec<u8>>>,
+    readers: [JoinHandle<()>; 3],
+    told: &Mutex<Told>,
+) -> Ending {
+    let status = match process.child.wait() {
+        Ok(status) => process.guard.status(status),
+        Err(_) => Status::Signal(0),
+    };
+    for reader in readers {
+        drop(reader.join());
+    }
+    let stderr = stderr.and_then(|reader| reader.join().ok());
+    let told = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let killed = process.killed.load(Ordering::SeqCst);
+    Ending {
+        status,
+        ran: told.ran,
+        shutdown: told.shutdown,
+        killed: killed && matches!(status, Status::Signal(9)),
+        stderr: String::from_utf8_lossy(&stderr.unwrap_or_default()).into_owned(),
+    }
+}
+
+/// Hands a serial port's bytes on, until its end.
+fn port(mut stream: UnixStream, port: Port, events: SyncSender<Event>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(n) => {
+                    if events
+                        .send(Event::Output(port, buffer[..n].to_vec()))
+                        .is_err()
+                    {
+                        return;
+                    }
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                // A reset connection: QEMU died with our bytes unread.
+                Err(_) => return,
+            }
+        }
+    })
+}
+
+fn monitor_reader(
+    stream: UnixStream,
+    told: Arc<Mutex<Told>>,
+    events: SyncSender<Event>,
+    replies: SyncSender<serde_json::Value>,
+) -> JoinHandle<()> {
+    thread::spawn(move || qmp::listen(stream, &told, &events, &replies))
+}
+
+/// Reads standard error to its end and keeps the last of it.
+fn tail_of(mut stderr: ChildStderr) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(n @ 1..) = stderr.read(&mut buffer) {
+            kept.extend_from_slice(&buffer[..n]);
+            let excess = kept.len().saturating_sub(STDERR);
+            kept.drain(..excess);
+        }
+        kept
+    })
+}

@@ -1,0 +1,363 @@
+//! A machine as data, and QEMU's arguments for it. Pure.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// What runs the guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// Linux's hypervisor.
+    Kvm,
+    /// macOS's hypervisor.
+    Hvf,
+    /// NetBSD's hypervisor.
+    Nvmm,
+    /// QEMU's own emulator.
+    Tcg,
+}
+
+impl Engine {
+    /// Its name in QEMU's arguments and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Hvf => "hvf",
+            Self::Nvmm => "nvmm",
+            Self::Tcg => "tcg",
+        }
+    }
+}
+
+/// How the kernel gets into the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Boot {
+    /// QEMU loads the kernel itself, by the PVH entry that its note names.
+    Pvh {
+        /// The kernel, an ELF file.
+        kernel: PathBuf,
+        /// Its command line, which becomes the kernel's environment.
+        cmdline: String,
+    },
+    /// Firmware and FreeBSD's loader, from a directory shown as a FAT disk.
+    Efi {
+        /// The firmware's code: a flash image, or a whole ROM (`OVMF.fd`).
+        firmware: PathBuf,
+        /// The directory with `EFI/BOOT/BOOTX64.EFI`.
+        dir: PathBuf,
+    },
+}
+
+/// Format of a disk image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The disk's bytes.
+    Raw,
+    /// QEMU's own.
+    Qcow2,
+}
+
+/// What may become of a disk image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The guest cannot write.
+    ReadOnly,
+    /// What the guest writes is forgotten.
+    Snapshot,
+    /// What the guest writes stays.
+    Persistent,
+}
+
+/// A virtio disk; the first one is the guest's first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drive {
+    /// The image.
+    pub path: PathBuf,
+    /// Its format.
+    pub format: Format,
+    /// What may become of it.
+    pub access: Access,
+}
+
+/// A machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// What runs it.
+    pub engine: Engine,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Memory, MiB.
+    pub mem_mib: u32,
+    /// How it boots.
+    pub boot: Boot,
+    /// Its disks.
+    pub drives: Vec<Drive>,
+    /// More arguments, as they are.
+    pub extra: Vec<OsString>,
+}
+
+/// The descriptors on which QEMU finds its three connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fds {
+    /// First serial port.
+    pub console: RawFd,
+    /// Second serial port.
+    pub result: RawFd,
+    /// QMP.
+    pub monitor: RawFd,
+}
+
+/// PCI slot of the first disk; the loader's directory comes after all disks,
+/// so that the guest's disks have the same names in every boot mode.
+const FIRST_SLOT: usize = 4;
+
+impl Spec {
+    /// A machine of one CPU and 512 MiB without disks.
+    pub fn new(engine: Engine, boot: Boot) -> Self {
+        Self {
+            engine,
+            cpus: 1,
+            mem_mib: 512,
+            boot,
+            drives: Vec::new(),
+            extra: Vec::new(),
+        }
+    }
+
+    /// QEMU's arguments.
+    pub fn args(&self, fds: Fds) -> Vec<OsString> {
+        let mut args = Args::default();
+        args.flag("-no-user-config").flag("-nodefaults");
+        args.pair("-display", "none").pair("-machine", "q35");
+        args.pair("-accel", self.engine.name());
+        if self.engine != Engine::Tcg {
+            args.pair("-cpu", "host");
+        }
+        args.pair("-smp", &self.cpus.to_string());
+        args.pair("-m", &self.mem_mib.to_string());
+        // It starts when the monitor is ready, so that no event is missed.
+        args.flag("-S");
+        // A guest that resets itself ends, instead of booting for ever.
+        args.flag("-no-reboot");
+        args.pair("-device", "isa-debug-exit,iobase=0x501,iosize=1");
+        args.pair("-device", "virtio-rng-pci");
+        args.socket("console", fds.console);
+        args.pair("-serial", "chardev:console");
+        args.socket("result", fds.result);
+        args.pair("-serial", "chardev:result");
+        args.socket("monitor", fds.monitor);
+        args.pair("-mon", "chardev=monitor,mode=control");
+        for (n, drive) in self.drives.iter().enumerate() {
+            args.drive(n, drive);
+        }
+        match &self.boot {
+            Boot::Pvh { kernel, cmdline } => {
+                args.flag("-kernel").flag(kernel);
+                args.pair("-append", cmdline);
+            }
+            Boot::Efi { firmware, dir } => args.efi(firmware, dir, self.drives.len()),
+        }
+        args.0.extend(self.extra.iter().cloned());
+        args.0
+    }
+}
+
+#[derive(Default)]
+struct Args(Vec<OsString>);
+
+impl Args {
+    fn flag(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+        self.0.push(arg.as_ref().to_owned());
+        self
+    }
+
+    fn pair(&mut self, name: &str, value: &str) -> &mut Self {
+        self.flag(name).flag(value)
+    }
+
+    fn socket(&mut self, id: &str, fd: RawFd) {
+        self.pair("-chardev", &format!("socket,id={id},fd={fd}"));
+    }
+
+    fn drive(&mut self, n: usize, drive: &Drive) {
+        let format = match drive.format {
+            Format::Raw => "raw",
+            Format::Qcow2 => "qcow2",
+        };
+        let access = match drive.access {
+            Access::ReadOnly => ",readonly=on",
+            Access::Snapshot => ",snapshot=on",
+            Access::Persistent => "",
+        };
+        let mut value = OsString::from(format!("if=none,id=disk{n},format={format}{access},file="));
+        value.push(escape(&drive.path));
+        self.flag("-drive").flag(value);
+        let slot = FIRST_SLOT + n;
+        self.pair(
+            "-device",
+            &format!("virtio-blk-pci,drive=disk{n},addr={slot:#x}"),
+        );
+    }
+
+    fn efi(&mut self, firmware: &Path, dir: &Path, drives: usize) {
+        if is_flash(firmware) {
+            let mut value = OsString::from("if=pflash,format=raw,readonly=on,file=");
+            value.push(escape(firmware));
+            self.flag("-drive").flag(value);
+        } else {
+            self.flag("-bios").flag(firmware);
+        }
+        // Read-only: a writable vvfat would forbid saving the machine's state.
+        let mut value = OsString::from("driver=vvfat,node-name=esp,read-only=on,dir=");
+        value.push(escape(dir));
+        self.flag("-blockdev").flag(value);
+        let slot = FIRST_SLOT + drives;
+        self.pair(
+            "-device",
+            &format!("virtio-blk-pci,drive=esp,bootindex=0,addr={slot:#x}"),
+        );
+    }
+}
+
+/// Whether a firmware file is the code half for flash, by its name; the other
+/// kind holds code and variables in one.
+fn is_flash(firmware: &Path) -> bool {
+    let name = firmware.file_name().unwrap_or_default().to_string_lossy();
+    name.to_ascii_lowercase().contains("code")
+}
+
+/// In a list of options a comma is written twice.
+fn escape(path: &Path) -> OsString {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let bytes = path.as_os_str().as_bytes();
+    let doubled = bytes
+        .iter()
+        .flat_map(|byte| std::iter::repeat_n(*byte, if *byte == b',' { 2 } else { 1 }));
+    OsString::from_vec(doubled.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(spec: &Spec) -> String {
+        let fds = Fds {
+            console: 10,
+            result: 11,
+            monitor: 12,
+        };
+        let mut text = String::new();
+        for arg in spec.args(fds) {
+            let arg = arg.to_string_lossy().into_owned();
+            text.push_str(if arg.starts_with('-') { "\n" } else { " " });
+            text.push_str(&arg);
+        }
+        text.trim_start().to_owned()
+    }
+
+    fn root(access: Access) -> Drive {
+        Drive {
+            path: "/cache/root,1.img".into(),
+            format: Format::Raw,
+            access,
+        }
+    }
+
+    #[test]
+    fn pvh_on_the_emulator() {
+        let mut spec = Spec::new(
+            Engine::Tcg,
+            Boot::Pvh {
+                kernel: "/k, v/kernel".into(),
+                cmdline: "vfs.root.mountfrom=ufs:/dev/vtbd0".into(),
+            },
+        );
+        spec.drives = vec![root(Access::Snapshot)];
+        insta::assert_snapshot!(text(&spec), @r"
+        -no-user-config
+        -nodefaults
+        -display none
+        -machine q35
+        -accel tcg
+        -smp 1
+        -m 512
+        -S
+        -no-reboot
+        -device isa-debug-exit,iobase=0x501,iosize=1
+        -device virtio-rng-pci
+        -chardev socket,id=console,fd=10
+        -serial chardev:console
+        -chardev socket,id=result,fd=11
+        -serial chardev:result
+        -chardev socket,id=monitor,fd=12
+        -mon chardev=monitor,mode=control
+        -drive if=none,id=disk0,format=raw,snapshot=on,file=/cache/root,,1.img
+        -device virtio-blk-pci,drive=disk0,addr=0x4
+        -kernel /k, v/kernel
+        -append vfs.root.mountfrom=ufs:/dev/vtbd0
+        ");
+    }
+
+    #[test]
+    fn efi_on_kvm() {
+        let mut spec = Spec::new(
+            Engine::Kvm,
+            Boot::Efi {
+                firmware: "/usr/share/OVMF/OVMF_CODE_4M.fd".into(),
+                dir: "/tmp/a,b:c".into(),
+            },
+        );
+        spec.cpus = 2;
+        spec.drives = vec![
+            root(Access::ReadOnly),
+            Drive {
+                path: "/cache/data.qcow2".into(),
+                format: Format::Qcow2,
+                access: Access::Persistent,
+            },
+        ];
+        spec.extra = vec!["-s".into()];
+        insta::assert_snapshot!(text(&spec), @r"
+        -no-user-config
+        -nodefaults
+        -display none
+        -machine q35
+        -accel kvm
+        -cpu host
+        -smp 2
+        -m 512
+        -S
+        -no-reboot
+        -device isa-debug-exit,iobase=0x501,iosize=1
+        -device virtio-rng-pci
+        -chardev socket,id=console,fd=10
+        -serial chardev:console
+        -chardev socket,id=result,fd=11
+        -serial chardev:result
+        -chardev socket,id=monitor,fd=12
+        -mon chardev=monitor,mode=control
+        -drive if=none,id=disk0,format=raw,readonly=on,file=/cache/root,,1.img
+        -device virtio-blk-pci,drive=disk0,addr=0x4
+        -drive if=none,id=disk1,format=qcow2,file=/cache/data.qcow2
+        -device virtio-blk-pci,drive=disk1,addr=0x5
+        -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd
+        -blockdev driver=vvfat,node-name=esp,read-only=on,dir=/tmp/a,,b:c
+        -device virtio-blk-pci,drive=esp,bootindex=0,addr=0x6
+        -s
+        ");
+    }
+
+    #[test]
+    fn efi_with_a_rom_of_both_halves() {
+        let boot = Boot::Efi {
+            firmware: "/usr/share/ovmf/OVMF.fd".into(),
+            dir: "/esp".into(),
+        };
+        let text = text(&Spec::new(Engine::Hvf, boot));
+        assert!(text.contains("-bios /usr/share/ovmf/OVMF.fd"), "{text}");
+        assert!(text.contains("-accel hvf\n-cpu host"), "{text}");
+    }
+}
