@@ -2,6 +2,7 @@
 
 mod find;
 mod guard;
+mod ports;
 mod process;
 mod spec;
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::protocol::{Expect, TestEntry};
+
 /// What became of one test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -98,6 +100,25 @@ pub struct Outcome {
     /// the test itself. Not part of the report file.
     #[serde(skip)]
     pub console: Vec<String>,
+}
+
+impl Outcome {
+    /// An outcome that nothing was reported for.
+    pub fn without_verdict(test: &TestEntry, verdict: Verdict) -> Self {
+        Self {
+            name: test.name.clone(),
+            where_: test.where_,
+            verdict,
+            ms: 0,
+            expected: match test.expect {
+                Expect::Pass => Verdict::Pass,
+                Expect::Fail => Verdict::Xfail,
+            },
+            detail: String::new(),
+            backtrace: Vec::new(),
+            console: Vec::new(),
+        }
+    }
 }
 
 /// How many tests got which verdict.

@@ -13,10 +13,10 @@ use std::time::Duration;
 use command_fds::{CommandFdExt, FdMapping};
 use shared_child::SharedChild;
 
-use super::{Fds, Guard, Qemu, Spec};
+use super::{Fds, Guard, Qemu, Spec, ports};
 use crate::error::InfraError;
 use crate::exit::{Ending, Status};
-use crate::machine::{CHUNK, Event, Inbox, Machine, Port, channel};
+use crate::machine::{Event, Inbox, Machine, Port, channel};
 use crate::qmp::{self, Monitor, Told};
 
 /// Where QEMU finds its connections.
@@ -114,8 +114,7 @@ impl QemuMachine {
         let (monitor, replies) = qmp::monitor(links.2.clone_ours()?);
         let told = Arc::new(Mutex::new(Told::default()));
         let readers = [
-            port(links.0.ours, Port::Console, events.clone()),
-            port(links.1.ours, Port::Result, events.clone()),
+            ports::read(links.0.ours, links.1.ours, events.clone()),
             monitor_reader(links.2.ours, told.clone(), events.clone(), replies),
         ];
         let theirs = [links.0.theirs, links.1.theirs, links.2.theirs];
@@ -196,7 +195,7 @@ fn mappings(theirs: [OwnedFd; 3]) -> Vec<FdMapping> {
 fn keep(
     mut command: Command,
     guard: Guard,
-    readers: [JoinHandle<()>; 3],
+    readers: [JoinHandle<()>; 2],
     told: Arc<Mutex<Told>>,
     events: SyncSender<Event>,
 ) -> Result<(Arc<Process>, JoinHandle<()>), InfraError> {
@@ -233,7 +232,7 @@ fn keep(
 fn wait(
     process: &Process,
     stderr: Option<JoinHandle<Vec<u8>>>,
-    readers: [JoinHandle<()>; 3],
+    readers: [JoinHandle<()>; 2],
     told: &Mutex<Told>,
 ) -> Ending {
     let status = match process.child.wait() {
@@ -253,29 +252,6 @@ fn wait(
         killed: killed && matches!(status, Status::Signal(9)),
         stderr: String::from_utf8_lossy(&stderr.unwrap_or_default()).into_owned(),
     }
-}
-
-/// Hands a serial port's bytes on, until its end.
-fn port(mut stream: UnixStream, port: Port, events: SyncSender<Event>) -> JoinHandle<()> {
-    thread::spawn(move || {
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            match stream.read(&mut buffer) {
-                Ok(0) => return,
-                Ok(n) => {
-                    if events
-                        .send(Event::Output(port, buffer[..n].to_vec()))
-                        .is_err()
-                    {
-                        return;
-                    }
-                }
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                // A reset connection: QEMU died with our bytes unread.
-                Err(_) => return,
-            }
-        }
-    })
 }
 
 fn monitor_reader(

@@ -1,0 +1,139 @@
+//! Both serial ports, read so that the console never lags behind the results:
+//! what the kernel printed before a result line is heard before it.
+
+use std::io::{ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::SyncSender;
+use std::thread::{self, JoinHandle};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::machine::{CHUNK, Event, Port};
+
+/// Console chunks that may go before one chunk of results.
+const AHEAD: usize = 64;
+
+/// Hands on what comes from both ports, until the end of both.
+pub fn read(console: UnixStream, result: UnixStream, events: SyncSender<Event>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut reader = Reader {
+            console: Some(console),
+            result: Some(result),
+            events,
+            buffer: vec![0; CHUNK],
+        };
+        while reader.step().is_some() {}
+    })
+}
+
+struct Reader {
+    console: Option<UnixStream>,
+    result: Option<UnixStream>,
+    events: SyncSender<Event>,
+    buffer: Vec<u8>,
+}
+
+impl Reader {
+    /// None when there is nothing more to do.
+    fn step(&mut self) -> Option<()> {
+        let (console, result) = self.wait()?;
+        // Read first, sent last: whatever was on the console by then is older.
+        let bytes = if result {
+            self.take(Port::Result)
+        } else {
+            None
+        };
+        if console || bytes.is_some() {
+            for _ in 0..AHEAD {
+                if !self.console.as_ref().is_some_and(has_bytes) {
+                    break;
+                }
+                let Some(bytes) = self.take(Port::Console) else {
+                    break;
+                };
+                self.send(Port::Console, bytes)?;
+            }
+        }
+        match bytes {
+            Some(bytes) => self.send(Port::Result, bytes),
+            None => Some(()),
+        }
+    }
+
+    /// Waits until a port has something, or its end; none when both ended.
+    fn wait(&self) -> Option<(bool, bool)> {
+        let ports = [self.console.as_ref(), self.result.as_ref()];
+        let mut fds: Vec<PollFd<'_>> = ports
+            .into_iter()
+            .flatten()
+            .map(|port| PollFd::new(port.as_fd(), PollFlags::POLLIN))
+            .collect();
+        if fds.is_empty() {
+            return None;
+        }
+        while let Err(error) = poll(&mut fds, PollTimeout::NONE) {
+            if error != Errno::EINTR {
+                return None;
+            }
+        }
+        let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
+        let mut next = |port: &Option<UnixStream>| port.is_some() && ready.next().unwrap_or(false);
+        Some((next(&self.console), next(&self.result)))
+    }
+
+    /// Reads what is there; at its end the port is let go.
+    fn take(&mut self, port: Port) -> Option<Vec<u8>> {
+        let slot = match port {
+            Port::Console => &mut self.console,
+            Port::Result => &mut self.result,
+        };
+        match slot.as_mut()?.read(&mut self.buffer) {
+            Ok(n @ 1..) => Some(self.buffer[..n].to_vec()),
+            Err(e) if e.kind() == ErrorKind::Interrupted => None,
+            // An error is a reset: QEMU died with our bytes unread.
+            Ok(0) | Err(_) => {
+                *slot = None;
+                None
+            }
+        }
+    }
+
+    fn send(&self, port: Port, bytes: Vec<u8>) -> Option<()> {
+        self.events.send(Event::Output(port, bytes)).ok()
+    }
+}
+
+/// Whether a read would not wait.
+fn has_bytes(port: &UnixStream) -> bool {
+    let mut fds = [PollFd::new(port.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn what_was_printed_before_a_result_is_heard_before_it() {
+        for _ in 0..200 {
+            let (mut console, console_end) = UnixStream::pair().unwrap();
+            let (mut result, result_end) = UnixStream::pair().unwrap();
+            let (events, inbox) = crate::machine::channel();
+            let reader = read(console_end, result_end, events);
+            console.write_all(b"lock order reversal:\n").unwrap();
+            result.write_all(b"# done 1\n").unwrap();
+            let deadline = Instant::now() + Duration::from_secs(5);
+            let first = inbox.next(deadline);
+            assert!(
+                matches!(first, Some(Event::Output(Port::Console, _))),
+                "{first:?}"
+            );
+            drop((console, result));
+            reader.join().unwrap();
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! From a machine's start to the guest's list of tests.
+
+use std::time::Instant;
+
+use super::link::{Link, Tick};
+use super::{Limits, Logs, Session, Setup};
+use crate::error::{BootError, BootFault, RunError};
+use crate::machine::Machine;
+use crate::panic::Kind;
+use crate::phase::Phase;
+use crate::progress::Progress;
+use crate::protocol::{Hello, Kmod, Line, TestEntry};
+
+/// More tests than any guest has; a guest that lists more is out of its mind.
+const MAX_TESTS: usize = 100_000;
+
+impl<'a> Session<'a> {
+    /// Waits for the guest of a machine just started to say hello.
+    ///
+    /// # Errors
+    /// [`RunError::Boot`] when the kernel died, fell silent, took too long,
+    /// ended, was refused or refused its module; [`RunError::Infra`] when the
+    /// host failed or the wait was interrupted.
+    pub fn boot(
+        machine: Box<dyn Machine>,
+        logs: Logs,
+        setup: &Setup<'a>,
+    ) -> Result<Self, RunError> {
+        let mut link = Link::new(machine, logs, setup);
+        let hello = wait(&mut link, &setup.limits)?;
+        link.boot_time = link.started.elapsed();
+        link.phase = Phase::Init;
+        // The kernel's own words about a module come by the other port.
+        link.catch_up()?;
+        if let Kmod::Refused(errno) = hello.kmod {
+            let signs = link.scanner.signs().iter();
+            let refusals = signs.filter(|sign| sign.kind == Kind::Module);
+            let reasons: Vec<&str> = refusals.map(|sign| sign.title.as_str()).collect();
+            let why = BootFault::Module {
+                errno,
+                reason: reasons.join("; "),
+            };
+            return Err(failed(&mut link, why).into());
+        }
+        link.tell(Progress::Up(&hello, link.boot_time));
+        Ok(Self {
+            link,
+            limits: setup.limits,
+            known: setup.known,
+            hello,
+            claimed: 0,
+        })
+    }
+
+    /// Asks for the guest's tests.
+    ///
+    /// # Errors
+    /// See [`Session::boot`].
+    pub fn list(&mut self) -> Result<Vec<TestEntry>, RunError> {
+        self.link.send("list");
+        let deadline = Instant::now() + self.limits.answer;
+        let mut tests: Vec<TestEntry> = Vec::new();
+        let fault = loop {
+            let tick = self.link.tick(deadline)?;
+            if matches!(tick, Tick::Died | Tick::Ended) {
+                return Err(lost(&mut self.link, &self.limits));
+            }
+            if Instant::now() >= deadline {
+                let secs = self.limits.answer.as_secs_f64();
+                break format!("no end of the list within {secs:.1} s");
+            }
+            let Tick::Line(line) = tick else { continue };
+            let line = line.text();
+            match Line::parse(line.trim_end()) {
+                Line::Test(fields) => match TestEntry::parse(fields) {
+                    Ok(test) if tests.iter().any(|known| known.name == test.name) => {
+                        break format!("{} is listed twice", test.name);
+                    }
+                    Ok(_) if tests.len() == MAX_TESTS => break "too many tests".into(),
+                    Ok(test) => tests.push(test),
+                    Err(what) => break what,
+                },
+                Line::EndList(count) if count == tests.len() => return Ok(tests),
+                Line::EndList(count) => {
+                    break format!("{} of {count} tests arrived", tests.len());
+                }
+                Line::Hello(_) => {
+                    return Err(failed(&mut self.link, BootFault::Rebooted).into());
+                }
+                Line::Error(why) => break why.to_owned(),
+                Line::Start(_) | Line::Done(_) | Line::Bye | Line::Other => {}
+            }
+        };
+        Err(failed(&mut self.link, BootFault::List(fault)).into())
+    }
+}
+
+fn wait(link: &mut Link<'_>, limits: &Limits) -> Result<Hello, RunError> {
+    let latest = link.started + limits.boot;
+    loop {
+        let deadline = latest.min(link.heard + limits.silence);
+        match link.tick(deadline)? {
+            Tick::Line(line) => {
+                if let Line::Hello(fields) = Line::parse(&line.text()) {
+                    return Hello::parse(fields).map_err(|error| failed(link, error.into()).into());
+                }
+            }
+            Tick::Died | Tick::Ended => return Err(lost(link, limits)),
+            Tick::Heard | Tick::Deadline => {}
+        }
+        let now = Instant::now();
+        if now < latest && now < link.heard + limits.silence {
+            continue;
+        }
+        link.read_unfinished_line();
+        if link.scanner.death().is_some() {
+            return Err(lost(link, limits));
+        }
+        let why = if now >= latest {
+            BootFault::TooLong(limits.boot)
+        } else {
+            BootFault::Silent(limits.silence)
+        };
+        return Err(failed(link, why).into());
+    }
+}
+
+/// The kernel died or the machine ended: which, and its last words.
+fn lost(link: &mut Link<'_>, limits: &Limits) -> RunError {
+    let exit = link.exit().cloned();
+    let death = link.bury(limits, crate::verdict::Verdict::Crash, "");
+    let why = match (link.scanner.death(), exit) {
+        (Some(sign), _) if sign.kind == Kind::Reboot => BootFault::Rebooted,
+        (Some(sign), _) => BootFault::Died(sign.clone()),
+        (None, Some(exit)) => BootFault::Ended(exit),
+        (None, None) => BootFault::Ended(crate::exit::Exit::Killed),
+    };
+    BootError {
+        phase: link.phase,
+        why,
+        console: death.console,
+        backtrace: death.backtrace,
+    }
+    .into()
+}
+
+fn failed(link: &mut Link<'_>, why: BootFault) -> BootError {
+    link.machine.kill();
+    BootError {
+        phase: link.phase,
+        why,
+        console: link.last_lines(),
+        backtrace: Vec::new(),
+    }
+}

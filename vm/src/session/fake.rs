@@ -1,0 +1,148 @@
+//! A machine that a test plays.
+
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::thread::{self, JoinHandle};
+
+use crate::exit::{Ending, Status};
+use crate::machine::{self, Event, Inbox, Machine, Port};
+
+/// The guest's side of a [`Fake`].
+pub struct Guest {
+    events: SyncSender<Event>,
+    commands: Receiver<String>,
+}
+
+impl Guest {
+    /// Writes on the console.
+    pub fn console(&self, text: &str) {
+        self.output(Port::Console, text.as_bytes());
+    }
+
+    /// Writes on the result channel.
+    pub fn result(&self, text: &str) {
+        self.output(Port::Result, text.as_bytes());
+    }
+
+    pub fn output(&self, port: Port, bytes: &[u8]) {
+        for chunk in bytes.chunks(machine::CHUNK) {
+            let _ = self.events.send(Event::Output(port, chunk.to_vec()));
+        }
+    }
+
+    pub fn event(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    /// The host's next command; none when the machine was killed.
+    pub fn command(&self) -> Option<String> {
+        self.commands.recv().ok()
+    }
+
+    pub fn hello(&self) {
+        self.result("# kdk-hello protocol=1 guest=demo kmod=0.1.0 uname=fake\n");
+    }
+
+    /// Answers `list` with these tests.
+    pub fn tests(&self, names: &[&str]) {
+        assert_eq!(self.command().as_deref(), Some("list"));
+        for name in names {
+            self.result(&format!(
+                "# test {name} where=kernel limit_ms=300 expect=pass default=yes\n"
+            ));
+        }
+        self.result(&format!("# end list {}\n", names.len()));
+    }
+
+    /// Waits for a test to be asked for and starts it.
+    pub fn starts(&self, name: &str) {
+        assert_eq!(self.command(), Some(format!("run {name}")));
+        self.result(&format!("# start {name}\n"));
+    }
+
+    /// Waits for a test to be asked for and passes it.
+    pub fn passes(&self, name: &str) {
+        self.starts(name);
+        self.result(&format!("KTAP version 1\n1..1\nok 1 {name}\n# done 1\n"));
+    }
+
+    pub fn ends(self, status: Status, shutdown: Option<&str>) {
+        self.event(Event::Ended(Ending {
+            status,
+            ran: true,
+            shutdown: shutdown.map(str::to_owned),
+            killed: false,
+            stderr: String::new(),
+        }));
+    }
+
+    /// Waits for `end` and obeys.
+    pub fn says_bye(self) {
+        assert_eq!(self.command().as_deref(), Some("end"));
+        self.result("# bye\n");
+        self.ends(Status::Code(1), None);
+    }
+
+    /// Waits until it is killed.
+    pub fn hangs(self) {
+        while self.command().is_some() {}
+        self.event(Event::Ended(Ending {
+            status: Status::Signal(9),
+            ran: true,
+            shutdown: None,
+            killed: true,
+            stderr: String::new(),
+        }));
+    }
+}
+
+/// A machine whose guest is a closure on a thread.
+pub struct Fake {
+    inbox: Inbox,
+    commands: Option<Sender<String>>,
+    guest: Option<JoinHandle<()>>,
+}
+
+impl Fake {
+    pub fn machine(guest: impl FnOnce(Guest) + Send + 'static) -> Box<dyn Machine> {
+        let (events, inbox) = machine::channel();
+        let (tx, commands) = channel();
+        let guest = thread::spawn(move || guest(Guest { events, commands }));
+        Box::new(Self {
+            inbox,
+            commands: Some(tx),
+            guest: Some(guest),
+        })
+    }
+}
+
+impl Machine for Fake {
+    fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    fn send(&mut self, _: Port, bytes: &[u8]) -> std::io::Result<()> {
+        let line = String::from_utf8_lossy(bytes).trim_end().to_owned();
+        let sent = self.commands.as_ref().map(|tx| tx.send(line));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            _ => Err(std::io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn kill(&mut self) {
+        self.commands = None;
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.commands = None;
+        self.inbox.close();
+        if let Some(guest) = self.guest.take()
+            && guest.join().is_err()
+            && !thread::panicking()
+        {
+            panic!("the fake guest met something unexpected");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! One test, from the command to its verdict.
+
+use std::time::{Duration, Instant};
+
+use super::link::Tick;
+use super::{Death, Ran, Session};
+use crate::error::InfraError;
+use crate::ktap;
+use crate::panic::{Kind, Sign};
+use crate::progress::Progress;
+use crate::protocol::{Expect, Line, TestEntry};
+use crate::verdict::{Outcome, Verdict};
+
+/// A test that is being run.
+struct Running<'t> {
+    test: &'t TestEntry,
+    parser: ktap::Parser,
+    /// When it started; none while the guest has not said so.
+    start: Option<Instant>,
+    /// What else is wrong with it.
+    faults: Vec<String>,
+}
+
+/// How a test stopped being run.
+enum Stop {
+    /// `# done`.
+    Done,
+    /// The guest was lost, or stopped answering.
+    Lost(Verdict, String),
+}
+
+impl Session<'_> {
+    /// Runs one test.
+    ///
+    /// # Errors
+    /// The host's, or an interruption; then there is no verdict.
+    pub fn run(&mut self, test: &TestEntry) -> Result<Ran, InfraError> {
+        self.claimed = self.link.scanner.signs().len();
+        self.link.tell(Progress::Started(test));
+        self.link.send(&format!("run {}", test.name));
+        let mut running = Running {
+            test,
+            parser: ktap::Parser::new(),
+            start: None,
+            faults: Vec::new(),
+        };
+        match self.follow(&mut running)? {
+            Stop::Done => {
+                self.link.catch_up()?;
+                Ok(Ran::Done(self.judge(running)))
+            }
+            Stop::Lost(verdict, why) => {
+                let death = self.link.bury(&self.limits, verdict, &why);
+                if running.start.is_none() {
+                    return Ok(Ran::NotStarted(death));
+                }
+                Ok(Ran::Lost(lost(running, death)))
+            }
+        }
+    }
+
+    fn follow(&mut self, running: &mut Running<'_>) -> Result<Stop, InfraError> {
+        let limit = self.limits.test.unwrap_or(running.test.limit) + self.limits.grace;
+        let asked = Instant::now();
+        loop {
+            let deadline = match running.start {
+                None => asked + self.limits.answer,
+                Some(start) => start + limit,
+            };
+            match self.link.tick(deadline)? {
+                Tick::Line(line) => {
+                    if let Some(stop) = running.take(&line.bytes, line.truncated) {
+                        return Ok(stop);
+                    }
+                }
+                Tick::Died | Tick::Ended => {
+                    return Ok(Stop::Lost(Verdict::Crash, "the kernel died".into()));
+                }
+                Tick::Heard | Tick::Deadline => {}
+            }
+            // A guest that babbles has no more time than one that is still.
+            if Instant::now() >= deadline {
+                let why = match running.start {
+                    None => format!(
+                        "the guest did not answer within {:.1} s",
+                        self.limits.answer.as_secs_f64()
+                    ),
+                    Some(_) => format!("no end within {:.1} s", limit.as_secs_f64()),
+                };
+                return Ok(Stop::Lost(Verdict::Timeout, why));
+            }
+        }
+    }
+
+    /// The verdict on a test that the guest is done with.
+    fn judge(&mut self, running: Running<'_>) -> Outcome {
+        let ms = running.ms();
+        let (mut verdict, detail) = running.parser.finish().verdict_on(&running.test.name);
+        let mut detail: Vec<String> = Some(detail).filter(|d| !d.is_empty()).into_iter().collect();
+        if !running.faults.is_empty() {
+            verdict = Verdict::Fail;
+            detail.splice(0..0, running.faults);
+        }
+        if running.test.expect == Expect::Fail && verdict == Verdict::Pass {
+            verdict = Verdict::Xpass;
+        }
+        let mut backtrace = Vec::new();
+        for sign in self.complaints() {
+            if verdict == Verdict::Pass || verdict == Verdict::Skip {
+                verdict = Verdict::Fail;
+            }
+            detail.push(format!("the kernel complained: {}", sign.title));
+            backtrace.extend(sign.backtrace);
+        }
+        let console = if backtrace.is_empty() {
+            Vec::new()
+        } else {
+            self.link.last_lines()
+        };
+        outcome(
+            running.test,
+            verdict,
+            ms,
+            detail.join("\n"),
+            backtrace,
+            console,
+        )
+    }
+
+    /// What the kernel complained about since the test was asked for, without
+    /// what is known.
+    fn complaints(&mut self) -> Vec<Sign> {
+        let known = self.known;
+        let complaint = |sign: &Sign| {
+            matches!(
+                sign.kind,
+                Kind::LockOrder | Kind::LocksHeld | Kind::Assertion
+            ) && !known.iter().any(|part| sign.title.contains(part))
+        };
+        let mut new = self.unclaimed();
+        new.retain(complaint);
+        new
+    }
+}
+
+impl Running<'_> {
+    fn take(&mut self, bytes: &[u8], truncated: bool) -> Option<Stop> {
+        let text = String::from_utf8_lossy(bytes);
+        match Line::parse(text.trim_end()) {
+            Line::Hello(_) => Some(Stop::Lost(
+                Verdict::Crash,
+                "the guest rebooted: it said hello again".into(),
+            )),
+            Line::Error(why) if self.start.is_none() => {
+                self.start = Some(Instant::now());
+                self.faults.push(format!("the guest refused it: {why}"));
+                Some(Stop::Done)
+            }
+            Line::Start(name) if self.start.is_none() => {
+                self.start = Some(Instant::now());
+                if name != self.test.name {
+                    self.faults
+                        .push(format!("the guest started {name} instead"));
+                }
+                None
+            }
+            Line::Start(name) => {
+                self.faults
+                    .push(format!("the guest started {name} meanwhile"));
+                None
+            }
+            // Before its start, a line belongs to nobody: an earlier test may
+            // have left it.
+            _ if self.start.is_none() => None,
+            Line::Done(1) => Some(Stop::Done),
+            Line::Done(count) => {
+                self.faults
+                    .push(format!("the guest was done with {count} tests, not 1"));
+                Some(Stop::Done)
+            }
+            _ => {
+                self.parser.line(bytes, truncated);
+                None
+            }
+        }
+    }
+
+    fn ms(&self) -> u64 {
+        let time = self.start.map_or(Duration::ZERO, |start| start.elapsed());
+        u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The outcome of a test that took the guest with it. Only its diagnostics
+/// are of use now; a result it reported does not count.
+fn lost(running: Running<'_>, death: Death) -> Outcome {
+    let ms = running.ms();
+    let document = running.parser.finish();
+    let mut detail = vec![death.title];
+    detail.extend(running.faults);
+    let said = document.cases.first().map(|case| case.detail.clone());
+    detail.extend(
+        said.into_iter()
+            .chain([document.loose])
+            .filter(|s| !s.is_empty()),
+    );
+    outcome(
+        running.test,
+        death.verdict,
+        ms,
+        detail.join("\n"),
+        death.backtrace,
+        death.console,
+    )
+}
+
+fn outcome(
+    test: &TestEntry,
+    verdict: Verdict,
+    ms: u64,
+    detail: String,
+    backtrace: Vec<String>,
+    console: Vec<String>,
+) -> Outcome {
+    Outcome {
+        ms,
+        detail,
+        backtrace,
+        console,
+        ..Outcome::without_verdict(test, verdict)
+    }
+}
