@@ -18,6 +18,9 @@ use crate::exit::{Ending, Exit, classify};
 use crate::machine::{Event, Machine};
 use crate::qemu::{Boot, Engine, Qemu, QemuMachine, Spec};
 
+#[cfg(test)]
+pub(crate) use guest::elf as probe_elf;
+
 /// How long the probe's guest may take. It needs half a second.
 pub const DEADLINE: Duration = Duration::from_secs(5);
 

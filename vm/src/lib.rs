@@ -3,12 +3,15 @@
 //! images it boots from.
 //!
 //! Decisions are pure functions; effects stay in [`qemu`],
-//! [`console::log`].
+//! [`image`], [`efi`], [`accel`] and [`console::log`].
 
 pub mod accel;
 pub mod console;
+pub mod efi;
+pub mod elf;
 pub mod error;
 pub mod exit;
+pub mod image;
 pub mod interrupt;
 pub mod ktap;
 pub mod machine;
