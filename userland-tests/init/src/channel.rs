@@ -12,9 +12,20 @@ use kdk_sys::{Descriptor, Errno, Fd, Result, complain, kenv, start, tty};
 
 /// The kernel variable that names another line.
 const VARIABLE: &str = "kdk.results";
-/// The second serial port.
-const LINE: &str = "/dev/cuau1";
+/// The second serial port, under the names that it can have: the firmware's
+/// tables may list the ports in either order. The console's is busy.
+const LINES: [&str; 2] = ["/dev/cuau1", "/dev/cuau0"];
 const SPEED: u32 = 115_200;
+
+fn open_line(path: String) -> core::result::Result<(String, Fd), String> {
+    match open(&path, O_RDWR | O_NOCTTY | O_CLOEXEC) {
+        Ok(line) => Ok((path, line)),
+        Err(errno) => Err(format!(
+            "the result channel: open {path}: {errno}; give the machine a second serial \
+             port, or name another line in the kernel variable {VARIABLE}"
+        )),
+    }
+}
 
 /// Lines to and from the host. What is written leaves with each end of line.
 #[derive(Debug)]
@@ -28,19 +39,14 @@ pub struct Channel {
 impl Channel {
     /// Opens the line that the kernel's environment names, or the usual one.
     pub fn open() -> core::result::Result<Self, String> {
-        let path = kenv::get(VARIABLE).map_or_else(
-            |_| LINE.to_string(),
-            |name| match name.starts_with('/') {
-                true => name,
-                false => format!("/dev/{name}"),
-            },
-        );
-        let line = open(&path, O_RDWR | O_NOCTTY | O_CLOEXEC).map_err(|errno| {
-            format!(
-                "the result channel: open {path}: {errno}; give the machine a second \
-                 serial port, or name another line in the kernel variable {VARIABLE}"
-            )
-        })?;
+        let (path, line) = match kenv::get(VARIABLE) {
+            Ok(name) if name.starts_with('/') => open_line(name)?,
+            Ok(name) => open_line(format!("/dev/{name}"))?,
+            Err(_) => {
+                let [first, second] = LINES.map(String::from);
+                open_line(first).or_else(|why| open_line(second).map_err(|_| why))?
+            }
+        };
         if let Err(errno) = tty::make_raw(&line, SPEED) {
             complain!("init: the result channel: set {path} raw: {errno}");
         }

@@ -12,9 +12,10 @@ use kdk_sys::{Errno, Result, sysctl};
 /// The host does not take it.
 pub fn say(channel: &mut Channel, module: Result<()>) -> fmt::Result {
     let osreldate = sysctl::integer("kern.osreldate").unwrap_or(0);
+    // Firmware may have written to the line too and left it unended.
     write!(
         channel,
-        "# kdk-hello protocol=1 guest=freebsd osreldate={osreldate} "
+        "\n# kdk-hello protocol=1 guest=freebsd osreldate={osreldate} "
     )?;
     match module.and_then(|()| kdk::version()) {
         Ok(version) => write!(channel, "kmod={version} ")?,
