@@ -13,7 +13,7 @@ const SHIM: &str = "shim/kdk_shim.c";
 /// What the Rust half uses. Everything else stays out of the bindings.
 const FUNCTIONS: &str = "kdk_.*|callout_init|taskqueue_(enqueue|drain|free)|wakeup|kthread_exit|m_freem|m_append|\
                          m_length|m_copydata|uiomove|printf|panic";
-const VARIABLES: &str = "M_KDK|M_WAITOK|M_NOWAIT|M_ZERO|MTX_RECURSE|EWOULDBLOCK|EINVAL|EBUSY|ENXIO|ENOMEM|EAGAIN|ENAMETOOLONG|MCLBYTES";
+const VARIABLES: &str = "M_KDK|kdk_module_mtx|M_WAITOK|M_NOWAIT|M_ZERO|MTX_RECURSE|EWOULDBLOCK|EINVAL|EBUSY|ENXIO|ENOMEM|EAGAIN|ENAMETOOLONG|MCLBYTES";
 /// Known by size and alignment only: their fields are the shim's business.
 const OPAQUE: &str = "callout|mtx|task|taskqueue|mbuf|thread|uio|malloc_type";
 const TYPES: &str = "kdk_malloc_stats|(__)?u?_?int(8|16|32|64)?_t|u_int|caddr_t|c_caddr_t";

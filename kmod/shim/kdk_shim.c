@@ -11,6 +11,10 @@ MALLOC_DEFINE(M_KDK, "kdk", "kdk.ko");
 static struct mtx kdk_state_mtx;
 MTX_SYSINIT(kdk_state, &kdk_state_mtx, "kdk state", MTX_DEF);
 
+/* Old trees are compiled with -fcommon, for their headers' sake. */
+struct mtx kdk_module_mtx __attribute__((__nocommon__));
+MTX_SYSINIT(kdk_module, &kdk_module_mtx, "kdk module", MTX_DEF);
+
 static SYSCTL_NODE(_debug, OID_AUTO, kdk, CTLFLAG_RD | CTLFLAG_MPSAFE, 0,
     "kdk.ko");
 SYSCTL_STRING(_debug_kdk, OID_AUTO, version, CTLFLAG_RD,

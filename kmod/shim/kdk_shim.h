@@ -33,7 +33,8 @@ void	*kdk_malloc(size_t size, struct malloc_type *type, int flags);
 void	 kdk_free(void *addr, struct malloc_type *type);
 int	 kdk_malloc_find(const char *name, struct kdk_malloc_stats *stats);
 
-/* Mutexes (MTX_DEF). */
+/* Mutexes (MTX_DEF); one is there from load to unload. */
+extern struct mtx kdk_module_mtx;
 void	 kdk_mtx_init(struct mtx *m, const char *name, int opts);
 void	 kdk_mtx_destroy(struct mtx *m);
 void	 kdk_mtx_lock(struct mtx *m, const char *file, int line);

@@ -164,7 +164,7 @@ pub fn check(module: &[u8]) -> Result<Vec<Flaw>, NotElf> {
 }
 
 /// Symbols the module leaves to the kernel and the kernel does not have,
-/// sorted.
+/// sorted. Only those that a relocation refers to: headers mention others.
 ///
 /// # Errors
 /// When the module or the kernel is not an amd64 ELF file.
@@ -174,13 +174,16 @@ pub fn missing(module: &[u8], kernel: &[u8]) -> Result<Vec<String>, NotElf> {
     let symbols = sections.symbols(LE, module, SHT_SYMTAB)?;
     let exported = exports(kernel)?;
     let mut wanted = BTreeSet::new();
-    for symbol in symbols.iter().skip(1) {
-        let name = text(symbol.name(LE, symbols.strings())?);
-        if symbol.st_shndx(LE) == SHN_UNDEF
-            && !exported.contains(&name)
-            && !linker_set(&sections, &name)?
-        {
-            wanted.insert(name);
+    for section in sections.iter() {
+        let relocations = section.rela(LE, module)?.map_or(&[][..], |(rela, _)| rela);
+        for relocation in relocations {
+            let symbol =
+                symbols.symbol(object::SymbolIndex(relocation.r_sym(LE, false) as usize))?;
+            let name = text(symbol.name(LE, symbols.strings())?);
+            let undefined = symbol.st_shndx(LE) == SHN_UNDEF && !name.is_empty();
+            if undefined && !exported.contains(&name) && !linker_set(&sections, &name)? {
+                wanted.insert(name);
+            }
         }
     }
     Ok(wanted.into_iter().collect())

@@ -20,9 +20,17 @@ pub enum Recursion {
 
 /// A mutex without data.
 pub struct Lock {
-    raw: Box<UnsafeCell<bindings::mtx>>,
+    /// A heap block, or the module's own.
+    raw: *mut bindings::mtx,
     name: &'static CStr,
 }
+
+/// A lock that is there as long as the module: a test that dies can hold it
+/// without losing memory.
+pub static MODULE: Lock = Lock {
+    raw: &raw mut bindings::kdk_module_mtx,
+    name: c"kdk module",
+};
 
 // SAFETY: a mutex is made to be used by many threads.
 unsafe impl Send for Lock {}
@@ -39,10 +47,9 @@ impl Lock {
             0
         };
         // SAFETY: all-zero bytes are what mtx_init(9) expects of new memory.
-        let raw: Box<UnsafeCell<bindings::mtx>> =
-            Box::new(UnsafeCell::new(unsafe { core::mem::zeroed() }));
+        let raw = Box::into_raw(Box::new(unsafe { core::mem::zeroed() }));
         // SAFETY: the memory is ours, does not move, and is initialised once.
-        unsafe { bindings::kdk_mtx_init(raw.get(), name.as_ptr(), options.cast_signed()) };
+        unsafe { bindings::kdk_mtx_init(raw, name.as_ptr(), options.cast_signed()) };
         Self { raw, name }
     }
 
@@ -51,7 +58,7 @@ impl Lock {
     pub fn lock(&self) -> Guard<'_> {
         let (file, line) = place(Location::caller());
         // SAFETY: the mutex is initialised and lives as long as `self`.
-        unsafe { bindings::kdk_mtx_lock(self.raw.get(), file.as_ptr(), line) };
+        unsafe { bindings::kdk_mtx_lock(self.raw, file.as_ptr(), line) };
         self.taken()
     }
 
@@ -60,7 +67,7 @@ impl Lock {
     pub fn try_lock(&self) -> Option<Guard<'_>> {
         let (file, line) = place(Location::caller());
         // SAFETY: as in `lock`.
-        let taken = unsafe { bindings::kdk_mtx_trylock(self.raw.get(), file.as_ptr(), line) } != 0;
+        let taken = unsafe { bindings::kdk_mtx_trylock(self.raw, file.as_ptr(), line) } != 0;
         taken.then(|| self.taken())
     }
 
@@ -68,18 +75,18 @@ impl Lock {
     #[must_use]
     pub fn is_mine(&self) -> bool {
         // SAFETY: as in `lock`.
-        unsafe { bindings::kdk_mtx_owned(self.raw.get()) != 0 }
+        unsafe { bindings::kdk_mtx_owned(self.raw) != 0 }
     }
 
     /// Whether the current thread, which has the lock, took it more than once.
     #[must_use]
     pub fn is_recursed(&self) -> bool {
         // SAFETY: as in `lock`.
-        unsafe { bindings::kdk_mtx_recursed(self.raw.get()) != 0 }
+        unsafe { bindings::kdk_mtx_recursed(self.raw) != 0 }
     }
 
     fn taken(&self) -> Guard<'_> {
-        held::push(self.raw.get(), self.name);
+        held::push(self.raw, self.name);
         Guard {
             lock: self,
             not_send: PhantomData,
@@ -92,13 +99,17 @@ impl Drop for Lock {
         // A guard that was forgotten: the lock would be destroyed while WITNESS
         // believes this thread to hold it.
         while self.is_mine() {
-            held::pop(self.raw.get());
+            held::pop(self.raw);
             // SAFETY: the current thread has the lock.
-            unsafe { bindings::kdk_mtx_unlock(self.raw.get(), c"kdk".as_ptr(), 0) };
+            unsafe { bindings::kdk_mtx_unlock(self.raw, c"kdk".as_ptr(), 0) };
             left::note("held lock", self.name);
         }
-        // SAFETY: initialised in `new`, destroyed once, and no guard is left.
-        unsafe { bindings::kdk_mtx_destroy(self.raw.get()) }
+        // SAFETY: made in `new` (a static is never dropped), destroyed once, and
+        // no guard is left.
+        unsafe {
+            bindings::kdk_mtx_destroy(self.raw);
+            drop(Box::from_raw(self.raw));
+        }
     }
 }
 
@@ -113,7 +124,7 @@ impl Guard<'_> {
     /// Gives the lock up, sleeps on `channel` until someone wakes it or `limit`
     /// passed, and takes the lock again. False when the time passed.
     pub fn sleep(&mut self, channel: &Channel, limit: Duration) -> bool {
-        let (chan, lock) = (channel.address(), self.lock.raw.get());
+        let (chan, lock) = (channel.address(), self.lock.raw);
         // SAFETY: the current thread has the lock; the address is only a name.
         unsafe { bindings::kdk_mtx_sleep(chan, lock, c"kdktest".as_ptr(), time::sbt(limit)) == 0 }
     }
@@ -121,7 +132,7 @@ impl Guard<'_> {
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        let raw = self.lock.raw.get();
+        let raw = self.lock.raw;
         held::pop(raw);
         // SAFETY: this guard stands for one taking of the lock by this thread.
         unsafe { bindings::kdk_mtx_unlock(raw, c"kdk".as_ptr(), 0) }

@@ -1,1 +1,20 @@
-//! The tests.
+//! The tests, a file a subsystem. What no test names by itself
+//! (`default=no`) are the faults that the runner is tested with.
+
+mod allocation;
+mod callout;
+mod fault;
+mod harness;
+mod kthread;
+mod mbuf;
+mod mutex;
+mod taskqueue;
+mod waiting;
+
+use crate::kpi::errno::Errno;
+use kdk_harness::Stop;
+
+/// A helper could not be had from the kernel.
+fn refused(_: Errno) -> Stop {
+    Stop::Fail("the kernel or the module's tables refused a resource")
+}

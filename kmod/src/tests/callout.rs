@@ -1,0 +1,64 @@
+//! callout(9).
+
+use super::refused;
+use crate::kpi::callout::Callout;
+use crate::kpi::time;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
+use kdk_harness::{TestResult, kdk_test};
+
+kdk_test!("kpi/callout-fires", fires);
+kdk_test!("kpi/callout-drains", drains);
+kdk_test!("kpi/callout-reschedules", reschedules);
+
+fn counting() -> Result<(Callout, Arc<AtomicU32>), kdk_harness::Stop> {
+    let count = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&count);
+    let callout = Callout::new(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    Ok((callout.map_err(refused)?, count))
+}
+
+/// Once, and not before its time.
+fn fires() -> TestResult {
+    const DELAY: Duration = Duration::from_millis(30);
+    let (callout, count) = counting()?;
+    assert!(!callout.is_pending());
+    let start = time::uptime();
+    callout.schedule(DELAY);
+    while count.load(Ordering::SeqCst) == 0 {
+        time::sleep(Duration::from_millis(2));
+    }
+    assert!(time::uptime() - start >= DELAY);
+    assert!(!callout.is_pending());
+    time::sleep(DELAY * 2);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    Ok(())
+}
+
+/// What was drained does not fire.
+fn drains() -> TestResult {
+    let (callout, count) = counting()?;
+    callout.schedule(Duration::from_millis(50));
+    assert!(callout.is_pending());
+    assert!(callout.drain());
+    assert!(!callout.is_pending());
+    time::sleep(Duration::from_millis(100));
+    assert_eq!(count.load(Ordering::SeqCst), 0);
+    assert!(!callout.drain());
+    Ok(())
+}
+
+/// The last schedule holds.
+fn reschedules() -> TestResult {
+    let (callout, count) = counting()?;
+    callout.schedule(Duration::from_secs(3600));
+    callout.schedule(Duration::from_millis(1));
+    while count.load(Ordering::SeqCst) == 0 {
+        time::sleep(Duration::from_millis(2));
+    }
+    assert!(!callout.is_pending());
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! mtx(9).
+
+use super::refused;
+use crate::kpi::kthread::{End, Thread};
+use crate::kpi::mutex::{Lock, Mutex, Recursion};
+use crate::kpi::time;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+use kdk_harness::{TestResult, kdk_test};
+
+const SOON: Duration = Duration::from_secs(4);
+
+kdk_test!("kpi/mutex-excludes", excludes);
+kdk_test!("kpi/mutex-owner", owner);
+kdk_test!("kpi/mutex-recursion", recursion);
+kdk_test!("kpi/mutex-try", try_lock);
+
+/// Threads that read, give way and write lose no update.
+fn excludes() -> TestResult {
+    const THREADS: usize = 3;
+    const ROUNDS: u32 = 50;
+    let count = Arc::new(Mutex::new(c"kdk excludes", 0_u32));
+    let mut threads = Vec::new();
+    for _ in 0..THREADS {
+        let count = Arc::clone(&count);
+        let add = move || {
+            for _ in 0..ROUNDS {
+                let mut count = count.lock();
+                let read = *count;
+                spin();
+                *count = read + 1;
+                drop(count);
+                time::give_way();
+            }
+        };
+        threads.push(Thread::spawn(c"kdk adder", add).map_err(refused)?);
+    }
+    for thread in threads {
+        assert!(matches!(thread.join(SOON), Ok(End::Returned(Ok(())))));
+    }
+    assert_eq!(*count.lock(), ROUNDS * 3);
+    Ok(())
+}
+
+/// Long enough for another processor, or an interrupt, to get between.
+fn spin() {
+    for _ in 0..500 {
+        core::hint::spin_loop();
+    }
+}
+
+fn owner() -> TestResult {
+    let lock = Lock::new(c"kdk owner", Recursion::Forbidden);
+    assert!(!lock.is_mine());
+    let guard = lock.lock();
+    assert!(lock.is_mine());
+    assert!(!lock.is_recursed());
+    drop(guard);
+    assert!(!lock.is_mine());
+    Ok(())
+}
+
+fn recursion() -> TestResult {
+    let lock = Lock::new(c"kdk recursion", Recursion::Allowed);
+    let outer = lock.lock();
+    let inner = lock.lock();
+    assert!(lock.is_recursed());
+    drop(inner);
+    assert!(lock.is_mine() && !lock.is_recursed());
+    drop(outer);
+    assert!(!lock.is_mine());
+    Ok(())
+}
+
+/// What one thread holds another one does not get, and gets afterwards.
+fn try_lock() -> TestResult {
+    let lock = Arc::new(Mutex::new(c"kdk try", false));
+    let attempt = |lock: &Arc<Mutex<bool>>| {
+        let lock = Arc::clone(lock);
+        let other = move || {
+            if let Some(mut got) = lock.try_lock() {
+                *got = true;
+            }
+        };
+        let thread = Thread::spawn(c"kdk trier", other).map_err(refused)?;
+        assert!(thread.join(SOON).is_ok());
+        Ok(())
+    };
+    // A sleep mutex may not be held while this thread sleeps in `join`, so the
+    // holder is a third one, which waits without sleeping.
+    let holder = Holder::new(&lock)?;
+    attempt(&lock)?;
+    holder.stop();
+    assert!(!*lock.lock());
+    attempt(&lock)?;
+    assert!(*lock.lock());
+    Ok(())
+}
+
+/// A thread that holds a mutex until told otherwise.
+struct Holder {
+    thread: Thread,
+    told: Arc<core::sync::atomic::AtomicU8>,
+}
+
+impl Holder {
+    fn new(lock: &Arc<Mutex<bool>>) -> Result<Self, kdk_harness::Stop> {
+        use core::sync::atomic::{AtomicU8, Ordering};
+        let told = Arc::new(AtomicU8::new(0));
+        let (lock, tell) = (Arc::clone(lock), Arc::clone(&told));
+        let hold = move || {
+            let guard = lock.lock();
+            tell.store(1, Ordering::SeqCst);
+            while tell.load(Ordering::SeqCst) != 2 {
+                time::give_way();
+            }
+            drop(guard);
+        };
+        let thread = Thread::spawn(c"kdk holder", hold).map_err(refused)?;
+        while told.load(Ordering::SeqCst) == 0 {
+            time::sleep(Duration::from_millis(1));
+        }
+        Ok(Self { thread, told })
+    }
+
+    fn stop(self) {
+        self.told.store(2, core::sync::atomic::Ordering::SeqCst);
+        assert!(self.thread.join(SOON).is_ok());
+    }
+}

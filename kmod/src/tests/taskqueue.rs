@@ -1,0 +1,71 @@
+//! taskqueue(9).
+
+use super::refused;
+use crate::kpi::taskqueue::Taskqueue;
+use crate::kpi::time;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
+use kdk_harness::{TestResult, kdk_test};
+
+kdk_test!("kpi/taskqueue-runs", runs);
+kdk_test!("kpi/taskqueue-drains", drains);
+kdk_test!("kpi/taskqueue-order", order);
+
+fn runs() -> TestResult {
+    let queue = Taskqueue::new(c"kdk runs").map_err(refused)?;
+    let count = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&count);
+    let task = queue.task(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    let task = task.map_err(refused)?;
+    for round in 1..=3 {
+        task.enqueue().map_err(refused)?;
+        task.drain();
+        assert_eq!(count.load(Ordering::SeqCst), round);
+    }
+    Ok(())
+}
+
+/// Draining waits for a task that sleeps.
+fn drains() -> TestResult {
+    let queue = Taskqueue::new(c"kdk drains").map_err(refused)?;
+    let done = Arc::new(AtomicU32::new(0));
+    let mark = Arc::clone(&done);
+    let task = queue.task(move || {
+        time::sleep(Duration::from_millis(50));
+        mark.store(1, Ordering::SeqCst);
+    });
+    let task = task.map_err(refused)?;
+    task.enqueue().map_err(refused)?;
+    task.drain();
+    assert_eq!(done.load(Ordering::SeqCst), 1);
+    Ok(())
+}
+
+/// Tasks run one after the other, first come first served.
+fn order() -> TestResult {
+    let queue = Taskqueue::new(c"kdk order").map_err(refused)?;
+    let digits = Arc::new(AtomicU32::new(0));
+    let append = |digit: u32| {
+        let digits = Arc::clone(&digits);
+        queue.task(move || {
+            let read = digits.load(Ordering::SeqCst);
+            time::sleep(Duration::from_millis(5));
+            digits.store(read * 10 + digit, Ordering::SeqCst);
+        })
+    };
+    let tasks = [append(1), append(2), append(3)];
+    for task in &tasks {
+        task.as_ref()
+            .map_err(|errno| refused(*errno))?
+            .enqueue()
+            .map_err(refused)?;
+    }
+    for task in tasks.iter().flatten() {
+        task.drain();
+    }
+    assert_eq!(digits.load(Ordering::SeqCst), 123);
+    Ok(())
+}

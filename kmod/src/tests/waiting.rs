@@ -1,0 +1,59 @@
+//! Sleeping and waking.
+
+use super::refused;
+use crate::kpi::kthread::Thread;
+use crate::kpi::mutex::{Channel, Mutex};
+use crate::kpi::time;
+use alloc::sync::Arc;
+use core::time::Duration;
+use kdk_harness::{TestResult, kdk_test};
+
+const LONG: Duration = Duration::from_secs(4);
+
+kdk_test!("kpi/sleep-lasts", lasts);
+kdk_test!("kpi/sleep-times-out", times_out);
+kdk_test!("kpi/sleep-wakes", wakes);
+
+fn lasts() -> TestResult {
+    for millis in [1, 15, 60] {
+        let (time, start) = (Duration::from_millis(millis), time::uptime());
+        time::sleep(time);
+        let slept = time::uptime() - start;
+        assert!(slept >= time, "slept {slept:?} of {time:?}");
+        assert!(slept < time + LONG, "slept {slept:?} of {time:?}");
+    }
+    Ok(())
+}
+
+/// Nobody wakes: the lock is back after the time, and the sleeper knows.
+fn times_out() -> TestResult {
+    const LIMIT: Duration = Duration::from_millis(30);
+    let (lock, channel) = (Mutex::new(c"kdk times out", ()), Channel::new());
+    let start = time::uptime();
+    let mut guard = lock.lock();
+    assert!(!guard.sleep(&channel, LIMIT));
+    assert!(time::uptime() - start >= LIMIT);
+    Ok(())
+}
+
+/// The lock is free while its holder sleeps, and a wake-up ends the sleep.
+fn wakes() -> TestResult {
+    let shared = Arc::new((Mutex::new(c"kdk wakes", 0), Channel::new()));
+    let other = Arc::clone(&shared);
+    let set = move || {
+        let (lock, channel) = &*other;
+        *lock.lock() = 1;
+        channel.wake();
+    };
+    let thread = Thread::spawn(c"kdk waker", set).map_err(refused)?;
+    let (lock, channel) = &*shared;
+    let mut value = lock.lock();
+    let start = time::uptime();
+    while *value == 0 {
+        assert!(value.sleep(channel, LONG), "nobody woke the test");
+    }
+    drop(value);
+    assert!(time::uptime() - start < LONG);
+    assert!(thread.join(LONG).is_ok());
+    Ok(())
+}
