@@ -97,6 +97,8 @@ pub enum Problem {
     OtherParent(String, String),
     #[error("bailed out: {0}")]
     BailOut(String),
+    #[error("garbage inside of the document: {0:?}")]
+    Garbage(String),
 }
 
 /// What a document says, and what is wrong with it.
@@ -109,7 +111,7 @@ pub struct Document {
     /// Diagnostics that belong to no result line: the last words of a test
     /// that never reported.
     pub loose: String,
-    /// How many lines were neither KTAP nor diagnostics.
+    /// How many lines before and after it were neither KTAP nor diagnostics.
     pub garbage: usize,
 }
 
@@ -148,7 +150,7 @@ impl Parser {
                 self.over = true;
             }
             Kind::Diagnostic(text) => self.diagnostic(&text),
-            Kind::Garbage => self.doc.garbage += 1,
+            Kind::Garbage => self.garbage(bytes),
         }
     }
 
@@ -211,6 +213,18 @@ impl Parser {
         let level = self.level_for(indent);
         let problems = level.result(result, subtests);
         self.problems(problems);
+    }
+
+    /// The channel has no other writer than the test, so what else it holds is
+    /// damage: harmless around a document, but not within it.
+    fn garbage(&mut self, bytes: &[u8]) {
+        let whole = self.levels.first().is_none_or(Level::is_whole);
+        if self.seen_header && !whole {
+            let text = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]);
+            self.problem(Problem::Garbage(text.into_owned()));
+        } else {
+            self.doc.garbage += 1;
+        }
     }
 
     fn diagnostic(&mut self, text: &str) {

@@ -32,6 +32,11 @@ impl Level {
         self.plans > 0 || self.results > 0
     }
 
+    /// Whether all planned results have come.
+    pub fn is_whole(&self) -> bool {
+        self.planned.is_some_and(|planned| self.results >= planned)
+    }
+
     pub fn plan(&mut self, text: String, plan: Option<usize>) -> Option<Problem> {
         self.plans += 1;
         if self.plans > 1 {

@@ -433,8 +433,21 @@ fn damaged_bytes_are_no_result() {
 
 #[test]
 fn garbage_around_a_whole_document_is_counted_not_believed() {
-    let (got, why) = verdict(b"\xff\0junk\nKTAP version 1\nnoise\n1..1\nok 1 a/b\n%%%\n");
+    let (got, why) = verdict(b"\xff\0junk\nmore\nKTAP version 1\n1..1\nok 1 a/b\n%%%\n");
     assert_eq!((got, why.as_str()), (Pass, "3 lines of garbage"));
+}
+
+#[test]
+fn garbage_inside_of_a_document_makes_it_unbelievable() {
+    for text in [
+        "KTAP version 1\nnoise\n1..1\nok 1 a/b\n",
+        "KTAP version 1\n1..1\nnoise\nok 1 a/b\n",
+        "KTAP version 1\n1..1\n  KTAP version 1\n  1..1\n  noise\n  ok 1 x\nok 1 a/b\n",
+    ] {
+        let (got, why) = verdict(text.as_bytes());
+        assert_eq!(got, Fail);
+        assert!(why.contains("garbage inside of the document"), "{why}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::panic::Kind;
 use crate::phase::Phase;
 use crate::progress::Progress;
 use crate::protocol::{Hello, Kmod, Line, TestEntry};
+use crate::verdict::Verdict;
 
 /// More tests than any guest has; a guest that lists more is out of its mind.
 const MAX_TESTS: usize = 100_000;
@@ -128,7 +129,7 @@ fn wait(link: &mut Link<'_>, limits: &Limits) -> Result<Hello, RunError> {
 /// The kernel died or the machine ended: which, and its last words.
 fn lost(link: &mut Link<'_>, limits: &Limits) -> RunError {
     let exit = link.exit().cloned();
-    let death = link.bury(limits, crate::verdict::Verdict::Crash, "");
+    let death = link.bury(limits, Verdict::Crash, "", &mut |_| {});
     let why = match (link.scanner.death(), exit) {
         (Some(sign), _) if sign.kind == Kind::Reboot => BootFault::Rebooted,
         (Some(sign), _) => BootFault::Died(sign.clone()),

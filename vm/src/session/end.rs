@@ -34,9 +34,12 @@ impl Session<'_> {
                 Tick::Line(line) => bye |= Line::parse(&line.text()) == Line::Bye,
                 Tick::Heard | Tick::Deadline => {}
                 Tick::Died => {
-                    let death = self
-                        .link
-                        .bury(&self.limits, Verdict::Crash, "the kernel died");
+                    let death = self.link.bury(
+                        &self.limits,
+                        Verdict::Crash,
+                        "the kernel died",
+                        &mut |_| {},
+                    );
                     return Ok(Goodbye::Died(death));
                 }
                 Tick::Ended => {

@@ -184,9 +184,16 @@ impl<'a> Link<'a> {
 
     /// Hears a lost guest out, ends its machine and says how it was lost;
     /// `otherwise` is for a console without a sign and a machine that still
-    /// ran.
-    pub fn bury(&mut self, limits: &Limits, verdict: Verdict, otherwise: &str) -> Death {
-        self.hear_out(limits);
+    /// ran. The last lines of its other stream go to `late`: nothing says in
+    /// which order the two streams arrive.
+    pub fn bury(
+        &mut self,
+        limits: &Limits,
+        verdict: Verdict,
+        otherwise: &str,
+        late: &mut dyn FnMut(&ResultLine),
+    ) -> Death {
+        self.hear_out(limits, late);
         self.read_unfinished_line();
         let (verdict, title, backtrace) = match (self.scanner.death(), &self.ended) {
             (Some(sign), _) => (Verdict::Crash, sign.title.clone(), sign.backtrace.clone()),
@@ -202,7 +209,7 @@ impl<'a> Link<'a> {
         }
     }
 
-    fn hear_out(&mut self, limits: &Limits) {
+    fn hear_out(&mut self, limits: &Limits, late: &mut dyn FnMut(&ResultLine)) {
         self.buried = true;
         if self.scanner.death().is_none() {
             return;
@@ -213,8 +220,11 @@ impl<'a> Link<'a> {
             let deadline = last.min(self.heard + limits.quiet);
             match self.tick(deadline) {
                 Ok(Tick::Ended | Tick::Deadline) | Err(_) => return,
-                Ok(_) if Instant::now() >= last => return,
-                Ok(_) => {}
+                Ok(Tick::Line(line)) => late(&line),
+                Ok(Tick::Heard | Tick::Died) => {}
+            }
+            if Instant::now() >= last {
+                return;
             }
         }
     }

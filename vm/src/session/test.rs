@@ -50,7 +50,10 @@ impl Session<'_> {
                 Ok(Ran::Done(self.judge(running)))
             }
             Stop::Lost(verdict, why) => {
-                let death = self.link.bury(&self.limits, verdict, &why);
+                let death = self.link.bury(&self.limits, verdict, &why, &mut |line| {
+                    // It may be this test's start, or its last words.
+                    running.take(&line.bytes, line.truncated);
+                });
                 if running.start.is_none() {
                     return Ok(Ran::NotStarted(death));
                 }

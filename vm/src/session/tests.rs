@@ -499,6 +499,18 @@ fn a_death_between_tests_is_not_the_next_tests() {
 }
 
 #[test]
+fn a_panic_that_overtakes_its_tests_start_line_is_that_tests() {
+    let outcome = outcome(run(|it| {
+        it.command();
+        it.console("panic: quick\ncpuid = 0\n");
+        it.result("# start a/b\nKTAP version 1\n1..1\n# step one\n");
+        it.hangs();
+    }));
+    assert_eq!(outcome.verdict, Verdict::Crash);
+    assert_eq!(outcome.detail, "panic: quick\nstep one");
+}
+
+#[test]
 fn a_reboot_in_a_test_is_a_crash() {
     let outcome = outcome(run(|it| {
         it.starts("a/b");

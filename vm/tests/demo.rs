@@ -1,0 +1,378 @@
+//! The demo guest in a real QEMU plays every fault; each must end in the
+//! right verdict, with nothing lost that had been reported.
+//!
+//! Built only with the feature `demo-guest-tests`; `KDK_DEMO_GUEST` names the
+//! guest's ELF file, and without it every test here fails.
+
+#![cfg(feature = "demo-guest-tests")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use kdk_vm::console::log::Cap;
+use kdk_vm::elf::{self, Role};
+use kdk_vm::error::{BootError, InfraError, RunError};
+use kdk_vm::interrupt::Interrupt;
+use kdk_vm::machine::Machine;
+use kdk_vm::phase::Phase;
+use kdk_vm::progress::Progress;
+use kdk_vm::protocol::Guest;
+use kdk_vm::qemu::{Boot, Engine, Qemu, QemuMachine, Spec};
+use kdk_vm::run::{LogDir, Options, Report, list_all, run_all};
+use kdk_vm::session::Limits;
+use kdk_vm::verdict::{Outcome, Verdict};
+
+use Verdict::{Crash, Fail, NotRun, Pass, Timeout};
+
+fn guest() -> PathBuf {
+    let path = std::env::var_os("KDK_DEMO_GUEST");
+    PathBuf::from(path.expect("KDK_DEMO_GUEST names the demo guest; `cargo xtask test` sets it"))
+}
+
+fn spec(cmdline: &str) -> Spec {
+    let boot = Boot::Pvh {
+        kernel: guest(),
+        cmdline: cmdline.to_owned(),
+    };
+    let mut spec = Spec::new(Engine::Tcg, boot);
+    spec.mem_mib = 64;
+    spec
+}
+
+fn options(patterns: &[&str]) -> Options {
+    Options {
+        patterns: patterns.iter().map(|p| (*p).to_owned()).collect(),
+        limits: Limits {
+            boot: Duration::from_secs(60),
+            silence: Duration::from_secs(30),
+            ..Limits::default()
+        },
+        ..Options::default()
+    }
+}
+
+/// Runs tests of guests with this command line.
+fn run_with(cmdline: &str, options: &Options) -> Report {
+    let qemu = Qemu::find().unwrap();
+    let spec = spec(cmdline);
+    let mut machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+        Ok(Box::new(QemuMachine::start(&qemu, &spec)?))
+    };
+    run_all(&mut machines, options, &Interrupt::new(), &|_| {})
+}
+
+fn run(patterns: &[&str]) -> Report {
+    run_with("", &options(patterns))
+}
+
+fn boot_error(fault: &str, limits: Limits) -> BootError {
+    let options = Options {
+        limits,
+        ..options(&[])
+    };
+    let report = run_with(&format!("fault={fault}"), &options);
+    assert_eq!(report.exit_code(), 4, "{fault}: {:?}", report.error);
+    match report.error {
+        Some(RunError::Boot(error)) => *error,
+        other => panic!("{fault}: {other:?}"),
+    }
+}
+
+#[test]
+fn the_guest_is_a_pvh_kernel() {
+    elf::check(&guest(), Role::PvhKernel).unwrap();
+}
+
+#[test]
+fn the_guests_own_tests_all_go_as_expected() {
+    let report = run(&[]);
+    let bad: Vec<&Outcome> = report
+        .outcomes
+        .iter()
+        .filter(|o| !o.verdict.is_as_expected())
+        .collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+    assert!(report.summary().total() > 0);
+    assert!(report.error.is_none(), "{:?}", report.error);
+    assert_eq!(report.exit_code(), 0);
+    assert_eq!(report.boots.len(), 1);
+    let hello = report.hello.unwrap();
+    assert_eq!((hello.guest, hello.osreldate), (Guest::Demo, None));
+}
+
+#[test]
+fn fault_tests_run_only_when_named() {
+    let qemu = Qemu::find().unwrap();
+    let spec = spec("");
+    let mut machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+        Ok(Box::new(QemuMachine::start(&qemu, &spec)?))
+    };
+    let (_, tests) = list_all(&mut machines, &options(&[]), &Interrupt::new(), &|_| {}).unwrap();
+    let faults: Vec<_> = tests.iter().filter(|t| t.suite() == "fault").collect();
+    assert!(faults.len() > 15 && faults.iter().all(|t| !t.default));
+}
+
+/// A fault, its verdict, what its detail must say, what its backtrace must
+/// hold.
+const FAULTS: &[(&str, Verdict, &str, &str)] = &[
+    (
+        "panic",
+        Crash,
+        "panic: demo: this panic was asked for",
+        "/frame 0x",
+    ),
+    (
+        "trap",
+        Crash,
+        "Fatal trap 12: page fault while in kernel mode",
+        "/frame 0x",
+    ),
+    ("double-fault", Crash, "Fatal double fault", ""),
+    (
+        "kassert",
+        Crash,
+        "panic: Assertion m->m_len >= 0 failed",
+        "/frame 0x",
+    ),
+    (
+        "ddb-prompt",
+        Crash,
+        "panic: demo: this panic stays in the debugger",
+        "/frame 0x",
+    ),
+    (
+        "witness-lor",
+        Fail,
+        "lock order reversal: 1st demo b",
+        "#0 0xffffffff80b1c2d3",
+    ),
+    ("hang-cli", Timeout, "no end within", ""),
+    ("hang-alive", Timeout, "no end within", ""),
+    (
+        "triple",
+        Crash,
+        "reset the machine (reboot or triple fault)",
+        "",
+    ),
+    ("reboot", Crash, "reset the machine", ""),
+    ("exit-early", Crash, "debug exit 42", ""),
+    ("silent-close", Timeout, "no end within", ""),
+    ("garbage", Fail, "garbage inside of the document", ""),
+    (
+        "wrong-name",
+        Fail,
+        "results for fault/somebody-else instead of fault/wrong-name",
+        "",
+    ),
+    ("no-plan", Fail, "no plan", ""),
+    (
+        "duplicate-result",
+        Fail,
+        "more results than the 1 planned",
+        "",
+    ),
+    ("after-done", Pass, "", ""),
+    ("flood", Pass, "", ""),
+    ("megaline", Fail, "garbage inside of the document", ""),
+    ("rust-panic", Fail, "this assertion was meant to fail", ""),
+    ("leak", Fail, "leak", ""),
+    ("held-lock", Fail, "lock", ""),
+    ("timeout", Timeout, "300 ms", ""),
+];
+
+/// One run of all of them, so that each also has to leave the next one a
+/// kernel that works.
+#[test]
+fn every_fault_has_its_verdict_and_takes_no_other_with_it() {
+    let names: Vec<String> = FAULTS.iter().map(|f| format!("fault/{}", f.0)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut options = options(&names);
+    options.limits.test = Some(Duration::from_secs(2));
+    options.limits.grace = Duration::from_secs(1);
+    let report = run_with("flood_mib=1", &options);
+    assert!(report.error.is_none(), "{:?}", report.error);
+    let mut wrong = Vec::new();
+    for (name, verdict, detail, frame) in FAULTS {
+        let name = format!("fault/{name}");
+        let outcome = report.outcomes.iter().find(|o| o.name == name);
+        let outcome = outcome.unwrap_or_else(|| panic!("no outcome of {name}"));
+        let frames = outcome.backtrace.join("\n");
+        if outcome.verdict != *verdict
+            || !outcome.detail.contains(detail)
+            || !frames.contains(frame)
+        {
+            wrong.push(format!("{outcome:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(report.outcomes.len(), FAULTS.len());
+    assert_eq!(report.exit_code(), 1);
+    // Only what kills a guest costs a boot.
+    let lost = report
+        .outcomes
+        .iter()
+        .filter(|o| o.verdict == Crash || (o.verdict == Timeout && o.name != "fault/timeout"));
+    let (boots, lost) = (report.boots.len(), lost.count());
+    assert!(
+        boots == lost || boots == lost + 1,
+        "{boots} boots, {lost} lost guests"
+    );
+}
+
+#[test]
+fn a_guest_that_does_not_come_up_says_in_which_phase_and_why() {
+    let quick = Limits {
+        boot: Duration::from_secs(6),
+        silence: Duration::from_secs(3),
+        ..Limits::default()
+    };
+    for (fault, phase, want) in [
+        (
+            "boot-panic",
+            Phase::Kernel,
+            "panic: demo: cannot go on booting",
+        ),
+        ("boot-hang", Phase::Kernel, "it has said nothing for 3 s"),
+        ("no-hello", Phase::Kernel, "it was not up after 6 s"),
+        (
+            "bad-version",
+            Phase::Kernel,
+            "the guest speaks protocol 99, this host speaks 1",
+        ),
+        ("reboot-loop", Phase::Kernel, "reset the machine"),
+        ("early-exit", Phase::Kernel, "debug exit 16"),
+        ("mountroot", Phase::MountRoot, "root file system"),
+    ] {
+        let error = boot_error(fault, quick);
+        assert_eq!(error.phase, phase, "{fault}: {error}");
+        assert!(error.to_string().contains(want), "{fault}: {error}");
+        assert!(
+            error
+                .console
+                .iter()
+                .any(|line| line.contains("kdk demo guest")),
+            "{fault}: the console's last lines are lost"
+        );
+    }
+}
+
+#[test]
+fn a_panic_keeps_the_detail_and_the_last_console_lines() {
+    let report = run(&["fault/panic"]);
+    let [outcome] = report.outcomes.as_slice() else {
+        panic!("{report:?}")
+    };
+    assert!(outcome.console.iter().any(|l| l.starts_with("panic: demo")));
+    assert!(outcome.backtrace.iter().any(|l| l.contains("() at ")));
+}
+
+#[test]
+fn a_qemu_killed_in_a_test_costs_that_tests_verdict_and_keeps_the_others() {
+    let qemu = Qemu::find().unwrap();
+    let spec = spec("");
+    let pid = Arc::new(Mutex::new(0));
+    let known = pid.clone();
+    let mut machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+        let machine = QemuMachine::start(&qemu, &spec)?;
+        *known.lock().unwrap() = machine.pid();
+        Ok(Box::new(machine))
+    };
+    let sink = |progress: Progress<'_>| {
+        // It has started for certain when it says so on the console.
+        if let Progress::Console(line) = progress
+            && line.contains("demo: fault/hang-alive")
+        {
+            let pid = i32::try_from(*pid.lock().unwrap()).unwrap();
+            let pid = nix::unistd::Pid::from_raw(pid);
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        }
+    };
+    let options = options(&["fault/rust-panic", "fault/hang-alive", "fault/wrong-name"]);
+    let report = run_all(&mut machines, &options, &Interrupt::new(), &sink);
+    assert_eq!(report.exit_code(), 5);
+    assert!(matches!(
+        report.error,
+        Some(RunError::Infra(InfraError::QemuKilled { signal: 9, .. }))
+    ));
+    let outcomes = &report.outcomes;
+    let at = outcomes.iter().position(|o| o.name == "fault/hang-alive");
+    for (n, outcome) in outcomes.iter().enumerate() {
+        let want = if n < at.unwrap() { Fail } else { NotRun };
+        assert_eq!(outcome.verdict, want, "{outcome:?}");
+    }
+    assert_eq!(report.outcomes.len(), 3);
+}
+
+#[test]
+fn an_interruption_in_a_test_ends_the_run_at_once() {
+    let interrupt = Interrupt::new();
+    let trigger = interrupt.clone();
+    let qemu = Qemu::find().unwrap();
+    let spec = spec("");
+    let mut machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+        Ok(Box::new(QemuMachine::start(&qemu, &spec)?))
+    };
+    let when = RefCell::new(None);
+    let sink = |progress: Progress<'_>| {
+        if let Progress::Started(_) = progress {
+            when.replace(Some(Instant::now()));
+            trigger.trigger();
+        }
+    };
+    let report = run_all(
+        &mut machines,
+        &options(&["fault/hang-cli"]),
+        &interrupt,
+        &sink,
+    );
+    assert!(when.borrow().unwrap().elapsed() < Duration::from_secs(2));
+    assert_eq!(report.exit_code(), 5);
+    assert_eq!(report.outcomes[0].verdict, NotRun);
+}
+
+fn size_of(dir: &Path) -> u64 {
+    let files = std::fs::read_dir(dir).unwrap();
+    files.map(|f| f.unwrap().metadata().unwrap().len()).sum()
+}
+
+#[test]
+fn a_console_flood_is_bounded_on_disk_and_keeps_the_first_and_last_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        logs: Some(LogDir {
+            path: dir.path().to_owned(),
+            cap: Cap {
+                head: 1 << 20,
+                tail: 1 << 20,
+            },
+        }),
+        ..options(&["fault/flood"])
+    };
+    let report = run_with("flood_mib=8", &options);
+    assert_eq!(report.outcomes[0].verdict, Pass, "{:?}", report.outcomes);
+    assert!(size_of(dir.path()) < 3 << 20);
+    let head = std::fs::read_to_string(dir.path().join("console.1.log")).unwrap();
+    assert!(head.contains("] kdk demo guest"), "{}", &head[..200]);
+    let tail = std::fs::read_to_string(dir.path().join("console.1.log.tail")).unwrap();
+    assert!(tail.contains("demo: the end"));
+    let results = std::fs::read_to_string(dir.path().join("result.1.log")).unwrap();
+    assert!(results.contains("# kdk-hello") && results.contains("# bye"));
+}
+
+#[test]
+fn two_guests_at_once_share_nothing() {
+    let runs: Vec<_> = (0..2)
+        .map(|_| std::thread::spawn(|| run(&["fault/rust-panic", "fault/panic"])))
+        .collect();
+    for run in runs {
+        let report = run.join().unwrap();
+        let verdicts: Vec<Verdict> = report.outcomes.iter().map(|o| o.verdict).collect();
+        assert!(
+            verdicts.contains(&Fail) && verdicts.contains(&Crash),
+            "{verdicts:?}"
+        );
+    }
+}
