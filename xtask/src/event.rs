@@ -70,7 +70,7 @@ pub enum Outcome {
 
 /// One thing that happened in a run.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
+pub enum Event<T = Verdict> {
     /// A phase began.
     Start {
         /// Which.
@@ -108,14 +108,14 @@ pub enum Event {
         why: String,
     },
     /// A test ended.
-    Test(Box<Verdict>),
+    Test(T),
 }
 
 /// Who listens to a run. Guests and builds report from threads of their own.
-pub trait Sink: Send + Sync {
+pub trait Sink<T = Verdict>: Send + Sync {
     /// Takes one event. A listener's own trouble must not end the run, so
     /// there is no error to return.
-    fn emit(&self, event: Event);
+    fn emit(&self, event: Event<T>);
 }
 
 /// Runs one phase: emits its start, runs `work`, emits its end with the time

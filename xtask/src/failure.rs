@@ -218,20 +218,19 @@ impl Diagnostic for Failure {
     }
 }
 
+/// The text a person sees, without colours, 100 columns wide.
+#[cfg(test)]
+pub fn rendered(failure: &Failure) -> String {
+    let mut out = String::new();
+    let theme = miette::GraphicalTheme::unicode_nocolor();
+    let handler = miette::GraphicalReportHandler::new_themed(theme).with_width(100);
+    handler.render_report(&mut out, failure).unwrap_or_default();
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The text a person sees, without colours, 100 columns wide.
-    fn rendered(failure: &Failure) -> String {
-        let mut out = String::new();
-        let theme = miette::GraphicalTheme::unicode_nocolor();
-        miette::GraphicalReportHandler::new_themed(theme)
-            .with_width(100)
-            .render_report(&mut out, failure)
-            .unwrap();
-        out
-    }
 
     #[test]
     fn exit_codes_tell_whose_fault_it_was() {

@@ -1,0 +1,234 @@
+//! Patches, applied one commit each, without a checkout.
+
+use std::fs;
+
+use crate::base::git::{Git, Ran};
+use crate::base::repo;
+use crate::failure::Failure;
+
+/// One change to commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The patch's id, which names it in messages; the commit's subject.
+    pub id: String,
+    /// A diff as git writes it.
+    pub diff: Vec<u8>,
+}
+
+/// Commits `changes` on top of `base`, each in a commit of its own, and gives
+/// the last one. What was committed before is not done again: the same change
+/// on the same commit is the same commit. `git` is the kit's repository.
+pub fn commit(git: &Git, base: &str, changes: &[Change]) -> Result<String, Failure> {
+    let keys = keys(base, changes);
+    let (mut done, mut commit) = (0, base.to_owned());
+    for (n, key) in keys.iter().enumerate().rev() {
+        if let Some(found) = repo::pinned(git, &reference(key))? {
+            (done, commit) = (n + 1, found);
+            break;
+        }
+    }
+    if done == changes.len() {
+        return Ok(commit);
+    }
+    let index = git.git_dir().join("changes.index");
+    let _ = fs::remove_file(git.git_dir().join("changes.index.lock"));
+    let git = git.clone().index(&index);
+    git.text("read the base's tree", &["read-tree", &commit])?;
+    for (change, key) in changes.iter().zip(&keys).skip(done) {
+        apply(&git, change)?;
+        commit = repo::commit_index(&git, &commit, &change.id)?;
+        repo::pin(&git, &reference(key), &commit)?;
+    }
+    Ok(commit)
+}
+
+fn reference(key: &str) -> String {
+    format!("refs/kdk/patched/{key}")
+}
+
+/// For each change a key of it and of everything under it.
+fn keys(base: &str, changes: &[Change]) -> Vec<String> {
+    let mut under = blake3::hash(base.as_bytes());
+    let mut keys = Vec::new();
+    for change in changes {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(under.as_bytes());
+        hasher.update(blake3::hash(change.id.as_bytes()).as_bytes());
+        hasher.update(&change.diff);
+        under = hasher.finalize();
+        keys.push(under.to_hex().to_string());
+    }
+    keys
+}
+
+/// Applies one change to the index, exactly or not at all.
+fn apply(git: &Git, change: &Change) -> Result<(), Failure> {
+    let args = ["apply", "--cached", "--whitespace=nowarn", "-"];
+    let ran = git.run_with("apply the patches", &args, &change.diff)?;
+    if ran.ok {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&change.diff);
+    let tried = format!("apply the patch `{}`", change.id);
+    Err(Failure::usage(tried, reject(&ran, &text)).help(
+        "the tree under it is not the one it was made for: bring the patch up to date, test on \
+         another base (`cargo xtask base list`), or go without it (`--unpatched`)",
+    ))
+}
+
+/// Which file and hunk git refused, and why.
+fn reject(ran: &Ran, patch: &str) -> String {
+    for line in ran.stderr.lines() {
+        let Some(error) = line.strip_prefix("error: ") else {
+            continue;
+        };
+        let Some(place) = error.strip_prefix("patch failed: ") else {
+            return error.to_owned();
+        };
+        let Some((file, line)) = place.rsplit_once(':') else {
+            return error.to_owned();
+        };
+        let hunk = line.parse().ok().and_then(|line| hunk(patch, file, line));
+        return match hunk {
+            Some((number, of, header)) => {
+                format!("{file}: hunk {number} of {of} does not fit: {header}")
+            }
+            None => format!("{file}: the hunk at line {line} does not fit"),
+        };
+    }
+    ran.summary()
+}
+
+/// The hunk of `file` that begins at its old line `line`: its number, the
+/// number of hunks of that file, and its header.
+fn hunk<'a>(patch: &'a str, file: &str, line: u64) -> Option<(usize, usize, &'a str)> {
+    let mut current = "";
+    let mut headers = Vec::new();
+    for text in patch.lines() {
+        if let Some(name) = text.strip_prefix("+++ ").or(text.strip_prefix("--- ")) {
+            let name = name.split('\t').next().unwrap_or(name);
+            if name != "/dev/null" {
+                current = name.split_once('/').map_or(name, |(_, name)| name);
+            }
+        } else if text.starts_with("@@ -") && current == file {
+            headers.push(text);
+        }
+    }
+    let begins = |header: &str| {
+        let old = header.strip_prefix("@@ -")?.split([',', ' ']).next()?;
+        old.parse::<u64>().ok()
+    };
+    let at = headers.iter().position(|header| begins(header) == Some(line))?;
+    Some((at + 1, headers.len(), headers[at]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATCH: &str = "\
+A message.
+---
+ sys/kern/a.c | 2 +-
+diff --git a/sys/kern/a.c b/sys/kern/a.c
+--- a/sys/kern/a.c
++++ b/sys/kern/a.c
+@@ -1,3 +1,3 @@
+-x
++y
+@@ -10,3 +10,3 @@ f(void)
+-x
++y
+diff --git a/sys/kern/b.c b/sys/kern/b.c
+new file mode 100644
+--- /dev/null
++++ b/sys/kern/b.c
+@@ -0,0 +1 @@
++x
+";
+
+    #[test]
+    fn rejected_hunks_are_named() {
+        for (stderr, want) in [
+            (
+                "error: patch failed: sys/kern/a.c:10\nerror: sys/kern/a.c: patch does not apply\n",
+                "sys/kern/a.c: hunk 2 of 2 does not fit: @@ -10,3 +10,3 @@ f(void)",
+            ),
+            (
+                "error: patch failed: sys/kern/a.c:1\n",
+                "sys/kern/a.c: hunk 1 of 2 does not fit: @@ -1,3 +1,3 @@",
+            ),
+            (
+                "error: patch failed: sys/kern/z.c:7\n",
+                "sys/kern/z.c: the hunk at line 7 does not fit",
+            ),
+            (
+                "error: sys/kern/b.c: already exists in index\n",
+                "sys/kern/b.c: already exists in index",
+            ),
+            (
+                "error: No valid patches in input (allow with \"--allow-empty\")\n",
+                "No valid patches in input (allow with \"--allow-empty\")",
+            ),
+        ] {
+            let ran = Ran {
+                ok: false,
+                stdout: Vec::new(),
+                stderr: stderr.into(),
+            };
+            assert_eq!(reject(&ran, PATCH), want);
+        }
+    }
+
+    #[test]
+    fn a_key_covers_everything_under_it() {
+        let of = |base: &str, id: &str, first: &str| {
+            let change = |id: &str, diff: &str| Change {
+                id: id.into(),
+                diff: diff.into(),
+            };
+            keys(base, &[change(id, first), change("second", "b")])
+        };
+        let one = of("base", "m", "a");
+        assert_eq!(one, of("base", "m", "a"));
+        for other in [of("other", "m", "a"), of("base", "n", "a"), of("base", "m", "x")] {
+            assert_ne!(one[0], other[0]);
+            assert_ne!(one[1], other[1]);
+        }
+    }
+
+    fn change(id: &str, from: &str, to: &str) -> Change {
+        let diff = format!(
+            "--- a/sys/kern/a.c\n+++ b/sys/kern/a.c\n@@ -1,3 +1,3 @@\n one\n-{from}\n+{to}\n three\n"
+        );
+        Change {
+            id: id.into(),
+            diff: diff.into_bytes(),
+        }
+    }
+
+    #[test]
+    fn the_same_changes_are_the_same_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let (git, head) = crate::base::testing::kit_repo(dir.path());
+        let once = commit(&git, &head, &[change("a", "two", "2")]).unwrap();
+        let again = commit(&git, &head, &[change("a", "two", "2")]).unwrap();
+        assert_eq!(once, again);
+        // The second patch goes on where the first one was left.
+        let both = [change("a", "two", "2"), change("b", "2", "zwei")];
+        let two = commit(&git, &head, &both).unwrap();
+        let parent = git.text("x", &["rev-parse", &format!("{two}^")]).unwrap();
+        assert_eq!(parent, once);
+        let text = git.text("x", &["show", &format!("{two}:sys/kern/a.c")]).unwrap();
+        assert_eq!(text, "one\nzwei\nthree");
+        assert_eq!(commit(&git, &head, &[]).unwrap(), head);
+    }
+
+    #[test]
+    fn a_patch_that_does_not_fit_is_named_with_its_file_and_hunk() {
+        let dir = tempfile::tempdir().unwrap();
+        let (git, head) = crate::base::testing::kit_repo(dir.path());
+        let failure = commit(&git, &head, &[change("sendfile-eagain", "deux", "2")]).unwrap_err();
+        insta::assert_snapshot!(crate::failure::rendered(&failure));
+    }
+}

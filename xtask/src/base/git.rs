@@ -1,0 +1,351 @@
+//! Running git: always for one repository, never with the user's settings
+//! (a hook, a filter or a pager must not change what a tree is).
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::failure::Failure;
+
+/// Who commits. Fixed, with a fixed date, so that the same patches on the same
+/// base are the same commit on every machine and every day.
+const IDENTITY: [(&str, &str); 6] = [
+    ("GIT_AUTHOR_NAME", "fbsd-kdk"),
+    ("GIT_AUTHOR_EMAIL", "fbsd-kdk@localhost"),
+    ("GIT_AUTHOR_DATE", "2000-01-01T00:00:00Z"),
+    ("GIT_COMMITTER_NAME", "fbsd-kdk"),
+    ("GIT_COMMITTER_EMAIL", "fbsd-kdk@localhost"),
+    ("GIT_COMMITTER_DATE", "2000-01-01T00:00:00Z"),
+];
+
+/// git in one repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Git {
+    git_dir: PathBuf,
+    work_tree: Option<PathBuf>,
+    index: Option<PathBuf>,
+    settings: Vec<String>,
+}
+
+/// What a git command left behind.
+#[derive(Debug)]
+pub struct Ran {
+    /// Whether it exited with 0.
+    pub ok: bool,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// The output as one trimmed text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).trim().to_owned()
+    }
+
+    /// The last line of the errors, which is git's own summary.
+    pub fn summary(&self) -> String {
+        let last = |prefix: &str| {
+            let mut lines = self.stderr.lines().rev();
+            lines.find_map(|line| Some(line.trim().strip_prefix(prefix)?.trim().to_owned()))
+        };
+        last("fatal:")
+            .or_else(|| last("error:"))
+            .or_else(|| last(""))
+            .unwrap_or_default()
+    }
+}
+
+impl Git {
+    /// git in the repository `git_dir`, wherever it was called from.
+    pub fn new(git_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            git_dir: git_dir.into(),
+            work_tree: None,
+            index: None,
+            settings: Vec::new(),
+        }
+    }
+
+    /// With the files of `work_tree`.
+    pub fn work_tree(mut self, work_tree: impl Into<PathBuf>) -> Self {
+        self.work_tree = Some(work_tree.into());
+        self
+    }
+
+    /// With the index file `index`.
+    pub fn index(mut self, index: impl Into<PathBuf>) -> Self {
+        self.index = Some(index.into());
+        self
+    }
+
+    /// With the setting `name=value`.
+    pub fn setting(mut self, setting: impl Into<String>) -> Self {
+        self.settings.push(setting.into());
+        self
+    }
+
+    /// The repository.
+    pub fn git_dir(&self) -> &Path {
+        &self.git_dir
+    }
+
+    /// Runs git; `tried` completes "could not ..." if it cannot be started.
+    pub fn run<S: AsRef<OsStr>>(&self, tried: &str, args: &[S]) -> Result<Ran, Failure> {
+        self.run_with(tried, args, b"")
+    }
+
+    /// Runs git with `input` on its standard input.
+    pub fn run_with<S: AsRef<OsStr>>(
+        &self,
+        tried: &str,
+        args: &[S],
+        input: &[u8],
+    ) -> Result<Ran, Failure> {
+        let mut command = self.command(args);
+        command.stdin(Stdio::piped());
+        let output = talk(command, input).map_err(|error| cannot_start(tried, error))?;
+        Ok(Ran {
+            ok: output.status.success(),
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Runs git and takes its output; an exit other than 0 is a failure with
+    /// git's own words.
+    pub fn text<S: AsRef<OsStr>>(&self, tried: &str, args: &[S]) -> Result<String, Failure> {
+        Ok(self.must(tried, args, b"")?.text())
+    }
+
+    /// Like [`Git::text`] with an input; gives everything git left behind.
+    pub fn must<S: AsRef<OsStr>>(
+        &self,
+        tried: &str,
+        args: &[S],
+        input: &[u8],
+    ) -> Result<Ran, Failure> {
+        let ran = self.run_with(tried, args, input)?;
+        if ran.ok {
+            return Ok(ran);
+        }
+        Err(failed(tried, &ran))
+    }
+
+    /// Runs a long git command. `progress` gets each of git's progress lines
+    /// as they come.
+    pub fn watch<S: AsRef<OsStr>>(
+        &self,
+        tried: &str,
+        args: &[S],
+        input: &[u8],
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Ran, Failure> {
+        let mut command = self.command(args);
+        // Proxies and certificates are the user's to set.
+        command.env_remove("GIT_CONFIG_GLOBAL");
+        command.env_remove("GIT_CONFIG_NOSYSTEM");
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        let broken = |error| cannot_start(tried, error);
+        let mut child = command.spawn().map_err(broken)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A git that stops early says why by itself.
+            let _ = stdin.write_all(input);
+        }
+        let stderr = match child.stderr.take() {
+            Some(stderr) => follow(stderr, progress),
+            None => String::new(),
+        };
+        let status = child.wait().map_err(broken)?;
+        Ok(Ran {
+            ok: status.success(),
+            stdout: Vec::new(),
+            stderr,
+        })
+    }
+
+    fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
+        let mut command = Command::new("git");
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"GIT_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .args(self.arguments(args))
+            .envs(IDENTITY)
+            .env("GIT_DIR", &self.git_dir)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("LC_ALL", "C")
+            .stderr(Stdio::piped())
+            .stdout(Stdio::piped());
+        if let Some(work_tree) = &self.work_tree {
+            command
+                .env("GIT_WORK_TREE", work_tree)
+                .current_dir(work_tree);
+        }
+        if let Some(index) = &self.index {
+            command.env("GIT_INDEX_FILE", index);
+        }
+        command
+    }
+
+    fn arguments<S: AsRef<OsStr>>(&self, args: &[S]) -> Vec<OsString> {
+        let settings = ["core.fsmonitor=false", "gc.auto=0", "maintenance.auto=false"]
+            .into_iter()
+            .chain(self.settings.iter().map(String::as_str))
+            .flat_map(|setting| ["-c".into(), setting.into()]);
+        settings
+            .chain(args.iter().map(|arg| arg.as_ref().to_owned()))
+            .collect()
+    }
+}
+
+/// Feeds a command and collects what it says.
+fn talk(mut command: Command, input: &[u8]) -> std::io::Result<Output> {
+    let mut child = command.spawn()?;
+    let stdin = child.stdin.take();
+    std::thread::scope(|scope| {
+        // Both directions at once, or a long input and a long output would
+        // wait for each other.
+        scope.spawn(move || {
+            if let Some(mut stdin) = stdin {
+                let _ = stdin.write_all(input);
+            }
+        });
+        child.wait_with_output()
+    })
+}
+
+/// The failure of a git command that ran.
+pub fn failed(tried: &str, ran: &Ran) -> Failure {
+    let failure = Failure::infra(tried, format!("git says: {}", ran.summary()));
+    if ran.stderr.contains("No space left on device") {
+        return failure.help(
+            "free some space (`cargo xtask clean` removes what can be made again), or point \
+             KDK_HOME at a larger disk",
+        );
+    }
+    failure
+}
+
+fn cannot_start(tried: &str, error: std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Failure::infra(tried, "git is not installed").help("cargo xtask doctor --fix")
+        }
+        _ => Failure::infra(tried, "git could not be run").source(error),
+    }
+}
+
+/// One of git's progress lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// "Receiving objects".
+    pub what: String,
+    /// How many are done.
+    pub done: u64,
+    /// How many there are.
+    pub total: u64,
+}
+
+/// Reads a progress line: `Receiving objects:  45% (900/2000), 1.2 MiB`.
+fn progress(line: &str) -> Option<Progress> {
+    let (what, rest) = line.split_once(": ")?;
+    let what = what.trim_start_matches("remote: ");
+    let (_, counts) = rest.split_once('(')?;
+    let (counts, _) = counts.split_once(')')?;
+    let (done, total) = counts.split_once('/')?;
+    Some(Progress {
+        what: what.to_owned(),
+        done: done.parse().ok()?,
+        total: total.parse().ok()?,
+    })
+}
+
+/// Reads a command's errors to their end. Progress goes to `listener`, the
+/// rest is returned. git ends a progress line with a carriage return.
+fn follow(stream: impl Read, listener: &mut dyn FnMut(Progress)) -> String {
+    let mut rest = String::new();
+    let mut line = Vec::new();
+    let mut take = |line: &mut Vec<u8>| {
+        let text = String::from_utf8_lossy(line).into_owned();
+        line.clear();
+        match progress(text.strip_prefix("remote: ").unwrap_or(&text)) {
+            Some(progress) => listener(progress),
+            None if text.trim().is_empty() => {}
+            None => {
+                rest.push_str(&text);
+                rest.push('\n');
+            }
+        }
+    };
+    for byte in BufReader::new(stream).bytes().map_while(Result::ok) {
+        match byte {
+            b'\r' | b'\n' => take(&mut line),
+            byte => line.push(byte),
+        }
+    }
+    take(&mut line);
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_lines() {
+        let some = |what: &str, done, total| {
+            let what = what.to_owned();
+            Some(Progress { what, done, total })
+        };
+        for (line, want) in [
+            (
+                "Receiving objects:  45% (900/2000), 1.20 MiB | 2.00 MiB/s",
+                some("Receiving objects", 900, 2000),
+            ),
+            (
+                "Resolving deltas: 100% (7/7), done.",
+                some("Resolving deltas", 7, 7),
+            ),
+            ("Enumerating objects: 120, done.", None),
+            ("fatal: unable to access 'https://x/': (28) no", None),
+            ("", None),
+        ] {
+            assert_eq!(progress(line), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn progress_is_taken_out_of_the_errors() {
+        let text = "remote: Counting objects:  50% (1/2)\rremote: Counting objects: 100% (2/2)\n\
+                    fatal: early EOF\n";
+        let mut seen = Vec::new();
+        let rest = follow(text.as_bytes(), &mut |progress| seen.push(progress.done));
+        assert_eq!(seen, [1, 2]);
+        assert_eq!(rest, "fatal: early EOF\n");
+    }
+
+    #[test]
+    fn the_summary_is_gits_fatal_line() {
+        let ran = |stderr: &str| Ran {
+            ok: false,
+            stdout: Vec::new(),
+            stderr: stderr.into(),
+        };
+        for (stderr, want) in [
+            ("error: a\nfatal: b\nhint: c\n", "b"),
+            ("error: a\nhint: c\n", "a"),
+            ("killed\n", "killed"),
+            ("", ""),
+        ] {
+            assert_eq!(ran(stderr).summary(), want);
+        }
+    }
+}

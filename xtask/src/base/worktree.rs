@@ -1,0 +1,497 @@
+//! The checkout that is built: a worktree of the kit's own repository, moved
+//! from commit to commit so that only files that differ get a new time.
+//! Incremental builds stand on that.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::base::apply::{self, Change};
+use crate::base::definition::{Definition, Parts};
+use crate::base::git::{self, Git};
+use crate::base::record::{self, Record};
+use crate::base::source::Source;
+use crate::base::uncommitted::{self, Snapshot};
+use crate::base::{acquire, repo, space};
+use crate::failure::Failure;
+use crate::home::{Home, write_atomically};
+
+const TRIED: &str = "check the tree out";
+
+/// A tree that is ready to build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    /// The checkout.
+    pub path: PathBuf,
+    /// Its commit, patches included.
+    pub commit: String,
+    /// The id of its content: the same for the same files, however they came
+    /// about.
+    pub content: String,
+    /// `__FreeBSD_version`.
+    pub osreldate: u32,
+    /// Whether uncommitted changes of the user's checkout are in it.
+    pub uncommitted: bool,
+    /// Whether files had to be written.
+    pub changed: bool,
+    /// Files that the source lacks, and that are left out therefore.
+    pub missing: Vec<String>,
+    repo: Git,
+}
+
+impl Tree {
+    /// The files that differ between two trees of this base, by the ids of
+    /// their contents; none if one of them is not known any more.
+    pub fn differing(&self, old: &str, new: &str) -> Vec<String> {
+        let args = ["diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new];
+        match self.repo.run("compare two trees", &args) {
+            Ok(ran) if ran.ok => uncommitted::names(&ran.stdout),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The id of the content of `folder`, for results that depend on it only.
+    pub fn content_of(&self, folder: &str) -> Result<String, Failure> {
+        let name = format!("{}:{folder}", self.commit);
+        self.repo.text("look at the tree", &["rev-parse", "--verify", &name])
+    }
+}
+
+/// Where the tree of the base `name` is checked out.
+pub fn path(home: &Home, name: &str) -> PathBuf {
+    home.trees().join(name)
+}
+
+/// Makes the tree of `record` with `patches` on top ready. The caller holds
+/// the lock of the base.
+pub fn prepare(
+    home: &Home,
+    record: &Record,
+    definition: &Definition,
+    patches: &[Change],
+    say: &mut dyn FnMut(String),
+) -> Result<Tree, Failure> {
+    let git = repo::git(home, &record.name);
+    if !git.git_dir().exists() {
+        return Err(gone(record, git.git_dir()));
+    }
+    repo::remove_stale_locks(git.git_dir());
+    let snapshot = snapshot(&git, record)?;
+    if !snapshot.changed.is_empty() {
+        say(uncommitted_line(record, &snapshot.changed));
+    }
+    let from = record.src.as_deref().unwrap_or(git.git_dir());
+    let osreldate =
+        acquire::check_identity(&git, definition, &snapshot.commit, &from.to_string_lossy())?;
+    let commit = apply::commit(&git, &snapshot.commit, patches)?;
+    let content = git.text(TRIED, &["rev-parse", &format!("{commit}^{{tree}}")])?;
+    let checkout = Checkout::open(&git, home, &record.name, &commit, say)?;
+    let (changed, missing) = checkout.move_to(&definition.tree, &commit, say)?;
+    record::touch(home, &record.name);
+    Ok(Tree {
+        path: checkout.path,
+        commit,
+        content,
+        osreldate,
+        uncommitted: !snapshot.changed.is_empty(),
+        changed,
+        missing,
+        repo: git,
+    })
+}
+
+/// What the base stands for now.
+fn snapshot(git: &Git, record: &Record) -> Result<Snapshot, Failure> {
+    let Some(src) = &record.src else {
+        return Ok(Snapshot {
+            commit: record.commit.clone(),
+            changed: Vec::new(),
+        });
+    };
+    if !src.exists() {
+        return Err(gone(record, src));
+    }
+    let source = Source::open(src)?;
+    repo::borrow(git, &source)?;
+    uncommitted::snapshot(git, &source)
+}
+
+fn gone(record: &Record, what: &Path) -> Failure {
+    let name = &record.name;
+    Failure::infra(
+        format!("use the base `{name}`"),
+        format!("{} is gone", what.display()),
+    )
+    .help(format!(
+        "bring it back, or add the base anew: cargo xtask base remove {name}, then cargo xtask \
+         base add {name} [--src DIR]"
+    ))
+}
+
+fn uncommitted_line(record: &Record, changed: &[String]) -> String {
+    let src = record.src.as_deref().unwrap_or(Path::new("")).display();
+    match changed {
+        [one] => format!("with the uncommitted change of {src}: {one}"),
+        many => format!("with {} uncommitted changes of {src} under sys/", many.len()),
+    }
+}
+
+/// One worktree and the folder in which git administers it.
+struct Checkout {
+    path: PathBuf,
+    admin: PathBuf,
+    git: Git,
+}
+
+impl Checkout {
+    /// The worktree of the base `name`, made if there is none.
+    fn open(
+        repo: &Git,
+        home: &Home,
+        name: &str,
+        commit: &str,
+        say: &mut dyn FnMut(String),
+    ) -> Result<Self, Failure> {
+        let path = path(home, name);
+        let admin = match admin_folder(&path) {
+            Some(admin) => admin,
+            None => {
+                say("checking the tree out, once for this base".into());
+                Self::create(repo, home, &path, commit)?
+            }
+        };
+        repo::remove_stale_locks(&admin);
+        let git = Git::new(&admin).work_tree(&path);
+        Ok(Self { path, admin, git })
+    }
+
+    fn create(repo: &Git, home: &Home, path: &Path, commit: &str) -> Result<PathBuf, Failure> {
+        space::need(TRIED, home.root(), space::TREE_AND_OBJECTS)?;
+        if path.exists() {
+            fs::remove_dir_all(path).map_err(|error| Failure::io(TRIED, path, error))?;
+        }
+        home.create(&home.trees())?;
+        repo.text(TRIED, &["worktree", "prune"])?;
+        let text = path.to_string_lossy();
+        let args = ["worktree", "add", "--force", "--no-checkout", "--detach", &text, commit];
+        repo.text(TRIED, &args)?;
+        admin_folder(path).ok_or_else(|| Failure::infra(TRIED, "git made no worktree"))
+    }
+
+    /// Makes the files those of `commit`. Tells whether any had to be
+    /// written, and which the source lacks.
+    fn move_to(
+        &self,
+        parts: &Parts,
+        commit: &str,
+        say: &mut dyn FnMut(String),
+    ) -> Result<(bool, Vec<String>), Failure> {
+        let missing = self.known_missing();
+        let state = state(commit, &parts.patterns(&missing));
+        let stamp = self.admin.join("kdk-at");
+        if fs::read_to_string(&stamp).is_ok_and(|at| at == state) && self.is_untouched()? {
+            return Ok((false, missing));
+        }
+        // Written again when all is done, so that a checkout that was cut
+        // off is done again.
+        let _ = fs::remove_file(&stamp);
+        let missing = self.write_files(parts, commit, missing, say)?;
+        let state = state_of(commit, parts, &missing);
+        write_atomically(&stamp, state.as_bytes())
+            .map_err(|error| Failure::io(TRIED, &stamp, error))?;
+        Ok((true, missing))
+    }
+
+    /// Writes the files that differ. Files whose content the source lacks are
+    /// left out when git stumbles over them.
+    fn write_files(
+        &self,
+        parts: &Parts,
+        commit: &str,
+        mut missing: Vec<String>,
+        say: &mut dyn FnMut(String),
+    ) -> Result<Vec<String>, Failure> {
+        self.write_patterns(parts, &missing)?;
+        let args = ["reset", "--hard", "--quiet", commit];
+        let ran = self.git.run(TRIED, &args)?;
+        if ran.ok {
+            return Ok(missing);
+        }
+        let lacking = self.lacking(commit)?;
+        if lacking.is_empty() {
+            return Err(git::failed(TRIED, &ran));
+        }
+        say(missing_line(&lacking));
+        missing = lacking;
+        let list = self.admin.join("kdk-missing");
+        repo::write_list(&list, &missing.join("\n"))?;
+        self.write_patterns(parts, &missing)?;
+        self.git.text(TRIED, &args)?;
+        Ok(missing)
+    }
+
+    fn write_patterns(&self, parts: &Parts, missing: &[String]) -> Result<(), Failure> {
+        let info = self.admin.join("info");
+        fs::create_dir_all(&info).map_err(|error| Failure::io(TRIED, &info, error))?;
+        repo::write_list(&info.join("sparse-checkout"), &parts.patterns(missing))
+    }
+
+    /// The files found missing earlier.
+    fn known_missing(&self) -> Vec<String> {
+        let list = fs::read_to_string(self.admin.join("kdk-missing")).unwrap_or_default();
+        list.lines().map(str::to_owned).collect()
+    }
+
+    /// The files of `commit` whose content is not there.
+    fn lacking(&self, commit: &str) -> Result<Vec<String>, Failure> {
+        let objects = absent(&self.git, commit)?;
+        let mut files: Vec<String> = files(&self.git, commit)?
+            .into_iter()
+            .filter(|(_, object)| objects.contains(object))
+            .map(|(path, _)| path)
+            .collect();
+        files.sort();
+        Ok(files)
+    }
+
+    /// Whether the files are as git left them. Somebody may have edited one.
+    fn is_untouched(&self) -> Result<bool, Failure> {
+        Ok(self.git.run(TRIED, &["diff-files", "--quiet"])?.ok)
+    }
+}
+
+/// The ids of the objects of `commit` that are not there.
+pub fn absent(git: &Git, commit: &str) -> Result<Vec<String>, Failure> {
+    let args = ["rev-list", "--objects", "--no-walk", "--missing=print", commit];
+    let list = git.text("look for missing files", &args)?;
+    let ids = list.lines().filter_map(|line| line.strip_prefix('?'));
+    Ok(ids.map(str::to_owned).collect())
+}
+
+/// Every file of `commit` with the id of its content.
+pub fn files(git: &Git, commit: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let list = git.must("list the tree", &["ls-tree", "-r", "-z", commit], b"")?;
+    // MODE blob ID<tab>PATH
+    let file = |line: &String| {
+        let (head, path) = line.split_once('\t')?;
+        let id = head.split(' ').nth(2)?;
+        Some((path.to_owned(), id.to_owned()))
+    };
+    Ok(uncommitted::names(&list.stdout).iter().filter_map(file).collect())
+}
+
+/// The folder that the `.git` file of a worktree points to, if both are whole.
+fn admin_folder(worktree: &Path) -> Option<PathBuf> {
+    let text = fs::read_to_string(worktree.join(".git")).ok()?;
+    let admin = PathBuf::from(text.trim().strip_prefix("gitdir: ")?);
+    admin.join("HEAD").exists().then_some(admin)
+}
+
+/// What a complete checkout is of.
+fn state(commit: &str, patterns: &str) -> String {
+    format!("{commit} {}\n", blake3::hash(patterns.as_bytes()).to_hex())
+}
+
+fn state_of(commit: &str, parts: &Parts, missing: &[String]) -> String {
+    state(commit, &parts.patterns(missing))
+}
+
+fn missing_line(missing: &[String]) -> String {
+    let sys = missing.iter().filter(|path| path.starts_with("sys/")).count();
+    let what = match missing {
+        [one] => format!("{one} cannot be read in the source and is left out"),
+        many => format!("{} files cannot be read in the source and are left out", many.len()),
+    };
+    match sys {
+        0 => what,
+        sys => format!("{what}; {sys} of them under sys/, where a build may need them"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::base::definition;
+    use crate::base::testing::{commit, fingerprint, git, tree, write};
+    use crate::failure::rendered;
+
+    struct Place {
+        dir: tempfile::TempDir,
+        src: PathBuf,
+        home: Home,
+        record: Record,
+    }
+
+    fn place() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let src = tree(dir.path(), "src", 1_501_000);
+        let home = Home::at(dir.path().join("home")).unwrap();
+        let definition = definition::find("releng-15.1").unwrap();
+        let record = acquire::borrow(&home, &definition, &src).unwrap();
+        Place {
+            dir,
+            src,
+            home,
+            record,
+        }
+    }
+
+    impl Place {
+        fn prepare(&self, patches: &[Change]) -> Result<(Tree, Vec<String>), Failure> {
+            let definition = definition::find("releng-15.1")?;
+            let mut said = Vec::new();
+            let mut say = |line| said.push(line);
+            let tree = prepare(&self.home, &self.record, &definition, patches, &mut say)?;
+            Ok((tree, said))
+        }
+
+        fn time(&self, tree: &Tree, file: &str) -> SystemTime {
+            fs::metadata(tree.path.join(file)).unwrap().modified().unwrap()
+        }
+    }
+
+    fn change(to: &str) -> Change {
+        let diff = format!(
+            "--- a/sys/kern/a.c\n+++ b/sys/kern/a.c\n@@ -1,3 +1,3 @@\n one\n-two\n+{to}\n three\n"
+        );
+        Change {
+            id: "fix".into(),
+            diff: diff.into_bytes(),
+        }
+    }
+
+    #[test]
+    fn the_parts_that_are_needed_are_checked_out() {
+        let place = place();
+        let before = fingerprint(&place.src);
+        let (tree, _) = place.prepare(&[]).unwrap();
+        assert!(tree.changed && !tree.uncommitted && tree.missing.is_empty());
+        assert_eq!(tree.commit, place.record.commit);
+        assert!(tree.path.join("sys/kern/a.c").exists());
+        assert!(!tree.path.join("tests").exists());
+        let (again, said) = place.prepare(&[]).unwrap();
+        assert!(!again.changed && said.is_empty());
+        assert!(before == fingerprint(&place.src), "the source was written to");
+    }
+
+    #[test]
+    fn only_files_that_differ_get_a_new_time() {
+        let place = place();
+        let (plain, _) = place.prepare(&[]).unwrap();
+        let (a, b) = (place.time(&plain, "sys/kern/a.c"), place.time(&plain, "sys/kern/b.c"));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let (patched, _) = place.prepare(&[change("2")]).unwrap();
+        assert_eq!(fs::read_to_string(patched.path.join("sys/kern/a.c")).unwrap(), "one\n2\nthree\n");
+        assert_ne!(place.time(&patched, "sys/kern/a.c"), a);
+        assert_eq!(place.time(&patched, "sys/kern/b.c"), b);
+        assert_eq!(patched.differing(&plain.content, &patched.content), ["sys/kern/a.c"]);
+        assert_ne!(plain.content_of("sys").unwrap(), patched.content_of("sys").unwrap());
+        assert_eq!(plain.content_of("tests").unwrap(), patched.content_of("tests").unwrap());
+        // Another series that ends in the same files is no change.
+        let two = change("x");
+        let mut back = change("2");
+        back.diff = String::from_utf8(back.diff).unwrap().replace("-two", "-x").into_bytes();
+        let (same, _) = place.prepare(&[two, back]).unwrap();
+        assert_eq!(same.content, patched.content);
+        assert_ne!(same.commit, patched.commit);
+    }
+
+    #[test]
+    fn the_checkout_follows_the_source() {
+        let place = place();
+        place.prepare(&[]).unwrap();
+        write(&place.src.join("sys/kern/b.c"), "new\n");
+        let head = commit(&place.src, "a change");
+        let (tree, _) = place.prepare(&[]).unwrap();
+        assert_eq!(tree.commit, head);
+        assert_eq!(fs::read_to_string(tree.path.join("sys/kern/b.c")).unwrap(), "new\n");
+    }
+
+    #[test]
+    fn uncommitted_changes_under_sys_are_taken_and_said() {
+        let place = place();
+        write(&place.src.join("sys/kern/b.c"), "edited\n");
+        fs::remove_file(place.src.join("sys/kern/a.c")).unwrap();
+        write(&place.src.join("contrib/sqlite3/sqlite3.c"), "not ours\n");
+        write(&place.src.join("sys/kern/untracked.c"), "not tracked\n");
+        let before = fingerprint(&place.src);
+        let (tree, said) = place.prepare(&[]).unwrap();
+        let src = fs::canonicalize(&place.src).unwrap();
+        let line = format!("with 2 uncommitted changes of {} under sys/", src.display());
+        assert!(said.contains(&line), "{said:?}");
+        assert!(tree.uncommitted);
+        assert_eq!(fs::read_to_string(tree.path.join("sys/kern/b.c")).unwrap(), "edited\n");
+        assert!(!tree.path.join("sys/kern/a.c").exists());
+        assert!(!tree.path.join("sys/kern/untracked.c").exists());
+        assert!(before == fingerprint(&place.src), "the source was written to");
+        // Edited once more with the same length, then put back.
+        write(&place.src.join("sys/kern/b.c"), "EDITED\n");
+        let (tree, _) = place.prepare(&[]).unwrap();
+        assert_eq!(fs::read_to_string(tree.path.join("sys/kern/b.c")).unwrap(), "EDITED\n");
+        git(&place.src, &["checkout", "-q", "--", "sys"]);
+        let (tree, _) = place.prepare(&[]).unwrap();
+        assert!(!tree.uncommitted);
+        assert_eq!(tree.commit, place.record.commit);
+    }
+
+    #[test]
+    fn an_edit_in_the_kits_own_checkout_does_not_stay() {
+        let place = place();
+        let (tree, _) = place.prepare(&[]).unwrap();
+        write(&tree.path.join("sys/kern/a.c"), "edited by hand\n");
+        let (tree, _) = place.prepare(&[]).unwrap();
+        assert!(tree.changed);
+        assert_eq!(fs::read_to_string(tree.path.join("sys/kern/a.c")).unwrap(), "one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn what_a_killed_run_leaves_is_mended() {
+        let place = place();
+        let (tree, _) = place.prepare(&[]).unwrap();
+        let admin = admin_folder(&tree.path).unwrap();
+        write(&admin.join("index.lock"), "");
+        let _ = fs::remove_file(admin.join("kdk-at"));
+        fs::remove_file(tree.path.join("sys/kern/a.c")).unwrap();
+        let (tree, _) = place.prepare(&[change("2")]).unwrap();
+        assert!(tree.path.join("sys/kern/a.c").exists());
+        // Half a worktree: its files are there, git's side is not.
+        fs::remove_dir_all(&admin).unwrap();
+        let (tree, _) = place.prepare(&[]).unwrap();
+        assert!(tree.path.join("sys/kern/a.c").exists());
+        // A folder that git never got to.
+        fs::remove_file(tree.path.join(".git")).unwrap();
+        let (tree, _) = place.prepare(&[]).unwrap();
+        assert!(tree.path.join(".git").exists());
+    }
+
+    #[test]
+    fn files_that_the_source_lacks_do_not_matter() {
+        let place = place();
+        write(&place.src.join("contrib/big [1].c"), "lost\n");
+        commit(&place.src, "a large file");
+        let id = git(&place.src, &["rev-parse", "HEAD:contrib/big [1].c"]);
+        let object = place.src.join(".git/objects").join(&id[..2]).join(&id[2..]);
+        fs::remove_file(object).unwrap();
+        let (tree, said) = place.prepare(&[change("2")]).unwrap();
+        assert_eq!(tree.missing, ["contrib/big [1].c"]);
+        assert!(said.iter().any(|line| line.contains("cannot be read")), "{said:?}");
+        assert_eq!(fs::read_to_string(tree.path.join("sys/kern/a.c")).unwrap(), "one\n2\nthree\n");
+        let (again, said) = place.prepare(&[change("2")]).unwrap();
+        assert!(!again.changed && said.is_empty(), "{said:?}");
+    }
+
+    #[test]
+    fn a_source_that_went_away_or_became_another_is_said() {
+        let place = place();
+        write(&place.src.join("sys/sys/param.h"), "#define __FreeBSD_version 1501500\n");
+        commit(&place.src, "stable");
+        let wrong = place.prepare(&[]).unwrap_err();
+        fs::rename(&place.src, place.dir.path().join("elsewhere")).unwrap();
+        let gone = place.prepare(&[]).unwrap_err();
+        let here = fs::canonicalize(place.dir.path()).unwrap();
+        let text = rendered(&wrong) + &rendered(&gone);
+        insta::assert_snapshot!(text.replace(&*here.to_string_lossy(), "TMP"));
+    }
+}
