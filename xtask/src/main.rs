@@ -1,8 +1,73 @@
 //! The command line of fbsd-kdk.
 
+mod accel;
+mod base;
+mod build;
+mod context;
+mod doctor;
 mod event;
 mod failure;
+mod guest;
+mod guest_failure;
 mod home;
+mod recorder;
+mod report;
+mod series;
 mod store;
+mod verb;
+mod yaml;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// From a FreeBSD tree and a patch series to a verdict on a real kernel.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Build, boot and test a kernel
+    VmTest(verb::vm_test::Args),
+    /// The kit's own tests: formatting, clippy, host tests, demo guest in QEMU
+    Test(verb::test::Args),
+    /// The FreeBSD trees that the kit tests on
+    Base(verb::base::Args),
+    /// Look at what the host lacks, and mend it
+    Doctor(verb::doctor::Args),
+    /// A guest's console
+    Shell(verb::shell::Args),
+    /// Remove what can be made again
+    Clean(verb::clean::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(&cli.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let code = failure.exit_code();
+            eprintln!("{:?}", miette::Report::new(failure));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn dispatch(verb: &Verb) -> Result<(), Failure> {
+    let cx = Context::open()?;
+    match verb {
+        Verb::VmTest(args) => verb::vm_test::run(args, &cx),
+        Verb::Test(args) => verb::test::run(args, &cx),
+        Verb::Base(args) => verb::base::run(args, &cx),
+        Verb::Doctor(args) => verb::doctor::run(args, &cx),
+        Verb::Shell(args) => verb::shell::run(args, &cx),
+        Verb::Clean(args) => verb::clean::run(args, &cx),
+    }
+}

@@ -283,7 +283,7 @@ mod tests {
         let mut definition = base("head-2014", &url);
         definition.history = Some(History {
             since: "2000-01-01".into(),
-            until: "2100-01-01".into(),
+            until: "2098-01-01".into(),
         });
         let record = acquire::clone(&home, &definition, &mut |_| {}).unwrap();
         assert_eq!(record.commit, wanted);

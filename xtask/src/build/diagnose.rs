@@ -1,0 +1,107 @@
+//! Finds the compiler's and linker's own errors in a build's output.
+
+/// Lines kept; a cascade behind the first errors helps nobody.
+const MOST: usize = 24;
+
+/// Lines that follow an error and belong to it: the source line, the caret.
+const CONTEXT: usize = 2;
+
+/// What a build's output has said so far.
+#[derive(Debug, Default)]
+pub struct Diagnosis {
+    errors: Vec<String>,
+    context: usize,
+}
+
+impl Diagnosis {
+    /// Takes the next line of the output.
+    pub fn line(&mut self, line: &str) {
+        if self.errors.len() >= MOST {
+            return;
+        }
+        if is_error(line) {
+            self.errors.push(line.to_owned());
+            self.context = CONTEXT;
+        } else if self.context > 0 {
+            self.context -= 1;
+            if is_context(line) {
+                self.errors.push(line.to_owned());
+            } else {
+                self.context = 0;
+            }
+        }
+    }
+
+    /// The errors with the source lines under them, first first.
+    pub fn errors(&self) -> &[String] {
+        &self.errors
+    }
+}
+
+/// clang and gcc: `file:line:column: error: ..`; lld: `ld.lld: error: ..`;
+/// rustc: `error[E..]: ..`; config(8): `config: ..` and `file:line: ..`.
+fn is_error(line: &str) -> bool {
+    line.contains(": error: ")
+        || line.contains(": fatal error: ")
+        || line.starts_with("error: ")
+        || line.starts_with("error[")
+        || line.starts_with("config: ")
+        || line.contains(": not found")
+        || line.contains(": unknown option \"")
+}
+
+fn is_context(line: &str) -> bool {
+    line.starts_with(' ') || line.starts_with("  -->") || line.starts_with(">>> ")
+}
+
+/// Whether a line of make's output is a compiler's command line, which make
+/// prints when an object is begun.
+pub fn begins_object(line: &str) -> bool {
+    line.contains(" -c ") && !line.starts_with("---") && !line.starts_with("===")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_errors_with_their_source_lines() {
+        let output = [
+            "--- kern_sendfile.o ---",
+            "/usr/bin/clang -c -O2 kern_sendfile.c",
+            "kern_sendfile.c:12:3: warning: unused",
+            "kern_sendfile.c:14:5: error: expected ';'",
+            "   14 |     int x",
+            "      |          ^",
+            "ld.lld: error: undefined symbol: foo",
+            ">>> referenced by bar.c",
+            "*** [kern_sendfile.o] Error code 1",
+        ];
+        let mut diagnosis = Diagnosis::default();
+        output.iter().for_each(|line| diagnosis.line(line));
+        assert_eq!(diagnosis.errors(), [output[3], output[4], output[5], output[6], output[7]]);
+    }
+
+    #[test]
+    fn a_cascade_is_cut() {
+        let mut diagnosis = Diagnosis::default();
+        for n in 0..1000 {
+            diagnosis.line(&format!("a.c:{n}:1: error: again"));
+        }
+        assert_eq!(diagnosis.errors().len(), MOST);
+    }
+
+    #[test]
+    fn counts_compiler_lines_only() {
+        let table = [
+            ("/usr/lib/llvm-19/bin/clang -target x -c -O2 a.c", true),
+            ("clang --target=x -w -c -O2 a.c", true),
+            ("--- a.o ---", false),
+            ("===> usr.sbin/config -c x", false),
+            ("awk -f makeobjops.awk x.m -h", false),
+        ];
+        for (line, expected) in table {
+            assert_eq!(begins_object(line), expected, "{line}");
+        }
+    }
+}

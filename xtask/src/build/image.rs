@@ -1,0 +1,160 @@
+//! What the machine boots from: the root file system and the loader's
+//! directory.
+
+use std::path::{Path, PathBuf};
+
+use kdk_vm::efi::{Layout, command_line};
+use kdk_vm::image::{Makefs, Tree, write};
+
+use super::Builder;
+use super::kernel::Generation;
+use super::userland::SUITES;
+use crate::event::Phase;
+use crate::failure::Failure;
+use crate::store::{Entry, Inputs, Lookup};
+
+/// The root file system in its store entry.
+pub const ROOT: &str = "root.ufs";
+
+/// The loader's directory in its store entry.
+pub const ESP: &str = "esp";
+
+/// Size of the root file system, bytes: the programs and room for the suites'
+/// files.
+const ROOT_SIZE: u64 = 32 << 20;
+
+/// What an image is made of.
+pub struct Parts<'a> {
+    /// The base's name.
+    pub base: &'a str,
+    /// How its kernel was built.
+    pub generation: Generation,
+    /// The kernel.
+    pub kernel: &'a Entry,
+    /// The module.
+    pub kmod: &'a Entry,
+    /// init and the suites.
+    pub userland: &'a Entry,
+    /// The loader.
+    pub loader: &'a Entry,
+}
+
+/// An image in the store.
+#[derive(Debug)]
+pub struct Built {
+    /// The store's entry.
+    pub entry: Entry,
+    /// Whether it was there already.
+    pub cached: bool,
+    /// Why it had to be made, or "unchanged".
+    pub why: String,
+}
+
+/// The store's answer, made if need be.
+pub fn build(builder: &Builder<'_>, parts: &Parts<'_>) -> Result<Built, Failure> {
+    let env = environment(parts.generation);
+    let mut inputs = Inputs::new("image", parts.base);
+    inputs.digest("kernel", &parts.kernel.key);
+    inputs.digest("kdk.ko", &parts.kmod.key);
+    inputs.digest("userland", &parts.userland.key);
+    inputs.digest("loader", &parts.loader.key);
+    inputs.bytes("kernel environment", format!("{env:?} {ROOT_SIZE}"));
+    let why = match builder.store.lookup(&inputs, &|_, _, _| Vec::new())? {
+        Lookup::Hit(entry) => {
+            return Ok(Built {
+                entry,
+                cached: true,
+                why: "unchanged".into(),
+            });
+        }
+        Lookup::Miss { why } => why,
+    };
+    builder.say(Phase::Image, format!("making the image: {why}"));
+    let pending = builder.store.begin(&inputs)?;
+    let makefs = Makefs::find().map_err(failure)?;
+    write(&makefs, &tree(parts), &pending.path().join(ROOT), ROOT_SIZE).map_err(failure)?;
+    let esp = pending.path().join(ESP);
+    std::fs::create_dir(&esp).map_err(|error| Failure::io("make the image", &esp, error))?;
+    let layout = Layout {
+        loader: parts.loader.file(super::loader::LOADER),
+        kernel: parts.kernel.file("kernel"),
+        env,
+    };
+    layout.write(&esp).map_err(failure)?;
+    Ok(Built {
+        entry: pending.publish()?,
+        cached: false,
+        why,
+    })
+}
+
+fn tree(parts: &Parts<'_>) -> Tree {
+    let mut tree = Tree::new()
+        .dir("dev", 0o755)
+        .dir("tmp", 0o1777)
+        .dir("mnt", 0o755)
+        .dir("suites", 0o755)
+        .file("init", 0o555, parts.userland.file("init"))
+        .file("kdk.ko", 0o444, parts.kmod.file("kdk.ko"))
+        .file("kdk-wrong.ko", 0o444, parts.kmod.file("kdk-wrong.ko"));
+    for (name, _) in SUITES {
+        tree = tree.file(&format!("suites/{name}"), 0o555, parts.userland.file(name));
+    }
+    tree
+}
+
+/// The kernel's environment when the loader boots it.
+fn environment(generation: Generation) -> Vec<(String, String)> {
+    let mut env = vec![
+        ("boot_serial", "YES"),
+        ("console", "comconsole"),
+        ("hw.uart.console", "io:0x3f8,br:115200"),
+        ("vfs.root.mountfrom", "ufs:/dev/vtbd0"),
+        ("vfs.root.mountfrom.options", "rw"),
+        ("init_path", "/init"),
+    ];
+    if generation == Generation::Legacy {
+        // It knows the table's address only by the name of its time.
+        env.push(("hint.acpi.0.rsdp", "${acpi.rsdp}"));
+    }
+    own(&env)
+}
+
+/// The command line of a direct boot: no loader, so no device.hints either.
+pub fn direct_command_line() -> Result<String, Failure> {
+    let env = own(&[
+        ("console", "comconsole"),
+        ("boot_serial", "YES"),
+        ("hw.uart.console", "io:0x3f8"),
+        ("hint.uart.0.at", "isa"),
+        ("hint.uart.0.port", "0x3F8"),
+        ("hint.uart.0.flags", "0x10"),
+        ("hint.uart.0.irq", "4"),
+        ("vfs.root.mountfrom", "ufs:/dev/vtbd0"),
+        ("vfs.root.mountfrom.options", "rw"),
+        ("init_path", "/init"),
+    ]);
+    command_line(&env)
+        .map_err(|error| Failure::infra("write the kernel's command line", error.to_string()))
+}
+
+fn own(env: &[(&str, &str)]) -> Vec<(String, String)> {
+    env.iter()
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// The vm crate's own error, whose exit code is always infrastructure's here.
+fn failure(error: kdk_vm::error::InfraError) -> Failure {
+    Failure::from(error)
+}
+
+/// The root file system of an image.
+pub fn root(entry: &Entry) -> PathBuf {
+    entry.file(ROOT)
+}
+
+/// The loader's directory of an image.
+pub fn esp(entry: &Path) -> PathBuf {
+    entry.join(ESP)
+}

@@ -1,0 +1,211 @@
+//! The kernel: asks the store, else builds with the base's own builder, and
+//! keeps what the boot, the debugger and the module's build need of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Builder, digest, legacy, make_py, workspace};
+use crate::event::{Event, Phase};
+use crate::failure::Failure;
+use crate::store::{Entry, Inputs, Lookup};
+
+/// How a base's kernel is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generation {
+    /// FreeBSD's own cross-build (tools/build/make.py).
+    MakePy,
+    /// Older trees: config(8) and make with a modern base's host tools.
+    Legacy,
+}
+
+/// A tree to build: a checkout whose files are those of `commit`.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The base's name.
+    pub base: String,
+    /// The checkout.
+    pub path: PathBuf,
+    /// The repository it belongs to.
+    pub repo: PathBuf,
+    /// What is checked out.
+    pub commit: String,
+    /// `__FreeBSD_version`.
+    pub osreldate: u32,
+    /// How it is built.
+    pub generation: Generation,
+    /// Kernel config, a file of `vm/conf`.
+    pub config: String,
+}
+
+impl Source {
+    /// The object directory of this base.
+    pub fn obj(&self, builder: &Builder<'_>) -> PathBuf {
+        builder.home.obj().join(&self.base)
+    }
+}
+
+/// Host tools that older trees borrow from a modern one.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// The modern tree.
+    pub from: Source,
+    /// LLVM's program directory.
+    pub llvm: PathBuf,
+}
+
+/// A kernel in the store and how it came there.
+#[derive(Debug)]
+pub struct Built {
+    /// The store's entry: `kernel`, `kernel.debug`, `obj/` (headers).
+    pub entry: Entry,
+    /// Whether it was there already.
+    pub cached: bool,
+    /// Why it had to be built, or "unchanged".
+    pub why: String,
+}
+
+/// The store's answer for `source`, built if need be.
+pub fn build(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Built, Failure> {
+    let inputs = inputs(source, tools)?;
+    let _one_at_a_time = builder
+        .home
+        .lock(&format!("obj-{}", source.base), &|text| builder.say(Phase::Kernel, text))?;
+    let detail = |_: &str, old: &str, new: &str| changed_paths(&source.repo, old, new);
+    let why = match builder.store.lookup(&inputs, &detail)? {
+        Lookup::Hit(entry) => {
+            return Ok(Built {
+                entry,
+                cached: true,
+                why: "unchanged".into(),
+            });
+        }
+        Lookup::Miss { why } => why,
+    };
+    builder.say(Phase::Kernel, format!("building {}: {why}", source.config));
+    let made = match source.generation {
+        Generation::MakePy => make_py::kernel(builder, source, &tools.llvm)?,
+        Generation::Legacy => legacy::kernel(builder, source, tools)?,
+    };
+    let pending = builder.store.begin(&inputs)?;
+    keep(&made, pending.path())?;
+    Ok(Built {
+        entry: pending.publish()?,
+        cached: false,
+        why,
+    })
+}
+
+fn inputs(source: &Source, tools: &Tools) -> Result<Inputs, Failure> {
+    let mut inputs = Inputs::new("kernel", &source.base);
+    let sys = digest::git(&source.repo, &["rev-parse", &format!("{}:sys", source.commit)])?;
+    inputs.digest("sys", sys);
+    let config = workspace().join("vm/conf").join(&source.config);
+    inputs.file(format!("config {}", source.config), &config)?;
+    let recipe = match source.generation {
+        Generation::MakePy => make_py::RECIPE,
+        Generation::Legacy => legacy::RECIPE,
+    };
+    inputs.bytes("build recipe", recipe.to_string());
+    inputs.bytes("LLVM", tools.llvm.as_os_str().as_encoded_bytes());
+    Ok(inputs)
+}
+
+/// Paths that differ between two trees of one repository, at most a few; none
+/// when git cannot tell (an object is gone).
+fn changed_paths(repo: &Path, old: &str, new: &str) -> Vec<String> {
+    let looks_like_id = |text: &str| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if !looks_like_id(old) || !looks_like_id(new) {
+        return Vec::new();
+    }
+    digest::git(repo, &["diff", "--name-only", old, new])
+        .map(|names| names.lines().map(|name| format!("sys/{name}")).collect())
+        .unwrap_or_default()
+}
+
+/// What a builder leaves behind.
+#[derive(Debug)]
+pub struct Made {
+    /// The kernel to boot.
+    pub kernel: PathBuf,
+    /// The same with debug information.
+    pub debug: PathBuf,
+    /// The object directory with generated headers.
+    pub objects: PathBuf,
+    /// The tree's `sys`.
+    pub sys: PathBuf,
+}
+
+/// Copies the artefacts into a store entry.
+fn keep(made: &Made, into: &Path) -> Result<(), Failure> {
+    copy(&made.kernel, &into.join("kernel"))?;
+    copy(&made.debug, &into.join("kernel.debug"))?;
+    let headers = into.join("obj");
+    let failed = |error| Failure::io("store the kernel's headers", &headers, error);
+    fs::create_dir(&headers).map_err(failed)?;
+    for entry in fs::read_dir(&made.objects).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        if entry.path().extension().is_some_and(|end| end == "h") {
+            copy(&entry.path(), &headers.join(name))?;
+        }
+    }
+    for (link, target) in [
+        ("machine", "amd64/include"),
+        ("x86", "x86/include"),
+        ("i386", "i386/include"),
+    ] {
+        std::os::unix::fs::symlink(made.sys.join(target), headers.join(link)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::copy(from, to)
+        .map(drop)
+        .map_err(|error| Failure::io(format!("store {}", from.display()), to, error))
+}
+
+/// Counts the objects of a config's generated Makefile (its `OBJS`), so that
+/// a build's progress has an end.
+pub fn objects_in(makefile: &str) -> u64 {
+    let mut lines = makefile.lines().skip_while(|line| !line.starts_with("OBJS="));
+    let mut count = 0;
+    for line in &mut lines {
+        count += line
+            .trim_start_matches("OBJS=")
+            .split_whitespace()
+            .filter(|word| word.ends_with(".o"))
+            .count();
+        if !line.ends_with('\\') {
+            break;
+        }
+    }
+    count as u64
+}
+
+/// Tells the listeners that another object was begun.
+pub fn progress(builder: &Builder<'_>, done: u64, total: u64) {
+    builder.sink.emit(Event::Progress {
+        phase: Phase::Kernel,
+        done,
+        total,
+        unit: "objects",
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_the_objects_of_a_makefile() {
+        let makefile = "A=b.o\nOBJS= cam.o \\\n\tcam_compat.o x.o \\\n\tlast.o\n\nCFILES=no.o\n";
+        assert_eq!(objects_in(makefile), 3);
+        assert_eq!(objects_in("nothing here"), 0);
+    }
+
+    #[test]
+    fn only_object_ids_are_compared_by_git() {
+        assert!(changed_paths(Path::new("/"), "KDK", "1").is_empty());
+    }
+}

@@ -1,0 +1,183 @@
+//! FreeBSD's own cross-build (tools/build/make.py), for trees that have it.
+
+use std::cell::Cell;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::diagnose::begins_object;
+use super::job::Job;
+use super::kernel::{Made, Source, objects_in, progress};
+use super::{Builder, digest, workspace};
+use crate::event::Phase;
+use crate::failure::Failure;
+use crate::home::write_atomically;
+
+/// Changes when the way of building does, so that older results are not used.
+pub const RECIPE: u32 = 1;
+
+/// Unit tests of bmake that fail where SIGINT is ignored or the machine is
+/// busy; its bootstrap runs all of them and would stop there.
+const BMAKE_TESTS_PASSED_OVER: &str = "cmd-interrupt deptgt-interrupt";
+
+/// Builds the kernel, its toolchain first when that is stale.
+pub fn kernel(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<Made, Failure> {
+    let tools = toolchain(builder, source, llvm)?;
+    let objects = kernel_objects(builder, source);
+    let configured = configured_key(source, &tools)?;
+    let stamp = source.obj(builder).join("configured.key");
+    let fast = objects.join("kernel.full").exists() && holds(&stamp, &configured);
+    // A build that is cut off must not leave a stamp that vouches for it.
+    remove(&stamp)?;
+    let conf = workspace().join("vm/conf");
+    let mut vars: Vec<OsString> = vec![
+        "buildkernel".into(),
+        format!("KERNCONF={}", source.config).into(),
+        format!("KERNCONFDIR={}", conf.display()).into(),
+        "MODULES_OVERRIDE=".into(),
+    ];
+    if fast {
+        vars.push("-DKERNFAST".into());
+    }
+    let job = make(builder, source, llvm, "build the kernel", "kernel", &vars);
+    let done = Cell::new(0);
+    let total = Cell::new(0);
+    job.run(builder.interrupt, &mut |line| {
+        if begins_object(line) {
+            if total.get() == 0 && !fast {
+                total.set(fs::read_to_string(objects.join("Makefile")).map_or(0, |m| objects_in(&m)));
+            }
+            done.set(done.get() + 1);
+            progress(builder, done.get(), total.get().max(done.get()) * u64::from(!fast));
+        }
+    })?;
+    write_atomically(&stamp, configured.as_bytes())
+        .map_err(|error| Failure::io("note the kernel's configuration", &stamp, error))?;
+    Ok(Made {
+        kernel: objects.join("kernel"),
+        debug: objects.join("kernel.debug"),
+        sys: source.path.join("sys"),
+        objects,
+    })
+}
+
+/// Makes the cross toolchain and the host's bootstrap tools up to date.
+/// Returns the key that they are good for.
+pub fn toolchain(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<String, Failure> {
+    let key = toolchain_key(source, llvm)?;
+    let obj = source.obj(builder);
+    builder.home.create(&obj)?;
+    let stamp = obj.join("toolchain.key");
+    if holds(&stamp, &key) {
+        return Ok(key);
+    }
+    builder.say(
+        Phase::Kernel,
+        "building the tree's toolchain: once per tree, some minutes",
+    );
+    remove(&stamp)?;
+    let job = make(
+        builder,
+        source,
+        llvm,
+        "build the tree's toolchain (kernel-toolchain)",
+        "toolchain",
+        &["kernel-toolchain".into()],
+    );
+    let done = Cell::new(0);
+    job.run(builder.interrupt, &mut |line| {
+        if begins_object(line) {
+            done.set(done.get() + 1);
+            progress(builder, done.get(), 0);
+        }
+    })?;
+    write_atomically(&stamp, key.as_bytes())
+        .map_err(|error| Failure::io("note the toolchain", &stamp, error))?;
+    Ok(key)
+}
+
+/// The toolchain is made from all but the kernel: the rest of the tree's top.
+fn toolchain_key(source: &Source, llvm: &Path) -> Result<String, Failure> {
+    let mut hasher = blake3::Hasher::new();
+    for (name, id) in digest::top_entries(&source.repo, &source.commit)? {
+        if name != "sys" && name != "stand" {
+            hasher.update(name.as_bytes()).update(id.as_bytes());
+        }
+    }
+    hasher.update(llvm.as_os_str().as_encoded_bytes());
+    hasher.update(&RECIPE.to_le_bytes());
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// What config(8) and the object directory depend on: while it is the same,
+/// an incremental build may skip both (`KERNFAST`).
+fn configured_key(source: &Source, toolchain: &str) -> Result<String, Failure> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(toolchain.as_bytes());
+    for dir in ["sys/conf", "sys/amd64/conf", "sys/x86/conf"] {
+        // Not every tree has each of them.
+        let id = digest::git(
+            &source.repo,
+            &["rev-parse", "--verify", "-q", &format!("{}:{dir}", source.commit)],
+        );
+        hasher.update(id.unwrap_or_default().as_bytes());
+    }
+    hasher.update(digest::folders(workspace(), &["vm/conf"])?.as_bytes());
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// A make.py command in the tree.
+pub fn make(
+    builder: &Builder<'_>,
+    source: &Source,
+    llvm: &Path,
+    what: &str,
+    log: &str,
+    args: &[OsString],
+) -> Job {
+    let mut cross = OsString::from("--cross-bindir=");
+    cross.push(llvm);
+    let mut argv: Vec<OsString> = vec![
+        "python3".into(),
+        "tools/build/make.py".into(),
+        cross,
+        "TARGET=amd64".into(),
+        "TARGET_ARCH=amd64".into(),
+        format!("-j{}", builder.jobs).into(),
+    ];
+    argv.extend_from_slice(args);
+    Job {
+        what: what.into(),
+        argv,
+        dir: source.path.clone(),
+        env: vec![
+            ("MAKEOBJDIRPREFIX".into(), source.obj(builder).into()),
+            ("BROKEN_TESTS".into(), BMAKE_TESTS_PASSED_OVER.into()),
+        ],
+        without: vec!["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "CC", "CXX", "CFLAGS", "DESTDIR"],
+        log: builder.log(log),
+    }
+}
+
+/// `$MAKEOBJDIRPREFIX/<absolute source>/amd64.amd64`.
+pub fn objects(builder: &Builder<'_>, source: &Source) -> PathBuf {
+    let inside = source.path.strip_prefix("/").unwrap_or(&source.path);
+    source.obj(builder).join(inside).join("amd64.amd64")
+}
+
+fn kernel_objects(builder: &Builder<'_>, source: &Source) -> PathBuf {
+    objects(builder, source).join("sys").join(&source.config)
+}
+
+fn holds(stamp: &Path, key: &str) -> bool {
+    fs::read_to_string(stamp).is_ok_and(|text| text == key)
+}
+
+fn remove(stamp: &Path) -> Result<(), Failure> {
+    match fs::remove_file(stamp) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io("forget an older build", stamp, error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,63 @@
+//! Builds: kernels of both generations, the loader, the guests' crates. Each
+//! takes its inputs, asks the store, and works only when the store has no
+//! answer.
+
+pub mod demo;
+pub mod diagnose;
+pub mod digest;
+pub mod guest;
+pub mod image;
+pub mod job;
+pub mod kernel;
+pub mod kmod;
+pub mod legacy;
+pub mod loader;
+pub mod make_py;
+pub mod tools;
+pub mod userland;
+
+use std::path::{Path, PathBuf};
+
+use kdk_vm::interrupt::Interrupt;
+use kdk_vm::verdict::Outcome;
+
+use crate::event::{Event, Phase, Sink};
+use crate::home::Home;
+use crate::store::Store;
+
+/// What every build needs.
+pub struct Builder<'a> {
+    /// The cache folder.
+    pub home: &'a Home,
+    /// Its store.
+    pub store: &'a Store,
+    /// Who listens.
+    pub sink: &'a dyn Sink<Outcome>,
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
+    /// Where this run's logs go.
+    pub logs: &'a Path,
+    /// Compilers to run side by side.
+    pub jobs: usize,
+}
+
+impl Builder<'_> {
+    /// Tells the listeners something.
+    pub fn say(&self, phase: Phase, text: impl Into<String>) {
+        self.sink.emit(Event::Line {
+            phase,
+            text: text.into(),
+        });
+    }
+
+    /// The log of `name` in this run.
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.logs.join(format!("{name}.log"))
+    }
+}
+
+/// The workspace this program was built from: guests' sources, configs.
+pub fn workspace() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
+}

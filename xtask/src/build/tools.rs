@@ -1,0 +1,77 @@
+//! The host's compilers: LLVM 19, and a Rust that can build `core`.
+
+use std::path::{Path, PathBuf};
+
+use super::guest::Rust;
+use crate::failure::Failure;
+
+/// Names LLVM's program directory, where it is not in a usual place.
+const LLVM_VARIABLE: &str = "KDK_LLVM";
+
+/// Where systems keep LLVM 19: Debian and Fedora, FreeBSD, Homebrew.
+const LLVM_PLACES: [&str; 5] = [
+    "/usr/lib/llvm-19/bin",
+    "/usr/lib64/llvm19/bin",
+    "/usr/local/llvm19/bin",
+    "/opt/homebrew/opt/llvm@19/bin",
+    "/usr/local/opt/llvm@19/bin",
+];
+
+/// LLVM's program directory: it has clang and `ld.lld` by their plain names.
+pub fn llvm() -> Result<PathBuf, Failure> {
+    let named = std::env::var_os(LLVM_VARIABLE).map(PathBuf::from);
+    let places = LLVM_PLACES.iter().map(PathBuf::from);
+    named
+        .into_iter()
+        .chain(places)
+        .find(|dir| dir.join("clang").exists() && dir.join("ld.lld").exists())
+        .ok_or_else(|| {
+            Failure::infra(
+                "find LLVM 19",
+                format!("clang and ld.lld are in none of {}", LLVM_PLACES.join(", ")),
+            )
+            .help(format!(
+                "run `cargo xtask doctor --fix`, or set {LLVM_VARIABLE} to its program directory"
+            ))
+        })
+}
+
+/// A Rust with the source of `core`: the one in use, else the system's.
+pub fn rust() -> Result<Rust, Failure> {
+    let in_use = sysroot(Path::new("rustc")).map(|root| root.join("bin"));
+    [in_use, Some(PathBuf::from("/usr/bin")), Some(PathBuf::from("/usr/local/bin"))]
+        .into_iter()
+        .flatten()
+        .find_map(|bin| usable(&bin))
+        .ok_or_else(|| {
+            Failure::infra(
+                "find a Rust that can build core",
+                "neither the toolchain in use nor the system's has the source of the library",
+            )
+            .help("run `cargo xtask doctor --fix`, or `rustup component add rust-src`")
+        })
+}
+
+fn usable(bin: &Path) -> Option<Rust> {
+    let rustc = bin.join("rustc");
+    let cargo = bin.join("cargo");
+    let library = sysroot(&rustc)?.join("lib/rustlib/src/rust/library/core/src/lib.rs");
+    if !cargo.exists() || !library.exists() {
+        return None;
+    }
+    let version = duct::cmd(&rustc, ["--version"]).read().ok()?;
+    Some(Rust {
+        cargo,
+        rustc,
+        version,
+    })
+}
+
+fn sysroot(rustc: &Path) -> Option<PathBuf> {
+    duct::cmd(rustc, ["--print", "sysroot"])
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .stderr_null()
+        .read()
+        .ok()
+        .map(|root| PathBuf::from(root.trim()))
+}

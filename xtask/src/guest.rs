@@ -1,0 +1,410 @@
+//! From a base's name to a machine that can be started: the phases up to the
+//! boot, for every verb that needs a guest.
+
+use std::path::PathBuf;
+
+use kdk_vm::accel::Wish;
+use kdk_vm::efi::find_firmware;
+use kdk_vm::elf::{Role, check};
+use kdk_vm::interrupt::Interrupt;
+use kdk_vm::qemu::{Access, Boot, Drive, Format, Qemu, Spec};
+
+use crate::base;
+use crate::base::definition::{self, Definition};
+use crate::base::record::{self, Record};
+use crate::base::{repo, worktree};
+use crate::build::guest::Rust;
+use crate::build::image::{self, Parts};
+use crate::build::kernel::{self, Generation, Source, Tools};
+use crate::build::{Builder, demo, kmod, loader, tools, userland, workspace};
+use crate::context::Context;
+use crate::event::Phase;
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::recorder::Recorder;
+use crate::report::json::Run;
+use crate::series::manifest;
+use crate::store::Entry;
+use crate::{accel, event};
+
+/// The name that means the demo guest.
+pub const DEMO: &str = "demo";
+
+/// What a user asks of a guest.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Wanted {
+    /// The base to test on, or `demo` [default: the last one added, else demo]
+    #[arg(long, value_name = "NAME")]
+    pub base: Option<String>,
+    /// Leave the patch series out
+    #[arg(long)]
+    pub unpatched: bool,
+    /// auto, kvm, hvf, nvmm or tcg
+    #[arg(long, value_name = "A", default_value = "auto")]
+    pub accel: Wish,
+    /// auto, pvh (directly) or efi (through the loader)
+    #[arg(long, value_name = "B", default_value = "auto")]
+    pub boot: BootWish,
+    /// Virtual CPUs
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub cpus: u32,
+}
+
+/// How the user wants the kernel booted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum BootWish {
+    /// Directly where the series allows it, else through the loader.
+    Auto,
+    /// Directly.
+    Pvh,
+    /// Through the loader.
+    Efi,
+}
+
+/// A machine that can be started, and what a report says of it.
+#[derive(Debug)]
+pub struct Guest {
+    /// QEMU.
+    pub qemu: Qemu,
+    /// The machine.
+    pub spec: Spec,
+    /// For the report; its end is still open.
+    pub run: Run,
+    /// Keeps the artefacts in the store while the machine runs.
+    pub held: Vec<Entry>,
+    /// The kernel with debug information, if there is one.
+    pub debug: Option<PathBuf>,
+}
+
+/// The base that `wanted` names, or stands for.
+pub fn base_name(cx: &Context, wanted: &Wanted) -> Result<String, Failure> {
+    match &wanted.base {
+        Some(name) => Ok(name.clone()),
+        None => Ok(record::all(&cx.home)?
+            .first()
+            .map_or_else(|| DEMO.to_owned(), |record| record.name.clone())),
+    }
+}
+
+/// Makes the guest of the base `name` ready.
+pub fn prepare(
+    cx: &Context,
+    recorder: &Recorder<'_>,
+    wanted: &Wanted,
+    name: &str,
+    logs: &std::path::Path,
+) -> Result<Guest, Failure> {
+    let builder = Builder {
+        home: &cx.home,
+        store: &cx.store,
+        sink: recorder,
+        interrupt: &cx.interrupt,
+        logs,
+        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let host = recorder.phase(Phase::Resolve, || resolve(cx, &builder, wanted, name))?;
+    stop_if(&cx.interrupt)?;
+    if name == DEMO {
+        prepare_demo(recorder, &builder, wanted, host)
+    } else {
+        prepare_freebsd(cx, recorder, &builder, wanted, host, name)
+    }
+}
+
+/// What the host offers.
+struct Host {
+    qemu: Qemu,
+    engine: kdk_vm::qemu::Engine,
+    rust: Rust,
+    llvm: PathBuf,
+}
+
+fn resolve(
+    cx: &Context,
+    builder: &Builder<'_>,
+    wanted: &Wanted,
+    name: &str,
+) -> Result<(Host, bool, String), Failure> {
+    let qemu = Qemu::find()?;
+    let choice = accel::resolve(&cx.home, &qemu, wanted.accel)?;
+    if let Some(remark) = choice.remark() {
+        builder.say(Phase::Resolve, remark);
+    }
+    let host = Host {
+        engine: choice.engine,
+        rust: tools::rust()?,
+        llvm: tools::llvm()?,
+        qemu,
+    };
+    Ok((host, false, format!("base {name}")))
+}
+
+fn prepare_demo(
+    recorder: &Recorder<'_>,
+    builder: &Builder<'_>,
+    wanted: &Wanted,
+    host: Host,
+) -> Result<Guest, Failure> {
+    if wanted.boot == BootWish::Efi {
+        return Err(Failure::usage(
+            "boot the demo guest through the loader",
+            "it is no FreeBSD kernel; QEMU boots it directly",
+        )
+        .help("leave --boot out, or name a base"));
+    }
+    let entry = recorder.phase(Phase::Kernel, || {
+        let built = demo::build(builder, &host.rust, &host.llvm)?;
+        Ok((built.entry, built.cached, built.why))
+    })?;
+    let kernel = entry.file(demo::GUEST);
+    check(&kernel, Role::PvhKernel)?;
+    let mut spec = Spec::new(
+        host.engine,
+        Boot::Pvh {
+            kernel: kernel.clone(),
+            cmdline: String::new(),
+        },
+    );
+    spec.mem_mib = 128;
+    spec.cpus = wanted.cpus;
+    Ok(Guest {
+        run: Run {
+            base: DEMO.into(),
+            guest: "demo",
+            accel: spec.engine.name().into(),
+            boot: "pvh".into(),
+            isolation: "none".into(),
+            ..Run::default()
+        },
+        qemu: host.qemu,
+        spec,
+        debug: Some(kernel),
+        held: vec![entry],
+    })
+}
+
+fn prepare_freebsd(
+    cx: &Context,
+    recorder: &Recorder<'_>,
+    builder: &Builder<'_>,
+    wanted: &Wanted,
+    host: Host,
+    name: &str,
+) -> Result<Guest, Failure> {
+    let series = match wanted.unpatched {
+        true => None,
+        false => manifest::load(workspace(), name)?,
+    };
+    let patches = series.as_ref().map(|series| series.ids()).unwrap_or_default();
+    let direct = direct_boot(wanted.boot, series.as_ref().is_some_and(|s| s.enables_direct_boot()));
+    let record = record::find(&cx.home, name)?;
+    let lock = cx.home.lock(&base::lock_name(name), &|text| builder.say(Phase::Tree, text))?;
+    let (source, tools) = recorder.phase(Phase::Tree, || {
+        let changes = match &series {
+            Some(series) => series.changes()?,
+            None => Vec::new(),
+        };
+        let (source, changed) = tree(cx, builder, &record, &changes)?;
+        let tools = host_tools(cx, builder, &source, &host)?;
+        let why = match patches.len() {
+            0 => format!("commit {:.12}", source.commit),
+            count => format!("commit {:.12} with {count} patches", source.commit),
+        };
+        Ok(((source, tools), !changed, why))
+    })?;
+    stop_if(&cx.interrupt)?;
+    let (kernel, loader) = recorder.phase(Phase::Kernel, || {
+        let built = kernel::build(builder, &source, &tools)?;
+        let loader = loader::build(builder, &tools)?;
+        Ok(((built.entry, loader), built.cached, built.why))
+    })?;
+    let role = if direct { Role::PvhKernel } else { Role::Kernel };
+    check(&kernel.file("kernel"), role)?;
+    stop_if(&cx.interrupt)?;
+    let module = recorder.phase(Phase::Kmod, || {
+        let built = kmod::build(builder, &source, &kernel, &host.rust, &host.llvm)?;
+        Ok((built.entry, built.cached, built.why))
+    })?;
+    drop(lock);
+    stop_if(&cx.interrupt)?;
+    let programs = recorder.phase(Phase::Userland, || {
+        let built = userland::build(builder, &host.rust, &host.llvm)?;
+        Ok((built.entry, built.cached, built.why))
+    })?;
+    stop_if(&cx.interrupt)?;
+    let image = recorder.phase(Phase::Image, || {
+        let parts = Parts {
+            base: name,
+            generation: source.generation,
+            kernel: &kernel,
+            kmod: &module,
+            userland: &programs,
+            loader: &loader,
+        };
+        let built = image::build(builder, &parts)?;
+        Ok((built.entry, built.cached, built.why))
+    })?;
+    let boot = if direct {
+        Boot::Pvh {
+            kernel: kernel.file("kernel"),
+            cmdline: image::direct_command_line()?,
+        }
+    } else {
+        Boot::Efi {
+            firmware: find_firmware()?,
+            dir: image::esp(&image.path),
+        }
+    };
+    let mut spec = Spec::new(host.engine, boot);
+    spec.cpus = wanted.cpus;
+    spec.drives.push(Drive {
+        path: image::root(&image),
+        format: Format::Raw,
+        access: Access::Snapshot,
+    });
+    Ok(Guest {
+        run: Run {
+            base: name.into(),
+            guest: "freebsd",
+            osreldate: Some(source.osreldate),
+            patches,
+            kernel_config: Some(source.config),
+            accel: spec.engine.name().into(),
+            boot: if direct { "pvh" } else { "efi" }.into(),
+            isolation: "none".into(),
+            ..Run::default()
+        },
+        qemu: host.qemu,
+        spec,
+        debug: Some(kernel.file("kernel.debug")),
+        held: vec![kernel, loader, module, programs, image],
+    })
+}
+
+/// Whether to boot directly: as wished, else where the series enables it.
+fn direct_boot(wish: BootWish, enabled: bool) -> bool {
+    match wish {
+        BootWish::Auto => enabled,
+        BootWish::Pvh => true,
+        BootWish::Efi => false,
+    }
+}
+
+/// Checks the tree of `record` out. Returns it and whether files were written.
+fn tree(
+    cx: &Context,
+    builder: &Builder<'_>,
+    record: &Record,
+    changes: &[crate::base::apply::Change],
+) -> Result<(Source, bool), Failure> {
+    let definition = record.definition()?;
+    let tree = worktree::prepare(&cx.home, record, &definition, changes, &mut |text| {
+        builder.say(Phase::Tree, text);
+    })?;
+    let source = source_of(&cx.home, &definition, &tree);
+    Ok((source, tree.changed))
+}
+
+fn source_of(home: &Home, definition: &Definition, tree: &worktree::Tree) -> Source {
+    Source {
+        base: definition.name.clone(),
+        path: tree.path.clone(),
+        repo: repo::path(home, &definition.name),
+        commit: tree.commit.clone(),
+        osreldate: tree.osreldate,
+        generation: match definition.builder {
+            definition::Builder::MakePy => Generation::MakePy,
+            definition::Builder::Legacy => Generation::Legacy,
+        },
+        config: definition.kernel.config.clone(),
+    }
+}
+
+/// A modern tree builds with its own tools; an older one borrows them from a
+/// modern base, which is taken as it is.
+fn host_tools(
+    cx: &Context,
+    builder: &Builder<'_>,
+    source: &Source,
+    host: &Host,
+) -> Result<Tools, Failure> {
+    if source.generation == Generation::MakePy {
+        return Ok(Tools {
+            from: source.clone(),
+            llvm: host.llvm.clone(),
+        });
+    }
+    if let Some(record) = base::modern(&cx.home)? {
+        let _lock = cx.home.lock(&base::lock_name(&record.name), &|text| {
+            builder.say(Phase::Tree, text);
+        })?;
+        // With its own series, so that its next run finds it as it left it.
+        let changes = match manifest::load(workspace(), &record.name)? {
+            Some(series) => series.changes()?,
+            None => Vec::new(),
+        };
+        let (from, _) = tree(cx, builder, &record, &changes)?;
+        return Ok(Tools {
+            from,
+            llvm: host.llvm.clone(),
+        });
+    }
+    Err(Failure::usage(
+        format!("build {}", source.base),
+        "its tree predates FreeBSD's cross-build, so config(8), make and the loader come from a modern \
+         base, and none was added",
+    )
+    .help("run `cargo xtask base add releng-15.1` first, or with `--src DIR`"))
+}
+
+fn stop_if(interrupt: &Interrupt) -> Result<(), Failure> {
+    if interrupt.is_set() {
+        return Err(Failure::infra("go on", "interrupted"));
+    }
+    Ok(())
+}
+
+/// A folder for this run's logs; older ones than the last few go.
+pub fn run_folder(cx: &Context) -> Result<PathBuf, Failure> {
+    const KEPT: usize = 20;
+    let runs = cx.home.runs();
+    cx.home.create(&runs)?;
+    let failed = |error| Failure::io("make a folder for the run's logs", &runs, error);
+    let mut old: Vec<PathBuf> = std::fs::read_dir(&runs)
+        .map_err(failed)?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .collect();
+    old.sort();
+    for path in old.iter().rev().skip(KEPT) {
+        // Another run may be removing it too.
+        let _ = std::fs::remove_dir_all(path);
+    }
+    let name = format!("{:012}-{}", record::now(), std::process::id());
+    let folder = runs.join(name);
+    std::fs::create_dir(&folder).map_err(failed)?;
+    Ok(folder)
+}
+
+/// Tells the listeners something about the tests.
+pub fn say(recorder: &Recorder<'_>, phase: Phase, text: String) {
+    use event::Sink;
+    recorder.emit(event::Event::Line { phase, text });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn direct_boot_needs_the_series_unless_asked_for() {
+        let table = [
+            (BootWish::Auto, false, false),
+            (BootWish::Auto, true, true),
+            (BootWish::Pvh, false, true),
+            (BootWish::Efi, true, false),
+        ];
+        for (wish, enabled, expected) in table {
+            assert_eq!(direct_boot(wish, enabled), expected, "{wish:?} {enabled}");
+        }
+    }
+}

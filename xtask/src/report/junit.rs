@@ -1,0 +1,69 @@
+//! JUnit, for CI services.
+
+use std::path::Path;
+use std::time::Duration;
+
+use kdk_vm::verdict::{Outcome, Verdict};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use crate::failure::Failure;
+use crate::home::write_atomically;
+
+/// The report as XML: a suite for each part of the names before the slash.
+pub fn xml(base: &str, outcomes: &[Outcome]) -> Result<String, Failure> {
+    let mut report = Report::new(format!("fbsd-kdk {base}"));
+    let mut suites: Vec<TestSuite> = Vec::new();
+    for outcome in outcomes {
+        let (suite, case) = outcome.name.split_once('/').unwrap_or(("", &outcome.name));
+        let at = suites.iter().position(|one| one.name.as_str() == suite);
+        let at = at.unwrap_or_else(|| {
+            suites.push(TestSuite::new(suite));
+            suites.len() - 1
+        });
+        suites[at].add_test_case(test_case(suite, case, outcome));
+    }
+    report.add_test_suites(suites);
+    report
+        .to_string()
+        .map_err(|error| Failure::infra("write the JUnit report", error.to_string()))
+}
+
+/// Writes it, whole or not at all.
+pub fn write(path: &Path, base: &str, outcomes: &[Outcome]) -> Result<(), Failure> {
+    let text = xml(base, outcomes)?;
+    write_atomically(path, text.as_bytes())
+        .map_err(|error| Failure::io("write the JUnit report", path, error))
+}
+
+fn test_case(suite: &str, case: &str, outcome: &Outcome) -> TestCase {
+    let mut one = TestCase::new(case, status(outcome));
+    one.set_classname(suite);
+    one.set_time(Duration::from_millis(outcome.ms));
+    if !outcome.backtrace.is_empty() || !outcome.console.is_empty() {
+        let lines: Vec<&str> = outcome
+            .backtrace
+            .iter()
+            .chain(&outcome.console)
+            .map(String::as_str)
+            .collect();
+        one.set_system_out(lines.join("\n"));
+    }
+    one
+}
+
+fn status(outcome: &Outcome) -> TestCaseStatus {
+    let kind = match outcome.verdict {
+        Verdict::Pass | Verdict::Xfail => return TestCaseStatus::success(),
+        Verdict::Skip => {
+            let mut skipped = TestCaseStatus::skipped();
+            skipped.set_message(outcome.detail.clone());
+            return skipped;
+        }
+        Verdict::Fail | Verdict::Xpass => NonSuccessKind::Failure,
+        Verdict::Timeout | Verdict::Crash | Verdict::NotRun => NonSuccessKind::Error,
+    };
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(outcome.verdict.word());
+    status.set_message(outcome.detail.clone());
+    status
+}

@@ -1,0 +1,5 @@
+//! What becomes of a run's events: the terminal, JSON, JUnit.
+
+pub mod json;
+pub mod junit;
+pub mod terminal;

@@ -1,0 +1,167 @@
+//! Live progress on a terminal, plain lines elsewhere.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use kdk_vm::verdict::{Outcome as TestOutcome, Summary, Verdict};
+
+use crate::event::{Event, Outcome, Phase, Sink};
+
+/// Writes a run's events for a person.
+pub struct Terminal {
+    bar: ProgressBar,
+    live: bool,
+    seen: Mutex<Progress>,
+}
+
+/// What plain output has already told of a phase's progress.
+#[derive(Debug, Default)]
+struct Progress {
+    phase: Option<Phase>,
+    told: u64,
+}
+
+impl Terminal {
+    /// On standard error: progress is not a result.
+    pub fn new() -> Self {
+        let live = std::io::stderr().is_terminal();
+        let bar = ProgressBar::new_spinner();
+        if !live {
+            bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+        }
+        Self {
+            bar,
+            live,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// One line, above the progress bar if there is one.
+    pub fn line(&self, text: &str) {
+        if self.live {
+            self.bar.println(text);
+        } else {
+            // A reader that went away must not end the run.
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
+    fn progress(&self, phase: Phase, done: u64, total: u64, unit: &str) {
+        if self.live {
+            self.bar.set_style(style(total));
+            self.bar.set_length(total);
+            self.bar.set_position(done);
+            self.bar.set_message(format!("{phase} {unit}"));
+            return;
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if seen.phase != Some(phase) {
+            *seen = Progress {
+                phase: Some(phase),
+                told: 0,
+            };
+        }
+        // A log wants a line now and then, not a thousand.
+        if done >= seen.told + 100 {
+            seen.told = done;
+            drop(seen);
+            let of = if total > 0 { format!("/{total}") } else { String::new() };
+            self.line(&format!("{phase:>9}  {done}{of} {unit}"));
+        }
+    }
+}
+
+fn style(total: u64) -> ProgressStyle {
+    let template = if total > 0 {
+        "{msg} {wide_bar} {pos}/{len} {elapsed}"
+    } else {
+        "{msg} {spinner} {pos} {elapsed}"
+    };
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+impl Sink<TestOutcome> for Terminal {
+    fn emit(&self, event: Event<TestOutcome>) {
+        match event {
+            Event::Start { phase } => {
+                if self.live {
+                    self.bar.set_style(style(0));
+                    self.bar.set_message(phase.name());
+                }
+            }
+            Event::Line { phase, text } => self.line(&format!("{phase:>9}  {text}")),
+            Event::Progress {
+                phase,
+                done,
+                total,
+                unit,
+            } => self.progress(phase, done, total, unit),
+            Event::End {
+                phase,
+                result,
+                ms,
+                cached,
+                why,
+            } => {
+                self.bar.reset();
+                self.line(&phase_end(phase, &result, ms, cached, &why));
+            }
+            Event::Test(outcome) => self.line(&test_line(&outcome)),
+        }
+    }
+}
+
+/// One line for a phase that ended.
+pub fn phase_end(phase: Phase, result: &Outcome, ms: u64, cached: bool, why: &str) -> String {
+    let how = match result {
+        Outcome::Done if cached => "cached",
+        Outcome::Done => "done",
+        Outcome::Failed(_) => "FAILED",
+    };
+    let why = if why.is_empty() {
+        String::new()
+    } else {
+        format!("  ({why})")
+    };
+    format!("{phase:>9}  {how:<6} {:>9}{why}", seconds(ms))
+}
+
+/// One line for a test that ended, with its detail under it unless it passed.
+pub fn test_line(outcome: &TestOutcome) -> String {
+    let mut text = format!(
+        "{:>9}  {:<7} {:>9}  {}",
+        "test",
+        outcome.verdict.word(),
+        seconds(outcome.ms),
+        outcome.name
+    );
+    let quiet = matches!(outcome.verdict, Verdict::Pass | Verdict::Xfail);
+    if !quiet {
+        for line in outcome.detail.lines().chain(outcome.backtrace.iter().map(String::as_str)) {
+            text.push_str("\n             ");
+            text.push_str(line);
+        }
+    }
+    text
+}
+
+/// The run's last line of numbers.
+pub fn summary_line(summary: Summary) -> String {
+    let mut parts = Vec::new();
+    for verdict in Verdict::ALL {
+        let count = summary.get(verdict);
+        if count > 0 {
+            parts.push(format!("{count} {}", verdict.word()));
+        }
+    }
+    if parts.is_empty() {
+        parts.push("no test ran".into());
+    }
+    parts.join(", ")
+}
+
+/// Milliseconds as seconds.
+fn seconds(ms: u64) -> String {
+    format!("{}.{:03} s", ms / 1000, ms % 1000)
+}

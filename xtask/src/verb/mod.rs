@@ -1,0 +1,8 @@
+//! The verbs, a file each.
+
+pub mod base;
+pub mod clean;
+pub mod doctor;
+pub mod shell;
+pub mod test;
+pub mod vm_test;
