@@ -417,10 +417,10 @@ kdk_attach(void)
 {
 	int error;
 
-	if (osreldate != __FreeBSD_version) {
+	if (osreldate != KDK_BUILT_FOR) {
 		printf("kdk: built for FreeBSD %d, this kernel is %d: "
 		    "not loaded; build kdk.ko from this kernel's tree\n",
-		    __FreeBSD_version, osreldate);
+		    KDK_BUILT_FOR, osreldate);
 		return (ENOEXEC);
 	}
 	error = kdk_load();
@@ -440,9 +440,14 @@ kdk_detach(void)
 {
 	int error;
 
+	/* The kernel also unloads what refused to be loaded. */
+	if (kdk_dev == NULL)
+		return (0);
 	error = kdk_unload(0);
-	if (error == 0)
+	if (error == 0) {
 		destroy_dev(kdk_dev);
+		kdk_dev = NULL;
+	}
 	return (error);
 }
 

@@ -25,8 +25,10 @@ struct kdk_malloc_stats {
 	uint64_t	allocations;	/* in use */
 };
 
-/* Version of the headers this module was compiled with. */
-#define	KDK_OSRELDATE	__FreeBSD_version
+/* The kernel it may be loaded into; a test builds one for another kernel. */
+#ifndef KDK_BUILT_FOR
+#define	KDK_BUILT_FOR	__FreeBSD_version
+#endif
 
 /* Memory. */
 void	*kdk_malloc(size_t size, struct malloc_type *type, int flags);

@@ -79,8 +79,9 @@ impl Table {
     }
 }
 
-/// How a thread ended.
+/// How a thread ended. A panic does not allocate, so its message is not boxed.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)]
 pub enum End {
     /// By returning, a test with its result.
     Returned(TestResult),
