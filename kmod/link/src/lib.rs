@@ -211,3 +211,8 @@ fn read(path: &Path) -> Result<Vec<u8>, LinkError> {
         source,
     })
 }
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
