@@ -25,6 +25,8 @@ pub struct Git {
     git_dir: PathBuf,
     work_tree: Option<PathBuf>,
     index: Option<PathBuf>,
+    objects: Option<PathBuf>,
+    network: bool,
     settings: Vec<String>,
 }
 
@@ -65,6 +67,8 @@ impl Git {
             git_dir: git_dir.into(),
             work_tree: None,
             index: None,
+            objects: None,
+            network: false,
             settings: Vec::new(),
         }
     }
@@ -78,6 +82,18 @@ impl Git {
     /// With the index file `index`.
     pub fn index(mut self, index: impl Into<PathBuf>) -> Self {
         self.index = Some(index.into());
+        self
+    }
+
+    /// With the objects in `objects` alone, and new ones written there.
+    pub fn objects(mut self, objects: impl Into<PathBuf>) -> Self {
+        self.objects = Some(objects.into());
+        self
+    }
+
+    /// With the user's own settings, which may hold proxies and certificates.
+    pub fn network(mut self) -> Self {
+        self.network = true;
         self
     }
 
@@ -144,9 +160,6 @@ impl Git {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Ran, Failure> {
         let mut command = self.command(args);
-        // Proxies and certificates are the user's to set.
-        command.env_remove("GIT_CONFIG_GLOBAL");
-        command.env_remove("GIT_CONFIG_NOSYSTEM");
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         let broken = |error| cannot_start(tried, error);
         let mut child = command.spawn().map_err(broken)?;
@@ -177,13 +190,19 @@ impl Git {
             .args(self.arguments(args))
             .envs(IDENTITY)
             .env("GIT_DIR", &self.git_dir)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("LC_ALL", "C")
             .stderr(Stdio::piped())
             .stdout(Stdio::piped());
+        if !self.network {
+            command
+                .env("GIT_CONFIG_GLOBAL", "/dev/null")
+                .env("GIT_CONFIG_NOSYSTEM", "1");
+        }
+        if let Some(objects) = &self.objects {
+            command.env("GIT_OBJECT_DIRECTORY", objects);
+        }
         if let Some(work_tree) = &self.work_tree {
             command
                 .env("GIT_WORK_TREE", work_tree)

@@ -123,7 +123,7 @@ fn search(
     let commits: Vec<&str> = list.lines().collect();
     let found = last_within(&commits, |commit| {
         // Each look fetches four objects: the path to param.h, and it.
-        let version = identity::osreldate(git, commit)?;
+        let version = identity::osreldate(&git.clone().network(), commit)?;
         Ok(version.is_some_and(|version| {
             definition.osreldate.max.is_none_or(|max| version <= max)
         }))
@@ -163,7 +163,7 @@ fn fetch(
     progress: Listener<'_>,
 ) -> Result<(), Failure> {
     let tried = format!("get the base `{}` from {}", definition.name, definition.repo);
-    let ran = git.watch(&tried, args, input, progress)?;
+    let ran = git.clone().network().watch(&tried, args, input, progress)?;
     if ran.ok {
         return Ok(());
     }

@@ -48,10 +48,20 @@ pub fn ensure(home: &Home, name: &str) -> Result<Git, Failure> {
 /// Lets the repository read the objects of `source`. git follows chains of
 /// such loans by itself.
 pub fn borrow(git: &Git, source: &Source) -> Result<(), Failure> {
-    let mut line = source.objects().into_os_string().into_encoded_bytes();
-    line.push(b'\n');
-    keep(git, "objects/info/alternates", Some(&line))?;
+    let mut lines = Vec::new();
+    for objects in [source.objects(), own_objects(git)] {
+        lines.extend(objects.into_os_string().into_encoded_bytes());
+        lines.push(b'\n');
+    }
+    fs::create_dir_all(own_objects(git))
+        .map_err(|error| Failure::io("use the base's source", &own_objects(git), error))?;
+    keep(git, "objects/info/alternates", Some(&lines))?;
     keep(git, "shallow", source.shallow().as_deref())
+}
+
+/// Where objects go that are made without looking at the source's.
+pub fn own_objects(git: &Git) -> PathBuf {
+    git.git_dir().join("own-objects")
 }
 
 /// Makes a file of the repository hold `content`, or not be there.

@@ -37,22 +37,63 @@ pub fn snapshot(git: &Git, source: &Source) -> Result<Snapshot, Failure> {
     let index = git.git_dir().join("source.index");
     copy_index(&source.index(), &index)
         .map_err(|error| Failure::io(&tried, &source.index(), error))?;
-    // The kit's own repository and index, with the user's files: new objects
-    // go to the kit, and the user's repository is not told of any of it.
+    // The kit's own repository and index, with the user's files: the user's
+    // repository is not told of any of it. It does not lend its objects here,
+    // or git would renew the times of those that it would write once more.
     let git = settings_of(source, git.clone())?
         .index(&index)
         .work_tree(work_tree);
-    git.text(&tried, &["add", "--update", "--", "sys"])?;
-    let args = ["diff-index", "--cached", "--name-only", "--no-renames", "-z", &head, "--", "sys"];
-    let changed = names(&git.must(&tried, &args, b"")?.stdout);
-    if changed.is_empty() {
+    let own = git.clone().objects(repo::own_objects(&git));
+    own.text(&tried, &["add", "--update", "--", "sys"])?;
+    let args = ["diff-index", "--cached", "--no-renames", "-z", &head, "--", "sys"];
+    let list = git.must(&tried, &args, b"")?.stdout;
+    let changes = changes(&list);
+    if changes.is_empty() {
         return Ok(unchanged);
     }
     let message = format!("uncommitted changes of {}\n", source.dir.display());
     Ok(Snapshot {
-        commit: repo::commit_index(&git, &head, &message)?,
-        changed,
+        commit: commit(&git, &head, &changes, &message)?,
+        changed: changes.into_iter().map(|change| change.path).collect(),
     })
+}
+
+/// A file that differs from the commit.
+#[derive(Debug, PartialEq, Eq)]
+struct Change {
+    mode: String,
+    object: String,
+    path: String,
+}
+
+/// Reads `:OLDMODE NEWMODE OLDID NEWID STATUS<nul>PATH<nul>`...
+fn changes(list: &[u8]) -> Vec<Change> {
+    let change = |pair: &[String]| {
+        let [head, path] = pair else { return None };
+        let mut fields = head.split(' ').skip(1);
+        let (mode, _, object) = (fields.next()?, fields.next()?, fields.next()?);
+        Some(Change {
+            mode: mode.to_owned(),
+            object: object.to_owned(),
+            path: path.clone(),
+        })
+    };
+    names(list).chunks(2).filter_map(change).collect()
+}
+
+/// Commits `changes` on top of `head`. In a fresh index git knows which
+/// folders are as in `head`, and writes only the others.
+fn commit(git: &Git, head: &str, changes: &[Change], message: &str) -> Result<String, Failure> {
+    const TRIED: &str = "commit the uncommitted changes";
+    let git = git.clone().index(git.git_dir().join("uncommitted.index"));
+    let _ = fs::remove_file(git.git_dir().join("uncommitted.index.lock"));
+    git.text(TRIED, &["read-tree", head])?;
+    let lines: String = changes
+        .iter()
+        .map(|change| format!("{} {}\t{}\0", change.mode, change.object, change.path))
+        .collect();
+    git.must(TRIED, &["update-index", "-z", "--index-info"], lines.as_bytes())?;
+    repo::commit_index(&git, head, message)
 }
 
 /// The paths in a list that git ended with NULs.
@@ -92,4 +133,25 @@ fn settings_of(source: &Source, mut git: Git) -> Result<Git, Failure> {
     }
     // Left on, git would write a second file beside the user's index.
     Ok(git.setting("core.splitIndex=false").setting("core.bare=false"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_as_git_lists_them() {
+        let list = b":100644 100755 aaaa bbbb M\0sys/kern/a.c\0:100644 000000 cccc 0000 D\0sys/b c.h\0";
+        let change = |mode: &str, object: &str, path: &str| Change {
+            mode: mode.into(),
+            object: object.into(),
+            path: path.into(),
+        };
+        let want = [
+            change("100755", "bbbb", "sys/kern/a.c"),
+            change("000000", "0000", "sys/b c.h"),
+        ];
+        assert_eq!(changes(list), want);
+        assert!(changes(b"").is_empty());
+    }
 }
