@@ -98,6 +98,12 @@ impl Event {
         Self::new(descriptor.raw() as usize, filter, flags)
     }
 
+    /// The same with these flags.
+    #[must_use]
+    pub const fn with_flags(self, flags: u16) -> Self {
+        Self { flags, ..self }
+    }
+
     /// The same with these flags of the filter.
     #[must_use]
     pub const fn with_fflags(self, fflags: u32) -> Self {

@@ -331,6 +331,25 @@ pub fn set_option(socket: &impl Descriptor, option: SocketOption, value: i32) ->
     unsafe { call(number::SETSOCKOPT, &arguments) }.map(drop)
 }
 
+/// Has close(2) wait until the other side has acknowledged everything, the end
+/// included, for `seconds` at most; 0 is to reset the connection instead.
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn set_linger(socket: &impl Descriptor, seconds: i32) -> Result<()> {
+    const SO_LINGER: usize = 0x80;
+    let linger = [1, seconds];
+    let arguments = [
+        socket.raw() as usize,
+        SOL_SOCKET,
+        SO_LINGER,
+        linger.as_ptr() as usize,
+        size_of_val(&linger),
+    ];
+    // SAFETY: the kernel reads two ints.
+    unsafe { call(number::SETSOCKOPT, &arguments) }.map(drop)
+}
+
 /// getsockopt(2).
 ///
 /// # Errors

@@ -1,0 +1,7 @@
+//! Traffic.
+
+mod epair;
+mod frame;
+mod lo;
+mod unix;
+mod vnet;

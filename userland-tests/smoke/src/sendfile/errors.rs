@@ -1,0 +1,109 @@
+//! What sendfile(2) refuses, and with which error.
+
+use super::source::Source;
+use crate::link::Link;
+use kdk_harness::{TestResult, kdk_test};
+use kdk_sys::fd::pipe;
+use kdk_sys::file::{O_CLOEXEC, O_RDONLY, PAGE, open};
+use kdk_sys::poll::{POLLHUP, POLLIN, wait_for};
+use kdk_sys::sendfile::{Request, sendfile};
+use kdk_sys::signal::{Signal, ignore};
+use kdk_sys::socket::{Half, Kind, pair, shutdown, socket};
+use kdk_sys::suite::must;
+use kdk_sys::{Descriptor, Errno};
+
+#[track_caller]
+fn refused(what: &str, file: &impl Descriptor, to: &impl Descriptor, expected: Errno) {
+    let sent = sendfile(file, to, &Request::default());
+    assert_eq!(sent.result, Err(expected), "{what}");
+    assert!(
+        sent.bytes <= 0,
+        "{what}: expected no byte to be sent, saw {}",
+        sent.bytes
+    );
+}
+
+kdk_test!("smoke/sendfile-errors", errors);
+
+fn errors() -> TestResult {
+    let (file, _) = Source::Tmpfs.of(PAGE);
+    let (memory, _) = Source::Shm.of(PAGE);
+    let (read, write) = must("pipe", pipe());
+    let (here, _there) = Link::Unix.connect();
+    let directory = must("open /", open("/", O_RDONLY | O_CLOEXEC));
+    refused("to a pipe", &file, &write, Errno::ENOTSOCK);
+    refused("memory to a pipe", &memory, &write, Errno::ENOTSOCK);
+    refused("to a file", &file, &memory, Errno::ENOTSOCK);
+    refused("from a pipe", &read, &here, Errno::EINVAL);
+    refused("from a socket", &here, &here, Errno::EINVAL);
+    refused("from a directory", &directory, &here, Errno::EINVAL);
+    let unconnected = must("socket", socket(Kind::Tcp));
+    refused(
+        "to an unconnected socket",
+        &file,
+        &unconnected,
+        Errno::ENOTCONN,
+    );
+    refused(
+        "memory to an unconnected socket",
+        &memory,
+        &unconnected,
+        Errno::ENOTCONN,
+    );
+    let (datagram, _other) = must("socketpair", pair(Kind::UnixDatagram));
+    refused("to a datagram socket", &file, &datagram, Errno::EINVAL);
+    let before = Request {
+        offset: u64::MAX,
+        ..Request::default()
+    };
+    let sent = sendfile(&file, &here, &before);
+    assert_eq!(sent.result, Err(Errno::EINVAL), "from before the start");
+    Ok(())
+}
+
+kdk_test!("smoke/sendfile-closed-peer", closed_peer);
+
+fn closed_peer() -> TestResult {
+    must("ignore SIGPIPE", ignore(Signal::SIGPIPE));
+    for kind in [Source::Tmpfs, Source::Shm] {
+        let (file, _) = kind.of(PAGE);
+        // unix(4) after shutdown(2) has tests of its own.
+        let (here, _there) = Link::Tcp.connect();
+        must("shut writing down", shutdown(&here, Half::Write));
+        refused("after shutdown", &file, &here, Errno::EPIPE);
+        let (here, there) = Link::Unix.connect();
+        drop(there);
+        let sent = sendfile(&file, &here, &Request::default());
+        // FreeBSD 15 says the one, those before the other.
+        assert!(
+            matches!(sent.result, Err(Errno::EPIPE | Errno::ENOTCONN)),
+            "to a closed unix(4) peer: expected EPIPE or ENOTCONN, saw {:?}",
+            sent.result
+        );
+        reset(&file);
+    }
+    Ok(())
+}
+
+/// A TCP peer that closes with unread bytes resets the connection.
+#[track_caller]
+fn reset(file: &kdk_sys::Fd) {
+    let (here, there) = Link::Tcp.connect();
+    must("send what will not be read", here.write_all(b"x"));
+    must(
+        "see it arrive",
+        wait_for(&there, POLLIN, crate::bytes::soon()),
+    );
+    drop(there);
+    let seen = must(
+        "see the reset",
+        wait_for(&here, POLLIN, crate::bytes::soon()),
+    );
+    assert!(seen & POLLHUP != 0, "the connection is not over: {seen:#x}");
+    let sent = sendfile(file, &here, &Request::default());
+    assert!(
+        matches!(sent.result, Err(Errno::EPIPE | Errno::ECONNRESET)),
+        "to a closed TCP peer: expected EPIPE or ECONNRESET, saw {:?}",
+        sent.result
+    );
+}
