@@ -107,11 +107,6 @@ impl Failure {
         Self::new(Class::Build, tried, happened)
     }
 
-    /// A kernel that did not come up; see [`Failure::new`].
-    pub fn boot(tried: impl fmt::Display, happened: impl Into<String>) -> Self {
-        Self::new(Class::Boot, tried, happened)
-    }
-
     /// The host's fault; see [`Failure::new`].
     pub fn infra(tried: impl fmt::Display, happened: impl Into<String>) -> Self {
         Self::new(Class::Infra, tried, happened)
@@ -238,7 +233,7 @@ mod tests {
             (Failure::tests("1 of 2 tests failed"), 1),
             (Failure::usage("read x.yaml", "no"), 2),
             (Failure::build("build the kernel", "no"), 3),
-            (Failure::boot("boot the kernel", "no"), 4),
+            (Failure::new(Class::Boot, "boot the kernel", "no"), 4),
             (Failure::infra("start QEMU", "no"), 5),
         ];
         for (failure, code) in table {

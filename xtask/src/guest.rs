@@ -10,6 +10,7 @@ use kdk_vm::interrupt::Interrupt;
 use kdk_vm::qemu::{Access, Boot, Drive, Format, Qemu, Spec};
 
 use crate::base;
+use crate::base::apply::Change;
 use crate::base::definition::{self, Definition};
 use crate::base::record::{self, Record};
 use crate::base::{repo, worktree};
@@ -39,6 +40,9 @@ pub struct Wanted {
     /// Leave the patch series out
     #[arg(long)]
     pub unpatched: bool,
+    /// Apply this diff too, after the series; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub patch: Vec<PathBuf>,
     /// auto, kvm, hvf, nvmm or tcg
     #[arg(long, value_name = "A", default_value = "auto")]
     pub accel: Wish,
@@ -71,9 +75,7 @@ pub struct Guest {
     /// For the report; its end is still open.
     pub run: Run,
     /// Keeps the artefacts in the store while the machine runs.
-    pub held: Vec<Entry>,
-    /// The kernel with debug information, if there is one.
-    pub debug: Option<PathBuf>,
+    _held: Vec<Entry>,
 }
 
 /// The base that `wanted` names, or stands for.
@@ -161,7 +163,7 @@ fn prepare_demo(
     let mut spec = Spec::new(
         host.engine,
         Boot::Pvh {
-            kernel: kernel.clone(),
+            kernel,
             cmdline: String::new(),
         },
     );
@@ -178,8 +180,7 @@ fn prepare_demo(
         },
         qemu: host.qemu,
         spec,
-        debug: Some(kernel),
-        held: vec![entry],
+        _held: vec![entry],
     })
 }
 
@@ -195,16 +196,29 @@ fn prepare_freebsd(
         true => None,
         false => manifest::load(workspace(), name)?,
     };
-    let patches = series.as_ref().map(|series| series.ids()).unwrap_or_default();
-    let direct = direct_boot(wanted.boot, series.as_ref().is_some_and(|s| s.enables_direct_boot()));
+    let mut patches = series
+        .as_ref()
+        .map(|series| series.ids())
+        .unwrap_or_default();
+    patches.extend(wanted.patch.iter().map(|path| path.display().to_string()));
+    let direct = direct_boot(
+        wanted.boot,
+        series.as_ref().is_some_and(|s| s.enables_direct_boot()),
+    );
     let record = record::find(&cx.home, name)?;
-    let lock = cx.home.lock(&base::lock_name(name), &|text| builder.say(Phase::Tree, text))?;
+    let lock = cx.home.lock(&base::lock_name(name), &|text| {
+        builder.say(Phase::Tree, text)
+    })?;
     let (source, tools) = recorder.phase(Phase::Tree, || {
-        let changes = match &series {
+        let mut changes = match &series {
             Some(series) => series.changes()?,
             None => Vec::new(),
         };
+        changes.extend(extra_changes(&wanted.patch)?);
         let (source, changed) = tree(cx, builder, &record, &changes)?;
+        if let Some(series) = &series {
+            series.check_base(source.osreldate)?;
+        }
         let tools = host_tools(cx, builder, &source, &host)?;
         let why = match patches.len() {
             0 => format!("commit {:.12}", source.commit),
@@ -218,7 +232,11 @@ fn prepare_freebsd(
         let loader = loader::build(builder, &tools)?;
         Ok(((built.entry, loader), built.cached, built.why))
     })?;
-    let role = if direct { Role::PvhKernel } else { Role::Kernel };
+    let role = if direct {
+        Role::PvhKernel
+    } else {
+        Role::Kernel
+    };
     check(&kernel.file("kernel"), role)?;
     stop_if(&cx.interrupt)?;
     let module = recorder.phase(Phase::Kmod, || {
@@ -276,9 +294,21 @@ fn prepare_freebsd(
         },
         qemu: host.qemu,
         spec,
-        debug: Some(kernel.file("kernel.debug")),
-        held: vec![kernel, loader, module, programs, image],
+        _held: vec![kernel, loader, module, programs, image],
     })
+}
+
+/// The user's own diffs, named by their files.
+fn extra_changes(paths: &[PathBuf]) -> Result<Vec<Change>, Failure> {
+    paths
+        .iter()
+        .map(|path| {
+            let diff =
+                std::fs::read(path).map_err(|error| Failure::io("read the patch", path, error))?;
+            let id = path.display().to_string();
+            Ok(Change { id, diff })
+        })
+        .collect()
 }
 
 /// Whether to boot directly: as wished, else where the series enables it.
@@ -295,7 +325,7 @@ fn tree(
     cx: &Context,
     builder: &Builder<'_>,
     record: &Record,
-    changes: &[crate::base::apply::Change],
+    changes: &[Change],
 ) -> Result<(Source, bool), Failure> {
     let definition = record.definition()?;
     let tree = worktree::prepare(&cx.home, record, &definition, changes, &mut |text| {
@@ -306,12 +336,23 @@ fn tree(
 }
 
 fn source_of(home: &Home, definition: &Definition, tree: &worktree::Tree) -> Source {
+    source_at(home, definition, &tree.path, &tree.commit, tree.osreldate)
+}
+
+/// The tree of `definition` that is checked out at `path`, as a source.
+pub fn source_at(
+    home: &Home,
+    definition: &Definition,
+    path: &std::path::Path,
+    commit: &str,
+    osreldate: u32,
+) -> Source {
     Source {
         base: definition.name.clone(),
-        path: tree.path.clone(),
+        path: path.to_owned(),
         repo: repo::path(home, &definition.name),
-        commit: tree.commit.clone(),
-        osreldate: tree.osreldate,
+        commit: commit.to_owned(),
+        osreldate,
         generation: match definition.builder {
             definition::Builder::MakePy => Generation::MakePy,
             definition::Builder::Legacy => Generation::Legacy,

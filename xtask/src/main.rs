@@ -44,6 +44,8 @@ enum Verb {
     Doctor(verb::doctor::Args),
     /// A guest's console
     Shell(verb::shell::Args),
+    /// Measure the kit itself
+    Bench(verb::bench::Args),
     /// Remove what can be made again
     Clean(verb::clean::Args),
 }
@@ -68,6 +70,7 @@ fn dispatch(verb: &Verb) -> Result<(), Failure> {
         Verb::Base(args) => verb::base::run(args, &cx),
         Verb::Doctor(args) => verb::doctor::run(args, &cx),
         Verb::Shell(args) => verb::shell::run(args, &cx),
+        Verb::Bench(args) => verb::bench::run(args, &cx),
         Verb::Clean(args) => verb::clean::run(args, &cx),
     }
 }

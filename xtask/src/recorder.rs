@@ -3,15 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use kdk_vm::verdict::Outcome as TestOutcome;
-
-use crate::event::{Event, Outcome, Phase, Sink};
+use crate::event::{Event, Outcome, Phase, Sink, milliseconds};
 use crate::failure::Failure;
 use crate::report::json::PhaseEntry;
 
 /// A sink that remembers the phases.
 pub struct Recorder<'a> {
-    next: &'a dyn Sink<TestOutcome>,
+    next: &'a dyn Sink,
     phases: Mutex<Vec<PhaseEntry>>,
 }
 
@@ -20,7 +18,7 @@ pub type Ended<T> = (T, bool, String);
 
 impl<'a> Recorder<'a> {
     /// Remembers and passes on to `next`.
-    pub fn new(next: &'a dyn Sink<TestOutcome>) -> Self {
+    pub fn new(next: &'a dyn Sink) -> Self {
         Self {
             next,
             phases: Mutex::default(),
@@ -29,7 +27,10 @@ impl<'a> Recorder<'a> {
 
     /// The phases so far.
     pub fn phases(&self) -> Vec<PhaseEntry> {
-        self.phases.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.phases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Runs one phase between its Start and its End.
@@ -41,7 +42,7 @@ impl<'a> Recorder<'a> {
         self.emit(Event::Start { phase });
         let began = Instant::now();
         let done = work();
-        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let ms = milliseconds(began.elapsed());
         let (result, cached, why) = match &done {
             Ok((_, cached, why)) => (Outcome::Done, *cached, why.clone()),
             Err(failure) => (Outcome::Failed(failure.to_string()), false, String::new()),
@@ -57,8 +58,8 @@ impl<'a> Recorder<'a> {
     }
 }
 
-impl Sink<TestOutcome> for Recorder<'_> {
-    fn emit(&self, event: Event<TestOutcome>) {
+impl Sink for Recorder<'_> {
+    fn emit(&self, event: Event) {
         if let Event::End {
             phase,
             ms,

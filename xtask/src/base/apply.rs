@@ -118,7 +118,9 @@ fn hunk<'a>(patch: &'a str, file: &str, line: u64) -> Option<(usize, usize, &'a 
         let old = header.strip_prefix("@@ -")?.split([',', ' ']).next()?;
         old.parse::<u64>().ok()
     };
-    let at = headers.iter().position(|header| begins(header) == Some(line))?;
+    let at = headers
+        .iter()
+        .position(|header| begins(header) == Some(line))?;
     Some((at + 1, headers.len(), headers[at]))
 }
 
@@ -191,7 +193,11 @@ new file mode 100644
         };
         let one = of("base", "m", "a");
         assert_eq!(one, of("base", "m", "a"));
-        for other in [of("other", "m", "a"), of("base", "n", "a"), of("base", "m", "x")] {
+        for other in [
+            of("other", "m", "a"),
+            of("base", "n", "a"),
+            of("base", "m", "x"),
+        ] {
             assert_ne!(one[0], other[0]);
             assert_ne!(one[1], other[1]);
         }
@@ -219,7 +225,9 @@ new file mode 100644
         let two = commit(&git, &head, &both).unwrap();
         let parent = git.text("x", &["rev-parse", &format!("{two}^")]).unwrap();
         assert_eq!(parent, once);
-        let text = git.text("x", &["show", &format!("{two}:sys/kern/a.c")]).unwrap();
+        let text = git
+            .text("x", &["show", &format!("{two}:sys/kern/a.c")])
+            .unwrap();
         assert_eq!(text, "one\nzwei\nthree");
         assert_eq!(commit(&git, &head, &[]).unwrap(), head);
     }

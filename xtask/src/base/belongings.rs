@@ -42,7 +42,10 @@ pub fn size(path: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(path) else {
         return own;
     };
-    own + entries.flatten().map(|entry| size(&entry.path())).sum::<u64>()
+    own + entries
+        .flatten()
+        .map(|entry| size(&entry.path()))
+        .sum::<u64>()
 }
 
 /// Removes `path` and all below it; one that is gone is no error.
@@ -70,7 +73,10 @@ mod tests {
         for name in ["main", "head-2014"] {
             write(&home.bases().join(format!("{name}.json")), "{}");
             write(&home.trees().join(name).join("Makefile"), "x");
-            write(&home.store().join("kernel").join(name).join("k/kernel"), "x");
+            write(
+                &home.store().join("kernel").join(name).join("k/kernel"),
+                "x",
+            );
         }
         let all = of(&home, "main");
         assert_eq!(all.len(), 3);

@@ -215,10 +215,14 @@ impl Git {
     }
 
     fn arguments<S: AsRef<OsStr>>(&self, args: &[S]) -> Vec<OsString> {
-        let settings = ["core.fsmonitor=false", "gc.auto=0", "maintenance.auto=false"]
-            .into_iter()
-            .chain(self.settings.iter().map(String::as_str))
-            .flat_map(|setting| ["-c".into(), setting.into()]);
+        let settings = [
+            "core.fsmonitor=false",
+            "gc.auto=0",
+            "maintenance.auto=false",
+        ]
+        .into_iter()
+        .chain(self.settings.iter().map(String::as_str))
+        .flat_map(|setting| ["-c".into(), setting.into()]);
         settings
             .chain(args.iter().map(|arg| arg.as_ref().to_owned()))
             .collect()

@@ -88,7 +88,13 @@ pub fn fetch_files(
                 });
             }
         };
-        fetch(git, definition, &args, batch.join("\n").as_bytes(), &mut listen)?;
+        fetch(
+            git,
+            definition,
+            &args,
+            batch.join("\n").as_bytes(),
+            &mut listen,
+        )?;
     }
     Ok(())
 }
@@ -115,19 +121,27 @@ fn search(
 ) -> Result<String, Failure> {
     let since = format!("--shallow-since={}", history.since);
     let refspec = format!("+refs/heads/{}:{HISTORY}", definition.branch);
-    let args = ["fetch", "--progress", "--no-tags", "--filter=tree:0", &since, "origin", &refspec];
+    let args = [
+        "fetch",
+        "--progress",
+        "--no-tags",
+        "--filter=tree:0",
+        &since,
+        "origin",
+        &refspec,
+    ];
     fetch(git, definition, &args, b"", progress)?;
     let until = format!("--until={}", history.until);
     let args = ["rev-list", "--first-parent", "--reverse", &until, HISTORY];
     let list = git.text("find the base's commit", &args)?;
     let commits: Vec<&str> = list.lines().collect();
-    let found = last_within(&commits, |commit| {
-        // Each look fetches four objects: the path to param.h, and it.
-        let version = identity::osreldate(&git.clone().network(), commit)?;
-        Ok(version.is_some_and(|version| {
-            definition.osreldate.max.is_none_or(|max| version <= max)
-        }))
-    })?;
+    let found =
+        last_within(&commits, |commit| {
+            // Each look fetches four objects: the path to param.h, and it.
+            let version = identity::osreldate(&git.clone().network(), commit)?;
+            Ok(version
+                .is_some_and(|version| definition.osreldate.max.is_none_or(|max| version <= max)))
+        })?;
     found.map(str::to_owned).ok_or_else(|| {
         Failure::infra(
             format!("get the base `{}`", definition.name),
@@ -162,7 +176,10 @@ fn fetch(
     input: &[u8],
     progress: Listener<'_>,
 ) -> Result<(), Failure> {
-    let tried = format!("get the base `{}` from {}", definition.name, definition.repo);
+    let tried = format!(
+        "get the base `{}` from {}",
+        definition.name, definition.repo
+    );
     let ran = git.clone().network().watch(&tried, args, input, progress)?;
     if ran.ok {
         return Ok(());
@@ -238,7 +255,11 @@ mod tests {
         let files = worktree::files(&git, &record.commit).unwrap();
         let absent = worktree::absent(&git, &record.commit).unwrap();
         for (path, id) in files {
-            assert_eq!(absent.contains(&id), !definition.tree.contains(&path), "{path}");
+            assert_eq!(
+                absent.contains(&id),
+                !definition.tree.contains(&path),
+                "{path}"
+            );
         }
         // Without the server: everything that is checked out is there.
         std::fs::remove_dir_all(dir.path().join("server")).unwrap();
@@ -271,7 +292,10 @@ mod tests {
         let url = server(dir.path(), "releng/11.0", 1_100_018);
         let server = dir.path().join("server");
         let mut wanted = String::new();
-        for (n, version) in [1_100_019, 1_100_020, 1_100_020, 1_100_021].into_iter().enumerate() {
+        for (n, version) in [1_100_019, 1_100_020, 1_100_020, 1_100_021]
+            .into_iter()
+            .enumerate()
+        {
             let text = format!("#define __FreeBSD_version {version}\n");
             write(&server.join("sys/sys/param.h"), &text);
             write(&server.join("sys/kern/b.c"), &n.to_string());
@@ -320,7 +344,11 @@ mod tests {
             "fatal: write error: No space left on device\n",
         ] {
             let definition = definition::find("main").unwrap();
-            texts.push(rendered(&explain(&definition, "get the base `main`", &ran(stderr))));
+            texts.push(rendered(&explain(
+                &definition,
+                "get the base `main`",
+                &ran(stderr),
+            )));
         }
         insta::assert_snapshot!(texts.join("\n"));
     }

@@ -46,7 +46,9 @@ impl Record {
 pub fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
 }
 
 /// The file that remembers `name`.
@@ -95,9 +97,12 @@ pub fn all(home: &Home) -> Result<Vec<Record>, Failure> {
 fn read(path: &std::path::Path) -> Result<Record, Failure> {
     let text = fs::read(path).map_err(|error| Failure::io("read a base's record", path, error))?;
     serde_json::from_slice(&text).map_err(|error| {
-        Failure::infra(format!("read {}", path.display()), "it is not a base's record")
-            .source(error)
-            .help("remove the file and add the base again")
+        Failure::infra(
+            format!("read {}", path.display()),
+            "it is not a base's record",
+        )
+        .source(error)
+        .help("remove the file and add the base again")
     })
 }
 
@@ -115,9 +120,11 @@ pub fn find(home: &Home, name: &str) -> Result<Record, Failure> {
     } else {
         format!("added so far: {}", names.join(", "))
     };
-    Err(Failure::usage(format!("use the base '{name}'"), have).help(format!(
-        "run `cargo xtask base add {name}`, or with `--src DIR` for a tree you have"
-    )))
+    Err(
+        Failure::usage(format!("use the base '{name}'"), have).help(format!(
+            "run `cargo xtask base add {name}`, or with `--src DIR` for a tree you have"
+        )),
+    )
 }
 
 #[cfg(test)]

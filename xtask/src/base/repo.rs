@@ -39,8 +39,7 @@ pub fn ensure(home: &Home, name: &str) -> Result<Git, Failure> {
         ] {
             git.text(TRIED, &["config", name, value])?;
         }
-        fs::write(dir.join("kdk-ready"), b"")
-            .map_err(|error| Failure::io(TRIED, dir, error))?;
+        fs::write(dir.join("kdk-ready"), b"").map_err(|error| Failure::io(TRIED, dir, error))?;
     }
     Ok(git)
 }
@@ -86,7 +85,10 @@ pub fn pin(git: &Git, reference: &str, commit: &str) -> Result<(), Failure> {
 /// The commit at `reference`, if it is there.
 pub fn pinned(git: &Git, reference: &str) -> Result<Option<String>, Failure> {
     let name = format!("{reference}^{{commit}}");
-    let ran = git.run("look a commit up", &["rev-parse", "--verify", "--quiet", &name])?;
+    let ran = git.run(
+        "look a commit up",
+        &["rev-parse", "--verify", "--quiet", &name],
+    )?;
     Ok(ran.ok.then(|| ran.text()))
 }
 
@@ -102,7 +104,13 @@ pub fn commit_index(git: &Git, parent: &str, message: &str) -> Result<String, Fa
 /// Removes what a killed git left locked. The caller holds the kit's own lock
 /// on these files, so nobody else can be at work on them.
 pub fn remove_stale_locks(git_dir: &Path) {
-    for name in ["index.lock", "HEAD.lock", "config.lock", "shallow.lock", "packed-refs.lock"] {
+    for name in [
+        "index.lock",
+        "HEAD.lock",
+        "config.lock",
+        "shallow.lock",
+        "packed-refs.lock",
+    ] {
         let _ = fs::remove_file(git_dir.join(name));
     }
 }

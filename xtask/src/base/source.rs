@@ -105,7 +105,12 @@ fn refuse(tried: &str, dir: &Path, error: io::Error) -> Failure {
 /// Asks git for the repository at `dir` itself, not above it.
 fn rev_parse(tried: &str, dir: &Path) -> Result<Option<String>, Failure> {
     let mut command = Command::new("git");
-    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR"] {
+    for name in [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_COMMON_DIR",
+    ] {
         command.env_remove(name);
     }
     let output = command
@@ -113,7 +118,12 @@ fn rev_parse(tried: &str, dir: &Path) -> Result<Option<String>, Failure> {
         .env("GIT_CEILING_DIRECTORIES", dir.parent().unwrap_or(dir))
         .env("GIT_OPTIONAL_LOCKS", "0")
         // Reading someone else's repository runs nothing of it.
-        .args(["-c", "safe.directory=*", "rev-parse", "--path-format=absolute"])
+        .args([
+            "-c",
+            "safe.directory=*",
+            "rev-parse",
+            "--path-format=absolute",
+        ])
         .args(["--git-dir", "--git-common-dir", "--is-inside-work-tree"])
         .output()
         .map_err(|error| match error.kind() {

@@ -83,6 +83,9 @@ mod tests {
         let failure = short("add the base `main`", Path::new("/cache"), 1 << 20, 3 << 30);
         insta::assert_snapshot!(crate::failure::rendered(&failure));
         assert!(need("x", Path::new("/"), 1).is_ok());
-        assert_eq!(need("x", Path::new("/"), u64::MAX).unwrap_err().exit_code(), 5);
+        assert_eq!(
+            need("x", Path::new("/"), u64::MAX).unwrap_err().exit_code(),
+            5
+        );
     }
 }

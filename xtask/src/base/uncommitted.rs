@@ -45,7 +45,15 @@ pub fn snapshot(git: &Git, source: &Source) -> Result<Snapshot, Failure> {
         .work_tree(work_tree);
     let own = git.clone().objects(repo::own_objects(&git));
     own.text(&tried, &["add", "--update", "--", "sys"])?;
-    let args = ["diff-index", "--cached", "--no-renames", "-z", &head, "--", "sys"];
+    let args = [
+        "diff-index",
+        "--cached",
+        "--no-renames",
+        "-z",
+        &head,
+        "--",
+        "sys",
+    ];
     let list = git.must(&tried, &args, b"")?.stdout;
     let changes = changes(&list);
     if changes.is_empty() {
@@ -92,7 +100,11 @@ fn commit(git: &Git, head: &str, changes: &[Change], message: &str) -> Result<St
         .iter()
         .map(|change| format!("{} {}\t{}\0", change.mode, change.object, change.path))
         .collect();
-    git.must(TRIED, &["update-index", "-z", "--index-info"], lines.as_bytes())?;
+    git.must(
+        TRIED,
+        &["update-index", "-z", "--index-info"],
+        lines.as_bytes(),
+    )?;
     repo::commit_index(&git, head, message)
 }
 
@@ -126,13 +138,17 @@ fn copy_index(from: &Path, to: &Path) -> io::Result<()> {
 fn settings_of(source: &Source, mut git: Git) -> Result<Git, Failure> {
     let tried = format!("read the settings of {}", source.dir.display());
     let pattern = "^core\\.(filemode|symlinks|ignorecase|autocrlf|precomposeunicode)$";
-    let settings = source.git().run(&tried, &["config", "--get-regexp", pattern])?;
+    let settings = source
+        .git()
+        .run(&tried, &["config", "--get-regexp", pattern])?;
     for line in settings.text().lines() {
         let (name, value) = line.split_once(' ').unwrap_or((line, "true"));
         git = git.setting(format!("{name}={value}"));
     }
     // Left on, git would write a second file beside the user's index.
-    Ok(git.setting("core.splitIndex=false").setting("core.bare=false"))
+    Ok(git
+        .setting("core.splitIndex=false")
+        .setting("core.bare=false"))
 }
 
 #[cfg(test)]
@@ -141,7 +157,8 @@ mod tests {
 
     #[test]
     fn changes_as_git_lists_them() {
-        let list = b":100644 100755 aaaa bbbb M\0sys/kern/a.c\0:100644 000000 cccc 0000 D\0sys/b c.h\0";
+        let list =
+            b":100644 100755 aaaa bbbb M\0sys/kern/a.c\0:100644 000000 cccc 0000 D\0sys/b c.h\0";
         let change = |mode: &str, object: &str, path: &str| Change {
             mode: mode.into(),
             object: object.into(),

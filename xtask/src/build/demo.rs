@@ -26,7 +26,10 @@ pub struct Built {
 pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, Failure> {
     let sources = ["vm/demo-guest", "kmod/harness", "Cargo.toml", "Cargo.lock"];
     let mut inputs = Inputs::new("demo", "demo");
-    inputs.digest("demo guest sources", digest::folders(workspace(), &sources)?);
+    inputs.digest(
+        "demo guest sources",
+        digest::folders(workspace(), &sources)?,
+    );
     inputs.bytes("rustc", &rust.version);
     let why = match builder.store.lookup(&inputs, &|_, _, _| Vec::new())? {
         Lookup::Hit(entry) => {

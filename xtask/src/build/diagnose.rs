@@ -79,7 +79,10 @@ mod tests {
         ];
         let mut diagnosis = Diagnosis::default();
         output.iter().for_each(|line| diagnosis.line(line));
-        assert_eq!(diagnosis.errors(), [output[3], output[4], output[5], output[6], output[7]]);
+        assert_eq!(
+            diagnosis.errors(),
+            [output[3], output[4], output[5], output[6], output[7]]
+        );
     }
 
     #[test]

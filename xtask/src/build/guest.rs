@@ -90,12 +90,21 @@ impl Crates<'_> {
     pub fn build(self, builder: &Builder<'_>) -> Result<PathBuf, Failure> {
         let target_dir = builder.home.target().join(self.slot);
         builder.home.create(&target_dir)?;
-        let _one_at_a_time = builder.home.lock(&format!("target-{}", self.slot), &|_| {})?;
+        let _one_at_a_time = builder
+            .home
+            .lock(&format!("target-{}", self.slot), &|_| {})?;
         let triple = self.target.triple();
         let mut argv: Vec<OsString> = vec![self.rust.cargo.clone().into()];
         argv.extend(
-            ["build", "--profile", "guest", "--target", triple, "-Zbuild-std=core,alloc"]
-                .map(OsString::from),
+            [
+                "build",
+                "--profile",
+                "guest",
+                "--target",
+                triple,
+                "-Zbuild-std=core,alloc",
+            ]
+            .map(OsString::from),
         );
         for package in self.packages {
             argv.extend(["--package".into(), OsString::from(package)]);

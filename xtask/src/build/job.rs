@@ -58,9 +58,12 @@ impl Job {
             .split_first()
             .ok_or_else(|| Failure::infra(&self.what, "there is no command to run"))?;
         let started = self.expression(program, args).reader().map_err(|error| {
-            Failure::infra(&self.what, format!("{} cannot be started", program.display()))
-                .source(error)
-                .help("run `cargo xtask doctor`")
+            Failure::infra(
+                &self.what,
+                format!("{} cannot be started", program.display()),
+            )
+            .source(error)
+            .help("run `cargo xtask doctor`")
         })?;
         let group = started.pids().first().copied();
         let (done, running) = channel::<()>();
@@ -174,7 +177,8 @@ mod tests {
     fn a_compilers_errors_come_first_and_the_log_last() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
-        let script = "echo cc -c a.c; echo 'a.c:3:7: error: use of undeclared identifier x' >&2; exit 1";
+        let script =
+            "echo cc -c a.c; echo 'a.c:3:7: error: use of undeclared identifier x' >&2; exit 1";
         let failure = job(script, &log)
             .run(&Interrupt::new(), &mut |_| {})
             .unwrap_err();
@@ -207,9 +211,12 @@ mod tests {
     fn sees_its_environment_line_by_line() {
         let dir = tempfile::tempdir().unwrap();
         let mut seen = Vec::new();
-        job("echo $KDK_TRY; echo ${HOME-none}; printf '\\377x'", &dir.path().join("log"))
-            .run(&Interrupt::new(), &mut |line| seen.push(line.to_owned()))
-            .unwrap();
+        job(
+            "echo $KDK_TRY; echo ${HOME-none}; printf '\\377x'",
+            &dir.path().join("log"),
+        )
+        .run(&Interrupt::new(), &mut |line| seen.push(line.to_owned()))
+        .unwrap();
         assert_eq!(seen, ["value", "none", "\u{fffd}x"]);
     }
 }

@@ -69,7 +69,9 @@ pub fn build(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Bu
     let inputs = inputs(source, tools)?;
     let _one_at_a_time = builder
         .home
-        .lock(&format!("obj-{}", source.base), &|text| builder.say(Phase::Kernel, text))?;
+        .lock(&format!("obj-{}", source.base), &|text| {
+            builder.say(Phase::Kernel, text)
+        })?;
     let detail = |_: &str, old: &str, new: &str| changed_paths(&source.repo, old, new);
     let why = match builder.store.lookup(&inputs, &detail)? {
         Lookup::Hit(entry) => {
@@ -97,7 +99,10 @@ pub fn build(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Bu
 
 fn inputs(source: &Source, tools: &Tools) -> Result<Inputs, Failure> {
     let mut inputs = Inputs::new("kernel", &source.base);
-    let sys = digest::git(&source.repo, &["rev-parse", &format!("{}:sys", source.commit)])?;
+    let sys = digest::git(
+        &source.repo,
+        &["rev-parse", &format!("{}:sys", source.commit)],
+    )?;
     inputs.digest("sys", sys);
     let config = workspace().join("vm/conf").join(&source.config);
     inputs.file(format!("config {}", source.config), &config)?;
@@ -113,7 +118,8 @@ fn inputs(source: &Source, tools: &Tools) -> Result<Inputs, Failure> {
 /// Paths that differ between two trees of one repository, at most a few; none
 /// when git cannot tell (an object is gone).
 fn changed_paths(repo: &Path, old: &str, new: &str) -> Vec<String> {
-    let looks_like_id = |text: &str| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let looks_like_id =
+        |text: &str| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
     if !looks_like_id(old) || !looks_like_id(new) {
         return Vec::new();
     }
@@ -168,7 +174,9 @@ fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
 /// Counts the objects of a config's generated Makefile (its `OBJS`), so that
 /// a build's progress has an end.
 pub fn objects_in(makefile: &str) -> u64 {
-    let mut lines = makefile.lines().skip_while(|line| !line.starts_with("OBJS="));
+    let mut lines = makefile
+        .lines()
+        .skip_while(|line| !line.starts_with("OBJS="));
     let mut count = 0;
     for line in &mut lines {
         count += line

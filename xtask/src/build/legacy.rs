@@ -36,15 +36,22 @@ pub fn kernel(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<M
     builder.home.create(&objects)?;
     let host = make_py::objects(builder, &tools.from).join("tmp/legacy");
     configure(builder, source, &objects, &host)?;
-    let total = fs::read_to_string(objects.join("Makefile"))
-        .map_or(0, |makefile| objects_in(&makefile));
+    let total =
+        fs::read_to_string(objects.join("Makefile")).map_or(0, |makefile| objects_in(&makefile));
     let bmake = tools.from.obj(builder).join("bmake-install/bin/bmake");
     let job = Job {
         what: "build the kernel".into(),
         argv: make_arguments(&bmake, &source.path, builder.jobs),
         dir: objects.clone(),
         env: environment(&host, source, &tools.llvm),
-        without: vec!["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "CC", "CFLAGS", "MAKEOBJDIRPREFIX"],
+        without: vec![
+            "MAKEFLAGS",
+            "MFLAGS",
+            "MAKELEVEL",
+            "CC",
+            "CFLAGS",
+            "MAKEOBJDIRPREFIX",
+        ],
         log: builder.log("kernel"),
     };
     let done = Cell::new(0);
@@ -107,7 +114,10 @@ fn environment(host: &Path, source: &Source, llvm: &Path) -> Vec<(String, OsStri
 }
 
 fn make_arguments(bmake: &Path, tree: &Path, jobs: usize) -> Vec<OsString> {
-    let cc = format!("CC=clang --target=x86_64-unknown-freebsd11.0 {}", CFLAGS.join(" "));
+    let cc = format!(
+        "CC=clang --target=x86_64-unknown-freebsd11.0 {}",
+        CFLAGS.join(" ")
+    );
     let mut argv: Vec<OsString> = vec![bmake.into(), "-m".into(), tree.join("share/mk").into()];
     argv.push(format!("-j{jobs}").into());
     argv.extend(

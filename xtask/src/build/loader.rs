@@ -22,7 +22,9 @@ pub fn build(builder: &Builder<'_>, tools: &Tools) -> Result<Entry, Failure> {
     inputs.bytes("build recipe", make_py::RECIPE.to_string());
     let _one_at_a_time = builder
         .home
-        .lock(&format!("obj-{}", source.base), &|text| builder.say(Phase::Kernel, text))?;
+        .lock(&format!("obj-{}", source.base), &|text| {
+            builder.say(Phase::Kernel, text)
+        })?;
     if let Lookup::Hit(entry) = builder.store.lookup(&inputs, &|_, _, _| Vec::new())? {
         return Ok(entry);
     }
@@ -38,9 +40,18 @@ pub fn build(builder: &Builder<'_>, tools: &Tools) -> Result<Entry, Failure> {
         "buildenv".into(),
         format!("BUILDENV_SHELL=set -e; {}", script.join("; ")).into(),
     ];
-    let job = make_py::make(builder, source, &tools.llvm, "build the loader", "loader", &args);
+    let job = make_py::make(
+        builder,
+        source,
+        &tools.llvm,
+        "build the loader",
+        "loader",
+        &args,
+    );
     job.run(builder.interrupt, &mut |_| {})?;
-    let made = make_py::objects(builder, source).join("stand/efi/loader_simp").join(LOADER);
+    let made = make_py::objects(builder, source)
+        .join("stand/efi/loader_simp")
+        .join(LOADER);
     let pending = builder.store.begin(&inputs)?;
     let kept = pending.path().join(LOADER);
     std::fs::copy(&made, &kept)

@@ -29,26 +29,23 @@ pub fn kernel(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<Mad
     let fast = objects.join("kernel.full").exists() && holds(&stamp, &configured);
     // A build that is cut off must not leave a stamp that vouches for it.
     remove(&stamp)?;
-    let conf = workspace().join("vm/conf");
-    let mut vars: Vec<OsString> = vec![
-        "buildkernel".into(),
-        format!("KERNCONF={}", source.config).into(),
-        format!("KERNCONFDIR={}", conf.display()).into(),
-        "MODULES_OVERRIDE=".into(),
-    ];
-    if fast {
-        vars.push("-DKERNFAST".into());
-    }
+    let vars = kernel_arguments(source, fast);
     let job = make(builder, source, llvm, "build the kernel", "kernel", &vars);
     let done = Cell::new(0);
     let total = Cell::new(0);
     job.run(builder.interrupt, &mut |line| {
         if begins_object(line) {
             if total.get() == 0 && !fast {
-                total.set(fs::read_to_string(objects.join("Makefile")).map_or(0, |m| objects_in(&m)));
+                total.set(
+                    fs::read_to_string(objects.join("Makefile")).map_or(0, |m| objects_in(&m)),
+                );
             }
             done.set(done.get() + 1);
-            progress(builder, done.get(), total.get().max(done.get()) * u64::from(!fast));
+            progress(
+                builder,
+                done.get(),
+                total.get().max(done.get()) * u64::from(!fast),
+            );
         }
     })?;
     write_atomically(&stamp, configured.as_bytes())
@@ -59,6 +56,22 @@ pub fn kernel(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<Mad
         sys: source.path.join("sys"),
         objects,
     })
+}
+
+/// make's arguments for a kernel. `fast` skips config(8), cleaning and the
+/// dependencies: right when only sources that are known to make changed.
+pub fn kernel_arguments(source: &Source, fast: bool) -> Vec<OsString> {
+    let conf = workspace().join("vm/conf");
+    let mut args: Vec<OsString> = vec![
+        "buildkernel".into(),
+        format!("KERNCONF={}", source.config).into(),
+        format!("KERNCONFDIR={}", conf.display()).into(),
+        "MODULES_OVERRIDE=".into(),
+    ];
+    if fast {
+        args.push("-DKERNFAST".into());
+    }
+    args
 }
 
 /// Makes the cross toolchain and the host's bootstrap tools up to date.
@@ -118,7 +131,12 @@ fn configured_key(source: &Source, toolchain: &str) -> Result<String, Failure> {
         // Not every tree has each of them.
         let id = digest::git(
             &source.repo,
-            &["rev-parse", "--verify", "-q", &format!("{}:{dir}", source.commit)],
+            &[
+                "rev-parse",
+                "--verify",
+                "-q",
+                &format!("{}:{dir}", source.commit),
+            ],
         );
         hasher.update(id.unwrap_or_default().as_bytes());
     }
@@ -154,7 +172,15 @@ pub fn make(
             ("MAKEOBJDIRPREFIX".into(), source.obj(builder).into()),
             ("BROKEN_TESTS".into(), BMAKE_TESTS_PASSED_OVER.into()),
         ],
-        without: vec!["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "CC", "CXX", "CFLAGS", "DESTDIR"],
+        without: vec![
+            "MAKEFLAGS",
+            "MFLAGS",
+            "MAKELEVEL",
+            "CC",
+            "CXX",
+            "CFLAGS",
+            "DESTDIR",
+        ],
         log: builder.log(log),
     }
 }

@@ -19,7 +19,6 @@ pub mod userland;
 use std::path::{Path, PathBuf};
 
 use kdk_vm::interrupt::Interrupt;
-use kdk_vm::verdict::Outcome;
 
 use crate::event::{Event, Phase, Sink};
 use crate::home::Home;
@@ -32,7 +31,7 @@ pub struct Builder<'a> {
     /// Its store.
     pub store: &'a Store,
     /// Who listens.
-    pub sink: &'a dyn Sink<Outcome>,
+    pub sink: &'a dyn Sink,
     /// Says when to stop.
     pub interrupt: &'a Interrupt,
     /// Where this run's logs go.

@@ -39,17 +39,21 @@ pub fn llvm() -> Result<PathBuf, Failure> {
 /// A Rust with the source of `core`: the one in use, else the system's.
 pub fn rust() -> Result<Rust, Failure> {
     let in_use = sysroot(Path::new("rustc")).map(|root| root.join("bin"));
-    [in_use, Some(PathBuf::from("/usr/bin")), Some(PathBuf::from("/usr/local/bin"))]
-        .into_iter()
-        .flatten()
-        .find_map(|bin| usable(&bin))
-        .ok_or_else(|| {
-            Failure::infra(
-                "find a Rust that can build core",
-                "neither the toolchain in use nor the system's has the source of the library",
-            )
-            .help("run `cargo xtask doctor --fix`, or `rustup component add rust-src`")
-        })
+    [
+        in_use,
+        Some(PathBuf::from("/usr/bin")),
+        Some(PathBuf::from("/usr/local/bin")),
+    ]
+    .into_iter()
+    .flatten()
+    .find_map(|bin| usable(&bin))
+    .ok_or_else(|| {
+        Failure::infra(
+            "find a Rust that can build core",
+            "neither the toolchain in use nor the system's has the source of the library",
+        )
+        .help("run `cargo xtask doctor --fix`, or `rustup component add rust-src`")
+    })
 }
 
 fn usable(bin: &Path) -> Option<Rust> {

@@ -38,7 +38,10 @@ pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, F
         }
         Lookup::Miss { why } => why,
     };
-    builder.say(Phase::Userland, format!("building init and the suites: {why}"));
+    builder.say(
+        Phase::Userland,
+        format!("building init and the suites: {why}"),
+    );
     let mut packages = vec!["kdk-init"];
     packages.extend(SUITES.map(|(_, package)| package));
     let built = Crates {

@@ -75,20 +75,90 @@ const MEMORY_WANTED: u64 = 3 << 20;
 
 /// Every check, in the order of the report.
 pub const ALL: [Check; 14] = [
-    Check { what: "QEMU (7.0 or later)", need: Need::Demo, probe: qemu, packages: packages::QEMU },
-    Check { what: "LLVM 19 (clang, ld.lld)", need: Need::Demo, probe: llvm, packages: packages::LLVM },
-    Check { what: "a Rust that can build core", need: Need::Demo, probe: rust, packages: packages::RUST },
-    Check { what: "accelerator", need: Need::Demo, probe: accelerator, packages: packages::NONE },
-    Check { what: "setpriv", need: Need::Demo, probe: setpriv, packages: packages::NONE },
-    Check { what: "git", need: Need::FreeBsd, probe: |_| program("git"), packages: packages::GIT },
-    Check { what: "libclang 19", need: Need::FreeBsd, probe: libclang, packages: packages::LIBCLANG },
-    Check { what: "makefs", need: Need::FreeBsd, probe: makefs, packages: packages::MAKEFS },
-    Check { what: "OVMF (UEFI firmware)", need: Need::FreeBsd, probe: ovmf, packages: packages::OVMF },
-    Check { what: "bootstrap tools", need: Need::FreeBsd, probe: bootstrap, packages: packages::BOOTSTRAP },
-    Check { what: "bootstrap headers", need: Need::FreeBsd, probe: headers, packages: packages::HEADERS },
-    Check { what: "no libelf-dev", need: Need::FreeBsd, probe: libelf, packages: packages::NONE },
-    Check { what: "disk space", need: Need::FreeBsd, probe: disk, packages: packages::NONE },
-    Check { what: "memory", need: Need::FreeBsd, probe: memory, packages: packages::NONE },
+    Check {
+        what: "QEMU (7.0 or later)",
+        need: Need::Demo,
+        probe: qemu,
+        packages: packages::QEMU,
+    },
+    Check {
+        what: "LLVM 19 (clang, ld.lld)",
+        need: Need::Demo,
+        probe: llvm,
+        packages: packages::LLVM,
+    },
+    Check {
+        what: "a Rust that can build core",
+        need: Need::Demo,
+        probe: rust,
+        packages: packages::RUST,
+    },
+    Check {
+        what: "accelerator",
+        need: Need::Demo,
+        probe: accelerator,
+        packages: packages::NONE,
+    },
+    Check {
+        what: "setpriv",
+        need: Need::Demo,
+        probe: setpriv,
+        packages: packages::NONE,
+    },
+    Check {
+        what: "git",
+        need: Need::FreeBsd,
+        probe: |_| program("git"),
+        packages: packages::GIT,
+    },
+    Check {
+        what: "libclang 19",
+        need: Need::FreeBsd,
+        probe: libclang,
+        packages: packages::LIBCLANG,
+    },
+    Check {
+        what: "makefs",
+        need: Need::FreeBsd,
+        probe: makefs,
+        packages: packages::MAKEFS,
+    },
+    Check {
+        what: "OVMF (UEFI firmware)",
+        need: Need::FreeBsd,
+        probe: ovmf,
+        packages: packages::OVMF,
+    },
+    Check {
+        what: "bootstrap tools",
+        need: Need::FreeBsd,
+        probe: bootstrap,
+        packages: packages::BOOTSTRAP,
+    },
+    Check {
+        what: "bootstrap headers",
+        need: Need::FreeBsd,
+        probe: headers,
+        packages: packages::HEADERS,
+    },
+    Check {
+        what: "no libelf-dev",
+        need: Need::FreeBsd,
+        probe: libelf,
+        packages: packages::NONE,
+    },
+    Check {
+        what: "disk space",
+        need: Need::FreeBsd,
+        probe: disk,
+        packages: packages::NONE,
+    },
+    Check {
+        what: "memory",
+        need: Need::FreeBsd,
+        probe: memory,
+        packages: packages::NONE,
+    },
 ];
 
 fn qemu(_: &Context) -> State {
@@ -146,7 +216,10 @@ fn libclang(_: &Context) -> State {
         entries
             .filter_map(Result::ok)
             .map(|entry| entry.path())
-            .find(|path| name_of(path).starts_with("libclang") && name_of(path).contains(".so") || name_of(path) == "libclang.dylib")
+            .find(|path| {
+                name_of(path).starts_with("libclang") && name_of(path).contains(".so")
+                    || name_of(path) == "libclang.dylib"
+            })
     });
     match found {
         Some(path) => State::Found(path.display().to_string()),
@@ -155,7 +228,9 @@ fn libclang(_: &Context) -> State {
 }
 
 fn name_of(path: &Path) -> &str {
-    path.file_name().and_then(|name| name.to_str()).unwrap_or("")
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or("")
 }
 
 fn makefs(_: &Context) -> State {
@@ -222,12 +297,15 @@ fn disk(cx: &Context) -> State {
     let root = cx.home.root();
     match nix::sys::statvfs::statvfs(root) {
         Ok(stat) => {
-            let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
+            let free = stat.blocks_available() * stat.fragment_size();
             let text = format!("{} GiB free for {}", free >> 30, root.display());
             if free >= DISK_WANTED {
                 State::Found(text)
             } else {
-                State::Note(format!("{text}; a base takes up to {} GiB", DISK_WANTED >> 30))
+                State::Note(format!(
+                    "{text}; a base takes up to {} GiB",
+                    DISK_WANTED >> 30
+                ))
             }
         }
         Err(error) => State::Note(format!("not known: {error}")),
@@ -235,14 +313,16 @@ fn disk(cx: &Context) -> State {
 }
 
 fn memory(_: &Context) -> State {
-    let available = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        text.lines()
-            .find_map(|line| line.strip_prefix("MemAvailable:"))?
-            .split_whitespace()
-            .next()?
-            .parse::<u64>()
-            .ok()
-    });
+    let available = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            text.lines()
+                .find_map(|line| line.strip_prefix("MemAvailable:"))?
+                .split_whitespace()
+                .next()?
+                .parse::<u64>()
+                .ok()
+        });
     match available {
         Some(kib) if kib >= MEMORY_WANTED => State::Found(format!("{} MiB available", kib >> 10)),
         Some(kib) => State::Note(format!("{} MiB available; 3 GiB are advised", kib >> 10)),

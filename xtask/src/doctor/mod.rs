@@ -25,7 +25,11 @@ pub enum Need {
 impl Need {
     /// What a guest of the base `name` needs.
     pub fn guest(name: &str) -> Self {
-        if name == DEMO { Self::Demo } else { Self::FreeBsd }
+        if name == DEMO {
+            Self::Demo
+        } else {
+            Self::FreeBsd
+        }
     }
 }
 
@@ -62,7 +66,14 @@ fn finding(cx: &Context, check: &Check, system: System) -> Finding {
 pub fn text(findings: &[Finding], command: Option<&str>) -> String {
     let mut lines: Vec<String> = findings
         .iter()
-        .map(|finding| format!("{:<8} {:<28} {}", finding.state.word(), finding.what, finding.state.detail()))
+        .map(|finding| {
+            format!(
+                "{:<8} {:<28} {}",
+                finding.state.word(),
+                finding.what,
+                finding.state.detail()
+            )
+        })
         .collect();
     match command {
         Some(command) => {
@@ -121,20 +132,26 @@ pub fn fix(cx: &Context, findings: &[Finding], system: System, yes: bool) -> Res
     };
     cx.terminal.line(&format!("running: {command}"));
     if !yes && !confirmed()? {
-        return Err(Failure::usage("mend the host", "you said no").help(format!("run it yourself: {command}")));
+        return Err(Failure::usage("mend the host", "you said no")
+            .help(format!("run it yourself: {command}")));
     }
     let status = duct::cmd("sh", ["-c", &command])
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdout_to_stderr()
         .unchecked()
         .run()
-        .map_err(|error| Failure::infra("mend the host", "the shell cannot be started").source(error))?
+        .map_err(|error| {
+            Failure::infra("mend the host", "the shell cannot be started").source(error)
+        })?
         .status;
     if status.success() {
         return Ok(());
     }
-    Err(Failure::infra("mend the host", format!("the command ended with {status}"))
-        .help(format!("run it by hand and look at its messages: {command}")))
+    Err(
+        Failure::infra("mend the host", format!("the command ended with {status}")).help(format!(
+            "run it by hand and look at its messages: {command}"
+        )),
+    )
 }
 
 fn confirmed() -> Result<bool, Failure> {
@@ -143,8 +160,10 @@ fn confirmed() -> Result<bool, Failure> {
     }
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        return Err(Failure::usage("mend the host", "there is no terminal to ask on")
-            .help("say `-y` to go on without asking"));
+        return Err(
+            Failure::usage("mend the host", "there is no terminal to ask on")
+                .help("say `-y` to go on without asking"),
+        );
     }
     eprint!("go on? [y/N] ");
     let _ = std::io::stderr().flush();

@@ -163,7 +163,13 @@ pub fn command(findings: &[Finding], system: System) -> Option<String> {
     } else {
         None
     };
-    Some(sentence(system, &install, &remove, pinned.as_deref(), is_root()))
+    Some(sentence(
+        system,
+        &install,
+        &remove,
+        pinned.as_deref(),
+        is_root(),
+    ))
 }
 
 /// Debian: a qemu-utils from a newer suite forbids this suite's QEMU, and apt
@@ -225,7 +231,12 @@ mod tests {
 
     #[test]
     fn a_command_for_every_system() {
-        let systems = [System::Debian, System::Fedora, System::FreeBsd, System::MacOs];
+        let systems = [
+            System::Debian,
+            System::Fedora,
+            System::FreeBsd,
+            System::MacOs,
+        ];
         let text: Vec<String> = systems
             .iter()
             .map(|&system| sentence(system, QEMU.of(system), &["libelf-dev"], None, false))
@@ -235,7 +246,16 @@ mod tests {
 
     #[test]
     fn a_newer_qemu_utils_is_taken_back() {
-        let text = sentence(System::Debian, &["qemu-system-x86"], &[], Some("qemu-utils/bookworm"), true);
-        assert!(text.ends_with("qemu-system-x86 --allow-downgrades qemu-utils/bookworm"), "{text}");
+        let text = sentence(
+            System::Debian,
+            &["qemu-system-x86"],
+            &[],
+            Some("qemu-utils/bookworm"),
+            true,
+        );
+        assert!(
+            text.ends_with("qemu-system-x86 --allow-downgrades qemu-utils/bookworm"),
+            "{text}"
+        );
     }
 }

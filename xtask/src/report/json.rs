@@ -69,7 +69,6 @@ impl Report<'_> {
     pub fn write(&self, path: &Path) -> Result<(), Failure> {
         let text = serde_json::to_vec_pretty(self)
             .map_err(|error| Failure::infra("write the report", error.to_string()))?;
-        write_atomically(path, &text)
-            .map_err(|error| Failure::io("write the report", path, error))
+        write_atomically(path, &text).map_err(|error| Failure::io("write the report", path, error))
     }
 }

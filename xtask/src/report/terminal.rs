@@ -55,7 +55,10 @@ impl Terminal {
             self.bar.set_message(format!("{phase} {unit}"));
             return;
         }
-        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut seen = self
+            .seen
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if seen.phase != Some(phase) {
             *seen = Progress {
                 phase: Some(phase),
@@ -66,7 +69,11 @@ impl Terminal {
         if done >= seen.told + 100 {
             seen.told = done;
             drop(seen);
-            let of = if total > 0 { format!("/{total}") } else { String::new() };
+            let of = if total > 0 {
+                format!("/{total}")
+            } else {
+                String::new()
+            };
             self.line(&format!("{phase:>9}  {done}{of} {unit}"));
         }
     }
@@ -81,8 +88,8 @@ fn style(total: u64) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-impl Sink<TestOutcome> for Terminal {
-    fn emit(&self, event: Event<TestOutcome>) {
+impl Sink for Terminal {
+    fn emit(&self, event: Event) {
         match event {
             Event::Start { phase } => {
                 if self.live {
@@ -138,7 +145,11 @@ pub fn test_line(outcome: &TestOutcome) -> String {
     );
     let quiet = matches!(outcome.verdict, Verdict::Pass | Verdict::Xfail);
     if !quiet {
-        for line in outcome.detail.lines().chain(outcome.backtrace.iter().map(String::as_str)) {
+        for line in outcome
+            .detail
+            .lines()
+            .chain(outcome.backtrace.iter().map(String::as_str))
+        {
             text.push_str("\n             ");
             text.push_str(line);
         }

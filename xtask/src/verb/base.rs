@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use kdk_vm::verdict::Outcome;
 use serde::Serialize;
 
 use crate::base::record::{self, Record};
-use crate::base::{acquire, belongings, definition, lock_name};
+use crate::base::{acquire, belongings, definition, lock_name, space};
 use crate::context::Context;
 use crate::event::{Event, Phase, Sink};
 use crate::failure::Failure;
@@ -52,7 +51,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
 }
 
 fn say(cx: &Context, text: impl Into<String>) {
-    cx.terminal.emit(Event::<Outcome>::Line {
+    cx.terminal.emit(Event::Line {
         phase: Phase::Resolve,
         text: text.into(),
     });
@@ -62,14 +61,16 @@ fn add(cx: &Context, name: &str, src: Option<&std::path::Path>) -> Result<(), Fa
     let definition = definition::find(name)?;
     let _lock = cx.home.lock(&lock_name(name), &|text| say(cx, text))?;
     if record::path(&cx.home, name).exists() {
-        return Err(Failure::usage(format!("add the base {name}"), "it was added already").help(
-            format!("`cargo xtask base remove {name}` first, if it should come from elsewhere"),
-        ));
+        return Err(
+            Failure::usage(format!("add the base {name}"), "it was added already").help(format!(
+                "`cargo xtask base remove {name}` first, if it should come from elsewhere"
+            )),
+        );
     }
     let record = match src {
         Some(src) => acquire::borrow(&cx.home, &definition, src)?,
         None => acquire::clone(&cx.home, &definition, &mut |progress| {
-            cx.terminal.emit(Event::<Outcome>::Progress {
+            cx.terminal.emit(Event::Progress {
                 phase: Phase::Tree,
                 done: progress.done,
                 total: progress.total,
@@ -100,10 +101,19 @@ struct Row {
     osreldate: Option<u32>,
     commit: Option<String>,
     src: Option<PathBuf>,
+    /// On disk, bytes.
+    size: u64,
+    /// Seconds since 1970; 0 if never.
+    last_used: u64,
 }
 
 fn list(cx: &Context, json: bool) -> Result<(), Failure> {
-    let rows = rows(&definition::all()?, &record::all(&cx.home)?);
+    let mut rows = rows(&definition::all()?, &record::all(&cx.home)?);
+    for row in rows.iter_mut().filter(|row| row.added) {
+        let paths = belongings::of(&cx.home, &row.name);
+        row.size = paths.iter().map(|path| belongings::size(path)).sum();
+        row.last_used = record::last_used(&cx.home, &row.name);
+    }
     if json {
         let text = serde_json::to_string_pretty(&rows)
             .map_err(|error| Failure::infra("list the bases", error.to_string()))?;
@@ -130,6 +140,8 @@ fn rows(definitions: &[definition::Definition], records: &[Record]) -> Vec<Row> 
                 osreldate: record.map(|record| record.osreldate),
                 commit: record.map(|record| record.commit.clone()),
                 src: record.and_then(|record| record.src.clone()),
+                size: 0,
+                last_used: 0,
             }
         })
         .collect()
@@ -138,8 +150,13 @@ fn rows(definitions: &[definition::Definition], records: &[Record]) -> Vec<Row> 
 fn line(row: &Row) -> String {
     let mark = if row.default { '*' } else { ' ' };
     let state = match (row.osreldate, &row.src) {
-        (Some(osreldate), Some(src)) => format!("{osreldate}  {}", src.display()),
-        (Some(osreldate), None) => format!("{osreldate}  FreeBSD's official repository"),
+        (Some(osreldate), src) => {
+            let from = src.as_ref().map_or_else(
+                || "FreeBSD's official repository".to_owned(),
+                |src| src.display().to_string(),
+            );
+            format!("{osreldate}  {}  {from}", space::human(row.size))
+        }
         (None, _) => format!("not added  ({})", row.about),
     };
     format!("{mark} {:<12} {state}", row.name)

@@ -20,13 +20,23 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let home = &cx.home;
-    let mut folders = vec![home.store(), home.obj(), home.runs(), home.probes(), home.target()];
+    let mut folders = vec![
+        home.store(),
+        home.obj(),
+        home.runs(),
+        home.probes(),
+        home.target(),
+    ];
     if args.all {
         folders.extend([home.trees(), home.repos(), home.bases()]);
     }
     for folder in folders.iter().filter(|folder| folder.exists()) {
         let size = size_of(folder) >> 20;
-        let verb = if args.dry_run { "would remove" } else { "removing" };
+        let verb = if args.dry_run {
+            "would remove"
+        } else {
+            "removing"
+        };
         println!("{verb} {} ({size} MiB)", folder.display());
         if !args.dry_run {
             remove(cx, folder)?;

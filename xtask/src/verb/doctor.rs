@@ -28,7 +28,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         findings = doctor::examine(cx, Need::FreeBsd, system);
     }
     print(&findings, system, args.json)?;
-    let bad = findings.iter().filter(|finding| finding.state.is_bad()).count();
+    let bad = findings
+        .iter()
+        .filter(|finding| finding.state.is_bad())
+        .count();
     if bad == 0 {
         return Ok(());
     }

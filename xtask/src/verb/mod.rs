@@ -1,6 +1,7 @@
 //! The verbs, a file each.
 
 pub mod base;
+pub mod bench;
 pub mod clean;
 pub mod doctor;
 pub mod shell;

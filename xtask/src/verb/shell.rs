@@ -70,7 +70,9 @@ fn typed(machine: &mut QemuMachine, line: &mut Vec<u8>, key: u8) -> Result<(), F
             line.push(b'\n');
             let sent = machine.send(Port::Result, line);
             line.clear();
-            sent.map_err(|error| Failure::infra("send the command", "the guest is gone").source(error))
+            sent.map_err(|error| {
+                Failure::infra("send the command", "the guest is gone").source(error)
+            })
         }
         0x7f | 0x08 => {
             if line.pop().is_some() {

@@ -40,7 +40,12 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     step(
         cx,
         "host tests, and the demo guest in QEMU",
-        &["test", "--no-fail-fast", "--features", "kdk-vm/demo-guest-tests"],
+        &[
+            "test",
+            "--no-fail-fast",
+            "--features",
+            "kdk-vm/demo-guest-tests",
+        ],
         &[
             ("KDK_DEMO_GUEST", guest.into()),
             // A snapshot that does not match is a failure, never a file.
@@ -65,12 +70,7 @@ fn demo_guest(cx: &Context) -> Result<PathBuf, Failure> {
 }
 
 /// One cargo command; its output is the user's to see.
-fn step(
-    cx: &Context,
-    what: &str,
-    args: &[&str],
-    env: &[(&str, OsString)],
-) -> Result<(), Failure> {
+fn step(cx: &Context, what: &str, args: &[&str], env: &[(&str, OsString)]) -> Result<(), Failure> {
     cx.terminal.line(&format!("== {what}"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = duct::cmd(cargo, args).dir(workspace()).unchecked();
@@ -84,7 +84,11 @@ fn step(
     if status.success() {
         return Ok(());
     }
-    let class = if cx.interrupt.is_set() { Class::Infra } else { Class::Tests };
+    let class = if cx.interrupt.is_set() {
+        Class::Infra
+    } else {
+        Class::Tests
+    };
     Err(Failure::plain(class, format!("{what} failed"))
         .help(format!("to see it alone: cargo {}", args.join(" "))))
 }

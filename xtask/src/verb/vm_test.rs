@@ -23,6 +23,10 @@ use crate::report::{junit, terminal};
 /// What the first and the last line say when no base was tested.
 const DEMO_NOTICE: &str = "demo guest: no FreeBSD kernel was tested";
 
+/// Results of each kind and base that stay in the store: a series with and
+/// without each of its patches fits.
+const RESULTS_KEPT: usize = 24;
+
 /// From a FreeBSD tree to a verdict.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -72,6 +76,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let outcomes = outcomes
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
+    // Old results go where nothing waits for it.
+    cx.store.gc(RESULTS_KEPT)?;
     let written = write_reports(args, &recorder, about, &outcomes);
     cx.terminal.line(&format!(
         "{name}: {}",
@@ -145,8 +151,10 @@ fn run_guest(
     guest: &Guest,
     logs: &Path,
 ) -> RunReport {
-    let mut limits = Limits::default();
-    limits.test = args.timeout.map(Duration::from_secs);
+    let limits = Limits {
+        test: args.timeout.map(Duration::from_secs),
+        ..Limits::default()
+    };
     let options = Options {
         patterns: args.tests.clone(),
         limits,
