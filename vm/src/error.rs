@@ -242,9 +242,9 @@ impl BootFault {
             Self::Module { .. } => {
                 "the module and the kernel must be built from one tree with one configuration"
             }
-            Self::Silent(_) | Self::TooLong(_) if phase == Phase::Firmware => {
-                "not one line came from the kernel: check its console settings and, for a direct \
-                 boot, its PVH entry"
+            Self::Silent(_) | Self::TooLong(_) | Self::Ended(_) if phase == Phase::Firmware => {
+                "not one line came from the kernel: check its console settings; for a direct (PVH) \
+                 boot FreeBSD needs a patch, which `--boot efi` does not"
             }
             Self::Silent(_) | Self::TooLong(_) => {
                 "it may only be slow: --timeout gives it longer; the whole console is in the log"

@@ -89,6 +89,17 @@ pub struct Scanner {
     /// A `panic: ` in the middle of a line, to be confirmed by the next one.
     doubtful: Option<String>,
     banners: [bool; BANNERS.len()],
+    /// Who was heard before the kernel, and so may be the one that asks.
+    before: Option<Asker>,
+}
+
+/// A program from before the kernel that can stop at a prompt.
+#[derive(Clone, Copy, Debug)]
+enum Asker {
+    /// FreeBSD's loader.
+    Loader,
+    /// The firmware's shell.
+    Shell,
 }
 
 impl Scanner {
@@ -113,8 +124,21 @@ impl Scanner {
     /// Takes the beginning of a line that has no end yet: a prompt waits for
     /// somebody to type.
     pub fn partial(&mut self, line: &str) -> Option<usize> {
-        let (kind, title) = prompt(line)?;
+        let (kind, title) = prompt(line).or_else(|| self.no_boot(line))?;
         self.sign(kind, title)
+    }
+
+    /// `OK ` is a prompt only while the loader is all there is.
+    fn no_boot(&self, line: &str) -> Option<(Kind, String)> {
+        if self.banners.contains(&true) {
+            return None;
+        }
+        let title = match self.before? {
+            Asker::Loader if line == "OK " => "the boot loader stopped at its prompt",
+            Asker::Shell if line.trim() == "Shell>" => "the firmware found nothing to boot",
+            Asker::Loader | Asker::Shell => return None,
+        };
+        Some((Kind::NoBoot, title.to_owned()))
     }
 
     /// The signs, in the order they came.
@@ -133,6 +157,11 @@ impl Scanner {
             && text.starts_with("cpuid = ")
         {
             return Some((Kind::Panic, title));
+        }
+        if text.contains("EFI loader") {
+            self.before = Some(Asker::Loader);
+        } else if text.contains("UEFI Interactive Shell") {
+            self.before = Some(Asker::Shell);
         }
         if let Some(banner) = BANNERS.iter().position(|banner| text.contains(banner)) {
             let again = std::mem::replace(&mut self.banners[banner], true);
@@ -265,10 +294,6 @@ fn prompt(line: &str) -> Option<(Kind, String)> {
             Kind::MountRoot,
             "the root file system was not found or not mountable",
         )
-    } else if text.trim_end() == "OK" && line.ends_with(' ') {
-        (Kind::NoBoot, "the boot loader stopped at its prompt")
-    } else if text.trim_end().ends_with("Shell>") {
-        (Kind::NoBoot, "the firmware found nothing to boot")
     } else {
         return None;
     };

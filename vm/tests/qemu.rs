@@ -9,8 +9,14 @@ use std::time::{Duration, Instant};
 use kdk_vm::accel::{self, Wish};
 use kdk_vm::error::InfraError;
 use kdk_vm::exit::{Exit, classify};
+use kdk_vm::interrupt::Interrupt;
 use kdk_vm::machine::{Event, Machine};
 use kdk_vm::qemu::{Boot, Engine, Guard, Qemu, QemuMachine, Spec};
+use kdk_vm::run::{Options, run_all};
+
+fn idle_dir() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("idle")
+}
 
 /// A machine that runs SeaBIOS and then waits for a disk for ever.
 fn idle() -> Spec {
@@ -18,10 +24,10 @@ fn idle() -> Spec {
         Engine::Tcg,
         Boot::Efi {
             firmware: "bios-256k.bin".into(),
-            dir: std::env::temp_dir().join("kdk-idle"),
+            dir: idle_dir(),
         },
     );
-    fs::create_dir_all(std::env::temp_dir().join("kdk-idle")).unwrap();
+    fs::create_dir_all(idle_dir()).unwrap();
     spec.mem_mib = 64;
     spec
 }
@@ -199,4 +205,29 @@ fn no_orphan_when_the_parent_is_killed() {
             wait_gone(pid);
         }
     }
+}
+
+#[test]
+fn firmware_that_finds_nothing_to_boot_is_a_boot_error_not_a_long_silence() {
+    let dir = tempfile::tempdir().unwrap();
+    let boot = Boot::Efi {
+        firmware: kdk_vm::efi::find_firmware().unwrap(),
+        dir: dir.path().to_owned(),
+    };
+    let (qemu, spec) = (qemu(), Spec::new(Engine::Tcg, boot));
+    let mut machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+        Ok(Box::new(QemuMachine::start(&qemu, &spec)?))
+    };
+    let report = run_all(
+        &mut machines,
+        &Options::default(),
+        &Interrupt::new(),
+        &|_| {},
+    );
+    let error = report.error.as_ref().unwrap().to_string();
+    assert!(
+        error.contains("the firmware found nothing to boot"),
+        "{error}"
+    );
+    assert_eq!(report.exit_code(), 4);
 }

@@ -6,13 +6,7 @@
 /// (stack(9)), or `--- trap 0xc, rip = ... ---`.
 pub fn is_frame(text: &str) -> bool {
     if let Some(rest) = text.strip_prefix("--- ") {
-        let what = [
-            "trap 0x",
-            "trap (",
-            "syscall",
-            "interrupt",
-            "invalid trapframe",
-        ];
+        let what = ["trap ", "syscall", "interrupt", "invalid trapframe"];
         return what.iter().any(|what| rest.starts_with(what));
     }
     if let Some(rest) = text.strip_prefix('#') {

@@ -40,6 +40,7 @@ fn one_death_is_one_sign_however_much_it_prints() {
     panic() at panic+0x43/frame 0xfffffe0007d0aca0
     fork_exit() at fork_exit+0x82/frame 0xfffffe0007d0af30
     fork_trampoline() at fork_trampoline+0xe/frame 0xfffffe0007d0af30
+    --- trap 0, rip = 0, rsp = 0, rbp = 0 ---
     ");
 }
 
@@ -159,8 +160,6 @@ fn each_text_has_its_kind() {
         ),
         ("link_elf_obj: symbol m_getm3 undefined", Kind::Module),
         ("kldload: /kdk.ko: Unsupported file layout", Kind::Module),
-        ("Shell> ", Kind::NoBoot),
-        ("OK ", Kind::NoBoot),
     ] {
         let mut scanner = Scanner::new();
         assert_eq!(scanner.line(line), Some(0), "{line}");
@@ -180,7 +179,9 @@ fn what_only_looks_like_death_is_not_death() {
         "sub/db> file",
         "Stopped at the first error",
         "OK",
+        "OK ",
         "OK then",
+        "Shell> ",
         "everything is Fatal trap free",
         "mountroot: waiting for device /dev/vtbd0...",
         "interface kdk.1 depends on nothing",
@@ -208,6 +209,28 @@ fn prompts_are_seen_before_their_line_ends() {
         assert_eq!(scanner.partial(partial), Some(0));
         assert_eq!(scanner.death().map(|s| s.kind), Some(kind));
         assert_eq!(scanner.partial(partial), None, "seen already");
+    }
+}
+
+#[test]
+fn a_loader_or_firmware_that_asks_is_no_boot_but_a_later_ok_is_none() {
+    for (before, prompt) in [
+        ("FreeBSD/amd64 EFI loader, Revision 3.0", "OK "),
+        ("UEFI Interactive Shell v2.2", "Shell> "),
+    ] {
+        let mut scanner = Scanner::new();
+        scanner.line(before);
+        assert_eq!(scanner.partial(prompt), Some(0), "{prompt}");
+        assert_eq!(scanner.signs()[0].kind, Kind::NoBoot);
+
+        let mut scanner = Scanner::new();
+        scanner.line(before);
+        scanner.line("---<<BOOT>>---");
+        assert_eq!(
+            scanner.partial(prompt),
+            None,
+            "{prompt} of the kernel's time"
+        );
     }
 }
 

@@ -15,6 +15,11 @@ use crate::machine::{CHUNK, Event, Port};
 /// Console chunks that may go before one chunk of results.
 const AHEAD: usize = 64;
 
+/// A console chunk of fewer bytes is followed by a pause.
+const FEW: usize = 256;
+/// The pause, milliseconds.
+const GATHER: u8 = 1;
+
 /// Hands on what comes from both ports, until the end of both.
 pub fn read(console: UnixStream, result: UnixStream, events: SyncSender<Event>) -> JoinHandle<()> {
     thread::spawn(move || {
@@ -39,26 +44,44 @@ impl Reader {
     /// None when there is nothing more to do.
     fn step(&mut self) -> Option<()> {
         let (console, result) = self.wait()?;
-        // Read first, sent last: whatever was on the console by then is older.
-        let bytes = if result {
-            self.take(Port::Result)
-        } else {
-            None
-        };
-        if console || bytes.is_some() {
-            for _ in 0..AHEAD {
-                if !self.console.as_ref().is_some_and(has_bytes) {
-                    break;
-                }
-                let Some(bytes) = self.take(Port::Console) else {
-                    break;
-                };
+        if !result {
+            let bytes = if console {
+                self.take(Port::Console)
+            } else {
+                None
+            };
+            return bytes.map_or(Some(()), |bytes| {
+                let few = bytes.len() < FEW;
                 self.send(Port::Console, bytes)?;
-            }
+                if few {
+                    self.let_gather();
+                }
+                Some(())
+            });
         }
-        match bytes {
-            Some(bytes) => self.send(Port::Result, bytes),
-            None => Some(()),
+        // Read first, sent last: whatever was on the console by then is older.
+        let bytes = self.take(Port::Result);
+        for _ in 0..AHEAD {
+            if !self
+                .console
+                .as_ref()
+                .is_some_and(|port| has_bytes(port, PollTimeout::ZERO))
+            {
+                break;
+            }
+            let Some(bytes) = self.take(Port::Console) else {
+                break;
+            };
+            self.send(Port::Console, bytes)?;
+        }
+        bytes.map_or(Some(()), |bytes| self.send(Port::Result, bytes))
+    }
+
+    /// An emulated UART hands over byte by byte. A console that is read as
+    /// often costs as much as the guest; results do not have to wait.
+    fn let_gather(&self) {
+        if let Some(result) = &self.result {
+            has_bytes(result, GATHER.into());
         }
     }
 
@@ -105,10 +128,10 @@ impl Reader {
     }
 }
 
-/// Whether a read would not wait.
-fn has_bytes(port: &UnixStream) -> bool {
+/// Whether a read would not wait, or not for longer than `timeout`.
+fn has_bytes(port: &UnixStream, timeout: PollTimeout) -> bool {
     let mut fds = [PollFd::new(port.as_fd(), PollFlags::POLLIN)];
-    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
 }
 
 #[cfg(test)]

@@ -1,25 +1,15 @@
 use std::cell::RefCell;
-use std::time::Duration;
 
 use super::*;
 use crate::exit::Status;
 use crate::machine::Machine;
-use crate::session::fake::{Fake, Guest};
+use crate::session::fake::{Fake, Guest, limits};
 use Verdict::{Crash, Fail, NotRun, Pass, Timeout};
 
 fn options(patterns: &[&str]) -> Options {
     Options {
         patterns: patterns.iter().map(|p| (*p).to_owned()).collect(),
-        limits: Limits {
-            boot: Duration::from_millis(600),
-            silence: Duration::from_millis(250),
-            answer: Duration::from_millis(300),
-            grace: Duration::from_millis(100),
-            test: None,
-            quiet: Duration::from_millis(50),
-            last_words: Duration::from_millis(400),
-            end: Duration::from_millis(300),
-        },
+        limits: limits(),
         ..Options::default()
     }
 }

@@ -2,9 +2,25 @@
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::exit::{Ending, Status};
 use crate::machine::{self, Event, Inbox, Machine, Port};
+use crate::session::Limits;
+
+/// Short, but long enough for a host that is busy with other things.
+pub fn limits() -> Limits {
+    Limits {
+        boot: Duration::from_millis(2500),
+        silence: Duration::from_millis(1000),
+        answer: Duration::from_millis(1000),
+        grace: Duration::from_millis(500),
+        test: None,
+        quiet: Duration::from_millis(150),
+        last_words: Duration::from_millis(1500),
+        end: Duration::from_millis(1000),
+    }
+}
 
 /// The guest's side of a [`Fake`].
 pub struct Guest {
