@@ -34,6 +34,10 @@ impl std::fmt::Display for Phase {
 impl Phase {
     /// The phase after `line` was seen; never an earlier one.
     pub fn after(self, line: &str) -> Self {
+        // Our own init's words; others' names may end like this.
+        if line.starts_with("init: ") {
+            return Self::Init;
+        }
         MARKS
             .iter()
             .filter(|(mark, _)| line.contains(mark))
@@ -58,7 +62,6 @@ const MARKS: &[(&str, Phase)] = &[
     ("start_init: trying", Phase::Init),
     ("init: not found in path", Phase::Init),
     ("init died", Phase::Init),
-    ("kdk-init:", Phase::Init),
 ];
 
 #[cfg(test)]
@@ -89,7 +92,8 @@ mod tests {
                 Phase::MountRoot,
             ),
             ("KDB: debugger backends: ddb", Phase::MountRoot),
-            ("kdk-init: up", Phase::Init),
+            ("vmx_init: no", Phase::MountRoot),
+            ("init: up", Phase::Init),
             ("Copyright (c) 1992-2025 The FreeBSD Project.", Phase::Init),
         ] {
             phase = phase.after(line);
