@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn counts_the_objects_of_a_makefile() {
         let makefile = "A=b.o\nOBJS= cam.o \\\n\tcam_compat.o x.o \\\n\tlast.o\n\nCFILES=no.o\n";
-        assert_eq!(objects_in(makefile), 3);
+        assert_eq!(objects_in(makefile), 4);
         assert_eq!(objects_in("nothing here"), 0);
     }
 
