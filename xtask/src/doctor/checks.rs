@@ -107,7 +107,7 @@ pub const ALL: [Check; 14] = [
     },
     Check {
         what: "git",
-        need: Need::FreeBsd,
+        need: Need::Tests,
         probe: |_| program("git"),
         packages: packages::GIT,
     },
@@ -119,13 +119,13 @@ pub const ALL: [Check; 14] = [
     },
     Check {
         what: "makefs",
-        need: Need::FreeBsd,
+        need: Need::Tests,
         probe: makefs,
         packages: packages::MAKEFS,
     },
     Check {
         what: "OVMF (UEFI firmware)",
-        need: Need::FreeBsd,
+        need: Need::Tests,
         probe: ovmf,
         packages: packages::OVMF,
     },

@@ -18,6 +18,8 @@ use packages::System;
 pub enum Need {
     /// The demo guest: QEMU, a linker, a Rust for bare metal.
     Demo,
+    /// The kit's own tests: that, makefs and firmware.
+    Tests,
     /// A FreeBSD kernel: that, and all its build needs.
     FreeBsd,
 }

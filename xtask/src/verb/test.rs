@@ -1,6 +1,8 @@
 //! `cargo xtask test`: the kit's own tests. It needs no FreeBSD tree.
 
+use std::cell::Cell;
 use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
 use crate::build::{Builder, demo, tools, workspace};
@@ -20,9 +22,9 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    doctor::need(cx, Need::Demo, args.yes)?;
+    doctor::need(cx, Need::Tests, args.yes)?;
     let guest = demo_guest(cx)?;
-    step(cx, "formatting", &["fmt", "--all", "--check"], &[])?;
+    step(cx, "formatting", &["fmt", "--all", "--check"], &[], &|_| {})?;
     step(
         cx,
         "clippy",
@@ -36,8 +38,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
             "warnings",
         ],
         &[],
+        &|_| {},
     )?;
-    step(
+    let tally = Cell::new(Tally::default());
+    let result = step(
         cx,
         "host tests, and the demo guest in QEMU",
         &[
@@ -51,7 +55,39 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
             // A snapshot that does not match is a failure, never a file.
             ("INSTA_UPDATE", "no".into()),
         ],
-    )
+        &|line| tally.set(tally.get().with(line)),
+    );
+    let Tally { passed, failed } = tally.get();
+    println!("{passed} passed, {failed} failed");
+    result?;
+    if passed == 0 {
+        return Err(Failure::tests("no test ran at all"));
+    }
+    Ok(())
+}
+
+/// What cargo's test programs said of themselves, added up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+}
+
+impl Tally {
+    /// With `test result: ok. 3 passed; 0 failed; ..`.
+    fn with(self, line: &str) -> Self {
+        let count = |word: &str| -> u64 {
+            line.strip_prefix("test result: ")
+                .and_then(|rest| rest.split_once(word))
+                .and_then(|(before, _)| before.split_whitespace().next_back())
+                .and_then(|number| number.parse().ok())
+                .unwrap_or(0)
+        };
+        Self {
+            passed: self.passed + count(" passed"),
+            failed: self.failed + count(" failed"),
+        }
+    }
 }
 
 fn demo_guest(cx: &Context) -> Result<PathBuf, Failure> {
@@ -69,19 +105,33 @@ fn demo_guest(cx: &Context) -> Result<PathBuf, Failure> {
     Ok(built.entry.file(demo::GUEST))
 }
 
-/// One cargo command; its output is the user's to see.
-fn step(cx: &Context, what: &str, args: &[&str], env: &[(&str, OsString)]) -> Result<(), Failure> {
+/// One cargo command; its output is the user's to see, line by line.
+fn step(
+    cx: &Context,
+    what: &str,
+    args: &[&str],
+    env: &[(&str, OsString)],
+    each: &dyn Fn(&str),
+) -> Result<(), Failure> {
     cx.terminal.line(&format!("== {what}"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = duct::cmd(cargo, args).dir(workspace()).unchecked();
     for (name, value) in env {
         command = command.env(name, value);
     }
-    let status = command
-        .run()
-        .map_err(|error| Failure::infra(what, "cargo cannot be started").source(error))?
-        .status;
-    if status.success() {
+    let failed = |error: std::io::Error| {
+        Failure::infra(what, "cargo cannot be run")
+            .source(error)
+            .help("cargo comes with Rust; see README.md")
+    };
+    let output = command.stderr_to_stdout().reader().map_err(failed)?;
+    for line in BufReader::new(&output).lines() {
+        let line = line.map_err(failed)?;
+        each(&line);
+        println!("{line}");
+    }
+    let ended = output.try_wait().map_err(failed)?;
+    if ended.is_some_and(|ended| ended.status.success()) {
         return Ok(());
     }
     let class = if cx.interrupt.is_set() {
@@ -91,4 +141,28 @@ fn step(cx: &Context, what: &str, args: &[&str], env: &[(&str, OsString)]) -> Re
     };
     Err(Failure::plain(class, format!("{what} failed"))
         .help(format!("to see it alone: cargo {}", args.join(" "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adds_up_what_test_programs_say() {
+        let lines = [
+            "test result: ok. 33 passed; 0 failed; 0 ignored",
+            "test vm::x ... ok",
+            "test result: FAILED. 2 passed; 5 failed; 0 ignored",
+        ];
+        let tally = lines
+            .iter()
+            .fold(Tally::default(), |sum, line| sum.with(line));
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 35,
+                failed: 5
+            }
+        );
+    }
 }
