@@ -38,11 +38,16 @@ pub fn snapshot(git: &Git, source: &Source) -> Result<Snapshot, Failure> {
     copy_index(&source.index(), &index)
         .map_err(|error| Failure::io(&tried, &source.index(), error))?;
     // The kit's own repository and index, with the user's files: the user's
-    // repository is not told of any of it. It does not lend its objects here,
-    // or git would renew the times of those that it would write once more.
+    // repository is not told of any of it.
     let git = settings_of(source, git.clone())?
         .index(&index)
         .work_tree(work_tree);
+    let args = ["diff-index", "--quiet", &head, "--", "sys"];
+    if git.run(&tried, &args)?.ok {
+        return Ok(unchanged);
+    }
+    // It does not lend its objects here, or git would renew the times of those
+    // that it would write once more.
     let own = git.clone().objects(repo::own_objects(&git));
     own.text(&tried, &["add", "--update", "--", "sys"])?;
     let args = [
@@ -59,11 +64,27 @@ pub fn snapshot(git: &Git, source: &Source) -> Result<Snapshot, Failure> {
     if changes.is_empty() {
         return Ok(unchanged);
     }
+    let reference = reference(&head, &list);
     let message = format!("uncommitted changes of {}\n", source.dir.display());
     Ok(Snapshot {
-        commit: commit(&git, &head, &changes, &message)?,
+        commit: match repo::pinned(&git, &reference)? {
+            Some(commit) => commit,
+            None => {
+                let commit = commit(&git, &head, &changes, &message)?;
+                repo::pin(&git, &reference, &commit)?;
+                commit
+            }
+        },
         changed: changes.into_iter().map(|change| change.path).collect(),
     })
+}
+
+/// Where the commit of these changes is kept.
+fn reference(head: &str, list: &[u8]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(head.as_bytes());
+    hasher.update(list);
+    format!("refs/kdk/uncommitted/{}", hasher.finalize().to_hex())
 }
 
 /// A file that differs from the commit.
