@@ -66,6 +66,27 @@ pub fn integer(name: &str) -> Result<i64> {
         .map_err(|_| Errno::EBADMSG)
 }
 
+/// Sets a value of four bytes.
+///
+/// # Errors
+/// As [`bytes`]; `EPERM` for one that cannot be set.
+pub fn set(name: &str, value: i32) -> Result<()> {
+    let oid = oid(name)?;
+    let new = (&raw const value as usize, size_of::<i32>());
+    // SAFETY: no buffer for the old value; four bytes of the new one.
+    unsafe { sysctl(&oid, 0, &mut 0, new) }
+}
+
+fn oid(name: &str) -> Result<Vec<i32>> {
+    let mut oid = vec![0i32; LONGEST_OID];
+    let mut length = LONGEST_OID * size_of::<i32>();
+    let new = (name.as_ptr() as usize, name.len());
+    // SAFETY: `length` bytes at `oid`.
+    unsafe { sysctl(&NAME_TO_OID, oid.as_mut_ptr() as usize, &mut length, new) }?;
+    oid.truncate(length / size_of::<i32>());
+    Ok(oid)
+}
+
 /// # Safety
 /// `old` is 0 or has `length` bytes to write to; `new` is an address and a
 /// length of bytes to read, or zeros.

@@ -24,6 +24,7 @@ const TEST: Station = Station {
 /// A pair with both ends up.
 #[track_caller]
 fn pair() -> Epair {
+    super::keep_quiet();
     let pair = must("make an epair", Epair::create());
     for end in [pair.a(), pair.b()] {
         must("bring it up", pair.interfaces().bring_up(&end));

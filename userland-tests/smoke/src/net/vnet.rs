@@ -25,6 +25,7 @@ fn across() -> TestResult {
     if sysctl::integer("kern.features.vimage") != Ok(1) {
         return Err(Stop::Skip("the kernel has no VIMAGE"));
     }
+    super::keep_quiet();
     let pair = must("make an epair", Epair::create());
     let jail = must("make a jail", Jail::with_network("kdk-smoke"));
     let moved = pair.interfaces().move_to(&pair.b(), &jail);
@@ -35,6 +36,7 @@ fn across() -> TestResult {
     let (ready, tell_ready) = must("pipe", pipe());
     let inside = Child::run(|| {
         must("enter the jail", jail.enter());
+        super::keep_quiet();
         up(&must("socket", Interfaces::open()), &pair.b(), JAIL);
         let listener = listen_at(Address::v4(JAIL, PORT));
         must("say so", tell_ready.write_all(b"r"));
