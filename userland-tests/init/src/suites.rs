@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use core::fmt;
 use kdk_harness::Place;
 use kdk_relay::{Lines, Listed, Listing, RunRelay};
-use kdk_sys::follow::follow;
 use kdk_sys::process::{Ending, Pid, kill_everyone, reap};
 use kdk_sys::signal::Signal;
 use kdk_sys::time::{Deadline, sleep_ms};
@@ -64,12 +63,15 @@ fn call(
     let path = format!("{DIRECTORY}/{suite}");
     let mut vector = Vec::from([path.as_str()]);
     vector.extend_from_slice(arguments);
-    let (child, output) =
+    let mut program =
         spawn::spawn(&path, &vector).map_err(|errno| format!("start {path}: {errno}"))?;
     let mut lines = Lines::new();
-    let followed = follow(&output, deadline, &mut || reap_until(child), &mut |bytes| {
-        lines.take(bytes, &mut *each);
-    });
+    let child = program.pid;
+    let followed = program
+        .output
+        .follow(deadline, &mut || reap_until(child), &mut |bytes| {
+            lines.take(bytes, &mut *each);
+        });
     if let Some(rest) = lines.rest() {
         each(&rest);
     }

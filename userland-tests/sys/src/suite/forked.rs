@@ -3,7 +3,7 @@
 use super::child;
 use crate::errno::{Errno, Result};
 use crate::fd::{Fd, pipe};
-use crate::follow::follow;
+use crate::follow::Follower;
 use crate::process::{
     Ending, Fork, Pid, fork, group_exists, kill_group, lead_group, wait, wait_now,
 };
@@ -52,7 +52,7 @@ impl Platform for Forked {
         match start(test) {
             Ok((child, pipe)) => {
                 self.group = Some(child);
-                watch(child, &pipe, limit(test))
+                watch(child, pipe, limit(test))
                     .unwrap_or_else(|errno| lost("watching its process", errno))
             }
             Err(errno) => lost("starting its process", errno),
@@ -119,9 +119,10 @@ fn start(test: &'static Test) -> Result<(Pid, Fd)> {
 }
 
 /// Waits for the test to end, one way or another.
-fn watch(child: Pid, pipe: &Fd, deadline: Deadline) -> Result<Ended> {
+fn watch(child: Pid, pipe: Fd, deadline: Deadline) -> Result<Ended> {
     let mut told = Vec::new();
-    let ending = follow(pipe, deadline, &mut || wait_now(child), &mut |bytes| {
+    let mut follower = Follower::new(pipe)?;
+    let ending = follower.follow(deadline, &mut || wait_now(child), &mut |bytes| {
         told.extend_from_slice(bytes);
     })?;
     let Some(ending) = ending else {
