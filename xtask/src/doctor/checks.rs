@@ -1,6 +1,8 @@
-//! The checks, as a table.
+//! The checks, as a table. A probe looks at the host; what it makes of what it
+//! saw is a function of its own where there is anything to decide.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use kdk_vm::accel::Wish;
 use kdk_vm::image::Makefs;
@@ -8,8 +10,9 @@ use kdk_vm::qemu::Qemu;
 use serde::Serialize;
 
 use super::Need;
-use super::packages::{self, Packages};
+use super::packages::{self, Remedy};
 use crate::accel;
+use crate::base::space::{self, human};
 use crate::build::tools;
 use crate::context::Context;
 
@@ -23,8 +26,8 @@ pub enum State {
     Missing(String),
     /// It is there but of no use.
     TooOld(String),
-    /// Something is there that must not be, and the package to remove.
-    Trap(String, &'static str),
+    /// Something is there that must not be.
+    Trap(String),
     /// Worth knowing; nothing is wrong.
     Note(String),
 }
@@ -32,7 +35,7 @@ pub enum State {
 impl State {
     /// Whether work cannot begin.
     pub fn is_bad(&self) -> bool {
-        matches!(self, Self::Missing(_) | Self::TooOld(_) | Self::Trap(..))
+        matches!(self, Self::Missing(_) | Self::TooOld(_) | Self::Trap(_))
     }
 
     /// One word for the report's first column.
@@ -41,7 +44,7 @@ impl State {
             Self::Found(_) => "found",
             Self::Missing(_) => "MISSING",
             Self::TooOld(_) => "TOO OLD",
-            Self::Trap(..) => "TRAP",
+            Self::Trap(_) => "TRAP",
             Self::Note(_) => "note",
         }
     }
@@ -49,8 +52,11 @@ impl State {
     /// The rest of the line.
     pub fn detail(&self) -> &str {
         match self {
-            Self::Found(text) | Self::Missing(text) | Self::TooOld(text) | Self::Note(text) => text,
-            Self::Trap(text, _) => text,
+            Self::Found(text)
+            | Self::Missing(text)
+            | Self::TooOld(text)
+            | Self::Trap(text)
+            | Self::Note(text) => text,
         }
     }
 }
@@ -64,101 +70,78 @@ pub struct Check {
     /// Looks.
     pub probe: fn(&Context) -> State,
     /// What mends it.
-    pub packages: Packages,
+    pub remedy: Remedy,
 }
 
-/// Bytes of disk a base takes: tree, objects, artefacts.
-const DISK_WANTED: u64 = 12 << 30;
+/// Disk that a base takes: tree, objects, artefacts. In bytes.
+const DISK_ADVISED: u64 = 12 << 30;
 
-/// KiB of memory that two compilers and a guest take.
-const MEMORY_WANTED: u64 = 3 << 20;
+/// Memory that two compilers and a guest take, in bytes.
+const MEMORY_ADVISED: u64 = 3 << 30;
+
+/// The first git that can be told to fetch again what it has (--refetch).
+const GIT_WANTED: (u32, u32) = (2, 36);
+
+/// The first Rust that the workspace compiles with.
+const RUST_WANTED: (u32, u32) = (1, 95);
+
+/// What the builds call, by their plain names in LLVM's program directory.
+const LLVM_TOOLS: [&str; 9] = [
+    "clang",
+    "clang++",
+    "ld.lld",
+    "llvm-ar",
+    "llvm-nm",
+    "llvm-objcopy",
+    "llvm-ranlib",
+    "llvm-size",
+    "llvm-strip",
+];
+
+/// The name of the check for makefs.
+pub const MAKEFS: &str = "makefs";
+
+const fn check(
+    what: &'static str,
+    need: Need,
+    probe: fn(&Context) -> State,
+    remedy: Remedy,
+) -> Check {
+    Check {
+        what,
+        need,
+        probe,
+        remedy,
+    }
+}
 
 /// Every check, in the order of the report.
-pub const ALL: [Check; 14] = [
-    Check {
-        what: "QEMU (7.0 or later)",
-        need: Need::Demo,
-        probe: qemu,
-        packages: packages::QEMU,
-    },
-    Check {
-        what: "LLVM 19 (clang, ld.lld)",
-        need: Need::Demo,
-        probe: llvm,
-        packages: packages::LLVM,
-    },
-    Check {
-        what: "a Rust that can build core",
-        need: Need::Demo,
-        probe: rust,
-        packages: packages::RUST,
-    },
-    Check {
-        what: "accelerator",
-        need: Need::Demo,
-        probe: accelerator,
-        packages: packages::NONE,
-    },
-    Check {
-        what: "setpriv",
-        need: Need::Demo,
-        probe: setpriv,
-        packages: packages::NONE,
-    },
-    Check {
-        what: "git",
-        need: Need::Tests,
-        probe: |_| program("git"),
-        packages: packages::GIT,
-    },
-    Check {
-        what: "libclang 19",
-        need: Need::FreeBsd,
-        probe: libclang,
-        packages: packages::LIBCLANG,
-    },
-    Check {
-        what: "makefs",
-        need: Need::Tests,
-        probe: makefs,
-        packages: packages::MAKEFS,
-    },
-    Check {
-        what: "OVMF (UEFI firmware)",
-        need: Need::Tests,
-        probe: ovmf,
-        packages: packages::OVMF,
-    },
-    Check {
-        what: "bootstrap tools",
-        need: Need::FreeBsd,
-        probe: bootstrap,
-        packages: packages::BOOTSTRAP,
-    },
-    Check {
-        what: "bootstrap headers",
-        need: Need::FreeBsd,
-        probe: headers,
-        packages: packages::HEADERS,
-    },
-    Check {
-        what: "no libelf-dev",
-        need: Need::FreeBsd,
-        probe: libelf,
-        packages: packages::NONE,
-    },
-    Check {
-        what: "disk space",
-        need: Need::FreeBsd,
-        probe: disk,
-        packages: packages::NONE,
-    },
-    Check {
-        what: "memory",
-        need: Need::FreeBsd,
-        probe: memory,
-        packages: packages::NONE,
-    },
+pub static ALL: [Check; 15] = [
+    check("QEMU, 7.0 or later", Need::Demo, qemu, packages::QEMU),
+    check("LLVM 19", Need::Demo, llvm, packages::LLVM),
+    check("Rust that can build core", Need::Demo, rust, Remedy::Rust),
+    check("accelerator", Need::Demo, accelerator, Remedy::Nothing),
+    check("setpriv", Need::Demo, setpriv, packages::SETPRIV),
+    check("git, 2.36 or later", Need::Tests, git, packages::GIT),
+    check(MAKEFS, Need::Tests, makefs, packages::MAKEFS),
+    check("OVMF (UEFI firmware)", Need::Tests, ovmf, packages::OVMF),
+    check("qemu-img", Need::Tests, qemu_img, Remedy::Nothing),
+    check("libclang 19", Need::FreeBsd, libclang, packages::LIBCLANG),
+    check(
+        "bootstrap tools",
+        Need::FreeBsd,
+        bootstrap,
+        packages::BOOTSTRAP,
+    ),
+    check(
+        "bootstrap headers",
+        Need::FreeBsd,
+        headers,
+        packages::HEADERS,
+    ),
+    check("no libelf-dev", Need::FreeBsd, libelf, packages::LIBELF),
+    check("disk space", Need::FreeBsd, disk, Remedy::Nothing),
+    check("memory", Need::FreeBsd, memory, Remedy::Nothing),
 ];
 
 fn qemu(_: &Context) -> State {
@@ -172,14 +155,26 @@ fn qemu(_: &Context) -> State {
 
 fn llvm(_: &Context) -> State {
     match tools::llvm() {
-        Ok(dir) => State::Found(dir.display().to_string()),
+        Ok(dir) => judge_llvm(&dir, |tool| dir.join(tool).exists()),
         Err(_) => State::Missing("clang and ld.lld of LLVM 19".into()),
+    }
+}
+
+fn judge_llvm(dir: &Path, has: impl Fn(&str) -> bool) -> State {
+    let lacking: Vec<&str> = LLVM_TOOLS.into_iter().filter(|tool| !has(tool)).collect();
+    if lacking.is_empty() {
+        State::Found(dir.display().to_string())
+    } else {
+        State::Missing(format!("{} not in {}", lacking.join(", "), dir.display()))
     }
 }
 
 fn rust(_: &Context) -> State {
     match tools::rust() {
-        Ok(rust) => State::Found(format!("{} ({})", rust.rustc.display(), rust.version)),
+        Ok(rust) => {
+            let at = rust.rustc.display().to_string();
+            judge_version("rustc", RUST_WANTED, &at, &rust.version)
+        }
         Err(_) => State::Missing("no toolchain has the source of core (rust-src)".into()),
     }
 }
@@ -200,11 +195,42 @@ fn accelerator(cx: &Context) -> State {
 
 /// Linux: QEMU must not outlive the kit, which util-linux's setpriv sees to.
 fn setpriv(_: &Context) -> State {
-    if cfg!(target_os = "linux") {
-        program("setpriv")
-    } else {
-        State::Note("not needed on this system".into())
+    if !cfg!(target_os = "linux") {
+        return State::Note("not needed on this system".into());
     }
+    match find("setpriv") {
+        Some(path) => State::Found(path.display().to_string()),
+        None => State::Missing("it is not in PATH".into()),
+    }
+}
+
+fn git(_: &Context) -> State {
+    let Some(path) = find("git") else {
+        return State::Missing("it is not in PATH".into());
+    };
+    let version = output(&path, "--version").unwrap_or_default();
+    judge_version("git", GIT_WANTED, &path.display().to_string(), &version)
+}
+
+/// What a program at `at` is worth that calls itself `version`.
+fn judge_version(name: &str, wanted: (u32, u32), at: &str, version: &str) -> State {
+    let text = format!("{at} ({version})");
+    match number(version) {
+        Some(found) if found >= wanted => State::Found(text),
+        Some(_) => {
+            let (major, minor) = wanted;
+            State::TooOld(format!("{text}; {name} {major}.{minor} is needed"))
+        }
+        None => State::Missing(format!("{at} does not say its version")),
+    }
+}
+
+/// The first number of the form 1.2 in a version text.
+fn number(version: &str) -> Option<(u32, u32)> {
+    version.split_whitespace().find_map(|word| {
+        let mut parts = word.split('.');
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    })
 }
 
 fn libclang(_: &Context) -> State {
@@ -212,14 +238,13 @@ fn libclang(_: &Context) -> State {
         return State::Missing("it comes with LLVM 19".into());
     };
     let lib = bin.parent().unwrap_or(&bin).join("lib");
-    let found = std::fs::read_dir(&lib).ok().and_then(|entries| {
-        entries
-            .filter_map(Result::ok)
-            .map(|entry| entry.path())
-            .find(|path| {
-                name_of(path).starts_with("libclang") && name_of(path).contains(".so")
-                    || name_of(path) == "libclang.dylib"
-            })
+    let entries = std::fs::read_dir(&lib).into_iter().flatten().flatten();
+    let found = entries.map(|entry| entry.path()).find(|path| {
+        is_libclang(
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or(""),
+        )
     });
     match found {
         Some(path) => State::Found(path.display().to_string()),
@@ -227,10 +252,15 @@ fn libclang(_: &Context) -> State {
     }
 }
 
-fn name_of(path: &Path) -> &str {
-    path.file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or("")
+/// Whether a file of this name is the C library of clang; libclang-cpp, which
+/// comes with clang itself, is not.
+fn is_libclang(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix("libclang") else {
+        return false;
+    };
+    let version: &[_] = &['-', '.', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
+    let rest = rest.trim_start_matches(version);
+    rest == "dylib" || rest == "so" || rest.starts_with("so.")
 }
 
 fn makefs(_: &Context) -> State {
@@ -247,47 +277,52 @@ fn ovmf(_: &Context) -> State {
     }
 }
 
+fn qemu_img(_: &Context) -> State {
+    match find("qemu-img") {
+        Some(path) => State::Found(path.display().to_string()),
+        None => State::Note("not there; only a help to look into images".into()),
+    }
+}
+
 fn bootstrap(_: &Context) -> State {
     let wanted: &[&str] = if cfg!(target_os = "freebsd") {
         &["python3"]
     } else {
         &["python3", "cc", "c++", "flex", "lex", "yacc"]
     };
-    let lacking: Vec<&str> = wanted
-        .iter()
-        .copied()
-        .filter(|name| find(name).is_none())
-        .collect();
-    if lacking.is_empty() {
-        State::Found(wanted.join(", "))
-    } else {
-        State::Missing(format!("{} not in PATH", lacking.join(", ")))
-    }
+    judge_all(wanted, "PATH", |name| find(name).is_some())
 }
 
 fn headers(_: &Context) -> State {
     if !cfg!(target_os = "linux") {
         return State::Note("not checked on this system".into());
     }
-    let lacking: Vec<&str> = ["archive.h", "zlib.h", "openssl/ssl.h"]
-        .into_iter()
-        .filter(|name| !Path::new("/usr/include").join(name).exists())
-        .collect();
+    let include = Path::new("/usr/include");
+    judge_all(
+        &["archive.h", "zlib.h", "openssl/ssl.h"],
+        "/usr/include",
+        |name| include.join(name).exists(),
+    )
+}
+
+fn judge_all(wanted: &[&str], place: &str, has: impl Fn(&str) -> bool) -> State {
+    let lacking: Vec<&str> = wanted.iter().copied().filter(|name| !has(name)).collect();
     if lacking.is_empty() {
-        State::Found("archive.h, zlib.h, openssl/ssl.h".into())
+        State::Found(wanted.join(", "))
     } else {
-        State::Missing(format!("{} not in /usr/include", lacking.join(", ")))
+        State::Missing(format!("{} not in {place}", lacking.join(", ")))
     }
 }
 
 /// Its gelf.h stands before the tree's own, and the bootstrap ends with
 /// "unknown type name 'Elf64_Half'".
 fn libelf(_: &Context) -> State {
-    if cfg!(target_os = "linux") && Path::new("/usr/include/gelf.h").exists() {
-        State::Trap(
-            "/usr/include/gelf.h shadows the tree's own and breaks its bootstrap".into(),
-            "libelf-dev",
-        )
+    judge_libelf(cfg!(target_os = "linux") && Path::new("/usr/include/gelf.h").exists())
+}
+
+fn judge_libelf(shadowed: bool) -> State {
+    if shadowed {
+        State::Trap("/usr/include/gelf.h shadows the tree's own and breaks its bootstrap".into())
     } else {
         State::Found("nothing shadows the tree's gelf.h".into())
     }
@@ -295,51 +330,131 @@ fn libelf(_: &Context) -> State {
 
 fn disk(cx: &Context) -> State {
     let root = cx.home.root();
-    match nix::sys::statvfs::statvfs(root) {
-        Ok(stat) => {
-            let free = stat.blocks_available() * stat.fragment_size();
-            let text = format!("{} GiB free for {}", free >> 30, root.display());
-            if free >= DISK_WANTED {
-                State::Found(text)
-            } else {
-                State::Note(format!(
-                    "{text}; a base takes up to {} GiB",
-                    DISK_WANTED >> 30
-                ))
-            }
-        }
-        Err(error) => State::Note(format!("not known: {error}")),
+    judge_disk(space::free(root), &root.display().to_string())
+}
+
+fn judge_disk(free: Option<u64>, root: &str) -> State {
+    let Some(free) = free else {
+        return State::Note("not known".into());
+    };
+    let text = format!("{} free for {root}", human(free));
+    if free < space::TREE_AND_OBJECTS {
+        let need = human(space::TREE_AND_OBJECTS);
+        State::Missing(format!(
+            "{text}; a base needs {need} (KDK_HOME names another place)"
+        ))
+    } else if free < DISK_ADVISED {
+        State::Note(format!("{text}; {} are advised", human(DISK_ADVISED)))
+    } else {
+        State::Found(text)
     }
 }
 
 fn memory(_: &Context) -> State {
-    let available = std::fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| {
-            text.lines()
-                .find_map(|line| line.strip_prefix("MemAvailable:"))?
-                .split_whitespace()
-                .next()?
-                .parse::<u64>()
-                .ok()
-        });
-    match available {
-        Some(kib) if kib >= MEMORY_WANTED => State::Found(format!("{} MiB available", kib >> 10)),
-        Some(kib) => State::Note(format!("{} MiB available; 3 GiB are advised", kib >> 10)),
+    judge_memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())
+}
+
+/// What the text of /proc/meminfo says.
+fn judge_memory(meminfo: &str) -> State {
+    let available = meminfo.lines().find_map(|line| {
+        let line = line.strip_prefix("MemAvailable:")?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    match available.map(|kib| kib << 10) {
+        Some(free) if free >= MEMORY_ADVISED => State::Found(format!("{} available", human(free))),
+        Some(free) => State::Note(format!(
+            "{} available; {} are advised",
+            human(free),
+            human(MEMORY_ADVISED)
+        )),
         None => State::Note("not known on this system".into()),
     }
 }
 
-fn program(name: &str) -> State {
-    match find(name) {
-        Some(path) => State::Found(path.display().to_string()),
-        None => State::Missing(format!("{name} is not in PATH")),
-    }
-}
-
-fn find(name: &str) -> Option<PathBuf> {
+/// The program `name` in the PATH.
+pub fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .map(|dir| dir.join(name))
         .find(|path| path.is_file())
+}
+
+fn output(program: &Path, argument: &str) -> Option<String> {
+    let output = Command::new(program).arg(argument).output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        for (version, want) in [
+            ("git version 2.47.3", "found"),
+            ("git version 2.36.0", "found"),
+            ("git version 2.9.5", "TOO OLD"),
+            ("git version 1.99.0 (Apple Git-1)", "TOO OLD"),
+            ("git version 3.0", "found"),
+            ("", "MISSING"),
+        ] {
+            let state = judge_version("git", GIT_WANTED, "/usr/bin/git", version);
+            assert_eq!(state.word(), want, "{version}");
+        }
+        let old = judge_version("git", GIT_WANTED, "/usr/bin/git", "git version 2.9.5");
+        assert_eq!(
+            old.detail(),
+            "/usr/bin/git (git version 2.9.5); git 2.36 is needed"
+        );
+    }
+
+    #[test]
+    fn libclang_by_its_names() {
+        for (name, want) in [
+            ("libclang.so", true),
+            ("libclang-19.so.1", true),
+            ("libclang-19.1.7.so", true),
+            ("libclang.so.19", true),
+            ("libclang.dylib", true),
+            ("libclang-cpp.so.19.1", false),
+            ("libclangAST.a", false),
+            ("libc.so", false),
+        ] {
+            assert_eq!(is_libclang(name), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_lacking_is_named() {
+        let dir = Path::new("/llvm/bin");
+        assert_eq!(judge_llvm(dir, |_| true), State::Found("/llvm/bin".into()));
+        assert_eq!(
+            judge_llvm(dir, |tool| !tool.starts_with("llvm-n")),
+            State::Missing("llvm-nm not in /llvm/bin".into())
+        );
+        assert_eq!(
+            judge_all(&["flex", "yacc"], "PATH", |_| false),
+            State::Missing("flex, yacc not in PATH".into())
+        );
+        assert!(judge_libelf(true).is_bad() && !judge_libelf(false).is_bad());
+    }
+
+    #[test]
+    fn little_space_is_noted_and_too_little_is_refused() {
+        for (free, want) in [
+            (Some(20 << 30), "found"),
+            (Some(5 << 30), "note"),
+            (Some(1 << 30), "MISSING"),
+            (None, "note"),
+        ] {
+            assert_eq!(judge_disk(free, "/cache").word(), want, "{free:?}");
+        }
+        for (text, want) in [
+            ("MemTotal: 9 kB\nMemAvailable:    8000000 kB\n", "found"),
+            ("MemAvailable: 1000000 kB\n", "note"),
+            ("", "note"),
+        ] {
+            assert_eq!(judge_memory(text).word(), want, "{text}");
+        }
+    }
 }

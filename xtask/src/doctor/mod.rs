@@ -10,8 +10,8 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::guest::DEMO;
-use checks::{Check, State};
-use packages::System;
+use checks::State;
+use packages::{Host, Remedy};
 
 /// For which work a check matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,90 +36,87 @@ impl Need {
 }
 
 /// One line of the doctor's report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Finding {
     /// What was looked for.
     pub what: &'static str,
     /// What was found.
     #[serde(flatten)]
     pub state: State,
-    /// Packages that mend it on this system.
-    pub packages: Vec<&'static str>,
+    /// What mends it.
+    #[serde(skip)]
+    pub remedy: &'static Remedy,
 }
 
 /// Looks at everything that `need` calls for.
-pub fn examine(cx: &Context, need: Need, system: System) -> Vec<Finding> {
+pub fn examine(cx: &Context, need: Need) -> Vec<Finding> {
     checks::ALL
         .iter()
         .filter(|check| check.need <= need)
-        .map(|check| finding(cx, check, system))
+        .map(|check| Finding {
+            what: check.what,
+            state: (check.probe)(cx),
+            remedy: &check.remedy,
+        })
         .collect()
 }
 
-fn finding(cx: &Context, check: &Check, system: System) -> Finding {
-    Finding {
-        what: check.what,
-        state: (check.probe)(cx),
-        packages: check.packages.of(system).to_vec(),
-    }
-}
-
 /// The report for people.
-pub fn text(findings: &[Finding], command: Option<&str>) -> String {
+pub fn text(findings: &[Finding], host: &Host) -> String {
     let mut lines: Vec<String> = findings
         .iter()
-        .map(|finding| {
-            format!(
-                "{:<8} {:<28} {}",
-                finding.state.word(),
-                finding.what,
-                finding.state.detail()
-            )
+        .map(|Finding { what, state, .. }| {
+            format!("{:<8} {what:<26} {}", state.word(), state.detail())
         })
         .collect();
-    match command {
+    let by_hand = findings
+        .iter()
+        .filter_map(|finding| packages::by_hand(finding, host));
+    lines.extend(by_hand.map(|text| format!("\n{text}")));
+    match packages::command(findings, host) {
         Some(command) => {
-            lines.push(String::new());
-            lines.push("to mend it (`cargo xtask doctor --fix` runs this):".into());
+            lines.push("\nto mend it (`cargo xtask doctor --fix` runs this):".into());
             lines.push(format!("  {command}"));
         }
-        None if findings.iter().any(|finding| finding.state.is_bad()) => {
-            lines.push(String::new());
-            lines.push("no package mends what is left: see the lines above".into());
+        None if are_bad(findings) => {
+            lines.push("\nno command mends what is left: see the lines above".into());
         }
         None => {}
     }
     lines.join("\n")
 }
 
+fn are_bad(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.state.is_bad())
+}
+
 /// Makes sure that `need` is met: mends what is missing with `yes`, else
 /// fails with the command that would.
 pub fn need(cx: &Context, need: Need, yes: bool) -> Result<(), Failure> {
-    let system = System::detect();
-    let findings = examine(cx, need, system);
-    let blocking = |findings: &[Finding]| findings.iter().any(|finding| finding.state.is_bad());
-    if !blocking(&findings) {
+    let findings = examine(cx, need);
+    if !are_bad(&findings) {
         return Ok(());
     }
-    if yes {
-        fix(cx, &findings, system, true)?;
-        let after = examine(cx, need, system);
-        if !blocking(&after) {
-            return Ok(());
-        }
-        return Err(unmet(&after, system));
+    let host = Host::detect();
+    if !yes {
+        return Err(unmet(&findings, &host));
     }
-    Err(unmet(&findings, system))
+    fix(cx, &findings, &host, true)?;
+    let findings = examine(cx, need);
+    if are_bad(&findings) {
+        return Err(unmet(&findings, &host));
+    }
+    Ok(())
 }
 
-fn unmet(findings: &[Finding], system: System) -> Failure {
+fn unmet(findings: &[Finding], host: &Host) -> Failure {
     let bad: Vec<String> = findings
         .iter()
         .filter(|finding| finding.state.is_bad())
         .map(|finding| format!("{} ({})", finding.what, finding.state.detail()))
         .collect();
     let failure = Failure::infra("begin", format!("the host lacks {}", bad.join(", ")));
-    match packages::command(findings, system) {
+    match packages::command(findings, host) {
         Some(command) => failure.help(format!(
             "run `{command}`, or let `cargo xtask doctor --fix` do it"
         )),
@@ -128,24 +125,22 @@ fn unmet(findings: &[Finding], system: System) -> Failure {
 }
 
 /// Runs the mending command; asks first unless `yes`.
-pub fn fix(cx: &Context, findings: &[Finding], system: System, yes: bool) -> Result<(), Failure> {
-    let Some(command) = packages::command(findings, system) else {
+pub fn fix(cx: &Context, findings: &[Finding], host: &Host, yes: bool) -> Result<(), Failure> {
+    let Some(command) = packages::command(findings, host) else {
         return Ok(());
     };
     cx.terminal.line(&format!("running: {command}"));
-    if !yes && !confirmed()? {
+    if !yes && !confirmed("mend the host")? {
         return Err(Failure::usage("mend the host", "you said no")
-            .help(format!("run it yourself: {command}")));
+            .help(format!("run it by hand: {command}")));
     }
-    let status = duct::cmd("sh", ["-c", &command])
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdout_to_stderr()
-        .unchecked()
-        .run()
+    // What it prints is no result of ours.
+    let status = packages::shell(&command)
+        .stdout(std::io::stderr())
+        .status()
         .map_err(|error| {
             Failure::infra("mend the host", "the shell cannot be started").source(error)
-        })?
-        .status;
+        })?;
     if status.success() {
         return Ok(());
     }
@@ -156,60 +151,96 @@ pub fn fix(cx: &Context, findings: &[Finding], system: System, yes: bool) -> Res
     )
 }
 
-fn confirmed() -> Result<bool, Failure> {
+/// Asks whether to go on; `CI=true` says yes. `tried` completes "could not
+/// ..." where nobody can be asked.
+pub fn confirmed(tried: &str) -> Result<bool, Failure> {
     if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
         return Ok(true);
     }
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        return Err(
-            Failure::usage("mend the host", "there is no terminal to ask on")
-                .help("say `-y` to go on without asking"),
-        );
+        return Err(Failure::usage(tried, "there is no terminal to ask on")
+            .help("say `-y` to go on without asking"));
     }
     eprint!("go on? [y/N] ");
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     stdin
         .read_line(&mut answer)
-        .map_err(|error| Failure::infra("ask", "the terminal is gone").source(error))?;
+        .map_err(|error| Failure::infra(tried, "the terminal is gone").source(error))?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::packages::System;
+    use super::packages::tests::host;
     use super::*;
 
-    fn sample() -> Vec<Finding> {
-        vec![
-            Finding {
-                what: "QEMU",
-                state: State::Missing("qemu-system-x86_64 is not in PATH".into()),
-                packages: packages::QEMU.of(System::Debian).to_vec(),
-            },
-            Finding {
-                what: "makefs",
-                state: State::Found("/usr/sbin/makefs".into()),
-                packages: vec!["makefs"],
-            },
-            Finding {
-                what: "no libelf-dev",
-                state: State::Trap("libelf-dev shadows the tree's gelf.h".into(), "libelf-dev"),
-                packages: vec![],
-            },
-        ]
+    /// What the checks might find, by name; the rest is there.
+    fn findings(bad: &[(&str, State)]) -> Vec<Finding> {
+        let state = |what: &str| {
+            let found = bad.iter().find(|(name, _)| *name == what);
+            found.map_or_else(|| State::Found("there".into()), |(_, state)| state.clone())
+        };
+        let finding = |check: &'static checks::Check| Finding {
+            what: check.what,
+            state: state(check.what),
+            remedy: &check.remedy,
+        };
+        checks::ALL.iter().map(finding).collect()
+    }
+
+    fn some_missing() -> Vec<Finding> {
+        findings(&[
+            (
+                "QEMU, 7.0 or later",
+                State::TooOld("qemu-system-x86_64 6.2.0; 7.0 is needed".into()),
+            ),
+            ("makefs", State::Missing("makefs is not in PATH".into())),
+            (
+                "no libelf-dev",
+                State::Trap("/usr/include/gelf.h shadows the tree's own".into()),
+            ),
+            (
+                "memory",
+                State::Note("1.0 GiB available; 3.0 GiB are advised".into()),
+            ),
+        ])
     }
 
     #[test]
-    fn the_report_ends_with_the_command() {
-        let findings = sample();
-        let command = packages::command(&findings, System::Debian);
-        insta::assert_snapshot!(text(&findings, command.as_deref()));
+    fn reports_on_every_system() {
+        insta::assert_snapshot!("all_there", text(&findings(&[]), &host(System::Debian)));
+        for system in [
+            System::Debian,
+            System::Ubuntu,
+            System::Fedora,
+            System::FreeBsd,
+            System::MacOs,
+            System::Other,
+        ] {
+            let name = format!("some_missing_{system:?}").to_lowercase();
+            insta::assert_snapshot!(name, text(&some_missing(), &host(system)));
+        }
+    }
+
+    #[test]
+    fn what_no_command_mends_is_said_so() {
+        let full = [(
+            "disk space",
+            State::Missing("1.0 GiB free; 3.0 GiB are needed".into()),
+        )];
+        let text = text(&findings(&full), &host(System::Debian));
+        assert!(
+            text.ends_with("no command mends what is left: see the lines above"),
+            "{text}"
+        );
     }
 
     #[test]
     fn an_unmet_need_is_the_hosts_fault_and_names_the_command() {
-        let failure = unmet(&sample(), System::Debian);
+        let failure = unmet(&some_missing(), &host(System::Debian));
         assert_eq!(failure.exit_code(), 5);
         insta::assert_snapshot!(crate::failure::rendered(&failure));
     }

@@ -1,9 +1,11 @@
 //! `cargo xtask doctor`: what the host lacks, and the command that mends it.
 
+use serde::Serialize;
+
 use crate::context::Context;
-use crate::doctor::packages::{self, System};
+use crate::doctor::packages::{self, Host};
 use crate::doctor::{self, Finding, Need};
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 
 /// Look at what the host lacks, and mend it.
 #[derive(Debug, clap::Args)]
@@ -21,13 +23,13 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    let system = System::detect();
-    let mut findings = doctor::examine(cx, Need::FreeBsd, system);
-    if args.fix && packages::command(&findings, system).is_some() {
-        doctor::fix(cx, &findings, system, args.yes)?;
-        findings = doctor::examine(cx, Need::FreeBsd, system);
+    let host = Host::detect();
+    let mut findings = doctor::examine(cx, Need::FreeBsd);
+    if args.fix && packages::command(&findings, &host).is_some() {
+        doctor::fix(cx, &findings, &host, args.yes)?;
+        findings = doctor::examine(cx, Need::FreeBsd);
     }
-    print(&findings, system, args.json)?;
+    print(&findings, &host, args.json)?;
     let bad = findings
         .iter()
         .filter(|finding| finding.state.is_bad())
@@ -35,21 +37,35 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     if bad == 0 {
         return Ok(());
     }
-    Err(Failure::plain(
-        crate::failure::Class::Infra,
-        format!("the host lacks {bad} of {} things", findings.len()),
-    )
-    .help("run `cargo xtask doctor --fix`"))
+    let failure = Failure::plain(
+        Class::Infra,
+        format!("{bad} of {} checks failed", findings.len()),
+    );
+    Err(match packages::command(&findings, &host) {
+        Some(_) => failure.help("cargo xtask doctor --fix"),
+        None => failure,
+    })
 }
 
-fn print(findings: &[Finding], system: System, json: bool) -> Result<(), Failure> {
-    if json {
-        let text = serde_json::to_string_pretty(findings)
-            .map_err(|error| Failure::infra("write the report", error.to_string()))?;
-        println!("{text}");
-    } else {
-        let command = packages::command(findings, system);
-        println!("{}", doctor::text(findings, command.as_deref()));
+/// The report for programs.
+#[derive(Serialize)]
+struct Report<'a> {
+    checks: &'a [Finding],
+    /// The mending command.
+    mend: Option<String>,
+}
+
+fn print(findings: &[Finding], host: &Host, json: bool) -> Result<(), Failure> {
+    if !json {
+        println!("{}", doctor::text(findings, host));
+        return Ok(());
     }
+    let report = Report {
+        checks: findings,
+        mend: packages::command(findings, host),
+    };
+    let text = serde_json::to_string_pretty(&report)
+        .map_err(|error| Failure::infra("write the report", error.to_string()))?;
+    println!("{text}");
     Ok(())
 }
