@@ -183,6 +183,25 @@ impl Store {
         Ok(removed)
     }
 
+    /// Removes every result, or every one of `base`. Results in use stay.
+    pub fn clear(&self, base: Option<&str>) -> Result<(), Failure> {
+        let failed = |error| Failure::io("empty the store", &self.home.store(), error);
+        for kind in folders(&self.home.store()) {
+            for family in folders(&kind) {
+                if base.is_some_and(|base| !family.ends_with(base)) {
+                    continue;
+                }
+                for entry in folders(&family) {
+                    remove_unused(&entry).map_err(failed)?;
+                }
+                // Not empty, if a result in it is in use.
+                let _ = fs::remove_dir(&family);
+            }
+            let _ = fs::remove_dir(&kind);
+        }
+        Ok(())
+    }
+
     fn family(&self, kind: &str, base: &str) -> PathBuf {
         self.home.store().join(kind).join(base)
     }
@@ -495,6 +514,30 @@ mod tests {
         drop(store.begin(&inputs(&[("b", "1")])).unwrap());
         assert!(!dead.exists());
         assert!(live.path().exists());
+    }
+
+    #[test]
+    fn clearing_leaves_what_is_in_use_and_other_bases() {
+        let (_dir, store) = store();
+        let other = store
+            .begin(&Inputs::new("kernel", "head-2014"))
+            .unwrap()
+            .publish()
+            .unwrap()
+            .path;
+        let publish = |n: &str| {
+            store
+                .begin(&inputs(&[("a", n)]))
+                .unwrap()
+                .publish()
+                .unwrap()
+        };
+        let held = publish("1");
+        let free = publish("2").path;
+        store.clear(Some("main")).unwrap();
+        assert!(held.path.exists() && !free.exists() && other.exists());
+        store.clear(None).unwrap();
+        assert!(held.path.exists() && !other.exists());
     }
 
     #[test]

@@ -1,89 +1,289 @@
-//! `cargo xtask clean`: removes what can be made again, and says what.
+//! `cargo xtask clean`: says what it would remove and how much that is, then
+//! removes just that.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+
+use crate::base::space::human;
+use crate::base::{belongings, lock_name, record, worktree};
 use crate::context::Context;
+use crate::doctor::confirmed;
 use crate::failure::Failure;
+use crate::home::{Home, Lock};
 
 /// Remove what can be made again.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Args {
+    /// Only what was made for this base
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    base: Option<String>,
+    /// Only finished results: they are made again from the objects, quickly
+    #[arg(long, conflicts_with = "all")]
+    store: bool,
     /// Everything in the cache, the added bases too
     #[arg(long)]
     all: bool,
     /// Only say what would go
     #[arg(long)]
     dry_run: bool,
+    /// Do not ask first
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Something to remove.
+#[derive(Debug, PartialEq, Eq)]
+struct Item {
+    what: &'static str,
+    path: PathBuf,
 }
 
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let home = &cx.home;
-    let mut folders = vec![
-        home.store(),
-        home.obj(),
-        home.runs(),
-        home.probes(),
-        home.target(),
-    ];
-    if args.all {
-        folders.extend([home.trees(), home.repos(), home.bases()]);
+    if let Some(name) = &args.base {
+        record::find(home, name)?;
     }
-    for folder in folders.iter().filter(|folder| folder.exists()) {
-        let size = size_of(folder) >> 20;
-        let verb = if args.dry_run {
-            "would remove"
-        } else {
-            "removing"
-        };
-        println!("{verb} {} ({size} MiB)", folder.display());
-        if !args.dry_run {
-            remove(cx, folder)?;
+    let items = plan(home, args);
+    let sizes: Vec<u64> = items
+        .iter()
+        .map(|item| belongings::size(&item.path))
+        .collect();
+    println!("{}", text(&items, &sizes));
+    if args.dry_run || items.is_empty() {
+        return Ok(());
+    }
+    let _locks = locks(home, args)?;
+    if !args.yes && !confirmed("clean")? {
+        return Ok(());
+    }
+    for item in &items {
+        if item.path == home.store() || item.what == RESULTS {
+            cx.store.clear(args.base.as_deref())?;
+            continue;
         }
+        belongings::remove(&item.path).map_err(|error| Failure::io("clean", &item.path, error))?;
     }
+    println!("removed {}", human(sizes.iter().sum()));
     Ok(())
 }
 
-/// Nothing that a live run uses goes: it holds a lock on what it works on.
-fn remove(cx: &Context, folder: &Path) -> Result<(), Failure> {
-    for name in busy_names(folder) {
-        cx.home.try_lock(&name)?.map_err(|holder| {
-            Failure::usage(format!("remove {}", folder.display()), holder)
+const RESULTS: &str = "results";
+
+/// What `args` ask for and is there.
+fn plan(home: &Home, args: &Args) -> Vec<Item> {
+    let item = |what, path| Item { what, path };
+    let results = || match &args.base {
+        None => vec![home.store()],
+        Some(name) => belongings::results(home, name),
+    };
+    let mut items: Vec<Item> = results()
+        .into_iter()
+        .map(|path| item(RESULTS, path))
+        .collect();
+    if !args.store {
+        items.extend(match &args.base {
+            Some(name) => vec![
+                item("objects", home.obj().join(name)),
+                item("checkout", worktree::path(home, name)),
+            ],
+            None => vec![
+                item("objects", home.obj()),
+                item("checkouts", home.trees()),
+                item("guests' objects", home.target()),
+                item("probes", home.probes()),
+            ],
+        });
+        if args.base.is_none() {
+            items.extend(ended_runs(home).into_iter().map(|path| item("logs", path)));
+        }
+    }
+    if args.all {
+        items.push(item("bases", home.bases()));
+        items.push(item("their repositories", home.repos()));
+    }
+    items.retain(|item| item.path.exists());
+    items
+}
+
+/// The folders of runs that are over. Their names end with the process.
+fn ended_runs(home: &Home) -> Vec<PathBuf> {
+    let lives = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let pid = name.and_then(|name| name.rsplit_once('-')?.1.parse().ok());
+        pid.is_some_and(|pid| kill(Pid::from_raw(pid), None).is_ok())
+    };
+    let mut runs: Vec<PathBuf> = std::fs::read_dir(home.runs())
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| !lives(path))
+        .collect();
+    runs.sort();
+    runs
+}
+
+/// What is going to be removed, with sizes; runs' logs as one line.
+fn text(items: &[Item], sizes: &[u64]) -> String {
+    let mut lines = Vec::new();
+    let (mut runs, mut logs) = (0, 0);
+    for (item, size) in items.iter().zip(sizes) {
+        if item.what == "logs" {
+            (runs, logs) = (runs + 1, logs + size);
+            continue;
+        }
+        lines.push(format!(
+            "{:>10}  {}: {}",
+            human(*size),
+            item.what,
+            item.path.display()
+        ));
+    }
+    if runs > 0 {
+        lines.push(format!("{:>10}  logs of {runs} runs", human(logs)));
+    }
+    match lines.len() {
+        0 => "there is nothing to remove".into(),
+        1 => lines.join("\n"),
+        _ => {
+            lines.push(format!("{:>10}  in all", human(sizes.iter().sum())));
+            lines.join("\n")
+        }
+    }
+}
+
+/// Locks what is going to be removed; a live run that uses it is named.
+fn locks(home: &Home, args: &Args) -> Result<Vec<Lock>, Failure> {
+    let names: Vec<String> = match &args.base {
+        Some(name) => vec![name.clone()],
+        None => names_in(&[home.bases(), home.trees(), home.obj(), home.repos()]),
+    };
+    let mut entries: Vec<String> = names
+        .iter()
+        .flat_map(|name| [lock_name(name), format!("obj-{name}")])
+        .collect();
+    if args.base.is_none() {
+        let slots = names_in(&[home.target()]);
+        entries.extend(slots.iter().map(|slot| format!("target-{slot}")));
+    }
+    let mut locks = Vec::new();
+    for entry in entries {
+        let lock = home.try_lock(&entry)?.map_err(|holder| {
+            Failure::infra("clean", format!("{holder} uses {entry}"))
                 .help("wait until it is done, or stop it")
         })?;
+        locks.push(lock);
     }
-    fs::remove_dir_all(folder)
-        .map_err(|error| Failure::io(format!("remove {}", folder.display()), folder, error))
+    Ok(locks)
 }
 
-/// The locks of what is in `folder`.
-fn busy_names(folder: &Path) -> Vec<String> {
-    let kind = match folder.file_name().and_then(|name| name.to_str()) {
-        Some("obj") => "obj",
-        Some("trees" | "repos") => "base",
-        Some("target") => "target",
-        _ => return Vec::new(),
-    };
-    fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| !name.ends_with(".at"))
-        .map(|name| format!("{kind}-{}", name.trim_end_matches(".git")))
-        .collect()
+/// The names of what is in `folders`, each once, without their endings.
+fn names_in(folders: &[PathBuf]) -> Vec<String> {
+    let mut names: Vec<String> = folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .map(|name| {
+            let stem = name.strip_suffix(".git").or(name.strip_suffix(".json"));
+            stem.unwrap_or(&name).to_owned()
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
-fn size_of(path: &PathBuf) -> u64 {
-    let Ok(meta) = fs::symlink_metadata(path) else {
-        return 0;
-    };
-    if !meta.is_dir() {
-        return meta.len();
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::testing::write;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("home")).unwrap();
+        for name in ["main", "head-2014"] {
+            write(&home.bases().join(format!("{name}.json")), "{}");
+            write(&home.repos().join(format!("{name}.git/HEAD")), "x");
+            write(&home.trees().join(name).join("Makefile"), "x");
+            write(&home.obj().join(name).join("kernel.o"), "x");
+            write(
+                &home.store().join("kernel").join(name).join("k/kernel"),
+                "x",
+            );
+        }
+        let own = std::process::id();
+        // No process has the number -1 or one beyond the system's limit.
+        for run in ["1-2147483647".to_owned(), format!("2-{own}")] {
+            write(&home.runs().join(run).join("console.log"), "x");
+        }
+        (dir, home)
     }
-    fs::read_dir(path)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok().map(|entry| size_of(&entry.path())))
-        .sum()
+
+    #[test]
+    fn each_option_removes_its_part() {
+        let (_dir, home) = home();
+        let all = Args {
+            all: true,
+            ..Args::default()
+        };
+        let store = Args {
+            store: true,
+            ..Args::default()
+        };
+        let base = |store| Args {
+            base: Some("main".into()),
+            store,
+            ..Args::default()
+        };
+        let mut table = Vec::new();
+        for (name, args) in [
+            ("", Args::default()),
+            ("--all", all),
+            ("--store", store),
+            ("--base main", base(false)),
+            ("--base main --store", base(true)),
+        ] {
+            let paths: Vec<String> = plan(&home, &args)
+                .iter()
+                .map(|item| {
+                    let path = item.path.strip_prefix(home.root()).unwrap();
+                    path.display().to_string()
+                })
+                .collect();
+            table.push(format!("clean {name}: {}", paths.join(" ")));
+        }
+        insta::assert_snapshot!(table.join("\n"));
+    }
+
+    #[test]
+    fn the_text_says_what_and_how_much() {
+        let item = |what, path: &str| Item {
+            what,
+            path: path.into(),
+        };
+        let items = [
+            item(RESULTS, "/c/store"),
+            item("objects", "/c/obj"),
+            item("logs", "/c/runs/1"),
+            item("logs", "/c/runs/2"),
+        ];
+        insta::assert_snapshot!(text(&items, &[1 << 20, 5 << 30, 4096, 4096]));
+        assert_eq!(text(&items[..1], &[2048]), "   2.0 KiB  results: /c/store");
+        assert_eq!(text(&[], &[]), "there is nothing to remove");
+    }
+
+    #[test]
+    fn what_a_live_run_uses_is_refused() {
+        let (_dir, home) = home();
+        let held = home.lock("obj-main", &|_| {}).unwrap();
+        let failure = locks(&home, &Args::default()).unwrap_err();
+        assert_eq!(failure.exit_code(), 5);
+        let text = crate::failure::rendered(&failure);
+        assert!(text.contains("uses obj-main"), "{text}");
+        drop(held);
+        assert!(locks(&home, &Args::default()).is_ok());
+    }
 }
