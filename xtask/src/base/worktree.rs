@@ -271,7 +271,10 @@ impl Checkout {
     /// Whether the kernel's files are as git left them: somebody may have
     /// edited one. To look at all the others too takes twice as long.
     fn is_untouched(&self) -> Result<bool, Failure> {
-        Ok(self.git.run(TRIED, &["diff-files", "--quiet", "--", "sys"])?.ok)
+        Ok(self
+            .git
+            .run(TRIED, &["diff-files", "--quiet", "--", "sys"])?
+            .ok)
     }
 }
 

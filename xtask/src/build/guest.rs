@@ -106,6 +106,10 @@ impl Crates<'_> {
             ]
             .map(OsString::from),
         );
+        if self.target == Target::Userland {
+            // No C library brings memcpy and its like.
+            argv.push("-Zbuild-std-features=compiler-builtins-mem".into());
+        }
         for package in self.packages {
             argv.extend(["--package".into(), OsString::from(package)]);
         }

@@ -30,15 +30,12 @@ pub fn build(builder: &Builder<'_>, tools: &Tools) -> Result<Entry, Failure> {
     }
     builder.say(Phase::Kernel, "building the loader");
     make_py::toolchain(builder, source, &tools.llvm)?;
-    let script = PARTS.map(|part| {
-        format!(
-            "(cd stand/{part} && make -j{jobs} obj && make -j{jobs} all MK_TESTS=no MK_MAN=no)",
-            jobs = builder.jobs
-        )
-    });
+    let script = builder.logs.join("loader.sh");
+    std::fs::write(&script, commands(builder.jobs))
+        .map_err(|error| Failure::io("write the loader's build script", &script, error))?;
     let args = [
         "buildenv".into(),
-        format!("BUILDENV_SHELL=set -e; {}", script.join("; ")).into(),
+        format!("BUILDENV_SHELL=sh {}", script.display()).into(),
     ];
     let job = make_py::make(
         builder,
@@ -57,4 +54,28 @@ pub fn build(builder: &Builder<'_>, tools: &Tools) -> Result<Entry, Failure> {
     std::fs::copy(&made, &kept)
         .map_err(|error| Failure::io(format!("store {}", made.display()), &kept, error))?;
     pending.publish()
+}
+
+/// What runs inside the tree's build environment, at the tree's top.
+fn commands(jobs: usize) -> String {
+    let mut script = String::from("set -e\n");
+    for part in PARTS {
+        let make = format!("make -j{jobs}");
+        script.push_str(&format!(
+            "(cd stand/{part} && {make} obj && {make} all MK_TESTS=no MK_MAN=no)\n"
+        ));
+    }
+    script
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_part_ends_the_script() {
+        let script = commands(2);
+        assert!(script.starts_with("set -e\n"));
+        assert_eq!(script.lines().count(), 1 + PARTS.len());
+    }
 }

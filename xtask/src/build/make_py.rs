@@ -29,7 +29,7 @@ pub fn kernel(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<Mad
     let fast = objects.join("kernel.full").exists() && holds(&stamp, &configured);
     // A build that is cut off must not leave a stamp that vouches for it.
     remove(&stamp)?;
-    let vars = kernel_arguments(source, fast);
+    let vars = kernel_arguments(source, builder.jobs, fast);
     let job = make(builder, source, llvm, "build the kernel", "kernel", &vars);
     let done = Cell::new(0);
     let total = Cell::new(0);
@@ -60,9 +60,10 @@ pub fn kernel(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<Mad
 
 /// make's arguments for a kernel. `fast` skips config(8), cleaning and the
 /// dependencies: right when only sources that are known to make changed.
-pub fn kernel_arguments(source: &Source, fast: bool) -> Vec<OsString> {
+pub fn kernel_arguments(source: &Source, jobs: usize, fast: bool) -> Vec<OsString> {
     let conf = workspace().join("vm/conf");
     let mut args: Vec<OsString> = vec![
+        format!("-j{jobs}").into(),
         "buildkernel".into(),
         format!("KERNCONF={}", source.config).into(),
         format!("KERNCONFDIR={}", conf.display()).into(),
@@ -95,7 +96,10 @@ pub fn toolchain(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<
         llvm,
         "build the tree's toolchain (kernel-toolchain)",
         "toolchain",
-        &["kernel-toolchain".into()],
+        &[
+            format!("-j{}", builder.jobs).into(),
+            "kernel-toolchain".into(),
+        ],
     );
     let done = Cell::new(0);
     job.run(builder.interrupt, &mut |line| {
@@ -161,7 +165,6 @@ pub fn make(
         cross,
         "TARGET=amd64".into(),
         "TARGET_ARCH=amd64".into(),
-        format!("-j{}", builder.jobs).into(),
     ];
     argv.extend_from_slice(args);
     Job {

@@ -188,7 +188,7 @@ fn bare_make(
             "only modern bases have one command for it",
         ));
     }
-    let args: Vec<OsString> = make_py::kernel_arguments(&source, true);
+    let args: Vec<OsString> = make_py::kernel_arguments(&source, builder.jobs, true);
     let job = make_py::make(
         &builder,
         &source,
