@@ -121,7 +121,7 @@ pub fn find(home: &Home, name: &str) -> Result<Record, Failure> {
         format!("added so far: {}", names.join(", "))
     };
     Err(
-        Failure::usage(format!("use the base '{name}'"), have).help(format!(
+        Failure::usage(format!("use the base `{name}`"), have).help(format!(
             "run `cargo xtask base add {name}`, or with `--src DIR` for a tree you have"
         )),
     )
