@@ -114,8 +114,19 @@ fn environment(generation: Generation) -> Vec<(String, String)> {
         ("init_path", "/init"),
     ];
     if generation == Generation::Legacy {
-        // It knows the table's address only by the name of its time.
-        env.push(("hint.acpi.0.rsdp", "${acpi.rsdp}"));
+        // It knows the table's address only by the name of its time, and
+        // numbers serial ports as ACPI lists them unless hints say which is
+        // the first.
+        env.extend([
+            ("hint.acpi.0.rsdp", "${acpi.rsdp}"),
+            ("hint.uart.0.at", "isa"),
+            ("hint.uart.0.port", "0x3F8"),
+            ("hint.uart.0.flags", "0x10"),
+            ("hint.uart.0.irq", "4"),
+            ("hint.uart.1.at", "isa"),
+            ("hint.uart.1.port", "0x2F8"),
+            ("hint.uart.1.irq", "3"),
+        ]);
     }
     own(&env)
 }
