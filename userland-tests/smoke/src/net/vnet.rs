@@ -9,16 +9,15 @@ use kdk_sys::jail::Jail;
 use kdk_sys::net::{Epair, Interfaces};
 use kdk_sys::poll::{POLLIN, wait_for};
 use kdk_sys::sendfile::{Request, Sent, sendfile};
-use kdk_sys::socket::{
-    Address, Kind, accept, bind, connect, listen, receive as receive_from, send_to, set_linger,
-    socket,
-};
+use kdk_sys::socket::{Address, Kind, accept, bind, connect, listen, set_linger, socket};
 use kdk_sys::suite::must;
 use kdk_sys::{Descriptor, Errno, Fd, sysctl};
 
 const HOST: [u8; 4] = [192, 0, 2, 1];
 const JAIL: [u8; 4] = [192, 0, 2, 2];
 const PORT: u16 = 7777;
+/// `__FreeBSD_version` from which on VIMAGE is no experiment.
+const VIMAGE_STABLE: i64 = 1_200_000;
 
 kdk_test!("smoke/epair-vnet-sendfile", across, limit_ms = 30_000);
 
@@ -27,6 +26,11 @@ kdk_test!("smoke/epair-vnet-sendfile", across, limit_ms = 30_000);
 fn across() -> TestResult {
     if sysctl::integer("kern.features.vimage") != Ok(1) {
         return Err(Stop::Skip("the kernel has no VIMAGE"));
+    }
+    if must("kern.osreldate", sysctl::integer("kern.osreldate")) < VIMAGE_STABLE {
+        return Err(Stop::Skip(
+            "VIMAGE of this kernel is experimental: an mbuf is lost now and then as it goes",
+        ));
     }
     super::keep_quiet();
     let pair = must("make an epair", Epair::create());
@@ -52,15 +56,12 @@ fn across() -> TestResult {
         must("see the end", wait_for(&there, POLLIN, soon()));
         let end = there.read(&mut [0]);
         assert_eq!(end, Err(Errno::ECONNRESET), "the end of the connection");
-        ask_for_silence();
     });
     drop(tell_ready);
     must("see the other end ready", wait_for(&ready, POLLIN, soon()));
-    let quiet = bound(HOST);
     send(&sent);
-    answer_silence(&quiet);
     inside.join();
-    // The wire's end comes back from the jail before the pair goes.
+    drop(pair);
     must("remove the jail", jail.remove());
     Ok(())
 }
@@ -100,35 +101,4 @@ fn send(bytes: &[u8]) {
     // A reset: an orderly end keeps a socket for a minute, and that the jail.
     must("end with a reset", set_linger(&here, 0));
     must("close", here.close());
-}
-
-/// A socket for datagrams at the port of the test.
-#[track_caller]
-fn bound(host: [u8; 4]) -> Fd {
-    let socket = must("socket", socket(Kind::Udp));
-    must("bind", bind(&socket, &Address::v4(host, PORT)));
-    socket
-}
-
-/// A datagram there and one back: all that was on the wire before has come
-/// through then. (An epair(4) of 2014 loses the mbufs of what is still on it
-/// when it goes.)
-#[track_caller]
-fn ask_for_silence() {
-    let socket = bound(JAIL);
-    let asked = send_to(&socket, b"over?", &Address::v4(HOST, PORT));
-    must("ask whether it is over", asked);
-    must("see the answer", wait_for(&socket, POLLIN, soon()));
-    let mut answer = [0; 16];
-    let (count, from) = must("receive it", receive_from(&socket, &mut answer));
-    assert_eq!(from, Address::v4(HOST, PORT), "who answers");
-    assert_eq!(answer.get(..count), Some(&b"over."[..]), "the answer");
-}
-
-#[track_caller]
-fn answer_silence(socket: &Fd) {
-    must("see the question", wait_for(socket, POLLIN, soon()));
-    let (_, from) = must("receive it", receive_from(socket, &mut [0; 16]));
-    assert_eq!(from, Address::v4(JAIL, PORT), "who asks");
-    must("answer", send_to(socket, b"over.", &from));
 }
