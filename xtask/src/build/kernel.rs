@@ -64,6 +64,32 @@ pub struct Built {
     pub why: String,
 }
 
+/// In a store entry: the digest of every header that a module may include.
+pub const HEADERS: &str = "headers.digest";
+
+/// A module is made from headers alone, so it outlives a change of a C file.
+fn header_digest(source: &Source, entry: &Path) -> Result<String, Failure> {
+    let tree = format!("{}:sys", source.commit);
+    let listing = digest::git(&source.repo, &["ls-tree", "-r", &tree])?;
+    let mut hasher = blake3::Hasher::new();
+    for line in listing.lines().filter(|line| line.ends_with(".h")) {
+        hasher.update(line.as_bytes());
+    }
+    let mut generated: Vec<PathBuf> = fs::read_dir(entry.join("obj"))
+        .map_err(|error| Failure::io("read the generated headers", entry, error))?
+        .filter_map(|one| one.ok().map(|one| one.path()))
+        .filter(|path| path.is_file())
+        .collect();
+    generated.sort();
+    for path in generated {
+        let content = fs::read(&path)
+            .map_err(|error| Failure::io("read a generated header", &path, error))?;
+        hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        hasher.update(&content);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
 /// The store's answer for `source`, built if need be.
 pub fn build(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Built, Failure> {
     let inputs = inputs(source, tools)?;
@@ -90,6 +116,9 @@ pub fn build(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Bu
     };
     let pending = builder.store.begin(&inputs)?;
     keep(&made, pending.path())?;
+    let headers = pending.path().join(HEADERS);
+    std::fs::write(&headers, header_digest(source, pending.path())?)
+        .map_err(|error| Failure::io("store the headers' digest", &headers, error))?;
     Ok(Built {
         entry: pending.publish()?,
         cached: false,

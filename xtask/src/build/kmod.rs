@@ -35,7 +35,11 @@ pub fn build(
     llvm: &Path,
 ) -> Result<Built, Failure> {
     let mut inputs = Inputs::new("kmod", &source.base);
-    inputs.digest("kernel", &kernel.key);
+    let headers = std::fs::read_to_string(kernel.file(super::kernel::HEADERS));
+    inputs.digest(
+        "the kernel's headers",
+        headers.unwrap_or_else(|_| kernel.key.clone()),
+    );
     inputs.digest("kmod sources", digest::folders(workspace(), &SOURCES)?);
     inputs.bytes("rustc", &rust.version);
     let why = match builder.store.lookup(&inputs, &|_, _, _| Vec::new())? {

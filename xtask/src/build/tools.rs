@@ -1,6 +1,7 @@
 //! The host's compilers: LLVM 19, and a Rust that can build `core`.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::guest::Rust;
 use crate::failure::Failure;
@@ -36,8 +37,18 @@ pub fn llvm() -> Result<PathBuf, Failure> {
         })
 }
 
-/// A Rust with the source of `core`: the one in use, else the system's.
+/// A Rust with the source of `core`: the one in use, else the system's. It is
+/// looked for once; asking rustup's proxies takes its time.
 pub fn rust() -> Result<Rust, Failure> {
+    static FOUND: OnceLock<Rust> = OnceLock::new();
+    if let Some(known) = FOUND.get() {
+        return Ok(known.clone());
+    }
+    let found = look_for_rust()?;
+    Ok(FOUND.get_or_init(|| found).clone())
+}
+
+fn look_for_rust() -> Result<Rust, Failure> {
     let in_use = sysroot(Path::new("rustc")).map(|root| root.join("bin"));
     [
         in_use,

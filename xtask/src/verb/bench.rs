@@ -119,11 +119,8 @@ fn changed(
         let boot = to_user_space(cx, guest)?;
         let whole = vm_test(wanted, name, &["--patch".into(), diff.into()])?;
         // Now the bare make of a change of the same kind, where it left off.
-        std::fs::write(
-            &file,
-            format!("{text}/* bare {mark} */\n").replace("*/ */", "*/"),
-        )
-        .map_err(|error| Failure::io("change a file", &file, error))?;
+        std::fs::write(&file, format!("{text}/* bare make {round} */\n"))
+            .map_err(|error| Failure::io("change a file", &file, error))?;
         let make = bare_make(cx, &record, &tree, logs)?;
         bare.push(make);
         over.push(whole.wall.saturating_sub(boot + whole.tests + make));
