@@ -10,7 +10,8 @@ use kdk_vm::machine::Machine;
 use kdk_vm::qemu::QemuMachine;
 use kdk_vm::run::{Options, list_all};
 
-use crate::base::{record, worktree};
+use crate::base::{record, repo, worktree};
+use crate::build::digest;
 use crate::build::kernel::Generation;
 use crate::build::{Builder, make_py, tools};
 use crate::context::Context;
@@ -108,10 +109,11 @@ fn changed(
     let record = record::find(&cx.home, name)?;
     let tree = worktree::path(&cx.home, name);
     let file = tree.join(CHANGED);
+    // From the commit: the file itself has the last round's change.
+    let spec = format!("{}:{CHANGED}", record.commit);
+    let text = digest::git(&repo::path(&cx.home, name), &["show", &spec])? + "\n";
     let (mut bare, mut over) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        let text = std::fs::read_to_string(&file)
-            .map_err(|error| Failure::io("read the file to change", &file, error))?;
         let mark = format!("/* bench {} {round} */", record::now());
         let diff = logs.join("bench.diff");
         std::fs::write(&diff, append_diff(CHANGED, &text, &mark))
