@@ -3,24 +3,13 @@
 use std::path::Path;
 
 use super::guest::{Crates, Rust, Target};
-use super::{Builder, digest, workspace};
+use super::{Builder, Built, digest, workspace};
 use crate::event::Phase;
 use crate::failure::Failure;
-use crate::store::{Entry, Inputs, Lookup};
+use crate::store::Inputs;
 
 /// The name of the guest in its store entry.
 pub const GUEST: &str = "kdk-demo-guest";
-
-/// A demo guest in the store.
-#[derive(Debug)]
-pub struct Built {
-    /// The store's entry.
-    pub entry: Entry,
-    /// Whether it was there already.
-    pub cached: bool,
-    /// Why it had to be built, or "unchanged".
-    pub why: String,
-}
 
 /// The store's answer, built if need be.
 pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, Failure> {
@@ -31,34 +20,26 @@ pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, F
         digest::folders(workspace(), &sources)?,
     );
     inputs.bytes("rustc", &rust.version);
-    let why = match builder.store.lookup(&inputs, &|_, _, _| Vec::new())? {
-        Lookup::Hit(entry) => {
-            return Ok(Built {
-                entry,
-                cached: true,
-                why: "unchanged".into(),
-            });
-        }
-        Lookup::Miss { why } => why,
-    };
-    builder.say(Phase::Kernel, format!("building the demo guest: {why}"));
-    let built = Crates {
-        what: "build the demo guest",
-        rust,
-        llvm,
-        target: Target::BareMetal,
-        packages: &[GUEST],
-        env: Vec::new(),
-        slot: "demo",
-    }
-    .build(builder)?;
-    let pending = builder.store.begin(&inputs)?;
-    let kept = pending.path().join(GUEST);
-    std::fs::copy(built.join(GUEST), &kept)
-        .map_err(|error| Failure::io("store the demo guest", &kept, error))?;
-    Ok(Built {
-        entry: pending.publish()?,
-        cached: false,
-        why,
-    })
+    builder.obtain(
+        Phase::Kernel,
+        "building the demo guest",
+        &inputs,
+        &|_, _, _| Vec::new(),
+        |folder| {
+            let built = Crates {
+                what: "build the demo guest",
+                rust,
+                llvm,
+                target: Target::BareMetal,
+                packages: &[GUEST],
+                env: Vec::new(),
+                slot: "demo",
+            }
+            .build(builder)?;
+            let kept = folder.join(GUEST);
+            std::fs::copy(built.join(GUEST), &kept)
+                .map_err(|error| Failure::io("store the demo guest", &kept, error))?;
+            Ok(())
+        },
+    )
 }

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use kdk_vm::efi::{Layout, command_line};
 use kdk_vm::image::{Makefs, Tree, write};
 
-use super::Builder;
 use super::kernel::Generation;
 use super::userland::SUITES;
+use super::{Builder, Built};
 use crate::event::Phase;
 use crate::failure::Failure;
-use crate::store::{Entry, Inputs, Lookup};
+use crate::store::{Entry, Inputs};
 
 /// The root file system in its store entry.
 pub const ROOT: &str = "root.ufs";
@@ -39,17 +39,6 @@ pub struct Parts<'a> {
     pub loader: &'a Entry,
 }
 
-/// An image in the store.
-#[derive(Debug)]
-pub struct Built {
-    /// The store's entry.
-    pub entry: Entry,
-    /// Whether it was there already.
-    pub cached: bool,
-    /// Why it had to be made, or "unchanged".
-    pub why: String,
-}
-
 /// The store's answer, made if need be.
 pub fn build(builder: &Builder<'_>, parts: &Parts<'_>) -> Result<Built, Failure> {
     let env = environment(parts.generation);
@@ -59,33 +48,26 @@ pub fn build(builder: &Builder<'_>, parts: &Parts<'_>) -> Result<Built, Failure>
     inputs.digest("userland", &parts.userland.key);
     inputs.digest("loader", &parts.loader.key);
     inputs.bytes("kernel environment", format!("{env:?} {ROOT_SIZE}"));
-    let why = match builder.store.lookup(&inputs, &|_, _, _| Vec::new())? {
-        Lookup::Hit(entry) => {
-            return Ok(Built {
-                entry,
-                cached: true,
-                why: "unchanged".into(),
-            });
-        }
-        Lookup::Miss { why } => why,
-    };
-    builder.say(Phase::Image, format!("making the image: {why}"));
-    let pending = builder.store.begin(&inputs)?;
-    let makefs = Makefs::find().map_err(failure)?;
-    write(&makefs, &tree(parts), &pending.path().join(ROOT), ROOT_SIZE).map_err(failure)?;
-    let esp = pending.path().join(ESP);
-    std::fs::create_dir(&esp).map_err(|error| Failure::io("make the image", &esp, error))?;
-    let layout = Layout {
-        loader: parts.loader.file(super::loader::LOADER),
-        kernel: parts.kernel.file("kernel"),
-        env,
-    };
-    layout.write(&esp).map_err(failure)?;
-    Ok(Built {
-        entry: pending.publish()?,
-        cached: false,
-        why,
-    })
+    builder.obtain(
+        Phase::Image,
+        "making the image",
+        &inputs,
+        &|_, _, _| Vec::new(),
+        |folder| {
+            let makefs = Makefs::find().map_err(failure)?;
+            write(&makefs, &tree(parts), &folder.join(ROOT), ROOT_SIZE).map_err(failure)?;
+            let esp = folder.join(ESP);
+            std::fs::create_dir(&esp)
+                .map_err(|error| Failure::io("make the image", &esp, error))?;
+            let layout = Layout {
+                loader: parts.loader.file(super::loader::LOADER),
+                kernel: parts.kernel.file("kernel"),
+                env,
+            };
+            layout.write(&esp).map_err(failure)?;
+            Ok(())
+        },
+    )
 }
 
 fn tree(parts: &Parts<'_>) -> Tree {

@@ -4,10 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Builder, digest, legacy, make_py, workspace};
+use super::{Builder, Built, digest, legacy, make_py, workspace};
 use crate::event::{Event, Phase};
 use crate::failure::Failure;
-use crate::store::{Entry, Inputs, Lookup};
+use crate::store::Inputs;
 
 /// How a base's kernel is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,17 +53,6 @@ pub struct Tools {
     pub llvm: PathBuf,
 }
 
-/// A kernel in the store and how it came there.
-#[derive(Debug)]
-pub struct Built {
-    /// The store's entry: `kernel`, `kernel.debug`, `obj/` (headers).
-    pub entry: Entry,
-    /// Whether it was there already.
-    pub cached: bool,
-    /// Why it had to be built, or "unchanged".
-    pub why: String,
-}
-
 /// In a store entry: the digest of every header that a module may include.
 pub const HEADERS: &str = "headers.digest";
 
@@ -90,7 +79,8 @@ fn header_digest(source: &Source, entry: &Path) -> Result<String, Failure> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// The store's answer for `source`, built if need be.
+/// The store's answer for `source`, built if need be: `kernel`, `kernel.debug`,
+/// and `obj/` with the headers.
 pub fn build(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Built, Failure> {
     let inputs = inputs(source, tools)?;
     let _one_at_a_time = builder
@@ -99,30 +89,16 @@ pub fn build(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Bu
             builder.say(Phase::Kernel, text)
         })?;
     let detail = |_: &str, old: &str, new: &str| changed_paths(&source.repo, old, new);
-    let why = match builder.store.lookup(&inputs, &detail)? {
-        Lookup::Hit(entry) => {
-            return Ok(Built {
-                entry,
-                cached: true,
-                why: "unchanged".into(),
-            });
-        }
-        Lookup::Miss { why } => why,
-    };
-    builder.say(Phase::Kernel, format!("building {}: {why}", source.config));
-    let made = match source.generation {
-        Generation::MakePy => make_py::kernel(builder, source, &tools.llvm)?,
-        Generation::Legacy => legacy::kernel(builder, source, tools)?,
-    };
-    let pending = builder.store.begin(&inputs)?;
-    keep(&made, pending.path())?;
-    let headers = pending.path().join(HEADERS);
-    std::fs::write(&headers, header_digest(source, pending.path())?)
-        .map_err(|error| Failure::io("store the headers' digest", &headers, error))?;
-    Ok(Built {
-        entry: pending.publish()?,
-        cached: false,
-        why,
+    let what = format!("building {}", source.config);
+    builder.obtain(Phase::Kernel, &what, &inputs, &detail, |folder| {
+        let made = match source.generation {
+            Generation::MakePy => make_py::kernel(builder, source, &tools.llvm)?,
+            Generation::Legacy => legacy::kernel(builder, source, tools)?,
+        };
+        keep(&made, folder)?;
+        let headers = folder.join(HEADERS);
+        std::fs::write(&headers, header_digest(source, folder)?)
+            .map_err(|error| Failure::io("store the headers' digest", &headers, error))
     })
 }
 

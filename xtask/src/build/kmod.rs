@@ -6,25 +6,13 @@ use kdk_kmod_link::{Link, link};
 
 use super::guest::{Crates, Rust, Target};
 use super::kernel::{Generation, Source};
-use super::{Builder, digest, legacy, workspace};
+use super::{Builder, Built, digest, legacy, workspace};
 use crate::event::Phase;
 use crate::failure::Failure;
-use crate::store::{Entry, Inputs, Lookup};
+use crate::store::{Entry, Inputs};
 
 /// Sources of the module.
 const SOURCES: [&str; 3] = ["kmod", "Cargo.toml", "Cargo.lock"];
-
-/// A module in the store: `kdk.ko`, and `kdk-wrong.ko`, which was told that
-/// it is for another kernel.
-#[derive(Debug)]
-pub struct Built {
-    /// The store's entry.
-    pub entry: Entry,
-    /// Whether it was there already.
-    pub cached: bool,
-    /// Why it had to be built, or "unchanged".
-    pub why: String,
-}
 
 /// The store's answer for `kernel`, built if need be.
 pub fn build(
@@ -42,36 +30,28 @@ pub fn build(
     );
     inputs.digest("kmod sources", digest::folders(workspace(), &SOURCES)?);
     inputs.bytes("rustc", &rust.version);
-    let why = match builder.store.lookup(&inputs, &|_, _, _| Vec::new())? {
-        Lookup::Hit(entry) => {
-            return Ok(Built {
-                entry,
-                cached: true,
-                why: "unchanged".into(),
-            });
-        }
-        Lookup::Miss { why } => why,
-    };
-    builder.say(Phase::Kmod, format!("building kdk.ko: {why}"));
-    let pending = builder.store.begin(&inputs)?;
-    let wrong = format!("-DKDK_BUILT_FOR={}", source.osreldate + 1);
-    for (name, define) in [("kdk-wrong.ko", wrong.as_str()), ("kdk.ko", "")] {
-        let archive = archive(builder, source, kernel, rust, llvm, define)?;
-        let ld = llvm.join("ld.lld");
-        link(&Link {
-            ld: &ld,
-            script: &workspace().join("kmod/kdk.ld"),
-            inputs: &[archive],
-            out: &pending.path().join(name),
-            kernel: Some(&kernel.file("kernel")),
-        })
-        .map_err(|error| Failure::build("link kdk.ko", error.to_string()))?;
-    }
-    Ok(Built {
-        entry: pending.publish()?,
-        cached: false,
-        why,
-    })
+    builder.obtain(
+        Phase::Kmod,
+        "building kdk.ko",
+        &inputs,
+        &|_, _, _| Vec::new(),
+        |folder| {
+            let wrong = format!("-DKDK_BUILT_FOR={}", source.osreldate + 1);
+            for (name, define) in [("kdk-wrong.ko", wrong.as_str()), ("kdk.ko", "")] {
+                let archive = archive(builder, source, kernel, rust, llvm, define)?;
+                let ld = llvm.join("ld.lld");
+                link(&Link {
+                    ld: &ld,
+                    script: &workspace().join("kmod/kdk.ld"),
+                    inputs: &[archive],
+                    out: &folder.join(name),
+                    kernel: Some(&kernel.file("kernel")),
+                })
+                .map_err(|error| Failure::build("link kdk.ko", error.to_string()))?;
+            }
+            Ok(())
+        },
+    )
 }
 
 fn archive(

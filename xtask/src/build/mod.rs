@@ -21,8 +21,20 @@ use std::path::{Path, PathBuf};
 use kdk_vm::interrupt::Interrupt;
 
 use crate::event::{Event, Phase, Sink};
+use crate::failure::Failure;
 use crate::home::Home;
-use crate::store::Store;
+use crate::store::{Entry, Inputs, Lookup, Store};
+
+/// A result in the store and how it came there.
+#[derive(Debug)]
+pub struct Built {
+    /// The store's entry.
+    pub entry: Entry,
+    /// Whether it was there already.
+    pub cached: bool,
+    /// Why it had to be made, or "unchanged".
+    pub why: String,
+}
 
 /// What every build needs.
 pub struct Builder<'a> {
@@ -47,6 +59,37 @@ impl Builder<'_> {
             phase,
             text: text.into(),
         });
+    }
+
+    /// The store's answer for `inputs`; `make` fills a folder with it if the
+    /// store has none. `what` is said with the reason, `detail` is
+    /// [`Store::lookup`]'s.
+    pub fn obtain(
+        &self,
+        phase: Phase,
+        what: &str,
+        inputs: &Inputs,
+        detail: &dyn Fn(&str, &str, &str) -> Vec<String>,
+        make: impl FnOnce(&Path) -> Result<(), Failure>,
+    ) -> Result<Built, Failure> {
+        let why = match self.store.lookup(inputs, detail)? {
+            Lookup::Hit(entry) => {
+                return Ok(Built {
+                    entry,
+                    cached: true,
+                    why: "unchanged".into(),
+                });
+            }
+            Lookup::Miss { why } => why,
+        };
+        self.say(phase, format!("{what}: {why}"));
+        let pending = self.store.begin(inputs)?;
+        make(pending.path())?;
+        Ok(Built {
+            entry: pending.publish()?,
+            cached: false,
+            why,
+        })
     }
 
     /// The log of `name` in this run.
