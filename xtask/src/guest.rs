@@ -96,14 +96,7 @@ pub fn prepare(
     name: &str,
     logs: &std::path::Path,
 ) -> Result<Guest, Failure> {
-    let builder = Builder {
-        home: &cx.home,
-        store: &cx.store,
-        sink: recorder,
-        interrupt: &cx.interrupt,
-        logs,
-        jobs: std::thread::available_parallelism().map_or(1, usize::from),
-    };
+    let builder = Builder::new(cx, recorder, logs);
     let host = recorder.phase(Phase::Resolve, || resolve(cx, &builder, wanted, name))?;
     stop_if(&cx.interrupt)?;
     if name == DEMO {

@@ -148,6 +148,19 @@ impl Store {
         })
     }
 
+    /// The result of `kind` for `base` that was used last.
+    pub fn latest(&self, kind: &str, base: &str) -> Result<Option<Entry>, Failure> {
+        let Some(path) = by_last_use(&self.family(kind, base)).into_iter().next() else {
+            return Ok(None);
+        };
+        let key = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        open_entry(&path, &key)
+    }
+
     /// Begins a result: artefacts go into [`Pending::path`].
     pub fn begin(&self, inputs: &Inputs) -> Result<Pending, Failure> {
         let failed = |error| Failure::io("store a result", &self.home.store(), error);
@@ -468,6 +481,9 @@ mod tests {
             store.lookup(&one, &no_detail).unwrap(),
             Lookup::Hit(_)
         ));
+        let latest = store.latest("kernel", "main").unwrap().unwrap();
+        assert_eq!((latest.path, latest.key), (entry.path, entry.key));
+        assert!(store.latest("kernel", "head-2014").unwrap().is_none());
         assert_eq!(
             why(store.lookup(&two, &no_detail).unwrap()),
             "config changed"

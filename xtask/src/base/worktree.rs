@@ -343,7 +343,7 @@ fn missing_line(missing: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::os::unix::fs::MetadataExt;
 
     use super::*;
     use crate::base::definition;
@@ -380,11 +380,10 @@ mod tests {
             Ok((tree, said))
         }
 
-        fn time(&self, tree: &Tree, file: &str) -> SystemTime {
-            fs::metadata(tree.path.join(file))
-                .unwrap()
-                .modified()
-                .unwrap()
+        /// The file as it is now. While it is open no other file can get its
+        /// inode, so one that is written anew has another.
+        fn open(&self, tree: &Tree, file: &str) -> fs::File {
+            fs::File::open(tree.path.join(file)).unwrap()
         }
     }
 
@@ -416,21 +415,21 @@ mod tests {
     }
 
     #[test]
-    fn only_files_that_differ_get_a_new_time() {
+    fn only_files_that_differ_are_written() {
+        let inode = |file: &fs::File| file.metadata().unwrap().ino();
         let place = place();
         let (plain, _) = place.prepare(&[]).unwrap();
         let (a, b) = (
-            place.time(&plain, "sys/kern/a.c"),
-            place.time(&plain, "sys/kern/b.c"),
+            place.open(&plain, "sys/kern/a.c"),
+            place.open(&plain, "sys/kern/b.c"),
         );
-        std::thread::sleep(std::time::Duration::from_millis(20));
         let (patched, _) = place.prepare(&[change("2")]).unwrap();
         assert_eq!(
             fs::read_to_string(patched.path.join("sys/kern/a.c")).unwrap(),
             "one\n2\nthree\n"
         );
-        assert_ne!(place.time(&patched, "sys/kern/a.c"), a);
-        assert_eq!(place.time(&patched, "sys/kern/b.c"), b);
+        assert_ne!(inode(&place.open(&patched, "sys/kern/a.c")), inode(&a));
+        assert_eq!(inode(&place.open(&patched, "sys/kern/b.c")), inode(&b));
         assert_ne!(plain.content, patched.content);
         // Another series that ends in the same files is no change.
         let two = change("x");

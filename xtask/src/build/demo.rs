@@ -26,20 +26,24 @@ pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, F
         &inputs,
         &|_, _, _| Vec::new(),
         |folder| {
-            let built = Crates {
-                what: "build the demo guest",
-                rust,
-                llvm,
-                target: Target::BareMetal,
-                packages: &[GUEST],
-                env: Vec::new(),
-                slot: "demo",
-            }
-            .build(builder)?;
+            let built = crates("build the demo guest", rust, llvm).build(builder)?;
             let kept = folder.join(GUEST);
             std::fs::copy(built.join(GUEST), &kept)
                 .map_err(|error| Failure::io("store the demo guest", &kept, error))?;
             Ok(())
         },
     )
+}
+
+/// The guest's crate.
+pub fn crates<'a>(what: &'a str, rust: &'a Rust, llvm: &'a Path) -> Crates<'a> {
+    Crates {
+        what,
+        rust,
+        llvm,
+        target: Target::BareMetal,
+        packages: vec![GUEST],
+        env: Vec::new(),
+        slot: "demo".into(),
+    }
 }

@@ -18,6 +18,17 @@ pub struct Rust {
     pub version: String,
 }
 
+impl Rust {
+    /// PATH with this Rust's own programs before all others: `cargo clippy`
+    /// looks for cargo-clippy there, and must not find another toolchain's.
+    fn path_first(&self) -> Result<OsString, Failure> {
+        let own = self.cargo.parent().map(Path::to_owned);
+        let others = std::env::var_os("PATH").unwrap_or_default();
+        std::env::join_paths(own.into_iter().chain(std::env::split_paths(&others)))
+            .map_err(|error| Failure::infra("run cargo", "PATH cannot be extended").source(error))
+    }
+}
+
 /// Where guest code runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
@@ -78,17 +89,35 @@ pub struct Crates<'a> {
     /// Where it will run.
     pub target: Target,
     /// Packages of the workspace.
-    pub packages: &'a [&'a str],
+    pub packages: Vec<&'a str>,
     /// Variables for build scripts.
     pub env: Vec<(String, OsString)>,
     /// Name of the target directory and of the log.
-    pub slot: &'a str,
+    pub slot: String,
 }
 
 impl Crates<'_> {
     /// Builds them. Returns the folder the results are in.
     pub fn build(self, builder: &Builder<'_>) -> Result<PathBuf, Failure> {
-        let target_dir = builder.home.target().join(self.slot);
+        let triple = self.target.triple();
+        let target_dir = self.cargo(builder, "build", &[])?;
+        Ok(target_dir.join(triple).join("guest"))
+    }
+
+    /// Lints them, warnings denied.
+    pub fn clippy(self, builder: &Builder<'_>) -> Result<(), Failure> {
+        self.cargo(builder, "clippy", &["--no-deps", "--", "-D", "warnings"])
+            .map(drop)
+    }
+
+    /// Runs one of cargo's commands on them. Returns the target directory.
+    fn cargo(
+        self,
+        builder: &Builder<'_>,
+        command: &str,
+        more: &[&str],
+    ) -> Result<PathBuf, Failure> {
+        let target_dir = builder.home.target().join(&self.slot);
         builder.home.create(&target_dir)?;
         let _one_at_a_time = builder
             .home
@@ -97,7 +126,7 @@ impl Crates<'_> {
         let mut argv: Vec<OsString> = vec![self.rust.cargo.clone().into()];
         argv.extend(
             [
-                "build",
+                command,
                 "--profile",
                 "guest",
                 "--target",
@@ -110,9 +139,10 @@ impl Crates<'_> {
             // No C library brings memcpy and its like.
             argv.push("-Zbuild-std-features=compiler-builtins-mem".into());
         }
-        for package in self.packages {
+        for package in &self.packages {
             argv.extend(["--package".into(), OsString::from(package)]);
         }
+        argv.extend(more.iter().map(OsString::from));
         let flags = self.target.flags(&self.llvm.join("ld.lld"));
         let mut env: Vec<(String, OsString)> = vec![
             ("RUSTC".into(), self.rust.rustc.clone().into()),
@@ -121,6 +151,7 @@ impl Crates<'_> {
             ("CARGO_ENCODED_RUSTFLAGS".into(), flags.join("\x1f").into()),
             ("CARGO_TARGET_DIR".into(), target_dir.clone().into()),
             ("LIBCLANG_PATH".into(), libclang(self.llvm).into()),
+            ("PATH".into(), self.rust.path_first()?),
         ];
         env.extend(self.env);
         let job = Job {
@@ -129,10 +160,10 @@ impl Crates<'_> {
             dir: workspace().to_owned(),
             env,
             without: vec!["RUSTUP_TOOLCHAIN", "RUSTFLAGS", "RUSTC_WRAPPER", "CARGO"],
-            log: builder.log(self.slot),
+            log: builder.log(&self.slot),
         };
         job.run(builder.interrupt, &mut |_| {})?;
-        Ok(target_dir.join(triple).join("guest"))
+        Ok(target_dir)
     }
 }
 

@@ -146,10 +146,11 @@ pub struct Made {
     pub sys: PathBuf,
 }
 
-/// Copies the artefacts into a store entry.
+/// Puts the artefacts into a store entry. The kernels are moved there: copying
+/// them takes longer than a link, and make makes both anew from kernel.full.
 fn keep(made: &Made, into: &Path) -> Result<(), Failure> {
-    copy(&made.kernel, &into.join("kernel"))?;
-    copy(&made.debug, &into.join("kernel.debug"))?;
+    take(&made.kernel, &into.join("kernel"))?;
+    take(&made.debug, &into.join("kernel.debug"))?;
     let headers = into.join("obj");
     let failed = |error| Failure::io("store the kernel's headers", &headers, error);
     fs::create_dir(&headers).map_err(failed)?;
@@ -168,6 +169,14 @@ fn keep(made: &Made, into: &Path) -> Result<(), Failure> {
         std::os::unix::fs::symlink(made.sys.join(target), headers.join(link)).map_err(failed)?;
     }
     Ok(())
+}
+
+fn take(from: &Path, to: &Path) -> Result<(), Failure> {
+    match fs::rename(from, to) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => copy(from, to),
+        Err(error) => Err(Failure::io(format!("store {}", from.display()), to, error)),
+    }
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), Failure> {

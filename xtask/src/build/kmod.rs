@@ -62,6 +62,20 @@ fn archive(
     llvm: &Path,
     define: &str,
 ) -> Result<PathBuf, Failure> {
+    let built = crates("build kdk.ko", source, kernel, rust, llvm, define).build(builder)?;
+    Ok(built.join("libkdk.a"))
+}
+
+/// The module's crate, against the headers of `kernel`. `define` goes to the
+/// shim's compiler.
+pub fn crates<'a>(
+    what: &'a str,
+    source: &Source,
+    kernel: &Entry,
+    rust: &'a Rust,
+    llvm: &'a Path,
+    define: &str,
+) -> Crates<'a> {
     let mut extra = match source.generation {
         Generation::MakePy => String::new(),
         Generation::Legacy => legacy::CFLAGS.join(" "),
@@ -69,20 +83,18 @@ fn archive(
     if !define.is_empty() {
         extra = format!("{extra} {define}").trim().to_owned();
     }
-    let built = Crates {
-        what: "build kdk.ko",
+    Crates {
+        what,
         rust,
         llvm,
         target: Target::Module,
-        packages: &["kdk-kmod"],
+        packages: vec!["kdk-kmod"],
         env: vec![
             ("KDK_SYS".into(), source.path.join("sys").into()),
             ("KDK_KERN_OBJ".into(), kernel.file("obj").into()),
             ("KDK_CLANG".into(), llvm.join("clang").into()),
             ("KDK_CFLAGS_EXTRA".into(), extra.into()),
         ],
-        slot: &format!("kmod-{}", source.base),
+        slot: format!("kmod-{}", source.base),
     }
-    .build(builder)?;
-    Ok(built.join("libkdk.a"))
 }

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use kdk_vm::interrupt::Interrupt;
 
+use crate::context::Context;
 use crate::event::{Event, Phase, Sink};
 use crate::failure::Failure;
 use crate::home::Home;
@@ -52,7 +53,19 @@ pub struct Builder<'a> {
     pub jobs: usize,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    /// With all the host's processors. `logs` is where this run's logs go.
+    pub fn new(cx: &'a Context, sink: &'a dyn Sink, logs: &'a Path) -> Self {
+        Self {
+            home: &cx.home,
+            store: &cx.store,
+            sink,
+            interrupt: &cx.interrupt,
+            logs,
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
     /// Tells the listeners something.
     pub fn say(&self, phase: Phase, text: impl Into<String>) {
         self.sink.emit(Event::Line {

@@ -23,18 +23,7 @@ pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, F
         &inputs,
         &|_, _, _| Vec::new(),
         |folder| {
-            let mut packages = vec!["kdk-init"];
-            packages.extend(SUITES.map(|(_, package)| package));
-            let built = Crates {
-                what: "build init and the suites",
-                rust,
-                llvm,
-                target: Target::Userland,
-                packages: &packages,
-                env: Vec::new(),
-                slot: "userland",
-            }
-            .build(builder)?;
+            let built = crates("build init and the suites", rust, llvm).build(builder)?;
             for name in ["init"].into_iter().chain(SUITES.map(|(name, _)| name)) {
                 let kept = folder.join(name);
                 std::fs::copy(built.join(name), &kept)
@@ -43,4 +32,19 @@ pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, F
             Ok(())
         },
     )
+}
+
+/// init and the suites.
+pub fn crates<'a>(what: &'a str, rust: &'a Rust, llvm: &'a Path) -> Crates<'a> {
+    let mut packages = vec!["kdk-init"];
+    packages.extend(SUITES.map(|(_, package)| package));
+    Crates {
+        what,
+        rust,
+        llvm,
+        target: Target::Userland,
+        packages,
+        env: Vec::new(),
+        slot: "userland".into(),
+    }
 }

@@ -116,10 +116,11 @@ const fn check(
 }
 
 /// Every check, in the order of the report.
-pub static ALL: [Check; 15] = [
+pub static ALL: [Check; 16] = [
     check("QEMU, 7.0 or later", Need::Demo, qemu, packages::QEMU),
     check("LLVM 19", Need::Demo, llvm, packages::LLVM),
     check("Rust that can build core", Need::Demo, rust, Remedy::Rust),
+    check("rustfmt and clippy", Need::Tests, linters, Remedy::Rust),
     check("accelerator", Need::Demo, accelerator, Remedy::Nothing),
     check("setpriv", Need::Demo, setpriv, packages::SETPRIV),
     check("git, 2.36 or later", Need::Tests, git, packages::GIT),
@@ -176,6 +177,50 @@ fn rust(_: &Context) -> State {
             judge_version("rustc", RUST_WANTED, &at, &rust.version)
         }
         Err(_) => State::Missing("no toolchain has the source of core (rust-src)".into()),
+    }
+}
+
+/// The host's code is linted by the toolchain in use, the guests' by the one
+/// that builds them; they may be one.
+fn linters(_: &Context) -> State {
+    let cargo = PathBuf::from(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let works = |command: &str| {
+        let output = Command::new(&cargo).args([command, "--version"]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let guests = tools::rust()
+        .ok()
+        .map(|rust| rust.cargo.with_file_name("cargo-clippy"));
+    judge_linters(
+        works("fmt"),
+        works("clippy"),
+        guests.as_deref(),
+        Path::exists,
+    )
+}
+
+fn judge_linters(
+    fmt: bool,
+    clippy: bool,
+    guests: Option<&Path>,
+    exists: impl Fn(&Path) -> bool,
+) -> State {
+    let mut lacking = Vec::new();
+    if !fmt {
+        lacking.push("`cargo fmt` does not run".to_owned());
+    }
+    if !clippy {
+        lacking.push("`cargo clippy` does not run".to_owned());
+    }
+    match guests {
+        None => lacking.push("no Rust for guests".to_owned()),
+        Some(path) if !exists(path) => lacking.push(format!("{} is not there", path.display())),
+        Some(_) => {}
+    }
+    if lacking.is_empty() {
+        State::Found("for the host's code and the guests'".into())
+    } else {
+        State::Missing(lacking.join(", "))
     }
 }
 
@@ -406,6 +451,18 @@ mod tests {
             old.detail(),
             "/usr/bin/git (git version 2.9.5); git 2.36 is needed"
         );
+    }
+
+    #[test]
+    fn linters_are_wanted_for_hosts_and_guests() {
+        let guests = Path::new("/usr/bin/cargo-clippy");
+        assert!(!judge_linters(true, true, Some(guests), |_| true).is_bad());
+        let lacking = judge_linters(false, false, Some(guests), |_| false);
+        assert_eq!(
+            lacking.detail(),
+            "`cargo fmt` does not run, `cargo clippy` does not run, /usr/bin/cargo-clippy is not there"
+        );
+        assert!(judge_linters(true, true, None, |_| true).is_bad());
     }
 
     #[test]

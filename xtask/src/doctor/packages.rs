@@ -248,21 +248,22 @@ enum Rust {
 }
 
 /// Homebrew keeps its rustup out of the PATH.
-const BREW_RUSTUP: &str =
-    "\"$(brew --prefix rustup)/bin/rustup\" toolchain install stable --component rust-src";
+const BREW_RUSTUP: &str = "\"$(brew --prefix rustup)/bin/rustup\" toolchain install stable --component clippy,rust-src,rustfmt";
 
 /// Where a Rust comes from that is new enough and has its library's source.
 fn rust(host: &Host) -> Rust {
-    const ADD: &str = "rustup component add rust-src";
+    const ADD: &str = "rustup component add clippy rust-src rustfmt";
     match host.system {
         // The one release whose own packages are known to be new enough.
         System::Debian if host.codename.as_deref() == Some("bookworm") => {
-            Rust::Packages(&["cargo-web", "rust-web-src", "rustc-web"])
+            Rust::Packages(&["cargo-web", "rust-web-clippy", "rust-web-src", "rustc-web"])
         }
         _ if host.rustup => Rust::Rustup(ADD),
         System::MacOs => Rust::Rustup(BREW_RUSTUP),
-        System::Debian | System::Ubuntu => Rust::Packages(&["cargo", "rust-src", "rustc"]),
-        System::Fedora => Rust::Packages(&["cargo", "rust", "rust-src"]),
+        System::Debian | System::Ubuntu => {
+            Rust::Packages(&["cargo", "rust-clippy", "rust-src", "rustc", "rustfmt"])
+        }
+        System::Fedora => Rust::Packages(&["cargo", "clippy", "rust", "rust-src", "rustfmt"]),
         System::FreeBsd => Rust::Packages(&["rust"]),
         System::Other => Rust::Rustup(ADD),
     }
@@ -420,10 +421,18 @@ pub mod tests {
     fn rustup_adds_the_source_where_packages_are_too_old() {
         for (system, rustup, want) in [
             (System::Debian, true, "rustc-web"),
-            (System::Ubuntu, true, "rustup component add rust-src"),
-            (System::Ubuntu, false, "rust-src rustc"),
+            (
+                System::Ubuntu,
+                true,
+                "rustup component add clippy rust-src rustfmt",
+            ),
+            (System::Ubuntu, false, "rust-src rustc rustfmt"),
             (System::MacOs, false, "brew install rustup && \"$(brew"),
-            (System::MacOs, true, "rustup component add rust-src"),
+            (
+                System::MacOs,
+                true,
+                "rustup component add clippy rust-src rustfmt",
+            ),
             (System::FreeBsd, false, "pkg install -y rust"),
         ] {
             let mut host = host(system);

@@ -165,14 +165,7 @@ fn bare_make(
     logs: &Path,
 ) -> Result<u64, Failure> {
     let recorder = Recorder::new(&cx.terminal);
-    let builder = Builder {
-        home: &cx.home,
-        store: &cx.store,
-        sink: &recorder,
-        interrupt: &cx.interrupt,
-        logs,
-        jobs: std::thread::available_parallelism().map_or(1, usize::from),
-    };
+    let builder = Builder::new(cx, &recorder, logs);
     let definition = record.definition()?;
     let source = guest::source_at(
         &cx.home,

@@ -3,9 +3,11 @@
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::Path;
 
-use crate::build::{Builder, demo, tools, workspace};
+use crate::base::{self, record, worktree};
+use crate::build::guest::Rust;
+use crate::build::{Builder, demo, kmod, tools, userland, workspace};
 use crate::context::Context;
 use crate::doctor::{self, Need};
 use crate::failure::{Class, Failure};
@@ -23,7 +25,11 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     doctor::need(cx, Need::Tests, args.yes)?;
-    let guest = demo_guest(cx)?;
+    let recorder = Recorder::new(&cx.terminal);
+    let logs = guest::run_folder(cx)?;
+    let builder = Builder::new(cx, &recorder, &logs);
+    let (rust, llvm) = (tools::rust()?, tools::llvm()?);
+    let demo = demo::build(&builder, &rust, &llvm)?.entry;
     step(cx, "formatting", &["fmt", "--all", "--check"], &[], &|_| {})?;
     step(
         cx,
@@ -40,6 +46,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         &[],
         &|_| {},
     )?;
+    lint_guests(cx, &builder, &rust, &llvm)?;
     let tally = Cell::new(Tally::default());
     let result = step(
         cx,
@@ -51,7 +58,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
             "kdk-vm/demo-guest-tests",
         ],
         &[
-            ("KDK_DEMO_GUEST", guest.into()),
+            ("KDK_DEMO_GUEST", demo.file(demo::GUEST).into()),
             // A snapshot that does not match is a failure, never a file.
             ("INSTA_UPDATE", "no".into()),
         ],
@@ -90,19 +97,46 @@ impl Tally {
     }
 }
 
-fn demo_guest(cx: &Context) -> Result<PathBuf, Failure> {
-    let recorder = Recorder::new(&cx.terminal);
-    let logs = guest::run_folder(cx)?;
-    let builder = Builder {
-        home: &cx.home,
-        store: &cx.store,
-        sink: &recorder,
-        interrupt: &cx.interrupt,
-        logs: &logs,
-        jobs: 1,
-    };
-    let built = demo::build(&builder, &tools::rust()?, &tools::llvm()?)?;
-    Ok(built.entry.file(demo::GUEST))
+/// clippy on what runs in guests, with the Rust that builds it. The module can
+/// only be compiled against a kernel's headers, so it needs a base.
+fn lint_guests(
+    cx: &Context,
+    builder: &Builder<'_>,
+    rust: &Rust,
+    llvm: &Path,
+) -> Result<(), Failure> {
+    let begin = |what: &str| cx.terminal.line(&format!("== clippy: {what}"));
+    begin("the demo guest");
+    demo::crates("lint the demo guest", rust, llvm).clippy(builder)?;
+    begin("init and the suites");
+    userland::crates("lint init and the suites", rust, llvm).clippy(builder)?;
+    let mut linted = false;
+    for record in record::all(&cx.home)? {
+        let name = &record.name;
+        let path = worktree::path(&cx.home, name);
+        let Some(kernel) = cx.store.latest("kernel", name)? else {
+            continue;
+        };
+        begin(&format!("kdk.ko for {name}"));
+        let _lock = cx
+            .home
+            .lock(&base::lock_name(name), &|text| cx.terminal.line(&text))?;
+        let definition = record.definition()?;
+        let source = guest::source_at(
+            &cx.home,
+            &definition,
+            &path,
+            &record.commit,
+            record.osreldate,
+        );
+        kmod::crates("lint kdk.ko", &source, &kernel, rust, llvm, "").clippy(builder)?;
+        linted = true;
+    }
+    if !linted {
+        cx.terminal
+            .line("kdk.ko is not linted: it needs a kernel's headers, and no base has one built");
+    }
+    Ok(())
 }
 
 /// One cargo command; its output is the user's to see, line by line.
