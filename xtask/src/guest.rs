@@ -120,7 +120,7 @@ fn resolve(
     wanted: &Wanted,
     name: &str,
 ) -> Result<(Host, bool, String), Failure> {
-    let qemu = Qemu::find()?;
+    let qemu = tools::qemu()?;
     let choice = accel::resolve(&cx.home, &qemu, wanted.accel)?;
     if let Some(remark) = choice.remark() {
         builder.say(Phase::Resolve, remark);

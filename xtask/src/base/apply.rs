@@ -1,10 +1,12 @@
 //! Patches, applied one commit each, without a checkout.
 
 use std::fs;
+use std::path::Path;
 
 use crate::base::git::{Git, Ran};
 use crate::base::repo;
 use crate::failure::Failure;
+use crate::home::write_atomically;
 
 /// One change to commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,16 +32,39 @@ pub fn commit(git: &Git, base: &str, changes: &[Change]) -> Result<String, Failu
     if done == changes.len() {
         return Ok(commit);
     }
-    let index = git.git_dir().join("changes.index");
-    let _ = fs::remove_file(git.git_dir().join("changes.index.lock"));
-    let git = git.clone().index(&index);
-    git.text("read the base's tree", &["read-tree", &commit])?;
+    let git = index_of(git, &commit)?;
     for (change, key) in changes.iter().zip(&keys).skip(done) {
         apply(&git, change)?;
         commit = repo::commit_index(&git, &commit, &change.id)?;
         repo::pin(&git, &reference(key), &commit)?;
     }
     Ok(commit)
+}
+
+/// git with an index that holds `commit`. To read a tree of FreeBSD's size
+/// takes longer than all else here, so the index of the last commit that was
+/// begun from is kept, and changed in a copy.
+fn index_of(git: &Git, commit: &str) -> Result<Git, Failure> {
+    const TRIED: &str = "read the base's tree";
+    let place = |name: &str| git.git_dir().join(name);
+    let (kept, stamp, scratch) = (
+        place("base.index"),
+        place("base.index.of"),
+        place("changes.index"),
+    );
+    for lock in ["base.index.lock", "changes.index.lock"] {
+        let _ = fs::remove_file(place(lock));
+    }
+    let of = |index: &Path| git.clone().index(index).setting("index.skipHash=true");
+    if !fs::read_to_string(&stamp).is_ok_and(|held| held == commit) {
+        let _ = fs::remove_file(&stamp);
+        let _ = fs::remove_file(&kept);
+        of(&kept).text(TRIED, &["read-tree", commit])?;
+        write_atomically(&stamp, commit.as_bytes())
+            .map_err(|error| Failure::io(TRIED, &stamp, error))?;
+    }
+    fs::copy(&kept, &scratch).map_err(|error| Failure::io(TRIED, &scratch, error))?;
+    Ok(of(&scratch))
 }
 
 fn reference(key: &str) -> String {
@@ -230,6 +255,12 @@ new file mode 100644
             .unwrap();
         assert_eq!(text, "one\nzwei\nthree");
         assert_eq!(commit(&git, &head, &[]).unwrap(), head);
+        // What was applied is not left in the index that is kept.
+        let other = commit(&git, &head, &[change("c", "two", "drei")]).unwrap();
+        let text = git
+            .text("x", &["show", &format!("{other}:sys/kern/a.c")])
+            .unwrap();
+        assert_eq!(text, "one\ndrei\nthree");
     }
 
     #[test]

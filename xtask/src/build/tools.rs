@@ -1,7 +1,10 @@
-//! The host's compilers: LLVM 19, and a Rust that can build `core`.
+//! The host's programs: QEMU, LLVM 19, and a Rust that can build `core`.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+use kdk_vm::error::InfraError;
+use kdk_vm::qemu::Qemu;
 
 use super::guest::Rust;
 use crate::failure::Failure;
@@ -35,6 +38,16 @@ pub fn llvm() -> Result<PathBuf, Failure> {
                 "run `cargo xtask doctor --fix`, or set {LLVM_VARIABLE} to its program directory"
             ))
         })
+}
+
+/// QEMU. It is looked for once, and asked for its version once.
+pub fn qemu() -> Result<Qemu, InfraError> {
+    static FOUND: OnceLock<Qemu> = OnceLock::new();
+    if let Some(known) = FOUND.get() {
+        return Ok(known.clone());
+    }
+    let found = Qemu::find()?;
+    Ok(FOUND.get_or_init(|| found).clone())
 }
 
 /// A Rust with the source of `core`: the one in use, else the system's. It is

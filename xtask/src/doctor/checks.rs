@@ -6,7 +6,6 @@ use std::process::Command;
 
 use kdk_vm::accel::Wish;
 use kdk_vm::image::Makefs;
-use kdk_vm::qemu::Qemu;
 use serde::Serialize;
 
 use super::Need;
@@ -65,8 +64,8 @@ impl State {
 pub struct Check {
     /// What it looks for.
     pub what: &'static str,
-    /// The least work that needs it.
-    pub need: Need,
+    /// The works that need it.
+    pub needs: &'static [Need],
     /// Looks.
     pub probe: fn(&Context) -> State,
     /// What mends it.
@@ -103,51 +102,47 @@ pub const MAKEFS: &str = "makefs";
 
 const fn check(
     what: &'static str,
-    need: Need,
+    needs: &'static [Need],
     probe: fn(&Context) -> State,
     remedy: Remedy,
 ) -> Check {
     Check {
         what,
-        need,
+        needs,
         probe,
         remedy,
     }
 }
 
+const GUESTS: &[Need] = &[Need::Demo, Need::Tests, Need::FreeBsd];
+const IMAGES: &[Need] = &[Need::Tests, Need::FreeBsd];
+const GIT: &[Need] = &[Need::Trees, Need::Tests, Need::FreeBsd];
+const TESTS: &[Need] = &[Need::Tests];
+const KERNELS: &[Need] = &[Need::FreeBsd];
+
 /// Every check, in the order of the report.
 pub static ALL: [Check; 16] = [
-    check("QEMU, 7.0 or later", Need::Demo, qemu, packages::QEMU),
-    check("LLVM 19", Need::Demo, llvm, packages::LLVM),
-    check("Rust that can build core", Need::Demo, rust, Remedy::Rust),
-    check("rustfmt and clippy", Need::Tests, linters, Remedy::Rust),
-    check("accelerator", Need::Demo, accelerator, Remedy::Nothing),
-    check("setpriv", Need::Demo, setpriv, packages::SETPRIV),
-    check("git, 2.36 or later", Need::Tests, git, packages::GIT),
-    check(MAKEFS, Need::Tests, makefs, packages::MAKEFS),
-    check("OVMF (UEFI firmware)", Need::Tests, ovmf, packages::OVMF),
-    check("qemu-img", Need::Tests, qemu_img, Remedy::Nothing),
-    check("libclang 19", Need::FreeBsd, libclang, packages::LIBCLANG),
-    check(
-        "bootstrap tools",
-        Need::FreeBsd,
-        bootstrap,
-        packages::BOOTSTRAP,
-    ),
-    check(
-        "bootstrap headers",
-        Need::FreeBsd,
-        headers,
-        packages::HEADERS,
-    ),
-    check("no libelf-dev", Need::FreeBsd, libelf, packages::LIBELF),
-    check("disk space", Need::FreeBsd, disk, Remedy::Nothing),
-    check("memory", Need::FreeBsd, memory, Remedy::Nothing),
+    check("QEMU, 7.0 or later", GUESTS, qemu, packages::QEMU),
+    check("LLVM 19", GUESTS, llvm, packages::LLVM),
+    check("Rust that can build core", GUESTS, rust, Remedy::Rust),
+    check("rustfmt and clippy", TESTS, linters, Remedy::Rust),
+    check("accelerator", GUESTS, accelerator, Remedy::Nothing),
+    check("setpriv", GUESTS, setpriv, packages::SETPRIV),
+    check("git, 2.36 or later", GIT, git, packages::GIT),
+    check(MAKEFS, IMAGES, makefs, packages::MAKEFS),
+    check("OVMF (UEFI firmware)", IMAGES, ovmf, packages::OVMF),
+    check("qemu-img", IMAGES, qemu_img, Remedy::Nothing),
+    check("libclang 19", KERNELS, libclang, packages::LIBCLANG),
+    check("bootstrap tools", KERNELS, bootstrap, packages::BOOTSTRAP),
+    check("bootstrap headers", KERNELS, headers, packages::HEADERS),
+    check("no libelf-dev", KERNELS, libelf, packages::LIBELF),
+    check("disk space", KERNELS, disk, Remedy::Nothing),
+    check("memory", KERNELS, memory, Remedy::Nothing),
 ];
 
 fn qemu(_: &Context) -> State {
     use kdk_vm::error::InfraError;
-    match Qemu::find() {
+    match tools::qemu() {
         Ok(qemu) => State::Found(format!("{} {}", qemu.path.display(), qemu.version)),
         Err(error @ InfraError::QemuTooOld { .. }) => State::TooOld(error.to_string()),
         Err(error) => State::Missing(error.to_string()),
@@ -225,7 +220,7 @@ fn judge_linters(
 }
 
 fn accelerator(cx: &Context) -> State {
-    let Ok(qemu) = Qemu::find() else {
+    let Ok(qemu) = tools::qemu() else {
         return State::Note("not known without QEMU".into());
     };
     match accel::resolve(&cx.home, &qemu, Wish::Auto) {

@@ -14,13 +14,15 @@ use checks::State;
 use packages::{Host, Remedy};
 
 /// For which work a check matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
+    /// FreeBSD trees: git.
+    Trees,
     /// The demo guest: QEMU, a linker, a Rust for bare metal.
     Demo,
-    /// The kit's own tests: that, makefs and firmware.
+    /// The kit's own tests: that, makefs, firmware and linters.
     Tests,
-    /// A FreeBSD kernel: that, and all its build needs.
+    /// A FreeBSD kernel: the same without linters, and all its build needs.
     FreeBsd,
 }
 
@@ -48,11 +50,11 @@ pub struct Finding {
     pub remedy: &'static Remedy,
 }
 
-/// Looks at everything that `need` calls for.
-pub fn examine(cx: &Context, need: Need) -> Vec<Finding> {
+/// Looks at everything that `need` calls for; without one, at everything.
+pub fn examine(cx: &Context, need: Option<Need>) -> Vec<Finding> {
     checks::ALL
         .iter()
-        .filter(|check| check.need <= need)
+        .filter(|check| need.is_none_or(|need| check.needs.contains(&need)))
         .map(|check| Finding {
             what: check.what,
             state: (check.probe)(cx),
@@ -93,7 +95,7 @@ fn are_bad(findings: &[Finding]) -> bool {
 /// Makes sure that `need` is met: mends what is missing with `yes`, else
 /// fails with the command that would.
 pub fn need(cx: &Context, need: Need, yes: bool) -> Result<(), Failure> {
-    let findings = examine(cx, need);
+    let findings = examine(cx, Some(need));
     if !are_bad(&findings) {
         return Ok(());
     }
@@ -102,7 +104,7 @@ pub fn need(cx: &Context, need: Need, yes: bool) -> Result<(), Failure> {
         return Err(unmet(&findings, &host));
     }
     fix(cx, &findings, &host, true)?;
-    let findings = examine(cx, need);
+    let findings = examine(cx, Some(need));
     if are_bad(&findings) {
         return Err(unmet(&findings, &host));
     }

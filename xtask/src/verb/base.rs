@@ -11,6 +11,7 @@ use crate::base::record::{self, Record};
 use crate::base::space::human;
 use crate::base::{acquire, belongings, lock_name};
 use crate::context::Context;
+use crate::doctor::{self, Need};
 use crate::event::{Event, Phase, Sink};
 use crate::failure::Failure;
 use crate::home::Home;
@@ -63,6 +64,7 @@ fn say(cx: &Context, text: impl Into<String>) {
 
 fn add(cx: &Context, name: &str, src: Option<&Path>) -> Result<(), Failure> {
     let definition = definition::find(name)?;
+    doctor::need(cx, Need::Trees, false)?;
     let _lock = cx.home.lock(&lock_name(name), &|text| say(cx, text))?;
     if let Some(record) = record::all(&cx.home)?
         .iter()

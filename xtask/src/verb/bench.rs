@@ -15,6 +15,7 @@ use crate::build::digest;
 use crate::build::kernel::Generation;
 use crate::build::{Builder, make_py, tools};
 use crate::context::Context;
+use crate::doctor::{self, Need};
 use crate::event::milliseconds;
 use crate::failure::Failure;
 use crate::guest::{self, DEMO, Guest, Wanted};
@@ -59,6 +60,7 @@ struct Whole {
 
 fn overhead(cx: &Context, wanted: &Wanted, rounds: usize) -> Result<(), Failure> {
     let name = guest::base_name(cx, wanted)?;
+    doctor::need(cx, Need::guest(&name), false)?;
     let recorder = Recorder::new(&cx.terminal);
     let logs = guest::run_folder(cx)?;
     let guest = guest::prepare(cx, &recorder, wanted, &name, &logs)?;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::doctor::packages::{self, Host};
-use crate::doctor::{self, Finding, Need};
+use crate::doctor::{self, Finding};
 use crate::failure::{Class, Failure};
 
 /// Look at what the host lacks, and mend it.
@@ -24,10 +24,10 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let host = Host::detect();
-    let mut findings = doctor::examine(cx, Need::FreeBsd);
+    let mut findings = doctor::examine(cx, None);
     if args.fix && packages::command(&findings, &host).is_some() {
         doctor::fix(cx, &findings, &host, args.yes)?;
-        findings = doctor::examine(cx, Need::FreeBsd);
+        findings = doctor::examine(cx, None);
     }
     print(&findings, &host, args.json)?;
     let bad = findings

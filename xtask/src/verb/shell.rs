@@ -9,6 +9,7 @@ use kdk_vm::qemu::QemuMachine;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::context::Context;
+use crate::doctor::{self, Need};
 use crate::failure::Failure;
 use crate::guest::{self, Wanted};
 use crate::recorder::Recorder;
@@ -29,6 +30,7 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let name = guest::base_name(cx, &args.wanted)?;
+    doctor::need(cx, Need::guest(&name), false)?;
     let recorder = Recorder::new(&cx.terminal);
     let logs = guest::run_folder(cx)?;
     let guest = guest::prepare(cx, &recorder, &args.wanted, &name, &logs)?;
