@@ -106,7 +106,7 @@ impl Crates<'_> {
 
     /// Lints them, warnings denied.
     pub fn clippy(self, builder: &Builder<'_>) -> Result<(), Failure> {
-        self.cargo(builder, "clippy", &["--no-deps", "--", "-D", "warnings"])
+        self.cargo(builder, "clippy", &["--", "-D", "warnings"])
             .map(drop)
     }
 
