@@ -139,6 +139,14 @@ pub enum InfraError {
         source: io::Error,
     },
 
+    /// A machine's state could not be written.
+    #[error("could not save the machine's state: {why}")]
+    #[diagnostic(help("`--cold` boots every machine instead"))]
+    Save {
+        /// What QEMU said.
+        why: String,
+    },
+
     /// The user said stop.
     #[error("interrupted")]
     #[diagnostic(help("what had been reported until then is kept"))]
@@ -231,6 +239,9 @@ pub enum BootFault {
     /// It came up and then broke the protocol.
     #[error("the guest did not list its tests: {0}")]
     List(String),
+    /// It was not ready for its first test.
+    #[error("the guest did not take the time and a seed: {0}")]
+    Wake(String),
 }
 
 impl BootFault {

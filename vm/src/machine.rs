@@ -1,5 +1,6 @@
 //! What the runner needs of a machine, whichever program plays it.
 
+use std::fs::File;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
@@ -39,6 +40,8 @@ pub enum Port {
 /// What a machine's monitor tells about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
+    /// The machine runs: from its start, or as it was loaded.
+    Running,
     /// The machine was reset (and, as it was told, ends).
     Reset,
     /// The guest told its panic device.
@@ -58,25 +61,34 @@ pub trait Machine: Send {
     /// # Errors
     /// The machine is gone, or its guest has not read for seconds.
     fn send(&mut self, port: Port, bytes: &[u8]) -> std::io::Result<()>;
+    /// Makes it stand still for good and writes its state, memory and devices,
+    /// to `file`.
+    ///
+    /// # Errors
+    /// What plays the machine cannot, or failed to.
+    fn save(&mut self, file: &File) -> std::io::Result<()> {
+        let _ = file;
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
     /// Ends it at once; [`Event::Ended`] follows.
     fn kill(&mut self);
 }
 
-/// Starts machines, all alike.
-pub trait Factory {
-    /// Starts machine number `boot` (from 1) of this run.
+/// Starts machines, all alike; from several threads at once, if need be.
+pub trait Factory: Sync {
+    /// Starts machine number `number` (from 1) of this run.
     ///
     /// # Errors
     /// The host's fault only; a kernel that does not come up is found later.
-    fn start(&mut self, boot: usize) -> Result<Box<dyn Machine>, InfraError>;
+    fn start(&self, number: usize) -> Result<Box<dyn Machine>, InfraError>;
 }
 
 impl<F> Factory for F
 where
-    F: FnMut(usize) -> Result<Box<dyn Machine>, InfraError>,
+    F: Fn(usize) -> Result<Box<dyn Machine>, InfraError> + Sync,
 {
-    fn start(&mut self, boot: usize) -> Result<Box<dyn Machine>, InfraError> {
-        self(boot)
+    fn start(&self, number: usize) -> Result<Box<dyn Machine>, InfraError> {
+        self(number)
     }
 }
 

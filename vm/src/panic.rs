@@ -13,8 +13,10 @@ mod tests;
 
 pub use backtrace::is_frame;
 
+use serde::{Deserialize, Serialize};
+
 /// What kind of thing was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// `panic: ...`, a failed KASSERT included.
     Panic,
@@ -57,7 +59,7 @@ impl Kind {
 }
 
 /// Something seen on a console.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sign {
     /// What it is.
     pub kind: Kind,

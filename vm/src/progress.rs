@@ -29,5 +29,6 @@ pub enum Progress<'a> {
     Note(&'a str),
 }
 
-/// Where progress goes.
-pub type Sink<'a> = &'a dyn Fn(Progress<'_>);
+/// Where progress goes. Guests that run side by side tell of theirs from
+/// several threads.
+pub type Sink<'a> = &'a (dyn Fn(Progress<'_>) + Sync);

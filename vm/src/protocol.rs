@@ -95,6 +95,32 @@ impl TestEntry {
     }
 }
 
+/// What a guest says when it knows the time and has random numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awake {
+    /// Its time of day, since 1970.
+    pub time: Duration,
+    /// A random number of its own.
+    pub random: u64,
+}
+
+impl Awake {
+    /// Understands what follows `# awake `.
+    pub fn parse(fields: &str) -> Result<Self, String> {
+        let wrong = |key| format!("{key} is missing or wrong in {fields:?}");
+        let time = field(fields, "time").and_then(|time| {
+            let (seconds, nanoseconds) = time.split_once('.')?;
+            let nanoseconds = nanoseconds.parse().ok().filter(|n| *n < 1_000_000_000)?;
+            Some(Duration::new(seconds.parse().ok()?, nanoseconds))
+        });
+        let random = field(fields, "random").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        Ok(Self {
+            time: time.ok_or_else(|| wrong("time"))?,
+            random: random.ok_or_else(|| wrong("random"))?,
+        })
+    }
+}
+
 /// One line of the result channel, outside of a KTAP document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line<'a> {
@@ -110,6 +136,8 @@ pub enum Line<'a> {
     Done(usize),
     /// `# error COMMAND: reason`.
     Error(&'a str),
+    /// `# awake ...`, still to be understood by [`Awake::parse`].
+    Awake(&'a str),
     /// `# bye`.
     Bye,
     /// Anything else.
@@ -135,6 +163,7 @@ impl<'a> Line<'a> {
             "start" if !rest.is_empty() => Self::Start(rest),
             "done" => count(rest, Self::Done),
             "error" => Self::Error(rest),
+            "awake" => Self::Awake(rest),
             "bye" if rest.is_empty() => Self::Bye,
             _ => Self::Other,
         }
@@ -247,6 +276,28 @@ fn field<'a>(fields: &'a str, key: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_woken_guest_says_is_read_or_refused() {
+        let awake = |fields| match Line::parse(fields) {
+            Line::Awake(fields) => Awake::parse(fields).ok(),
+            _ => None,
+        };
+        let want = Awake {
+            time: Duration::new(5, 7),
+            random: 0xff,
+        };
+        for (line, want) in [
+            ("# awake time=5.000000007 random=ff", Some(want)),
+            ("# awake time=5 random=ff", None),
+            ("# awake time=5.1000000000 random=ff", None),
+            ("# awake time=5.000000007", None),
+            ("# awake time=5.000000007 random=x", None),
+            ("# awake", None),
+        ] {
+            assert_eq!(awake(line), want, "{line}");
+        }
+    }
 
     fn hello(line: &str) -> Result<Hello, HelloError> {
         match Line::parse(line) {

@@ -1,12 +1,19 @@
 //! QEMU's monitor: commands to it, events from it.
 
-use std::io::{BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, IoSlice, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use qapi::qmp::{QmpCommand, cont, inject_nmi, qmp_capabilities, query_status, stop};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use qapi::qmp::{
+    MigrationCapability, MigrationCapabilityStatus, QmpCommand, cont, getfd, inject_nmi, migrate,
+    migrate_set_capabilities, migrate_set_parameters, qmp_capabilities, query_migrate,
+    query_status, stop,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -32,6 +39,7 @@ enum Message {
     Running,
     Shutdown(String),
     Notice(Notice),
+    Migration(String),
     Reply(Value),
     Other,
 }
@@ -57,6 +65,7 @@ fn sort(line: &[u8]) -> Message {
         Some("RESUME") => Message::Running,
         Some("RESET") => Message::Notice(Notice::Reset),
         Some("GUEST_PANICKED") => Message::Notice(Notice::GuestPanicked),
+        Some("MIGRATION") => Message::Migration(data("status")),
         Some("STOP") => Message::Notice(Notice::Stopped),
         Some("BLOCK_IO_ERROR") => Message::Notice(Notice::DiskError(format!(
             "{} of {}: {}",
@@ -79,23 +88,33 @@ pub fn listen(
     let Ok(mut writer) = stream.try_clone() else {
         return;
     };
-    for line in BufReader::new(stream).split(b'\n') {
-        let Ok(line) = line else { return };
+    for told_line in BufReader::new(stream).split(b'\n') {
+        let Ok(told_line) = told_line else { return };
         let lock = || told.lock().unwrap_or_else(PoisonError::into_inner);
-        match sort(&line) {
+        match sort(&told_line) {
             Message::Greeting => {
-                let begun = write(&mut writer, &qmp_capabilities { enable: None }, 0)
-                    .and_then(|()| write(&mut writer, &cont {}, BEGUN));
-                if begun.is_err() {
+                let begin = line(&qmp_capabilities { enable: None }, 0)
+                    .and_then(|line| writer.write_all(&line))
+                    .and_then(|()| line(&cont {}, BEGUN))
+                    .and_then(|line| writer.write_all(&line));
+                if begin.is_err() {
                     return;
                 }
             }
-            Message::Running => lock().ran = true,
+            Message::Running => {
+                lock().ran = true;
+                if events.send(Event::Notice(Notice::Running)).is_err() {
+                    return;
+                }
+            }
             Message::Shutdown(reason) => lock().shutdown = Some(reason),
             Message::Notice(notice) => {
                 if events.send(Event::Notice(notice)).is_err() {
                     return;
                 }
+            }
+            Message::Migration(status) => {
+                drop(replies.try_send(serde_json::json!({ MIGRATION: status })));
             }
             // A reply that nobody waits for may be lost.
             Message::Reply(value) => drop(replies.try_send(value)),
@@ -104,14 +123,23 @@ pub fn listen(
     }
 }
 
+/// The key under which the status of a migration stands among the replies.
+const MIGRATION: &str = "migration";
+
+/// Faster than any memory, bytes a second: QEMU's own limit is a network's.
+const UNLIMITED: u64 = 1 << 40;
+
+/// How long a machine's state may take to be written.
+const SAVED: Duration = Duration::from_secs(120);
+
 /// The id of the command that lets the machine run, which ends the greeting.
 const BEGUN: u64 = 1;
 
-fn write<C: QmpCommand>(writer: &mut impl Write, command: &C, id: u64) -> std::io::Result<()> {
+fn line<C: QmpCommand>(command: &C, id: u64) -> std::io::Result<Vec<u8>> {
     let execute = qapi::Execute::with_id(command, id);
     let mut line = serde_json::to_vec(&execute)?;
     line.push(b'\n');
-    writer.write_all(&line)
+    Ok(line)
 }
 
 /// The commanding side of the monitor.
@@ -140,28 +168,94 @@ impl Monitor {
     /// # Errors
     /// QEMU's own, or that it did not answer for ten seconds.
     pub fn execute<C: QmpCommand>(&mut self, command: &C) -> std::io::Result<C::Ok> {
+        self.begin()?;
+        self.writer.write_all(&line(command, self.last)?)?;
+        self.answer::<C>()
+    }
+
+    /// Runs a command that takes a descriptor, which goes with its text
+    /// (unix(4), `SCM_RIGHTS`).
+    fn lend<C: QmpCommand>(&mut self, command: &C, file: &File) -> std::io::Result<C::Ok> {
+        self.begin()?;
+        let text = line(command, self.last)?;
+        let sent = sendmsg::<()>(
+            self.writer.as_raw_fd(),
+            &[IoSlice::new(&text)],
+            &[ControlMessage::ScmRights(&[file.as_raw_fd()])],
+            MsgFlags::empty(),
+            None,
+        )?;
+        self.writer
+            .write_all(text.get(sent..).unwrap_or_default())?;
+        self.answer::<C>()
+    }
+
+    fn begin(&mut self) -> std::io::Result<()> {
         if self.last == 0 {
             self.reply_to(BEGUN, "the greeting")?;
             self.last = BEGUN;
         }
         self.last += 1;
-        write(&mut self.writer, command, self.last)?;
+        Ok(())
+    }
+
+    fn answer<C: QmpCommand>(&self) -> std::io::Result<C::Ok> {
         let reply = self.reply_to(self.last, C::NAME)?;
         serde_json::from_value::<Reply<C::Ok>>(reply)?.into_result()
+    }
+
+    /// Writes the machine's state to `file`; it stands still from then on.
+    ///
+    /// # Errors
+    /// See [`Self::execute`]; QEMU's reason when it could not write it.
+    pub fn migrate(&mut self, file: &File) -> std::io::Result<()> {
+        let name = "state";
+        self.lend(
+            &getfd {
+                fdname: name.into(),
+            },
+            file,
+        )?;
+        let tell = MigrationCapabilityStatus {
+            capability: MigrationCapability::events,
+            state: true,
+        };
+        self.execute(&migrate_set_capabilities {
+            capabilities: vec![tell],
+        })?;
+        let fast = serde_json::json!({ "max-bandwidth": UNLIMITED });
+        self.execute(&serde_json::from_value::<migrate_set_parameters>(fast)?)?;
+        let state = serde_json::json!({ "uri": format!("fd:{name}") });
+        self.execute(&serde_json::from_value::<migrate>(state)?)?;
+        let deadline = Instant::now() + SAVED;
+        loop {
+            let told = self.reply(deadline, "the migration")?;
+            match told.get(MIGRATION).and_then(Value::as_str) {
+                Some("completed") => return Ok(()),
+                Some("failed" | "cancelled") => break,
+                _ => {}
+            }
+        }
+        let info = self.execute(&query_migrate {})?;
+        let why = info.error_desc.unwrap_or_else(|| "it says no more".into());
+        Err(std::io::Error::other(why))
     }
 
     fn reply_to(&self, id: u64, what: &str) -> std::io::Result<Value> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.replies.recv_timeout(left) {
-                Ok(reply) if reply.get("id").and_then(Value::as_u64) == Some(id) => {
-                    return Ok(reply);
-                }
-                Ok(_) => {}
-                Err(_) => return Err(std::io::Error::other(format!("QEMU did not answer {what}"))),
+            let reply = self.reply(deadline, what)?;
+            if reply.get("id").and_then(Value::as_u64) == Some(id) {
+                return Ok(reply);
             }
         }
+    }
+
+    fn reply(&self, deadline: Instant, what: &str) -> std::io::Result<Value> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.replies
+            .recv_timeout(left)
+            .map_err(|_| std::io::Error::other(format!("QEMU did not answer {what}")))
     }
 
     /// Whether the machine runs.
@@ -247,6 +341,10 @@ mod tests {
             ),
             (r#"{"event": "RESUME"}"#, Message::Running),
             (r#"{"event": "RESET"}"#, Message::Notice(Notice::Reset)),
+            (
+                r#"{"event": "MIGRATION", "data": {"status": "completed"}}"#,
+                Message::Migration("completed".into()),
+            ),
             (r#"{"event": "STOP"}"#, Message::Notice(Notice::Stopped)),
             (r#"{"event": "NEWS_OF_2040"}"#, Message::Other),
             ("half a line {", Message::Other),

@@ -1,34 +1,32 @@
-//! A whole run: boot, list, select, every test, and a fresh machine after
-//! each that was lost.
+//! A whole run: from guests that boot or are loaded to every test's verdict,
+//! on one machine at a time or on several side by side.
 
 mod report;
+mod worker;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::console::log::{Cap, StampedLog};
 use crate::error::{InfraError, RunError};
 use crate::interrupt::Interrupt;
 use crate::machine::Factory;
+use crate::plan::{Case, Isolation, Unit, Wish, longest_first, plan, units};
 use crate::progress::{Progress, Sink};
 use crate::protocol::{Hello, TestEntry};
-use crate::select::select;
-use crate::session::{Death, Goodbye, Limits, Logs, Ran, Session, Setup};
+use crate::session::{Limits, Logs, Session, Setup};
+use crate::snapshot::Saved;
 use crate::verdict::{Outcome, Verdict};
+use worker::Worker;
 
 pub use report::Report;
 
-/// Which tests share a kernel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Isolation {
-    /// All of them; a fresh one is started only after a loss.
-    #[default]
-    None,
-}
-
-/// Where the raw logs go: `console.N.log` and `result.N.log` for boot N.
+/// Where the raw logs go: `console.N.log` and `result.N.log` for machine N.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogDir {
     /// The directory; it must exist.
@@ -40,8 +38,8 @@ pub struct LogDir {
 /// What to run and how.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Names and globs; without any, the tests that run by default.
-    pub patterns: Vec<String>,
+    /// Which tests, how often, in which order.
+    pub wish: Wish,
     /// How long things may take.
     pub limits: Limits,
     /// Where the raw logs go.
@@ -50,22 +48,41 @@ pub struct Options {
     pub known: Vec<String>,
     /// Which tests share a kernel.
     pub isolation: Isolation,
+    /// Guests to run side by side; 0 counts as 1.
+    pub jobs: usize,
+    /// How long tests took the last time, milliseconds.
+    pub durations: BTreeMap<String, u64>,
+}
+
+/// Where guests come from.
+#[derive(Clone, Copy)]
+pub enum Guests<'a> {
+    /// They boot.
+    Boot(&'a dyn Factory),
+    /// They are loaded from a saved state.
+    Load(&'a dyn Factory, &'a Saved),
+}
+
+impl<'a> Guests<'a> {
+    fn machines(self) -> &'a dyn Factory {
+        match self {
+            Self::Boot(machines) | Self::Load(machines, _) => machines,
+        }
+    }
 }
 
 /// Runs tests. Whatever happens, the report holds all that was found out.
 pub fn run_all(
-    machines: &mut dyn Factory,
+    guests: Guests<'_>,
     options: &Options,
     interrupt: &Interrupt,
     sink: Sink<'_>,
 ) -> Report {
-    let mut run = Run::new(machines, options, interrupt, sink);
-    let result = run.all();
-    if let Err(error) = result {
-        run.report.error = Some(error);
+    let mut run = Run::new(guests, options, interrupt, sink);
+    if let Err(error) = run.all() {
+        run.stop_for(error);
     }
-    run.forget();
-    run.report
+    run.into_report()
 }
 
 /// Boots once and asks which tests there are.
@@ -73,38 +90,55 @@ pub fn run_all(
 /// # Errors
 /// See [`Session::boot`].
 pub fn list_all(
-    machines: &mut dyn Factory,
+    machines: &dyn Factory,
     options: &Options,
     interrupt: &Interrupt,
     sink: Sink<'_>,
 ) -> Result<(Hello, Vec<TestEntry>), RunError> {
-    let mut run = Run::new(machines, options, interrupt, sink);
-    let mut session = run.boot()?;
+    let run = Run::new(Guests::Boot(machines), options, interrupt, sink);
+    let (_, mut session) = run.boot()?;
     let tests = session.list()?;
     let hello = session.hello().clone();
     session.end()?;
     Ok((hello, tests))
 }
 
+/// What all workers of a run share.
 struct Run<'a> {
-    machines: &'a mut dyn Factory,
+    guests: Guests<'a>,
     options: &'a Options,
     setup: Setup<'a>,
-    session: Option<Session<'a>>,
-    /// Index of the last test's outcome on the session's kernel.
-    last: Option<usize>,
+    cases: Vec<Case>,
+    queue: Mutex<VecDeque<Unit>>,
+    /// Set when no more tests are to begin.
+    stopped: AtomicBool,
+    found: Mutex<Found>,
+}
+
+/// What was found out so far.
+#[derive(Default)]
+struct Found {
+    /// By the case's place in the plan.
+    outcomes: BTreeMap<usize, Outcome>,
+    /// Random numbers of guests: no two may have the same.
+    random: HashSet<u64>,
     report: Report,
 }
 
 impl<'a> Run<'a> {
     fn new(
-        machines: &'a mut dyn Factory,
+        guests: Guests<'a>,
         options: &'a Options,
         interrupt: &Interrupt,
         sink: Sink<'a>,
     ) -> Self {
+        let mut found = Found::default();
+        if let Guests::Load(_, saved) = guests {
+            found.report.hello = Some(saved.hello.clone());
+            found.report.complaints.clone_from(&saved.complaints);
+        }
         Self {
-            machines,
+            guests,
             options,
             setup: Setup {
                 limits: options.limits,
@@ -112,144 +146,171 @@ impl<'a> Run<'a> {
                 interrupt: interrupt.clone(),
                 sink,
             },
-            session: None,
-            last: None,
-            report: Report::default(),
+            cases: Vec::new(),
+            queue: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            found: Mutex::new(found),
         }
     }
 
     fn all(&mut self) -> Result<(), RunError> {
-        let mut session = self.boot()?;
-        let tests = session.list();
-        self.session = Some(session);
-        let tests = select(&tests?, &self.options.patterns)?;
-        self.tell(Progress::Selected(&tests));
-        for (at, test) in tests.iter().enumerate() {
-            if let Err(error) = self.one(test) {
-                self.give_up(&tests[at..], &error);
-                return Err(error);
+        let (tests, first) = match self.guests {
+            Guests::Load(_, saved) => (saved.tests.clone(), None),
+            Guests::Boot(_) => {
+                let (number, mut session) = self.boot()?;
+                (session.list()?, Some((number, session)))
             }
+        };
+        self.cases = plan(&tests, &self.options.wish)?;
+        let selected: Vec<TestEntry> = self.cases.iter().map(|case| case.test.clone()).collect();
+        self.tell(Progress::Selected(&selected));
+        let mut units = units(&self.cases, self.options.isolation);
+        let jobs = self.options.jobs.clamp(1, units.len().max(1));
+        if jobs > 1 {
+            longest_first(&mut units, &self.cases, &self.options.durations);
         }
-        self.end()
+        self.queue = Mutex::new(units.into());
+        let run = &*self;
+        let mut first = Some(Worker::new(run, 1, first));
+        std::thread::scope(|scope| {
+            for lane in 2..=jobs {
+                scope.spawn(move || Worker::new(run, lane, None).work());
+            }
+            if let Some(mut worker) = first.take() {
+                worker.work();
+            }
+        });
+        Ok(())
     }
 
-    fn boot(&mut self) -> Result<Session<'a>, RunError> {
-        let number = self.report.boots.len() + 1;
-        self.report.boots.push(0);
+    /// The number of the next machine, and its logs.
+    fn next(&self) -> Result<(usize, Logs), InfraError> {
+        let number = {
+            let boots = &mut self.found().report.boots;
+            boots.push(0);
+            boots.len()
+        };
         self.tell(Progress::Starting(number));
         let logs = match &self.options.logs {
             Some(dir) => open_logs(dir, number)?,
             None => Logs::default(),
         };
         if self.setup.interrupt.is_set() {
-            return Err(InfraError::Interrupted.into());
+            return Err(InfraError::Interrupted);
         }
-        let machine = self.machines.start(number)?;
+        Ok((number, logs))
+    }
+
+    /// A guest that has just booted.
+    fn boot(&self) -> Result<(usize, Session<'a>), RunError> {
+        let (number, logs) = self.next()?;
+        let machine = self.guests.machines().start(number)?;
         let mut session = Session::boot(machine, logs, &self.setup)?;
-        self.report.boots[number - 1] =
-            u64::try_from(session.boot_time().as_millis()).unwrap_or(u64::MAX);
-        self.report
-            .hello
-            .get_or_insert_with(|| session.hello().clone());
+        let mut found = self.found();
+        let hello = session.hello().clone();
+        found.report.hello.get_or_insert(hello);
         // Of the boot's own complaints.
-        self.report.complaints.extend(session.unclaimed());
-        self.last = None;
-        Ok(session)
+        found.report.complaints.extend(session.unclaimed());
+        drop(found);
+        self.came_up(number, &session);
+        Ok((number, session))
     }
 
-    /// Runs one test, on a fresh kernel if the last one was lost.
-    fn one(&mut self, test: &TestEntry) -> Result<(), RunError> {
-        loop {
-            let mut session = match self.session.take() {
-                Some(session) => session,
-                None => self.boot()?,
-            };
-            let ran = session.run(test);
-            if self.report.log_error.is_none() {
-                self.report.log_error = session.log_error();
+    /// A fresh guest that is ready for a test with this seed.
+    fn ready(&self, seed: u64) -> Result<(usize, Session<'a>), RunError> {
+        match self.guests {
+            Guests::Boot(_) => {
+                let (number, mut session) = self.boot()?;
+                self.wake(&mut session, seed)?;
+                Ok((number, session))
             }
-            match ran? {
-                Ran::Done(outcome) => {
-                    self.finished(outcome);
-                    self.session = Some(session);
-                    return Ok(());
-                }
-                Ran::Lost(outcome) => {
-                    self.finished(outcome);
-                    return Ok(());
-                }
-                Ran::NotStarted(death) => match self.last.take() {
-                    Some(last) => self.revise(last, death),
-                    None => {
-                        self.finished(before_start(test, death));
-                        return Ok(());
-                    }
-                },
+            Guests::Load(machines, saved) => {
+                let (number, logs) = self.next()?;
+                let machine = machines.start(number)?;
+                let mut session = Session::resume(machine, logs, &self.setup, &saved.hello)?;
+                self.wake(&mut session, seed)?;
+                self.came_up(number, &session);
+                Ok((number, session))
             }
         }
     }
 
-    fn finished(&mut self, outcome: Outcome) {
-        self.tell(Progress::Finished(&outcome));
-        self.last = Some(self.report.outcomes.len());
-        self.report.outcomes.push(outcome);
-    }
-
-    /// The kernel died after a test had reported: nothing else ran in between,
-    /// so the death is that test's.
-    fn revise(&mut self, at: usize, death: Death) {
-        if let Some(outcome) = self.report.outcomes.get_mut(at) {
-            let reported = format!("after it had reported {}: ", outcome.verdict);
-            let before = std::mem::take(&mut outcome.detail);
-            outcome.detail = [format!("{reported}{}", death.title), before]
-                .into_iter()
-                .filter(|text| !text.is_empty())
-                .collect::<Vec<String>>()
-                .join("\n");
-            outcome.verdict = death.verdict;
-            outcome.backtrace = death.backtrace;
-            outcome.console = death.console;
-            (self.setup.sink)(Progress::Revised(outcome));
-        }
-    }
-
-    /// The tests that have no verdict now.
-    fn give_up(&mut self, rest: &[TestEntry], error: &RunError) {
-        for test in rest {
-            let mut outcome = Outcome::without_verdict(test, Verdict::NotRun);
-            outcome.detail = error.to_string();
-            self.tell(Progress::Finished(&outcome));
-            self.report.outcomes.push(outcome);
-        }
-    }
-
-    fn end(&mut self) -> Result<(), RunError> {
-        let Some(mut session) = self.session.take() else {
+    /// Gives a guest the time and a seed, and makes sure that it is no twin
+    /// of an earlier one.
+    fn wake(&self, session: &mut Session<'a>, seed: u64) -> Result<(), RunError> {
+        let random = session.wake(seed)?;
+        if self.found().random.insert(random) {
             return Ok(());
-        };
-        match session.end()? {
-            Goodbye::Clean => {}
-            Goodbye::Odd(why) => self.tell(Progress::Note(&why)),
-            Goodbye::Died(death) => {
-                if let Some(last) = self.last {
-                    self.revise(last, death);
-                }
-            }
         }
-        self.report.complaints.extend(session.unclaimed());
-        if self.report.log_error.is_none() {
-            self.report.log_error = session.log_error();
-        }
-        Ok(())
+        Err(session.is_a_twin(random).into())
     }
 
-    /// Lets go of a machine that is still there.
-    fn forget(&mut self) {
-        self.session = None;
+    fn came_up(&self, number: usize, session: &Session<'_>) {
+        let ms = u64::try_from(session.boot_time().as_millis()).unwrap_or(u64::MAX);
+        if let Some(boot) = self.found().report.boots.get_mut(number - 1) {
+            *boot = ms;
+        }
+    }
+
+    /// Ends the run early: what goes on is finished, nothing more begins.
+    fn stop_for(&self, error: RunError) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.found().report.error.get_or_insert(error);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    fn next_unit(&self) -> Option<Unit> {
+        if self.is_stopped() {
+            return None;
+        }
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.pop_front()
+    }
+
+    fn finished(&self, at: usize, outcome: Outcome) {
+        self.tell(Progress::Finished(&outcome));
+        self.found().outcomes.insert(at, outcome);
+    }
+
+    fn keep_log_error(&self, error: Option<InfraError>) {
+        let mut found = self.found();
+        if found.report.log_error.is_none() {
+            found.report.log_error = error;
+        }
+    }
+
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, progress: Progress<'_>) {
         (self.setup.sink)(progress);
+    }
+
+    /// All that was found out; a case without a verdict is one that did not
+    /// run.
+    fn into_report(self) -> Report {
+        let why = {
+            let found = self.found();
+            found.report.error.as_ref().map(ToString::to_string)
+        };
+        for (at, case) in self.cases.iter().enumerate() {
+            if self.found().outcomes.contains_key(&at) {
+                continue;
+            }
+            let mut outcome = Outcome::without_verdict(&case.test, Verdict::NotRun);
+            outcome.detail = why.clone().unwrap_or_default();
+            self.finished(at, outcome);
+        }
+        let found = self.found.into_inner();
+        let found = found.unwrap_or_else(PoisonError::into_inner);
+        Report {
+            outcomes: found.outcomes.into_values().collect(),
+            ..found.report
+        }
     }
 }
 
@@ -262,13 +323,4 @@ fn open_logs(dir: &LogDir, number: usize) -> Result<Logs, InfraError> {
         console: open("console")?,
         result: open("result")?,
     })
-}
-
-fn before_start(test: &TestEntry, death: Death) -> Outcome {
-    Outcome {
-        detail: format!("before it started: {}", death.title),
-        backtrace: death.backtrace,
-        console: death.console,
-        ..Outcome::without_verdict(test, death.verdict)
-    }
 }

@@ -5,6 +5,7 @@ mod boot;
 mod end;
 mod link;
 mod test;
+mod wake;
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -32,6 +33,8 @@ pub struct Limits {
     pub boot: Duration,
     /// Without a word from a guest that boots.
     pub silence: Duration,
+    /// For a saved machine's state, until it runs.
+    pub load: Duration,
     /// For the guest's answer to a command, before a test starts.
     pub answer: Duration,
     /// Beyond a test's own limit, which the guest is first to watch.
@@ -51,6 +54,7 @@ impl Default for Limits {
         Self {
             boot: Duration::from_secs(180),
             silence: Duration::from_secs(60),
+            load: Duration::from_secs(60),
             answer: Duration::from_secs(15),
             grace: Duration::from_secs(3),
             test: None,

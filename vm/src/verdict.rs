@@ -96,6 +96,12 @@ pub struct Outcome {
     pub detail: String,
     /// The kernel's backtrace lines, if it died or complained.
     pub backtrace: Vec<String>,
+    /// Which of the run's machines it ran on, from 1; names its logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<usize>,
+    /// Which of the machines side by side that was, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<usize>,
     /// The last console lines before the verdict, when it was not given by
     /// the test itself. Not part of the report file.
     #[serde(skip)]
@@ -116,6 +122,8 @@ impl Outcome {
             },
             detail: String::new(),
             backtrace: Vec::new(),
+            machine: None,
+            lane: None,
             console: Vec::new(),
         }
     }
@@ -241,6 +249,8 @@ mod tests {
             expected: Verdict::Pass,
             detail: String::new(),
             backtrace: Vec::new(),
+            machine: None,
+            lane: None,
             console: vec!["not in the file".into()],
         }
     }

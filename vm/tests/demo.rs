@@ -7,7 +7,6 @@
 #![cfg(feature = "demo-guest-tests")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,11 +17,13 @@ use kdk_vm::error::{BootError, InfraError, RunError};
 use kdk_vm::interrupt::Interrupt;
 use kdk_vm::machine::Machine;
 use kdk_vm::phase::Phase;
+use kdk_vm::plan::{Isolation, Wish};
 use kdk_vm::progress::Progress;
 use kdk_vm::protocol::Guest;
 use kdk_vm::qemu::{Boot, Engine, Qemu, QemuMachine, Spec};
-use kdk_vm::run::{LogDir, Options, Report, list_all, run_all};
-use kdk_vm::session::Limits;
+use kdk_vm::run::{Guests, LogDir, Options, Report, list_all, run_all};
+use kdk_vm::session::{Limits, Logs, Setup};
+use kdk_vm::snapshot::{Saved, save};
 use kdk_vm::verdict::{Outcome, Verdict};
 
 use Verdict::{Crash, Fail, NotRun, Pass, Timeout};
@@ -44,7 +45,10 @@ fn spec(cmdline: &str) -> Spec {
 
 fn options(patterns: &[&str]) -> Options {
     Options {
-        patterns: patterns.iter().map(|p| (*p).to_owned()).collect(),
+        wish: Wish {
+            patterns: patterns.iter().map(|p| (*p).to_owned()).collect(),
+            ..Wish::default()
+        },
         limits: Limits {
             boot: Duration::from_secs(60),
             silence: Duration::from_secs(30),
@@ -58,10 +62,10 @@ fn options(patterns: &[&str]) -> Options {
 fn run_with(cmdline: &str, options: &Options) -> Report {
     let qemu = Qemu::find().unwrap();
     let spec = spec(cmdline);
-    let mut machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+    let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
         Ok(Box::new(QemuMachine::start(&qemu, &spec)?))
     };
-    run_all(&mut machines, options, &Interrupt::new(), &|_| {})
+    run_all(Guests::Boot(&machines), options, &Interrupt::new(), &|_| {})
 }
 
 fn run(patterns: &[&str]) -> Report {
@@ -107,10 +111,10 @@ fn the_guests_own_tests_all_go_as_expected() {
 fn fault_tests_run_only_when_named() {
     let qemu = Qemu::find().unwrap();
     let spec = spec("");
-    let mut machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+    let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
         Ok(Box::new(QemuMachine::start(&qemu, &spec)?))
     };
-    let (_, tests) = list_all(&mut machines, &options(&[]), &Interrupt::new(), &|_| {}).unwrap();
+    let (_, tests) = list_all(&machines, &options(&[]), &Interrupt::new(), &|_| {}).unwrap();
     let faults: Vec<_> = tests.iter().filter(|t| t.suite() == "fault").collect();
     assert!(faults.len() > 15 && faults.iter().all(|t| !t.default));
 }
@@ -273,7 +277,7 @@ fn a_qemu_killed_in_a_test_costs_that_tests_verdict_and_keeps_the_others() {
     let spec = spec("");
     let pid = Arc::new(Mutex::new(0));
     let known = pid.clone();
-    let mut machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+    let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
         let machine = QemuMachine::start(&qemu, &spec)?;
         *known.lock().unwrap() = machine.pid();
         Ok(Box::new(machine))
@@ -289,7 +293,7 @@ fn a_qemu_killed_in_a_test_costs_that_tests_verdict_and_keeps_the_others() {
         }
     };
     let options = options(&["fault/rust-panic", "fault/hang-alive", "fault/wrong-name"]);
-    let report = run_all(&mut machines, &options, &Interrupt::new(), &sink);
+    let report = run_all(Guests::Boot(&machines), &options, &Interrupt::new(), &sink);
     assert_eq!(report.exit_code(), 5);
     assert!(matches!(
         report.error,
@@ -310,23 +314,23 @@ fn an_interruption_in_a_test_ends_the_run_at_once() {
     let trigger = interrupt.clone();
     let qemu = Qemu::find().unwrap();
     let spec = spec("");
-    let mut machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+    let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
         Ok(Box::new(QemuMachine::start(&qemu, &spec)?))
     };
-    let when = RefCell::new(None);
+    let when = Mutex::new(None);
     let sink = |progress: Progress<'_>| {
         if let Progress::Started(_) = progress {
-            when.replace(Some(Instant::now()));
+            when.lock().unwrap().replace(Instant::now());
             trigger.trigger();
         }
     };
     let report = run_all(
-        &mut machines,
+        Guests::Boot(&machines),
         &options(&["fault/hang-cli"]),
         &interrupt,
         &sink,
     );
-    assert!(when.borrow().unwrap().elapsed() < Duration::from_secs(2));
+    assert!(when.lock().unwrap().unwrap().elapsed() < Duration::from_secs(2));
     assert_eq!(report.exit_code(), 5);
     assert_eq!(report.outcomes[0].verdict, NotRun);
 }
@@ -368,6 +372,93 @@ fn a_result_line_of_a_megabyte_is_garbage_not_a_result() {
     let garbage = "garbage inside of the document: \"mmmm";
     assert!(outcome.detail.contains(garbage), "{outcome:?}");
     assert!(outcome.detail.len() < 500);
+}
+
+/// A guest that is booted and saved into a folder, to be loaded.
+struct SavedGuest {
+    qemu: Qemu,
+    spec: Spec,
+    memory: PathBuf,
+    saved: Saved,
+    _folder: tempfile::TempDir,
+}
+
+impl SavedGuest {
+    fn make() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (qemu, mut spec) = (Qemu::find().unwrap(), spec(""));
+        let memory = folder.path().join("memory");
+        let file = std::fs::File::create(&memory).unwrap();
+        let setup = Setup {
+            limits: options(&[]).limits,
+            known: &[],
+            interrupt: Interrupt::new(),
+            sink: &|_| {},
+        };
+        let machine = Box::new(QemuMachine::start(&qemu, &spec).unwrap());
+        let saved = save(machine, &file, Logs::default(), &setup).unwrap();
+        spec.loads = true;
+        Self {
+            qemu,
+            spec,
+            memory,
+            saved,
+            _folder: folder,
+        }
+    }
+
+    fn run(&self, options: &Options) -> Report {
+        let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+            let memory = std::fs::File::open(&self.memory).unwrap();
+            Ok(Box::new(QemuMachine::load(&self.qemu, &self.spec, memory)?))
+        };
+        let guests = Guests::Load(&machines, &self.saved);
+        run_all(guests, options, &Interrupt::new(), &|_| {})
+    }
+}
+
+#[test]
+fn a_saved_guest_gives_every_test_a_fresh_kernel_even_side_by_side() {
+    let guest = SavedGuest::make();
+    let mut options = options(&[
+        "harness/registry-*",
+        "fault/panic",
+        "fault/leak",
+        "fault/triple",
+    ]);
+    options.isolation = Isolation::Test;
+    options.jobs = 2;
+    options.wish.repeat = 2;
+    let report = guest.run(&options);
+    assert!(report.error.is_none(), "{:?}", report.error);
+    for outcome in &report.outcomes {
+        let want = match outcome.name.as_str() {
+            "fault/panic" | "fault/triple" => Crash,
+            "fault/leak" => Fail,
+            _ => Pass,
+        };
+        assert_eq!(outcome.verdict, want, "{outcome:?}");
+    }
+    // A machine each, none twice.
+    let mut machines: Vec<_> = report.outcomes.iter().filter_map(|o| o.machine).collect();
+    machines.sort_unstable();
+    machines.dedup();
+    assert_eq!(machines.len(), report.outcomes.len());
+    assert_eq!(report.boots.len(), report.outcomes.len());
+    let order: Vec<_> = report.outcomes.iter().map(|o| o.name.clone()).collect();
+    let half = order.len() / 2;
+    assert_eq!(order[..half], order[half..]);
+}
+
+#[test]
+fn a_saved_state_that_is_cut_off_is_the_hosts_fault_and_no_verdict() {
+    let guest = SavedGuest::make();
+    let file = std::fs::File::options().write(true).open(&guest.memory);
+    let file = file.unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    let report = guest.run(&options(&["harness/registry-*"]));
+    assert_eq!(report.exit_code(), 5, "{:?}", report.error);
+    assert!(report.outcomes.iter().all(|o| o.verdict == NotRun));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use kdk_vm::exit::{Exit, classify};
 use kdk_vm::interrupt::Interrupt;
 use kdk_vm::machine::{Event, Machine};
 use kdk_vm::qemu::{Boot, Engine, Guard, Qemu, QemuMachine, Spec};
-use kdk_vm::run::{Options, run_all};
+use kdk_vm::run::{Guests, Options, run_all};
 
 fn idle_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("idle")
@@ -215,11 +215,11 @@ fn firmware_that_finds_nothing_to_boot_is_a_boot_error_not_a_long_silence() {
         dir: dir.path().to_owned(),
     };
     let (qemu, spec) = (qemu(), Spec::new(Engine::Tcg, boot));
-    let mut machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+    let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
         Ok(Box::new(QemuMachine::start(&qemu, &spec)?))
     };
     let report = run_all(
-        &mut machines,
+        Guests::Boot(&machines),
         &Options::default(),
         &Interrupt::new(),
         &|_| {},

@@ -74,6 +74,9 @@ pub struct Guest {
     pub spec: Spec,
     /// For the report; its end is still open.
     pub run: Run,
+    /// Keys of what the machine boots from, by name: with another one its
+    /// saved state is of no use.
+    pub parts: Vec<(String, String)>,
     /// Keeps the artefacts in the store while the machine runs.
     _held: Vec<Entry>,
 }
@@ -168,11 +171,11 @@ fn prepare_demo(
             guest: "demo",
             accel: spec.engine.name().into(),
             boot: "pvh".into(),
-            isolation: "none".into(),
             ..Run::default()
         },
         qemu: host.qemu,
         spec,
+        parts: vec![("demo guest".into(), entry.key.clone())],
         _held: vec![entry],
     })
 }
@@ -255,6 +258,7 @@ fn prepare_freebsd(
         let built = image::build(builder, &parts)?;
         Ok((built.entry, built.cached, built.why))
     })?;
+    let boot_name = if direct { "pvh" } else { "efi" };
     let boot = if direct {
         Boot::Pvh {
             kernel: kernel.file("kernel"),
@@ -281,12 +285,16 @@ fn prepare_freebsd(
             patches,
             kernel_config: Some(source.config),
             accel: spec.engine.name().into(),
-            boot: if direct { "pvh" } else { "efi" }.into(),
-            isolation: "none".into(),
+            boot: boot_name.into(),
             ..Run::default()
         },
         qemu: host.qemu,
         spec,
+        parts: vec![
+            ("kernel".into(), kernel.key.clone()),
+            ("image".into(), image.key.clone()),
+            ("boot".into(), boot_name.into()),
+        ],
         _held: vec![kernel, loader, module, programs, image],
     })
 }

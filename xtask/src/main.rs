@@ -14,6 +14,7 @@ mod recorder;
 mod report;
 mod series;
 mod store;
+mod testing;
 mod verb;
 mod yaml;
 

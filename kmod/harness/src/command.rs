@@ -9,17 +9,58 @@ pub enum Command<'a> {
     List,
     /// Run the tests of this name or glob (not checked yet).
     Run(&'a str),
+    /// Take the host's time and a seed, before the first test: a guest that
+    /// was loaded from a saved state has those of the time it was saved.
+    Wake(Wake),
     /// End the machine.
     End,
+}
+
+/// What a guest needs to know of the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wake {
+    /// The time, whole seconds since 1970 (UTC).
+    pub seconds: u64,
+    /// And nanoseconds.
+    pub nanoseconds: u32,
+    /// For the guest's random numbers, and for tests that choose at random.
+    pub seed: u64,
+}
+
+impl fmt::Display for Wake {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            seconds,
+            nanoseconds,
+            seed,
+        } = self;
+        write!(out, "wake time={seconds}.{nanoseconds:09} seed={seed:016x}")
+    }
+}
+
+impl Wake {
+    fn parse(time: &str, seed: &str) -> Option<Self> {
+        let (seconds, nanoseconds) = time.strip_prefix("time=")?.split_once('.')?;
+        if nanoseconds.len() != 9 || !nanoseconds.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        Some(Self {
+            seconds: seconds.parse().ok()?,
+            nanoseconds: nanoseconds.parse().ok()?,
+            seed: u64::from_str_radix(seed.strip_prefix("seed=")?, 16).ok()?,
+        })
+    }
 }
 
 /// A line that is no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadCommand {
-    /// Another word than `list`, `run` and `end`, or none.
+    /// Another word than `list`, `run`, `wake` and `end`, or none.
     Unknown,
     /// `run` without a name, or with more than one.
     RunWhat,
+    /// `wake` without a time and a seed that can be read.
+    WakeHow,
     /// Something after a command that takes nothing.
     Extra,
 }
@@ -27,8 +68,9 @@ pub enum BadCommand {
 impl fmt::Display for BadCommand {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            Self::Unknown => "not a command; there are list, run NAME|GLOB and end",
+            Self::Unknown => "not a command; there are list, run NAME|GLOB, wake and end",
             Self::RunWhat => "run takes one test's name or one glob",
+            Self::WakeHow => "wake takes time=SECONDS.NANOSECONDS and seed=HEX",
             Self::Extra => "this command takes no argument",
         })
     }
@@ -46,6 +88,11 @@ pub fn parse(line: &str) -> Result<Command<'_>, BadCommand> {
     match (command, argument, more) {
         (Some("run"), Some(pattern), None) => Ok(Command::Run(pattern)),
         (Some("run"), ..) => Err(BadCommand::RunWhat),
+        (Some("wake"), Some(time), Some(seed)) => match (Wake::parse(time, seed), words.next()) {
+            (Some(wake), None) => Ok(Command::Wake(wake)),
+            _ => Err(BadCommand::WakeHow),
+        },
+        (Some("wake"), ..) => Err(BadCommand::WakeHow),
         (Some("list"), None, _) => Ok(Command::List),
         (Some("end"), None, _) => Ok(Command::End),
         (Some("list" | "end"), ..) => Err(BadCommand::Extra),
@@ -70,6 +117,13 @@ mod tests {
             ("run a/b c/d", Err(BadCommand::RunWhat)),
             ("list all", Err(BadCommand::Extra)),
             ("end now", Err(BadCommand::Extra)),
+            ("wake", Err(BadCommand::WakeHow)),
+            ("wake time=5 seed=1", Err(BadCommand::WakeHow)),
+            ("wake time=5.1 seed=1", Err(BadCommand::WakeHow)),
+            ("wake time=5.+00000001 seed=1", Err(BadCommand::WakeHow)),
+            ("wake time=5.000000001 seed=x", Err(BadCommand::WakeHow)),
+            ("wake time=5.000000001 seed=1 x", Err(BadCommand::WakeHow)),
+            ("wake seed=1 time=5.000000001", Err(BadCommand::WakeHow)),
             ("list\n", Ok(Command::List)),
             ("  run\ta/b \r\n", Ok(Command::Run("a/b"))),
             ("run fault/*", Ok(Command::Run("fault/*"))),
@@ -77,5 +131,16 @@ mod tests {
         ] {
             assert_eq!(parse(line), command, "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_wake_is_read_as_it_is_written() {
+        let wake = Wake {
+            seconds: 1_795_546_553,
+            nanoseconds: 7,
+            seed: u64::MAX - 1,
+        };
+        let text = crate::Text::<80>::of(&wake);
+        assert_eq!(parse(text.as_str()), Ok(Command::Wake(wake)));
     }
 }

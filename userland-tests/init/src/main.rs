@@ -15,6 +15,7 @@ mod kdk;
 mod serve;
 mod setup;
 mod suites;
+mod wake;
 
 use alloc::string::String;
 use kdk_sys::{complain, process};

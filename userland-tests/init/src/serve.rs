@@ -2,7 +2,7 @@
 
 use crate::channel::Channel;
 use crate::end::{Why, end};
-use crate::{hello, kdk, suites};
+use crate::{hello, kdk, suites, wake};
 use alloc::format;
 use alloc::string::String;
 use core::fmt::{self, Write};
@@ -54,6 +54,10 @@ fn answer(
     match command {
         Ok(Command::List) => tests.insert(catalogue()).write(channel),
         Ok(Command::Run(name)) => run(channel, name, tests.get_or_insert_with(catalogue)),
+        Ok(Command::Wake(how)) => match wake::wake(&how) {
+            Ok(awake) => writeln!(channel, "{awake}"),
+            Err(why) => write_error(channel, line, &why),
+        },
         // The caller's.
         Ok(Command::End) => Ok(()),
         Err(bad) => write_error(channel, line, &bad),

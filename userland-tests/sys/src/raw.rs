@@ -44,6 +44,7 @@ pub mod number {
     pub const SYSCTL: usize = 202;
     pub const POLL: usize = 209;
     pub const CLOCK_GETTIME: usize = 232;
+    pub const CLOCK_SETTIME: usize = 233;
     pub const NANOSLEEP: usize = 240;
     pub const KLDLOAD: usize = 304;
     pub const KLDUNLOAD: usize = 305;

@@ -1,8 +1,10 @@
 //! Clocks and deadlines.
 #![allow(unsafe_code)]
 
+use crate::errno::Result;
 use crate::raw::{call, number};
 
+const CLOCK_REALTIME: usize = 0;
 const CLOCK_MONOTONIC: usize = 4;
 
 /// Seconds and nanoseconds, a `timespec`.
@@ -25,16 +27,37 @@ impl TimeSpec {
 /// Milliseconds since the machine started.
 #[must_use]
 pub fn now_ms() -> u64 {
-    let mut now = TimeSpec::from_ms(0);
-    // SAFETY: the kernel writes one timespec. It cannot fail: the clock exists
-    // on every base.
-    let _ = unsafe {
-        call(
-            number::CLOCK_GETTIME,
-            &[CLOCK_MONOTONIC, &raw mut now as usize],
-        )
-    };
+    let now = read(CLOCK_MONOTONIC);
     now.seconds as u64 * 1000 + now.nanoseconds as u64 / 1_000_000
+}
+
+/// The time of day: seconds since 1970 (UTC), and nanoseconds.
+#[must_use]
+pub fn today() -> (u64, u32) {
+    let now = read(CLOCK_REALTIME);
+    (now.seconds as u64, now.nanoseconds as u32)
+}
+
+/// Sets the time of day.
+///
+/// # Errors
+/// `EPERM`: only root may; `EINVAL`: no time of day.
+pub fn set_today(seconds: u64, nanoseconds: u32) -> Result<()> {
+    let time = TimeSpec {
+        seconds: seconds as i64,
+        nanoseconds: nanoseconds.into(),
+    };
+    let arguments = [CLOCK_REALTIME, &raw const time as usize];
+    // SAFETY: the kernel reads one timespec.
+    unsafe { call(number::CLOCK_SETTIME, &arguments) }.map(drop)
+}
+
+fn read(clock: usize) -> TimeSpec {
+    let mut now = TimeSpec::from_ms(0);
+    // SAFETY: the kernel writes one timespec. It cannot fail: both clocks
+    // exist on every base.
+    let _ = unsafe { call(number::CLOCK_GETTIME, &[clock, &raw mut now as usize]) };
+    now
 }
 
 /// Does nothing for `ms` milliseconds. Not a way to wait for something.

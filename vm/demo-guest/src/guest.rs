@@ -6,7 +6,7 @@ use crate::results::{self, Line};
 use crate::tamper::Tamper;
 use crate::{clock, dying, hw, log};
 use core::fmt::Write;
-use kdk_harness::{Answer, Command, MAX_CHUNK, Place, Registry, Text, parse};
+use kdk_harness::{Answer, Command, MAX_CHUNK, Place, Registry, Text, Wake, parse};
 use spin::Once;
 
 /// The protocol's version.
@@ -87,10 +87,31 @@ fn hello(protocol: u32) {
     results::send(line.as_str().as_bytes());
 }
 
+/// It has neither a clock nor random numbers of its own, and so gives back
+/// what it was given.
+fn awake(how: &Wake) {
+    let Wake {
+        seconds,
+        nanoseconds,
+        seed,
+    } = how;
+    let mut line = Text::<96>::new();
+    let _ = writeln!(
+        line,
+        "# awake time={seconds}.{nanoseconds:09} random={seed:016x}"
+    );
+    results::send(line.as_str().as_bytes());
+}
+
 fn serve(registry: &Registry<'_>) -> ! {
     let mut chunk = Text::<MAX_CHUNK>::new();
     loop {
         let line = Line::receive();
+        let command = parse(line.text());
+        if let Ok(Command::Wake(how)) = command {
+            awake(&how);
+            continue;
+        }
         let mut answer = Answer::to(registry, Place::Kernel, line.text());
         let tamper = Tamper::for_line(line.text());
         // A chunk always fits (MAX_CHUNK), so writing cannot fail.
@@ -98,7 +119,7 @@ fn serve(registry: &Registry<'_>) -> ! {
             tamper.send(chunk.as_str(), &mut |text| results::send(text.as_bytes()));
             chunk.clear();
         }
-        if parse(line.text()) == Ok(Command::End) {
+        if command == Ok(Command::End) {
             log!("demo: the end, after {} ms", clock::now_ms());
             hw::exit(0);
         }

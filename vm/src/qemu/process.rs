@@ -1,5 +1,6 @@
 //! A running QEMU.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -24,6 +25,7 @@ const FDS: Fds = Fds {
     console: 10,
     result: 11,
     monitor: 12,
+    state: 13,
 };
 
 /// How much of QEMU's standard error is kept, bytes.
@@ -103,11 +105,29 @@ impl QemuMachine {
         Self::start_with(qemu, spec, Guard::detect())
     }
 
+    /// Starts QEMU with a state that was [saved](Machine::save), for a machine
+    /// that [loads](Spec::loads) one.
+    ///
+    /// # Errors
+    /// See [`Self::start`].
+    pub fn load(qemu: &Qemu, spec: &Spec, state: File) -> Result<Self, InfraError> {
+        Self::launch(qemu, spec, Guard::detect(), Some(state))
+    }
+
     /// Starts QEMU under a guard of the caller's choice.
     ///
     /// # Errors
     /// See [`Self::start`].
     pub fn start_with(qemu: &Qemu, spec: &Spec, guard: Guard) -> Result<Self, InfraError> {
+        Self::launch(qemu, spec, guard, None)
+    }
+
+    fn launch(
+        qemu: &Qemu,
+        spec: &Spec,
+        guard: Guard,
+        state: Option<File>,
+    ) -> Result<Self, InfraError> {
         let (events, inbox) = channel();
         let links = (Link::new()?, Link::new()?, Link::new()?);
         let (console, result) = (links.0.clone_ours()?, links.1.clone_ours()?);
@@ -117,7 +137,9 @@ impl QemuMachine {
             ports::read(links.0.ours, links.1.ours, events.clone()),
             monitor_reader(links.2.ours, told.clone(), events.clone(), replies),
         ];
-        let theirs = [links.0.theirs, links.1.theirs, links.2.theirs];
+        let theirs = [links.0.theirs, links.1.theirs, links.2.theirs]
+            .into_iter()
+            .chain(state.map(OwnedFd::from));
         let (program, args) = guard.wrap(&qemu.path, spec.args(FDS));
         let mut command = Command::new(program);
         command
@@ -161,6 +183,12 @@ impl Machine for QemuMachine {
         }
     }
 
+    fn save(&mut self, file: &File) -> std::io::Result<()> {
+        // Not paused first: a machine that was saved as it stood still would
+        // stand still again when it is loaded.
+        self.monitor.migrate(file)
+    }
+
     fn kill(&mut self) {
         self.process.kill();
     }
@@ -178,10 +206,9 @@ impl Drop for QemuMachine {
     }
 }
 
-fn mappings(theirs: [OwnedFd; 3]) -> Vec<FdMapping> {
-    let children = [FDS.console, FDS.result, FDS.monitor];
+fn mappings(theirs: impl Iterator<Item = OwnedFd>) -> Vec<FdMapping> {
+    let children = [FDS.console, FDS.result, FDS.monitor, FDS.state];
     theirs
-        .into_iter()
         .zip(children)
         .map(|(parent_fd, child_fd)| FdMapping {
             parent_fd,

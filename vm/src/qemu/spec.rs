@@ -95,6 +95,8 @@ pub struct Spec {
     pub boot: Boot,
     /// Its disks.
     pub drives: Vec<Drive>,
+    /// Whether it starts with a state that was saved, instead of booting.
+    pub loads: bool,
     /// More arguments, as they are.
     pub extra: Vec<OsString>,
 }
@@ -108,6 +110,8 @@ pub struct Fds {
     pub result: RawFd,
     /// QMP.
     pub monitor: RawFd,
+    /// The saved state, where one is loaded.
+    pub state: RawFd,
 }
 
 /// PCI slot of the first disk; the loader's directory comes after all disks,
@@ -123,6 +127,7 @@ impl Spec {
             mem_mib: 512,
             boot,
             drives: Vec::new(),
+            loads: false,
             extra: Vec::new(),
         }
     }
@@ -159,6 +164,9 @@ impl Spec {
                 args.pair("-append", cmdline);
             }
             Boot::Efi { firmware, dir } => args.efi(firmware, dir, self.drives.len()),
+        }
+        if self.loads {
+            args.pair("-incoming", &format!("fd:{}", fds.state));
         }
         args.0.extend(self.extra.iter().cloned());
         args.0
@@ -248,6 +256,7 @@ mod tests {
             console: 10,
             result: 11,
             monitor: 12,
+            state: 13,
         };
         let mut text = String::new();
         for arg in spec.args(fds) {
@@ -348,6 +357,18 @@ mod tests {
         -device virtio-blk-pci,drive=esp,bootindex=0,addr=0x6
         -s
         ");
+    }
+
+    #[test]
+    fn a_saved_state_comes_by_a_descriptor() {
+        let boot = Boot::Pvh {
+            kernel: "/kernel".into(),
+            cmdline: String::new(),
+        };
+        let mut spec = Spec::new(Engine::Tcg, boot);
+        assert!(!text(&spec).contains("-incoming"));
+        spec.loads = true;
+        assert!(text(&spec).contains("\n-incoming fd:13"));
     }
 
     #[test]

@@ -1,14 +1,18 @@
-use std::cell::RefCell;
+use std::sync::Mutex;
 
 use super::*;
 use crate::exit::Status;
 use crate::machine::Machine;
+use crate::protocol::Hello;
 use crate::session::fake::{Fake, Guest, limits};
 use Verdict::{Crash, Fail, NotRun, Pass, Timeout};
 
 fn options(patterns: &[&str]) -> Options {
     Options {
-        patterns: patterns.iter().map(|p| (*p).to_owned()).collect(),
+        wish: Wish {
+            patterns: patterns.iter().map(|p| (*p).to_owned()).collect(),
+            ..Wish::default()
+        },
         limits: limits(),
         ..Options::default()
     }
@@ -18,26 +22,42 @@ const TESTS: [&str; 3] = ["a/one", "a/two", "b/three"];
 
 /// Plays one guest per boot; the lines of progress are returned too.
 fn play(patterns: &[&str], guests: Vec<fn(Guest)>) -> (Report, Vec<String>) {
-    let mut guests = guests.into_iter();
-    let mut machines = |boot: usize| -> Result<Box<dyn Machine>, InfraError> {
-        let guest = guests
-            .next()
-            .unwrap_or_else(|| panic!("no guest for boot {boot}"));
+    let (report, heard, left) = play_with(&options(patterns), None, guests);
+    assert_eq!(left, 0, "a guest was not booted");
+    (report, heard)
+}
+
+/// The same with any options, and with guests that are loaded, if `saved`;
+/// returns too how many guests were not asked for.
+fn play_with(
+    options: &Options,
+    saved: Option<&Saved>,
+    guests: Vec<fn(Guest)>,
+) -> (Report, Vec<String>, usize) {
+    let guests = Mutex::new(guests.into_iter());
+    let machines = |number: usize| -> Result<Box<dyn Machine>, InfraError> {
+        let guest = guests.lock().unwrap().next();
+        let guest = guest.unwrap_or_else(|| panic!("no guest for machine {number}"));
         Ok(Fake::machine(guest))
     };
-    let heard = RefCell::new(Vec::new());
-    let sink = |progress: Progress<'_>| match progress {
-        Progress::Finished(o) => heard.borrow_mut().push(format!("{} {}", o.name, o.verdict)),
-        Progress::Revised(o) => heard
-            .borrow_mut()
-            .push(format!("{} now {}", o.name, o.verdict)),
-        Progress::Starting(n) => heard.borrow_mut().push(format!("boot {n}")),
-        Progress::Note(text) => heard.borrow_mut().push(format!("note {text}")),
-        _ => {}
+    let heard = Mutex::new(Vec::new());
+    let sink = |progress: Progress<'_>| {
+        let line = match progress {
+            Progress::Finished(o) => format!("{} {}", o.name, o.verdict),
+            Progress::Revised(o) => format!("{} now {}", o.name, o.verdict),
+            Progress::Starting(n) => format!("boot {n}"),
+            Progress::Note(text) => format!("note {text}"),
+            _ => return,
+        };
+        heard.lock().unwrap().push(line);
     };
-    let report = run_all(&mut machines, &options(patterns), &Interrupt::new(), &sink);
-    assert!(guests.next().is_none(), "a guest was not booted");
-    (report, heard.into_inner())
+    let from = match saved {
+        Some(saved) => Guests::Load(&machines, saved),
+        None => Guests::Boot(&machines),
+    };
+    let report = run_all(from, options, &Interrupt::new(), &sink);
+    let left = guests.into_inner().unwrap().len();
+    (report, heard.into_inner().unwrap(), left)
 }
 
 fn verdicts(report: &Report) -> Vec<(&str, Verdict)> {
@@ -235,7 +255,7 @@ fn a_killed_qemu_keeps_what_was_reported() {
 fn an_interrupted_run_keeps_what_was_reported() {
     let interrupt = Interrupt::new();
     let from_guest = interrupt.clone();
-    let mut machines = move |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+    let machines = move |_: usize| -> Result<Box<dyn Machine>, InfraError> {
         let interrupt = from_guest.clone();
         Ok(Fake::machine(move |it: Guest| {
             up(&it);
@@ -245,7 +265,7 @@ fn an_interrupted_run_keeps_what_was_reported() {
             it.hangs();
         }))
     };
-    let report = run_all(&mut machines, &options(&[]), &interrupt, &|_| {});
+    let report = run_all(Guests::Boot(&machines), &options(&[]), &interrupt, &|_| {});
     assert_eq!(
         verdicts(&report),
         [("a/one", Pass), ("a/two", NotRun), ("b/three", NotRun)]
@@ -268,12 +288,17 @@ fn a_glob_that_matches_nothing_is_a_wrong_command_line() {
 
 #[test]
 fn a_machine_that_cannot_be_started_is_the_hosts_fault() {
-    let mut machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+    let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
         Err(InfraError::QemuMissing {
             tried: "qemu".into(),
         })
     };
-    let report = run_all(&mut machines, &options(&[]), &Interrupt::new(), &|_| {});
+    let report = run_all(
+        Guests::Boot(&machines),
+        &options(&[]),
+        &Interrupt::new(),
+        &|_| {},
+    );
     assert_eq!((report.exit_code(), report.outcomes.len()), (5, 0));
 }
 
@@ -295,7 +320,7 @@ fn complaints_while_booting_are_kept_apart_from_tests() {
 
 #[test]
 fn a_bad_log_directory_is_told_before_anything_boots() {
-    let mut machines =
+    let machines =
         |_: usize| -> Result<Box<dyn Machine>, InfraError> { panic!("nothing should boot") };
     let options = Options {
         logs: Some(LogDir {
@@ -304,7 +329,12 @@ fn a_bad_log_directory_is_told_before_anything_boots() {
         }),
         ..options(&[])
     };
-    let report = run_all(&mut machines, &options, &Interrupt::new(), &|_| {});
+    let report = run_all(
+        Guests::Boot(&machines),
+        &options,
+        &Interrupt::new(),
+        &|_| {},
+    );
     assert_eq!(report.exit_code(), 5);
 }
 
@@ -321,4 +351,164 @@ fn failures_are_worse_than_a_log_that_is_not_whole() {
     assert_eq!(report.exit_code(), 5);
     report.outcomes.push(Outcome::without_verdict(&test, Fail));
     assert_eq!(report.exit_code(), 1);
+}
+
+fn saved() -> Saved {
+    let test = |name: &&str| {
+        crate::protocol::TestEntry::parse(&format!(
+            "{name} where=kernel limit_ms=300 expect=pass default=yes"
+        ))
+        .unwrap()
+    };
+    Saved {
+        hello: Hello::parse("protocol=1 guest=demo kmod=none uname=saved").unwrap(),
+        tests: TESTS.iter().map(test).collect(),
+        complaints: Vec::new(),
+        booted_in: std::time::Duration::ZERO,
+    }
+}
+
+fn isolated(isolation: Isolation, jobs: usize) -> Options {
+    Options {
+        isolation,
+        jobs,
+        ..options(&[])
+    }
+}
+
+#[test]
+fn every_test_has_a_fresh_kernel_and_neither_boots_nor_lists() {
+    let (report, heard, left) = play_with(
+        &isolated(Isolation::Test, 1),
+        Some(&saved()),
+        vec![
+            |it| {
+                it.passes("a/one");
+                it.says_bye();
+            },
+            |it| {
+                it.starts("a/two");
+                it.console("panic: two\ncpuid = 0\n");
+                it.hangs();
+            },
+            |it| {
+                it.passes("b/three");
+                it.says_bye();
+            },
+        ],
+    );
+    assert_eq!(
+        verdicts(&report),
+        [("a/one", Pass), ("a/two", Crash), ("b/three", Pass)]
+    );
+    assert_eq!(
+        heard.iter().filter(|line| line.starts_with("boot")).count(),
+        3
+    );
+    assert_eq!((left, report.boots.len()), (0, 3));
+    assert_eq!(report.hello.unwrap().uname, "saved");
+    let machines: Vec<_> = report.outcomes.iter().map(|o| o.machine).collect();
+    assert_eq!(machines, [Some(1), Some(2), Some(3)]);
+}
+
+#[test]
+fn a_death_after_the_last_word_of_an_isolated_test_is_still_its_own() {
+    let (report, _, _) = play_with(
+        &isolated(Isolation::Suite, 1),
+        Some(&saved()),
+        vec![
+            |it| {
+                it.passes("a/one");
+                it.passes("a/two");
+                assert_eq!(it.command().as_deref(), Some("end"));
+                it.console("panic: at the end\ncpuid = 0\n");
+                it.hangs();
+            },
+            |it| {
+                it.passes("b/three");
+                it.says_bye();
+            },
+        ],
+    );
+    assert_eq!(
+        verdicts(&report),
+        [("a/one", Pass), ("a/two", Crash), ("b/three", Pass)]
+    );
+}
+
+#[test]
+fn side_by_side_the_report_keeps_its_order_and_nothing_is_shared() {
+    // Each guest runs whatever it is asked for, once.
+    let any: fn(Guest) = |it| {
+        let Some(command) = it.command() else { return };
+        let name = command.strip_prefix("run ").unwrap().to_owned();
+        it.result(&format!(
+            "# start {name}\nKTAP version 1\n1..1\nok 1 {name}\n# done 1\n"
+        ));
+        it.says_bye();
+    };
+    let mut options = isolated(Isolation::Test, 3);
+    options.wish.repeat = 4;
+    options.durations = BTreeMap::from([("b/three".into(), 9000)]);
+    let (report, _, left) = play_with(&options, Some(&saved()), vec![any; 12]);
+    let names: Vec<&str> = report.outcomes.iter().map(|o| o.name.as_str()).collect();
+    assert_eq!(names, [TESTS; 4].concat());
+    assert!(report.outcomes.iter().all(|o| o.verdict == Pass));
+    let lanes: HashSet<_> = report.outcomes.iter().map(|o| o.lane).collect();
+    assert!(lanes.len() <= 3 && !lanes.contains(&None));
+    let machines: HashSet<_> = report.outcomes.iter().map(|o| o.machine).collect();
+    assert_eq!((machines.len(), report.boots.len(), left), (12, 12, 0));
+}
+
+#[test]
+fn a_host_that_fails_one_guest_stops_all_and_loses_nothing_that_was_reported() {
+    let (report, _, _) = play_with(
+        &isolated(Isolation::Test, 1),
+        Some(&saved()),
+        vec![
+            |it| {
+                it.passes("a/one");
+                it.says_bye();
+            },
+            |it| {
+                it.starts("a/two");
+                it.ends(Status::Signal(9), None);
+            },
+        ],
+    );
+    assert_eq!(
+        verdicts(&report),
+        [("a/one", Pass), ("a/two", NotRun), ("b/three", NotRun)]
+    );
+    assert_eq!(report.exit_code(), 5);
+}
+
+#[test]
+fn guests_whose_random_numbers_repeat_are_refused() {
+    let twin: fn(Guest) = |it| {
+        let wake = it.raw_command().unwrap();
+        let time = wake.split(' ').nth(1).unwrap();
+        it.result(&format!("# awake {time} random=1\n"));
+        it.passes("a/one");
+        it.says_bye();
+    };
+    let (report, _, _) = play_with(
+        &isolated(Isolation::Test, 1),
+        Some(&saved()),
+        vec![twin, |it| {
+            let wake = it.raw_command().unwrap();
+            let time = wake.split(' ').nth(1).unwrap();
+            it.result(&format!("# awake {time} random=1\n"));
+            it.hangs();
+        }],
+    );
+    assert_eq!(verdicts(&report)[..2], [("a/one", Pass), ("a/two", NotRun)]);
+    assert_eq!(report.exit_code(), 4);
+    assert!(
+        report
+            .error
+            .unwrap()
+            .to_string()
+            .contains("is an earlier guest's")
+    );
 }

@@ -89,7 +89,7 @@ impl<'a> Session<'a> {
                     return Err(failed(&mut self.link, BootFault::Rebooted).into());
                 }
                 Line::Error(why) => break why.to_owned(),
-                Line::Start(_) | Line::Done(_) | Line::Bye | Line::Other => {}
+                Line::Start(_) | Line::Done(_) | Line::Awake(_) | Line::Bye | Line::Other => {}
             }
         };
         Err(failed(&mut self.link, BootFault::List(fault)).into())
@@ -127,7 +127,7 @@ fn wait(link: &mut Link<'_>, limits: &Limits) -> Result<Hello, RunError> {
 }
 
 /// The kernel died or the machine ended: which, and its last words.
-fn lost(link: &mut Link<'_>, limits: &Limits) -> RunError {
+pub(super) fn lost(link: &mut Link<'_>, limits: &Limits) -> RunError {
     let exit = link.exit().cloned();
     let death = link.bury(limits, Verdict::Crash, "", &mut |_| {});
     let why = match (link.scanner.death(), exit) {
@@ -145,7 +145,7 @@ fn lost(link: &mut Link<'_>, limits: &Limits) -> RunError {
     .into()
 }
 
-fn failed(link: &mut Link<'_>, why: BootFault) -> BootError {
+pub(super) fn failed(link: &mut Link<'_>, why: BootFault) -> BootError {
     link.machine.kill();
     BootError {
         phase: link.phase,

@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::exit::{Ending, Status};
-use crate::machine::{self, Event, Inbox, Machine, Port};
+use crate::machine::{self, Event, Inbox, Machine, Notice, Port};
 use crate::session::Limits;
 
 /// Short, but long enough for a host that is busy with other things.
@@ -13,6 +13,7 @@ pub fn limits() -> Limits {
     Limits {
         boot: Duration::from_millis(2500),
         silence: Duration::from_millis(1000),
+        load: Duration::from_millis(1000),
         answer: Duration::from_millis(1000),
         grace: Duration::from_millis(500),
         test: None,
@@ -49,8 +50,24 @@ impl Guest {
         let _ = self.events.send(event);
     }
 
-    /// The host's next command; none when the machine was killed.
+    /// The host's next command; none when the machine was killed. To be woken
+    /// is answered by itself.
     pub fn command(&self) -> Option<String> {
+        loop {
+            let line = self.raw_command()?;
+            let Ok(kdk_harness::Command::Wake(wake)) = kdk_harness::parse(&line) else {
+                return Some(line);
+            };
+            let (seconds, nanoseconds) = (wake.seconds, wake.nanoseconds);
+            self.result(&format!(
+                "# awake time={seconds}.{nanoseconds:09} random={:016x}\n",
+                wake.seed
+            ));
+        }
+    }
+
+    /// The host's next command, whatever it is.
+    pub fn raw_command(&self) -> Option<String> {
         self.commands.recv().ok()
     }
 
@@ -122,6 +139,7 @@ impl Fake {
     pub fn machine(guest: impl FnOnce(Guest) + Send + 'static) -> Box<dyn Machine> {
         let (events, inbox) = machine::channel();
         let (tx, commands) = channel();
+        let _ = events.send(Event::Notice(Notice::Running));
         let guest = thread::spawn(move || guest(Guest { events, commands }));
         Box::new(Self {
             inbox,

@@ -57,6 +57,8 @@ pub struct Link<'a> {
     pub started: Instant,
     pub heard: Instant,
     pub boot_time: Duration,
+    /// Whether the machine was let run.
+    pub running: bool,
     interrupt: Interrupt,
     sink: Sink<'a>,
     logs: Logs,
@@ -80,6 +82,7 @@ impl<'a> Link<'a> {
             started: now,
             heard: now,
             boot_time: Duration::ZERO,
+            running: false,
             interrupt: setup.interrupt.clone(),
             sink: setup.sink,
             logs,
@@ -110,6 +113,10 @@ impl<'a> Link<'a> {
             None => Ok(Tick::Deadline),
             Some(Event::Wake) => Ok(Tick::Heard),
             Some(Event::Notice(Notice::DiskError(reason))) => Err(InfraError::GuestDisk { reason }),
+            Some(Event::Notice(Notice::Running)) => {
+                self.running = true;
+                Ok(Tick::Heard)
+            }
             Some(Event::Notice(_)) => Ok(Tick::Heard),
             Some(Event::Ended(ending)) => {
                 self.ended = Some(classify(&ending));

@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::fake::{Fake, Guest, limits};
@@ -584,10 +584,10 @@ fn both_streams_are_logged_raw_and_a_full_disk_costs_no_verdict() {
         console: Some(StampedLog::create(&console, Cap::default()).unwrap()),
         result: Some(StampedLog::create(&result, Cap::default()).unwrap()),
     };
-    let notes = RefCell::new(Vec::new());
+    let notes = Mutex::new(Vec::new());
     let sink = |progress: crate::progress::Progress<'_>| {
         if let crate::progress::Progress::Note(text) = progress {
-            notes.borrow_mut().push(text.to_owned());
+            notes.lock().unwrap().push(text.to_owned());
         }
     };
     let setup = Setup {
@@ -613,7 +613,30 @@ fn both_streams_are_logged_raw_and_a_full_disk_costs_no_verdict() {
         session.log_error(),
         Some(InfraError::DiskFull { .. })
     ));
-    assert_eq!(notes.borrow().len(), 1, "{notes:?}");
+    assert_eq!(notes.lock().unwrap().len(), 1, "{notes:?}");
     let raw = std::fs::read(&result).unwrap();
     assert!(raw.starts_with(b"[   0.0") && raw.windows(8).any(|w| w == b"\xff\0noise\n"));
+}
+
+#[test]
+fn a_guest_that_does_not_wake_is_not_up() {
+    for (answer, want) in [
+        ("# awake time=5.000000000 random=1\n", "s from the host's"),
+        ("# awake\n", "time is missing or wrong"),
+        ("# error wake: clock_settime: 1\n", "clock_settime"),
+        ("", "no answer within"),
+    ] {
+        let machine = Fake::machine(move |it: Guest| {
+            let wake = it.raw_command();
+            assert!(wake.is_some_and(|line| line.ends_with(" seed=000000000000002a")));
+            it.result(answer);
+            it.hangs();
+        });
+        let hello = crate::protocol::Hello::parse("protocol=1 guest=demo kmod=none uname=x");
+        let session = Session::resume(machine, Logs::default(), &setup(), &hello.unwrap());
+        let mut session = session.unwrap_or_else(|e| panic!("{e}"));
+        let error = session.wake(42).unwrap_err();
+        assert_eq!(error.exit_code(), 4);
+        assert!(error.to_string().contains(want), "{error}");
+    }
 }

@@ -13,6 +13,7 @@ pub mod kmod;
 pub mod legacy;
 pub mod loader;
 pub mod make_py;
+pub mod state;
 pub mod tools;
 pub mod userland;
 

@@ -44,6 +44,10 @@ pub struct Run {
     pub boot: String,
     /// Which tests shared a kernel.
     pub isolation: String,
+    /// Guests side by side.
+    pub jobs: u16,
+    /// What was random about the run came from this.
+    pub seed: u64,
     /// The process exit code.
     pub exit: u8,
     /// Why the run ended early, if it did.

@@ -151,11 +151,11 @@ fn append_diff(path: &str, text: &str, line: &str) -> String {
 /// From QEMU's start over user space to its end.
 fn to_user_space(cx: &Context, guest: &Guest) -> Result<u64, Failure> {
     let begun = Instant::now();
-    let mut start = |_: usize| {
+    let start = |_: usize| {
         let machine = QemuMachine::start(&guest.qemu, &guest.spec)?;
         Ok(Box::new(machine) as Box<dyn Machine>)
     };
-    list_all(&mut start, &Options::default(), &cx.interrupt, &|_| {})?;
+    list_all(&start, &Options::default(), &cx.interrupt, &|_| {})?;
     Ok(milliseconds(begun.elapsed()))
 }
 

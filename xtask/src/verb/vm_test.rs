@@ -1,24 +1,20 @@
 //! `cargo xtask vm-test`: from a FreeBSD tree to a verdict.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Duration;
 
-use kdk_vm::console::log::Cap;
-use kdk_vm::machine::Machine;
-use kdk_vm::progress::Progress;
-use kdk_vm::qemu::QemuMachine;
-use kdk_vm::run::{LogDir, Options, Report as RunReport, run_all};
-use kdk_vm::session::Limits;
+use kdk_vm::plan::Isolation;
 use kdk_vm::verdict::{Outcome, Summary};
 
 use crate::context::Context;
-use crate::event::{Event, Phase, Sink};
+use crate::event::Phase;
 use crate::failure::{Class, Failure};
-use crate::guest::{self, DEMO, Guest, Wanted};
+use crate::guest::{self, DEMO, Wanted};
 use crate::recorder::Recorder;
 use crate::report::json::{Report, Run};
 use crate::report::{junit, terminal};
+use crate::testing::{self, Tests};
 
 /// What the first and the last line say when no base was tested.
 const DEMO_NOTICE: &str = "demo guest: no FreeBSD kernel was tested";
@@ -32,21 +28,14 @@ const RESULTS_KEPT: usize = 24;
 pub struct Args {
     #[command(flatten)]
     wanted: Wanted,
-    /// Run the tests that match; may be repeated [default: all but the faults]
-    #[arg(long, value_name = "GLOB")]
-    tests: Vec<String>,
+    #[command(flatten)]
+    tests: Tests,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Write the report as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Seconds each test may take, instead of its own limit
-    #[arg(long, value_name = "S")]
-    timeout: Option<u64>,
-    /// Show the guest's console and results
-    #[arg(short, long)]
-    verbose: bool,
     /// Install what is missing without asking
     #[arg(short, long)]
     yes: bool,
@@ -99,15 +88,15 @@ fn tested(
 ) -> Result<(), Failure> {
     let logs = guest::run_folder(cx)?;
     let guest = guest::prepare(cx, recorder, &args.wanted, name, &logs)?;
-    *about = guest.run.clone();
-    let report = recorder.phase(Phase::Tests, || {
-        let report = run_guest(args, cx, recorder, &guest, &logs);
-        let booted = match report.boots.as_slice() {
-            [one] => format!("booted in {one} ms"),
-            many => format!("{} boots", many.len()),
-        };
-        Ok((report, false, booted))
-    })?;
+    let seed = args.tests.seed();
+    *about = Run {
+        isolation: Isolation::from(args.tests.isolation).name().into(),
+        jobs: args.tests.jobs,
+        seed,
+        ..guest.run.clone()
+    };
+    let last = BTreeMap::new();
+    let report = testing::run(cx, recorder, &guest, &args.tests, seed, &logs, last)?;
     if let Some(hello) = &report.hello {
         about.uname.clone_from(&hello.uname);
     }
@@ -142,55 +131,6 @@ fn verdict(exit: u8, summary: Summary) -> Result<(), Failure> {
         "{bad} of {} tests did not end as expected",
         summary.total()
     )))
-}
-
-fn run_guest(
-    args: &Args,
-    cx: &Context,
-    recorder: &Recorder<'_>,
-    guest: &Guest,
-    logs: &Path,
-) -> RunReport {
-    let limits = Limits {
-        test: args.timeout.map(Duration::from_secs),
-        ..Limits::default()
-    };
-    let options = Options {
-        patterns: args.tests.clone(),
-        limits,
-        logs: Some(LogDir {
-            path: logs.to_owned(),
-            cap: Cap::default(),
-        }),
-        ..Options::default()
-    };
-    let mut start = |_: usize| {
-        let machine = QemuMachine::start(&guest.qemu, &guest.spec)?;
-        Ok(Box::new(machine) as Box<dyn Machine>)
-    };
-    run_all(&mut start, &options, &cx.interrupt, &|progress| {
-        show(recorder, args.verbose, progress);
-    })
-}
-
-fn show(recorder: &Recorder<'_>, verbose: bool, progress: Progress<'_>) {
-    let line = |phase, text: String| guest::say(recorder, phase, text);
-    match progress {
-        Progress::Console(text) if verbose => line(Phase::Boot, format!("console| {text}")),
-        Progress::Result(text) if verbose => line(Phase::Boot, format!("result | {text}")),
-        Progress::Up(hello, after) => {
-            let ms = after.as_millis();
-            line(Phase::Boot, format!("up after {ms} ms: {}", hello.uname));
-        }
-        Progress::Finished(outcome) | Progress::Revised(outcome) => {
-            recorder.emit(Event::Test(outcome.clone()));
-        }
-        Progress::Note(text) => line(Phase::Tests, text.to_owned()),
-        Progress::Starting(number) if number > 1 => {
-            line(Phase::Boot, "starting a fresh machine".to_owned());
-        }
-        _ => {}
-    }
 }
 
 fn write_reports(

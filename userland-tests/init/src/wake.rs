@@ -1,0 +1,59 @@
+//! The world as it is now, for a machine that may have been saved long ago.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Display;
+use kdk_harness::Wake;
+use kdk_sys::file::{O_CLOEXEC, O_RDONLY, O_WRONLY, open};
+use kdk_sys::poll::{self, POLLIN};
+use kdk_sys::time::{self, Deadline};
+use kdk_sys::{Descriptor, Errno, Result, kenv};
+
+/// The kernel variable that holds the seed, sixteen hexadecimal digits, for
+/// tests that choose at random.
+const VARIABLE: &str = "kdk.seed";
+const RANDOM: &str = "/dev/random";
+/// Bytes that the kernel takes as a whole seed (RANDOM_FORTUNA_MINPOOLSIZE).
+const ENOUGH: usize = 64;
+/// How long the kernel may take to have random numbers, milliseconds.
+const RANDOM_MS: u64 = 5_000;
+
+/// Sets the clock, gives the kernel the seed, and names both as they are
+/// afterwards.
+///
+/// # Errors
+/// Which of it the kernel refused.
+pub fn wake(wake: &Wake) -> core::result::Result<String, String> {
+    time::set_today(wake.seconds, wake.nanoseconds).map_err(told("clock_settime"))?;
+    kenv::set(VARIABLE, &format!("{:016x}", wake.seed)).map_err(told("kenv"))?;
+    stir(wake.seed).map_err(told("write /dev/random"))?;
+    let random = draw().map_err(told("read /dev/random"))?;
+    let (seconds, nanoseconds) = time::today();
+    Ok(format!(
+        "# awake time={seconds}.{nanoseconds:09} random={random:016x}"
+    ))
+}
+
+fn told(what: &str) -> impl Fn(Errno) -> String {
+    move |errno| format!("{what}: {errno}")
+}
+
+/// Has the kernel mix the seed into its random numbers.
+fn stir(seed: u64) -> Result<()> {
+    let words = (0..ENOUGH as u64 / 8).map(|n| seed.wrapping_add(n).to_le_bytes());
+    let bytes: Vec<u8> = words.flatten().collect();
+    open(RANDOM, O_WRONLY | O_CLOEXEC)?.write_all(&bytes)
+}
+
+/// Some of the kernel's random numbers: they are there, and not those of
+/// another machine loaded from the same state.
+fn draw() -> Result<u64> {
+    let device = open(RANDOM, O_RDONLY | O_CLOEXEC)?;
+    poll::wait_for(&device, POLLIN, Deadline::after_ms(RANDOM_MS))?;
+    let mut bytes = [0; 8];
+    match device.read(&mut bytes)? {
+        8 => Ok(u64::from_le_bytes(bytes)),
+        _ => Err(Errno::EBADMSG),
+    }
+}

@@ -1,0 +1,224 @@
+//! Which tests run, how often, in which order, and which of them share a
+//! kernel. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::protocol::TestEntry;
+use crate::select::{SelectError, select};
+
+/// Which tests share a kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// None do: each has a fresh one.
+    Test,
+    /// Those of one suite.
+    Suite,
+    /// All of them; a fresh one is started only after a loss.
+    #[default]
+    None,
+}
+
+impl Isolation {
+    /// Its name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Suite => "suite",
+            Self::None => "none",
+        }
+    }
+}
+
+/// What is wanted of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Names and globs; without any, the tests that run by default.
+    pub patterns: Vec<String>,
+    /// How often each test runs; 0 counts as 1.
+    pub repeat: usize,
+    /// Whether the tests run in an order that the seed decides.
+    pub shuffle: bool,
+    /// What is random about the run comes from this.
+    pub seed: u64,
+}
+
+/// One run of one test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// The test.
+    pub test: TestEntry,
+    /// The how-manieth run of it, from 1.
+    pub round: usize,
+    /// Its own seed.
+    pub seed: u64,
+}
+
+/// Cases that share a kernel, by their place in the plan, in the order they
+/// run in.
+pub type Unit = Vec<usize>;
+
+/// Every case of a run, in the order of the report.
+///
+/// # Errors
+/// See [`select`].
+pub fn plan(tests: &[TestEntry], wish: &Wish) -> Result<Vec<Case>, SelectError> {
+    let chosen = select(tests, &wish.patterns)?;
+    let mut cases: Vec<Case> = (1..=wish.repeat.max(1))
+        .flat_map(|round| {
+            chosen.iter().map(move |test| Case {
+                test: test.clone(),
+                round,
+                seed: seed(wish.seed, &test.name, round),
+            })
+        })
+        .collect();
+    if wish.shuffle {
+        fastrand::Rng::with_seed(wish.seed).shuffle(&mut cases);
+    }
+    Ok(cases)
+}
+
+/// A case's own seed: another for each test and round, the same for the same
+/// seed of the run.
+fn seed(run: u64, name: &str, round: usize) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&run.to_le_bytes());
+    hasher.update(&(round as u64).to_le_bytes());
+    hasher.update(name.as_bytes());
+    let mut bytes = [0; 8];
+    hasher.finalize_xof().fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+/// Cuts a plan into what shares a kernel.
+pub fn units(cases: &[Case], isolation: Isolation) -> Vec<Unit> {
+    match isolation {
+        Isolation::Test => (0..cases.len()).map(|at| vec![at]).collect(),
+        Isolation::None if cases.is_empty() => Vec::new(),
+        Isolation::None => vec![(0..cases.len()).collect()],
+        Isolation::Suite => {
+            let mut units: Vec<Unit> = Vec::new();
+            let mut known: BTreeMap<(usize, &str), usize> = BTreeMap::new();
+            for (at, case) in cases.iter().enumerate() {
+                let key = (case.round, case.test.suite());
+                let unit = *known.entry(key).or_insert_with(|| {
+                    units.push(Unit::new());
+                    units.len() - 1
+                });
+                units[unit].push(at);
+            }
+            units
+        }
+    }
+}
+
+/// Puts what took longest the last time first, so that several guests end at
+/// about the same time. A test that is not known may take its limit.
+pub fn longest_first(units: &mut [Unit], cases: &[Case], last: &BTreeMap<String, u64>) {
+    let ms = |case: &Case| {
+        let known = last.get(&case.test.name).copied();
+        known.unwrap_or_else(|| u64::try_from(case.test.limit.as_millis()).unwrap_or(u64::MAX))
+    };
+    units.sort_by_key(|unit| {
+        let time = unit.iter().filter_map(|at| cases.get(*at)).map(ms);
+        std::cmp::Reverse(time.fold(0, u64::saturating_add))
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tests(names: &[&str]) -> Vec<TestEntry> {
+        let test = |name: &&str| {
+            TestEntry::parse(&format!(
+                "{name} where=kernel limit_ms=1000 expect=pass default=yes"
+            ))
+            .unwrap()
+        };
+        names.iter().map(test).collect()
+    }
+
+    fn names(cases: &[Case]) -> Vec<&str> {
+        cases.iter().map(|case| case.test.name.as_str()).collect()
+    }
+
+    const NAMES: [&str; 4] = ["a/one", "b/one", "a/two", "c/one"];
+
+    #[test]
+    fn rounds_follow_each_other_and_every_case_has_its_own_seed() {
+        let wish = Wish {
+            repeat: 2,
+            seed: 7,
+            ..Wish::default()
+        };
+        let cases = plan(&tests(&NAMES), &wish).unwrap();
+        assert_eq!(names(&cases), [NAMES, NAMES].concat());
+        assert_eq!((cases[3].round, cases[4].round), (1, 2));
+        let seeds: std::collections::BTreeSet<u64> = cases.iter().map(|case| case.seed).collect();
+        assert_eq!(seeds.len(), cases.len());
+        assert_eq!(plan(&tests(&NAMES), &wish).unwrap(), cases);
+        // A test's seed does not depend on which others run.
+        let alone = Wish {
+            patterns: vec!["a/two".into()],
+            ..wish
+        };
+        assert_eq!(plan(&tests(&NAMES), &alone).unwrap()[0], cases[2]);
+    }
+
+    #[test]
+    fn a_seed_decides_the_order_of_a_shuffle() {
+        let shuffled = |seed| {
+            let wish = Wish {
+                shuffle: true,
+                seed,
+                ..Wish::default()
+            };
+            plan(&tests(&NAMES), &wish).unwrap()
+        };
+        assert_eq!(shuffled(1), shuffled(1));
+        let orders: std::collections::BTreeSet<Vec<String>> = (0..20)
+            .map(|seed| {
+                let cases = shuffled(seed);
+                names(&cases).into_iter().map(str::to_owned).collect()
+            })
+            .collect();
+        assert!(orders.len() > 5, "{orders:?}");
+        for order in orders {
+            let mut sorted = order.clone();
+            sorted.sort();
+            assert_eq!(sorted, ["a/one", "a/two", "b/one", "c/one"]);
+        }
+    }
+
+    #[test]
+    fn what_shares_a_kernel() {
+        let wish = Wish {
+            repeat: 2,
+            ..Wish::default()
+        };
+        let cases = plan(&tests(&NAMES), &wish).unwrap();
+        assert_eq!(units(&cases, Isolation::Test).len(), 8);
+        assert_eq!(
+            units(&cases, Isolation::Suite),
+            [vec![0, 2], vec![1], vec![3], vec![4, 6], vec![5], vec![7]]
+        );
+        assert_eq!(units(&cases, Isolation::None), [Vec::from_iter(0..8)]);
+        for isolation in [Isolation::Test, Isolation::Suite, Isolation::None] {
+            assert!(units(&[], isolation).is_empty());
+        }
+    }
+
+    #[test]
+    fn what_took_longest_goes_first_and_the_unknown_before_the_quick() {
+        let cases = plan(&tests(&NAMES), &Wish::default()).unwrap();
+        let last = BTreeMap::from([
+            ("a/one".into(), 10),
+            ("b/one".into(), 5000),
+            ("a/two".into(), 20),
+        ]);
+        let mut units = units(&cases, Isolation::Test);
+        longest_first(&mut units, &cases, &last);
+        assert_eq!(units, [[1], [3], [2], [0]]);
+    }
+}

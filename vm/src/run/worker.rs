@@ -1,0 +1,166 @@
+//! One guest after the other, for one part of a run's tests after the other.
+
+use super::Run;
+use crate::error::RunError;
+use crate::plan::{Case, Unit};
+use crate::progress::Progress;
+use crate::session::{Death, Goodbye, Ran, Session};
+use crate::verdict::Outcome;
+
+pub struct Worker<'r, 'a> {
+    run: &'r Run<'a>,
+    /// Its number, from 1.
+    lane: usize,
+    guest: Option<Guest<'a>>,
+}
+
+/// A guest that is up.
+struct Guest<'a> {
+    number: usize,
+    session: Session<'a>,
+    /// Whether it knows the time and has a seed.
+    awake: bool,
+    /// The case that ran on it last, by its place in the plan.
+    last: Option<usize>,
+}
+
+impl<'r, 'a> Worker<'r, 'a> {
+    /// `first` is a guest that is there already.
+    pub fn new(run: &'r Run<'a>, lane: usize, first: Option<(usize, Session<'a>)>) -> Self {
+        Self {
+            run,
+            lane,
+            guest: first.map(|(number, session)| Guest {
+                number,
+                session,
+                awake: false,
+                last: None,
+            }),
+        }
+    }
+
+    /// Works until nothing is left to do, or the run is stopped.
+    pub fn work(&mut self) {
+        while let Some(unit) = self.run.next_unit() {
+            if let Err(error) = self.unit(&unit) {
+                self.guest = None;
+                self.run.stop_for(error);
+            }
+        }
+    }
+
+    fn unit(&mut self, unit: &Unit) -> Result<(), RunError> {
+        for at in unit {
+            match self.run.cases.get(*at) {
+                Some(case) if !self.run.is_stopped() => self.case(*at, case)?,
+                _ => break,
+            }
+        }
+        self.end()
+    }
+
+    /// Runs one test, on a fresh kernel if the last one was lost.
+    fn case(&mut self, at: usize, case: &Case) -> Result<(), RunError> {
+        loop {
+            let mut guest = self.take_guest(case.seed)?;
+            let ran = guest.session.run(&case.test);
+            self.run.keep_log_error(guest.session.log_error());
+            match ran? {
+                Ran::Done(outcome) => {
+                    self.finished(at, outcome, &guest);
+                    guest.last = Some(at);
+                    self.guest = Some(guest);
+                    return Ok(());
+                }
+                Ran::Lost(outcome) => {
+                    self.finished(at, outcome, &guest);
+                    return Ok(());
+                }
+                Ran::NotStarted(death) => match guest.last {
+                    Some(last) => self.revise(last, death),
+                    None => {
+                        self.finished(at, before_start(case, death), &guest);
+                        return Ok(());
+                    }
+                },
+            }
+        }
+    }
+
+    fn take_guest(&mut self, seed: u64) -> Result<Guest<'a>, RunError> {
+        let mut guest = match self.guest.take() {
+            Some(guest) => guest,
+            None => {
+                let (number, session) = self.run.ready(seed)?;
+                Guest {
+                    number,
+                    session,
+                    awake: true,
+                    last: None,
+                }
+            }
+        };
+        if !guest.awake {
+            self.run.wake(&mut guest.session, seed)?;
+            guest.awake = true;
+        }
+        Ok(guest)
+    }
+
+    fn finished(&self, at: usize, mut outcome: Outcome, guest: &Guest<'_>) {
+        outcome.machine = Some(guest.number);
+        outcome.lane = Some(self.lane);
+        self.run.finished(at, outcome);
+    }
+
+    /// The kernel died after a test had reported: nothing else ran in between,
+    /// so the death is that test's.
+    fn revise(&self, at: usize, death: Death) {
+        let revised = self.run.found().outcomes.get_mut(&at).map(|outcome| {
+            let reported = format!("after it had reported {}: ", outcome.verdict);
+            let before = std::mem::take(&mut outcome.detail);
+            outcome.detail = [format!("{reported}{}", death.title), before]
+                .into_iter()
+                .filter(|text| !text.is_empty())
+                .collect::<Vec<String>>()
+                .join("\n");
+            outcome.verdict = death.verdict;
+            outcome.backtrace = death.backtrace;
+            outcome.console = death.console;
+            outcome.clone()
+        });
+        if let Some(outcome) = revised {
+            self.run.tell(Progress::Revised(&outcome));
+        }
+    }
+
+    /// Has the guest end its machine: a kernel that is not well shows it
+    /// now at the latest.
+    fn end(&mut self) -> Result<(), RunError> {
+        let Some(mut guest) = self.guest.take() else {
+            return Ok(());
+        };
+        match guest.session.end()? {
+            Goodbye::Clean => {}
+            Goodbye::Odd(why) => self.run.tell(Progress::Note(&why)),
+            Goodbye::Died(death) => {
+                if let Some(last) = guest.last {
+                    self.revise(last, death);
+                }
+            }
+        }
+        let late = guest.session.unclaimed();
+        self.run.found().report.complaints.extend(late);
+        self.run.keep_log_error(guest.session.log_error());
+        Ok(())
+    }
+}
+
+fn before_start(case: &Case, death: Death) -> Outcome {
+    Outcome {
+        detail: format!("before it started: {}", death.title),
+        backtrace: death.backtrace,
+        console: death.console,
+        ..Outcome::without_verdict(&case.test, death.verdict)
+    }
+}

@@ -1,0 +1,116 @@
+//! The time and a seed, which a guest gets before its first test.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use kdk_harness::Wake;
+
+use super::boot::{failed, lost};
+use super::link::{Link, Tick};
+use super::{Limits, Logs, Session, Setup};
+use crate::error::{BootError, BootFault, RunError};
+use crate::machine::Machine;
+use crate::phase::Phase;
+use crate::protocol::{Awake, Hello, Line};
+
+/// How far the guest's clock may be from the host's after it was set.
+const APART: Duration = Duration::from_secs(5);
+
+impl<'a> Session<'a> {
+    /// Takes over a guest that was saved after it had said `hello`. It has to
+    /// be [woken](Session::wake) before its first test.
+    ///
+    /// # Errors
+    /// The state was not loaded; or an interruption.
+    pub fn resume(
+        machine: Box<dyn Machine>,
+        logs: Logs,
+        setup: &Setup<'a>,
+        hello: &Hello,
+    ) -> Result<Self, RunError> {
+        let mut link = Link::new(machine, logs, setup);
+        link.phase = Phase::Init;
+        let deadline = Instant::now() + setup.limits.load;
+        // What is sent to a machine that is still loading gets lost.
+        while !link.running {
+            let tick = link.tick(deadline)?;
+            if matches!(tick, Tick::Died | Tick::Ended) {
+                return Err(lost(&mut link, &setup.limits));
+            }
+            if Instant::now() >= deadline {
+                return Err(failed(&mut link, BootFault::TooLong(setup.limits.load)).into());
+            }
+        }
+        link.boot_time = link.started.elapsed();
+        Ok(Self {
+            link,
+            limits: setup.limits,
+            known: setup.known,
+            hello: hello.clone(),
+            claimed: 0,
+        })
+    }
+
+    /// Tells the guest what time it is, and gives it a seed. Returns a random
+    /// number of the guest's.
+    ///
+    /// # Errors
+    /// [`RunError::Boot`] when the guest dies, is silent, or has another time
+    /// afterwards; else the host's, or an interruption.
+    pub fn wake(&mut self, seed: u64) -> Result<u64, RunError> {
+        self.link.send(&command(now(), seed).to_string());
+        let answer = self.answer_to_wake()?;
+        let fault = match answer.and_then(|fields| Awake::parse(&fields)) {
+            Ok(awake) if awake.time.abs_diff(now()) <= APART => return Ok(awake.random),
+            Ok(awake) => format!(
+                "its clock is {:.0} s from the host's",
+                awake.time.abs_diff(now()).as_secs_f64()
+            ),
+            Err(what) => what,
+        };
+        Err(failed(&mut self.link, BootFault::Wake(fault)).into())
+    }
+
+    /// The guest gave a random number that another of this run had given: its
+    /// random numbers are worth nothing.
+    pub fn is_a_twin(&mut self, random: u64) -> BootError {
+        let what = format!("its random number {random:016x} is an earlier guest's");
+        failed(&mut self.link, BootFault::Wake(what))
+    }
+
+    fn answer_to_wake(&mut self) -> Result<Result<String, String>, RunError> {
+        let Limits { answer, .. } = self.limits;
+        let deadline = Instant::now() + answer;
+        loop {
+            let tick = self.link.tick(deadline)?;
+            if matches!(tick, Tick::Died | Tick::Ended) {
+                return Err(lost(&mut self.link, &self.limits));
+            }
+            if let Tick::Line(line) = tick {
+                match Line::parse(line.text().trim_end()) {
+                    Line::Awake(fields) => return Ok(Ok(fields.to_owned())),
+                    Line::Error(why) => return Ok(Err(why.to_owned())),
+                    _ => {}
+                }
+            }
+            if Instant::now() >= deadline {
+                let secs = answer.as_secs_f64();
+                return Ok(Err(format!("no answer within {secs:.1} s")));
+            }
+        }
+    }
+}
+
+fn command(now: Duration, seed: u64) -> Wake {
+    Wake {
+        seconds: now.as_secs(),
+        nanoseconds: now.subsec_nanos(),
+        seed,
+    }
+}
+
+/// The host's time of day, since 1970.
+fn now() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}

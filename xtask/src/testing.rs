@@ -1,0 +1,245 @@
+//! The tests of a guest that is ready: saved once, loaded for each, on several
+//! machines side by side if wanted. Every verb that runs tests does it here.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+use std::time::Duration;
+
+use kdk_vm::console::log::Cap;
+use kdk_vm::machine::Machine;
+use kdk_vm::plan::{Isolation, Wish};
+use kdk_vm::progress::Progress;
+use kdk_vm::qemu::QemuMachine;
+use kdk_vm::run::{Guests, LogDir, Options, Report, run_all};
+use kdk_vm::session::Limits;
+
+use crate::build::Builder;
+use crate::build::state::{self, State};
+use crate::context::Context;
+use crate::event::{Event, Phase, Sink};
+use crate::failure::Failure;
+use crate::guest::{self, Guest};
+use crate::recorder::Recorder;
+
+/// Which tests, and how.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Tests {
+    /// Run the tests that match; may be repeated [default: all but the faults]
+    #[arg(long, value_name = "GLOB")]
+    pub tests: Vec<String>,
+    /// Which tests share a kernel: test (none do), suite, or none (all do)
+    #[arg(long, value_name = "I", default_value = "test")]
+    pub isolation: IsolationWish,
+    /// Guests side by side
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: u16,
+    /// Run each test so often, and say how often it failed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Run the tests in an order that the seed decides
+    #[arg(long)]
+    pub shuffle: bool,
+    /// What is random about the run comes from this [default: another each time]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Boot every guest, instead of loading one that was saved
+    #[arg(long)]
+    pub cold: bool,
+    /// Seconds each test may take, instead of its own limit
+    #[arg(long, value_name = "S")]
+    pub timeout: Option<u64>,
+    /// Show the guest's console and results
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// Which tests share a kernel, as the user says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum IsolationWish {
+    /// None do.
+    Test,
+    /// Those of one suite.
+    Suite,
+    /// All do.
+    None,
+}
+
+impl From<IsolationWish> for Isolation {
+    fn from(wish: IsolationWish) -> Self {
+        match wish {
+            IsolationWish::Test => Self::Test,
+            IsolationWish::Suite => Self::Suite,
+            IsolationWish::None => Self::None,
+        }
+    }
+}
+
+impl Tests {
+    /// The seed of this run: the user's, or one nobody has chosen.
+    pub fn seed(&self) -> u64 {
+        // The standard library's hash keys are the system's random numbers.
+        self.seed
+            .unwrap_or_else(|| RandomState::new().hash_one(std::process::id()) >> 32)
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            test: self.timeout.map(Duration::from_secs),
+            ..Limits::default()
+        }
+    }
+
+    /// For the runner. `durations` are those of earlier runs, milliseconds.
+    fn options(&self, seed: u64, logs: &Path, durations: BTreeMap<String, u64>) -> Options {
+        Options {
+            wish: Wish {
+                patterns: self.tests.clone(),
+                repeat: usize::try_from(self.repeat).unwrap_or(usize::MAX),
+                shuffle: self.shuffle,
+                seed,
+            },
+            limits: self.limits(),
+            logs: Some(LogDir {
+                path: logs.to_owned(),
+                cap: Cap::default(),
+            }),
+            isolation: self.isolation.into(),
+            jobs: self.jobs.into(),
+            durations,
+            ..Options::default()
+        }
+    }
+}
+
+/// Runs tests of `guest`.
+///
+/// # Errors
+/// The guest could not be saved: it did not come up, or the host failed. What
+/// goes wrong later is in the report.
+pub fn run(
+    cx: &Context,
+    recorder: &Recorder<'_>,
+    guest: &Guest,
+    wanted: &Tests,
+    seed: u64,
+    logs: &Path,
+    durations: BTreeMap<String, u64>,
+) -> Result<Report, Failure> {
+    if wanted.jobs > 1 && wanted.isolation == IsolationWish::None {
+        return Err(Failure::usage(
+            "run guests side by side",
+            "with --isolation none all tests share one",
+        )
+        .help("leave --jobs out, or use --isolation test or suite"));
+    }
+    let show = |progress: Progress<'_>| show(recorder, wanted, progress);
+    let state = match wanted.cold {
+        true => None,
+        false => Some(recorder.phase(Phase::Boot, || {
+            saved(cx, recorder, guest, wanted, logs, &show)
+        })?),
+    };
+    let options = wanted.options(seed, logs, durations);
+    let boots = |_: usize| {
+        let machine = QemuMachine::start(&guest.qemu, &guest.spec)?;
+        Ok(Box::new(machine) as Box<dyn Machine>)
+    };
+    recorder.phase(Phase::Tests, || {
+        let guests = match &state {
+            Some(state) => Guests::Load(state, &state.saved),
+            None => Guests::Boot(&boots),
+        };
+        let report = run_all(guests, &options, &cx.interrupt, &show);
+        let how = describe(&report, state.is_some());
+        Ok((report, false, how))
+    })
+}
+
+fn saved(
+    cx: &Context,
+    recorder: &Recorder<'_>,
+    guest: &Guest,
+    wanted: &Tests,
+    logs: &Path,
+    show: kdk_vm::progress::Sink<'_>,
+) -> Result<crate::recorder::Ended<State>, Failure> {
+    let builder = Builder::new(cx, recorder, logs);
+    let boot = state::Boot {
+        base: &guest.run.base,
+        qemu: &guest.qemu,
+        spec: &guest.spec,
+        parts: &guest.parts,
+        limits: wanted.limits(),
+        sink: show,
+    };
+    state::obtain(&builder, &boot)
+}
+
+/// `113 fresh kernels, each up in 63 ms`, or how long the boots took.
+fn describe(report: &Report, loaded: bool) -> String {
+    let mut boots = report.boots.clone();
+    boots.sort_unstable();
+    let median = boots.get(boots.len() / 2).copied().unwrap_or(0);
+    let how = if loaded { "loaded" } else { "booted" };
+    match boots.len() {
+        1 => format!("{how} in {median} ms"),
+        many => format!("{many} fresh kernels, each {how} in {median} ms"),
+    }
+}
+
+fn show(recorder: &Recorder<'_>, wanted: &Tests, progress: Progress<'_>) {
+    let line = |phase, text: String| guest::say(recorder, phase, text);
+    match progress {
+        Progress::Console(text) if wanted.verbose => line(Phase::Boot, format!("console| {text}")),
+        Progress::Result(text) if wanted.verbose => line(Phase::Boot, format!("result | {text}")),
+        Progress::Up(hello, after) => {
+            let ms = after.as_millis();
+            line(Phase::Boot, format!("up after {ms} ms: {}", hello.uname));
+        }
+        Progress::Finished(outcome) | Progress::Revised(outcome) => {
+            recorder.emit(Event::Test(outcome.clone()));
+        }
+        Progress::Note(text) => line(Phase::Tests, text.to_owned()),
+        Progress::Starting(number) if number > 1 && wanted.verbose => {
+            line(Phase::Boot, format!("machine {number}"));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_the_users_or_another_each_time() {
+        let tests = |seed| Tests {
+            tests: Vec::new(),
+            isolation: IsolationWish::Test,
+            jobs: 1,
+            repeat: 1,
+            shuffle: false,
+            seed,
+            cold: false,
+            timeout: None,
+            verbose: false,
+        };
+        assert_eq!(tests(Some(7)).seed(), 7);
+        let seeds: std::collections::BTreeSet<u64> = (0..8).map(|_| tests(None).seed()).collect();
+        assert!(seeds.len() > 1);
+    }
+
+    #[test]
+    fn how_the_guests_came_up() {
+        let report = |boots: &[u64]| Report {
+            boots: boots.to_vec(),
+            ..Report::default()
+        };
+        assert_eq!(describe(&report(&[80]), false), "booted in 80 ms");
+        assert_eq!(
+            describe(&report(&[80, 60, 70]), true),
+            "3 fresh kernels, each loaded in 70 ms"
+        );
+    }
+}
