@@ -3,9 +3,10 @@
 //! images it boots from.
 //!
 //! Decisions are pure functions; effects stay in [`qemu`],
-//! [`image`], [`efi`], [`accel`] and [`console::log`].
+//! [`bhyve`], [`image`], [`efi`], [`accel`] and [`console::log`].
 
 pub mod accel;
+pub mod bhyve;
 pub mod console;
 pub mod efi;
 pub mod elf;
