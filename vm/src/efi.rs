@@ -50,7 +50,7 @@ pub(crate) fn first_of(named: &str, places: &[&str]) -> Result<PathBuf, Vec<Path
 
 /// The orders of bhyveload(8)'s loader, which runs Lua. An order that fails
 /// ends it; at its prompt it would wait for ever.
-const LOADER_LUA: &str = "\
+pub const LOADER_LUA: &str = "\
 -- bhyveload(8) reads this; firmware's loader reads boot/loader.rc.
 if loader.perform(\"load /boot/kernel/kernel\") == 0 then
 \tloader.perform(\"boot\")

@@ -15,6 +15,7 @@ mod report;
 mod series;
 mod store;
 mod verb;
+mod vmm;
 mod yaml;
 
 use std::process::ExitCode;

@@ -5,9 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use kdk_vm::console::log::Cap;
-use kdk_vm::machine::Machine;
 use kdk_vm::progress::Progress;
-use kdk_vm::qemu::QemuMachine;
 use kdk_vm::run::{LogDir, Options, Report as RunReport, run_all};
 use kdk_vm::session::Limits;
 use kdk_vm::verdict::{Outcome, Summary};
@@ -164,10 +162,7 @@ fn run_guest(
         }),
         ..Options::default()
     };
-    let mut start = |_: usize| {
-        let machine = QemuMachine::start(&guest.qemu, &guest.spec)?;
-        Ok(Box::new(machine) as Box<dyn Machine>)
-    };
+    let mut start = |_: usize| guest.driver.start();
     run_all(&mut start, &options, &cx.interrupt, &|progress| {
         show(recorder, args.verbose, progress);
     })
