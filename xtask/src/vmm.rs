@@ -1,6 +1,9 @@
 //! Which program plays the machines, how it boots a kernel, and the machines
 //! it is given.
 
+#[cfg(test)]
+mod manual;
+
 use std::path::PathBuf;
 
 use kdk_vm::accel::Wish;
