@@ -25,7 +25,7 @@ const PAGES: [&str; 3] = [
     "usr.sbin/bhyvectl/bhyvectl.8",
 ];
 
-/// The options of FreeBSD 14 and 15 alike: with a value, and without.
+/// Options of FreeBSD 15.1's pages: with a value, and without.
 const RECORDED: [(&[&str], &[&str]); 3] = [
     (
         &["-c", "-k", "-l", "-m", "-o", "-p", "-s", "-U", "-G"],
@@ -38,7 +38,7 @@ const RECORDED: [(&[&str], &[&str]); 3] = [
     ),
 ];
 
-/// The devices and their options, of both alike.
+/// Devices and their options, of the same pages.
 const WORDS: [&str; 8] = [
     "hostbridge",
     "lpc",
