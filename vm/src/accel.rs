@@ -225,9 +225,11 @@ fn judge(ending: Option<&Ending>, deadline: Duration) -> Result<(), String> {
 mod tests {
     use super::*;
     use crate::exit::Status;
+    use crate::vmm::Vmm;
 
     fn ending(status: Status, ran: bool, stderr: &str) -> Ending {
         Ending {
+            vmm: Vmm::Qemu,
             status,
             ran,
             shutdown: None,

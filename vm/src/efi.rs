@@ -32,21 +32,35 @@ const PLACES: &[&str] = &[
 /// # Errors
 /// [`InfraError::OvmfMissing`].
 pub fn find_firmware() -> Result<PathBuf, InfraError> {
-    let places = match std::env::var_os(OVERRIDE).filter(|path| !path.is_empty()) {
-        Some(path) => vec![PathBuf::from(path)],
-        None => PLACES.iter().map(PathBuf::from).collect(),
-    };
-    first(places)
+    first_of(OVERRIDE, PLACES).map_err(|tried| InfraError::OvmfMissing { tried })
 }
 
-fn first(places: Vec<PathBuf>) -> Result<PathBuf, InfraError> {
+/// The file that the variable `named` names, else the first of `places` that
+/// is there; else where it was looked for.
+pub(crate) fn first_of(named: &str, places: &[&str]) -> Result<PathBuf, Vec<PathBuf>> {
+    let places = match std::env::var_os(named).filter(|path| !path.is_empty()) {
+        Some(path) => vec![PathBuf::from(path)],
+        None => places.iter().map(PathBuf::from).collect(),
+    };
     match places.iter().find(|place| place.is_file()) {
         Some(found) => Ok(found.clone()),
-        None => Err(InfraError::OvmfMissing { tried: places }),
+        None => Err(places),
     }
 }
 
-/// The directory that firmware sees as a FAT disk.
+/// The orders of bhyveload(8)'s loader, which runs Lua. An order that fails
+/// ends it; at its prompt it would wait for ever.
+pub const LOADER_LUA: &str = "\
+-- bhyveload(8) reads this; firmware's loader reads boot/loader.rc.
+if loader.perform(\"load /boot/kernel/kernel\") == 0 then
+\tloader.perform(\"boot\")
+end
+print(loader.command_error())
+loader.exit(1)
+";
+
+/// The directory that firmware sees as a FAT disk, and bhyveload(8) as the
+/// guest's root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// FreeBSD's `loader_simp.efi`.
@@ -113,14 +127,20 @@ impl Layout {
     pub fn write(&self, dir: &Path) -> Result<(), InfraError> {
         let orders = loader_rc(&self.env)
             .map_err(|e| InfraError::sys("write the loader's orders", std::io::Error::other(e)))?;
-        for sub in ["EFI/BOOT", "boot/kernel"] {
+        for sub in ["EFI/BOOT", "boot/kernel", "boot/lua"] {
             let sub = dir.join(sub);
             fs::create_dir_all(&sub).map_err(|e| InfraError::io("create", &sub, e))?;
         }
         image::place(&self.loader, &dir.join("EFI/BOOT/BOOTX64.EFI"))?;
         image::place(&self.kernel, &dir.join("boot/kernel/kernel"))?;
-        let rc = dir.join("boot/loader.rc");
-        fs::write(&rc, orders).map_err(|e| InfraError::io("write", &rc, e))
+        for (file, text) in [
+            ("boot/loader.rc", orders.as_str()),
+            ("boot/lua/loader.lua", LOADER_LUA),
+        ] {
+            let file = dir.join(file);
+            fs::write(&file, text).map_err(|e| InfraError::io("write", &file, e))?;
+        }
+        Ok(())
     }
 }
 
@@ -161,9 +181,9 @@ mod tests {
 
     #[test]
     fn missing_firmware_lists_where_it_was_looked_for() {
-        let error = first(vec!["/nonexistent/a.fd".into(), "/nonexistent/b.fd".into()]);
+        let tried = first_of("", &["/nonexistent/a.fd", "/nonexistent/b.fd"]).unwrap_err();
         assert_eq!(
-            error.unwrap_err().to_string(),
+            InfraError::OvmfMissing { tried }.to_string(),
             "no OVMF firmware was found; looked at /nonexistent/a.fd, /nonexistent/b.fd"
         );
     }

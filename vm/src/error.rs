@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use miette::Diagnostic;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, Status};
 use crate::panic::Sign;
 use crate::phase::Phase;
 use crate::protocol::HelloError;
 use crate::select::SelectError;
 use crate::verdict::ExitClass;
+use crate::vmm::Vmm;
 
 /// The host could not do its part; nothing is said about the kernel.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -65,6 +66,63 @@ pub enum InfraError {
          signals 6 and 11 are a defect of QEMU"
     ))]
     QemuKilled {
+        /// Number of the signal.
+        signal: i32,
+        /// What it wrote on standard error, shortened.
+        stderr: String,
+    },
+
+    /// A program of bhyve's is not there.
+    #[error("bhyve was not found: there is no {}", tried.display())]
+    #[diagnostic(help(
+        "bhyve, bhyveload and bhyvectl are parts of FreeBSD/amd64; elsewhere use `--vmm qemu`"
+    ))]
+    BhyveMissing {
+        /// What was looked for.
+        tried: PathBuf,
+    },
+
+    /// No UEFI firmware for bhyve.
+    #[error("no UEFI firmware for bhyve was found; looked at {}", list(tried))]
+    #[diagnostic(help(
+        "`pkg install bhyve-firmware` installs it; or name the file in KDK_BHYVE_UEFI; \
+         without --boot bhyveload(8) loads the kernel and needs no firmware"
+    ))]
+    BhyveFirmwareMissing {
+        /// Where it was looked for.
+        tried: Vec<PathBuf>,
+    },
+
+    /// bhyve has no way to do it.
+    #[error("bhyve cannot {what}: {why}")]
+    #[diagnostic(help("`--vmm qemu` can; it is slower here"))]
+    BhyveCannot {
+        /// What.
+        what: String,
+        /// Why not.
+        why: String,
+    },
+
+    /// bhyve refused to start the machine.
+    #[error("bhyve did not start the machine ({status}): {stderr}")]
+    #[diagnostic(help(
+        "it needs root, vmm.ko (`kldload vmm`) and a CPU with EPT or RVI; `cargo xtask doctor` \
+         checks what it needs"
+    ))]
+    BhyveRefused {
+        /// Exit status, for people.
+        status: String,
+        /// What it wrote on standard error, shortened.
+        stderr: String,
+    },
+
+    /// Somebody, or the system for want of memory, killed bhyve, or it crashed.
+    #[error("bhyve died of signal {signal}{}", said(stderr))]
+    #[diagnostic(help(
+        "signal 9 without a ^C is often the system running out of memory (see `dmesg`); \
+         signals 6 and 11 are a defect of bhyve"
+    ))]
+    BhyveKilled {
         /// Number of the signal.
         signal: i32,
         /// What it wrote on standard error, shortened.
@@ -166,6 +224,23 @@ impl InfraError {
                 doing: format!("{doing} {}", path.display()),
                 source,
             },
+        }
+    }
+
+    /// `vmm` did not start the machine, or gave up.
+    pub(crate) fn refused(vmm: Vmm, status: Status, stderr: String) -> Self {
+        let status = status.to_string();
+        match vmm {
+            Vmm::Qemu => Self::QemuRefused { status, stderr },
+            Vmm::Bhyve => Self::BhyveRefused { status, stderr },
+        }
+    }
+
+    /// `vmm` died of a signal that we did not send.
+    pub(crate) fn killed(vmm: Vmm, signal: i32, stderr: String) -> Self {
+        match vmm {
+            Vmm::Qemu => Self::QemuKilled { signal, stderr },
+            Vmm::Bhyve => Self::BhyveKilled { signal, stderr },
         }
     }
 

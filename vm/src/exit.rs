@@ -3,8 +3,9 @@
 use std::fmt;
 
 use crate::error::InfraError;
+use crate::vmm::Vmm;
 
-/// How QEMU's process ended.
+/// How a machine's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// It exited with this code.
@@ -25,15 +26,18 @@ impl fmt::Display for Status {
 /// All that is known about the end of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
+    /// What played the machine.
+    pub vmm: Vmm,
     /// How the process ended.
     pub status: Status,
-    /// Whether QEMU ever let the guest run.
+    /// Whether the guest ever ran: QEMU tells, of bhyve it is known once a
+    /// byte came out of the machine.
     pub ran: bool,
     /// The reason in QMP's SHUTDOWN event, if there was one (`guest-reset`).
     pub shutdown: Option<String>,
     /// Whether we killed it.
     pub killed: bool,
-    /// The last of what QEMU wrote on standard error.
+    /// The last of what was written on standard error.
     pub stderr: String,
 }
 
@@ -44,31 +48,41 @@ pub enum Exit {
     Debug(u8),
     /// The guest turned the power off.
     PowerOff,
-    /// The guest reset itself, on purpose or by a triple fault: the machine
-    /// cannot tell, and was told not to start again.
+    /// The guest halted for good.
+    Halted,
+    /// The guest reset itself, on purpose or by a triple fault: QEMU cannot
+    /// tell, and was told not to start again.
     Reset,
+    /// The guest reset itself by a triple fault, which bhyve can tell.
+    TripleFault,
     /// The guest told its panic device.
     GuestPanic,
     /// We ended it.
     Killed,
     /// QEMU was asked to end by a signal or through QMP, not by us.
     Host,
-    /// QEMU never ran the guest.
+    /// The guest never ran.
     Refused {
+        /// Who refused.
+        vmm: Vmm,
         /// How it ended.
         status: Status,
         /// What it said.
         stderr: String,
     },
-    /// QEMU died of a signal.
+    /// The machine's process died of a signal.
     Signal {
-        /// Its number.
+        /// Who died.
+        vmm: Vmm,
+        /// The signal's number.
         signal: i32,
         /// What it said.
         stderr: String,
     },
-    /// QEMU gave up while the guest ran.
+    /// The machine broke down while the guest ran.
     Broken {
+        /// Who gave up.
+        vmm: Vmm,
         /// How it ended.
         status: Status,
         /// What it said.
@@ -76,37 +90,74 @@ pub enum Exit {
     },
 }
 
-/// Says how a machine ended. isa-debug-exit turns the value `v` into the exit
-/// status `(v << 1) | 1`, so status 1 is value 0 -- or QEMU's own failure, which
-/// comes before the guest runs.
+/// Says how a machine ended.
 pub fn classify(ending: &Ending) -> Exit {
-    if ending.killed {
-        return Exit::Killed;
+    let (vmm, stderr) = (ending.vmm, shorten(&ending.stderr));
+    match ending.status {
+        _ if ending.killed => Exit::Killed,
+        Status::Signal(signal) => Exit::Signal {
+            vmm,
+            signal,
+            stderr,
+        },
+        Status::Code(code) => match vmm {
+            Vmm::Qemu => classify_qemu(ending, code, stderr),
+            Vmm::Bhyve => classify_bhyve(ending, code, stderr),
+        },
     }
-    let stderr = shorten(&ending.stderr);
-    match (ending.status, ending.shutdown.as_deref()) {
-        (Status::Signal(signal), _) => Exit::Signal { signal, stderr },
-        (status, _) if !ending.ran => Exit::Refused { status, stderr },
+}
+
+/// isa-debug-exit turns the value `v` into the exit status `(v << 1) | 1`, so
+/// status 1 is value 0 -- or QEMU's own failure, which comes before the guest
+/// runs.
+fn classify_qemu(ending: &Ending, code: i32, stderr: String) -> Exit {
+    match (code, ending.shutdown.as_deref()) {
+        _ if !ending.ran => refused(ending, stderr),
         (_, Some("host-signal" | "host-qmp-quit" | "host-ui")) => Exit::Host,
         // Newer QEMUs announce a debug exit as a shutdown; older ones just go.
-        (Status::Code(code @ 1..=255), None | Some("guest-shutdown")) if code & 1 == 1 => {
+        (1..=255, None | Some("guest-shutdown")) if code & 1 == 1 => {
             match u8::try_from(code >> 1) {
                 // An error while running also ends with 1, but is explained.
-                Ok(0) if ending.shutdown.is_none() && stderr.contains("error") => Exit::Broken {
-                    status: ending.status,
-                    stderr,
-                },
+                Ok(0) if ending.shutdown.is_none() && stderr.contains("error") => {
+                    broken(ending, stderr)
+                }
                 Ok(value) => Exit::Debug(value),
-                Err(_) => Exit::Broken {
-                    status: ending.status,
-                    stderr,
-                },
+                Err(_) => broken(ending, stderr),
             }
         }
-        (Status::Code(0), Some("guest-reset")) => Exit::Reset,
-        (Status::Code(0), Some("guest-shutdown")) => Exit::PowerOff,
-        (Status::Code(_), Some("guest-panic")) => Exit::GuestPanic,
-        (status, _) => Exit::Broken { status, stderr },
+        (0, Some("guest-reset")) => Exit::Reset,
+        (0, Some("guest-shutdown")) => Exit::PowerOff,
+        (_, Some("guest-panic")) => Exit::GuestPanic,
+        _ => broken(ending, stderr),
+    }
+}
+
+/// bhyve(8), "EXIT STATUS". Its own failures at the start also end with 1, but
+/// are explained, and come before the guest's first byte.
+fn classify_bhyve(ending: &Ending, code: i32, stderr: String) -> Exit {
+    match code {
+        0 => Exit::Reset,
+        1 if ending.ran || stderr.is_empty() => Exit::PowerOff,
+        2 => Exit::Halted,
+        3 => Exit::TripleFault,
+        _ if ending.ran => broken(ending, stderr),
+        _ => refused(ending, stderr),
+    }
+}
+
+fn refused(ending: &Ending, stderr: String) -> Exit {
+    Exit::Refused {
+        vmm: ending.vmm,
+        status: ending.status,
+        stderr,
+    }
+}
+
+fn broken(ending: &Ending, stderr: String) -> Exit {
+    Exit::Broken {
+        vmm: ending.vmm,
+        status: ending.status,
+        stderr,
     }
 }
 
@@ -114,21 +165,29 @@ impl Exit {
     /// The host's fault, if it was the host's.
     pub fn infra(&self) -> Option<InfraError> {
         match self {
-            Self::Debug(_) | Self::PowerOff | Self::Reset | Self::GuestPanic | Self::Killed => None,
-            Self::Host => Some(InfraError::QemuKilled {
-                signal: 15,
-                stderr: String::new(),
-            }),
-            Self::Refused { status, stderr } | Self::Broken { status, stderr } => {
-                Some(InfraError::QemuRefused {
-                    status: status.to_string(),
-                    stderr: stderr.clone(),
-                })
+            Self::Debug(_)
+            | Self::PowerOff
+            | Self::Halted
+            | Self::Reset
+            | Self::TripleFault
+            | Self::GuestPanic
+            | Self::Killed => None,
+            Self::Host => Some(InfraError::killed(Vmm::Qemu, 15, String::new())),
+            Self::Refused {
+                vmm,
+                status,
+                stderr,
             }
-            Self::Signal { signal, stderr } => Some(InfraError::QemuKilled {
-                signal: *signal,
-                stderr: stderr.clone(),
-            }),
+            | Self::Broken {
+                vmm,
+                status,
+                stderr,
+            } => Some(InfraError::refused(*vmm, *status, stderr.clone())),
+            Self::Signal {
+                vmm,
+                signal,
+                stderr,
+            } => Some(InfraError::killed(*vmm, *signal, stderr.clone())),
         }
     }
 }
@@ -138,20 +197,31 @@ impl fmt::Display for Exit {
         match self {
             Self::Debug(value) => write!(f, "the guest ended the machine (debug exit {value})"),
             Self::PowerOff => f.write_str("the guest turned the machine off"),
+            Self::Halted => f.write_str("the guest halted the machine"),
             Self::Reset => f.write_str("the guest reset the machine (reboot or triple fault)"),
+            Self::TripleFault => f.write_str("the guest reset the machine by a triple fault"),
             Self::GuestPanic => f.write_str("the guest reported a panic to its panic device"),
             Self::Killed => f.write_str("the machine was ended by the runner"),
             Self::Host => f.write_str("somebody ended QEMU"),
-            Self::Refused { status, stderr } => {
-                write!(f, "QEMU did not start the machine ({status}): {stderr}")
+            Self::Refused {
+                vmm,
+                status,
+                stderr,
+            } => {
+                write!(f, "{vmm} did not start the machine ({status}): {stderr}")
             }
-            Self::Signal { signal, .. } => write!(f, "QEMU died of signal {signal}"),
-            Self::Broken { status, stderr } => write!(f, "QEMU gave up ({status}): {stderr}"),
+            Self::Signal { vmm, signal, .. } => write!(f, "{vmm} died of signal {signal}"),
+            Self::Broken {
+                vmm,
+                status,
+                stderr,
+            } => write!(f, "{vmm} gave up ({status}): {stderr}"),
         }
     }
 }
 
-/// The last lines of `stderr`, without the program's name in front.
+/// The last lines of `stderr`, without QEMU's name in front. (bhyve's
+/// stays: it tells bhyve from bhyveload.)
 fn shorten(stderr: &str) -> String {
     let lines: Vec<&str> = stderr
         .lines()
@@ -172,6 +242,7 @@ mod tests {
 
     fn ending(status: Status, shutdown: Option<&str>) -> Ending {
         Ending {
+            vmm: Vmm::Qemu,
             status,
             ran: true,
             shutdown: shutdown.map(str::to_owned),
@@ -187,6 +258,7 @@ mod tests {
         end.ran = false;
         end.stderr = "qemu-system-x86_64: -accel hvf: invalid accelerator hvf\n".into();
         let refused = Exit::Refused {
+            vmm: Vmm::Qemu,
             status: Status::Code(1),
             stderr: "-accel hvf: invalid accelerator hvf".into(),
         };
@@ -209,6 +281,7 @@ mod tests {
                 Status::Code(2),
                 None,
                 Exit::Broken {
+                    vmm: Vmm::Qemu,
                     status: Status::Code(2),
                     stderr: String::new(),
                 },
@@ -217,6 +290,7 @@ mod tests {
                 Status::Signal(6),
                 None,
                 Exit::Signal {
+                    vmm: Vmm::Qemu,
                     signal: 6,
                     stderr: String::new(),
                 },
@@ -240,5 +314,61 @@ mod tests {
         let mut end = ending(Status::Code(1), None);
         end.stderr = "qemu-system-x86_64: error: failed to set MSR 0x10a to 0x69\n".into();
         assert!(matches!(classify(&end), Exit::Broken { .. }));
+    }
+
+    /// bhyve's end with `code`; it wrote something on standard error, as it
+    /// does for every register it does not know.
+    fn bhyve(code: i32, ran: bool) -> Exit {
+        classify(&Ending {
+            vmm: Vmm::Bhyve,
+            ran,
+            stderr: "bhyve: noise\n".into(),
+            ..ending(Status::Code(code), None)
+        })
+    }
+
+    #[test]
+    fn bhyves_exit_codes() {
+        for (code, want) in [
+            (0, Exit::Reset),
+            (1, Exit::PowerOff),
+            (2, Exit::Halted),
+            (3, Exit::TripleFault),
+        ] {
+            assert_eq!(bhyve(code, true), want, "{code}");
+            assert!(want.infra().is_none(), "{code}");
+        }
+        for code in [4, 5, 64, 71, 100] {
+            assert!(matches!(bhyve(code, true), Exit::Broken { .. }), "{code}");
+            assert!(bhyve(code, true).infra().is_some(), "{code}");
+        }
+    }
+
+    #[test]
+    fn bhyve_that_refuses_is_told_from_a_guest_that_powers_off() {
+        for code in [1, 4, 64, 71] {
+            let exit = bhyve(code, false);
+            assert!(matches!(exit, Exit::Refused { .. }), "{code}: {exit}");
+        }
+        // A guest without a word that ends in order.
+        let quiet = Ending {
+            vmm: Vmm::Bhyve,
+            ran: false,
+            ..ending(Status::Code(1), None)
+        };
+        assert_eq!(classify(&quiet), Exit::PowerOff);
+        let error = bhyve(4, false).infra().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "bhyve did not start the machine (exit status 4): bhyve: noise"
+        );
+        let killed = Ending {
+            vmm: Vmm::Bhyve,
+            ..ending(Status::Signal(9), None)
+        };
+        assert_eq!(
+            classify(&killed).infra().unwrap().to_string(),
+            "bhyve died of signal 9"
+        );
     }
 }

@@ -3,14 +3,16 @@
 //! images it boots from.
 //!
 //! Decisions are pure functions; effects stay in [`qemu`],
-//! [`image`], [`efi`], [`accel`] and [`console::log`].
+//! [`bhyve`], [`image`], [`efi`], [`accel`] and [`console::log`].
 
 pub mod accel;
+pub mod bhyve;
 pub mod console;
 pub mod efi;
 pub mod elf;
 pub mod error;
 pub mod exit;
+pub mod guard;
 pub mod image;
 pub mod interrupt;
 pub mod ktap;
@@ -18,6 +20,8 @@ pub mod machine;
 pub mod panic;
 pub mod phase;
 pub mod plan;
+mod ports;
+mod process;
 pub mod progress;
 pub mod protocol;
 pub mod qemu;
@@ -27,3 +31,4 @@ pub mod select;
 pub mod session;
 pub mod snapshot;
 pub mod verdict;
+pub mod vmm;

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use kdk_vm::accel::{self, Wish};
 use kdk_vm::error::InfraError;
 use kdk_vm::exit::{Exit, classify};
+use kdk_vm::guard::Guard;
 use kdk_vm::interrupt::Interrupt;
 use kdk_vm::machine::{Event, Machine};
-use kdk_vm::qemu::{Boot, Engine, Guard, Qemu, QemuMachine, Spec};
+use kdk_vm::qemu::{Boot, Engine, Qemu, QemuMachine, Spec};
 use kdk_vm::run::{Guests, Options, run_all};
 
 fn idle_dir() -> PathBuf {

@@ -4,10 +4,8 @@
 use std::path::PathBuf;
 
 use kdk_vm::accel::Wish;
-use kdk_vm::efi::find_firmware;
 use kdk_vm::elf::{Role, check};
 use kdk_vm::interrupt::Interrupt;
-use kdk_vm::qemu::{Access, Boot, Drive, Format, Qemu, Spec};
 
 use crate::base;
 use crate::base::apply::Change;
@@ -19,6 +17,7 @@ use crate::build::image::{self, Parts};
 use crate::build::kernel::{self, Generation, Source, Tools};
 use crate::build::{Builder, demo, kmod, loader, tools, userland, workspace};
 use crate::context::Context;
+use crate::event;
 use crate::event::Phase;
 use crate::failure::Failure;
 use crate::home::Home;
@@ -26,7 +25,7 @@ use crate::recorder::Recorder;
 use crate::report::json::Run;
 use crate::series::manifest;
 use crate::store::Entry;
-use crate::{accel, event};
+use crate::vmm::{self, Driver, Player, VmmWish, Way};
 
 /// The name that means the demo guest.
 pub const DEMO: &str = "demo";
@@ -43,6 +42,9 @@ pub struct Wanted {
     /// Apply this diff too, after the series; may be repeated
     #[arg(long, value_name = "FILE")]
     pub patch: Vec<PathBuf>,
+    /// auto, qemu or bhyve (on FreeBSD)
+    #[arg(long, value_name = "V", default_value = "auto")]
+    pub vmm: VmmWish,
     /// auto, kvm, hvf, nvmm or tcg
     #[arg(long, value_name = "A", default_value = "auto")]
     pub accel: Wish,
@@ -57,7 +59,8 @@ pub struct Wanted {
 /// How the user wants the kernel booted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum BootWish {
-    /// Directly where the series allows it, else through the loader.
+    /// Directly where the series allows it, else through the loader; bhyve
+    /// by bhyveload(8).
     Auto,
     /// Directly.
     Pvh,
@@ -68,10 +71,8 @@ pub enum BootWish {
 /// A machine that can be started, and what a report says of it.
 #[derive(Debug)]
 pub struct Guest {
-    /// QEMU.
-    pub qemu: Qemu,
     /// The machine.
-    pub spec: Spec,
+    pub driver: Driver,
     /// For the report; its end is still open.
     pub run: Run,
     /// Keys of what the machine boots from, by name: with another one its
@@ -111,8 +112,7 @@ pub fn prepare(
 
 /// What the host offers.
 struct Host {
-    qemu: Qemu,
-    engine: kdk_vm::qemu::Engine,
+    player: Player,
     rust: Rust,
     llvm: PathBuf,
 }
@@ -123,16 +123,14 @@ fn resolve(
     wanted: &Wanted,
     name: &str,
 ) -> Result<(Host, bool, String), Failure> {
-    let qemu = tools::qemu()?;
-    let choice = accel::resolve(&cx.home, &qemu, wanted.accel)?;
-    if let Some(remark) = choice.remark() {
+    let (player, remark) = vmm::find(&cx.home, wanted)?;
+    if let Some(remark) = remark {
         builder.say(Phase::Resolve, remark);
     }
     let host = Host {
-        engine: choice.engine,
+        player,
         rust: tools::rust()?,
         llvm: tools::llvm()?,
-        qemu,
     };
     Ok((host, false, format!("base {name}")))
 }
@@ -156,25 +154,16 @@ fn prepare_demo(
     })?;
     let kernel = entry.file(demo::GUEST);
     check(&kernel, Role::PvhKernel)?;
-    let mut spec = Spec::new(
-        host.engine,
-        Boot::Pvh {
-            kernel,
-            cmdline: String::new(),
-        },
-    );
-    spec.mem_mib = 128;
-    spec.cpus = wanted.cpus;
+    let driver = host.player.demo(kernel, wanted.cpus)?;
     Ok(Guest {
         run: Run {
             base: DEMO.into(),
             guest: "demo",
-            accel: spec.engine.name().into(),
-            boot: "pvh".into(),
+            accel: driver.accel().into(),
+            boot: Way::Pvh.name().into(),
             ..Run::default()
         },
-        qemu: host.qemu,
-        spec,
+        driver,
         parts: vec![("demo guest".into(), entry.key.clone())],
         _held: vec![entry],
     })
@@ -197,10 +186,8 @@ fn prepare_freebsd(
         .map(|series| series.ids())
         .unwrap_or_default();
     patches.extend(wanted.patch.iter().map(|path| path.display().to_string()));
-    let direct = direct_boot(
-        wanted.boot,
-        series.as_ref().is_some_and(|s| s.enables_direct_boot()),
-    );
+    let enables = series.as_ref().is_some_and(|s| s.enables_direct_boot());
+    let way = host.player.way(wanted.boot, enables)?;
     let record = record::find(&cx.home, name)?;
     let lock = cx.home.lock(&base::lock_name(name), &|text| {
         builder.say(Phase::Tree, text)
@@ -228,10 +215,9 @@ fn prepare_freebsd(
         let loader = loader::build(builder, &tools)?;
         Ok(((built.entry, loader), built.cached, built.why))
     })?;
-    let role = if direct {
-        Role::PvhKernel
-    } else {
-        Role::Kernel
+    let role = match way {
+        Way::Pvh => Role::PvhKernel,
+        Way::Efi | Way::Load => Role::Kernel,
     };
     check(&kernel.file("kernel"), role)?;
     stop_if(&cx.interrupt)?;
@@ -258,25 +244,14 @@ fn prepare_freebsd(
         let built = image::build(builder, &parts)?;
         Ok((built.entry, built.cached, built.why))
     })?;
-    let boot_name = if direct { "pvh" } else { "efi" };
-    let boot = if direct {
-        Boot::Pvh {
-            kernel: kernel.file("kernel"),
-            cmdline: image::direct_command_line()?,
-        }
-    } else {
-        Boot::Efi {
-            firmware: find_firmware()?,
-            dir: image::esp(&image.path),
-        }
+    let parts = vmm::Parts {
+        kernel: kernel.file("kernel"),
+        cmdline: image::direct_command_line()?,
+        env: image::environment(source.generation),
+        esp: image::esp(&image.path),
+        root: image::root(&image),
     };
-    let mut spec = Spec::new(host.engine, boot);
-    spec.cpus = wanted.cpus;
-    spec.drives.push(Drive {
-        path: image::root(&image),
-        format: Format::Raw,
-        access: Access::Snapshot,
-    });
+    let driver = host.player.freebsd(way, parts, wanted.cpus)?;
     Ok(Guest {
         run: Run {
             base: name.into(),
@@ -284,16 +259,15 @@ fn prepare_freebsd(
             osreldate: Some(source.osreldate),
             patches,
             kernel_config: Some(source.config),
-            accel: spec.engine.name().into(),
-            boot: boot_name.into(),
+            accel: driver.accel().into(),
+            boot: way.name().into(),
             ..Run::default()
         },
-        qemu: host.qemu,
-        spec,
+        driver,
         parts: vec![
             ("kernel".into(), kernel.key.clone()),
             ("image".into(), image.key.clone()),
-            ("boot".into(), boot_name.into()),
+            ("boot".into(), way.name().into()),
         ],
         _held: vec![kernel, loader, module, programs, image],
     })
@@ -310,15 +284,6 @@ fn extra_changes(paths: &[PathBuf]) -> Result<Vec<Change>, Failure> {
             Ok(Change { id, diff })
         })
         .collect()
-}
-
-/// Whether to boot directly: as wished, else where the series enables it.
-fn direct_boot(wish: BootWish, enabled: bool) -> bool {
-    match wish {
-        BootWish::Auto => enabled,
-        BootWish::Pvh => true,
-        BootWish::Efi => false,
-    }
 }
 
 /// Checks the tree of `record` out. Returns it and whether files were written.
@@ -431,22 +396,4 @@ pub fn run_folder(cx: &Context) -> Result<PathBuf, Failure> {
 pub fn say(recorder: &Recorder<'_>, phase: Phase, text: String) {
     use event::Sink;
     recorder.emit(event::Event::Line { phase, text });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn direct_boot_needs_the_series_unless_asked_for() {
-        let table = [
-            (BootWish::Auto, false, false),
-            (BootWish::Auto, true, true),
-            (BootWish::Pvh, false, true),
-            (BootWish::Efi, true, false),
-        ];
-        for (wish, enabled, expected) in table {
-            assert_eq!(direct_boot(wish, enabled), expected, "{wish:?} {enabled}");
-        }
-    }
 }

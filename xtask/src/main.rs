@@ -16,6 +16,7 @@ mod series;
 mod store;
 mod testing;
 mod verb;
+mod vmm;
 mod yaml;
 
 use std::process::ExitCode;

@@ -7,20 +7,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use kdk_vm::console::log::Cap;
-use kdk_vm::machine::Machine;
 use kdk_vm::plan::{Isolation, Wish};
 use kdk_vm::progress::Progress;
-use kdk_vm::qemu::QemuMachine;
 use kdk_vm::run::{Guests, LogDir, Options, Report, run_all};
 use kdk_vm::session::Limits;
 
 use crate::build::Builder;
-use crate::build::state::{self, State};
+use crate::build::state;
 use crate::context::Context;
 use crate::event::{Event, Phase, Sink};
 use crate::failure::Failure;
 use crate::guest::{self, Guest};
 use crate::recorder::Recorder;
+use crate::vmm::Driver;
 
 /// Which tests, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -83,6 +82,15 @@ impl Tests {
             .unwrap_or_else(|| RandomState::new().hash_one(std::process::id()) >> 32)
     }
 
+    /// Which tests share a kernel of `guest`: with a fresh one for each test,
+    /// a machine that cannot be saved would boot for each.
+    pub fn isolation_on(&self, guest: &Guest) -> Isolation {
+        match (self.isolation, &guest.driver) {
+            (IsolationWish::Test, Driver::Bhyve(..)) => Isolation::Suite,
+            (wish, _) => wish.into(),
+        }
+    }
+
     fn limits(&self) -> Limits {
         Limits {
             test: self.timeout.map(Duration::from_secs),
@@ -91,7 +99,13 @@ impl Tests {
     }
 
     /// For the runner. `durations` are those of earlier runs, milliseconds.
-    fn options(&self, seed: u64, logs: &Path, durations: BTreeMap<String, u64>) -> Options {
+    fn options(
+        &self,
+        guest: &Guest,
+        seed: u64,
+        logs: &Path,
+        durations: BTreeMap<String, u64>,
+    ) -> Options {
         Options {
             wish: Wish {
                 patterns: self.tests.clone(),
@@ -104,7 +118,7 @@ impl Tests {
                 path: logs.to_owned(),
                 cap: Cap::default(),
             }),
-            isolation: self.isolation.into(),
+            isolation: self.isolation_on(guest),
             jobs: self.jobs.into(),
             durations,
             ..Options::default()
@@ -134,17 +148,28 @@ pub fn run(
         .help("leave --jobs out, or use --isolation test or suite"));
     }
     let show = |progress: Progress<'_>| show(recorder, wanted, progress);
-    let state = match wanted.cold {
-        true => None,
-        false => Some(recorder.phase(Phase::Boot, || {
-            saved(cx, recorder, guest, wanted, logs, &show)
+    let state = match &guest.driver {
+        Driver::Qemu(qemu, spec) if !wanted.cold => Some(recorder.phase(Phase::Boot, || {
+            let builder = Builder::new(cx, recorder, logs);
+            let boot = state::Boot {
+                base: &guest.run.base,
+                qemu,
+                spec,
+                parts: &guest.parts,
+                limits: wanted.limits(),
+                sink: &show,
+            };
+            state::obtain(&builder, &boot)
         })?),
+        Driver::Qemu(..) => None,
+        Driver::Bhyve(..) => {
+            let text = "bhyve cannot save a machine: the tests of a suite share a kernel";
+            guest::say(recorder, Phase::Boot, text.into());
+            None
+        }
     };
-    let options = wanted.options(seed, logs, durations);
-    let boots = |_: usize| {
-        let machine = QemuMachine::start(&guest.qemu, &guest.spec)?;
-        Ok(Box::new(machine) as Box<dyn Machine>)
-    };
+    let options = wanted.options(guest, seed, logs, durations);
+    let boots = |_: usize| guest.driver.start();
     recorder.phase(Phase::Tests, || {
         let guests = match &state {
             Some(state) => Guests::Load(state, &state.saved),
@@ -154,26 +179,6 @@ pub fn run(
         let how = describe(&report, state.is_some());
         Ok((report, false, how))
     })
-}
-
-fn saved(
-    cx: &Context,
-    recorder: &Recorder<'_>,
-    guest: &Guest,
-    wanted: &Tests,
-    logs: &Path,
-    show: kdk_vm::progress::Sink<'_>,
-) -> Result<crate::recorder::Ended<State>, Failure> {
-    let builder = Builder::new(cx, recorder, logs);
-    let boot = state::Boot {
-        base: &guest.run.base,
-        qemu: &guest.qemu,
-        spec: &guest.spec,
-        parts: &guest.parts,
-        limits: wanted.limits(),
-        sink: show,
-    };
-    state::obtain(&builder, &boot)
 }
 
 /// `113 fresh kernels, each up in 63 ms`, or how long the boots took.

@@ -1,24 +1,26 @@
 //! A running QEMU.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{ChildStderr, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::Command;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
-use shared_child::SharedChild;
 
-use super::{Fds, Guard, Qemu, Spec, ports};
+use super::{Fds, Qemu, Spec};
 use crate::error::InfraError;
-use crate::exit::{Ending, Status};
+use crate::exit::Ending;
+use crate::guard::Guard;
 use crate::machine::{Event, Inbox, Machine, Port, channel};
+use crate::ports;
+use crate::process::{self, Process};
 use crate::qmp::{self, Monitor, Told};
+use crate::vmm::Vmm;
 
 /// Where QEMU finds its connections.
 const FDS: Fds = Fds {
@@ -27,9 +29,6 @@ const FDS: Fds = Fds {
     monitor: 12,
     state: 13,
 };
-
-/// How much of QEMU's standard error is kept, bytes.
-const STDERR: usize = 16 * 1024;
 
 /// How long a guest may leave its serial port unread.
 const UNREAD: Duration = Duration::from_secs(5);
@@ -45,29 +44,6 @@ pub struct QemuMachine {
     /// Waits for QEMU. It is also the thread that started it, on which the
     /// guard against orphans hangs, so it lives as long as QEMU does.
     keeper: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug)]
-struct Process {
-    child: SharedChild,
-    guard: Guard,
-    leash: Mutex<Option<ChildStdin>>,
-    killed: AtomicBool,
-}
-
-impl Process {
-    fn kill(&self) {
-        self.killed.store(true, Ordering::SeqCst);
-        match &self.guard {
-            // An error means that it has ended.
-            Guard::Setpriv(_) => drop(self.child.kill()),
-            Guard::Pipe => drop(self.lock_leash().take()),
-        }
-    }
-
-    fn lock_leash(&self) -> std::sync::MutexGuard<'_, Option<ChildStdin>> {
-        self.leash.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// One connection: our end and QEMU's.
@@ -133,20 +109,15 @@ impl QemuMachine {
         let (console, result) = (links.0.clone_ours()?, links.1.clone_ours()?);
         let (monitor, replies) = qmp::monitor(links.2.clone_ours()?);
         let told = Arc::new(Mutex::new(Told::default()));
-        let readers = [
+        let readers = (
             ports::read(links.0.ours, links.1.ours, events.clone()),
             monitor_reader(links.2.ours, told.clone(), events.clone(), replies),
-        ];
+        );
         let theirs = [links.0.theirs, links.1.theirs, links.2.theirs]
             .into_iter()
             .chain(state.map(OwnedFd::from));
-        let (program, args) = guard.wrap(&qemu.path, spec.args(FDS));
-        let mut command = Command::new(program);
+        let mut command = process::command(&guard, &qemu.path, spec.args(FDS));
         command
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
             .fd_mappings(mappings(theirs))
             .map_err(|e| InfraError::sys("hand sockets to QEMU", std::io::Error::other(e)))?;
         let (process, keeper) = keep(command, guard, readers, told, events)?;
@@ -167,7 +138,7 @@ impl QemuMachine {
 
     /// Its process id (the guard's, where one stands between).
     pub fn pid(&self) -> u32 {
-        self.process.child.id()
+        self.process.id()
     }
 }
 
@@ -217,30 +188,28 @@ fn mappings(theirs: impl Iterator<Item = OwnedFd>) -> Vec<FdMapping> {
         .collect()
 }
 
+/// Those who read the ports and the monitor.
+type Readers = (JoinHandle<bool>, JoinHandle<()>);
+
 /// Starts the command on a thread of its own, which then waits for its end
 /// and tells of it when everything before was told.
 fn keep(
     mut command: Command,
     guard: Guard,
-    readers: [JoinHandle<()>; 2],
+    readers: Readers,
     told: Arc<Mutex<Told>>,
     events: SyncSender<Event>,
 ) -> Result<(Arc<Process>, JoinHandle<()>), InfraError> {
     let (started, answer) = sync_channel(1);
     let keeper = thread::spawn(move || {
-        let spawned = SharedChild::spawn(&mut command);
+        let spawned = Process::spawn(&mut command, guard);
         // QEMU's ends of the sockets are now only QEMU's.
         drop(command);
         let process = match spawned {
-            Ok(child) => Arc::new(Process {
-                leash: Mutex::new(child.take_stdin()),
-                child,
-                guard,
-                killed: AtomicBool::new(false),
-            }),
+            Ok(process) => Arc::new(process),
             Err(error) => return drop(started.send(Err(error))),
         };
-        let stderr = process.child.take_stderr().map(tail_of);
+        let stderr = process.stderr();
         drop(started.send(Ok(process.clone())));
         let ending = wait(&process, stderr, readers, &told);
         // Nobody listens any more when the machine was dropped.
@@ -258,26 +227,21 @@ fn keep(
 
 fn wait(
     process: &Process,
-    stderr: Option<JoinHandle<Vec<u8>>>,
-    readers: [JoinHandle<()>; 2],
+    stderr: Option<JoinHandle<String>>,
+    readers: Readers,
     told: &Mutex<Told>,
 ) -> Ending {
-    let status = match process.child.wait() {
-        Ok(status) => process.guard.status(status),
-        Err(_) => Status::Signal(0),
-    };
-    for reader in readers {
-        drop(reader.join());
-    }
+    let (status, killed) = process.wait();
+    drop((readers.0.join(), readers.1.join()));
     let stderr = stderr.and_then(|reader| reader.join().ok());
     let told = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let killed = process.killed.load(Ordering::SeqCst);
     Ending {
+        vmm: Vmm::Qemu,
         status,
         ran: told.ran,
         shutdown: told.shutdown,
-        killed: killed && matches!(status, Status::Signal(9)),
-        stderr: String::from_utf8_lossy(&stderr.unwrap_or_default()).into_owned(),
+        killed,
+        stderr: stderr.unwrap_or_default(),
     }
 }
 
@@ -288,18 +252,4 @@ fn monitor_reader(
     replies: SyncSender<serde_json::Value>,
 ) -> JoinHandle<()> {
     thread::spawn(move || qmp::listen(stream, &told, &events, &replies))
-}
-
-/// Reads standard error to its end and keeps the last of it.
-fn tail_of(mut stderr: ChildStderr) -> JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut kept = Vec::new();
-        let mut buffer = [0; 4096];
-        while let Ok(n @ 1..) = stderr.read(&mut buffer) {
-            kept.extend_from_slice(&buffer[..n]);
-            let excess = kept.len().saturating_sub(STDERR);
-            kept.drain(..excess);
-        }
-        kept
-    })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::exit::{Ending, Status};
 use crate::machine::{self, Event, Inbox, Machine, Notice, Port};
 use crate::session::Limits;
+use crate::vmm::Vmm;
 
 /// Short, but long enough for a host that is busy with other things.
 pub fn limits() -> Limits {
@@ -100,6 +101,7 @@ impl Guest {
 
     pub fn ends(self, status: Status, shutdown: Option<&str>) {
         self.event(Event::Ended(Ending {
+            vmm: Vmm::Qemu,
             status,
             ran: true,
             shutdown: shutdown.map(str::to_owned),
@@ -119,6 +121,7 @@ impl Guest {
     pub fn hangs(self) {
         while self.command().is_some() {}
         self.event(Event::Ended(Ending {
+            vmm: Vmm::Qemu,
             status: Status::Signal(9),
             ran: true,
             shutdown: None,

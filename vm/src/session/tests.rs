@@ -184,6 +184,7 @@ fn a_qemu_that_dies_while_booting_is_not_the_kernels_fault() {
     for (status, ran) in [(Status::Signal(9), true), (Status::Code(1), false)] {
         let error = boot(move |it: Guest| {
             it.event(Event::Ended(crate::exit::Ending {
+                vmm: crate::vmm::Vmm::Qemu,
                 status,
                 ran,
                 shutdown: None,

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kdk_vm::efi::{Layout, command_line};
+use kdk_vm::efi::{LOADER_LUA, Layout, command_line};
 use kdk_vm::image::{Makefs, Tree, write};
 
 use super::kernel::Generation;
@@ -48,6 +48,7 @@ pub fn build(builder: &Builder<'_>, parts: &Parts<'_>) -> Result<Built, Failure>
     inputs.digest("userland", &parts.userland.key);
     inputs.digest("loader", &parts.loader.key);
     inputs.bytes("kernel environment", format!("{env:?} {ROOT_SIZE}"));
+    inputs.bytes("bhyveload's orders", LOADER_LUA);
     builder.obtain(
         Phase::Image,
         "making the image",
@@ -85,8 +86,8 @@ fn tree(parts: &Parts<'_>) -> Tree {
     tree
 }
 
-/// The kernel's environment when the loader boots it.
-fn environment(generation: Generation) -> Vec<(String, String)> {
+/// The kernel's environment when a loader boots it.
+pub fn environment(generation: Generation) -> Vec<(String, String)> {
     let mut env = vec![
         ("boot_serial", "YES"),
         ("console", "comconsole"),

@@ -9,11 +9,13 @@ use kdk_vm::image::Makefs;
 use serde::Serialize;
 
 use super::Need;
+use super::bhyve;
 use super::packages::{self, Remedy};
 use crate::accel;
 use crate::base::space::{self, human};
 use crate::build::tools;
 use crate::context::Context;
+use crate::vmm;
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -100,7 +102,8 @@ const LLVM_TOOLS: [&str; 9] = [
 /// The name of the check for makefs.
 pub const MAKEFS: &str = "makefs";
 
-const fn check(
+/// A row of the table.
+pub const fn check(
     what: &'static str,
     needs: &'static [Need],
     probe: fn(&Context) -> State,
@@ -114,7 +117,8 @@ const fn check(
     }
 }
 
-const GUESTS: &[Need] = &[Need::Demo, Need::Tests, Need::FreeBsd];
+/// All that starts a guest.
+pub const GUESTS: &[Need] = &[Need::Demo, Need::Tests, Need::FreeBsd];
 const IMAGES: &[Need] = &[Need::Tests, Need::FreeBsd];
 const GIT: &[Need] = &[Need::Trees, Need::Tests, Need::FreeBsd];
 const TESTS: &[Need] = &[Need::Tests];
@@ -140,11 +144,25 @@ pub static ALL: [Check; 16] = [
     check("memory", KERNELS, memory, Remedy::Nothing),
 ];
 
+/// The checks for this host's system, in the order of the report.
+pub fn here() -> impl Iterator<Item = &'static Check> {
+    let more: &[Check] = if cfg!(target_os = "freebsd") {
+        &bhyve::ALL
+    } else {
+        &[]
+    };
+    ALL.iter().chain(more)
+}
+
 fn qemu(_: &Context) -> State {
     use kdk_vm::error::InfraError;
     match tools::qemu() {
         Ok(qemu) => State::Found(format!("{} {}", qemu.path.display(), qemu.version)),
         Err(error @ InfraError::QemuTooOld { .. }) => State::TooOld(error.to_string()),
+        Err(_) if vmm::is_bhyve_by_default() => State::Note(
+            "not there; bhyve plays the machines, but not the demo guest's (`pkg install qemu`)"
+                .into(),
+        ),
         Err(error) => State::Missing(error.to_string()),
     }
 }
@@ -313,6 +331,7 @@ fn makefs(_: &Context) -> State {
 fn ovmf(_: &Context) -> State {
     match kdk_vm::efi::find_firmware() {
         Ok(path) => State::Found(path.display().to_string()),
+        Err(_) if vmm::is_bhyve_by_default() => State::Note("not there; bhyve has its own".into()),
         Err(error) => State::Missing(error.to_string()),
     }
 }

@@ -1,5 +1,6 @@
 //! What the host needs, what it has, and the command that mends the rest.
 
+mod bhyve;
 pub mod checks;
 pub mod packages;
 
@@ -52,8 +53,7 @@ pub struct Finding {
 
 /// Looks at everything that `need` calls for; without one, at everything.
 pub fn examine(cx: &Context, need: Option<Need>) -> Vec<Finding> {
-    checks::ALL
-        .iter()
+    checks::here()
         .filter(|check| need.is_none_or(|need| check.needs.contains(&need)))
         .map(|check| Finding {
             what: check.what,

@@ -121,6 +121,8 @@ pub enum Remedy {
     Install(Packages),
     /// By removing packages.
     Remove(Packages),
+    /// By loading a module into FreeBSD's kernel.
+    Load(&'static str),
     /// By a Rust with the source of its library.
     Rust,
     /// By no command.
@@ -212,11 +214,13 @@ pub fn command(findings: &[Finding], host: &Host) -> Option<String> {
     let bad = || findings.iter().filter(|finding| finding.state.is_bad());
     let mut install: Vec<&str> = Vec::new();
     let mut remove: Vec<&str> = Vec::new();
+    let mut load: Vec<String> = Vec::new();
     let mut rustup = None;
     for finding in bad() {
         match finding.remedy {
             Remedy::Install(packages) => install.extend(packages.of(host.system)),
             Remedy::Remove(packages) => remove.extend(packages.of(host.system)),
+            Remedy::Load(module) => load.push(format!("{}kldload {module}", sudo(host))),
             Remedy::Rust => match rust(host) {
                 Rust::Packages(names) => install.extend(names),
                 Rust::Rustup(command) => rustup = Some(command),
@@ -238,6 +242,7 @@ pub fn command(findings: &[Finding], host: &Host) -> Option<String> {
     ]
     .into_iter()
     .flatten()
+    .chain(load)
     .collect();
     (!parts.is_empty()).then(|| parts.join(" && "))
 }

@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Subcommand;
-use kdk_vm::machine::Machine;
-use kdk_vm::qemu::QemuMachine;
 use kdk_vm::run::{Options, list_all};
 
 use crate::base::{record, repo, worktree};
@@ -151,10 +149,7 @@ fn append_diff(path: &str, text: &str, line: &str) -> String {
 /// From QEMU's start over user space to its end.
 fn to_user_space(cx: &Context, guest: &Guest) -> Result<u64, Failure> {
     let begun = Instant::now();
-    let start = |_: usize| {
-        let machine = QemuMachine::start(&guest.qemu, &guest.spec)?;
-        Ok(Box::new(machine) as Box<dyn Machine>)
-    };
+    let start = |_: usize| guest.driver.start();
     list_all(&start, &Options::default(), &cx.interrupt, &|_| {})?;
     Ok(milliseconds(begun.elapsed()))
 }

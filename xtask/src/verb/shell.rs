@@ -5,7 +5,6 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use kdk_vm::machine::{Event, Machine, Port};
-use kdk_vm::qemu::QemuMachine;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::context::Context;
@@ -36,14 +35,14 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let guest = guest::prepare(cx, &recorder, &args.wanted, &name, &logs)?;
     cx.terminal
         .line("commands: list, run NAME, end; ^] leaves and ends the guest");
-    let mut machine = QemuMachine::start(&guest.qemu, &guest.spec)?;
+    let mut machine = guest.driver.start()?;
     machine.inbox().obey(&cx.interrupt);
     let keys = keyboard();
     let _raw = Raw::enter()?;
-    converse(cx, &mut machine, &keys)
+    converse(cx, &mut *machine, &keys)
 }
 
-fn converse(cx: &Context, machine: &mut QemuMachine, keys: &Receiver<u8>) -> Result<(), Failure> {
+fn converse(cx: &Context, machine: &mut dyn Machine, keys: &Receiver<u8>) -> Result<(), Failure> {
     let mut line = Vec::new();
     while !cx.interrupt.is_set() {
         match machine.inbox().next(Instant::now() + LOOK) {
@@ -65,7 +64,7 @@ fn converse(cx: &Context, machine: &mut QemuMachine, keys: &Receiver<u8>) -> Res
 }
 
 /// Echoes a key, and sends the line when it is done.
-fn typed(machine: &mut QemuMachine, line: &mut Vec<u8>, key: u8) -> Result<(), Failure> {
+fn typed(machine: &mut dyn Machine, line: &mut Vec<u8>, key: u8) -> Result<(), Failure> {
     match key {
         b'\r' | b'\n' => {
             show(b"\n");

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use kdk_vm::plan::Isolation;
 use kdk_vm::verdict::{Outcome, Summary};
 
 use crate::context::Context;
@@ -90,7 +89,7 @@ fn tested(
     let guest = guest::prepare(cx, recorder, &args.wanted, name, &logs)?;
     let seed = args.tests.seed();
     *about = Run {
-        isolation: Isolation::from(args.tests.isolation).name().into(),
+        isolation: args.tests.isolation_on(&guest).name().into(),
         jobs: args.tests.jobs,
         seed,
         ..guest.run.clone()

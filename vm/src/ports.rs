@@ -3,7 +3,6 @@
 
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
 
@@ -20,27 +19,34 @@ const FEW: usize = 256;
 /// The pause, milliseconds.
 const GATHER: u8 = 1;
 
-/// Hands on what comes from both ports, until the end of both.
-pub fn read(console: UnixStream, result: UnixStream, events: SyncSender<Event>) -> JoinHandle<()> {
+/// Hands on what comes from both ports, until the end of both. The thread tells
+/// whether anything came.
+pub fn read<P>(console: P, result: P, events: SyncSender<Event>) -> JoinHandle<bool>
+where
+    P: Read + AsFd + Send + 'static,
+{
     thread::spawn(move || {
         let mut reader = Reader {
             console: Some(console),
             result: Some(result),
             events,
             buffer: vec![0; CHUNK],
+            heard: false,
         };
         while reader.step().is_some() {}
+        reader.heard
     })
 }
 
-struct Reader {
-    console: Option<UnixStream>,
-    result: Option<UnixStream>,
+struct Reader<P> {
+    console: Option<P>,
+    result: Option<P>,
     events: SyncSender<Event>,
     buffer: Vec<u8>,
+    heard: bool,
 }
 
-impl Reader {
+impl<P: Read + AsFd> Reader<P> {
     /// None when there is nothing more to do.
     fn step(&mut self) -> Option<()> {
         let (console, result) = self.wait()?;
@@ -102,7 +108,7 @@ impl Reader {
             }
         }
         let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
-        let mut next = |port: &Option<UnixStream>| port.is_some() && ready.next().unwrap_or(false);
+        let mut next = |port: &Option<P>| port.is_some() && ready.next().unwrap_or(false);
         Some((next(&self.console), next(&self.result)))
     }
 
@@ -113,9 +119,13 @@ impl Reader {
             Port::Result => &mut self.result,
         };
         match slot.as_mut()?.read(&mut self.buffer) {
-            Ok(n @ 1..) => Some(self.buffer[..n].to_vec()),
-            Err(e) if e.kind() == ErrorKind::Interrupted => None,
-            // An error is a reset: QEMU died with our bytes unread.
+            Ok(n @ 1..) => {
+                self.heard = true;
+                Some(self.buffer[..n].to_vec())
+            }
+            Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => None,
+            // An error is an end, too: of a socket whose program died with our
+            // bytes unread, or of a terminal that nobody has open any more.
             Ok(0) | Err(_) => {
                 *slot = None;
                 None
@@ -129,7 +139,7 @@ impl Reader {
 }
 
 /// Whether a read would not wait, or not for longer than `timeout`.
-fn has_bytes(port: &UnixStream, timeout: PollTimeout) -> bool {
+fn has_bytes(port: &impl AsFd, timeout: PollTimeout) -> bool {
     let mut fds = [PollFd::new(port.as_fd(), PollFlags::POLLIN)];
     poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
 }
@@ -138,6 +148,7 @@ fn has_bytes(port: &UnixStream, timeout: PollTimeout) -> bool {
 mod tests {
     use super::*;
     use std::io::Write;
+    use std::os::unix::net::UnixStream;
     use std::time::{Duration, Instant};
 
     #[test]
@@ -156,7 +167,7 @@ mod tests {
                 "{first:?}"
             );
             drop((console, result));
-            reader.join().unwrap();
+            assert!(reader.join().unwrap());
         }
     }
 }

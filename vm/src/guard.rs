@@ -1,4 +1,4 @@
-//! No QEMU outlives the process that started it, however that one ends.
+//! No machine outlives the process that started it, however that one ends.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt;
@@ -7,18 +7,18 @@ use std::process::ExitStatus;
 
 use crate::exit::Status;
 
-/// How QEMU is tied to this process.
+/// How a machine's process is tied to this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// Linux: the kernel kills QEMU when the thread that started it ends.
-    /// util-linux's setpriv(1) asks for that and then becomes QEMU.
+    /// Linux: the kernel kills it when the thread that started it ends.
+    /// util-linux's setpriv(1) asks for that and then becomes the program.
     Setpriv(PathBuf),
-    /// Elsewhere: a shell stands between. It kills QEMU when the pipe on its
-    /// standard input closes, which happens when this process ends.
+    /// Elsewhere: a shell stands between. It kills the program when the pipe on
+    /// its standard input closes, which happens when this process ends.
     Pipe,
 }
 
-/// QEMU's exit status passes through; a signal's number arrives as 128 + n,
+/// The exit status passes through; a signal's number arrives as 128 + n,
 /// which is why guests should not use debug-exit values of 64 and more.
 const SCRIPT: &str = r#"
 exec 9<&0 </dev/null

@@ -1,0 +1,369 @@
+//! A running bhyve machine.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+
+use super::pty::{Pty, write_within};
+use super::scratch::Scratch;
+use super::spec::{Spec, Wiring, destroy_args, nmi_args};
+use super::{Bhyve, name};
+use crate::error::InfraError;
+use crate::exit::{Ending, Status};
+use crate::guard::Guard;
+use crate::machine::{CHUNK, Event, Inbox, Machine, Port, channel};
+use crate::ports;
+use crate::process::{self, Process};
+use crate::vmm::Vmm;
+
+/// How long a guest may leave its serial port unread.
+const UNREAD: Duration = Duration::from_secs(5);
+
+/// A shell's exit code for a program that it cannot run.
+const CANNOT_RUN: i32 = 127;
+
+/// How much of the loader's console explains its failure, bytes.
+const LAST_WORDS: usize = 1024;
+
+/// A machine played by bhyve.
+#[derive(Debug)]
+pub struct BhyveMachine {
+    inbox: Inbox,
+    console: File,
+    result: File,
+    stages: Arc<Stages>,
+    /// Runs the programs, one after the other. The guard against orphans hangs
+    /// on its thread, so it lives as long as they do.
+    keeper: Option<JoinHandle<()>>,
+}
+
+/// What runs now, for those who want to end it.
+#[derive(Debug)]
+struct Stages {
+    bhyve: Bhyve,
+    guard: Guard,
+    name: String,
+    now: Mutex<Now>,
+}
+
+#[derive(Debug, Default)]
+struct Now {
+    process: Option<Arc<Process>>,
+    killed: bool,
+}
+
+impl BhyveMachine {
+    /// Starts a machine. That the programs did not like it is found out
+    /// later, by its end. What killed runs left behind is removed first.
+    ///
+    /// # Errors
+    /// There is no terminal for its ports or no room for its disks, or `spec`
+    /// asks for what bhyve cannot do.
+    pub fn start(bhyve: &Bhyve, spec: &Spec) -> Result<Self, InfraError> {
+        Self::start_with(bhyve, spec, Guard::detect(), &std::env::temp_dir())
+    }
+
+    /// Starts a machine under a guard of the caller's choice, with its files
+    /// in `parent`.
+    ///
+    /// # Errors
+    /// See [`Self::start`].
+    pub fn start_with(
+        bhyve: &Bhyve,
+        spec: &Spec,
+        guard: Guard,
+        parent: &Path,
+    ) -> Result<Self, InfraError> {
+        sweep(bhyve, parent);
+        let scratch = Scratch::new(parent)?;
+        let (console, result) = (Pty::open()?, Pty::open()?);
+        let wiring = Wiring {
+            name: scratch.name.clone(),
+            console: console.path,
+            result: result.path,
+            disks: scratch.disks(spec)?,
+        };
+        let clone = |port: &File| {
+            port.try_clone()
+                .map_err(|e| InfraError::sys("duplicate a terminal of bhyve", e))
+        };
+        let (events, inbox) = channel();
+        let stages = Arc::new(Stages {
+            bhyve: bhyve.clone(),
+            guard,
+            name: scratch.name.clone(),
+            now: Mutex::default(),
+        });
+        let keeper = Keeper {
+            stages: stages.clone(),
+            load: spec.load_args(&wiring.name),
+            run: spec.run_args(&wiring),
+            reader: ports::read(
+                clone(&console.master)?,
+                clone(&result.master)?,
+                events.clone(),
+            ),
+            slaves: [console.slave, result.slave],
+            scratch,
+            events,
+        };
+        Ok(Self {
+            inbox,
+            console: console.master,
+            result: result.master,
+            stages,
+            keeper: Some(thread::spawn(move || keeper.keep())),
+        })
+    }
+
+    /// The name of its virtual machine.
+    pub fn name(&self) -> &str {
+        &self.stages.name
+    }
+
+    /// The process id of the program that runs now (the guard's, where one
+    /// stands between), if one does.
+    pub fn pid(&self) -> Option<u32> {
+        self.stages.lock().process.as_ref().map(|it| it.id())
+    }
+
+    /// Sends its first CPU a non-maskable interrupt; a kernel that takes it
+    /// for a call to its debugger stops the other CPUs itself.
+    ///
+    /// # Errors
+    /// [`InfraError::BhyveRefused`] with bhyvectl's words.
+    pub fn inject_nmi(&self) -> Result<(), InfraError> {
+        let stages = &self.stages;
+        let output = control(&stages.bhyve, &nmi_args(&stages.name))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(InfraError::BhyveRefused {
+            status: output.status.to_string(),
+            stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        })
+    }
+}
+
+impl Machine for BhyveMachine {
+    fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    fn send(&mut self, port: Port, bytes: &[u8]) -> std::io::Result<()> {
+        match port {
+            Port::Console => write_within(&self.console, bytes, UNREAD),
+            Port::Result => write_within(&self.result, bytes, UNREAD),
+        }
+    }
+
+    fn kill(&mut self) {
+        self.stages.kill();
+    }
+}
+
+impl Drop for BhyveMachine {
+    fn drop(&mut self) {
+        // The readers must not wait for a reader that has gone.
+        self.inbox.close();
+        self.stages.kill();
+        if let Some(keeper) = self.keeper.take() {
+            // It only fails by a panic, which the test run shows anyway.
+            drop(keeper.join());
+        }
+    }
+}
+
+impl Stages {
+    fn lock(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kills what runs, and lets nothing run after it.
+    fn kill(&self) {
+        let mut now = self.lock();
+        now.killed = true;
+        if let Some(process) = &now.process {
+            process.kill();
+        }
+    }
+
+    /// Starts a program, unless the machine was killed.
+    fn spawn(&self, command: &mut Command) -> Option<std::io::Result<Arc<Process>>> {
+        let mut now = self.lock();
+        if now.killed {
+            return None;
+        }
+        // A ^C at the terminal is ours to obey; bhyve would die of it.
+        let spawned = Process::spawn(command.process_group(0), self.guard.clone());
+        Some(spawned.map(|process| {
+            let process = Arc::new(process);
+            now.process = Some(process.clone());
+            process
+        }))
+    }
+}
+
+/// The thread that runs a machine from its first program to its last.
+struct Keeper {
+    stages: Arc<Stages>,
+    load: Option<Vec<std::ffi::OsString>>,
+    run: Vec<std::ffi::OsString>,
+    reader: JoinHandle<bool>,
+    slaves: [File; 2],
+    scratch: Scratch,
+    events: SyncSender<Event>,
+}
+
+/// How one program ended, and its last words.
+struct Stage {
+    status: Status,
+    killed: bool,
+    stderr: String,
+}
+
+impl Keeper {
+    fn keep(mut self) {
+        let stage = self.stages();
+        self.stages.lock().process = None;
+        destroy(&self.stages.bhyve, &self.stages.name);
+        // With the last holders of the terminals their readers end.
+        drop(self.slaves);
+        let heard = self.reader.join().unwrap_or(false);
+        drop(self.scratch);
+        let ending = Ending {
+            vmm: Vmm::Bhyve,
+            status: stage.status,
+            ran: heard,
+            shutdown: None,
+            killed: stage.killed,
+            stderr: stage.stderr,
+        };
+        // Nobody listens any more when the machine was dropped.
+        drop(self.events.send(Event::Ended(ending)));
+    }
+
+    /// Runs bhyveload, if it is wanted, and after its success bhyve.
+    fn stages(&mut self) -> Stage {
+        if let Some(args) = self.load.take() {
+            let stage = self.stage(self.stages.bhyve.bhyveload.clone(), args, true);
+            if stage.status != Status::Code(0) {
+                return stage;
+            }
+        }
+        let args = std::mem::take(&mut self.run);
+        self.stage(self.stages.bhyve.bhyve.clone(), args, false)
+    }
+
+    /// Runs one program to its end. What a loader prints is the machine's
+    /// console, and explains its failure.
+    fn stage(&self, program: PathBuf, args: Vec<std::ffi::OsString>, loader: bool) -> Stage {
+        let mut command = process::command(&self.stages.guard, &program, args);
+        if loader {
+            command.stdout(Stdio::piped());
+        }
+        let process = match self.stages.spawn(&mut command) {
+            Some(Ok(process)) => process,
+            Some(Err(error)) => {
+                return Stage {
+                    status: Status::Code(CANNOT_RUN),
+                    killed: false,
+                    stderr: format!("{}: {error}", program.display()),
+                };
+            }
+            None => return killed(),
+        };
+        let stderr = process.stderr();
+        let printed = self.forward(process.stdout());
+        let (status, killed) = process.wait();
+        let mut stderr = stderr
+            .and_then(|reader| reader.join().ok())
+            .unwrap_or_default();
+        if stderr.trim().is_empty() {
+            stderr = printed;
+        }
+        Stage {
+            status,
+            killed,
+            stderr,
+        }
+    }
+
+    /// Hands on what a loader prints until its end, and keeps the last of it.
+    fn forward(&self, stdout: Option<impl Read>) -> String {
+        let mut kept = Vec::new();
+        let mut buffer = vec![0; CHUNK];
+        let Some(mut stdout) = stdout else {
+            return String::new();
+        };
+        loop {
+            match stdout.read(&mut buffer) {
+                Ok(n @ 1..) => {
+                    let bytes = &buffer[..n];
+                    kept.extend_from_slice(bytes);
+                    let excess = kept.len().saturating_sub(LAST_WORDS);
+                    kept.drain(..excess);
+                    // It must not wait for a listener that has gone.
+                    let event = Event::Output(Port::Console, bytes.to_vec());
+                    drop(self.events.send(event));
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => return String::from_utf8_lossy(&kept).into_owned(),
+            }
+        }
+    }
+}
+
+/// A stage that did not begin.
+fn killed() -> Stage {
+    Stage {
+        status: Status::Signal(9),
+        killed: true,
+        stderr: String::new(),
+    }
+}
+
+fn control(bhyve: &Bhyve, args: &[String]) -> Result<Output, InfraError> {
+    Command::new(&bhyve.bhyvectl)
+        .args(args)
+        .stdin(Stdio::null())
+        .process_group(0)
+        .output()
+        .map_err(|e| InfraError::io("run", &bhyve.bhyvectl, e))
+}
+
+/// Removes a virtual machine. One that never came to be is no trouble, and one
+/// that stays all the same is swept by a later run.
+fn destroy(bhyve: &Bhyve, name: &str) {
+    drop(control(bhyve, &destroy_args(name)));
+}
+
+/// Removes the virtual machines and the files of kits that are gone.
+fn sweep(bhyve: &Bhyve, parent: &Path) {
+    let names = [bhyve.vmm.as_path(), parent]
+        .into_iter()
+        .flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten())
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    for name in name::leftovers(names, is_alive) {
+        if bhyve.vmm.join(&name).exists() {
+            destroy(bhyve, &name);
+        }
+        // It may have had no files, or another run removes them, too.
+        let _ = fs::remove_dir_all(parent.join(&name));
+    }
+}
+
+/// Whether there is a process `pid`.
+fn is_alive(pid: u32) -> bool {
+    i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH))
+}

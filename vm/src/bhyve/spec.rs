@@ -1,0 +1,282 @@
+//! A machine as data, and the arguments of bhyve's three programs for it.
+//! Pure.
+//!
+//! Every option is in FreeBSD 15.1's manual pages, which a test of xtask
+//! checks, and none is newer than FreeBSD 14.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use crate::qemu::Drive;
+
+/// How the kernel gets into the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Boot {
+    /// bhyveload(8) loads the kernel, before the machine starts.
+    Load {
+        /// The directory with `boot/kernel/kernel` and
+        /// `boot/lua/loader.lua`, see [`Layout`](crate::efi::Layout).
+        dir: PathBuf,
+        /// The kernel's environment, see [`load_env`].
+        env: Vec<(String, String)>,
+    },
+    /// Firmware and FreeBSD's loader, from a directory that becomes a FAT
+    /// disk.
+    Efi {
+        /// The firmware, code and variables in one.
+        firmware: PathBuf,
+        /// The directory with `EFI/BOOT/BOOTX64.EFI`.
+        dir: PathBuf,
+    },
+}
+
+/// A machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Memory, MiB.
+    pub mem_mib: u32,
+    /// How it boots.
+    pub boot: Boot,
+    /// Its disks.
+    pub drives: Vec<Drive>,
+}
+
+/// A disk of one machine; the first one is the guest's first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The image.
+    pub path: PathBuf,
+    /// Whether the guest may not write.
+    pub read_only: bool,
+}
+
+/// What one machine of a kind has for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wiring {
+    /// Its name.
+    pub name: String,
+    /// The terminal of the first serial port.
+    pub console: PathBuf,
+    /// The terminal of the second serial port.
+    pub result: PathBuf,
+    /// Its disks, the one to boot from last.
+    pub disks: Vec<Disk>,
+}
+
+/// PCI slot of the first disk, as in QEMU.
+const FIRST_SLOT: usize = 4;
+
+impl Spec {
+    /// A machine of one CPU and 512 MiB without disks.
+    pub fn new(boot: Boot) -> Self {
+        Self {
+            cpus: 1,
+            mem_mib: 512,
+            boot,
+            drives: Vec::new(),
+        }
+    }
+
+    /// bhyveload's arguments; none where firmware loads the kernel.
+    pub fn load_args(&self, name: &str) -> Option<Vec<OsString>> {
+        let Boot::Load { dir, env } = &self.boot else {
+            return None;
+        };
+        let mut args = Args::default();
+        args.pair("-m", &self.memory());
+        args.flag("-h").flag(dir);
+        for (name, value) in env {
+            args.pair("-e", &format!("{name}={value}"));
+        }
+        args.flag(name);
+        Some(args.0)
+    }
+
+    /// bhyve's arguments.
+    pub fn run_args(&self, wiring: &Wiring) -> Vec<OsString> {
+        let mut args = Args::default();
+        args.pair("-c", &self.cpus.to_string());
+        args.pair("-m", &self.memory());
+        // Idle CPUs give way; the clock is UTC, as in QEMU; a register that
+        // this host lacks is no reason for the guest to die.
+        args.flag("-H").flag("-u").flag("-w");
+        // The default of FreeBSD 15; without tables no guest powers off.
+        args.pair("-o", "acpi_tables=true");
+        args.pair("-s", "0,hostbridge").pair("-s", "3,virtio-rnd");
+        for (n, disk) in wiring.disks.iter().enumerate() {
+            args.disk(FIRST_SLOT + n, disk);
+        }
+        args.pair("-s", "31,lpc");
+        args.lpc("com1", &wiring.console);
+        args.lpc("com2", &wiring.result);
+        if let Boot::Efi { firmware, .. } = &self.boot {
+            args.lpc("bootrom", firmware);
+        }
+        args.flag(&wiring.name);
+        args.0
+    }
+
+    /// bhyveload and bhyve must be told the same size.
+    fn memory(&self) -> String {
+        format!("{}M", self.mem_mib)
+    }
+}
+
+/// bhyvectl's arguments that remove the machine `name`.
+pub fn destroy_args(name: &str) -> [String; 2] {
+    [format!("--vm={name}"), "--destroy".into()]
+}
+
+/// bhyvectl's arguments that send the machine `name` a non-maskable interrupt.
+pub fn nmi_args(name: &str) -> [String; 2] {
+    [format!("--vm={name}"), "--inject-nmi".into()]
+}
+
+/// What of a kernel's environment bhyveload is to set: not what speaks of
+/// variables of firmware's loader, and not `console`, which chooses among that
+/// loader's consoles. bhyveload itself asks for the serial console.
+pub fn load_env(env: Vec<(String, String)>) -> Vec<(String, String)> {
+    env.into_iter()
+        .filter(|(name, value)| name != "console" && !value.contains("${"))
+        .collect()
+}
+
+#[derive(Default)]
+struct Args(Vec<OsString>);
+
+impl Args {
+    fn flag(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+        self.0.push(arg.as_ref().to_owned());
+        self
+    }
+
+    fn pair(&mut self, name: &str, value: &str) -> &mut Self {
+        self.flag(name).flag(value)
+    }
+
+    fn lpc(&mut self, device: &str, path: &Path) {
+        let mut value = OsString::from(format!("{device},"));
+        value.push(path);
+        self.flag("-l").flag(value);
+    }
+
+    fn disk(&mut self, slot: usize, disk: &Disk) {
+        let mut value = OsString::from(format!("{slot},virtio-blk,"));
+        value.push(&disk.path);
+        if disk.read_only {
+            value.push(",ro");
+        }
+        self.flag("-s").flag(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(args: &[OsString]) -> String {
+        let mut text = String::new();
+        for arg in args {
+            let arg = arg.to_string_lossy();
+            text.push_str(if arg.starts_with('-') { "\n" } else { " " });
+            text.push_str(&arg);
+        }
+        text.trim_start().to_owned()
+    }
+
+    fn wiring(disks: &[(&str, bool)]) -> Wiring {
+        let disk = |&(path, read_only): &(&str, bool)| Disk {
+            path: path.into(),
+            read_only,
+        };
+        Wiring {
+            name: "kdk-77-0".into(),
+            console: "/dev/pts/3".into(),
+            result: "/dev/pts/4".into(),
+            disks: disks.iter().map(disk).collect(),
+        }
+    }
+
+    fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        pairs.iter().map(own).collect()
+    }
+
+    #[test]
+    fn bhyveload_loads_the_kernel() {
+        let spec = Spec::new(Boot::Load {
+            dir: "/store/a, b/esp".into(),
+            env: env(&[
+                ("boot_serial", "YES"),
+                ("hw.uart.console", "io:0x3f8,br:115200"),
+                ("motd", "two words"),
+            ]),
+        });
+        insta::assert_snapshot!(text(&spec.load_args("kdk-77-0").unwrap()), @r"
+        -m 512M
+        -h /store/a, b/esp
+        -e boot_serial=YES
+        -e hw.uart.console=io:0x3f8,br:115200
+        -e motd=two words kdk-77-0
+        ");
+        insta::assert_snapshot!(text(&spec.run_args(&wiring(&[("/tmp/kdk-77-0/disk0.img", false)]))), @r"
+        -c 1
+        -m 512M
+        -H
+        -u
+        -w
+        -o acpi_tables=true
+        -s 0,hostbridge
+        -s 3,virtio-rnd
+        -s 4,virtio-blk,/tmp/kdk-77-0/disk0.img
+        -s 31,lpc
+        -l com1,/dev/pts/3
+        -l com2,/dev/pts/4 kdk-77-0
+        ");
+    }
+
+    #[test]
+    fn firmware_loads_the_kernel() {
+        let mut spec = Spec::new(Boot::Efi {
+            firmware: "/usr/local/share/uefi-firmware/BHYVE_UEFI.fd".into(),
+            dir: "/store/esp".into(),
+        });
+        (spec.cpus, spec.mem_mib) = (2, 1024);
+        assert_eq!(spec.load_args("kdk-77-0"), None);
+        let disks = [("/store/root.ufs", true), ("/tmp/kdk-77-0/esp.img", true)];
+        insta::assert_snapshot!(text(&spec.run_args(&wiring(&disks))), @r"
+        -c 2
+        -m 1024M
+        -H
+        -u
+        -w
+        -o acpi_tables=true
+        -s 0,hostbridge
+        -s 3,virtio-rnd
+        -s 4,virtio-blk,/store/root.ufs,ro
+        -s 5,virtio-blk,/tmp/kdk-77-0/esp.img,ro
+        -s 31,lpc
+        -l com1,/dev/pts/3
+        -l com2,/dev/pts/4
+        -l bootrom,/usr/local/share/uefi-firmware/BHYVE_UEFI.fd kdk-77-0
+        ");
+    }
+
+    #[test]
+    fn bhyvectl_is_told_the_machine_first() {
+        assert_eq!(destroy_args("vm"), ["--vm=vm", "--destroy"]);
+        assert_eq!(nmi_args("vm"), ["--vm=vm", "--inject-nmi"]);
+    }
+
+    #[test]
+    fn what_only_firmwares_loader_knows_is_not_set() {
+        let all = env(&[
+            ("console", "comconsole"),
+            ("boot_serial", "YES"),
+            ("hint.acpi.0.rsdp", "${acpi.rsdp}"),
+        ]);
+        assert_eq!(load_env(all), env(&[("boot_serial", "YES")]));
+    }
+}
