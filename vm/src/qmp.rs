@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use qapi::qmp::{
-    MigrationCapability, MigrationCapabilityStatus, QmpCommand, cont, getfd, inject_nmi, migrate,
-    migrate_set_capabilities, migrate_set_parameters, qmp_capabilities, query_migrate,
-    query_status, stop,
+    MigrationCapability, MigrationCapabilityStatus, QmpCommand, cont, getfd, human_monitor_command,
+    inject_nmi, migrate, migrate_set_capabilities, migrate_set_parameters, qmp_capabilities,
+    query_migrate, query_status, stop,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -239,6 +239,21 @@ impl Monitor {
         let info = self.execute(&query_migrate {})?;
         let why = info.error_desc.unwrap_or_else(|| "it says no more".into());
         Err(std::io::Error::other(why))
+    }
+
+    /// Has QEMU save the machine inside its disk image, as `tag`.
+    ///
+    /// # Errors
+    /// See [`Self::execute`]; what QEMU printed, if it printed anything.
+    pub fn save_inside(&mut self, tag: &str) -> std::io::Result<()> {
+        let said = self.execute(&human_monitor_command {
+            command_line: format!("savevm {tag}"),
+            cpu_index: None,
+        })?;
+        match said.trim() {
+            "" => Ok(()),
+            said => Err(std::io::Error::other(said.to_owned())),
+        }
     }
 
     fn reply_to(&self, id: u64, what: &str) -> std::io::Result<Value> {

@@ -13,7 +13,7 @@ use kdk_vm::run::{Guests, LogDir, Options, Report, run_all};
 use kdk_vm::session::Limits;
 
 use crate::build::Builder;
-use crate::build::state;
+use crate::build::state::{self, State};
 use crate::context::Context;
 use crate::event::{Event, Phase, Sink};
 use crate::failure::Failure;
@@ -64,6 +64,23 @@ pub enum IsolationWish {
     None,
 }
 
+impl Default for Tests {
+    /// As the command line has it when nothing is said.
+    fn default() -> Self {
+        Self {
+            tests: Vec::new(),
+            isolation: IsolationWish::Test,
+            jobs: 1,
+            repeat: 1,
+            shuffle: false,
+            seed: None,
+            cold: false,
+            timeout: None,
+            verbose: false,
+        }
+    }
+}
+
 impl From<IsolationWish> for Isolation {
     fn from(wish: IsolationWish) -> Self {
         match wish {
@@ -98,14 +115,8 @@ impl Tests {
         }
     }
 
-    /// For the runner. `durations` are those of earlier runs, milliseconds.
-    fn options(
-        &self,
-        guest: &Guest,
-        seed: u64,
-        logs: &Path,
-        durations: BTreeMap<String, u64>,
-    ) -> Options {
+    /// For the runner.
+    fn options(&self, place: &Place<'_>, seed: u64, durations: BTreeMap<String, u64>) -> Options {
         Options {
             wish: Wish {
                 patterns: self.tests.clone(),
@@ -115,10 +126,10 @@ impl Tests {
             },
             limits: self.limits(),
             logs: Some(LogDir {
-                path: logs.to_owned(),
+                path: place.logs.to_owned(),
                 cap: Cap::default(),
             }),
-            isolation: self.isolation_on(guest),
+            isolation: self.isolation_on(place.guest),
             jobs: self.jobs.into(),
             durations,
             ..Options::default()
@@ -126,18 +137,60 @@ impl Tests {
     }
 }
 
-/// Runs tests of `guest`.
+/// The guest, saved at the first moment of its user space; none if each is to
+/// boot, because the user wants that or the machine cannot be saved.
 ///
 /// # Errors
-/// The guest could not be saved: it did not come up, or the host failed. What
-/// goes wrong later is in the report.
-pub fn run(
+/// It did not come up, or the host failed.
+pub fn save(
     cx: &Context,
     recorder: &Recorder<'_>,
     guest: &Guest,
     wanted: &Tests,
-    seed: u64,
     logs: &Path,
+) -> Result<Option<State>, Failure> {
+    let (qemu, spec) = match &guest.driver {
+        Driver::Qemu(..) if wanted.cold => return Ok(None),
+        Driver::Qemu(qemu, spec) => (qemu, spec),
+        Driver::Bhyve(..) => {
+            let text = "bhyve cannot save a machine: the tests of a suite share a kernel";
+            guest::say(recorder, Phase::Boot, text.into());
+            return Ok(None);
+        }
+    };
+    let boot = state::Boot {
+        base: &guest.run.base,
+        qemu,
+        spec,
+        parts: &guest.parts,
+        limits: wanted.limits(),
+        sink: &|progress| show(recorder, wanted, progress),
+    };
+    let builder = Builder::new(cx, recorder, logs);
+    let state = recorder.phase(Phase::Boot, || state::obtain(&builder, &boot))?;
+    Ok(Some(state))
+}
+
+/// Where the tests of a run come from and go to.
+pub struct Place<'a> {
+    /// The guest.
+    pub guest: &'a Guest,
+    /// It was saved, if it was.
+    pub state: Option<&'a State>,
+    /// The folder of the run's logs.
+    pub logs: &'a Path,
+}
+
+/// Runs tests. `durations` are those of earlier runs, milliseconds.
+///
+/// # Errors
+/// The wishes contradict each other. What goes wrong later is in the report.
+pub fn run(
+    cx: &Context,
+    recorder: &Recorder<'_>,
+    place: &Place<'_>,
+    wanted: &Tests,
+    seed: u64,
     durations: BTreeMap<String, u64>,
 ) -> Result<Report, Failure> {
     if wanted.jobs > 1 && wanted.isolation == IsolationWish::None {
@@ -147,36 +200,16 @@ pub fn run(
         )
         .help("leave --jobs out, or use --isolation test or suite"));
     }
-    let show = |progress: Progress<'_>| show(recorder, wanted, progress);
-    let state = match &guest.driver {
-        Driver::Qemu(qemu, spec) if !wanted.cold => Some(recorder.phase(Phase::Boot, || {
-            let builder = Builder::new(cx, recorder, logs);
-            let boot = state::Boot {
-                base: &guest.run.base,
-                qemu,
-                spec,
-                parts: &guest.parts,
-                limits: wanted.limits(),
-                sink: &show,
-            };
-            state::obtain(&builder, &boot)
-        })?),
-        Driver::Qemu(..) => None,
-        Driver::Bhyve(..) => {
-            let text = "bhyve cannot save a machine: the tests of a suite share a kernel";
-            guest::say(recorder, Phase::Boot, text.into());
-            None
-        }
+    let options = wanted.options(place, seed, durations);
+    let boots = |_: usize| place.guest.driver.start();
+    let guests = match place.state {
+        Some(state) => Guests::Load(state, &state.saved),
+        None => Guests::Boot(&boots),
     };
-    let options = wanted.options(guest, seed, logs, durations);
-    let boots = |_: usize| guest.driver.start();
     recorder.phase(Phase::Tests, || {
-        let guests = match &state {
-            Some(state) => Guests::Load(state, &state.saved),
-            None => Guests::Boot(&boots),
-        };
-        let report = run_all(guests, &options, &cx.interrupt, &show);
-        let how = describe(&report, state.is_some());
+        let sink = |progress: Progress<'_>| show(recorder, wanted, progress);
+        let report = run_all(guests, &options, &cx.interrupt, &sink);
+        let how = describe(&report, place.state.is_some());
         Ok((report, false, how))
     })
 }
@@ -220,15 +253,8 @@ mod tests {
     #[test]
     fn a_seed_is_the_users_or_another_each_time() {
         let tests = |seed| Tests {
-            tests: Vec::new(),
-            isolation: IsolationWish::Test,
-            jobs: 1,
-            repeat: 1,
-            shuffle: false,
             seed,
-            cold: false,
-            timeout: None,
-            verbose: false,
+            ..Tests::default()
         };
         assert_eq!(tests(Some(7)).seed(), 7);
         let seeds: std::collections::BTreeSet<u64> = (0..8).map(|_| tests(None).seed()).collect();

@@ -13,7 +13,7 @@ use crate::guest::{self, DEMO, Wanted};
 use crate::recorder::Recorder;
 use crate::report::json::{Report, Run};
 use crate::report::{junit, terminal};
-use crate::testing::{self, Tests};
+use crate::testing::{self, Place, Tests};
 
 /// What the first and the last line say when no base was tested.
 const DEMO_NOTICE: &str = "demo guest: no FreeBSD kernel was tested";
@@ -94,8 +94,14 @@ fn tested(
         seed,
         ..guest.run.clone()
     };
+    let state = testing::save(cx, recorder, &guest, &args.tests, &logs)?;
+    let place = Place {
+        guest: &guest,
+        state: state.as_ref(),
+        logs: &logs,
+    };
     let last = BTreeMap::new();
-    let report = testing::run(cx, recorder, &guest, &args.tests, seed, &logs, last)?;
+    let report = testing::run(cx, recorder, &place, &args.tests, seed, last)?;
     if let Some(hello) = &report.hello {
         about.uname.clone_from(&hello.uname);
     }

@@ -1,19 +1,19 @@
-//! `cargo xtask bench`: what the kit itself costs, both sides measured in
-//! turn in one run.
+//! `cargo xtask bench overhead`: what `vm-test` costs beyond the bare boot, the
+//! tests and the bare make, both sides measured in turn in one run. All tests
+//! share one kernel here, and it boots: that is what the bare side does.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clap::Subcommand;
 use kdk_vm::run::{Options, list_all};
 
+use super::{goal, median, seconds};
 use crate::base::{record, repo, worktree};
 use crate::build::digest;
 use crate::build::kernel::Generation;
 use crate::build::{Builder, make_py, tools};
 use crate::context::Context;
-use crate::doctor::{self, Need};
 use crate::event::milliseconds;
 use crate::failure::Failure;
 use crate::guest::{self, DEMO, Guest, Wanted};
@@ -21,32 +21,6 @@ use crate::recorder::Recorder;
 
 /// The file that is changed to measure an incremental run.
 const CHANGED: &str = "sys/kern/kern_sendfile.c";
-
-/// Measure the kit itself.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    /// vm-test against the bare machine and the bare make
-    Overhead {
-        #[command(flatten)]
-        wanted: Wanted,
-        /// How often each side is measured
-        #[arg(long, default_value_t = 3)]
-        rounds: usize,
-    },
-}
-
-/// Runs the verb.
-pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    match &args.what {
-        What::Overhead { wanted, rounds } => overhead(cx, wanted, *rounds),
-    }
-}
 
 /// One whole `vm-test`: its wall time and the tests' own, milliseconds, and
 /// its peak memory, KiB.
@@ -56,16 +30,15 @@ struct Whole {
     peak: u64,
 }
 
-fn overhead(cx: &Context, wanted: &Wanted, rounds: usize) -> Result<(), Failure> {
-    let name = guest::base_name(cx, wanted)?;
-    doctor::need(cx, Need::guest(&name), false)?;
+/// Measures and prints.
+pub fn run(cx: &Context, wanted: &Wanted, name: &str, rounds: usize) -> Result<(), Failure> {
     let recorder = Recorder::new(&cx.terminal);
     let logs = guest::run_folder(cx)?;
-    let guest = guest::prepare(cx, &recorder, wanted, &name, &logs)?;
+    let guest = guest::prepare(cx, &recorder, wanted, name, &logs)?;
     println!("base {name}, {} rounds; medians, seconds", rounds);
-    unchanged(cx, wanted, &name, &guest, rounds)?;
+    unchanged(cx, wanted, name, &guest, rounds)?;
     if name != DEMO {
-        changed(cx, wanted, &name, &guest, &logs, rounds)?;
+        changed(cx, wanted, name, &guest, &logs, rounds)?;
     }
     Ok(())
 }
@@ -198,6 +171,7 @@ fn vm_test(wanted: &Wanted, name: &str, more: &[OsString]) -> Result<Whole, Fail
     let json = folder.path().join("report.json");
     let own = std::env::current_exe().map_err(failed)?;
     let mut args: Vec<OsString> = vec!["vm-test".into(), "--base".into(), name.into()];
+    args.extend(["--isolation", "none", "--cold"].map(OsString::from));
     args.extend(["--json".into(), json.clone().into()]);
     if wanted.unpatched {
         args.push("--unpatched".into());
@@ -257,20 +231,6 @@ fn tests_ms(json: &PathBuf) -> Result<u64, Failure> {
         .sum())
 }
 
-fn median(values: &mut [u64]) -> u64 {
-    values.sort_unstable();
-    values.get(values.len() / 2).copied().unwrap_or(0)
-}
-
-fn seconds(ms: u64) -> String {
-    format!("{}.{:03}", ms / 1000, ms % 1000)
-}
-
-fn goal(ms: u64, most: u64) -> String {
-    let word = if ms <= most { "reached" } else { "MISSED" };
-    format!("{} (goal {}: {word})", seconds(ms), seconds(most))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,12 +238,5 @@ mod tests {
     #[test]
     fn the_diff_appends_one_line() {
         insta::assert_snapshot!(append_diff("sys/a.c", "one\ntwo\n", "/* three */"));
-    }
-
-    #[test]
-    fn medians_and_goals() {
-        assert_eq!(median(&mut [5, 1, 9]), 5);
-        assert_eq!(goal(1001, 1000), "1.001 (goal 1.000: MISSED)");
-        assert_eq!(goal(1000, 1000), "1.000 (goal 1.000: reached)");
     }
 }

@@ -1,0 +1,84 @@
+//! `cargo xtask bench`: what the kit itself costs. Both sides of a comparison
+//! are measured in turn in one run.
+
+mod isolation;
+mod overhead;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::doctor::{self, Need};
+use crate::failure::Failure;
+use crate::guest::{self, Wanted};
+
+/// Measure the kit itself.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// vm-test against the bare machine and the bare make
+    Overhead(Common),
+    /// A fresh kernel for every test, against the tests' own time
+    Isolation(Common),
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    #[command(flatten)]
+    wanted: Wanted,
+    /// How often each side is measured
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
+    let (What::Overhead(common) | What::Isolation(common)) = &args.what;
+    let name = guest::base_name(cx, &common.wanted)?;
+    doctor::need(cx, Need::guest(&name), false)?;
+    match &args.what {
+        What::Overhead(_) => overhead::run(cx, &common.wanted, &name, common.rounds),
+        What::Isolation(_) => isolation::run(cx, &common.wanted, &name, common.rounds),
+    }
+}
+
+fn median(values: &mut [u64]) -> u64 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0)
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{:03}", ms / 1000, ms % 1000)
+}
+
+fn goal(ms: u64, most: u64) -> String {
+    let word = if ms <= most { "reached" } else { "MISSED" };
+    format!("{} (goal {}: {word})", seconds(ms), seconds(most))
+}
+
+/// A ratio in hundredths, against the goal: at most, or at least.
+fn ratio(top: u64, bottom: u64) -> f64 {
+    top as f64 / bottom.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_goals() {
+        assert_eq!(median(&mut [5, 1, 9]), 5);
+        assert_eq!(goal(1001, 1000), "1.001 (goal 1.000: MISSED)");
+        assert_eq!(goal(1000, 1000), "1.000 (goal 1.000: reached)");
+    }
+
+    #[test]
+    fn nothing_is_divided_by_zero() {
+        assert_eq!(ratio(3, 2), 1.5);
+        assert_eq!(ratio(3, 0), 3.0);
+    }
+}
