@@ -13,5 +13,6 @@ mod link;
 mod net;
 mod polling;
 mod sendfile;
+mod world;
 
 kdk_sys::suite_main!();
