@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 const HEADER: &str = "shim/kpi.h";
-const SHIM: &str = "shim/kdk_shim.c";
+const SHIM: [&str; 2] = ["shim/kdk_shim.c", "shim/kdk_stir.c"];
 
 /// What the Rust half uses. Everything else stays out of the bindings.
 const FUNCTIONS: &str = "kdk_.*|callout_init|taskqueue_(enqueue|drain|free)|wakeup|kthread_exit|m_freem|m_append|\
@@ -32,7 +32,10 @@ fn main() -> ExitCode {
 fn build() -> Result<(), Problem> {
     let tree = Tree::from_env()?;
     let flags = tree.flags()?;
-    for input in [HEADER, SHIM, "shim/kdk_shim.h"] {
+    for input in SHIM
+        .into_iter()
+        .chain([HEADER, "shim/kdk_shim.h", "shim/kdk_stir.h"])
+    {
         println!("cargo:rerun-if-changed={input}");
     }
     println!(
@@ -82,7 +85,7 @@ impl fmt::Display for Problem {
             Self::Write(path, error) => write!(f, "cannot write {}: {error}", path.display()),
             Self::Shim(error) => write!(
                 f,
-                "clang could not compile {SHIM} with the kernel's flags: {error}"
+                "clang could not compile the shim with the kernel's flags: {error}"
             ),
         }
     }
@@ -233,7 +236,7 @@ fn compile(tree: &Tree, flags: &[String]) -> Result<(), Problem> {
         build.flag(flag);
     }
     build
-        .file(SHIM)
+        .files(SHIM)
         .try_compile("kdk_shim")
         .map_err(Problem::Shim)
 }

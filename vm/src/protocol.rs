@@ -138,6 +138,8 @@ pub enum Line<'a> {
     Error(&'a str),
     /// `# awake ...`, still to be understood by [`Awake::parse`].
     Awake(&'a str),
+    /// `# rested`.
+    Rested,
     /// `# bye`.
     Bye,
     /// Anything else.
@@ -164,6 +166,7 @@ impl<'a> Line<'a> {
             "done" => count(rest, Self::Done),
             "error" => Self::Error(rest),
             "awake" => Self::Awake(rest),
+            "rested" if rest.is_empty() => Self::Rested,
             "bye" if rest.is_empty() => Self::Bye,
             _ => Self::Other,
         }

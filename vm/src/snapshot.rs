@@ -39,6 +39,7 @@ pub fn save(
 ) -> Result<Saved, RunError> {
     let mut session = Session::boot(machine, logs, setup)?;
     let tests = session.list()?;
+    session.rest()?;
     let saved = session.machine().save(file);
     saved.map_err(|error| InfraError::Save {
         why: error.to_string(),

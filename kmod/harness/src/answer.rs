@@ -32,7 +32,7 @@ impl<'a> Answer<'a> {
         Self(match parse(line) {
             Err(bad) => refused(&bad),
             Ok(Command::End) => Kind::End,
-            Ok(Command::Wake(_)) => refused(&"there is nothing to wake here"),
+            Ok(Command::Rest | Command::Wake(_)) => refused(&"only a whole machine rests or wakes"),
             Ok(Command::List) => match Listing::new(registry, place) {
                 Ok(listing) => Kind::List(listing),
                 Err(refusal) => refused(&refusal),

@@ -9,6 +9,8 @@ pub enum Command<'a> {
     List,
     /// Run the tests of this name or glob (not checked yet).
     Run(&'a str),
+    /// Come to rest, before the machine is saved.
+    Rest,
     /// Take the host's time and a seed, before the first test: a guest that
     /// was loaded from a saved state has those of the time it was saved.
     Wake(Wake),
@@ -55,7 +57,7 @@ impl Wake {
 /// A line that is no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadCommand {
-    /// Another word than `list`, `run`, `wake` and `end`, or none.
+    /// Another word than `list`, `run`, `rest`, `wake` and `end`, or none.
     Unknown,
     /// `run` without a name, or with more than one.
     RunWhat,
@@ -68,7 +70,7 @@ pub enum BadCommand {
 impl fmt::Display for BadCommand {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            Self::Unknown => "not a command; there are list, run NAME|GLOB, wake and end",
+            Self::Unknown => "not a command; there are list, run NAME|GLOB, rest, wake and end",
             Self::RunWhat => "run takes one test's name or one glob",
             Self::WakeHow => "wake takes time=SECONDS.NANOSECONDS and seed=HEX",
             Self::Extra => "this command takes no argument",
@@ -94,8 +96,9 @@ pub fn parse(line: &str) -> Result<Command<'_>, BadCommand> {
         },
         (Some("wake"), ..) => Err(BadCommand::WakeHow),
         (Some("list"), None, _) => Ok(Command::List),
+        (Some("rest"), None, _) => Ok(Command::Rest),
         (Some("end"), None, _) => Ok(Command::End),
-        (Some("list" | "end"), ..) => Err(BadCommand::Extra),
+        (Some("list" | "rest" | "end"), ..) => Err(BadCommand::Extra),
         _ => Err(BadCommand::Unknown),
     }
 }
@@ -125,6 +128,7 @@ mod tests {
             ("wake time=5.000000001 seed=1 x", Err(BadCommand::WakeHow)),
             ("wake seed=1 time=5.000000001", Err(BadCommand::WakeHow)),
             ("list\n", Ok(Command::List)),
+            ("rest\n", Ok(Command::Rest)),
             ("  run\ta/b \r\n", Ok(Command::Run("a/b"))),
             ("run fault/*", Ok(Command::Run("fault/*"))),
             ("end\r\n", Ok(Command::End)),
@@ -140,7 +144,7 @@ mod tests {
             nanoseconds: 7,
             seed: u64::MAX - 1,
         };
-        let text = crate::Text::<80>::of(&wake);
+        let text = crate::Text::<80>::of(wake);
         assert_eq!(parse(text.as_str()), Ok(Command::Wake(wake)));
     }
 }

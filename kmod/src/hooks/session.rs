@@ -101,7 +101,7 @@ fn answer(line: &str) -> Result<State, Errno> {
         Ok(Command::Run(_)) => Some(Slot::take()?),
         Ok(Command::List) => None,
         // Ending the machine is user space's affair.
-        Ok(Command::Wake(_) | Command::End) | Err(_) => return Err(Errno::EINVAL),
+        Ok(Command::Rest | Command::Wake(_) | Command::End) | Err(_) => return Err(Errno::EINVAL),
     };
     let answer = Answer::to(&registry::all(), Place::Kernel, line);
     Ok(State::Answer {

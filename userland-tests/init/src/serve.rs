@@ -54,6 +54,10 @@ fn answer(
     match command {
         Ok(Command::List) => tests.insert(catalogue()).write(channel),
         Ok(Command::Run(name)) => run(channel, name, tests.get_or_insert_with(catalogue)),
+        Ok(Command::Rest) => {
+            wake::rest();
+            writeln!(channel, "# rested")
+        }
         Ok(Command::Wake(how)) => match wake::wake(&how) {
             Ok(awake) => writeln!(channel, "{awake}"),
             Err(why) => write_error(channel, line, &why),

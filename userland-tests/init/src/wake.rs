@@ -5,17 +5,20 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Display;
 use kdk_harness::Wake;
-use kdk_sys::file::{O_CLOEXEC, O_RDONLY, O_WRONLY, open};
+use kdk_sys::file::{O_CLOEXEC, O_RDONLY, open};
 use kdk_sys::poll::{self, POLLIN};
 use kdk_sys::time::{self, Deadline};
-use kdk_sys::{Descriptor, Errno, Result, kenv};
+use kdk_sys::{Descriptor, Errno, Result, kenv, sysctl};
 
 /// The kernel variable that holds the seed, sixteen hexadecimal digits, for
 /// tests that choose at random.
 const VARIABLE: &str = "kdk.seed";
 const RANDOM: &str = "/dev/random";
-/// Bytes that the kernel takes as a whole seed (RANDOM_FORTUNA_MINPOOLSIZE).
-const ENOUGH: usize = 64;
+/// kdk.ko's way to the kernel's random numbers, and the bytes it takes.
+const STIR: &str = "debug.kdk.stir";
+const SEED: usize = 64;
+/// How long a machine rests before it is saved, milliseconds.
+const REST_MS: u64 = 200;
 /// How long the kernel may take to have random numbers, milliseconds.
 const RANDOM_MS: u64 = 5_000;
 
@@ -27,7 +30,7 @@ const RANDOM_MS: u64 = 5_000;
 pub fn wake(wake: &Wake) -> core::result::Result<String, String> {
     time::set_today(wake.seconds, wake.nanoseconds).map_err(told("clock_settime"))?;
     kenv::set(VARIABLE, &format!("{:016x}", wake.seed)).map_err(told("kenv"))?;
-    stir(wake.seed).map_err(told("write /dev/random"))?;
+    stir(wake.seed).map_err(told(STIR))?;
     let random = draw().map_err(told("read /dev/random"))?;
     let (seconds, nanoseconds) = time::today();
     Ok(format!(
@@ -39,11 +42,17 @@ fn told(what: &str) -> impl Fn(Errno) -> String {
     move |errno| format!("{what}: {errno}")
 }
 
+/// Waits until the kernel takes a new seed at once, which it does not within
+/// 100 ms of the last one (sys/dev/random/fortuna.c).
+pub fn rest() {
+    time::sleep_ms(REST_MS);
+}
+
 /// Has the kernel mix the seed into its random numbers.
 fn stir(seed: u64) -> Result<()> {
-    let words = (0..ENOUGH as u64 / 8).map(|n| seed.wrapping_add(n).to_le_bytes());
+    let words = (0..SEED as u64 / 8).map(|n| seed.wrapping_add(n).to_le_bytes());
     let bytes: Vec<u8> = words.flatten().collect();
-    open(RANDOM, O_WRONLY | O_CLOEXEC)?.write_all(&bytes)
+    sysctl::write(STIR, &bytes)
 }
 
 /// Some of the kernel's random numbers: they are there, and not those of

@@ -69,11 +69,19 @@ pub fn integer(name: &str) -> Result<i64> {
 /// Sets a value of four bytes.
 ///
 /// # Errors
-/// As [`bytes`]; `EPERM` for one that cannot be set.
+/// As [`write`].
 pub fn set(name: &str, value: i32) -> Result<()> {
+    write(name, &value.to_le_bytes())
+}
+
+/// Sets a value.
+///
+/// # Errors
+/// As [`bytes`]; `EPERM` for one that cannot be set.
+pub fn write(name: &str, value: &[u8]) -> Result<()> {
     let oid = oid(name)?;
-    let new = (&raw const value as usize, size_of::<i32>());
-    // SAFETY: no buffer for the old value; four bytes of the new one.
+    let new = (value.as_ptr() as usize, value.len());
+    // SAFETY: no buffer for the old value; the kernel reads the new one.
     unsafe { sysctl(&oid, 0, &mut 0, new) }
 }
 

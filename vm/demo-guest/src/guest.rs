@@ -108,9 +108,17 @@ fn serve(registry: &Registry<'_>) -> ! {
     loop {
         let line = Line::receive();
         let command = parse(line.text());
-        if let Ok(Command::Wake(how)) = command {
-            awake(&how);
-            continue;
+        match command {
+            Ok(Command::Wake(how)) => {
+                awake(&how);
+                continue;
+            }
+            // It does nothing that it was not asked for.
+            Ok(Command::Rest) => {
+                results::send(b"# rested\n");
+                continue;
+            }
+            _ => {}
         }
         let mut answer = Answer::to(registry, Place::Kernel, line.text());
         let tamper = Tamper::for_line(line.text());

@@ -89,7 +89,12 @@ impl<'a> Session<'a> {
                     return Err(failed(&mut self.link, BootFault::Rebooted).into());
                 }
                 Line::Error(why) => break why.to_owned(),
-                Line::Start(_) | Line::Done(_) | Line::Awake(_) | Line::Bye | Line::Other => {}
+                Line::Start(_)
+                | Line::Done(_)
+                | Line::Awake(_)
+                | Line::Rested
+                | Line::Bye
+                | Line::Other => {}
             }
         };
         Err(failed(&mut self.link, BootFault::List(fault)).into())

@@ -58,7 +58,10 @@ impl<'a> Session<'a> {
     /// afterwards; else the host's, or an interruption.
     pub fn wake(&mut self, seed: u64) -> Result<u64, RunError> {
         self.link.send(&command(now(), seed).to_string());
-        let answer = self.answer_to_wake()?;
+        let answer = self.answer(|line| match line {
+            Line::Awake(fields) => Some(fields.to_owned()),
+            _ => None,
+        })?;
         let fault = match answer.and_then(|fields| Awake::parse(&fields)) {
             Ok(awake) if awake.time.abs_diff(now()) <= APART => return Ok(awake.random),
             Ok(awake) => format!(
@@ -77,7 +80,21 @@ impl<'a> Session<'a> {
         failed(&mut self.link, BootFault::Wake(what))
     }
 
-    fn answer_to_wake(&mut self) -> Result<Result<String, String>, RunError> {
+    /// Has the guest come to rest, before its machine is saved.
+    ///
+    /// # Errors
+    /// See [`Session::wake`].
+    pub fn rest(&mut self) -> Result<(), RunError> {
+        self.link.send("rest");
+        let answer = self.answer(|line| matches!(line, Line::Rested).then_some(()))?;
+        answer.map_err(|what| failed(&mut self.link, BootFault::Wake(what)).into())
+    }
+
+    /// Waits for an answer that `is_it` knows; the inner error is the guest's.
+    fn answer<T>(
+        &mut self,
+        is_it: impl Fn(Line<'_>) -> Option<T>,
+    ) -> Result<Result<T, String>, RunError> {
         let Limits { answer, .. } = self.limits;
         let deadline = Instant::now() + answer;
         loop {
@@ -86,10 +103,14 @@ impl<'a> Session<'a> {
                 return Err(lost(&mut self.link, &self.limits));
             }
             if let Tick::Line(line) = tick {
-                match Line::parse(line.text().trim_end()) {
-                    Line::Awake(fields) => return Ok(Ok(fields.to_owned())),
+                let text = line.text();
+                match Line::parse(text.trim_end()) {
                     Line::Error(why) => return Ok(Err(why.to_owned())),
-                    _ => {}
+                    line => {
+                        if let Some(answer) = is_it(line) {
+                            return Ok(Ok(answer));
+                        }
+                    }
                 }
             }
             if Instant::now() >= deadline {
