@@ -160,6 +160,10 @@ impl Machine for QemuMachine {
         self.monitor.migrate(file)
     }
 
+    fn nmi(&mut self) -> std::io::Result<()> {
+        self.monitor.nmi()
+    }
+
     fn kill(&mut self) {
         self.process.kill();
     }

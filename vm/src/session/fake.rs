@@ -20,9 +20,13 @@ pub fn limits() -> Limits {
         test: None,
         quiet: Duration::from_millis(150),
         last_words: Duration::from_millis(1500),
+        debugger: Duration::from_millis(500),
         end: Duration::from_millis(1000),
     }
 }
+
+/// What a guest gets for a command when it is sent an NMI.
+pub const NMI: &str = "(nmi)";
 
 /// The guest's side of a [`Fake`].
 pub struct Guest {
@@ -164,6 +168,10 @@ impl Machine for Fake {
             Some(Ok(())) => Ok(()),
             _ => Err(std::io::ErrorKind::BrokenPipe.into()),
         }
+    }
+
+    fn nmi(&mut self) -> std::io::Result<()> {
+        self.send(Port::Console, NMI.as_bytes())
     }
 
     fn kill(&mut self) {
