@@ -14,7 +14,7 @@ mod tests;
 use std::collections::VecDeque;
 
 use crate::panic::{Scanner, is_frame};
-use answer::{Cpu, Cpus, Thread};
+use answer::Thread;
 
 /// What ddb shows when it waits for a command.
 pub const PROMPT: &str = "db> ";
@@ -22,25 +22,27 @@ pub const PROMPT: &str = "db> ";
 /// Most lines kept of one answer; the rest is only in the transcript.
 const MAX_LINES: usize = 64;
 /// Most threads whose backtraces are asked for one by one.
-const MAX_THREADS: usize = 16;
+const MAX_THREADS: usize = 32;
+/// Most threads read of the list.
+const MAX_LISTED: usize = 10_000;
 
 /// Something to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Question {
     /// Not to stop after each screenful.
     NoPager,
-    /// What each CPU runs.
+    /// What the CPUs are at, the one that entered the debugger first.
     Cpus,
     /// The backtrace of the CPU that entered the debugger.
     Here,
     /// Its registers.
     Registers,
+    /// The list of threads.
+    Threads,
     /// The backtrace of another thread.
     Thread(Thread),
     /// The locks that are held (WITNESS).
     Locks,
-    /// The list of threads.
-    Threads,
     /// Every thread's backtrace, for the transcript.
     All,
 }
@@ -52,9 +54,9 @@ impl Question {
             Self::Cpus => "show allpcpu".into(),
             Self::Here => "bt".into(),
             Self::Registers => "show registers".into(),
+            Self::Threads => "ps".into(),
             Self::Thread(thread) => format!("bt {}", thread.id),
             Self::Locks => "show alllocks".into(),
-            Self::Threads => "ps".into(),
             Self::All => "alltrace".into(),
         }
     }
@@ -72,7 +74,7 @@ pub enum Turn {
 }
 
 /// The frames of one thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Trace {
     heading: String,
     frames: Vec<String>,
@@ -103,9 +105,10 @@ pub struct Dialogue {
     /// Reads what comes before the first prompt: a kernel that takes an NMI
     /// for a failure panics instead.
     entry: Scanner,
-    cpus: Cpus,
+    /// The CPU that entered the debugger.
+    cpu: Option<u32>,
     threads: Vec<Thread>,
-    here: Trace,
+    here: Vec<String>,
     traces: Vec<Trace>,
     registers: Vec<String>,
     locks: Vec<String>,
@@ -125,8 +128,8 @@ impl Dialogue {
             Question::Cpus,
             Question::Here,
             Question::Registers,
-            Question::Locks,
             Question::Threads,
+            Question::Locks,
             Question::All,
         ];
         Self {
@@ -134,9 +137,9 @@ impl Dialogue {
             asked: None,
             echo: false,
             entry: Scanner::new(),
-            cpus: Cpus::default(),
+            cpu: None,
             threads: Vec::new(),
-            here: Trace::default(),
+            here: Vec::new(),
             traces: Vec::new(),
             registers: Vec::new(),
             locks: Vec::new(),
@@ -153,8 +156,8 @@ impl Dialogue {
             None => {
                 self.entry.line(line);
             }
-            Some(Question::Cpus) => self.cpus.line(text),
-            Some(Question::Here) => push(&mut self.here.frames, text, is_frame),
+            Some(Question::Cpus) => self.cpu = self.cpu.or(answer::current_cpu(text)),
+            Some(Question::Here) => push(&mut self.here, text, is_frame),
             Some(Question::Registers) => push(&mut self.registers, text, answer::is_register),
             Some(Question::Thread(_)) => {
                 if let Some(trace) = self.traces.last_mut() {
@@ -162,11 +165,10 @@ impl Dialogue {
                 }
             }
             Some(Question::Locks) => push(&mut self.locks, text, |text| !text.is_empty()),
-            Some(Question::Threads) => {
-                self.threads.extend(Thread::of_test(text));
-                self.threads.truncate(MAX_THREADS);
+            Some(Question::Threads) if self.threads.len() < MAX_LISTED => {
+                self.threads.extend(Thread::parse(text));
             }
-            Some(Question::NoPager | Question::All) => {}
+            Some(Question::NoPager | Question::Threads | Question::All) => {}
         }
     }
 
@@ -175,22 +177,17 @@ impl Dialogue {
         if self.echo || partial != PROMPT {
             return Turn::Listen;
         }
-        match self.asked {
-            Some(Question::Registers) => {
-                self.ask_first(self.cpus.busy_elsewhere().map(Cpu::thread).collect());
+        if self.asked == Some(Question::Threads) {
+            for thread in self.suspects().into_iter().rev() {
+                self.next.push_front(Question::Thread(thread));
             }
-            Some(Question::Threads) => {
-                let threads = std::mem::take(&mut self.threads);
-                self.ask_first(threads);
-            }
-            _ => {}
         }
         let Some(question) = self.next.pop_front() else {
             return Turn::Over;
         };
         if let Question::Thread(thread) = &question {
             self.traces.push(Trace {
-                heading: thread.heading.clone(),
+                heading: thread.heading(),
                 frames: Vec::new(),
             });
         }
@@ -200,10 +197,24 @@ impl Dialogue {
         Turn::Say(command)
     }
 
-    fn ask_first(&mut self, threads: Vec<Thread>) {
-        for thread in threads.into_iter().take(MAX_THREADS).rev() {
-            self.next.push_front(Question::Thread(thread));
-        }
+    /// Threads of which one may be what hangs: those on other CPUs, then the
+    /// test's.
+    fn suspects(&self) -> Vec<Thread> {
+        let running = self
+            .threads
+            .iter()
+            .filter(|thread| thread.cpu.is_some() && thread.cpu != self.cpu && !thread.is_idle());
+        let waiting = self
+            .threads
+            .iter()
+            .filter(|thread| thread.cpu.is_none() && thread.is_of_test());
+        running.chain(waiting).take(MAX_THREADS).cloned().collect()
+    }
+
+    /// The thread that was running where the debugger was entered.
+    fn current(&self) -> Option<&Thread> {
+        let here = |thread: &&Thread| thread.cpu.is_some() && thread.cpu == self.cpu;
+        self.threads.iter().find(here)
     }
 
     /// The command that has no answer yet; none before the first prompt.
@@ -213,10 +224,12 @@ impl Dialogue {
 
     /// What was told until now.
     pub fn findings(self) -> Findings {
-        let mut here = self.here;
-        let current = self.cpus.current();
-        here.heading = current.map_or("thread:".into(), Cpu::heading);
-        let idle = current.is_some_and(Cpu::is_idle);
+        let current = self.current();
+        let idle = current.is_some_and(Thread::is_idle);
+        let here = Trace {
+            heading: current.map_or("thread:".into(), Thread::heading),
+            frames: self.here,
+        };
         let mut traces = self.traces;
         traces.retain(|trace| !trace.frames.is_empty());
         let matters = !idle || traces.is_empty();

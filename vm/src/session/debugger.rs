@@ -77,10 +77,13 @@ impl Questioning {
             registers,
             locks,
         } = self.dialogue.findings();
+        let what = match trouble {
+            None => "all threads, registers and locks",
+            Some(_) => "what the kernel debugger said",
+        };
         let mut remarks: Vec<String> = trouble.into_iter().collect();
         if let Some(transcript) = self.transcript {
-            let path = transcript.path.display();
-            remarks.push(format!("all threads, registers and locks: {path}"));
+            remarks.push(format!("{what}: {}", transcript.path.display()));
         }
         remarks.extend(self.trouble.map(|error| error.to_string()));
         if !locks.is_empty() {
