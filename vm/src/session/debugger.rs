@@ -1,6 +1,9 @@
 //! A hanging or dead kernel's debugger is asked what the kernel was doing;
 //! its answers are kept in a file.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -82,7 +85,8 @@ impl Questioning {
             Some(_) => "what the kernel debugger said",
         };
         let mut remarks: Vec<String> = trouble.into_iter().collect();
-        if let Some(transcript) = self.transcript {
+        let kept = self.transcript.filter(|transcript| !transcript.is_empty());
+        if let Some(transcript) = kept {
             remarks.push(format!("{what}: {}", transcript.path.display()));
         }
         remarks.extend(self.trouble.map(|error| error.to_string()));
@@ -114,6 +118,10 @@ impl Transcript {
             file,
             left: TRANSCRIPT,
         })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.left == TRANSCRIPT
     }
 
     fn line(&mut self, line: &str) -> Result<(), InfraError> {

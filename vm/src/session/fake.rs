@@ -139,20 +139,31 @@ impl Guest {
 pub struct Fake {
     inbox: Inbox,
     commands: Option<Sender<String>>,
+    takes_nmi: bool,
     guest: Option<JoinHandle<()>>,
 }
 
 impl Fake {
     pub fn machine(guest: impl FnOnce(Guest) + Send + 'static) -> Box<dyn Machine> {
+        Box::new(Self::new(guest, true))
+    }
+
+    /// A machine of a kind that cannot be sent an NMI.
+    pub fn without_nmi(guest: impl FnOnce(Guest) + Send + 'static) -> Box<dyn Machine> {
+        Box::new(Self::new(guest, false))
+    }
+
+    fn new(guest: impl FnOnce(Guest) + Send + 'static, takes_nmi: bool) -> Self {
         let (events, inbox) = machine::channel();
         let (tx, commands) = channel();
         let _ = events.send(Event::Notice(Notice::Running));
         let guest = thread::spawn(move || guest(Guest { events, commands }));
-        Box::new(Self {
+        Self {
             inbox,
             commands: Some(tx),
+            takes_nmi,
             guest: Some(guest),
-        })
+        }
     }
 }
 
@@ -171,7 +182,11 @@ impl Machine for Fake {
     }
 
     fn nmi(&mut self) -> std::io::Result<()> {
-        self.send(Port::Console, NMI.as_bytes())
+        if self.takes_nmi {
+            self.send(Port::Console, NMI.as_bytes())
+        } else {
+            Err(std::io::ErrorKind::Unsupported.into())
+        }
     }
 
     fn kill(&mut self) {
