@@ -67,12 +67,17 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         (Some(test), Line::Hello(_)) => ready(cx, args, machine, test),
         _ => Ok(()),
     };
-    if args.ddb {
+    let result = if args.ddb {
         cx.terminal.line(console::HELP);
         console::converse(cx, &mut machine, &mut heard)
     } else {
         console::watch(cx, &mut machine, &mut heard)
+    };
+    if let Endpoint::Unix(socket) = &session.endpoint {
+        // It leads nowhere now; QEMU leaves it when it is killed.
+        let _ = std::fs::remove_file(socket);
     }
+    result
 }
 
 /// Only QEMU has the stub that is used here.
