@@ -232,15 +232,18 @@ impl Drop for Raw {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kdk_vm::vmm::Vmm;
 
     #[test]
     fn a_qemu_that_did_not_start_is_an_error_and_one_that_was_ended_is_none() {
         let refused = Exit::Refused {
+            vmm: Vmm::Qemu,
             status: Status::Code(1),
             stderr: "-chardev: UNIX socket path is too long".into(),
         };
         assert!(ended(&refused).is_err_and(|error| error.to_string().contains("too long")));
         let by_gdb = Exit::Broken {
+            vmm: Vmm::Qemu,
             status: Status::Code(0),
             stderr: String::new(),
         };
