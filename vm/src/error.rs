@@ -263,22 +263,41 @@ pub struct BootError {
     pub why: BootFault,
     /// The last console lines.
     pub console: Vec<String>,
-    /// The panic's backtrace, if there was one.
+    /// The panic's backtrace, or that of a hang, if there was one.
     pub backtrace: Vec<String>,
+    /// What else the kernel debugger told, or why it told nothing.
+    pub remarks: Vec<String>,
 }
 
 impl Diagnostic for BootError {
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
         let mut text = self.why.advice(self.phase).to_owned();
-        if !self.console.is_empty() {
-            text.push_str("\nthe console's last lines:");
-            let from = self.console.len().saturating_sub(12);
-            for line in &self.console[from..] {
-                text.push_str("\n  | ");
-                text.push_str(line);
-            }
+        for remark in &self.remarks {
+            text.push('\n');
+            text.push_str(remark);
         }
+        let from = self.console.len().saturating_sub(SHOWN);
+        let console = self.console.get(from..).unwrap_or_default();
+        let untold = |line: &&String| !console.contains(line);
+        let backtrace: Vec<&String> = self.backtrace.iter().filter(untold).take(SHOWN).collect();
+        quote(&mut text, "where the kernel was:", backtrace);
+        quote(&mut text, "the console's last lines:", console);
         Some(Box::new(text))
+    }
+}
+
+/// Most lines quoted of a console or a backtrace.
+const SHOWN: usize = 12;
+
+/// Adds `lines` under a title, if there are any.
+fn quote<'a>(text: &mut String, title: &str, lines: impl IntoIterator<Item = &'a String>) {
+    for (n, line) in lines.into_iter().enumerate() {
+        if n == 0 {
+            text.push('\n');
+            text.push_str(title);
+        }
+        text.push_str("\n  | ");
+        text.push_str(line);
     }
 }
 

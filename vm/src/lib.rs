@@ -8,6 +8,7 @@
 pub mod accel;
 pub mod bhyve;
 pub mod console;
+pub mod ddb;
 pub mod efi;
 pub mod elf;
 pub mod error;

@@ -70,6 +70,15 @@ pub trait Machine: Send {
         let _ = file;
         Err(std::io::ErrorKind::Unsupported.into())
     }
+    /// Sends every CPU a non-maskable interrupt: a kernel with a debugger
+    /// enters it, whatever it hangs in.
+    ///
+    /// # Errors
+    /// The machine is gone; [`Unsupported`](std::io::ErrorKind::Unsupported)
+    /// where this kind of machine has no such thing.
+    fn nmi(&mut self) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
     /// Ends it at once; [`Event::Ended`] follows.
     fn kill(&mut self);
 }

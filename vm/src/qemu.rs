@@ -6,4 +6,4 @@ mod spec;
 
 pub use find::{OLDEST, Qemu, Version, parse_version};
 pub use process::QemuMachine;
-pub use spec::{Access, Boot, Drive, Engine, Fds, Format, Spec};
+pub use spec::{Access, Boot, Drive, Engine, Fds, Format, Spec, escape};

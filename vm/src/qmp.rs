@@ -77,10 +77,30 @@ fn sort(line: &[u8]) -> Message {
     }
 }
 
-/// Reads the monitor until its end: lets the machine run once it has greeted,
-/// passes notices on to `events` and replies to the returned receiver's side.
+/// How a machine begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// It runs as soon as the monitor is ready.
+    Running,
+    /// It stands still until somebody lets it go on.
+    Halted,
+}
+
+impl Start {
+    /// The id of the command that ends the greeting.
+    fn last_id(self) -> u64 {
+        match self {
+            Self::Running => BEGUN,
+            Self::Halted => CAPABILITIES,
+        }
+    }
+}
+
+/// Reads the monitor until its end: lets the machine `start` once it has
+/// greeted, passes notices on to `events` and replies to the returned receiver's side.
 pub fn listen(
     stream: UnixStream,
+    start: Start,
     told: &Arc<Mutex<Told>>,
     events: &SyncSender<Event>,
     replies: &SyncSender<Value>,
@@ -93,10 +113,12 @@ pub fn listen(
         let lock = || told.lock().unwrap_or_else(PoisonError::into_inner);
         match sort(&told_line) {
             Message::Greeting => {
-                let begin = line(&qmp_capabilities { enable: None }, 0)
-                    .and_then(|line| writer.write_all(&line))
-                    .and_then(|()| line(&cont {}, BEGUN))
+                let ready = line(&qmp_capabilities { enable: None }, CAPABILITIES)
                     .and_then(|line| writer.write_all(&line));
+                let begin = ready.and_then(|()| match start {
+                    Start::Running => writer.write_all(&line(&cont {}, BEGUN)?),
+                    Start::Halted => Ok(()),
+                });
                 if begin.is_err() {
                     return;
                 }
@@ -132,7 +154,9 @@ const UNLIMITED: u64 = 1 << 40;
 /// How long a machine's state may take to be written.
 const SAVED: Duration = Duration::from_secs(120);
 
-/// The id of the command that lets the machine run, which ends the greeting.
+/// The id of the command that makes the monitor take others.
+const CAPABILITIES: u64 = 0;
+/// The id of the command that lets the machine run.
 const BEGUN: u64 = 1;
 
 fn line<C: QmpCommand>(command: &C, id: u64) -> std::io::Result<Vec<u8>> {
@@ -147,16 +171,18 @@ fn line<C: QmpCommand>(command: &C, id: u64) -> std::io::Result<Vec<u8>> {
 pub struct Monitor {
     writer: UnixStream,
     replies: Receiver<Value>,
+    start: Start,
     /// The id of the last command; 0 while the greeting is not over.
     last: u64,
 }
 
 /// A monitor's commanding side, and where [`listen`] puts replies.
-pub fn monitor(writer: UnixStream) -> (Monitor, SyncSender<Value>) {
+pub fn monitor(writer: UnixStream, start: Start) -> (Monitor, SyncSender<Value>) {
     let (tx, replies) = sync_channel(16);
     let monitor = Monitor {
         writer,
         replies,
+        start,
         last: 0,
     };
     (monitor, tx)
@@ -192,7 +218,7 @@ impl Monitor {
 
     fn begin(&mut self) -> std::io::Result<()> {
         if self.last == 0 {
-            self.reply_to(BEGUN, "the greeting")?;
+            self.reply_to(self.start.last_id(), "the greeting")?;
             self.last = BEGUN;
         }
         self.last += 1;
@@ -372,7 +398,7 @@ mod tests {
     #[test]
     fn a_command_that_fails_says_why() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let (mut monitor, replies) = monitor(ours);
+        let (mut monitor, replies) = monitor(ours, Start::Running);
         let qemu = std::thread::spawn(move || {
             replies
                 .send(serde_json::json!({"return": {}, "id": 0}))

@@ -322,5 +322,6 @@ fn open_logs(dir: &LogDir, number: usize) -> Result<Logs, InfraError> {
     Ok(Logs {
         console: open("console")?,
         result: open("result")?,
+        debugger: Some(dir.path.join(format!("debugger.{number}.log"))),
     })
 }

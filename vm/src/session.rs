@@ -2,6 +2,7 @@
 //! at a time, its goodbye.
 
 mod boot;
+mod debugger;
 mod end;
 mod link;
 mod test;
@@ -12,6 +13,7 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::console::log::StampedLog;
@@ -45,6 +47,8 @@ pub struct Limits {
     pub quiet: Duration,
     /// For its last words altogether.
     pub last_words: Duration,
+    /// For each answer of the kernel debugger.
+    pub debugger: Duration,
     /// From the command to end until the machine's end.
     pub end: Duration,
 }
@@ -60,6 +64,7 @@ impl Default for Limits {
             test: None,
             quiet: Duration::from_millis(700),
             last_words: Duration::from_secs(6),
+            debugger: Duration::from_secs(8),
             end: Duration::from_secs(10),
         }
     }
@@ -72,6 +77,8 @@ pub struct Logs {
     pub console: Option<StampedLog>,
     /// Of the second.
     pub result: Option<StampedLog>,
+    /// Where to keep what the kernel debugger says, should it be asked.
+    pub debugger: Option<PathBuf>,
 }
 
 /// How sessions are held.
@@ -107,8 +114,20 @@ pub struct Death {
     pub title: String,
     /// The kernel's backtrace lines.
     pub backtrace: Vec<String>,
+    /// Its registers, a line each, where its debugger told them.
+    pub registers: Vec<String>,
+    /// What else the kernel debugger told, or why it told nothing.
+    pub remarks: Vec<String>,
     /// The last console lines.
     pub console: Vec<String>,
+}
+
+impl Death {
+    /// All that there is to say in a test's detail, line by line.
+    pub fn detail(&self) -> String {
+        let lines = std::iter::once(&self.title).chain(&self.remarks);
+        lines.map(String::as_str).collect::<Vec<&str>>().join("\n")
+    }
 }
 
 /// What came of asking for a test.

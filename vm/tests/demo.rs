@@ -60,10 +60,13 @@ fn options(patterns: &[&str]) -> Options {
 
 /// Runs tests of guests with this command line.
 fn run_with(cmdline: &str, options: &Options) -> Report {
+    run_machine(&spec(cmdline), options)
+}
+
+fn run_machine(spec: &Spec, options: &Options) -> Report {
     let qemu = Qemu::find().unwrap();
-    let spec = spec(cmdline);
     let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
-        Ok(Box::new(QemuMachine::start(&qemu, &spec)?))
+        Ok(Box::new(QemuMachine::start(&qemu, spec)?))
     };
     run_all(Guests::Boot(&machines), options, &Interrupt::new(), &|_| {})
 }
@@ -153,8 +156,25 @@ const FAULTS: &[(&str, Verdict, &str, &str)] = &[
         "lock order reversal: 1st demo b",
         "#0 0xffffffff80b1c2d3",
     ),
-    ("hang-cli", Timeout, "no end within", ""),
-    ("hang-alive", Timeout, "no end within", ""),
+    (
+        "hang-cli",
+        Timeout,
+        "no end within",
+        "demo_hang() at demo_hang+",
+    ),
+    ("hang-alive", Timeout, "no end within", "/frame 0x"),
+    (
+        "hang-locked",
+        Timeout,
+        "locks held:",
+        "demo_hang() at demo_hang+",
+    ),
+    (
+        "hang-deaf",
+        Timeout,
+        "the kernel debugger did not answer an NMI within 2.0 s",
+        "",
+    ),
     (
         "triple",
         Crash,
@@ -194,6 +214,7 @@ fn every_fault_has_its_verdict_and_takes_no_other_with_it() {
     let mut options = options(&names);
     options.limits.test = Some(Duration::from_secs(2));
     options.limits.grace = Duration::from_secs(1);
+    options.limits.debugger = Duration::from_secs(2);
     let report = run_with("", &options);
     assert!(report.error.is_none(), "{:?}", report.error);
     let mut wrong = Vec::new();
@@ -259,6 +280,49 @@ fn a_guest_that_does_not_come_up_says_in_which_phase_and_why() {
             "{fault}: the console's last lines are lost"
         );
     }
+}
+
+#[test]
+fn a_hang_is_told_by_the_kernels_debugger_and_kept_in_a_file() {
+    for cpus in [1, 2] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = options(&["fault/hang-cli"]);
+        options.limits.test = Some(Duration::from_millis(200));
+        options.limits.grace = Duration::from_millis(800);
+        options.logs = Some(LogDir {
+            path: dir.path().to_owned(),
+            cap: Cap::default(),
+        });
+        let spec = Spec { cpus, ..spec("") };
+        let report = run_machine(&spec, &options);
+        let [outcome] = report.outcomes.as_slice() else {
+            panic!("{report:?}")
+        };
+        assert_eq!(outcome.verdict, Timeout);
+        assert_eq!(
+            outcome.backtrace[0], "thread kdk test (100048) on cpu 0:",
+            "{outcome:?}"
+        );
+        let path = dir.path().join("debugger.1.log");
+        assert!(outcome.detail.contains(path.to_str().unwrap()));
+        let kept = std::fs::read_to_string(path).unwrap();
+        for command in ["show registers", "ps", "show alllocks", "alltrace"] {
+            assert!(kept.contains(&format!("db> {command}\n")), "{kept}");
+        }
+        // What it said is not what the kernel said last.
+        assert!(!outcome.console.iter().any(|line| line.contains("db>")));
+    }
+}
+
+#[test]
+fn a_boot_that_hangs_is_told_by_the_kernels_debugger() {
+    let quick = Limits {
+        silence: Duration::from_secs(2),
+        ..Limits::default()
+    };
+    let error = boot_error("boot-hang", quick);
+    let frames = error.backtrace.join("\n");
+    assert!(frames.contains("demo_hang() at demo_hang+"), "{error:?}");
 }
 
 #[test]

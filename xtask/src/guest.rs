@@ -75,11 +75,26 @@ pub struct Guest {
     pub driver: Driver,
     /// For the report; its end is still open.
     pub run: Run,
+    /// For debuggers.
+    pub symbols: Symbols,
     /// Keys of what the machine boots from, by name: with another one its
     /// saved state is of no use.
     pub parts: Vec<(String, String)>,
     /// Keeps the artefacts in the store while the machine runs.
     _held: Vec<Entry>,
+}
+
+/// What a debugger has to know of a guest.
+#[derive(Debug)]
+pub struct Symbols {
+    /// The kernel with its symbols.
+    pub kernel: PathBuf,
+    /// The tree that its debug information calls `/usr/src`.
+    pub tree: Option<PathBuf>,
+    /// The first function of the kernel that is not assembly.
+    pub entry: &'static str,
+    /// The module as it is loaded, if this guest has one.
+    pub module: Option<PathBuf>,
 }
 
 /// The base that `wanted` names, or stands for.
@@ -154,7 +169,7 @@ fn prepare_demo(
     })?;
     let kernel = entry.file(demo::GUEST);
     check(&kernel, Role::PvhKernel)?;
-    let driver = host.player.demo(kernel, wanted.cpus)?;
+    let driver = host.player.demo(kernel.clone(), wanted.cpus)?;
     Ok(Guest {
         run: Run {
             base: DEMO.into(),
@@ -162,6 +177,12 @@ fn prepare_demo(
             accel: driver.accel().into(),
             boot: Way::Pvh.name().into(),
             ..Run::default()
+        },
+        symbols: Symbols {
+            kernel,
+            tree: None,
+            entry: "kdk_start",
+            module: None,
         },
         driver,
         parts: vec![("demo guest".into(), entry.key.clone())],
@@ -262,6 +283,15 @@ fn prepare_freebsd(
             accel: driver.accel().into(),
             boot: way.name().into(),
             ..Run::default()
+        },
+        symbols: Symbols {
+            kernel: kernel.file("kernel.debug"),
+            tree: Some(source.path),
+            entry: match way {
+                Way::Pvh => "hammer_time_xen",
+                Way::Efi | Way::Load => "hammer_time",
+            },
+            module: Some(module.file("kdk.ko")),
         },
         driver,
         parts: vec![

@@ -3,6 +3,7 @@
 mod accel;
 mod base;
 mod build;
+mod console;
 mod context;
 mod doctor;
 mod event;
@@ -46,6 +47,8 @@ enum Verb {
     Doctor(verb::doctor::Args),
     /// A guest's console
     Shell(verb::shell::Args),
+    /// A guest under gdb, lldb or the kernel's own debugger
+    Debug(verb::debug::Args),
     /// Measure the kit itself
     Bench(verb::bench::Args),
     /// Remove what can be made again
@@ -72,6 +75,7 @@ fn dispatch(verb: &Verb) -> Result<(), Failure> {
         Verb::Base(args) => verb::base::run(args, &cx),
         Verb::Doctor(args) => verb::doctor::run(args, &cx),
         Verb::Shell(args) => verb::shell::run(args, &cx),
+        Verb::Debug(args) => verb::debug::run(args, &cx),
         Verb::Bench(args) => verb::bench::run(args, &cx),
         Verb::Clean(args) => verb::clean::run(args, &cx),
     }

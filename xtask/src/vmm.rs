@@ -343,6 +343,6 @@ mod tests {
         };
         let args = spec.load_args("vm").unwrap();
         let args: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
-        insta::assert_snapshot!(args.join(" "), @"-m 512M -h /esp -e boot_serial=YES -e hw.uart.console=io:0x3f8,br:115200 -e vfs.root.mountfrom=ufs:/dev/vtbd0 -e vfs.root.mountfrom.options=rw -e init_path=/init -e hint.uart.0.at=isa -e hint.uart.0.port=0x3F8 -e hint.uart.0.flags=0x10 -e hint.uart.0.irq=4 -e hint.uart.1.at=isa -e hint.uart.1.port=0x2F8 -e hint.uart.1.irq=3 vm");
+        insta::assert_snapshot!(args.join(" "), @"-m 512M -h /esp -e boot_serial=YES -e hw.uart.console=io:0x3f8,br:115200 -e vfs.root.mountfrom=ufs:/dev/vtbd0 -e vfs.root.mountfrom.options=rw -e init_path=/init -e debug.debugger_on_panic=1 -e hint.uart.0.at=isa -e hint.uart.0.port=0x3F8 -e hint.uart.0.flags=0x10 -e hint.uart.0.irq=4 -e hint.uart.1.at=isa -e hint.uart.1.port=0x2F8 -e hint.uart.1.irq=3 vm");
     }
 }

@@ -262,7 +262,7 @@ fn check_relocations(
     Ok(())
 }
 
-fn relocatable(module: &[u8]) -> Result<&Header, NotElf> {
+pub(crate) fn relocatable(module: &[u8]) -> Result<&Header, NotElf> {
     let header = Header::parse(module)?;
     if header.e_machine(LE) != EM_X86_64 || header.e_type(LE) != ET_REL {
         return Err(NotElf(
@@ -272,7 +272,7 @@ fn relocatable(module: &[u8]) -> Result<&Header, NotElf> {
     Ok(header)
 }
 
-fn loaded(section: &SectionHeader64<LE>) -> bool {
+pub(crate) fn loaded(section: &SectionHeader64<LE>) -> bool {
     let sh_type = section.sh_type(LE);
     section.sh_flags(LE) & u64::from(SHF_ALLOC) != 0
         && !matches!(sh_type, SHT_NULL | SHT_STRTAB | SHT_SYMTAB)
@@ -287,7 +287,7 @@ fn span(section: &SectionHeader64<LE>, len: usize) -> Result<(usize, usize), Not
     bounds().ok_or_else(|| NotElf("it is truncated".to_owned()))
 }
 
-fn name_of(
+pub(crate) fn name_of(
     sections: &SectionTable<'_, Header>,
     section: &SectionHeader64<LE>,
 ) -> Result<String, NotElf> {

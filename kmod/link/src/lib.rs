@@ -14,6 +14,7 @@
 //! - [`elf::missing`] compares the undefined symbols with the kernel's table.
 
 pub mod elf;
+pub mod layout;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

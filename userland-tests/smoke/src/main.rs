@@ -8,6 +8,7 @@ extern crate alloc;
 
 mod bytes;
 mod child;
+mod fault;
 mod kqueue;
 mod link;
 mod net;

@@ -2,7 +2,7 @@
 //! some, for the host has to read that.
 
 use crate::hw::{self, Frame, Left, TrapFrame};
-use crate::{clock, log, platform};
+use crate::{clock, debugger, log, platform};
 use core::fmt;
 use core::panic::PanicInfo;
 use kdk_harness::{Message, describe_panic};
@@ -124,12 +124,10 @@ fn print_double_fault(frame: &TrapFrame) {
     log!("cpuid = 0; apic id = 00");
 }
 
-/// What the console shows once the kernel debugger waits there.
-pub fn enter_debugger() {
+/// Enters the debugger as FreeBSD's panic() does.
+pub fn enter_debugger() -> ! {
     log!("KDB: enter: panic");
-    log!("[ thread pid 0 tid 100000 ]");
-    log!("Stopped at      demo_panic+0x33: nop");
-    crate::console::write(format_args!("db> "));
+    debugger::enter(None)
 }
 
 /// A Rust panic ends the test it happens in; outside of tests it is the

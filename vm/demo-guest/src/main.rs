@@ -17,6 +17,8 @@ mod clock;
 #[cfg(target_os = "none")]
 mod console;
 #[cfg(target_os = "none")]
+mod debugger;
+#[cfg(target_os = "none")]
 mod dying;
 #[cfg(target_os = "none")]
 mod guest;

@@ -167,6 +167,10 @@ impl Machine for BhyveMachine {
         }
     }
 
+    fn nmi(&mut self) -> std::io::Result<()> {
+        self.inject_nmi().map_err(std::io::Error::other)
+    }
+
     fn kill(&mut self) {
         self.stages.kill();
     }

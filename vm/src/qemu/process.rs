@@ -107,11 +107,16 @@ impl QemuMachine {
         let (events, inbox) = channel();
         let links = (Link::new()?, Link::new()?, Link::new()?);
         let (console, result) = (links.0.clone_ours()?, links.1.clone_ours()?);
-        let (monitor, replies) = qmp::monitor(links.2.clone_ours()?);
+        let start = if spec.halted {
+            qmp::Start::Halted
+        } else {
+            qmp::Start::Running
+        };
+        let (monitor, replies) = qmp::monitor(links.2.clone_ours()?, start);
         let told = Arc::new(Mutex::new(Told::default()));
         let readers = (
             ports::read(links.0.ours, links.1.ours, events.clone()),
-            monitor_reader(links.2.ours, told.clone(), events.clone(), replies),
+            monitor_reader(links.2.ours, start, told.clone(), events.clone(), replies),
         );
         let theirs = [links.0.theirs, links.1.theirs, links.2.theirs]
             .into_iter()
@@ -158,6 +163,10 @@ impl Machine for QemuMachine {
         // Not paused first: a machine that was saved as it stood still would
         // stand still again when it is loaded.
         self.monitor.migrate(file)
+    }
+
+    fn nmi(&mut self) -> std::io::Result<()> {
+        self.monitor.nmi()
     }
 
     fn kill(&mut self) {
@@ -247,9 +256,10 @@ fn wait(
 
 fn monitor_reader(
     stream: UnixStream,
+    start: qmp::Start,
     told: Arc<Mutex<Told>>,
     events: SyncSender<Event>,
     replies: SyncSender<serde_json::Value>,
 ) -> JoinHandle<()> {
-    thread::spawn(move || qmp::listen(stream, &told, &events, &replies))
+    thread::spawn(move || qmp::listen(stream, start, &told, &events, &replies))
 }

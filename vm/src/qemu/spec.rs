@@ -97,6 +97,8 @@ pub struct Spec {
     pub drives: Vec<Drive>,
     /// Whether it starts with a state that was saved, instead of booting.
     pub loads: bool,
+    /// Whether it stands still until a debugger lets it go on.
+    pub halted: bool,
     /// More arguments, as they are.
     pub extra: Vec<OsString>,
 }
@@ -128,6 +130,7 @@ impl Spec {
             boot,
             drives: Vec::new(),
             loads: false,
+            halted: false,
             extra: Vec::new(),
         }
     }
@@ -237,8 +240,8 @@ fn is_flash(firmware: &Path) -> bool {
     name.to_ascii_lowercase().contains("code")
 }
 
-/// In a list of options a comma is written twice.
-fn escape(path: &Path) -> OsString {
+/// `path` for a list of options, in which a comma is written twice.
+pub fn escape(path: &Path) -> OsString {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let bytes = path.as_os_str().as_bytes();
     let doubled = bytes

@@ -119,7 +119,7 @@ impl<'r, 'a> Worker<'r, 'a> {
         let revised = self.run.found().outcomes.get_mut(&at).map(|outcome| {
             let reported = format!("after it had reported {}: ", outcome.verdict);
             let before = std::mem::take(&mut outcome.detail);
-            outcome.detail = [format!("{reported}{}", death.title), before]
+            outcome.detail = [format!("{reported}{}", death.detail()), before]
                 .into_iter()
                 .filter(|text| !text.is_empty())
                 .collect::<Vec<String>>()
@@ -158,7 +158,7 @@ impl<'r, 'a> Worker<'r, 'a> {
 
 fn before_start(case: &Case, death: Death) -> Outcome {
     Outcome {
-        detail: format!("before it started: {}", death.title),
+        detail: format!("before it started: {}", death.detail()),
         backtrace: death.backtrace,
         console: death.console,
         ..Outcome::without_verdict(&case.test, death.verdict)

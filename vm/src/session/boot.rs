@@ -68,7 +68,8 @@ impl<'a> Session<'a> {
             }
             if Instant::now() >= deadline {
                 let secs = self.limits.answer.as_secs_f64();
-                break format!("no end of the list within {secs:.1} s");
+                let why = BootFault::List(format!("no end of the list within {secs:.1} s"));
+                return Err(hung(&mut self.link, &self.limits, why).into());
             }
             let Tick::Line(line) = tick else { continue };
             let line = line.text();
@@ -127,7 +128,7 @@ fn wait(link: &mut Link<'_>, limits: &Limits) -> Result<Hello, RunError> {
         } else {
             BootFault::Silent(limits.silence)
         };
-        return Err(failed(link, why).into());
+        return Err(hung(link, limits, why).into());
     }
 }
 
@@ -146,8 +147,25 @@ pub(super) fn lost(link: &mut Link<'_>, limits: &Limits) -> RunError {
         why,
         console: death.console,
         backtrace: death.backtrace,
+        remarks: death.remarks,
     }
     .into()
+}
+
+/// The guest fell silent or takes too long. Its kernel is asked where it
+/// hangs, as far as there is one yet.
+pub(super) fn hung(link: &mut Link<'_>, limits: &Limits, why: BootFault) -> BootError {
+    if link.phase < Phase::Kernel {
+        return failed(link, why);
+    }
+    let death = link.bury(limits, Verdict::Timeout, "", &mut |_| {});
+    BootError {
+        phase: link.phase,
+        why,
+        console: death.console,
+        backtrace: death.backtrace,
+        remarks: death.remarks,
+    }
 }
 
 pub(super) fn failed(link: &mut Link<'_>, why: BootFault) -> BootError {
@@ -157,5 +175,6 @@ pub(super) fn failed(link: &mut Link<'_>, why: BootFault) -> BootError {
         why,
         console: link.last_lines(),
         backtrace: Vec::new(),
+        remarks: Vec::new(),
     }
 }

@@ -20,9 +20,13 @@ pub fn limits() -> Limits {
         test: None,
         quiet: Duration::from_millis(150),
         last_words: Duration::from_millis(1500),
+        debugger: Duration::from_millis(500),
         end: Duration::from_millis(1000),
     }
 }
+
+/// What a guest gets for a command when it is sent an NMI.
+pub const NMI: &str = "(nmi)";
 
 /// The guest's side of a [`Fake`].
 pub struct Guest {
@@ -135,20 +139,31 @@ impl Guest {
 pub struct Fake {
     inbox: Inbox,
     commands: Option<Sender<String>>,
+    takes_nmi: bool,
     guest: Option<JoinHandle<()>>,
 }
 
 impl Fake {
     pub fn machine(guest: impl FnOnce(Guest) + Send + 'static) -> Box<dyn Machine> {
+        Box::new(Self::new(guest, true))
+    }
+
+    /// A machine of a kind that cannot be sent an NMI.
+    pub fn without_nmi(guest: impl FnOnce(Guest) + Send + 'static) -> Box<dyn Machine> {
+        Box::new(Self::new(guest, false))
+    }
+
+    fn new(guest: impl FnOnce(Guest) + Send + 'static, takes_nmi: bool) -> Self {
         let (events, inbox) = machine::channel();
         let (tx, commands) = channel();
         let _ = events.send(Event::Notice(Notice::Running));
         let guest = thread::spawn(move || guest(Guest { events, commands }));
-        Box::new(Self {
+        Self {
             inbox,
             commands: Some(tx),
+            takes_nmi,
             guest: Some(guest),
-        })
+        }
     }
 }
 
@@ -163,6 +178,14 @@ impl Machine for Fake {
         match sent {
             Some(Ok(())) => Ok(()),
             _ => Err(std::io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn nmi(&mut self) -> std::io::Result<()> {
+        if self.takes_nmi {
+            self.send(Port::Console, NMI.as_bytes())
+        } else {
+            Err(std::io::ErrorKind::Unsupported.into())
         }
     }
 

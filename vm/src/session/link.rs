@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::debugger::{Questioning, Reach, Testimony};
 use super::{Death, Limits, Logs, Setup};
 use crate::console::assemble::{Assembler, Overlong};
 use crate::console::{Tail, clean};
+use crate::ddb;
 use crate::error::InfraError;
 use crate::exit::{Exit, classify};
 use crate::interrupt::Interrupt;
@@ -61,7 +63,9 @@ pub struct Link<'a> {
     pub running: bool,
     interrupt: Interrupt,
     sink: Sink<'a>,
-    logs: Logs,
+    pub logs: Logs,
+    /// The kernel debugger, while the console belongs to it.
+    pub questioning: Option<Questioning>,
     console: Assembler,
     results: Assembler,
     tail: Tail,
@@ -86,6 +90,7 @@ impl<'a> Link<'a> {
             interrupt: setup.interrupt.clone(),
             sink: setup.sink,
             logs,
+            questioning: None,
             console: Assembler::new(Overlong::Split),
             results: Assembler::new(Overlong::Truncate),
             tail: Tail::default(),
@@ -173,7 +178,12 @@ impl<'a> Link<'a> {
 
     /// The last console lines.
     pub fn last_lines(&self) -> Vec<String> {
-        self.tail.lines(&clean(self.console.partial()))
+        self.tail.lines(&self.unfinished_line())
+    }
+
+    /// The console's line that has no end yet.
+    pub fn unfinished_line(&self) -> String {
+        clean(self.console.partial())
     }
 
     /// How the machine ended, if it did.
@@ -183,16 +193,16 @@ impl<'a> Link<'a> {
 
     /// A line that the console never ended may be the sign that was missed.
     pub fn read_unfinished_line(&mut self) {
-        let partial = clean(self.console.partial());
+        let partial = self.unfinished_line();
         if self.scanner.death().is_none() && !partial.is_empty() {
             self.scanner.line(&partial);
         }
     }
 
-    /// Hears a lost guest out, ends its machine and says how it was lost;
-    /// `otherwise` is for a console without a sign and a machine that still
-    /// ran. The last lines of its other stream go to `late`: nothing says in
-    /// which order the two streams arrive.
+    /// Hears a lost guest out, asks its kernel debugger, ends its machine and
+    /// says how it was lost; `otherwise` is for a console without a sign and a
+    /// machine that still ran. The last lines of its other stream go to
+    /// `late`: nothing says in which order the two streams arrive.
     pub fn bury(
         &mut self,
         limits: &Limits,
@@ -207,13 +217,42 @@ impl<'a> Link<'a> {
             (None, Some(exit)) => (Verdict::Crash, exit.to_string(), Vec::new()),
             (None, None) => (verdict, otherwise.to_owned(), Vec::new()),
         };
+        let console = self.last_lines();
+        let mut told = match self.reach(verdict) {
+            Some(reach) => self.question(limits, reach, late),
+            None => Testimony::default(),
+        };
+        if self.scanner.death().is_some() {
+            // A panic has its own backtrace, and ddb shows the registers of
+            // the call that entered ddb.
+            told.registers.clear();
+        }
         self.machine.kill();
         Death {
             verdict,
             title,
-            backtrace,
-            console: self.last_lines(),
+            backtrace: if backtrace.is_empty() {
+                told.backtrace
+            } else {
+                backtrace
+            },
+            registers: told.registers,
+            remarks: told.remarks,
+            console,
         }
+    }
+
+    /// How to reach the debugger of a guest that is lost, if it can be.
+    fn reach(&self, verdict: Verdict) -> Option<Reach> {
+        match (self.ended.is_some(), self.scanner.death().is_some()) {
+            (true, _) => None,
+            (false, true) => self.at_prompt().then_some(Reach::Waits),
+            (false, false) => (verdict == Verdict::Timeout).then_some(Reach::BreakIn),
+        }
+    }
+
+    fn at_prompt(&self) -> bool {
+        self.unfinished_line() == ddb::PROMPT
     }
 
     fn hear_out(&mut self, limits: &Limits, late: &mut dyn FnMut(&ResultLine)) {
@@ -230,7 +269,8 @@ impl<'a> Link<'a> {
                 Ok(Tick::Line(line)) => late(&line),
                 Ok(Tick::Heard | Tick::Died) => {}
             }
-            if Instant::now() >= last {
+            // At its prompt a debugger says no more unasked.
+            if Instant::now() >= last || self.at_prompt() {
                 return;
             }
         }
@@ -251,16 +291,23 @@ impl<'a> Link<'a> {
             tail,
             phase,
             sink,
+            questioning,
             ..
         } = self;
         console.feed(bytes, |line| {
             let text = clean(line.bytes);
+            sink(Progress::Console(&text));
+            if let Some(questioning) = questioning {
+                return questioning.line(&text);
+            }
             scanner.line(&text);
             tail.push(&text);
             *phase = phase.after(&text);
-            sink(Progress::Console(&text));
         });
-        let partial = clean(self.console.partial());
+        if self.questioning.is_some() {
+            return;
+        }
+        let partial = self.unfinished_line();
         self.phase = self.phase.after(&partial);
         self.scanner.partial(&partial);
     }

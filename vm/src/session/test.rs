@@ -199,7 +199,7 @@ impl Running<'_> {
 fn lost(running: Running<'_>, death: Death) -> Outcome {
     let ms = running.ms();
     let document = running.parser.finish();
-    let mut detail = vec![death.title];
+    let mut detail = vec![death.detail()];
     detail.extend(running.faults);
     let said = document.cases.first().map(|case| case.detail.clone());
     detail.extend(

@@ -584,6 +584,7 @@ fn both_streams_are_logged_raw_and_a_full_disk_costs_no_verdict() {
     let logs = Logs {
         console: Some(StampedLog::create(&console, Cap::default()).unwrap()),
         result: Some(StampedLog::create(&result, Cap::default()).unwrap()),
+        debugger: None,
     };
     let notes = Mutex::new(Vec::new());
     let sink = |progress: crate::progress::Progress<'_>| {

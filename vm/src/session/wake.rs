@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kdk_harness::Wake;
 
-use super::boot::{failed, lost};
+use super::boot::{failed, hung, lost};
 use super::link::{Link, Tick};
 use super::{Limits, Logs, Session, Setup};
 use crate::error::{BootError, BootFault, RunError};
@@ -115,7 +115,8 @@ impl<'a> Session<'a> {
             }
             if Instant::now() >= deadline {
                 let secs = answer.as_secs_f64();
-                return Ok(Err(format!("no answer within {secs:.1} s")));
+                let why = BootFault::Wake(format!("no answer within {secs:.1} s"));
+                return Err(hung(&mut self.link, &self.limits, why).into());
             }
         }
     }

@@ -86,6 +86,11 @@ fn tree(parts: &Parts<'_>) -> Tree {
     tree
 }
 
+/// The runner has questions to a dead kernel, so a panic stays in ddb. A
+/// modern kernel takes an NMI to ddb only with this, too (nmi_call_kdb() in
+/// sys/x86/x86/cpu_machdep.c).
+const DEBUGGER: (&str, &str) = ("debug.debugger_on_panic", "1");
+
 /// The kernel's environment when a loader boots it.
 pub fn environment(generation: Generation) -> Vec<(String, String)> {
     let mut env = vec![
@@ -95,6 +100,7 @@ pub fn environment(generation: Generation) -> Vec<(String, String)> {
         ("vfs.root.mountfrom", "ufs:/dev/vtbd0"),
         ("vfs.root.mountfrom.options", "rw"),
         ("init_path", "/init"),
+        DEBUGGER,
     ];
     if generation == Generation::Legacy {
         // It knows the table's address only by the name of its time, and
@@ -127,6 +133,7 @@ pub fn direct_command_line() -> Result<String, Failure> {
         ("vfs.root.mountfrom", "ufs:/dev/vtbd0"),
         ("vfs.root.mountfrom.options", "rw"),
         ("init_path", "/init"),
+        DEBUGGER,
     ]);
     command_line(&env)
         .map_err(|error| Failure::infra("write the kernel's command line", error.to_string()))

@@ -123,6 +123,7 @@ fn make(builder: &Builder<'_>, boot: &Boot<'_>, folder: &Path) -> Result<(), Fai
     let logs = Logs {
         console: log("console.boot")?,
         result: log("result.boot")?,
+        debugger: Some(builder.log("debugger.boot")),
     };
     let setup = Setup {
         limits: boot.limits,

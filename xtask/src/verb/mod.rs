@@ -3,6 +3,7 @@
 pub mod base;
 pub mod bench;
 pub mod clean;
+pub mod debug;
 pub mod doctor;
 pub mod shell;
 pub mod test;

@@ -1,6 +1,6 @@
 //! Backtraces by frame pointers, told with the symbols that are known here.
 
-use super::deeds::{demo_overflow_stack, demo_panic, demo_read_unmapped};
+use super::deeds::{demo_hang, demo_overflow_stack, demo_panic, demo_read_unmapped};
 use super::guard::kdk_guard_call;
 use core::arch::{asm, global_asm};
 
@@ -41,7 +41,7 @@ unsafe extern "C" {
     static kdk_text: u8;
 }
 
-fn symbols() -> [(&'static str, u64); 7] {
+fn symbols() -> [(&'static str, u64); 8] {
     let at = |symbol: *const u8| symbol.addr() as u64;
     [
         ("kdk_pvh_entry", at(&raw const kdk_pvh_entry)),
@@ -49,6 +49,7 @@ fn symbols() -> [(&'static str, u64); 7] {
         ("kdk_trap_entry", at(&raw const kdk_trap_entry)),
         ("kdk_text", at(&raw const kdk_text)),
         ("demo_panic", demo_panic as *const () as u64),
+        ("demo_hang", demo_hang as *const () as u64),
         ("demo_read_unmapped", demo_read_unmapped as *const () as u64),
         (
             "demo_overflow_stack",

@@ -45,11 +45,19 @@ pub fn overflow_stack() -> ! {
 }
 
 /// Stops the processor for good, interrupts off.
-pub fn stop_for_good() -> ! {
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.named")]
+#[inline(never)]
+pub extern "sysv64" fn demo_hang() -> ! {
     loop {
         interrupts::disable();
         hlt();
     }
+}
+
+/// [`demo_hang`] from one call deeper.
+pub fn stop_for_good() -> ! {
+    demo_hang()
 }
 
 /// [`crate::dying::panic`].

@@ -20,7 +20,7 @@ pub use deeds::{demo_panic, invalid_opcode, overflow_stack, read_unmapped, stop_
 pub use guard::{Left, guarded, leave, put_off_deadline};
 pub use linker_set::registered_tests;
 pub use power::{exit, reset, triple_fault};
-pub use serial::{CONSOLE, RESULTS};
+pub use serial::{CONSOLE, RESULTS, seize_console};
 pub use start_info::command_line;
 pub use trap::{TrapFrame, fault_address};
 

@@ -10,6 +10,14 @@ pub static CONSOLE: Serial = Serial::new(0x3f8, IER::empty());
 /// The result channel. Its interrupt only wakes the processor: it is polled.
 pub static RESULTS: Serial = Serial::new(0x2f8, IER::DATA_READY);
 
+/// Takes the console from whoever holds it and will never go on.
+pub fn seize_console() {
+    super::disable_interrupts();
+    // SAFETY: there is one processor, and the caller, who interrupted the
+    // holder, does not return to it.
+    unsafe { CONSOLE.uart.force_unlock() };
+}
+
 /// A serial port, polled. It is locked for a few bytes at a time and with
 /// interrupts off, so a test that is stopped anywhere never holds it.
 pub struct Serial {

@@ -162,6 +162,7 @@ fn table() -> InterruptDescriptorTable {
     table
 }
 
+const NMI: u64 = 2;
 const TIMER: u64 = pic::FIRST_VECTOR + pic::TIMER;
 const COM2: u64 = pic::FIRST_VECTOR + pic::COM2;
 
@@ -175,6 +176,7 @@ extern "sysv64" fn kdk_trap(frame: &TrapFrame) {
         }
         // It has woken the processor; whoever waits will poll.
         COM2 => pic::acknowledge(),
+        NMI => crate::debugger::nmi(frame),
         vector if vector < pic::FIRST_VECTOR => crate::dying::trap(frame),
         // Spurious interrupts of the 8259s are not acknowledged.
         _ => {}

@@ -1,6 +1,6 @@
 //! Every fault a guest can have, each as a test that runs only when named.
 
-use crate::{clock, console, dying, guest, hw, log, objects, results};
+use crate::{clock, console, debugger, dying, guest, hw, log, objects, results};
 use kdk_harness::{Stop, TestResult, kdk_test};
 
 /// Code for isa-debug-exit in the middle of a test.
@@ -34,8 +34,7 @@ fault!("triple", || hw::triple_fault());
 
 fault!("ddb-prompt", || {
     dying::announce_panic(format_args!("demo: this panic stays in the debugger"), None);
-    dying::enter_debugger();
-    hw::stop_for_good()
+    dying::enter_debugger()
 });
 
 fault!("reboot", || {
@@ -46,6 +45,17 @@ fault!("reboot", || {
 fault!("exit-early", || hw::exit(EXIT_IN_TEST));
 
 fault!("hang-cli", || hw::stop_for_good());
+
+// Not even its debugger is left.
+fault!("hang-deaf", || {
+    debugger::ignore_nmis();
+    hw::stop_for_good()
+});
+
+fault!("hang-locked", || {
+    let _held = objects::lock().ok_or(Stop::Fail("the lock is held already"))?;
+    hw::stop_for_good()
+});
 
 // Its own limit is in the list, but does not hold: only the host can end it.
 fault!(
