@@ -219,7 +219,8 @@ fn compile(tree: &Tree, flags: &[String]) -> Result<(), Problem> {
     build
         .compiler(&tree.clang)
         .no_default_flags(true)
-        .cargo_warnings(false)
+        // How clang's own words come through cargo.
+        .cargo_warnings(true)
         .opt_level(2)
         .warnings(false);
     // Archives of LLVM bitcode or of another system's objects need LLVM's own.

@@ -11,6 +11,7 @@
 #include <sys/random.h>
 #include <sys/libkern.h>
 #if __FreeBSD_version < 1200000
+#include <sys/selinfo.h>
 #include <dev/random/randomdev.h>
 #include <dev/random/random_adaptors.h>
 #endif
@@ -67,6 +68,5 @@ kdk_sysctl_stir(SYSCTL_HANDLER_ARGS)
 	kdk_harvest(seed);
 	/* The generator of everybody else in the kernel. */
 	arc4rand(&word, sizeof(word), 1);
-	explicit_bzero(seed, sizeof(seed));
 	return (0);
 }
