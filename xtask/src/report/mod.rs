@@ -1,5 +1,10 @@
 //! What becomes of a run's events: the terminal, JSON, JUnit.
 
+pub mod closing;
+pub mod files;
 pub mod json;
 pub mod junit;
 pub mod terminal;
+
+#[cfg(test)]
+pub mod testing;
