@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::json::Report;
-use super::junit;
+use super::{html, junit};
 use crate::failure::Failure;
+use crate::history::compare::Comparison;
 
 /// The report files that a user asks for.
 #[derive(Debug, Default, clap::Args)]
@@ -15,15 +16,20 @@ pub struct Files {
     /// Write the report as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Write the report as one HTML page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 impl Files {
     /// Writes each of them, whatever becomes of the others; the first error is
     /// returned.
-    pub fn write(&self, report: &Report) -> Result<(), Failure> {
+    pub fn write(&self, report: &Report, changes: &Comparison) -> Result<(), Failure> {
         let json = self.json.as_ref().map(|path| report.write(path));
         let junit = self.junit.as_ref().map(|path| junit::write(path, report));
-        [json, junit].into_iter().flatten().collect()
+        let html = self.html.as_ref();
+        let html = html.map(|path| html::write(path, report, changes));
+        [json, junit, html].into_iter().flatten().collect()
     }
 }
 
@@ -40,9 +46,13 @@ mod tests {
         let files = Files {
             json: Some(file.join("below-a-file.json")),
             junit: Some(dir.path().join("report.xml")),
+            html: Some(dir.path().join("new/report.html")),
         };
-        let failure = files.write(&good_run()).unwrap_err();
+        let failure = files
+            .write(&good_run(), &Comparison::default())
+            .unwrap_err();
         assert_eq!(failure.exit_code(), 5);
         assert!(dir.path().join("report.xml").exists());
+        assert!(dir.path().join("new/report.html").exists());
     }
 }

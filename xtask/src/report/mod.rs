@@ -1,7 +1,8 @@
-//! What becomes of a run's events: the terminal, JSON, JUnit.
+//! What becomes of a run's events: the terminal, JSON, JUnit, HTML.
 
 pub mod closing;
 pub mod files;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod terminal;

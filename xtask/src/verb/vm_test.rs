@@ -108,7 +108,7 @@ fn conclude(args: &Args, cx: &Context, past: &History, report: &Report) -> Resul
         .previous(report)
         .map(|previous| compare::compare(previous, report))
         .unwrap_or_default();
-    let written = args.files.write(report);
+    let written = args.files.write(report, &changes);
     // What is not remembered must not hide a verdict.
     if let Err(failure) = history::record(&cx.home, report) {
         let why = Error::source(&failure).map(|why| format!(": {why}"));
