@@ -164,8 +164,13 @@ fn stamp(mut starts: Vec<Start>, outcomes: &mut [TestOutcome]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::terminal::Terminal;
     use crate::report::testing::outcome;
+
+    struct Deaf;
+
+    impl Sink for Deaf {
+        fn emit(&self, _: Event) {}
+    }
 
     fn start(name: &str, lane: Option<usize>, ms: u64, start_ms: u64) -> Start {
         Start {
@@ -198,8 +203,7 @@ mod tests {
 
     #[test]
     fn a_phase_that_failed_is_remembered_with_its_failure() {
-        let terminal = Terminal::new();
-        let recorder = Recorder::new(&terminal);
+        let recorder = Recorder::new(&Deaf);
         let failed: Result<(), Failure> = recorder.phase(Phase::Kernel, || {
             Err(Failure::build("build the kernel", "no"))
         });
@@ -214,8 +218,7 @@ mod tests {
 
     #[test]
     fn only_tests_that_ran_and_boots_that_ended_leave_a_time() {
-        let terminal = Terminal::new();
-        let recorder = Recorder::new(&terminal);
+        let recorder = Recorder::new(&Deaf);
         let mut tests = [
             outcome("a/x", Verdict::Pass, 0),
             outcome("a/y", Verdict::NotRun, 0),
