@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kdk_vm::verdict::{Outcome, Verdict};
 
 use super::{by_name, middle};
-use crate::report::json::Report;
+use crate::report::json::{Report, Run};
 use crate::report::terminal::seconds;
 
 /// A test is much slower if it takes this many times as long ...
@@ -32,7 +32,8 @@ pub struct Comparison {
     /// Is no longer there. Empty if other tests were asked for.
     pub gone: Vec<String>,
     /// Passed both times, but takes at least twice as long now, and at least
-    /// half a second longer. Empty if the machine is of another kind.
+    /// half a second longer. Empty if the machine is of another kind, or has
+    /// other guests beside it.
     pub slower: Vec<Slower>,
 }
 
@@ -102,8 +103,7 @@ pub fn compare(previous: &Report, now: &Report) -> Comparison {
             _ => {}
         }
     }
-    let machine = |report: &Report| (report.run.accel.clone(), report.run.boot.clone());
-    if machine(previous) != machine(now) {
+    if !same_conditions(&previous.run, &now.run) {
         found.slower.clear();
     }
     if previous.run.selection == now.run.selection {
@@ -163,6 +163,11 @@ fn kind(verdict: Verdict) -> Kind {
 fn much_slower(before_ms: u64, now_ms: u64) -> bool {
     now_ms >= before_ms.saturating_mul(SLOWER_RATIO)
         && now_ms.saturating_sub(before_ms) >= SLOWER_FLOOR_MS
+}
+
+/// Whether times of the two runs can be compared.
+fn same_conditions(one: &Run, other: &Run) -> bool {
+    (&one.accel, &one.boot, one.jobs) == (&other.accel, &other.boot, other.jobs)
 }
 
 fn only_in(these: &BTreeMap<&str, State>, those: &BTreeMap<&str, State>) -> Vec<String> {
@@ -260,6 +265,9 @@ mod tests {
         let mut other = run(Pass, 2000);
         other.run.accel = "kvm".into();
         assert!(compare(&run(Pass, 100), &other).lines().is_empty());
+        let mut crowded = run(Pass, 2000);
+        crowded.run.jobs = 2;
+        assert!(compare(&run(Pass, 100), &crowded).lines().is_empty());
         assert!(
             compare(&run(Fail, 100), &run(Timeout, 2000))
                 .lines()
