@@ -90,6 +90,10 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// From its start line to its end, milliseconds, by the host's clock.
     pub ms: u64,
+    /// From the run's beginning to its start line, milliseconds; none if it
+    /// never started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_ms: Option<u64>,
     /// [`Verdict::Pass`], or [`Verdict::Xfail`] for an expected failure.
     pub expected: Verdict,
     /// Why, for people: the test's own diagnostics, or what killed it.
@@ -116,6 +120,7 @@ impl Outcome {
             where_: test.where_,
             verdict,
             ms: 0,
+            start_ms: None,
             expected: match test.expect {
                 Expect::Pass => Verdict::Pass,
                 Expect::Fail => Verdict::Xfail,
@@ -246,6 +251,7 @@ mod tests {
             where_: Where::Userland,
             verdict,
             ms: 12,
+            start_ms: None,
             expected: Verdict::Pass,
             detail: String::new(),
             backtrace: Vec::new(),

@@ -103,8 +103,18 @@ pub enum Event {
         /// Why it had to work, or why it had not ("unchanged").
         why: String,
     },
+    /// A machine came up.
+    Up {
+        /// From its start to its hello, in milliseconds.
+        ms: u64,
+        /// What its kernel calls itself.
+        uname: String,
+    },
     /// A test ended.
     Test(TestOutcome),
+    /// The verdict on a test that had ended has changed: the kernel died of it
+    /// afterwards.
+    Revised(TestOutcome),
 }
 
 /// Who listens to a run. Guests and builds report from threads of their own.

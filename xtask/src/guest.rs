@@ -173,7 +173,7 @@ fn prepare_demo(
     Ok(Guest {
         run: Run {
             base: DEMO.into(),
-            guest: "demo",
+            guest: "demo".into(),
             accel: driver.accel().into(),
             boot: Way::Pvh.name().into(),
             ..Run::default()
@@ -276,7 +276,7 @@ fn prepare_freebsd(
     Ok(Guest {
         run: Run {
             base: name.into(),
-            guest: "freebsd",
+            guest: "freebsd".into(),
             osreldate: Some(source.osreldate),
             patches,
             kernel_config: Some(source.config),

@@ -3,6 +3,7 @@
 use std::env;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use etcetera::base_strategy::{BaseStrategy, choose_base_strategy};
@@ -79,6 +80,11 @@ impl Home {
     /// Logs and consoles of runs, a folder each.
     pub fn runs(&self) -> PathBuf {
         self.root.join("runs")
+    }
+
+    /// What earlier runs have shown: `history/BASE/TIME-PID.json`.
+    pub fn history(&self) -> PathBuf {
+        self.root.join("history")
     }
 
     /// Cached answers about the host (accelerators).
@@ -182,7 +188,10 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
         .parent()
         .ok_or_else(|| io::Error::other("a file needs a parent directory"))?;
     fs::create_dir_all(dir)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    // A report is for others too: the umask says for whom, as with any file.
+    let mut file = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(dir)?;
     file.write_all(content)?;
     file.persist(path)?;
     Ok(())
@@ -232,6 +241,16 @@ mod tests {
         drop(lock);
         waiter.join().unwrap().unwrap();
         assert!(home.try_lock("base-x").unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_written_file_has_the_mode_of_any_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (plain, atomic) = (dir.path().join("plain"), dir.path().join("atomic"));
+        fs::write(&plain, "x").unwrap();
+        write_atomically(&atomic, b"x").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&atomic), mode(&plain));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod event;
 mod failure;
 mod guest;
 mod guest_failure;
+mod history;
 mod home;
 mod recorder;
 mod report;

@@ -15,7 +15,7 @@ use kdk_vm::session::Limits;
 use crate::build::Builder;
 use crate::build::state::{self, State};
 use crate::context::Context;
-use crate::event::{Event, Phase, Sink};
+use crate::event::{Event, Phase, Sink, milliseconds};
 use crate::failure::Failure;
 use crate::guest::{self, Guest};
 use crate::recorder::Recorder;
@@ -232,12 +232,11 @@ fn show(recorder: &Recorder<'_>, wanted: &Tests, progress: Progress<'_>) {
         Progress::Console(text) if wanted.verbose => line(Phase::Boot, format!("console| {text}")),
         Progress::Result(text) if wanted.verbose => line(Phase::Boot, format!("result | {text}")),
         Progress::Up(hello, after) => {
-            let ms = after.as_millis();
-            line(Phase::Boot, format!("up after {ms} ms: {}", hello.uname));
+            let (ms, uname) = (milliseconds(after), hello.uname.clone());
+            recorder.emit(Event::Up { ms, uname });
         }
-        Progress::Finished(outcome) | Progress::Revised(outcome) => {
-            recorder.emit(Event::Test(outcome.clone()));
-        }
+        Progress::Finished(outcome) => recorder.emit(Event::Test(outcome.clone())),
+        Progress::Revised(outcome) => recorder.emit(Event::Revised(outcome.clone())),
         Progress::Note(text) => line(Phase::Tests, text.to_owned()),
         Progress::Starting(number) if number > 1 && wanted.verbose => {
             line(Phase::Boot, format!("machine {number}"));

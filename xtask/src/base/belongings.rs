@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::base::{record, repo, worktree};
+use crate::history;
 use crate::home::Home;
 
 /// Everything of the base `name`. Its record comes first: what is left of a
@@ -16,6 +17,7 @@ pub fn of(home: &Home, name: &str) -> Vec<PathBuf> {
         worktree::path(home, name),
         repo::path(home, name),
         home.obj().join(name),
+        history::dir(home, name),
     ];
     paths.extend(results(home, name));
     paths.retain(|path| path.symlink_metadata().is_ok());
@@ -73,20 +75,21 @@ mod tests {
         for name in ["main", "head-2014"] {
             write(&home.bases().join(format!("{name}.json")), "{}");
             write(&home.trees().join(name).join("Makefile"), "x");
+            write(&home.history().join(name).join("1.json"), "{}");
             write(
                 &home.store().join("kernel").join(name).join("k/kernel"),
                 "x",
             );
         }
         let all = of(&home, "main");
-        assert_eq!(all.len(), 3);
+        assert_eq!(all.len(), 4);
         for path in all {
             assert!(size(&path) > 0);
             remove(&path).unwrap();
             remove(&path).unwrap();
         }
         assert!(of(&home, "main").is_empty());
-        assert_eq!(of(&home, "head-2014").len(), 3);
+        assert_eq!(of(&home, "head-2014").len(), 4);
     }
 
     #[test]

@@ -114,7 +114,10 @@ impl Sink for Terminal {
                 self.bar.reset();
                 self.line(&phase_end(phase, &result, ms, cached, &why));
             }
-            Event::Test(outcome) => self.line(&test_line(&outcome)),
+            Event::Up { ms, uname } => {
+                self.line(&format!("{:>9}  up after {ms} ms: {uname}", Phase::Boot));
+            }
+            Event::Test(outcome) | Event::Revised(outcome) => self.line(&test_line(&outcome)),
         }
     }
 }
@@ -173,6 +176,6 @@ pub fn summary_line(summary: Summary) -> String {
 }
 
 /// Milliseconds as seconds.
-fn seconds(ms: u64) -> String {
+pub fn seconds(ms: u64) -> String {
     format!("{}.{:03} s", ms / 1000, ms % 1000)
 }

@@ -103,6 +103,7 @@ fn plan(home: &Home, args: &Args) -> Vec<Item> {
     if args.all {
         items.push(item("bases", home.bases()));
         items.push(item("their repositories", home.repos()));
+        items.push(item("earlier results", home.history()));
     }
     items.retain(|item| item.path.exists());
     items
@@ -209,6 +210,7 @@ mod tests {
             write(&home.repos().join(format!("{name}.git/HEAD")), "x");
             write(&home.trees().join(name).join("Makefile"), "x");
             write(&home.obj().join(name).join("kernel.o"), "x");
+            write(&home.history().join(name).join("1.json"), "{}");
             write(
                 &home.store().join("kernel").join(name).join("k/kernel"),
                 "x",

@@ -1,18 +1,21 @@
 //! `cargo xtask vm-test`: from a FreeBSD tree to a verdict.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::error::Error;
 use std::sync::Mutex;
 
+use chrono::DateTime;
 use kdk_vm::verdict::{Outcome, Summary};
 
+use crate::base::record::now;
 use crate::context::Context;
 use crate::event::Phase;
 use crate::failure::{Class, Failure};
 use crate::guest::{self, DEMO, Wanted};
+use crate::history::{self, History, compare, rerun};
 use crate::recorder::Recorder;
+use crate::report::closing;
+use crate::report::files::Files;
 use crate::report::json::{Report, Run};
-use crate::report::{junit, terminal};
 use crate::testing::{self, Place, Tests};
 
 /// What the first and the last line say when no base was tested.
@@ -29,12 +32,14 @@ pub struct Args {
     wanted: Wanted,
     #[command(flatten)]
     tests: Tests,
-    /// Write the report as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Write the report as JUnit XML
-    #[arg(long, value_name = "FILE")]
-    junit: Option<PathBuf>,
+    /// Run only the tests that failed when this base was last tested
+    #[arg(long, conflicts_with = "tests")]
+    rerun_failed: bool,
+    #[command(flatten)]
+    files: Files,
+    /// Name the slowest tests [default: 5 if more than 10 ran]
+    #[arg(long, value_name = "N")]
+    slowest: Option<usize>,
     /// Install what is missing without asking
     #[arg(short, long)]
     yes: bool,
@@ -49,12 +54,20 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     }
     let recorder = Recorder::new(&cx.terminal);
     let outcomes = Mutex::new(Vec::new());
+    let past = History::read(&cx.home, &name);
+    if let Some(remark) = past.remark() {
+        cx.terminal.line(remark);
+    }
     let mut about = Run {
         base: name.clone(),
-        guest: if name == DEMO { "demo" } else { "freebsd" },
+        guest: if name == DEMO { DEMO } else { "freebsd" }.into(),
+        began: DateTime::from_timestamp_millis(now().cast_signed()),
         ..Run::default()
     };
-    let result = tested(args, cx, &recorder, &name, &mut about, &outcomes);
+    let result = chosen(args, cx, &past, &mut about).and_then(|any| match any {
+        true => tested(args, cx, &recorder, &past, &mut about, &outcomes),
+        false => Ok(()),
+    });
     about.exit = result.as_ref().err().map_or(0, Failure::exit_code);
     about.error = result
         .as_ref()
@@ -64,44 +77,83 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let outcomes = outcomes
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    // Old results go where nothing waits for it.
-    cx.store.gc(RESULTS_KEPT)?;
-    let written = write_reports(args, &recorder, about, &outcomes);
-    cx.terminal.line(&format!(
-        "{name}: {}",
-        terminal::summary_line(Summary::of(&outcomes))
-    ));
+    let report = Report::new(about, recorder.phases(), outcomes);
+    let written = conclude(args, cx, &past, &report);
     if name == DEMO {
         cx.terminal.line(DEMO_NOTICE);
     }
-    result.and(written)
+    // Old results go where nothing waits for it.
+    let swept = cx.store.gc(RESULTS_KEPT);
+    result.and(written).and(swept.map(drop))
+}
+
+/// Notes which tests are asked for. Returns whether there is any to run.
+fn chosen(args: &Args, cx: &Context, past: &History, about: &mut Run) -> Result<bool, Failure> {
+    if !args.rerun_failed {
+        about.selection.clone_from(&args.tests.tests);
+        return Ok(true);
+    }
+    about.selection = rerun::failed(past, &about.base)?;
+    if about.selection.is_empty() {
+        let base = &about.base;
+        cx.terminal
+            .line(&format!("{base}: no test failed last time"));
+    }
+    Ok(!about.selection.is_empty())
+}
+
+/// Writes the reports, remembers the run and says what came of it.
+fn conclude(args: &Args, cx: &Context, past: &History, report: &Report) -> Result<(), Failure> {
+    let changes = past
+        .previous(report)
+        .map(|previous| compare::compare(previous, report))
+        .unwrap_or_default();
+    let written = args.files.write(report, &changes);
+    // What is not remembered must not hide a verdict.
+    if let Err(failure) = history::record(&cx.home, report) {
+        let why = Error::source(&failure).map(|why| format!(": {why}"));
+        cx.terminal
+            .line(&format!("history: {failure}{}", why.unwrap_or_default()));
+    }
+    for line in closing::lines(report, &changes, args.slowest) {
+        cx.terminal.line(&line);
+    }
+    written
 }
 
 fn tested(
     args: &Args,
     cx: &Context,
     recorder: &Recorder<'_>,
-    name: &str,
+    past: &History,
     about: &mut Run,
     outcomes: &Mutex<Vec<Outcome>>,
 ) -> Result<(), Failure> {
     let logs = guest::run_folder(cx)?;
-    let guest = guest::prepare(cx, recorder, &args.wanted, name, &logs)?;
-    let seed = args.tests.seed();
+    about.logs = Some(logs.clone());
+    let guest = guest::prepare(cx, recorder, &args.wanted, &about.base, &logs)?;
+    let wanted = Tests {
+        tests: about.selection.clone(),
+        ..args.tests.clone()
+    };
+    let seed = wanted.seed();
     *about = Run {
-        isolation: args.tests.isolation_on(&guest).name().into(),
-        jobs: args.tests.jobs,
+        began: about.began,
+        selection: wanted.tests.clone(),
+        logs: Some(logs.clone()),
+        isolation: wanted.isolation_on(&guest).name().into(),
+        jobs: wanted.jobs,
         seed,
         ..guest.run.clone()
     };
-    let state = testing::save(cx, recorder, &guest, &args.tests, &logs)?;
+    let state = testing::save(cx, recorder, &guest, &wanted, &logs)?;
     let place = Place {
         guest: &guest,
         state: state.as_ref(),
         logs: &logs,
     };
-    let last = BTreeMap::new();
-    let report = testing::run(cx, recorder, &place, &args.tests, seed, last)?;
+    let mut report = testing::run(cx, recorder, &place, &wanted, seed, past.durations())?;
+    recorder.stamp(&mut report.outcomes);
     if let Some(hello) = &report.hello {
         about.uname.clone_from(&hello.uname);
     }
@@ -136,26 +188,4 @@ fn verdict(exit: u8, summary: Summary) -> Result<(), Failure> {
         "{bad} of {} tests did not end as expected",
         summary.total()
     )))
-}
-
-fn write_reports(
-    args: &Args,
-    recorder: &Recorder<'_>,
-    about: Run,
-    outcomes: &[Outcome],
-) -> Result<(), Failure> {
-    if let Some(path) = &args.junit {
-        junit::write(path, &about.base, outcomes)?;
-    }
-    if let Some(path) = &args.json {
-        let report = Report {
-            schema: 1,
-            run: about,
-            phases: recorder.phases(),
-            tests: outcomes,
-            summary: Summary::of(outcomes),
-        };
-        report.write(path)?;
-    }
-    Ok(())
 }
