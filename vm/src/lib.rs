@@ -3,7 +3,7 @@
 //! images it boots from.
 //!
 //! Decisions are pure functions; effects stay in [`qemu`],
-//! [`image`], [`efi`], [`accel`] and [`console::log`].
+//! [`image`], [`efi`], [`accel`], [`console::log`] and [`symbolize::Program`].
 
 pub mod accel;
 pub mod console;
@@ -24,4 +24,5 @@ pub mod qmp;
 pub mod run;
 pub mod select;
 pub mod session;
+pub mod symbolize;
 pub mod verdict;
