@@ -182,17 +182,22 @@ pub struct BootError {
     pub console: Vec<String>,
     /// The panic's backtrace, if there was one.
     pub backtrace: Vec<String>,
+    /// The lines that show the processor's registers.
+    pub registers: Vec<String>,
+    /// The backtrace with its source lines, once somebody looked them up.
+    pub symbolized: Vec<String>,
 }
 
 impl Diagnostic for BootError {
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
         let mut text = self.why.advice(self.phase).to_owned();
-        if !self.console.is_empty() {
-            text.push_str("\nthe console's last lines:");
-            let from = self.console.len().saturating_sub(12);
-            for line in &self.console[from..] {
-                text.push_str("\n  | ");
-                text.push_str(line);
+        let from = self.console.len().saturating_sub(12);
+        for (what, lines) in [
+            ("where it died", self.symbolized.as_slice()),
+            ("the console's last lines", &self.console[from..]),
+        ] {
+            if !lines.is_empty() {
+                text.push_str(&format!("\n{what}:\n  | {}", lines.join("\n  | ")));
             }
         }
         Some(Box::new(text))

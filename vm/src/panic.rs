@@ -7,6 +7,7 @@
 //! 11-CURRENT and in 15.1.
 
 mod backtrace;
+mod registers;
 
 #[cfg(test)]
 mod tests;
@@ -65,12 +66,16 @@ pub struct Sign {
     pub title: String,
     /// The backtrace lines after it, with the headings between them.
     pub backtrace: Vec<String>,
+    /// The lines that show the processor's registers, for a death.
+    pub registers: Vec<String>,
 }
 
 /// Most signs kept of one boot.
 const MAX_SIGNS: usize = 64;
 /// Most backtrace lines kept of one sign.
 const MAX_FRAMES: usize = 128;
+/// Most lines of registers kept of one sign.
+const MAX_REGISTERS: usize = 40;
 /// Longest title, characters.
 const MAX_TITLE: usize = 300;
 /// Lines after a complaint in which its backtrace must begin.
@@ -190,6 +195,7 @@ impl Scanner {
             kind,
             title: title.chars().take(MAX_TITLE).collect(),
             backtrace: Vec::new(),
+            registers: Vec::new(),
         });
         if kind.is_death() {
             self.death = Some(new);
@@ -210,6 +216,10 @@ impl Scanner {
                 sign.backtrace.push(text.to_owned());
             }
             self.idle = 0;
+        } else if sign.kind.is_death() && registers::is_register(text) {
+            if sign.registers.len() < MAX_REGISTERS {
+                sign.registers.push(text.to_owned());
+            }
         } else if sign.kind == Kind::LockOrder && backtrace::lock(text).is_some() {
             if sign.title.chars().count() < MAX_TITLE {
                 let comma = if sign.title.ends_with(':') { " " } else { ", " };

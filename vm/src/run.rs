@@ -208,6 +208,7 @@ impl<'a> Run<'a> {
                 .join("\n");
             outcome.verdict = death.verdict;
             outcome.backtrace = death.backtrace;
+            outcome.registers = death.registers;
             outcome.console = death.console;
             (self.setup.sink)(Progress::Revised(outcome));
         }
@@ -268,6 +269,7 @@ fn before_start(test: &TestEntry, death: Death) -> Outcome {
     Outcome {
         detail: format!("before it started: {}", death.title),
         backtrace: death.backtrace,
+        registers: death.registers,
         console: death.console,
         ..Outcome::without_verdict(test, death.verdict)
     }

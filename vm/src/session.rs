@@ -103,6 +103,8 @@ pub struct Death {
     pub title: String,
     /// The kernel's backtrace lines.
     pub backtrace: Vec<String>,
+    /// The lines that show its registers.
+    pub registers: Vec<String>,
     /// The last console lines.
     pub console: Vec<String>,
 }

@@ -96,10 +96,21 @@ pub struct Outcome {
     pub detail: String,
     /// The kernel's backtrace lines, if it died or complained.
     pub backtrace: Vec<String>,
+    /// The lines that show the processor's registers, if it died.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub registers: Vec<String>,
+    /// The backtrace again, each line followed by its source lines, indented;
+    /// a line that has none is followed by the reason, after `error: `.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub symbolized: Vec<String>,
     /// The last console lines before the verdict, when it was not given by
-    /// the test itself. Not part of the report file.
-    #[serde(skip)]
+    /// the test itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub console: Vec<String>,
+    /// The command that runs this test alone in the same way, when it did not
+    /// end as expected.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reproduce: String,
 }
 
 impl Outcome {
@@ -116,7 +127,19 @@ impl Outcome {
             },
             detail: String::new(),
             backtrace: Vec::new(),
+            registers: Vec::new(),
+            symbolized: Vec::new(),
             console: Vec::new(),
+            reproduce: String::new(),
+        }
+    }
+
+    /// The backtrace for people: with its source lines, once they are known.
+    pub fn trace(&self) -> &[String] {
+        if self.symbolized.is_empty() {
+            &self.backtrace
+        } else {
+            &self.symbolized
         }
     }
 }
@@ -241,7 +264,10 @@ mod tests {
             expected: Verdict::Pass,
             detail: String::new(),
             backtrace: Vec::new(),
-            console: vec!["not in the file".into()],
+            registers: Vec::new(),
+            symbolized: Vec::new(),
+            console: Vec::new(),
+            reproduce: String::new(),
         }
     }
 

@@ -8,6 +8,7 @@ use kdk_vm::efi::find_firmware;
 use kdk_vm::elf::{Role, check};
 use kdk_vm::interrupt::Interrupt;
 use kdk_vm::qemu::{Access, Boot, Drive, Format, Qemu, Spec};
+use kdk_vm::symbolize::Sources;
 
 use crate::base;
 use crate::base::apply::Change;
@@ -17,8 +18,9 @@ use crate::base::{repo, worktree};
 use crate::build::guest::Rust;
 use crate::build::image::{self, Parts};
 use crate::build::kernel::{self, Generation, Source, Tools};
-use crate::build::{Builder, demo, kmod, loader, tools, userland, workspace};
+use crate::build::{Builder, demo, kmod, loader, make_py, tools, userland, workspace};
 use crate::context::Context;
+use crate::crash::{self, Code};
 use crate::event::Phase;
 use crate::failure::Failure;
 use crate::home::Home;
@@ -74,6 +76,8 @@ pub struct Guest {
     pub spec: Spec,
     /// For the report; its end is still open.
     pub run: Run,
+    /// What runs in it, for crash reports.
+    pub code: Code,
     /// Keeps the artefacts in the store while the machine runs.
     _held: Vec<Entry>,
 }
@@ -153,6 +157,11 @@ fn prepare_demo(
     })?;
     let kernel = entry.file(demo::GUEST);
     check(&kernel, Role::PvhKernel)?;
+    let code = Code {
+        kernel: kernel.clone(),
+        modules: Vec::new(),
+        sources: Sources::new(),
+    };
     let mut spec = Spec::new(
         host.engine,
         Boot::Pvh {
@@ -173,6 +182,7 @@ fn prepare_demo(
         },
         qemu: host.qemu,
         spec,
+        code,
         _held: vec![entry],
     })
 }
@@ -266,6 +276,7 @@ fn prepare_freebsd(
             dir: image::esp(&image.path),
         }
     };
+    let objects = make_py::tree_objects(builder, &source);
     let mut spec = Spec::new(host.engine, boot);
     spec.cpus = wanted.cpus;
     spec.drives.push(Drive {
@@ -287,6 +298,11 @@ fn prepare_freebsd(
         },
         qemu: host.qemu,
         spec,
+        code: Code {
+            kernel: kernel.file("kernel.debug"),
+            modules: vec![module.file(kmod::DEBUG)],
+            sources: crash::sources(&record, &source.path, &objects),
+        },
         _held: vec![kernel, loader, module, programs, image],
     })
 }

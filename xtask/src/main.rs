@@ -4,6 +4,7 @@ mod accel;
 mod base;
 mod build;
 mod context;
+mod crash;
 mod doctor;
 mod event;
 mod failure;

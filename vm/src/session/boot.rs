@@ -141,6 +141,8 @@ fn lost(link: &mut Link<'_>, limits: &Limits) -> RunError {
         why,
         console: death.console,
         backtrace: death.backtrace,
+        registers: death.registers,
+        symbolized: Vec::new(),
     }
     .into()
 }
@@ -152,5 +154,7 @@ fn failed(link: &mut Link<'_>, why: BootFault) -> BootError {
         why,
         console: link.last_lines(),
         backtrace: Vec::new(),
+        registers: Vec::new(),
+        symbolized: Vec::new(),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use addr2line::{Context, Frame};
 use gimli::{EndianArcSlice, RunTimeEndian, SectionId};
 use miette::Diagnostic;
-use object::{Object, ObjectSection, ObjectSymbol, ReadCache, SectionKind, SymbolKind};
+use object::{Object, ObjectSection, ObjectSymbol, ReadCache, SectionFlags, SymbolKind};
 
 use super::{Place, Sources};
 
@@ -119,9 +119,11 @@ impl DebugFile {
             return Err(format!("{} knows none for {address:#x}", self.name));
         };
         inner.iter_mut().for_each(|place| place.inlined = true);
-        // Assembly has lines and no functions.
-        if last.function.is_none() {
-            last.function = self.around(address).map(demangle);
+        // Assembly has lines and no functions; a Rust function's short name
+        // lacks its modules.
+        let symbol = self.around(address);
+        if let Some(name) = symbol.filter(|name| last.function.is_none() || is_mangled(name)) {
+            last.function = Some(demangle(name));
         }
         Ok(places)
     }
@@ -160,8 +162,13 @@ fn context<'d>(
 }
 
 fn code<'d>(elf: &impl Object<'d>) -> Vec<Range<u64>> {
+    // A file of debug information alone has no content for them.
+    let is_code = |flags| match flags {
+        SectionFlags::Elf { sh_flags } => sh_flags & u64::from(object::elf::SHF_EXECINSTR) != 0,
+        _ => false,
+    };
     elf.sections()
-        .filter(|section| section.kind() == SectionKind::Text)
+        .filter(|section| is_code(section.flags()))
         .map(|section| section.address()..section.address() + section.size())
         .collect()
 }
@@ -201,6 +208,10 @@ fn place(frame: &Frame<'_, Reader>, sources: &Sources) -> Place {
         function: function.map(|name| demangle(&name)),
         inlined: false,
     }
+}
+
+fn is_mangled(name: &str) -> bool {
+    rustc_demangle::try_demangle(name).is_ok()
 }
 
 /// A Rust name as its author wrote it; any other as it is.

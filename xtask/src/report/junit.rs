@@ -39,16 +39,29 @@ fn test_case(suite: &str, case: &str, outcome: &Outcome) -> TestCase {
     let mut one = TestCase::new(case, status(outcome));
     one.set_classname(suite);
     one.set_time(Duration::from_millis(outcome.ms));
-    if !outcome.backtrace.is_empty() || !outcome.console.is_empty() {
-        let lines: Vec<&str> = outcome
-            .backtrace
-            .iter()
-            .chain(&outcome.console)
-            .map(String::as_str)
-            .collect();
-        one.set_system_out(lines.join("\n"));
+    let text = system_out(outcome);
+    if !text.is_empty() {
+        one.set_system_out(text);
     }
     one
+}
+
+/// All that is known of a test that went wrong beside its message.
+fn system_out(outcome: &Outcome) -> String {
+    let mut parts = Vec::new();
+    if !outcome.reproduce.is_empty() {
+        parts.push(format!("run it again: {}", outcome.reproduce));
+    }
+    for (what, lines) in [
+        ("where it died", outcome.trace()),
+        ("registers", outcome.registers.as_slice()),
+        ("the console's last lines", outcome.console.as_slice()),
+    ] {
+        if !lines.is_empty() {
+            parts.push(format!("{what}:\n{}", lines.join("\n")));
+        }
+    }
+    parts.join("\n\n")
 }
 
 fn status(outcome: &Outcome) -> TestCaseStatus {

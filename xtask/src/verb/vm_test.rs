@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use kdk_vm::console::log::Cap;
+use kdk_vm::error::RunError;
 use kdk_vm::machine::Machine;
 use kdk_vm::progress::Progress;
 use kdk_vm::qemu::QemuMachine;
@@ -13,6 +14,7 @@ use kdk_vm::session::Limits;
 use kdk_vm::verdict::{Outcome, Summary};
 
 use crate::context::Context;
+use crate::crash::{Explainer, command};
 use crate::event::{Event, Phase, Sink};
 use crate::failure::{Class, Failure};
 use crate::guest::{self, DEMO, Guest, Wanted};
@@ -100,14 +102,19 @@ fn tested(
     let logs = guest::run_folder(cx)?;
     let guest = guest::prepare(cx, recorder, &args.wanted, name, &logs)?;
     *about = guest.run.clone();
-    let report = recorder.phase(Phase::Tests, || {
-        let report = run_guest(args, cx, recorder, &guest, &logs);
+    let crashes = Explainer::new(&guest.code, command(name, &args.wanted, args.timeout));
+    let mut report = recorder.phase(Phase::Tests, || {
+        let report = run_guest(args, cx, recorder, &guest, &crashes, &logs);
         let booted = match report.boots.as_slice() {
             [one] => format!("booted in {one} ms"),
             many => format!("{} boots", many.len()),
         };
         Ok((report, false, booted))
     })?;
+    crashes.explain(&mut report);
+    if let Some(RunError::Boot(error)) = &report.error {
+        about.symbolized.clone_from(&error.symbolized);
+    }
     if let Some(hello) = &report.hello {
         about.uname.clone_from(&hello.uname);
     }
@@ -149,6 +156,7 @@ fn run_guest(
     cx: &Context,
     recorder: &Recorder<'_>,
     guest: &Guest,
+    crashes: &Explainer<'_>,
     logs: &Path,
 ) -> RunReport {
     let limits = Limits {
@@ -169,11 +177,11 @@ fn run_guest(
         Ok(Box::new(machine) as Box<dyn Machine>)
     };
     run_all(&mut start, &options, &cx.interrupt, &|progress| {
-        show(recorder, args.verbose, progress);
+        show(recorder, crashes, args.verbose, progress);
     })
 }
 
-fn show(recorder: &Recorder<'_>, verbose: bool, progress: Progress<'_>) {
+fn show(recorder: &Recorder<'_>, crashes: &Explainer<'_>, verbose: bool, progress: Progress<'_>) {
     let line = |phase, text: String| guest::say(recorder, phase, text);
     match progress {
         Progress::Console(text) if verbose => line(Phase::Boot, format!("console| {text}")),
@@ -183,7 +191,9 @@ fn show(recorder: &Recorder<'_>, verbose: bool, progress: Progress<'_>) {
             line(Phase::Boot, format!("up after {ms} ms: {}", hello.uname));
         }
         Progress::Finished(outcome) | Progress::Revised(outcome) => {
-            recorder.emit(Event::Test(outcome.clone()));
+            let mut outcome = outcome.clone();
+            crashes.explain_test(&mut outcome);
+            recorder.emit(Event::Test(outcome));
         }
         Progress::Note(text) => line(Phase::Tests, text.to_owned()),
         Progress::Starting(number) if number > 1 => {
