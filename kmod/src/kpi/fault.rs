@@ -44,12 +44,12 @@ fn read(address: u64) -> ! {
     }
 }
 
-/// Calls itself until the stack ends.
+/// Calls itself, two kilobytes at a time, until the stack ends.
 #[inline(never)]
 pub fn overflow_stack(depth: u64) -> u64 {
-    let room = black_box([depth; 32]);
+    let room = black_box([depth; 256]);
     if black_box(depth) == u64::MAX {
         return depth;
     }
-    overflow_stack(depth + 1).wrapping_add(room[31])
+    overflow_stack(depth + 1).wrapping_add(room[255])
 }
