@@ -10,6 +10,8 @@ mod backtrace;
 mod registers;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;
 
 pub use backtrace::is_frame;
@@ -220,12 +222,11 @@ impl Scanner {
             if sign.registers.len() < MAX_REGISTERS {
                 sign.registers.push(text.to_owned());
             }
-        } else if sign.kind == Kind::LockOrder && backtrace::lock(text).is_some() {
+        } else if let Some(lock) = named_lock(sign.kind, text) {
             if sign.title.chars().count() < MAX_TITLE {
                 let comma = if sign.title.ends_with(':') { " " } else { ", " };
                 sign.title.push_str(comma);
-                sign.title
-                    .push_str(&backtrace::lock(text).unwrap_or_default());
+                sign.title.push_str(&lock);
             }
         } else {
             self.idle += 1;
@@ -234,6 +235,15 @@ impl Scanner {
                 self.open = None;
             }
         }
+    }
+}
+
+/// The lock that a line after a complaint of WITNESS names.
+fn named_lock(kind: Kind, text: &str) -> Option<String> {
+    match kind {
+        Kind::LockOrder => backtrace::lock(text),
+        Kind::LocksHeld => backtrace::held_lock(text),
+        _ => None,
     }
 }
 
