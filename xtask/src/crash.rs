@@ -45,7 +45,7 @@ pub fn sources(record: &Record, tree: &Path, objects: &Path) -> Sources {
 pub struct Explainer<'a> {
     code: &'a Code,
     command: String,
-    program: Mutex<Option<Result<Program, String>>>,
+    program: Mutex<Option<Program>>,
 }
 
 impl<'a> Explainer<'a> {
@@ -82,21 +82,18 @@ impl<'a> Explainer<'a> {
             return lines;
         }
         let mut program = self.program.lock().unwrap_or_else(PoisonError::into_inner);
-        match program.get_or_insert_with(|| open(self.code)) {
-            Ok(program) => annotate(&lines, program),
-            Err(why) => std::iter::once(format!("error: {why}"))
-                .chain(lines)
-                .collect(),
-        }
+        let program = program.get_or_insert_with(|| open(self.code));
+        let problems = program.problems().map(|problem| {
+            let help = problem.help().map(|help| format!("; {help}"));
+            format!("error: {problem}{}", help.unwrap_or_default())
+        });
+        problems.chain(annotate(&lines, program)).collect()
     }
 }
 
-fn open(code: &Code) -> Result<Program, String> {
+fn open(code: &Code) -> Program {
     let modules: Vec<&Path> = code.modules.iter().map(PathBuf::as_path).collect();
-    Program::open(&code.kernel, &modules, code.sources.clone()).map_err(|error| {
-        let help = error.help().map(|help| format!(": {help}"));
-        format!("{error}{}", help.unwrap_or_default())
-    })
+    Program::open(&code.kernel, &modules, code.sources.clone())
 }
 
 /// The command line of a run on `base`, without its tests and its reports:
@@ -131,4 +128,142 @@ pub fn command(base: &str, wanted: &Wanted, timeout: Option<u64>) -> String {
         shlex::try_quote(word).map_or_else(|_| word.clone(), Into::into)
     });
     quoted.collect::<Vec<String>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use kdk_vm::verdict::Where;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        wanted: Wanted,
+        #[arg(long)]
+        timeout: Option<u64>,
+    }
+
+    #[test]
+    fn the_command_has_all_that_is_not_the_default() {
+        let again = |line: &str| {
+            let words = line.split('|').filter(|word| !word.is_empty());
+            let line = Line::parse_from(std::iter::once("vm-test").chain(words));
+            command("head-2014", &line.wanted, line.timeout)
+        };
+        let plain = "cargo xtask vm-test --base head-2014";
+        assert_eq!(again(""), plain);
+        assert_eq!(again("--base|other|--accel|auto|--cpus|1"), plain);
+        assert_eq!(
+            again(
+                "--unpatched|--patch|my fix.diff|--patch|b.diff|--accel|tcg|--boot|efi|--cpus|2|--timeout|9"
+            ),
+            format!(
+                "{plain} --unpatched --patch 'my fix.diff' --patch b.diff --accel tcg --boot efi --cpus 2 --timeout 9"
+            )
+        );
+    }
+
+    #[test]
+    fn sources_are_the_users_where_there_is_a_checkout() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, objects) = (Path::new("/cache/trees/x"), Path::new("/cache/obj/x/tree"));
+        let mut record = Record {
+            name: "x".into(),
+            src: None,
+            commit: String::new(),
+            osreldate: 0,
+            added: 0,
+        };
+        let own = dir.path().to_path_buf();
+        // No checkout, a bare repository, a checkout.
+        for (src, sys, want) in [
+            (None, false, tree),
+            (Some(&own), false, tree),
+            (Some(&own), true, &*own),
+        ] {
+            record.src = src.cloned();
+            if sys {
+                std::fs::create_dir(own.join("sys")).unwrap();
+            }
+            let sources = sources(&record, tree, objects);
+            let file = want.join("sys/kern/f.c").display().to_string();
+            assert_eq!(sources.find("/usr/src/sys/kern/f.c"), file);
+            assert_eq!(sources.find("/cache/trees/x/sys/kern/f.c"), file);
+            assert_eq!(
+                sources.find("/usr/obj/usr/src/amd64.amd64/sys/KDK/vnode_if.c"),
+                "/cache/obj/x/tree/amd64.amd64/sys/KDK/vnode_if.c"
+            );
+            let lib = workspace().join("kmod/src/lib.rs").display().to_string();
+            assert_eq!(sources.find(&lib), "kmod/src/lib.rs");
+        }
+    }
+
+    fn crashed(verdict: Verdict, backtrace: &[&str]) -> Outcome {
+        Outcome {
+            name: "fault/panic".into(),
+            where_: Where::Kernel,
+            verdict,
+            ms: 1,
+            expected: Verdict::Pass,
+            detail: "panic: x".into(),
+            backtrace: backtrace.iter().map(|&line| line.into()).collect(),
+            registers: Vec::new(),
+            symbolized: Vec::new(),
+            console: Vec::new(),
+            reproduce: String::new(),
+        }
+    }
+
+    fn code() -> Code {
+        Code {
+            kernel: "/nonexistent/kernel.debug".into(),
+            modules: Vec::new(),
+            sources: Sources::new(),
+        }
+    }
+
+    #[test]
+    fn debug_information_that_is_not_there_is_an_error_in_the_report() {
+        let code = code();
+        let crashes = Explainer::new(&code, "again".into());
+        let mut outcome = crashed(Verdict::Crash, &["panic() at panic+0x1/frame 0x1"]);
+        crashes.explain_test(&mut outcome);
+        insta::assert_snapshot!(outcome.symbolized.join("\n"), @r"
+        error: no source lines from /nonexistent/kernel.debug: it cannot be read (No such file or directory (os error 2)); `cargo xtask clean` and another run build it anew; a kernel config needs `makeoptions DEBUG=-g`
+        panic() at panic+0x1/frame 0x1
+            error: no function is named panic in any file that could be read
+        ");
+        insta::assert_snapshot!(crate::report::terminal::test_line(&outcome), @r"
+             test  CRASH     0.001 s  fault/panic
+                     panic: x
+                     error: no source lines from /nonexistent/kernel.debug: it cannot be read (No such file or directory (os error 2)); `cargo xtask clean` and another run build it anew; a kernel config needs `makeoptions DEBUG=-g`
+                     panic() at panic+0x1/frame 0x1
+                         error: no function is named panic in any file that could be read
+                     again: again --tests fault/panic
+        ");
+    }
+
+    #[test]
+    fn nothing_is_read_where_nothing_crashed() {
+        let code = code();
+        let crashes = Explainer::new(&code, "again".into());
+        for (verdict, reproduce) in [
+            (Verdict::Pass, ""),
+            (Verdict::Skip, ""),
+            (Verdict::Xfail, ""),
+            (Verdict::NotRun, ""),
+            (Verdict::Fail, "again --tests fault/panic"),
+            (Verdict::Xpass, "again --tests fault/panic"),
+            (Verdict::Timeout, "again --tests fault/panic"),
+            (Verdict::Crash, "again --tests fault/panic"),
+        ] {
+            let mut outcome = crashed(verdict, &[]);
+            crashes.explain_test(&mut outcome);
+            assert_eq!(outcome.reproduce, reproduce, "{verdict}");
+            assert!(outcome.symbolized.is_empty(), "{verdict}");
+        }
+        assert!(crashes.program.lock().unwrap().is_none());
+    }
 }

@@ -70,22 +70,27 @@ impl Built {
 
     fn program(&self) -> Program {
         let sources = Sources::new().map("/usr/src", "/home/me/freebsd");
-        Program::open(&self.path(), &[], sources).unwrap()
+        Program::open(&self.path(), &[], sources)
     }
 }
 
 fn refused(path: &Path) -> String {
-    let error = Program::open(path, &[], Sources::new()).err().unwrap();
+    let program = Program::open(path, &[], Sources::new());
     let dir = path.parent().unwrap().display().to_string();
-    error.to_string().replace(&dir, "DIR")
+    program
+        .problems()
+        .next()
+        .unwrap()
+        .to_string()
+        .replace(&dir, "DIR")
 }
 
 #[test]
 fn a_file_that_is_of_no_use_says_why() {
     let built = Built::new("-g0");
-    insta::assert_snapshot!(refused(&built.path()), @"DIR/kernel.debug has no source lines: it was built without debug information");
-    insta::assert_snapshot!(refused(&built.dir.path().join("gone")), @"DIR/gone has no source lines: it cannot be read (No such file or directory (os error 2))");
-    insta::assert_snapshot!(refused(&built.dir.path().join("f.c")), @"DIR/f.c has no source lines: it is no whole ELF file (Unknown file magic)");
+    insta::assert_snapshot!(refused(&built.path()), @"no source lines from DIR/kernel.debug: it was built without debug information");
+    insta::assert_snapshot!(refused(&built.dir.path().join("gone")), @"no source lines from DIR/gone: it cannot be read (No such file or directory (os error 2))");
+    insta::assert_snapshot!(refused(&built.dir.path().join("f.c")), @"no source lines from DIR/f.c: it is no whole ELF file (Unknown file magic)");
 }
 
 #[test]
@@ -95,9 +100,9 @@ fn a_file_that_was_cut_off_is_refused_or_knows_less_but_never_panics() {
     let cut = built.dir.path().join("cut");
     for end in (0..whole.len()).step_by(97) {
         std::fs::write(&cut, &whole[..end]).unwrap();
-        if let Ok(program) = Program::open(&cut, &[], Sources::new()) {
-            annotate(&["outer() at outer+0x10".into()], &program);
-        }
+        let program = Program::open(&cut, &[], Sources::new());
+        let lines = annotate(&["outer() at outer+0x10/frame 0x1".into()], &program);
+        assert!(lines.len() > 1, "{end}");
     }
 }
 
@@ -181,4 +186,17 @@ fn what_has_no_line_is_told_with_the_files_name() {
         lines[1],
         "    error: no function is named nobody in kernel.debug"
     );
+}
+
+#[test]
+fn one_file_of_no_use_leaves_the_other_of_use() {
+    let built = Built::new("-g");
+    let gone = built.dir.path().join("gone");
+    let line = ["outer() at outer+0x8/frame 0x1".to_owned()];
+    for (kernel, module) in [(built.path(), gone.clone()), (gone, built.path())] {
+        let program = Program::open(&kernel, &[&module], Sources::new());
+        assert_eq!(program.problems().count(), 1);
+        let place = &annotate(&line, &program)[1];
+        assert!(place.ends_with("(outer)"), "{place}");
+    }
 }

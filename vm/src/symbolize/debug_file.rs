@@ -16,7 +16,7 @@ type Reader = EndianArcSlice<RunTimeEndian>;
 
 /// Why a backtrace has no places.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("{} has no source lines: {what}", path.display())]
+#[error("no source lines from {}: {what}", path.display())]
 #[diagnostic(help(
     "`cargo xtask clean` and another run build it anew; a kernel config needs `makeoptions DEBUG=-g`"
 ))]

@@ -80,3 +80,44 @@ fn status(outcome: &Outcome) -> TestCaseStatus {
     status.set_message(outcome.detail.clone());
     status
 }
+
+#[cfg(test)]
+mod tests {
+    use kdk_vm::verdict::Where;
+
+    use super::*;
+
+    #[test]
+    fn a_crash_has_all_that_is_known_of_it() {
+        let own = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
+        let mut outcome = Outcome {
+            name: "fault/panic".into(),
+            where_: Where::Kernel,
+            verdict: Verdict::Crash,
+            ms: 12,
+            expected: Verdict::Pass,
+            detail: "panic: x".into(),
+            backtrace: own(&["panic() at panic+0x1/frame 0x1"]),
+            registers: own(&["rip = 0x1"]),
+            symbolized: own(&["panic() at panic+0x1/frame 0x1", "    sys/f.c:1 (panic)"]),
+            console: own(&["panic: x", "Uptime: 3s"]),
+            reproduce: "cargo xtask vm-test --tests fault/panic".into(),
+        };
+        insta::assert_snapshot!(system_out(&outcome), @r"
+        run it again: cargo xtask vm-test --tests fault/panic
+
+        where it died:
+        panic() at panic+0x1/frame 0x1
+            sys/f.c:1 (panic)
+
+        registers:
+        rip = 0x1
+
+        the console's last lines:
+        panic: x
+        Uptime: 3s
+        ");
+        outcome.symbolized.clear();
+        assert!(system_out(&outcome).contains("panic() at panic+0x1"));
+    }
+}
