@@ -12,6 +12,7 @@ use kdk_vm::qemu::QemuMachine;
 use kdk_vm::run::{LogDir, Options, Report as RunReport, run_all};
 use kdk_vm::session::Limits;
 use kdk_vm::verdict::{Outcome, Summary};
+use miette::Diagnostic;
 
 use crate::context::Context;
 use crate::crash::{Explainer, command};
@@ -128,7 +129,10 @@ fn tested(
     }
     guest::say(recorder, Phase::Report, format!("logs: {}", logs.display()));
     if let Some(error) = report.error {
-        return Err(Failure::from(error).help(format!("the console: {}", logs.display())));
+        let advice = error.help().map(|help| format!("{help}\n"));
+        let console = format!("the console: {}", logs.display());
+        let help = advice.unwrap_or_default() + &console;
+        return Err(Failure::from(error).help(help));
     }
     if let Some(error) = report.log_error {
         return Err(error.into());
