@@ -154,8 +154,12 @@ impl Tree {
         flags.push(self.objects.join("opt_global.h").display().to_string());
         flags.push(format!("-DKDK_VERSION=\"{}\"", env!("CARGO_PKG_VERSION")));
         let code = "-std=gnu99 -ffreestanding -fno-pic -mcmodel=kernel -mno-red-zone -mno-mmx -mno-sse -msoft-float \
-                    -fno-omit-frame-pointer -fno-asynchronous-unwind-tables";
+                    -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -gline-tables-only";
         flags.extend(code.split_whitespace().map(str::to_owned));
+        // As the Rust half has them: from the workspace on.
+        if let Some(workspace) = Path::new(&variable("CARGO_MANIFEST_DIR")?).parent() {
+            flags.push(format!("-fdebug-prefix-map={}/=", workspace.display()));
+        }
         flags.extend(self.extra.iter().cloned());
         Ok(flags)
     }

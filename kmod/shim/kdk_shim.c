@@ -350,6 +350,14 @@ kdk_uio_resid(const struct uio *uio)
 	return (uio->uio_resid);
 }
 
+void
+kdk_kassert(void)
+{
+
+	KASSERT(curthread == NULL, ("kdk: asserted by thread %d",
+	    curthread->td_tid));
+}
+
 /* What a machine looks like that will never run anything else again. */
 void
 kdk_hang(void)

@@ -83,6 +83,7 @@ int	 kdk_cluster_count(void);
 
 /* The rest. */
 int64_t	 kdk_uio_resid(const struct uio *uio);
+void	 kdk_kassert(void);
 void	 kdk_hang(void) __dead2;
 
 /* Rust, called from the shim. Each returns an errno value or 0. */

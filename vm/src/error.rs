@@ -267,6 +267,10 @@ pub struct BootError {
     pub backtrace: Vec<String>,
     /// What else the kernel debugger told, or why it told nothing.
     pub remarks: Vec<String>,
+    /// The lines that show the processor's registers.
+    pub registers: Vec<String>,
+    /// The backtrace with its source lines, once somebody looked them up.
+    pub symbolized: Vec<String>,
 }
 
 impl Diagnostic for BootError {
@@ -279,7 +283,11 @@ impl Diagnostic for BootError {
         let from = self.console.len().saturating_sub(SHOWN);
         let console = self.console.get(from..).unwrap_or_default();
         let untold = |line: &&String| !console.contains(line);
-        let backtrace: Vec<&String> = self.backtrace.iter().filter(untold).take(SHOWN).collect();
+        let trace = match self.symbolized.as_slice() {
+            [] => &self.backtrace,
+            _ => &self.symbolized,
+        };
+        let backtrace: Vec<&String> = trace.iter().filter(untold).take(SHOWN).collect();
         quote(&mut text, "where the kernel was:", backtrace);
         quote(&mut text, "the console's last lines:", console);
         Some(Box::new(text))

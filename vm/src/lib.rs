@@ -3,7 +3,8 @@
 //! images it boots from.
 //!
 //! Decisions are pure functions; effects stay in [`qemu`],
-//! [`bhyve`], [`image`], [`efi`], [`accel`] and [`console::log`].
+//! [`bhyve`], [`image`], [`efi`], [`accel`], [`console::log`] and
+//! [`symbolize::Program`].
 
 pub mod accel;
 pub mod bhyve;
@@ -31,5 +32,6 @@ pub mod run;
 pub mod select;
 pub mod session;
 pub mod snapshot;
+pub mod symbolize;
 pub mod verdict;
 pub mod vmm;

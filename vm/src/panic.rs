@@ -7,7 +7,10 @@
 //! 11-CURRENT and in 15.1.
 
 mod backtrace;
+mod registers;
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;
 
@@ -67,12 +70,16 @@ pub struct Sign {
     pub title: String,
     /// The backtrace lines after it, with the headings between them.
     pub backtrace: Vec<String>,
+    /// The lines that show the processor's registers, for a death.
+    pub registers: Vec<String>,
 }
 
 /// Most signs kept of one boot.
 const MAX_SIGNS: usize = 64;
 /// Most backtrace lines kept of one sign.
 const MAX_FRAMES: usize = 128;
+/// Most lines of registers kept of one sign.
+const MAX_REGISTERS: usize = 40;
 /// Longest title, characters.
 const MAX_TITLE: usize = 300;
 /// Lines after a complaint in which its backtrace must begin.
@@ -192,6 +199,7 @@ impl Scanner {
             kind,
             title: title.chars().take(MAX_TITLE).collect(),
             backtrace: Vec::new(),
+            registers: Vec::new(),
         });
         if kind.is_death() {
             self.death = Some(new);
@@ -212,12 +220,15 @@ impl Scanner {
                 sign.backtrace.push(text.to_owned());
             }
             self.idle = 0;
-        } else if sign.kind == Kind::LockOrder && backtrace::lock(text).is_some() {
+        } else if sign.kind.is_death() && registers::is_register(text) {
+            if sign.registers.len() < MAX_REGISTERS {
+                sign.registers.push(text.to_owned());
+            }
+        } else if let Some(lock) = named_lock(sign.kind, text) {
             if sign.title.chars().count() < MAX_TITLE {
                 let comma = if sign.title.ends_with(':') { " " } else { ", " };
                 sign.title.push_str(comma);
-                sign.title
-                    .push_str(&backtrace::lock(text).unwrap_or_default());
+                sign.title.push_str(&lock);
             }
         } else {
             self.idle += 1;
@@ -226,6 +237,15 @@ impl Scanner {
                 self.open = None;
             }
         }
+    }
+}
+
+/// The lock that a line after a complaint of WITNESS names.
+fn named_lock(kind: Kind, text: &str) -> Option<String> {
+    match kind {
+        Kind::LockOrder => backtrace::lock(text),
+        Kind::LocksHeld => backtrace::held_lock(text),
+        _ => None,
     }
 }
 

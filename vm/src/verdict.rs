@@ -106,10 +106,21 @@ pub struct Outcome {
     /// Which of the machines side by side that was, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane: Option<usize>,
+    /// The lines that show the processor's registers, if it died.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub registers: Vec<String>,
+    /// The backtrace again, each line followed by its source lines, indented;
+    /// a line that has none is followed by the reason, after `error: `.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub symbolized: Vec<String>,
     /// The last console lines before the verdict, when it was not given by
-    /// the test itself. Not part of the report file.
-    #[serde(skip)]
+    /// the test itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub console: Vec<String>,
+    /// The command that runs this test alone in the same way, when it did not
+    /// end as expected.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reproduce: String,
 }
 
 impl Outcome {
@@ -129,7 +140,19 @@ impl Outcome {
             backtrace: Vec::new(),
             machine: None,
             lane: None,
+            registers: Vec::new(),
+            symbolized: Vec::new(),
             console: Vec::new(),
+            reproduce: String::new(),
+        }
+    }
+
+    /// The backtrace for people: with its source lines, once they are known.
+    pub fn trace(&self) -> &[String] {
+        if self.symbolized.is_empty() {
+            &self.backtrace
+        } else {
+            &self.symbolized
         }
     }
 }
@@ -257,7 +280,10 @@ mod tests {
             backtrace: Vec::new(),
             machine: None,
             lane: None,
-            console: vec!["not in the file".into()],
+            registers: Vec::new(),
+            symbolized: Vec::new(),
+            console: Vec::new(),
+            reproduce: String::new(),
         }
     }
 

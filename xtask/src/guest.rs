@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use kdk_vm::accel::Wish;
 use kdk_vm::elf::{Role, check};
 use kdk_vm::interrupt::Interrupt;
+use kdk_vm::symbolize::Sources;
 
 use crate::base;
 use crate::base::apply::Change;
@@ -15,8 +16,9 @@ use crate::base::{repo, worktree};
 use crate::build::guest::Rust;
 use crate::build::image::{self, Parts};
 use crate::build::kernel::{self, Generation, Source, Tools};
-use crate::build::{Builder, demo, kmod, loader, tools, userland, workspace};
+use crate::build::{Builder, demo, kmod, loader, make_py, tools, userland, workspace};
 use crate::context::Context;
+use crate::crash::{self, Code};
 use crate::event;
 use crate::event::Phase;
 use crate::failure::Failure;
@@ -80,6 +82,8 @@ pub struct Guest {
     /// Keys of what the machine boots from, by name: with another one its
     /// saved state is of no use.
     pub parts: Vec<(String, String)>,
+    /// What runs in it, for crash reports.
+    pub code: Code,
     /// Keeps the artefacts in the store while the machine runs.
     _held: Vec<Entry>,
 }
@@ -169,6 +173,11 @@ fn prepare_demo(
     })?;
     let kernel = entry.file(demo::GUEST);
     check(&kernel, Role::PvhKernel)?;
+    let code = Code {
+        kernel: kernel.clone(),
+        modules: Vec::new(),
+        sources: Sources::new(),
+    };
     let driver = host.player.demo(kernel.clone(), wanted.cpus)?;
     Ok(Guest {
         run: Run {
@@ -185,6 +194,7 @@ fn prepare_demo(
             module: None,
         },
         driver,
+        code,
         parts: vec![("demo guest".into(), entry.key.clone())],
         _held: vec![entry],
     })
@@ -272,6 +282,7 @@ fn prepare_freebsd(
         esp: image::esp(&image.path),
         root: image::root(&image),
     };
+    let objects = make_py::tree_objects(builder, &source);
     let driver = host.player.freebsd(way, parts, wanted.cpus)?;
     Ok(Guest {
         run: Run {
@@ -283,6 +294,11 @@ fn prepare_freebsd(
             accel: driver.accel().into(),
             boot: way.name().into(),
             ..Run::default()
+        },
+        code: Code {
+            kernel: kernel.file("kernel.debug"),
+            modules: vec![module.file(kmod::DEBUG)],
+            sources: crash::sources(&record, &source.path, &objects),
         },
         symbols: Symbols {
             kernel: kernel.file("kernel.debug"),

@@ -5,6 +5,7 @@ mod base;
 mod build;
 mod console;
 mod context;
+mod crash;
 mod doctor;
 mod event;
 mod failure;

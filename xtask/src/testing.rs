@@ -15,6 +15,7 @@ use kdk_vm::session::Limits;
 use crate::build::Builder;
 use crate::build::state::{self, State};
 use crate::context::Context;
+use crate::crash::Explainer;
 use crate::event::{Event, Phase, Sink, milliseconds};
 use crate::failure::Failure;
 use crate::guest::{self, Guest};
@@ -146,6 +147,7 @@ pub fn save(
     cx: &Context,
     recorder: &Recorder<'_>,
     guest: &Guest,
+    crashes: &Explainer<'_>,
     wanted: &Tests,
     logs: &Path,
 ) -> Result<Option<State>, Failure> {
@@ -164,7 +166,8 @@ pub fn save(
         spec,
         parts: &guest.parts,
         limits: wanted.limits(),
-        sink: &|progress| show(recorder, wanted, progress),
+        sink: &|progress| show(recorder, crashes, wanted, progress),
+        explain: &|error| crashes.explain_error(error),
     };
     let builder = Builder::new(cx, recorder, logs);
     let state = recorder.phase(Phase::Boot, || state::obtain(&builder, &boot))?;
@@ -175,6 +178,8 @@ pub fn save(
 pub struct Place<'a> {
     /// The guest.
     pub guest: &'a Guest,
+    /// Explains its crashes.
+    pub crashes: &'a Explainer<'a>,
     /// It was saved, if it was.
     pub state: Option<&'a State>,
     /// The folder of the run's logs.
@@ -207,7 +212,7 @@ pub fn run(
         None => Guests::Boot(&boots),
     };
     recorder.phase(Phase::Tests, || {
-        let sink = |progress: Progress<'_>| show(recorder, wanted, progress);
+        let sink = |progress: Progress<'_>| show(recorder, place.crashes, wanted, progress);
         let report = run_all(guests, &options, &cx.interrupt, &sink);
         let how = describe(&report, place.state.is_some());
         Ok((report, false, how))
@@ -226,7 +231,7 @@ fn describe(report: &Report, loaded: bool) -> String {
     }
 }
 
-fn show(recorder: &Recorder<'_>, wanted: &Tests, progress: Progress<'_>) {
+fn show(recorder: &Recorder<'_>, crashes: &Explainer<'_>, wanted: &Tests, progress: Progress<'_>) {
     let line = |phase, text: String| guest::say(recorder, phase, text);
     match progress {
         Progress::Console(text) if wanted.verbose => line(Phase::Boot, format!("console| {text}")),
@@ -235,8 +240,8 @@ fn show(recorder: &Recorder<'_>, wanted: &Tests, progress: Progress<'_>) {
             let (ms, uname) = (milliseconds(after), hello.uname.clone());
             recorder.emit(Event::Up { ms, uname });
         }
-        Progress::Finished(outcome) => recorder.emit(Event::Test(outcome.clone())),
-        Progress::Revised(outcome) => recorder.emit(Event::Revised(outcome.clone())),
+        Progress::Finished(outcome) => recorder.emit(Event::Test(crashes.explained(outcome))),
+        Progress::Revised(outcome) => recorder.emit(Event::Revised(crashes.explained(outcome))),
         Progress::Note(text) => line(Phase::Tests, text.to_owned()),
         Progress::Starting(number) if number > 1 && wanted.verbose => {
             line(Phase::Boot, format!("machine {number}"));

@@ -12,9 +12,14 @@
 //! - [`elf::check`] refuses relocation types, sections and symbols the kernel
 //!   linker does not load.
 //! - [`elf::missing`] compares the undefined symbols with the kernel's table.
+//!
+//! Debug information of a relocatable object has no addresses yet, so beside
+//! the module lies a debug copy of it, linked for good from the same inputs:
+//! in both a function has the same length, neighbours and offsets.
 
 pub mod elf;
 pub mod layout;
+pub mod llvm;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -29,7 +34,7 @@ pub const ENTRY: &str = "kdk_modevent";
 pub struct Link<'a> {
     /// LLVM's `ld.lld`.
     pub ld: &'a Path,
-    /// `kmod/kdk.ld`.
+    /// `kmod/kdk.ld`; `kdk-loaded.ld` lies beside it.
     pub script: &'a Path,
     /// Archives and objects; usually the one `libkdk.a`.
     pub inputs: &'a [PathBuf],
@@ -113,29 +118,54 @@ pub enum LinkError {
 /// See [`LinkError`]; nothing is left at `out` then, except what was there.
 pub fn link(link: &Link<'_>) -> Result<Linked, LinkError> {
     let scratch = sibling(link.out);
-    let made = run(link, &scratch).and_then(|()| finish(link, &scratch));
+    let args = arguments(link.script, link.inputs, &scratch);
+    let made = run(link.ld, &args).and_then(|()| finish(link, &scratch));
     // Best effort: the name is ours and the next link overwrites it.
     let _ = std::fs::remove_file(&scratch);
     made
 }
 
+/// Links the module's debug copy: for reading only, no kernel would load it.
+///
+/// # Errors
+/// [`LinkError::Start`] and [`LinkError::Linker`].
+pub fn link_debug(
+    ld: &Path,
+    script: &Path,
+    inputs: &[PathBuf],
+    out: &Path,
+) -> Result<(), LinkError> {
+    run(ld, &debug_arguments(script, inputs, out))
+}
+
 /// The linker's arguments for one module.
 #[must_use]
 pub fn arguments(script: &Path, inputs: &[PathBuf], out: &Path) -> Vec<OsString> {
-    let mut args: Vec<OsString> = [
-        "-r",
-        "--gc-sections",
-        "--strip-debug",
-        "-e",
-        ENTRY,
-        "-u",
-        ENTRY,
-        "-T",
-    ]
-    .map(OsString::from)
-    .to_vec();
-    args.push(script.into());
-    args.push("-o".into());
+    let loaded = script.with_file_name("kdk-loaded.ld");
+    let mut args = vec!["-r".into(), "-T".into(), script.into()];
+    args.extend(["-T".into(), loaded.into()]);
+    args.extend(common_arguments(inputs, out));
+    args
+}
+
+/// The linker's arguments for its debug copy. What the linker drops keeps its
+/// lines at address 0, so the code is put elsewhere.
+#[must_use]
+pub fn debug_arguments(script: &Path, inputs: &[PathBuf], out: &Path) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec![
+        "--unresolved-symbols=ignore-all".into(),
+        "--section-start=.text=0x1000000".into(),
+    ];
+    args.extend(["-T".into(), script.into()]);
+    args.extend(common_arguments(inputs, out));
+    args
+}
+
+/// What both links have to agree in.
+fn common_arguments(inputs: &[PathBuf], out: &Path) -> Vec<OsString> {
+    let mut args: Vec<OsString> = ["--gc-sections", "-e", ENTRY, "-u", ENTRY, "-o"]
+        .map(OsString::from)
+        .to_vec();
     args.push(out.into());
     args.extend(inputs.iter().map(OsString::from));
     args
@@ -147,19 +177,19 @@ fn sibling(out: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn run(link: &Link<'_>, out: &Path) -> Result<(), LinkError> {
-    let output = Command::new(link.ld)
-        .args(arguments(link.script, link.inputs, out))
+fn run(ld: &Path, args: &[OsString]) -> Result<(), LinkError> {
+    let output = Command::new(ld)
+        .args(args)
         .output()
         .map_err(|source| LinkError::Start {
-            ld: link.ld.to_owned(),
+            ld: ld.to_owned(),
             source,
         })?;
     if output.status.success() {
         return Ok(());
     }
     Err(LinkError::Linker {
-        ld: link.ld.to_owned(),
+        ld: ld.to_owned(),
         output: String::from_utf8_lossy(&output.stderr)
             .trim_end()
             .to_owned(),

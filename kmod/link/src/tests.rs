@@ -1,6 +1,7 @@
 use crate::elf::{Flaw, check, missing, rewrite_plt};
-use crate::{Link, LinkError, Linked, arguments, finish, fixture, link};
+use crate::{Link, LinkError, Linked, arguments, finish, fixture, link, link_debug, llvm};
 use object::elf as types;
+use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 use std::path::{Path, PathBuf};
 
 #[test]
@@ -13,7 +14,7 @@ fn the_linker_keeps_what_the_entry_reaches() {
     let args: Vec<_> = args.iter().map(|arg| arg.to_str().unwrap()).collect();
     assert_eq!(
         args.join(" "),
-        "-r --gc-sections --strip-debug -e kdk_modevent -u kdk_modevent -T kdk.ld -o kdk.ko a.a b.o"
+        "-r -T kdk.ld -T kdk-loaded.ld --gc-sections -e kdk_modevent -u kdk_modevent -o kdk.ko a.a b.o"
     );
 }
 
@@ -225,4 +226,91 @@ fn a_linker_that_does_not_start_is_told() {
         error.contains("no-such-ld") && error.contains("cargo xtask doctor"),
         "{error}"
     );
+}
+
+/// What a module may look like: functions of their own sections, one that
+/// nobody calls, calls into the kernel, and data.
+const SOURCE: &str = "
+void panic(const char *, ...) __attribute__((noreturn));
+int uiomove(void *, int, void *);
+static int table[] = { 1, 2, 3 };
+static __attribute__((noinline)) int small(int at) { return (table[at]); }
+static __attribute__((noinline)) void fatal(int at) { panic(\"at %d\", small(at)); }
+int unused(int at) { return (small(at) * 7); }
+int kdk_modevent(void *m, int what, void *arg)
+{
+	if (what > 7)
+		fatal(what);
+	return (uiomove(m, small(what), arg));
+}
+";
+
+/// Each function's name, offset from the first one, and size.
+fn functions(elf: &[u8]) -> Vec<(u64, String, u64)> {
+    let file = object::File::parse(elf).unwrap();
+    let mut all: Vec<_> = file
+        .symbols()
+        .filter(|symbol| symbol.kind() == SymbolKind::Text)
+        .map(|symbol| {
+            (
+                symbol.address(),
+                symbol.name().unwrap().to_owned(),
+                symbol.size(),
+            )
+        })
+        .collect();
+    all.sort();
+    let first = all[0].0;
+    for function in &mut all {
+        function.0 -= first;
+    }
+    all
+}
+
+#[test]
+fn the_debug_copy_has_the_modules_functions_and_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let bin = llvm::find().expect("LLVM 19; `cargo xtask doctor --fix` installs it");
+    std::fs::write(at("m.c"), SOURCE).unwrap();
+    std::fs::write(at("kernel"), fixture::kernel(&["panic", "uiomove"])).unwrap();
+    let flags = "--target=x86_64-unknown-freebsd15.1 -c -O2 -g -fno-pic -mcmodel=kernel -ffunction-sections";
+    let compiled = std::process::Command::new(bin.join("clang"))
+        .args(flags.split(' '))
+        .args([at("m.c").as_os_str(), "-o".as_ref(), at("m.o").as_os_str()])
+        .status();
+    assert!(compiled.unwrap().success());
+
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kdk.ld");
+    let (ld, inputs) = (bin.join("ld.lld"), [at("m.o")]);
+    let (module, copy) = (at("kdk.ko"), at("kdk.ko.debug"));
+    let link_it = Link {
+        ld: &ld,
+        script: &script,
+        inputs: &inputs,
+        out: &module,
+        kernel: Some(&at("kernel")),
+    };
+    link(&link_it).unwrap();
+    link_debug(&ld, &script, &inputs, &copy).unwrap();
+
+    let (module, copy) = (std::fs::read(module).unwrap(), std::fs::read(copy).unwrap());
+    let names: Vec<String> = functions(&module).into_iter().map(|f| f.1).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(functions(&module), functions(&copy));
+    let sections = |elf: &[u8]| -> Vec<(String, u64)> {
+        let file = object::File::parse(elf).unwrap();
+        let sections = file.sections();
+        sections
+            .map(|s| (s.name().unwrap().to_owned(), s.size()))
+            .filter(|(name, _)| name == ".text" || name == ".debug_line")
+            .collect()
+    };
+    let (loaded, read) = (sections(&module), sections(&copy));
+    assert_eq!(
+        loaded[..],
+        read[..1],
+        "the same code, and only one has lines"
+    );
+    assert_eq!(read.len(), 2);
 }

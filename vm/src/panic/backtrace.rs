@@ -52,3 +52,13 @@ pub fn lock(text: &str) -> Option<String> {
     };
     Some(format!("{ordinal} {name}"))
 }
+
+/// The lock that a line such as `exclusive sleep mutex name (class) r = 0
+/// (0xffffffff81a34378) locked @ file.c:12` speaks of, without its address.
+pub fn held_lock(text: &str) -> Option<String> {
+    let kinds = ["exclusive ", "shared "];
+    let known = kinds.iter().any(|kind| text.starts_with(kind));
+    let (name, rest) = text.split_once(" r = ").filter(|_| known)?;
+    let (_, place) = rest.split_once(" locked @ ")?;
+    Some(format!("{name} locked @ {place}"))
+}

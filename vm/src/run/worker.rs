@@ -126,6 +126,7 @@ impl<'r, 'a> Worker<'r, 'a> {
                 .join("\n");
             outcome.verdict = death.verdict;
             outcome.backtrace = death.backtrace;
+            outcome.registers = death.registers;
             outcome.console = death.console;
             outcome.clone()
         });
@@ -160,6 +161,7 @@ fn before_start(case: &Case, death: Death) -> Outcome {
     Outcome {
         detail: format!("before it started: {}", death.detail()),
         backtrace: death.backtrace,
+        registers: death.registers,
         console: death.console,
         ..Outcome::without_verdict(&case.test, death.verdict)
     }

@@ -148,6 +148,8 @@ pub(super) fn lost(link: &mut Link<'_>, limits: &Limits) -> RunError {
         console: death.console,
         backtrace: death.backtrace,
         remarks: death.remarks,
+        registers: death.registers,
+        symbolized: Vec::new(),
     }
     .into()
 }
@@ -165,6 +167,8 @@ pub(super) fn hung(link: &mut Link<'_>, limits: &Limits, why: BootFault) -> Boot
         console: death.console,
         backtrace: death.backtrace,
         remarks: death.remarks,
+        registers: death.registers,
+        symbolized: Vec::new(),
     }
 }
 
@@ -176,5 +180,7 @@ pub(super) fn failed(link: &mut Link<'_>, why: BootFault) -> BootError {
         console: link.last_lines(),
         backtrace: Vec::new(),
         remarks: Vec::new(),
+        registers: Vec::new(),
+        symbolized: Vec::new(),
     }
 }

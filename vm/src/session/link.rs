@@ -212,20 +212,25 @@ impl<'a> Link<'a> {
     ) -> Death {
         self.hear_out(limits, late);
         self.read_unfinished_line();
-        let (verdict, title, backtrace) = match (self.scanner.death(), &self.ended) {
-            (Some(sign), _) => (Verdict::Crash, sign.title.clone(), sign.backtrace.clone()),
-            (None, Some(exit)) => (Verdict::Crash, exit.to_string(), Vec::new()),
-            (None, None) => (verdict, otherwise.to_owned(), Vec::new()),
+        let sign = self.scanner.death();
+        let (verdict, title) = match (sign, &self.ended) {
+            (Some(sign), _) => (Verdict::Crash, sign.title.clone()),
+            (None, Some(exit)) => (Verdict::Crash, exit.to_string()),
+            (None, None) => (verdict, otherwise.to_owned()),
         };
+        let (backtrace, registers) = sign
+            .map(|sign| (sign.backtrace.clone(), sign.registers.clone()))
+            .unwrap_or_default();
+        let died = sign.is_some();
         let console = self.last_lines();
         let mut told = match self.reach(verdict) {
             Some(reach) => self.question(limits, reach, late),
             None => Testimony::default(),
         };
-        if self.scanner.death().is_some() {
+        if died {
             // A panic has its own backtrace, and ddb shows the registers of
             // the call that entered ddb.
-            told.registers.clear();
+            told.registers = registers;
         }
         self.machine.kill();
         Death {

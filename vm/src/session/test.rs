@@ -120,14 +120,13 @@ impl Session<'_> {
         } else {
             self.link.last_lines()
         };
-        outcome(
-            running.test,
-            verdict,
+        Outcome {
             ms,
-            detail.join("\n"),
+            detail: detail.join("\n"),
             backtrace,
             console,
-        )
+            ..Outcome::without_verdict(running.test, verdict)
+        }
     }
 
     /// What the kernel complained about since the test was asked for, without
@@ -207,29 +206,12 @@ fn lost(running: Running<'_>, death: Death) -> Outcome {
             .chain([document.loose])
             .filter(|s| !s.is_empty()),
     );
-    outcome(
-        running.test,
-        death.verdict,
-        ms,
-        detail.join("\n"),
-        death.backtrace,
-        death.console,
-    )
-}
-
-fn outcome(
-    test: &TestEntry,
-    verdict: Verdict,
-    ms: u64,
-    detail: String,
-    backtrace: Vec<String>,
-    console: Vec<String>,
-) -> Outcome {
     Outcome {
         ms,
-        detail,
-        backtrace,
-        console,
-        ..Outcome::without_verdict(test, verdict)
+        detail: detail.join("\n"),
+        backtrace: death.backtrace,
+        registers: death.registers,
+        console: death.console,
+        ..Outcome::without_verdict(running.test, death.verdict)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kdk_kmod_link::{Link, link};
+use kdk_kmod_link::{Link, LinkError, link, link_debug};
 
 use super::guest::{Crates, Rust, Target};
 use super::kernel::{Generation, Source};
@@ -10,6 +10,9 @@ use super::{Builder, Built, digest, legacy, workspace};
 use crate::event::Phase;
 use crate::failure::Failure;
 use crate::store::{Entry, Inputs};
+
+/// In a store entry: kdk.ko with debug information, for reading.
+pub const DEBUG: &str = "kdk.ko.debug";
 
 /// Sources of the module.
 const SOURCES: [&str; 3] = ["kmod", "Cargo.toml", "Cargo.lock"];
@@ -37,17 +40,21 @@ pub fn build(
         &|_, _, _| Vec::new(),
         |folder| {
             let wrong = format!("-DKDK_BUILT_FOR={}", source.osreldate + 1);
+            let (ld, script) = (llvm.join("ld.lld"), workspace().join("kmod/kdk.ld"));
+            let failed = |error: LinkError| Failure::build("link kdk.ko", error.to_string());
             for (name, define) in [("kdk-wrong.ko", wrong.as_str()), ("kdk.ko", "")] {
-                let archive = archive(builder, source, kernel, rust, llvm, define)?;
-                let ld = llvm.join("ld.lld");
+                let inputs = [archive(builder, source, kernel, rust, llvm, define)?];
                 link(&Link {
                     ld: &ld,
-                    script: &workspace().join("kmod/kdk.ld"),
-                    inputs: &[archive],
+                    script: &script,
+                    inputs: &inputs,
                     out: &folder.join(name),
                     kernel: Some(&kernel.file("kernel")),
                 })
-                .map_err(|error| Failure::build("link kdk.ko", error.to_string()))?;
+                .map_err(failed)?;
+                if name == "kdk.ko" {
+                    link_debug(&ld, &script, &inputs, &folder.join(DEBUG)).map_err(failed)?;
+                }
             }
             Ok(())
         },

@@ -190,8 +190,13 @@ pub fn make(
 
 /// `$MAKEOBJDIRPREFIX/<absolute source>/amd64.amd64`.
 pub fn objects(builder: &Builder<'_>, source: &Source) -> PathBuf {
+    tree_objects(builder, source).join("amd64.amd64")
+}
+
+/// What debug information calls /usr/obj/usr/src.
+pub fn tree_objects(builder: &Builder<'_>, source: &Source) -> PathBuf {
     let inside = source.path.strip_prefix("/").unwrap_or(&source.path);
-    source.obj(builder).join(inside).join("amd64.amd64")
+    source.obj(builder).join(inside)
 }
 
 fn kernel_objects(builder: &Builder<'_>, source: &Source) -> PathBuf {

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use kdk_vm::console::log::{Cap, StampedLog};
+use kdk_vm::error::RunError;
 use kdk_vm::machine::{Factory, Machine};
 use kdk_vm::progress::Sink;
 use kdk_vm::qemu::{Access, Drive, Engine, Qemu, QemuMachine, Spec};
@@ -47,6 +48,8 @@ pub struct Boot<'a> {
     pub limits: Limits,
     /// Hears the boot.
     pub sink: Sink<'a>,
+    /// Finds out more about a boot that failed.
+    pub explain: &'a dyn Fn(&mut RunError),
 }
 
 /// The store's answer: the guest as it was saved, booted and saved if need be.
@@ -131,7 +134,10 @@ fn make(builder: &Builder<'_>, boot: &Boot<'_>, folder: &Path) -> Result<(), Fai
         interrupt: builder.interrupt.clone(),
         sink: boot.sink,
     };
-    let saved = save(Box::new(machine), &file, logs, &setup)?;
+    let saved = save(Box::new(machine), &file, logs, &setup).map_err(|mut error| {
+        (boot.explain)(&mut error);
+        error
+    })?;
     let path = folder.join(SAVED);
     let text = serde_json::to_vec_pretty(&saved)
         .map_err(|error| Failure::infra("remember the saved machine", error.to_string()))?;

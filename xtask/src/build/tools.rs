@@ -3,41 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use kdk_kmod_link::llvm;
 use kdk_vm::error::InfraError;
 use kdk_vm::qemu::Qemu;
 
 use super::guest::Rust;
 use crate::failure::Failure;
 
-/// Names LLVM's program directory, where it is not in a usual place.
-const LLVM_VARIABLE: &str = "KDK_LLVM";
-
-/// Where systems keep LLVM 19: Debian and Fedora, FreeBSD, Homebrew.
-const LLVM_PLACES: [&str; 5] = [
-    "/usr/lib/llvm-19/bin",
-    "/usr/lib64/llvm19/bin",
-    "/usr/local/llvm19/bin",
-    "/opt/homebrew/opt/llvm@19/bin",
-    "/usr/local/opt/llvm@19/bin",
-];
-
 /// LLVM's program directory: it has clang and `ld.lld` by their plain names.
 pub fn llvm() -> Result<PathBuf, Failure> {
-    let named = std::env::var_os(LLVM_VARIABLE).map(PathBuf::from);
-    let places = LLVM_PLACES.iter().map(PathBuf::from);
-    named
-        .into_iter()
-        .chain(places)
-        .find(|dir| dir.join("clang").exists() && dir.join("ld.lld").exists())
-        .ok_or_else(|| {
-            Failure::infra(
-                "find LLVM 19",
-                format!("clang and ld.lld are in none of {}", LLVM_PLACES.join(", ")),
-            )
-            .help(format!(
-                "run `cargo xtask doctor --fix`, or set {LLVM_VARIABLE} to its program directory"
-            ))
-        })
+    llvm::find().ok_or_else(|| {
+        let places = llvm::PLACES.join(", ");
+        Failure::infra(
+            "find LLVM 19",
+            format!("clang and ld.lld are in none of {places}"),
+        )
+        .help(format!(
+            "run `cargo xtask doctor --fix`, or set {} to its program directory",
+            llvm::VARIABLE
+        ))
+    })
 }
 
 /// QEMU. It is looked for once, and asked for its version once.

@@ -70,6 +70,10 @@ pub struct Run {
     /// Why the run ended early, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Where the kernel died, if it died before it was up; as in a test's
+    /// entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub symbolized: Vec<String>,
 }
 
 /// One phase.

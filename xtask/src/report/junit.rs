@@ -90,7 +90,7 @@ fn test_case(runs: &[&Outcome]) -> (String, TestCase) {
     let mut one = TestCase::new(case, status);
     one.set_classname(suite);
     one.set_time(Duration::from_millis(main.ms));
-    if let Some(text) = output(main) {
+    if let Some(text) = Some(system_out(main)).filter(|text| !text.is_empty()) {
         one.set_system_out(text);
     }
     if runs.len() > 1 {
@@ -140,6 +140,24 @@ fn kind(verdict: Verdict) -> Option<NonSuccessKind> {
     }
 }
 
+/// All that is known of a test that went wrong beside its message.
+fn system_out(outcome: &Outcome) -> String {
+    let mut parts = Vec::new();
+    if !outcome.reproduce.is_empty() {
+        parts.push(format!("run it again: {}", outcome.reproduce));
+    }
+    for (what, lines) in [
+        ("where it died", outcome.trace()),
+        ("registers", outcome.registers.as_slice()),
+        ("the console's last lines", outcome.console.as_slice()),
+    ] {
+        if !lines.is_empty() {
+            parts.push(format!("{what}:\n{}", lines.join("\n")));
+        }
+    }
+    parts.join("\n\n")
+}
+
 fn status(outcome: &Outcome) -> TestCaseStatus {
     let mut status = match kind(outcome.verdict) {
         Some(kind) => TestCaseStatus::non_success(kind),
@@ -164,19 +182,13 @@ fn rerun(outcome: &Outcome) -> TestRerun {
         rerun.set_message(line);
     }
     rerun.set_time(Duration::from_millis(outcome.ms));
-    if !outcome.backtrace.is_empty() {
-        rerun.set_stack_trace(outcome.backtrace.join("\n"));
+    if !outcome.trace().is_empty() {
+        rerun.set_stack_trace(outcome.trace().join("\n"));
     }
-    if let Some(text) = output(outcome) {
+    if let Some(text) = Some(system_out(outcome)).filter(|text| !text.is_empty()) {
         rerun.set_system_out(text);
     }
     rerun
-}
-
-fn output(outcome: &Outcome) -> Option<String> {
-    let lines = outcome.backtrace.iter().chain(&outcome.console);
-    let text = lines.map(String::as_str).collect::<Vec<&str>>().join("\n");
-    Some(text).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -211,5 +223,35 @@ mod tests {
         run.run.exit = 4;
         run.run.error = Some("the kernel did not come up: \u{1b}[31mpanic\u{1b}[0m <root>".into());
         insta::assert_snapshot!(xml(&run).unwrap());
+    }
+
+    #[test]
+    fn a_crash_has_all_that_is_known_of_it() {
+        let own = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
+        let mut outcome = Outcome {
+            detail: "panic: x".into(),
+            backtrace: own(&["panic() at panic+0x1/frame 0x1"]),
+            registers: own(&["rip = 0x1"]),
+            symbolized: own(&["panic() at panic+0x1/frame 0x1", "    sys/f.c:1 (panic)"]),
+            console: own(&["panic: x", "Uptime: 3s"]),
+            reproduce: "cargo xtask vm-test --tests fault/panic".into(),
+            ..outcome("fault/panic", Crash, 12)
+        };
+        insta::assert_snapshot!(system_out(&outcome), @r"
+        run it again: cargo xtask vm-test --tests fault/panic
+
+        where it died:
+        panic() at panic+0x1/frame 0x1
+            sys/f.c:1 (panic)
+
+        registers:
+        rip = 0x1
+
+        the console's last lines:
+        panic: x
+        Uptime: 3s
+        ");
+        outcome.symbolized.clear();
+        assert!(system_out(&outcome).contains("panic() at panic+0x1"));
     }
 }

@@ -148,13 +148,17 @@ pub fn test_line(outcome: &TestOutcome) -> String {
     );
     let quiet = matches!(outcome.verdict, Verdict::Pass | Verdict::Xfail);
     if !quiet {
-        for line in outcome
-            .detail
-            .lines()
-            .chain(outcome.backtrace.iter().map(String::as_str))
+        let detail = outcome.detail.lines().map(str::to_owned);
+        let registers = outcome.registers.iter().map(|line| line.replace('\t', " "));
+        let again =
+            (!outcome.reproduce.is_empty()).then(|| format!("again: {}", outcome.reproduce));
+        for line in detail
+            .chain(registers)
+            .chain(outcome.trace().iter().cloned())
+            .chain(again)
         {
             text.push_str("\n             ");
-            text.push_str(line);
+            text.push_str(&line);
         }
     }
     text

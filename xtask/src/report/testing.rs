@@ -19,7 +19,10 @@ pub fn outcome(name: &str, verdict: Verdict, ms: u64) -> Outcome {
         backtrace: Vec::new(),
         machine: None,
         lane: None,
+        registers: Vec::new(),
+        symbolized: Vec::new(),
         console: Vec::new(),
+        reproduce: String::new(),
     }
 }
 

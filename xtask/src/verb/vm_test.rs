@@ -5,9 +5,11 @@ use std::sync::Mutex;
 
 use chrono::DateTime;
 use kdk_vm::verdict::{Outcome, Summary};
+use miette::Diagnostic;
 
 use crate::base::record::now;
 use crate::context::Context;
+use crate::crash::{Explainer, command};
 use crate::event::Phase;
 use crate::failure::{Class, Failure};
 use crate::guest::{self, DEMO, Wanted};
@@ -146,14 +148,20 @@ fn tested(
         seed,
         ..guest.run.clone()
     };
-    let state = testing::save(cx, recorder, &guest, &wanted, &logs)?;
+    let crashes = Explainer::new(&guest.code, command(&about.base, &args.wanted, &wanted));
+    let saved = testing::save(cx, recorder, &guest, &crashes, &wanted, &logs);
+    about.symbolized = crashes.boot();
+    let state = saved?;
     let place = Place {
         guest: &guest,
+        crashes: &crashes,
         state: state.as_ref(),
         logs: &logs,
     };
     let mut report = testing::run(cx, recorder, &place, &wanted, seed, past.durations())?;
     recorder.stamp(&mut report.outcomes);
+    crashes.explain(&mut report);
+    about.symbolized = crashes.boot();
     if let Some(hello) = &report.hello {
         about.uname.clone_from(&hello.uname);
     }
@@ -167,7 +175,10 @@ fn tested(
     }
     guest::say(recorder, Phase::Report, format!("logs: {}", logs.display()));
     if let Some(error) = report.error {
-        return Err(Failure::from(error).help(format!("the console: {}", logs.display())));
+        let advice = error.help().map(|help| format!("{help}\n"));
+        let console = format!("the console: {}", logs.display());
+        let help = advice.unwrap_or_default() + &console;
+        return Err(Failure::from(error).help(help));
     }
     if let Some(error) = report.log_error {
         return Err(error.into());

@@ -59,6 +59,11 @@ pub fn header(report: &Report) -> Markup {
             }
             @if let Some(error) = &report.run.error {
                 p.notice.error { strong { "The run ended early: " } (visible(error)) }
+                @if !report.run.symbolized.is_empty() {
+                    pre tabindex="0" role="region" aria-label="Backtrace" {
+                        (visible(&report.run.symbolized.join("\n")))
+                    }
+                }
             }
             (counts(report))
         }

@@ -145,7 +145,9 @@ fn item(at: usize, test: &Outcome, run: &str, unfold: bool) -> Markup {
     let detail = Some(test.detail.clone()).filter(|text| text.lines().count() > 1);
     let blocks = [
         ("Detail", detail.unwrap_or_default()),
-        ("Backtrace", test.backtrace.join("\n")),
+        ("Backtrace", test.trace().join("\n")),
+        ("Registers", test.registers.join("\n")),
+        ("Run it again", test.reproduce.clone()),
         ("Console before the verdict", test.console.join("\n")),
     ];
     let blocks: Vec<_> = blocks

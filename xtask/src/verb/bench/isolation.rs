@@ -12,6 +12,7 @@ use kdk_vm::qemu::{Access, Drive, Format, Qemu, QemuMachine, Spec};
 
 use super::{goal, median, ratio, seconds};
 use crate::context::Context;
+use crate::crash::Explainer;
 use crate::event::{Event, Sink, milliseconds};
 use crate::failure::Failure;
 use crate::guest::{self, Guest, Wanted};
@@ -37,7 +38,8 @@ pub fn run(cx: &Context, wanted: &Wanted, name: &str, rounds: usize) -> Result<(
     let recorder = Recorder::new(&cx.terminal);
     let logs = guest::run_folder(cx)?;
     let guest = guest::prepare(cx, &recorder, wanted, name, &logs)?;
-    let Some(state) = testing::save(cx, &recorder, &guest, &all_tests(1), &logs)? else {
+    let crashes = Explainer::new(&guest.code, String::new());
+    let Some(state) = testing::save(cx, &recorder, &guest, &crashes, &all_tests(1), &logs)? else {
         return Err(Failure::usage(
             "measure isolation",
             "this machine cannot be saved",
@@ -45,6 +47,7 @@ pub fn run(cx: &Context, wanted: &Wanted, name: &str, rounds: usize) -> Result<(
     };
     let place = Place {
         guest: &guest,
+        crashes: &crashes,
         state: Some(&state),
         logs: &logs,
     };

@@ -1,0 +1,220 @@
+//! From a console's backtrace to source lines, inlined functions included.
+//!
+//! [`annotate`] is pure: lines in, lines out, what is known of the code behind
+//! the trait [`Symbols`]. [`Program`] is that trait over the debug information
+//! of a kernel and its module.
+
+mod debug_file;
+mod line;
+mod program;
+mod sources;
+
+#[cfg(test)]
+mod compiled;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub use debug_file::SymbolizeError;
+pub use program::Program;
+pub use sources::Sources;
+
+use line::{Asked, ask};
+
+/// An address in one of the files that are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spot {
+    /// Which of the files.
+    pub file: usize,
+    /// The address, as in that file.
+    pub address: u64,
+}
+
+/// A function of a symbol table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Where it begins.
+    pub start: Spot,
+    /// Its length, bytes; 0 where the table does not say.
+    pub size: u64,
+}
+
+impl Function {
+    fn covers(self, offset: u64) -> bool {
+        self.size == 0 || offset < self.size
+    }
+}
+
+/// A line of a source file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The file, where the reader can open it.
+    pub file: Option<String>,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// The function, demangled.
+    pub function: Option<String>,
+    /// Whether its code stands inside the function of the next place.
+    pub inlined: bool,
+}
+
+impl fmt::Display for Place {
+    /// `FILE:LINE (FUNCTION)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.file.as_deref().unwrap_or("no file"))?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        let inlined = if self.inlined { ", inlined" } else { "" };
+        match &self.function {
+            Some(function) => write!(f, " ({function}{inlined})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is known of the code that ran.
+pub trait Symbols {
+    /// The functions of this name, static ones included.
+    fn named(&self, name: &str) -> Vec<Function>;
+    /// Where the kernel has `address`; none when it is not in the kernel's
+    /// own code.
+    fn kernel(&self, address: u64) -> Option<Spot>;
+    /// The places of the instruction at `spot`, the innermost first.
+    ///
+    /// # Errors
+    /// In words, why there are none.
+    fn places(&self, spot: Spot) -> Result<Vec<Place>, String>;
+    /// The names of the files, for people.
+    fn files(&self) -> String;
+}
+
+/// The lines, each followed by its places, indented; what has no place is
+/// followed by a line that begins with `error: `.
+pub fn annotate(lines: &[String], symbols: &dyn Symbols) -> Vec<String> {
+    let interrupted = interrupted(lines);
+    let mut out = Vec::new();
+    let mut exact = false;
+    for line in lines {
+        out.push(line.clone());
+        let asked = ask(line);
+        let places = match asked {
+            Some(Asked::Function {
+                name,
+                offset,
+                address,
+            }) => frame(symbols, name, offset, address, back(exact)),
+            Some(Asked::Trap(address) | Asked::Register(address)) => {
+                instruction(symbols, address, &interrupted)
+            }
+            Some(Asked::Nothing) | None => Vec::new(),
+        };
+        out.extend(places.iter().map(|place| format!("    {place}")));
+        exact = matches!(asked, Some(Asked::Trap(_)));
+    }
+    out
+}
+
+/// What to annotate of a death: its backtrace, and before it the instruction
+/// that its registers show, unless the backtrace has it too.
+pub fn trace(registers: &[String], backtrace: &[String]) -> Vec<String> {
+    let known = interrupted(backtrace);
+    let shown = registers.iter().filter(|line| match ask(line) {
+        Some(Asked::Register(address)) => !known.contains_key(&address),
+        _ => false,
+    });
+    shown.chain(backtrace).cloned().collect()
+}
+
+/// A frame's address is where its callee returns to: the call is before it.
+/// The frame under a trap was in the middle of something.
+fn back(exact: bool) -> u64 {
+    u64::from(!exact)
+}
+
+/// The function and offset that stand under each trap's address. Nothing else
+/// says where a module's code is loaded.
+fn interrupted(lines: &[String]) -> BTreeMap<u64, (&str, u64)> {
+    lines
+        .windows(2)
+        .filter_map(|pair| match (ask(&pair[0]), ask(&pair[1])) {
+            (Some(Asked::Trap(address)), Some(Asked::Function { name, offset, .. })) => {
+                Some((address, (name, offset)))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn frame(
+    symbols: &dyn Symbols,
+    name: &str,
+    offset: u64,
+    address: Option<u64>,
+    back: u64,
+) -> Vec<String> {
+    if let Some(spot) = address.and_then(|address| symbols.kernel(address - back.min(address))) {
+        return places(symbols, spot, name);
+    }
+    let found = choose(symbols.named(name), offset.saturating_sub(back));
+    let spots: Vec<Spot> = found
+        .iter()
+        .map(|one| moved(one.start, offset, back))
+        .collect();
+    match spots.as_slice() {
+        [] => vec![format!(
+            "error: no function is named {name} in {}",
+            symbols.files()
+        )],
+        [one] => places(symbols, *one, name),
+        many => {
+            let count = many.len();
+            let mut lines = vec![format!(
+                "error: {count} functions are named {name}; it is one of"
+            )];
+            lines.extend(many.iter().flat_map(|spot| places(symbols, *spot, name)));
+            lines
+        }
+    }
+}
+
+/// Of functions of one name, those that `offset` can be in: names that stand
+/// for one address are one function.
+fn choose(mut all: Vec<Function>, offset: u64) -> Vec<Function> {
+    all.sort_by_key(|function| (function.start, std::cmp::Reverse(function.size)));
+    all.dedup_by_key(|function| function.start);
+    if all.iter().any(|function| function.covers(offset)) {
+        all.retain(|function| function.covers(offset));
+    }
+    all
+}
+
+/// `offset` bytes into a function, `back` bytes before that: a call that never
+/// returns may be the last thing in the function before.
+fn moved(start: Spot, offset: u64, back: u64) -> Spot {
+    let address = start.address.wrapping_add(offset).wrapping_sub(back);
+    Spot { address, ..start }
+}
+
+fn instruction(
+    symbols: &dyn Symbols,
+    address: u64,
+    interrupted: &BTreeMap<u64, (&str, u64)>,
+) -> Vec<String> {
+    if let Some(spot) = symbols.kernel(address) {
+        return places(symbols, spot, &format!("{address:#x}"));
+    }
+    match interrupted.get(&address) {
+        Some((name, offset)) => frame(symbols, name, *offset, None, 0),
+        None => vec![format!("error: {address:#x} is not in the kernel's code")],
+    }
+}
+
+fn places(symbols: &dyn Symbols, spot: Spot, what: &str) -> Vec<String> {
+    match symbols.places(spot) {
+        Ok(places) => places.iter().map(Place::to_string).collect(),
+        Err(why) => vec![format!("error: {what} has no line: {why}")],
+    }
+}
