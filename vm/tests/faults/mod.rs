@@ -81,8 +81,8 @@ pub const IN_TESTS: &[InTest] = &[
 #[rustfmt::skip]
 pub const AT_BOOT: &[AtBoot] = &[
     boot("boot-panic", Phase::Kernel, "panic: demo: cannot go on booting"),
-    boot("boot-hang", Phase::Kernel, "it has said nothing for 3 s"),
-    boot("no-hello", Phase::Kernel, "it was not up after 6 s"),
+    boot("boot-hang", Phase::Kernel, "it has said nothing for"),
+    boot("no-hello", Phase::Kernel, "it was not up after"),
     boot("bad-version", Phase::Kernel, "the guest speaks protocol 99, this host speaks 1"),
     boot("reboot-loop", Phase::Kernel, "reset the machine"),
     boot("early-exit", Phase::Kernel, "debug exit 16"),
@@ -91,5 +91,5 @@ pub const AT_BOOT: &[AtBoot] = &[
     boot("init-crash", Phase::Init, "panic: Going nowhere without my init!"),
     boot("load-panic", Phase::Init, "panic: demo: cannot load the module"),
     boot("kmod-refused", Phase::Init, "the test module was refused with errno 8: KLD kdk.ko: depends on kernel"),
-    boot("list-hang", Phase::Init, "no end of the list within 2.0 s"),
+    boot("list-hang", Phase::Init, "no end of the list within"),
 ];
