@@ -11,7 +11,7 @@ use crate::event::Phase;
 use crate::failure::{Class, Failure};
 use crate::guest::{self, DEMO, Wanted};
 use crate::recorder::Recorder;
-use crate::report::json::{Report, Run};
+use crate::report::json::{PhaseEntry, Report, Run};
 use crate::report::{junit, terminal};
 use crate::testing::{self, Place, Tests};
 
@@ -42,31 +42,23 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    let name = guest::base_name(cx, &args.wanted)?;
-    crate::doctor::need(cx, crate::doctor::Need::guest(&name), args.yes)?;
+    let name = match guest::base_name(cx, &args.wanted) {
+        Ok(name) => name,
+        Err(failure) => return report_failure(args, failure),
+    };
     if name == DEMO {
         cx.terminal.line(DEMO_NOTICE);
     }
     let recorder = Recorder::new(&cx.terminal);
     let outcomes = Mutex::new(Vec::new());
-    let mut about = Run {
-        base: name.clone(),
-        guest: if name == DEMO { "demo" } else { "freebsd" },
-        ..Run::default()
-    };
+    let mut about = about(&name);
     let result = tested(args, cx, &recorder, &name, &mut about, &outcomes);
-    about.exit = result.as_ref().err().map_or(0, Failure::exit_code);
-    about.error = result
-        .as_ref()
-        .err()
-        .filter(|failure| failure.class() != Class::Tests)
-        .map(ToString::to_string);
     let outcomes = outcomes
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let written = write_reports(args, recorder.phases(), ended(about, &result), &outcomes);
     // Old results go where nothing waits for it.
-    cx.store.gc(RESULTS_KEPT)?;
-    let written = write_reports(args, &recorder, about, &outcomes);
+    let tidied = cx.store.gc(RESULTS_KEPT).map(drop);
     cx.terminal.line(&format!(
         "{name}: {}",
         terminal::summary_line(Summary::of(&outcomes))
@@ -74,7 +66,46 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     if name == DEMO {
         cx.terminal.line(DEMO_NOTICE);
     }
-    result.and(written)
+    all_of([result, written, tidied], cx)
+}
+
+/// The report of a run that could not even begin.
+pub fn report_failure(args: &Args, failure: Failure) -> Result<(), Failure> {
+    let name = args.wanted.base.as_deref().unwrap_or_default();
+    let result = Err(failure);
+    if let Err(other) = write_reports(args, Vec::new(), ended(about(name), &result), &[]) {
+        eprintln!("{}", other.in_one_line());
+    }
+    result
+}
+
+fn about(name: &str) -> Run {
+    Run {
+        base: name.to_owned(),
+        guest: if name == DEMO { "demo" } else { "freebsd" },
+        ..Run::default()
+    }
+}
+
+/// `run` with its end.
+fn ended(mut run: Run, result: &Result<(), Failure>) -> Run {
+    run.exit = result.as_ref().err().map_or(0, Failure::exit_code);
+    run.error = result
+        .as_ref()
+        .err()
+        .filter(|failure| failure.class() != Class::Tests)
+        .map(Failure::in_one_line);
+    run
+}
+
+/// The first failure; the others are shown at once.
+fn all_of<const N: usize>(results: [Result<(), Failure>; N], cx: &Context) -> Result<(), Failure> {
+    let mut failures = results.into_iter().filter_map(Result::err);
+    let first = failures.next();
+    for other in failures {
+        cx.terminal.line(&other.in_one_line());
+    }
+    first.map_or(Ok(()), Err)
 }
 
 fn tested(
@@ -85,6 +116,7 @@ fn tested(
     about: &mut Run,
     outcomes: &Mutex<Vec<Outcome>>,
 ) -> Result<(), Failure> {
+    crate::doctor::need(cx, crate::doctor::Need::guest(name), args.yes)?;
     let logs = guest::run_folder(cx)?;
     let guest = guest::prepare(cx, recorder, &args.wanted, name, &logs)?;
     let seed = args.tests.seed();
@@ -140,7 +172,7 @@ fn verdict(exit: u8, summary: Summary) -> Result<(), Failure> {
 
 fn write_reports(
     args: &Args,
-    recorder: &Recorder<'_>,
+    phases: Vec<PhaseEntry>,
     about: Run,
     outcomes: &[Outcome],
 ) -> Result<(), Failure> {
@@ -151,7 +183,7 @@ fn write_reports(
         let report = Report {
             schema: 1,
             run: about,
-            phases: recorder.phases(),
+            phases,
             tests: outcomes,
             summary: Summary::of(outcomes),
         };
