@@ -17,6 +17,7 @@ mod judge;
 mod leftovers;
 mod moment;
 mod place;
+mod powers;
 mod running;
 
 use std::process::ExitCode;
