@@ -18,7 +18,6 @@ use kdk_vm::elf::{self, Role};
 use kdk_vm::error::{BootError, InfraError, RunError};
 use kdk_vm::interrupt::Interrupt;
 use kdk_vm::machine::Machine;
-use kdk_vm::phase::Phase;
 use kdk_vm::plan::{Isolation, Wish};
 use kdk_vm::progress::Progress;
 use kdk_vm::protocol::Guest;

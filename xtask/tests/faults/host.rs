@@ -362,8 +362,9 @@ done
         peak = peak.display()
     ))?;
     let mut command: Command = place.xtask_under(&[], &["vm-test", "--base", "demo"]);
+    // A script cannot be saved.
     command
-        .args(["--accel", "tcg"])
+        .args(["--accel", "tcg", "--cold", "--isolation", "none"])
         .arg("--json")
         .arg(place.report());
     let played = place.play(command)?;

@@ -145,7 +145,10 @@ fn interrupt(place: &Place, moment: &Moment, signal: Signal) -> Result<Played, S
 /// The next run in the same cache folder.
 fn works_again(place: &Place) -> Result<(), String> {
     place.guest_options("")?;
-    let ran = place.run(place.vm_test(&[GOOD]))?;
+    let mut command = place.vm_test(&[GOOD]);
+    // A machine that was saved has the options that it was booted with.
+    command.arg("--cold");
+    let ran = place.run(command)?;
     if ran.exit == Exit::Code(0) {
         return Ok(());
     }
