@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +27,9 @@ pub(crate) fn command(guard: &Guard, program: &Path, args: Vec<OsString>) -> Com
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+        .stderr(Stdio::piped())
+        // A terminal's ^C is ours to take; the machine would end before we knew.
+        .process_group(0);
     command
 }
 

@@ -7,6 +7,8 @@
 #![cfg(feature = "demo-guest-tests")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod faults;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -16,7 +18,6 @@ use kdk_vm::elf::{self, Role};
 use kdk_vm::error::{BootError, InfraError, RunError};
 use kdk_vm::interrupt::Interrupt;
 use kdk_vm::machine::Machine;
-use kdk_vm::phase::Phase;
 use kdk_vm::plan::{Isolation, Wish};
 use kdk_vm::progress::Progress;
 use kdk_vm::protocol::Guest;
@@ -27,6 +28,7 @@ use kdk_vm::snapshot::{Saved, save};
 use kdk_vm::verdict::{Outcome, Verdict};
 
 use Verdict::{Crash, Fail, NotRun, Pass, Timeout};
+use faults::{AT_BOOT, IN_TESTS, InTest};
 
 fn guest() -> PathBuf {
     let path = std::env::var_os("KDK_DEMO_GUEST");
@@ -81,6 +83,7 @@ fn boot_error(fault: &str, limits: Limits) -> BootError {
         ..options(&[])
     };
     let report = run_with(&format!("fault={fault}"), &options);
+    assert!(report.outcomes.is_empty(), "{fault}: {:?}", report.outcomes);
     assert_eq!(report.exit_code(), 4, "{fault}: {:?}", report.error);
     match report.error {
         Some(RunError::Boot(error)) => *error,
@@ -122,94 +125,14 @@ fn fault_tests_run_only_when_named() {
     assert!(faults.len() > 15 && faults.iter().all(|t| !t.default));
 }
 
-/// A fault, its verdict, what its detail must say, what its backtrace must
-/// hold.
-const FAULTS: &[(&str, Verdict, &str, &str)] = &[
-    (
-        "panic",
-        Crash,
-        "panic: demo: this panic was asked for",
-        "/frame 0x",
-    ),
-    (
-        "trap",
-        Crash,
-        "Fatal trap 12: page fault while in kernel mode",
-        "/frame 0x",
-    ),
-    ("double-fault", Crash, "Fatal double fault", ""),
-    (
-        "kassert",
-        Crash,
-        "panic: Assertion m->m_len >= 0 failed",
-        "/frame 0x",
-    ),
-    (
-        "ddb-prompt",
-        Crash,
-        "panic: demo: this panic stays in the debugger",
-        "/frame 0x",
-    ),
-    (
-        "witness-lor",
-        Fail,
-        "lock order reversal: 1st demo b",
-        "#0 0xffffffff80b1c2d3",
-    ),
-    (
-        "hang-cli",
-        Timeout,
-        "no end within",
-        "demo_hang() at demo_hang+",
-    ),
-    ("hang-alive", Timeout, "no end within", "/frame 0x"),
-    (
-        "hang-locked",
-        Timeout,
-        "locks held:",
-        "demo_hang() at demo_hang+",
-    ),
-    (
-        "hang-deaf",
-        Timeout,
-        "the kernel debugger did not answer an NMI within 2.0 s",
-        "",
-    ),
-    (
-        "triple",
-        Crash,
-        "reset the machine (reboot or triple fault)",
-        "",
-    ),
-    ("reboot", Crash, "reset the machine", ""),
-    ("exit-early", Crash, "debug exit 42", ""),
-    ("silent-close", Timeout, "no end within", ""),
-    ("garbage", Fail, "garbage inside of the document", ""),
-    (
-        "wrong-name",
-        Fail,
-        "results for fault/somebody-else instead of fault/wrong-name",
-        "",
-    ),
-    ("no-plan", Fail, "no plan", ""),
-    (
-        "duplicate-result",
-        Fail,
-        "more results than the 1 planned",
-        "",
-    ),
-    ("after-done", Pass, "", ""),
-    ("rust-panic", Fail, "this assertion was meant to fail", ""),
-    ("leak", Fail, "leak", ""),
-    ("held-lock", Fail, "lock", ""),
-    ("timeout", Timeout, "300 ms", ""),
-];
-
 /// One run of all of them, so that each also has to leave the next one a
 /// kernel that works.
 #[test]
 fn every_fault_has_its_verdict_and_takes_no_other_with_it() {
-    let names: Vec<String> = FAULTS.iter().map(|f| format!("fault/{}", f.0)).collect();
+    let names: Vec<String> = IN_TESTS
+        .iter()
+        .map(|fault| format!("fault/{}", fault.name))
+        .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut options = options(&names);
     options.limits.test = Some(Duration::from_secs(2));
@@ -218,7 +141,13 @@ fn every_fault_has_its_verdict_and_takes_no_other_with_it() {
     let report = run_with("", &options);
     assert!(report.error.is_none(), "{:?}", report.error);
     let mut wrong = Vec::new();
-    for (name, verdict, detail, frame) in FAULTS {
+    for fault in IN_TESTS {
+        let InTest {
+            name,
+            verdict,
+            detail,
+            frame,
+        } = fault;
         let name = format!("fault/{name}");
         let outcome = report.outcomes.iter().find(|o| o.name == name);
         let outcome = outcome.unwrap_or_else(|| panic!("no outcome of {name}"));
@@ -231,7 +160,7 @@ fn every_fault_has_its_verdict_and_takes_no_other_with_it() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(report.outcomes.len(), FAULTS.len());
+    assert_eq!(report.outcomes.len(), IN_TESTS.len());
     assert_eq!(report.exit_code(), 1);
     // Only what kills a guest costs a boot.
     let lost = report
@@ -250,25 +179,11 @@ fn a_guest_that_does_not_come_up_says_in_which_phase_and_why() {
     let quick = Limits {
         boot: Duration::from_secs(6),
         silence: Duration::from_secs(3),
+        answer: Duration::from_secs(2),
         ..Limits::default()
     };
-    for (fault, phase, want) in [
-        (
-            "boot-panic",
-            Phase::Kernel,
-            "panic: demo: cannot go on booting",
-        ),
-        ("boot-hang", Phase::Kernel, "it has said nothing for 3 s"),
-        ("no-hello", Phase::Kernel, "it was not up after 6 s"),
-        (
-            "bad-version",
-            Phase::Kernel,
-            "the guest speaks protocol 99, this host speaks 1",
-        ),
-        ("reboot-loop", Phase::Kernel, "reset the machine"),
-        ("early-exit", Phase::Kernel, "debug exit 16"),
-        ("mountroot", Phase::MountRoot, "root file system"),
-    ] {
+    for fault in AT_BOOT {
+        let (fault, phase, want) = (fault.name, fault.phase, fault.says);
         let error = boot_error(fault, quick);
         assert_eq!(error.phase, phase, "{fault}: {error}");
         assert!(error.to_string().contains(want), "{fault}: {error}");
@@ -323,6 +238,18 @@ fn a_boot_that_hangs_is_told_by_the_kernels_debugger() {
     let error = boot_error("boot-hang", quick);
     let frames = error.backtrace.join("\n");
     assert!(frames.contains("demo_hang() at demo_hang+"), "{error:?}");
+}
+
+#[test]
+fn a_panic_at_the_end_is_told_with_the_last_test() {
+    let report = run_with("fault=end-panic", &options(&["harness/panics-nest"]));
+    let [outcome] = report.outcomes.as_slice() else {
+        panic!("{report:?}")
+    };
+    assert_eq!(outcome.verdict, Crash, "{outcome:?}");
+    let detail = "after it had reported PASS: panic: demo: cannot unload the module";
+    assert!(outcome.detail.contains(detail), "{outcome:?}");
+    assert_eq!(report.exit_code(), 1);
 }
 
 #[test]

@@ -158,6 +158,16 @@ impl Failure {
         self
     }
 
+    /// The failure and all that lies behind it, for a reader who sees no
+    /// more than one line.
+    pub fn in_one_line(&self) -> String {
+        let first: &(dyn Error + 'static) = self;
+        std::iter::successors(Some(first), |error| (*error).source())
+            .map(ToString::to_string)
+            .collect::<Vec<String>>()
+            .join(": ")
+    }
+
     /// Whose fault it is.
     pub fn class(&self) -> Class {
         self.0.class
@@ -246,6 +256,11 @@ mod tests {
         let error = io::Error::from_raw_os_error(nix::libc::ENOSPC);
         let failure = Failure::io("store the kernel", Path::new("/cache/store"), error);
         insta::assert_snapshot!(rendered(&failure));
+        assert_eq!(
+            failure.in_one_line(),
+            "could not store the kernel: no space is left on the disk that holds /cache/store: \
+             No space left on device (os error 28)"
+        );
     }
 
     #[test]

@@ -70,7 +70,11 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(verb: &Verb) -> Result<(), Failure> {
-    let cx = Context::open()?;
+    let cx = match (Context::open(), verb) {
+        (Ok(cx), _) => cx,
+        (Err(failure), Verb::VmTest(args)) => return verb::vm_test::report_failure(args, failure),
+        (Err(failure), _) => return Err(failure),
+    };
     match verb {
         Verb::VmTest(args) => verb::vm_test::run(args, &cx),
         Verb::Test(args) => verb::test::run(args, &cx),

@@ -249,9 +249,17 @@ impl Pending {
                 ) => {}
             Err(error) => return Err(failed(error)),
         }
-        let _ = fs::remove_file(alive_file(self.dir.path()));
         open_entry(&self.target, &key)?
             .ok_or_else(|| failed(io::Error::other("it went away again")))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // Its folder first: without its lock it is anybody's to sweep. What
+        // cannot be removed now, the next one sweeps.
+        let _ = fs::remove_dir_all(self.dir.path());
+        let _ = fs::remove_file(alive_file(self.dir.path()));
     }
 }
 
@@ -530,6 +538,8 @@ mod tests {
         drop(store.begin(&inputs(&[("b", "1")])).unwrap());
         assert!(!dead.exists());
         assert!(live.path().exists());
+        drop(live);
+        assert_eq!(fs::read_dir(unfinished).unwrap().count(), 0);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub fn sleep(ms: u64) {
 /// alive.
 pub fn tick_on(who: &str) -> ! {
     loop {
-        sleep(1000);
         crate::log!("{who}: still here after {} s", now_ms() / 1000);
+        sleep(1000);
     }
 }

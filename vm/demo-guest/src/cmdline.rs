@@ -1,10 +1,11 @@
-//! The command line: which fault to play at boot, and how large a flood.
+//! The command line: which fault to play outside of tests, and how large a
+//! flood.
 
 use core::fmt;
 
-/// A fault that a guest can have before it says hello, or in saying it.
+/// A fault that a guest can have outside of its tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BootFault {
+pub enum Fault {
     /// It panics and resets.
     Panic,
     /// It stops, with nothing to be seen.
@@ -19,24 +20,45 @@ pub enum BootFault {
     EarlyExit,
     /// It asks for a root file system.
     Mountroot,
+    /// It finds no init.
+    InitMissing,
+    /// Its init crashes.
+    InitCrash,
+    /// It panics while it loads the test module.
+    LoadPanic,
+    /// It refuses the test module, and says so in its hello.
+    KmodRefused,
+    /// It stops in the middle of its list.
+    ListHang,
+    /// It says goodbye and stays.
+    EndHang,
+    /// It panics when it is asked to end, as in unloading the test module.
+    EndPanic,
 }
 
 /// What the faults are called.
-pub const BOOT_FAULTS: [(&str, BootFault); 7] = [
-    ("boot-panic", BootFault::Panic),
-    ("boot-hang", BootFault::Hang),
-    ("no-hello", BootFault::NoHello),
-    ("bad-version", BootFault::BadVersion),
-    ("reboot-loop", BootFault::RebootLoop),
-    ("early-exit", BootFault::EarlyExit),
-    ("mountroot", BootFault::Mountroot),
+pub const FAULTS: [(&str, Fault); 14] = [
+    ("boot-panic", Fault::Panic),
+    ("boot-hang", Fault::Hang),
+    ("no-hello", Fault::NoHello),
+    ("bad-version", Fault::BadVersion),
+    ("reboot-loop", Fault::RebootLoop),
+    ("early-exit", Fault::EarlyExit),
+    ("mountroot", Fault::Mountroot),
+    ("init-missing", Fault::InitMissing),
+    ("init-crash", Fault::InitCrash),
+    ("load-panic", Fault::LoadPanic),
+    ("kmod-refused", Fault::KmodRefused),
+    ("list-hang", Fault::ListHang),
+    ("end-hang", Fault::EndHang),
+    ("end-panic", Fault::EndPanic),
 ];
 
 /// What the command line asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Fault to play at boot (`fault=NAME`).
-    pub fault: Option<BootFault>,
+    /// Fault to play outside of tests (`fault=NAME`).
+    pub fault: Option<Fault>,
     /// Size of the console flood, MiB (`flood_mib=N`).
     pub flood_mib: u32,
 }
@@ -63,7 +85,7 @@ impl fmt::Display for BadOption<'_> {
         match self {
             Self::Fault(name) => {
                 write!(out, "fault={name} is not known; there are")?;
-                BOOT_FAULTS
+                FAULTS
                     .iter()
                     .try_for_each(|(name, _)| write!(out, " {name}"))
             }
@@ -79,7 +101,7 @@ pub fn parse(line: &str) -> Result<Options, BadOption<'_>> {
     let mut options = Options::DEFAULT;
     for word in line.split([' ', ',', '\t', '\n']) {
         if let Some(name) = word.strip_prefix("fault=") {
-            let known = BOOT_FAULTS.iter().find(|(known, _)| *known == name);
+            let known = FAULTS.iter().find(|(known, _)| *known == name);
             options.fault = Some(known.ok_or(BadOption::Fault(name))?.1);
         } else if let Some(value) = word.strip_prefix("flood_mib=") {
             options.flood_mib = value.parse().map_err(|_| BadOption::FloodMib(value))?;
@@ -117,14 +139,14 @@ mod tests {
             ("", Options::DEFAULT),
             ("console=comconsole, x", Options::DEFAULT),
             ("nofault=x", Options::DEFAULT),
-            ("fault=boot-panic", with(Some(BootFault::Panic), 64)),
+            ("fault=boot-panic", with(Some(Fault::Panic), 64)),
             (
                 "a,flood_mib=1\tfault=mountroot\n",
-                with(Some(BootFault::Mountroot), 1),
+                with(Some(Fault::Mountroot), 1),
             ),
             (
                 "fault=no-hello fault=boot-hang",
-                with(Some(BootFault::Hang), 64),
+                with(Some(Fault::Hang), 64),
             ),
         ] {
             assert_eq!(parse(line), Ok(options), "{line}");

@@ -150,3 +150,15 @@ pub fn ask_for_root() {
     log!("  <fstype>:<device> [options]");
     crate::console::write(format_args!("\nmountroot> "));
 }
+
+/// What the console shows when init is not where it was looked for.
+pub fn look_for_init() {
+    log!("start_init: trying /init");
+    log!("init: not found in path /init");
+}
+
+/// What the console shows when a module was built for another kernel.
+pub fn refuse_module() {
+    log!("KLD kdk.ko: depends on kernel - not available or version mismatch");
+    log!("linker_load_file: /kdk.ko - unsupported file type");
+}

@@ -1,6 +1,6 @@
 //! The guest's life: boot, hello, answers.
 
-use crate::cmdline::{self, BootFault, Options};
+use crate::cmdline::{self, Fault, Options};
 use crate::platform::Demo;
 use crate::results::{self, Line};
 use crate::tamper::Tamper;
@@ -21,6 +21,9 @@ const UNAME: &str = concat!(
 const EXIT_EARLY: u8 = 0x10;
 const EXIT_BAD_OPTION: u8 = 0x11;
 const EXIT_NO_CHANNEL: u8 = 0x12;
+
+/// FreeBSD's errno for a module that does not fit the kernel.
+const ENOEXEC: u8 = 8;
 
 static OPTIONS: Once<Options> = Once::new();
 
@@ -51,39 +54,61 @@ pub fn main() -> ! {
     let tests = hw::registered_tests();
     log!("demo: {} tests registered", tests.len());
     play(options.fault);
-    hello(PROTOCOL);
+    hello(PROTOCOL, None);
     serve(&Registry::new(tests))
 }
 
-/// Plays the fault that the command line names.
-fn play(fault: Option<BootFault>) {
+/// Plays the fault that the command line names, if it is one of the boot.
+fn play(fault: Option<Fault>) {
     match fault {
-        None => {}
-        Some(BootFault::Panic) => hw::demo_panic(format_args!("demo: cannot go on booting")),
-        Some(BootFault::Hang) => hw::stop_for_good(),
-        Some(BootFault::NoHello) => clock::tick_on("demo"),
-        Some(BootFault::BadVersion) => {
-            hello(99);
+        None | Some(Fault::ListHang | Fault::EndHang | Fault::EndPanic) => {}
+        Some(Fault::Panic) => hw::demo_panic(format_args!("demo: cannot go on booting")),
+        Some(Fault::Hang) => hw::stop_for_good(),
+        Some(Fault::NoHello) => clock::tick_on("demo"),
+        Some(Fault::BadVersion) => {
+            hello(99, None);
             clock::tick_on("demo")
         }
-        Some(BootFault::RebootLoop) => {
+        Some(Fault::RebootLoop) => {
             log!("demo: rebooting");
             hw::reset()
         }
-        Some(BootFault::EarlyExit) => hw::exit(EXIT_EARLY),
-        Some(BootFault::Mountroot) => {
+        Some(Fault::EarlyExit) => hw::exit(EXIT_EARLY),
+        Some(Fault::Mountroot) => {
             dying::ask_for_root();
             hw::stop_for_good()
+        }
+        Some(Fault::InitMissing) => {
+            dying::look_for_init();
+            hw::demo_panic(format_args!("no init"))
+        }
+        Some(Fault::InitCrash) => {
+            log!("init died (signal 11, exit 0)");
+            hw::demo_panic(format_args!("Going nowhere without my init!"))
+        }
+        Some(Fault::LoadPanic) => {
+            log!("init: loading /kdk.ko");
+            hw::demo_panic(format_args!("demo: cannot load the module"))
+        }
+        Some(Fault::KmodRefused) => {
+            dying::refuse_module();
+            hello(PROTOCOL, Some(ENOEXEC));
+            clock::tick_on("demo")
         }
     }
 }
 
-fn hello(protocol: u32) {
+/// Says hello; `refused` is the errno with which a module did not load.
+fn hello(protocol: u32, refused: Option<u8>) {
     let mut line = Text::<256>::new();
-    let _ = writeln!(
+    let _ = write!(
         line,
-        "# kdk-hello protocol={protocol} guest=demo osreldate=0 kmod=none uname={UNAME}"
+        "# kdk-hello protocol={protocol} guest=demo osreldate=0 kmod=none"
     );
+    if let Some(errno) = refused {
+        let _ = write!(line, " kmod-error={errno}");
+    }
+    let _ = writeln!(line, " uname={UNAME}");
     results::send(line.as_str().as_bytes());
 }
 
@@ -107,19 +132,20 @@ fn serve(registry: &Registry<'_>) -> ! {
     let mut chunk = Text::<MAX_CHUNK>::new();
     loop {
         let line = Line::receive();
-        let command = parse(line.text());
+        let command = parse(line.text()).ok();
         match command {
-            Ok(Command::Wake(how)) => {
+            Some(Command::Wake(how)) => {
                 awake(&how);
                 continue;
             }
             // It does nothing that it was not asked for.
-            Ok(Command::Rest) => {
+            Some(Command::Rest) => {
                 results::send(b"# rested\n");
                 continue;
             }
             _ => {}
         }
+        before_answer(command);
         let mut answer = Answer::to(registry, Place::Kernel, line.text());
         let tamper = Tamper::for_line(line.text());
         // A chunk always fits (MAX_CHUNK), so writing cannot fail.
@@ -127,9 +153,38 @@ fn serve(registry: &Registry<'_>) -> ! {
             tamper.send(chunk.as_str(), &mut |text| results::send(text.as_bytes()));
             chunk.clear();
         }
-        if command == Ok(Command::End) {
-            log!("demo: the end, after {} ms", clock::now_ms());
-            hw::exit(0);
+        after_answer(command);
+    }
+}
+
+/// Plays the faults that spoil an answer as a whole.
+fn before_answer(command: Option<Command<'_>>) {
+    let fault = options().fault;
+    match command {
+        Some(Command::List) if fault == Some(Fault::ListHang) => {
+            results::send(
+                b"# test demo/first where=kernel limit_ms=1000 expect=pass default=yes\n",
+            );
+            clock::tick_on("demo: list-hang")
         }
+        Some(Command::End) if fault == Some(Fault::EndPanic) => {
+            hw::demo_panic(format_args!("demo: cannot unload the module"))
+        }
+        _ => {}
+    }
+}
+
+/// What follows an answer: the end, or a fault in its place.
+fn after_answer(command: Option<Command<'_>>) {
+    match command {
+        Some(Command::Run("fault/deaf")) => clock::tick_on("demo: fault/deaf"),
+        Some(Command::End) if options().fault == Some(Fault::EndHang) => {
+            clock::tick_on("demo: end-hang")
+        }
+        Some(Command::End) => {
+            log!("demo: the end, after {} ms", clock::now_ms());
+            hw::exit(0)
+        }
+        _ => {}
     }
 }

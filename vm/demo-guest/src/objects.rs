@@ -1,17 +1,39 @@
-//! Things that a test can leak: counted objects, one lock, and objects that
-//! are released late, as by a callout.
+//! Things that a test can leak: counted objects of three kinds, one lock, and
+//! objects that are released late, as by a callout.
 
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use kdk_harness::Counters;
 
-static OBJECTS: AtomicI64 = AtomicI64::new(0);
+/// What can be counted, by the names that FreeBSD's module uses where it
+/// counts the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Memory.
+    Object,
+    /// Network buffers.
+    Mbuf,
+    /// Kernel threads.
+    Thread,
+}
+
+const KINDS: [(Kind, &str); 3] = [
+    (Kind::Object, "demo objects"),
+    (Kind::Mbuf, "mbufs"),
+    (Kind::Thread, "threads"),
+];
+
+static COUNTS: [AtomicI64; KINDS.len()] = [const { AtomicI64::new(0) }; KINDS.len()];
 static LATE: AtomicI64 = AtomicI64::new(0);
 static DUE: AtomicU64 = AtomicU64::new(u64::MAX);
 static LOCKED: AtomicBool = AtomicBool::new(false);
 
-/// Allocates `count` objects.
-pub fn take(count: i64) {
-    OBJECTS.fetch_add(count, Ordering::Relaxed);
+fn number_of(kind: Kind) -> &'static AtomicI64 {
+    &COUNTS[kind as usize]
+}
+
+/// Allocates `count` of a kind; frees them if it is negative.
+pub fn take(kind: Kind, count: i64) {
+    number_of(kind).fetch_add(count, Ordering::Relaxed);
 }
 
 /// Has `count` objects released at tick `when`.
@@ -24,7 +46,7 @@ pub fn release_at(count: i64, when: u64) {
 pub fn release_due(now: u64) {
     if now >= DUE.load(Ordering::Relaxed) {
         DUE.store(u64::MAX, Ordering::Relaxed);
-        OBJECTS.fetch_sub(LATE.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        take(Kind::Object, -LATE.swap(0, Ordering::Relaxed));
     }
 }
 
@@ -56,6 +78,8 @@ pub fn free_lock() {
 
 /// Notes what there is.
 pub fn count(counters: &mut Counters) {
-    counters.set("demo objects", "", OBJECTS.load(Ordering::Relaxed));
+    for (kind, name) in KINDS {
+        counters.set(name, "", number_of(kind).load(Ordering::Relaxed));
+    }
     counters.set("held locks", "", i64::from(is_locked()));
 }

@@ -32,7 +32,7 @@ impl<'a> Session<'a> {
         link.boot_time = link.started.elapsed();
         link.phase = Phase::Init;
         // The kernel's own words about a module come by the other port.
-        link.catch_up()?;
+        link.catch_up();
         if let Kmod::Refused(errno) = hello.kmod {
             let signs = link.scanner.signs().iter();
             let refusals = signs.filter(|sign| sign.kind == Kind::Module);

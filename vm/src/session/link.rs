@@ -71,6 +71,8 @@ pub struct Link<'a> {
     tail: Tail,
     pending: VecDeque<ResultLine>,
     ended: Option<Exit>,
+    /// An error that was met while nobody waited.
+    late: Option<InfraError>,
     buried: bool,
 }
 
@@ -96,6 +98,7 @@ impl<'a> Link<'a> {
             tail: Tail::default(),
             pending: VecDeque::new(),
             ended: None,
+            late: None,
             buried: false,
         }
     }
@@ -104,6 +107,9 @@ impl<'a> Link<'a> {
     pub fn tick(&mut self, deadline: Instant) -> Result<Tick, InfraError> {
         if let Some(line) = self.pending.pop_front() {
             return Ok(Tick::Line(line));
+        }
+        if let Some(error) = self.late.take() {
+            return Err(error);
         }
         if self.interrupt.is_set() {
             return Err(InfraError::Interrupted);
@@ -143,20 +149,23 @@ impl<'a> Link<'a> {
     }
 
     /// Takes in what has arrived already, without waiting, and not for ever
-    /// if it is a flood. Result lines stay for later.
-    pub fn catch_up(&mut self) -> Result<(), InfraError> {
+    /// if it is a flood. Result lines stay for later, and so does an error:
+    /// what was reported before it counts.
+    pub fn catch_up(&mut self) {
         let until = Instant::now() + CATCH_UP;
         let mut lines = std::mem::take(&mut self.pending);
-        let caught = loop {
+        loop {
             match self.tick(Instant::now()) {
                 Ok(Tick::Line(line)) => lines.push_back(line),
                 Ok(Tick::Heard) if Instant::now() < until => {}
-                Ok(_) => break Ok(()),
-                Err(error) => break Err(error),
+                Ok(_) => break,
+                Err(error) => {
+                    self.late = Some(error);
+                    break;
+                }
             }
-        };
+        }
         self.pending = lines;
-        caught
     }
 
     /// Sends a command. That the guest does not take it is found out by its

@@ -46,7 +46,7 @@ impl Session<'_> {
         };
         match self.follow(&mut running)? {
             Stop::Done => {
-                self.link.catch_up()?;
+                self.link.catch_up();
                 Ok(Ran::Done(self.judge(running)))
             }
             Stop::Lost(verdict, why) => {

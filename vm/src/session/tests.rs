@@ -523,6 +523,33 @@ fn a_killed_qemu_gives_no_verdict() {
 }
 
 #[test]
+fn what_was_reported_counts_though_qemu_is_killed_at_once() {
+    for _ in 0..20 {
+        let ran = run(|it| {
+            it.passes("a/b");
+            it.ends(Status::Signal(9), None);
+        });
+        assert_eq!(outcome(ran).verdict, Verdict::Pass);
+    }
+}
+
+#[test]
+fn a_disk_error_after_a_result_is_told_at_the_next_wait() {
+    let mut session = boot(|it: Guest| {
+        it.hello();
+        it.passes("a/b");
+        it.event(Event::Notice(Notice::DiskError("no space".into())));
+        it.hangs();
+    })
+    .map_err(|e| e.to_string())
+    .unwrap_or_else(|e| panic!("{e}"));
+    let ran = session.run(&test("a/b")).unwrap();
+    assert_eq!(outcome(ran).verdict, Verdict::Pass);
+    let error = session.run(&test("a/c")).unwrap_err();
+    assert!(matches!(error, InfraError::GuestDisk { .. }), "{error}");
+}
+
+#[test]
 fn an_interruption_ends_a_wait_at_once() {
     let setup = Setup {
         limits: Limits::default(),

@@ -11,11 +11,14 @@ const CONTEXT: usize = 2;
 pub struct Diagnosis {
     errors: Vec<String>,
     context: usize,
+    disk_was_full: bool,
 }
 
 impl Diagnosis {
     /// Takes the next line of the output.
     pub fn line(&mut self, line: &str) {
+        // strerror(3) of ENOSPC, which clang, cargo and make all print.
+        self.disk_was_full |= line.contains("No space left on device");
         if self.errors.len() >= MOST {
             return;
         }
@@ -30,6 +33,11 @@ impl Diagnosis {
                 self.context = 0;
             }
         }
+    }
+
+    /// Whether a disk was full.
+    pub fn disk_was_full(&self) -> bool {
+        self.disk_was_full
     }
 
     /// The errors with the source lines under them, first first.

@@ -124,6 +124,14 @@ impl Job {
     }
 
     fn failed(&self, diagnosis: &Diagnosis, tail: &[String]) -> Failure {
+        if diagnosis.disk_was_full() {
+            return Failure::infra(&self.what, "no space was left on a disk that it writes to")
+                .help(format!(
+                    "free some space (`cargo xtask clean` removes what can be made again), or \
+                     point KDK_HOME and TMPDIR at a larger disk; the whole log: {}",
+                    self.log.display()
+                ));
+        }
         let shown = match diagnosis.errors() {
             [] => tail.join("\n"),
             errors => errors.join("\n"),
@@ -185,6 +193,16 @@ mod tests {
         assert_eq!(failure.exit_code(), 3);
         assert!(failure.to_string().starts_with("a.c:3:7: error: use of"));
         assert!(std::fs::read_to_string(&log).unwrap().contains("cc -c a.c"));
+    }
+
+    #[test]
+    fn a_full_disk_is_the_hosts_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "echo 'error: IO failure on output stream: No space left on device'; exit 1";
+        let failure = job(script, &dir.path().join("log"))
+            .run(&Interrupt::new(), &mut |_| {})
+            .unwrap_err();
+        assert_eq!(failure.exit_code(), 5, "{failure}");
     }
 
     #[test]

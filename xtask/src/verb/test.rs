@@ -13,10 +13,14 @@ use crate::doctor::{self, Need};
 use crate::failure::{Class, Failure};
 use crate::guest;
 use crate::recorder::Recorder;
+use crate::store::Entry;
 
 /// The kit's own tests: formatting, clippy, host tests, demo guest in QEMU.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Play every fault that a host and a guest can have, and only those
+    #[arg(long)]
+    faults: bool,
     /// Install what is missing without asking
     #[arg(short, long)]
     yes: bool,
@@ -30,6 +34,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let builder = Builder::new(cx, &recorder, &logs);
     let (rust, llvm) = (tools::rust()?, tools::llvm()?);
     let demo = demo::build(&builder, &rust, &llvm)?.entry;
+    if args.faults {
+        return faults(cx, &demo);
+    }
     step(cx, "formatting", &["fmt", "--all", "--check"], &[], &|_| {})?;
     step(
         cx,
@@ -47,8 +54,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         &|_| {},
     )?;
     lint_guests(cx, &builder, &rust, &llvm)?;
-    let tally = Cell::new(Tally::default());
-    let result = step(
+    tests(
         cx,
         "host tests, and the demo guest in QEMU",
         &[
@@ -57,13 +63,56 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
             "--features",
             "kdk-vm/demo-guest-tests",
         ],
+        &environment(&demo),
+    )
+}
+
+/// Every fault; the test program prints the table of them.
+fn faults(cx: &Context, demo: &Entry) -> Result<(), Failure> {
+    let mut env = environment(demo);
+    env.push(("KDK_FAULTS", "all".into()));
+    match record::all(&cx.home)?.first() {
+        Some(base) => env.push(("KDK_FAULTS_BASE", base.name.clone().into())),
+        None => cx.terminal.line(
+            "no base is set up: the faults of a FreeBSD kernel are not played \
+             (`cargo xtask base add releng-15.1`)",
+        ),
+    }
+    tests(
+        cx,
+        "every fault",
         &[
-            ("KDK_DEMO_GUEST", demo.file(demo::GUEST).into()),
-            // A snapshot that does not match is a failure, never a file.
-            ("INSTA_UPDATE", "no".into()),
+            "test",
+            "--no-fail-fast",
+            "--features",
+            "kdk-vm/demo-guest-tests",
+            "--package",
+            "kdk-vm",
+            "--package",
+            "xtask",
+            "--test",
+            "demo",
+            "--test",
+            "faults",
         ],
-        &|line| tally.set(tally.get().with(line)),
-    );
+        &env,
+    )
+}
+
+fn environment(demo: &Entry) -> Vec<(&'static str, OsString)> {
+    vec![
+        ("KDK_DEMO_GUEST", demo.file(demo::GUEST).into()),
+        // A snapshot that does not match is a failure, never a file.
+        ("INSTA_UPDATE", "no".into()),
+    ]
+}
+
+/// A run of cargo's tests, counted.
+fn tests(cx: &Context, what: &str, args: &[&str], env: &[(&str, OsString)]) -> Result<(), Failure> {
+    let tally = Cell::new(Tally::default());
+    let result = step(cx, what, args, env, &|line| {
+        tally.set(tally.get().with(line))
+    });
     let Tally { passed, failed } = tally.get();
     println!("{passed} passed, {failed} failed");
     result?;

@@ -13,7 +13,8 @@ use crate::crash::{Explainer, command};
 use crate::event::Phase;
 use crate::failure::{Class, Failure};
 use crate::guest::{self, DEMO, Wanted};
-use crate::history::{self, History, compare, rerun};
+use crate::history::compare::{self, Comparison};
+use crate::history::{self, History, rerun};
 use crate::recorder::Recorder;
 use crate::report::closing;
 use crate::report::files::Files;
@@ -49,8 +50,10 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    let name = guest::base_name(cx, &args.wanted)?;
-    crate::doctor::need(cx, crate::doctor::Need::guest(&name), args.yes)?;
+    let name = match guest::base_name(cx, &args.wanted) {
+        Ok(name) => name,
+        Err(failure) => return report_failure(args, failure),
+    };
     if name == DEMO {
         cx.terminal.line(DEMO_NOTICE);
     }
@@ -60,33 +63,22 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     if let Some(remark) = past.remark() {
         cx.terminal.line(remark);
     }
-    let mut about = Run {
-        base: name.clone(),
-        guest: if name == DEMO { DEMO } else { "freebsd" }.into(),
-        began: DateTime::from_timestamp_millis(now().cast_signed()),
-        ..Run::default()
-    };
+    let mut about = about(&name);
     let result = chosen(args, cx, &past, &mut about).and_then(|any| match any {
         true => tested(args, cx, &recorder, &past, &mut about, &outcomes),
         false => Ok(()),
     });
-    about.exit = result.as_ref().err().map_or(0, Failure::exit_code);
-    about.error = result
-        .as_ref()
-        .err()
-        .filter(|failure| failure.class() != Class::Tests)
-        .map(ToString::to_string);
     let outcomes = outcomes
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let report = Report::new(about, recorder.phases(), outcomes);
+    let report = Report::new(ended(about, &result), recorder.phases(), outcomes);
     let written = conclude(args, cx, &past, &report);
     if name == DEMO {
         cx.terminal.line(DEMO_NOTICE);
     }
     // Old results go where nothing waits for it.
-    let swept = cx.store.gc(RESULTS_KEPT);
-    result.and(written).and(swept.map(drop))
+    let tidied = cx.store.gc(RESULTS_KEPT).map(drop);
+    all_of([result, written, tidied], cx)
 }
 
 /// Notes which tests are asked for. Returns whether there is any to run.
@@ -123,6 +115,47 @@ fn conclude(args: &Args, cx: &Context, past: &History, report: &Report) -> Resul
     written
 }
 
+/// The report of a run that could not even begin.
+pub fn report_failure(args: &Args, failure: Failure) -> Result<(), Failure> {
+    let name = args.wanted.base.as_deref().unwrap_or_default();
+    let result = Err(failure);
+    let report = Report::new(ended(about(name), &result), Vec::new(), Vec::new());
+    if let Err(other) = args.files.write(&report, &Comparison::default()) {
+        eprintln!("{}", other.in_one_line());
+    }
+    result
+}
+
+fn about(name: &str) -> Run {
+    Run {
+        base: name.to_owned(),
+        guest: if name == DEMO { DEMO } else { "freebsd" }.into(),
+        began: DateTime::from_timestamp_millis(now().cast_signed()),
+        ..Run::default()
+    }
+}
+
+/// `run` with its end.
+fn ended(mut run: Run, result: &Result<(), Failure>) -> Run {
+    run.exit = result.as_ref().err().map_or(0, Failure::exit_code);
+    run.error = result
+        .as_ref()
+        .err()
+        .filter(|failure| failure.class() != Class::Tests)
+        .map(Failure::in_one_line);
+    run
+}
+
+/// The first failure; the others are shown at once.
+fn all_of<const N: usize>(results: [Result<(), Failure>; N], cx: &Context) -> Result<(), Failure> {
+    let mut failures = results.into_iter().filter_map(Result::err);
+    let first = failures.next();
+    for other in failures {
+        cx.terminal.line(&other.in_one_line());
+    }
+    first.map_or(Ok(()), Err)
+}
+
 fn tested(
     args: &Args,
     cx: &Context,
@@ -131,6 +164,7 @@ fn tested(
     about: &mut Run,
     outcomes: &Mutex<Vec<Outcome>>,
 ) -> Result<(), Failure> {
+    crate::doctor::need(cx, crate::doctor::Need::guest(&about.base), args.yes)?;
     let logs = guest::run_folder(cx)?;
     about.logs = Some(logs.clone());
     let guest = guest::prepare(cx, recorder, &args.wanted, &about.base, &logs)?;

@@ -1,5 +1,6 @@
 //! Every fault a guest can have, each as a test that runs only when named.
 
+use crate::objects::Kind;
 use crate::{clock, console, debugger, dying, guest, hw, log, objects, results};
 use kdk_harness::{Stop, TestResult, kdk_test};
 
@@ -115,6 +116,8 @@ fault!("wrong-name", passes);
 fault!("no-plan", passes);
 fault!("duplicate-result", passes);
 fault!("after-done", passes);
+// After this one's answer the guest listens no more.
+fault!("deaf", passes);
 
 fault!(
     "flood",
@@ -142,7 +145,17 @@ fault!(
 );
 
 fault!("leak", || {
-    objects::take(5);
+    objects::take(Kind::Object, 5);
+    Ok(())
+});
+
+fault!("leak-mbufs", || {
+    objects::take(Kind::Mbuf, 3);
+    Ok(())
+});
+
+fault!("leak-thread", || {
+    objects::take(Kind::Thread, 1);
     Ok(())
 });
 

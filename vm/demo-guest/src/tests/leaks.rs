@@ -1,17 +1,18 @@
 //! What a test leaves behind is told.
 
 use super::harness::answer;
+use crate::objects::Kind;
 use crate::{clock, objects};
 use kdk_harness::{Stop, Test, TestResult, kdk_test};
 
 static LEAKS: Test = Test::new("inner/leaks", || {
-    objects::take(3);
+    objects::take(Kind::Object, 3);
     Ok(())
 });
 
 fn leaks_are_told() -> TestResult {
     let text = answer(&[&LEAKS], "run *");
-    objects::take(-3);
+    objects::take(Kind::Object, -3);
     assert!(
         text.as_str()
             .ends_with("\n# leak: demo objects +3\nnot ok 1 inner/leaks\n# done 1\n"),
@@ -66,7 +67,7 @@ kdk_test!(
 );
 
 static FREED_LATE: Test = Test::new("inner/freed-late", || {
-    objects::take(2);
+    objects::take(Kind::Object, 2);
     objects::release_at(2, clock::tick_after(50));
     Ok(())
 });

@@ -1,0 +1,98 @@
+//! The guest's faults, each with the verdict it must end in. The tests of the
+//! runner and of the command line share these tables.
+
+use kdk_vm::phase::Phase;
+use kdk_vm::verdict::Verdict::{self, Crash, Fail, Pass, Timeout};
+
+/// A fault in a test.
+#[derive(Debug)]
+pub struct InTest {
+    /// The test, without its suite `fault/`.
+    pub name: &'static str,
+    /// How it must end.
+    pub verdict: Verdict,
+    /// What its detail must say.
+    pub detail: &'static str,
+    /// What its backtrace must hold.
+    pub frame: &'static str,
+}
+
+/// A fault that keeps a guest from coming up.
+#[derive(Debug)]
+pub struct AtBoot {
+    /// Its name on the guest's command line.
+    pub name: &'static str,
+    /// Where the boot must have come to.
+    pub phase: Phase,
+    /// What the error must say.
+    pub says: &'static str,
+}
+
+const fn fault(
+    name: &'static str,
+    verdict: Verdict,
+    detail: &'static str,
+    frame: &'static str,
+) -> InTest {
+    InTest {
+        name,
+        verdict,
+        detail,
+        frame,
+    }
+}
+
+const fn boot(name: &'static str, phase: Phase, says: &'static str) -> AtBoot {
+    AtBoot { name, phase, says }
+}
+
+const FRAME: &str = "/frame 0x";
+const HUNG: &str = "demo_hang() at demo_hang+";
+const LATE: &str = "no end within";
+
+/// In tests.
+#[rustfmt::skip]
+pub const IN_TESTS: &[InTest] = &[
+    fault("panic", Crash, "panic: demo: this panic was asked for", FRAME),
+    fault("trap", Crash, "Fatal trap 12: page fault while in kernel mode", FRAME),
+    fault("double-fault", Crash, "Fatal double fault", ""),
+    fault("kassert", Crash, "panic: Assertion m->m_len >= 0 failed", FRAME),
+    fault("ddb-prompt", Crash, "panic: demo: this panic stays in the debugger", FRAME),
+    fault("witness-lor", Fail, "lock order reversal: 1st demo b", "#0 0xffffffff80b1c2d3"),
+    fault("hang-cli", Timeout, LATE, HUNG),
+    fault("hang-alive", Timeout, LATE, FRAME),
+    fault("hang-locked", Timeout, "locks held:", HUNG),
+    fault("hang-deaf", Timeout, "the kernel debugger did not answer an NMI within", ""),
+    fault("triple", Crash, "reset the machine (reboot or triple fault)", ""),
+    fault("reboot", Crash, "reset the machine", ""),
+    fault("exit-early", Crash, "debug exit 42", ""),
+    fault("silent-close", Timeout, LATE, ""),
+    fault("garbage", Fail, "garbage inside of the document", ""),
+    fault("wrong-name", Fail, "results for fault/somebody-else instead of fault/wrong-name", ""),
+    fault("no-plan", Fail, "no plan", ""),
+    fault("duplicate-result", Fail, "more results than the 1 planned", ""),
+    fault("after-done", Pass, "", ""),
+    fault("rust-panic", Fail, "this assertion was meant to fail", ""),
+    fault("leak", Fail, "leak: demo objects +5", ""),
+    fault("leak-mbufs", Fail, "leak: mbufs +3", ""),
+    fault("leak-thread", Fail, "leak: threads +1", ""),
+    fault("held-lock", Fail, "leak: held locks +1", ""),
+    fault("timeout", Timeout, "300 ms", ""),
+];
+
+/// Before the guest's hello, in it, and in its list.
+#[rustfmt::skip]
+pub const AT_BOOT: &[AtBoot] = &[
+    boot("boot-panic", Phase::Kernel, "panic: demo: cannot go on booting"),
+    boot("boot-hang", Phase::Kernel, "it has said nothing for"),
+    boot("no-hello", Phase::Kernel, "it was not up after"),
+    boot("bad-version", Phase::Kernel, "the guest speaks protocol 99, this host speaks 1"),
+    boot("reboot-loop", Phase::Kernel, "reset the machine"),
+    boot("early-exit", Phase::Kernel, "debug exit 16"),
+    boot("mountroot", Phase::MountRoot, "root file system"),
+    boot("init-missing", Phase::Init, "panic: no init"),
+    boot("init-crash", Phase::Init, "panic: Going nowhere without my init!"),
+    boot("load-panic", Phase::Init, "panic: demo: cannot load the module"),
+    boot("kmod-refused", Phase::Init, "the test module was refused with errno 8: KLD kdk.ko: depends on kernel"),
+    boot("list-hang", Phase::Init, "no end of the list within"),
+];

@@ -1,0 +1,125 @@
+//! What a run must not leave behind: processes, locks, unfinished and
+//! temporary files, mounts.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::place::TOKEN;
+
+/// The system ends the children of a process that was killed, but not in the
+/// same moment.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// All of it, in words. `dir` is the place, `home` its cache folder.
+pub fn find(dir: &Path, home: &Path, token: &str) -> Vec<String> {
+    let mut found = processes_left(token);
+    found.extend(locks(home));
+    found.extend(files(dir, home));
+    found.extend(mounts(dir));
+    found
+}
+
+/// Processes that are still there after a while.
+pub fn processes_left(token: &str) -> Vec<String> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let left = processes(token);
+        if left.is_empty() || Instant::now() >= until {
+            return left
+                .into_iter()
+                .map(|pid| format!("process {pid} ({})", command(pid)))
+                .collect();
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// The processes that have `token` in their environment.
+fn processes(token: &str) -> Vec<i32> {
+    let wanted = format!("{TOKEN}={token}");
+    let Ok(all) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    all.flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid: &i32| {
+            let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environ
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == wanted.as_bytes())
+        })
+        .collect()
+}
+
+/// Kills the QEMUs among them. Tells how many there were.
+pub fn kill_qemus(token: &str) -> usize {
+    let qemus = processes(token)
+        .into_iter()
+        .filter(|pid| command(*pid).starts_with("qemu-system"));
+    // One that has just ended is as good as one that was killed.
+    qemus
+        .filter(|pid| kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok())
+        .count()
+}
+
+/// The name of a process's program.
+fn command(pid: i32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim().to_owned()
+}
+
+/// Locks that somebody holds.
+fn locks(home: &Path) -> Vec<String> {
+    let held = |path: &PathBuf| File::open(path).is_ok_and(|file| file.try_lock().is_err());
+    list(&home.join("locks"))
+        .into_iter()
+        .filter(held)
+        .map(|path| format!("lock {}", path.display()))
+        .collect()
+}
+
+/// Unfinished results, and temporary files wherever they may be.
+fn files(dir: &Path, home: &Path) -> Vec<String> {
+    let mut found = list(&home.join("store/.unfinished"));
+    found.extend(list(&dir.join("tmp")));
+    let mut folders = vec![home.to_owned(), dir.join("out")];
+    while let Some(folder) = folders.pop() {
+        for path in list(&folder) {
+            let name = path.file_name().unwrap_or_default();
+            if path.is_symlink() {
+                continue;
+            }
+            if name.as_encoded_bytes().starts_with(b".tmp") {
+                found.push(path);
+            } else if path.is_dir() && path != home.join("target") {
+                folders.push(path);
+            }
+        }
+    }
+    found
+        .into_iter()
+        .map(|path| format!("file {}", path.display()))
+        .collect()
+}
+
+fn list(dir: &Path) -> Vec<PathBuf> {
+    fs::read_dir(dir).map_or_else(
+        |_| Vec::new(),
+        |entries| entries.flatten().map(|entry| entry.path()).collect(),
+    )
+}
+
+/// Mounts below the place.
+fn mounts(dir: &Path) -> Vec<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let below = dir.display().to_string();
+    table
+        .lines()
+        .filter(|line| line.contains(&below))
+        .map(|line| format!("mount {line}"))
+        .collect()
+}

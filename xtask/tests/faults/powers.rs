@@ -1,0 +1,59 @@
+//! What only some hosts let a test do: mounts of its own, another user.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use nix::unistd::Uid;
+
+/// The user that owns nothing (Debian, Fedora: nobody).
+const NOBODY: &str = "65534";
+
+/// The command line of a program that may mount, in a mount namespace of its
+/// own, so that no mount is left behind; none where the host forbids it.
+pub fn mounter() -> Option<&'static [&'static str]> {
+    static FOUND: OnceLock<Option<&[&str]>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let as_root: &[&str] = &["unshare", "--mount"];
+        let as_user: &[&str] = &["unshare", "--user", "--map-root-user", "--mount"];
+        [as_root, as_user].into_iter().find(|line| may_mount(line))
+    })
+}
+
+fn may_mount(line: &[&str]) -> bool {
+    Command::new(line[0])
+        .args(&line[1..])
+        .args(["mount", "-t", "tmpfs", "none", "/tmp"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// The command line of a shell that may mount, runs `script` and becomes the
+/// program behind it. `$0` in the script is `argument`.
+pub fn mounted(script: &str, argument: &Path) -> Option<Vec<String>> {
+    let script = format!("{script} && exec \"$@\"");
+    let shell = ["sh".to_owned(), "-c".into(), script];
+    let line = mounter()?.iter().map(|word| (*word).to_owned());
+    let argument = argument.display().to_string();
+    Some(line.chain(shell).chain([argument]).collect())
+}
+
+/// The command line of a program that runs another as a user whom modes of
+/// files hold; empty for one whom they hold already.
+pub fn powerless() -> &'static [&'static str] {
+    if Uid::effective().is_root() {
+        let line: &[&str] = &[
+            "setpriv",
+            "--reuid",
+            NOBODY,
+            "--regid",
+            NOBODY,
+            "--clear-groups",
+        ];
+        line
+    } else {
+        &[]
+    }
+}
