@@ -3,7 +3,6 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::Display;
 use kdk_harness::Wake;
 use kdk_sys::file::{O_CLOEXEC, O_RDONLY, open};
 use kdk_sys::poll::{self, POLLIN};
