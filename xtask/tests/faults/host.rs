@@ -347,6 +347,8 @@ while read -r word name <&11; do
     list)
         echo '# test flood/log where=kernel limit_ms=3600000 expect=pass default=yes' >&11
         echo '# end list 1' >&11 ;;
+    wake)
+        echo "# awake ${{name% *}} random=${{name#*seed=}}" >&11 ;;
     run)
         echo "# start $name" >&11
         yes 'the console says this over and over, as some do' | head -c {bytes} >&10
