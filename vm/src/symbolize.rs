@@ -106,6 +106,7 @@ pub fn annotate(lines: &[String], symbols: &dyn Symbols) -> Vec<String> {
                 offset,
                 address,
             }) => frame(symbols, name, offset, address, back(exact)),
+            Some(Asked::Here { name, offset }) => frame(symbols, name, offset, None, 0),
             Some(Asked::Trap(address) | Asked::Register(address)) => {
                 instruction(symbols, address, &interrupted)
             }
@@ -123,6 +124,10 @@ pub fn trace(registers: &[String], backtrace: &[String]) -> Vec<String> {
     let known = interrupted(backtrace);
     let shown = registers.iter().filter(|line| match ask(line) {
         Some(Asked::Register(address)) => !known.contains_key(&address),
+        Some(Asked::Here { name, offset }) => {
+            let place = format!(" at {name}+{offset:#x}/frame ");
+            !backtrace.iter().any(|line| line.contains(&place))
+        }
         _ => false,
     });
     shown.chain(backtrace).cloned().collect()

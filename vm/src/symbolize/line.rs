@@ -30,6 +30,14 @@ pub enum Asked<'a> {
     Trap(u64),
     /// The instruction at this address: a register showed it.
     Register(u64),
+    /// The instruction at this place in a function: a register of ddb's, which
+    /// names it.
+    Here {
+        /// The function.
+        name: &'a str,
+        /// Bytes into it.
+        offset: u64,
+    },
     /// It is a line of a backtrace, and no code of the kernel's is in it.
     Nothing,
 }
@@ -39,6 +47,9 @@ pub fn ask(line: &str) -> Option<Asked<'_>> {
     let text = line.trim();
     for (begin, before) in REGISTERS {
         if text.starts_with(begin) {
+            if let Some(here) = named(text) {
+                return Some(here);
+            }
             return Some(address(text, before).map_or(Asked::Nothing, Asked::Register));
         }
     }
@@ -60,6 +71,18 @@ pub fn ask(line: &str) -> Option<Asked<'_>> {
             address: Some(address),
         },
         None => function(place, None),
+    })
+}
+
+/// ddb's `rip  0xffffffff81a18622  kdk_hang+0x12`, with or without the
+/// instruction behind it.
+fn named(text: &str) -> Option<Asked<'_>> {
+    let place = text.split_whitespace().nth(2)?;
+    let place = place.split([':', ',']).next()?;
+    let (name, offset) = place.rsplit_once('+')?;
+    Some(Asked::Here {
+        name,
+        offset: hex(offset)?,
     })
 }
 

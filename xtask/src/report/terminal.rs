@@ -148,15 +148,11 @@ pub fn test_line(outcome: &TestOutcome) -> String {
     );
     let quiet = matches!(outcome.verdict, Verdict::Pass | Verdict::Xfail);
     if !quiet {
+        // Registers are in the report files alone.
         let detail = outcome.detail.lines().map(str::to_owned);
-        let registers = outcome.registers.iter().map(|line| line.replace('\t', " "));
         let again =
             (!outcome.reproduce.is_empty()).then(|| format!("again: {}", outcome.reproduce));
-        for line in detail
-            .chain(registers)
-            .chain(outcome.trace().iter().cloned())
-            .chain(again)
-        {
+        for line in detail.chain(outcome.trace().iter().cloned()).chain(again) {
             text.push_str("\n             ");
             text.push_str(&line);
         }
