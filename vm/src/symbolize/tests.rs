@@ -212,7 +212,10 @@ fn a_register_is_traced_only_where_the_backtrace_lacks_it() {
         "vpanic() at vpanic+0x36/frame 0x1",
     ]);
     assert_eq!(trace(&registers, &trapped), trapped);
-    let ddb = own(&["rip         0xffffffff80000136  vpanic+0x36", "rflags  0x46"]);
+    let ddb = own(&[
+        "rip         0xffffffff80000136  vpanic+0x36",
+        "rflags  0x46",
+    ]);
     assert_eq!(trace(&ddb, &frames), frames);
     let elsewhere = own(&["rip  0xffffffff80000138  vpanic+0x38:  movl %eax,%ebx"]);
     assert_eq!(trace(&elsewhere, &frames)[0], elsewhere[0]);
