@@ -147,6 +147,9 @@ pub fn command(base: &str, wanted: &Wanted, tests: &Tests) -> String {
     if wanted.cpus != 1 {
         option("--cpus", wanted.cpus.to_string());
     }
+    if let Some(seed) = tests.seed {
+        option("--seed", seed.to_string());
+    }
     if let Some(seconds) = tests.timeout {
         option("--timeout", seconds.to_string());
     }
@@ -187,10 +190,10 @@ mod tests {
         assert_eq!(again("--base|other|--accel|auto|--cpus|1"), plain);
         assert_eq!(
             again(
-                "--unpatched|--patch|my fix.diff|--patch|b.diff|--accel|tcg|--boot|efi|--cpus|2|--timeout|9|--cold"
+                "--unpatched|--patch|my fix.diff|--patch|b.diff|--accel|tcg|--boot|efi|--cpus|2|--seed|7|--timeout|9|--cold"
             ),
             format!(
-                "{plain} --unpatched --patch 'my fix.diff' --patch b.diff --accel tcg --boot efi --cpus 2 --timeout 9 --cold"
+                "{plain} --unpatched --patch 'my fix.diff' --patch b.diff --accel tcg --boot efi --cpus 2 --seed 7 --timeout 9 --cold"
             )
         );
     }

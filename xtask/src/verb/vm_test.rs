@@ -168,11 +168,12 @@ fn tested(
     let logs = guest::run_folder(cx)?;
     about.logs = Some(logs.clone());
     let guest = guest::prepare(cx, recorder, &args.wanted, &about.base, &logs)?;
+    let seed = args.tests.seed();
     let wanted = Tests {
         tests: about.selection.clone(),
+        seed: Some(seed),
         ..args.tests.clone()
     };
-    let seed = wanted.seed();
     *about = Run {
         began: about.began,
         selection: wanted.tests.clone(),
