@@ -14,6 +14,7 @@ mod guest;
 mod guest_faults;
 mod host;
 mod judge;
+mod kernel;
 mod leftovers;
 mod moment;
 mod place;
@@ -33,7 +34,12 @@ type Rows = Arc<Mutex<Vec<(usize, Row)>>>;
 fn main() -> ExitCode {
     let all = std::env::var("KDK_FAULTS").is_ok_and(|which| which == "all");
     let rows = Rows::default();
-    let faults = [host::faults(), moment::faults(), guest::faults()];
+    let faults = [
+        host::faults(),
+        moment::faults(),
+        guest::faults(),
+        kernel::faults(),
+    ];
     let trials = faults
         .into_iter()
         .flatten()

@@ -1,0 +1,60 @@
+//! The most important faults of a guest once more, by kdk.ko in a FreeBSD
+//! kernel: on the base that `KDK_FAULTS_BASE` names, where it is set up.
+
+use kdk_vm::verdict::Verdict::{self, Crash, Fail, Timeout};
+
+use crate::fault::{Fault, ends, played_in};
+use crate::place::Place;
+
+/// A test, its verdict, what its detail says, and a frame of its backtrace.
+const FAULTS: [(&str, Verdict, &str, &str); 5] = [
+    (
+        "fault/panic",
+        Crash,
+        "panic: kdk: asked for by a test",
+        "panic() at ",
+    ),
+    (
+        "fault/hang-cli",
+        Timeout,
+        "no end within",
+        "kdk_hang() at kdk_hang+",
+    ),
+    ("fault/leak", Fail, "leak: malloc bytes kdk +", ""),
+    ("fault/held-lock", Fail, "leak: held lock kdk module +1", ""),
+    ("fault/rust-panic", Fail, "panic: asked for by a test", ""),
+];
+
+/// All of them; none without a base.
+pub fn faults() -> Vec<Fault> {
+    let Ok(base) = std::env::var("KDK_FAULTS_BASE") else {
+        return Vec::new();
+    };
+    let fault = |(test, verdict, detail, frame): (&'static str, Verdict, &str, &str)| {
+        let want = ends(1, detail).and_says(frame).with(&[(test, verdict)]);
+        let name = format!("{base}: {test}");
+        let base = base.clone();
+        played_in(Place::without_guest, name, want, move |place| {
+            let args = [
+                "vm-test",
+                "--base",
+                &base,
+                "--tests",
+                test,
+                "--timeout",
+                "5",
+            ];
+            let mut command = place.xtask_under(&[], &args);
+            command.arg("--json").arg(place.report());
+            // The base is in the user's own cache, and QEMU plays no tricks.
+            for name in ["KDK_HOME", "KDK_QEMU"] {
+                match std::env::var_os(name) {
+                    Some(value) => command.env(name, value),
+                    None => command.env_remove(name),
+                };
+            }
+            place.play(command)
+        })
+    };
+    FAULTS.into_iter().map(fault).collect()
+}
