@@ -20,6 +20,7 @@ mod moment;
 mod place;
 mod powers;
 mod running;
+mod tree;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         moment::faults(),
         guest::faults(),
         kernel::faults(),
+        tree::faults(),
     ];
     let trials = faults
         .into_iter()
