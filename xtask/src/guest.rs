@@ -16,7 +16,7 @@ use crate::base::{repo, worktree};
 use crate::build::guest::Rust;
 use crate::build::image::{self, Parts};
 use crate::build::kernel::{self, Generation, Source, Tools};
-use crate::build::{Builder, demo, kmod, loader, make_py, tools, userland, workspace};
+use crate::build::{Builder, demo, kmod, loader, make_py, tools, userland};
 use crate::context::Context;
 use crate::crash::{self, Code};
 use crate::event;
@@ -25,7 +25,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::recorder::Recorder;
 use crate::report::json::Run;
-use crate::series::manifest;
+use crate::series::load;
 use crate::store::Entry;
 use crate::vmm::{self, Driver, Player, VmmWish, Way};
 
@@ -210,7 +210,7 @@ fn prepare_freebsd(
 ) -> Result<Guest, Failure> {
     let series = match wanted.unpatched {
         true => None,
-        false => manifest::load(workspace(), name)?,
+        false => load::find(name)?,
     };
     let mut patches = series
         .as_ref()
@@ -392,7 +392,7 @@ fn host_tools(
             builder.say(Phase::Tree, text);
         })?;
         // With its own series, so that its next run finds it as it left it.
-        let changes = match manifest::load(workspace(), &record.name)? {
+        let changes = match load::find(&record.name)? {
             Some(series) => series.changes()?,
             None => Vec::new(),
         };

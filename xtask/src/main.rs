@@ -45,6 +45,8 @@ enum Verb {
     Test(verb::test::Args),
     /// The FreeBSD trees that the kit tests on
     Base(verb::base::Args),
+    /// The patch series: kept, checked, changed, sent
+    Patches(verb::patches::Args),
     /// Look at what the host lacks, and mend it
     Doctor(verb::doctor::Args),
     /// A guest's console
@@ -79,6 +81,7 @@ fn dispatch(verb: &Verb) -> Result<(), Failure> {
         Verb::VmTest(args) => verb::vm_test::run(args, &cx),
         Verb::Test(args) => verb::test::run(args, &cx),
         Verb::Base(args) => verb::base::run(args, &cx),
+        Verb::Patches(args) => verb::patches::run(args, &cx),
         Verb::Doctor(args) => verb::doctor::run(args, &cx),
         Verb::Shell(args) => verb::shell::run(args, &cx),
         Verb::Debug(args) => verb::debug::run(args, &cx),

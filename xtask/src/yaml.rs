@@ -1,6 +1,8 @@
 //! Reading YAML: the one place that knows the YAML library, and that makes
 //! its errors fit for people.
 
+pub mod places;
+
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;

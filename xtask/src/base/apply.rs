@@ -7,13 +7,15 @@ use crate::base::git::{Git, Ran};
 use crate::base::repo;
 use crate::failure::Failure;
 use crate::home::write_atomically;
+use crate::series::mail;
 
 /// One change to commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The patch's id, which names it in messages; the commit's subject.
+    /// The patch's id, which names it in messages.
     pub id: String,
-    /// A diff as git writes it.
+    /// A mail as `git format-patch` writes it, whose author and message the
+    /// commit gets; or a diff alone.
     pub diff: Vec<u8>,
 }
 
@@ -34,11 +36,30 @@ pub fn commit(git: &Git, base: &str, changes: &[Change]) -> Result<String, Failu
     }
     let git = index_of(git, &commit)?;
     for (change, key) in changes.iter().zip(&keys).skip(done) {
-        apply(&git, change)?;
-        commit = repo::commit_index(&git, &commit, &change.id)?;
+        commit = commit_one(&git, &commit, change)?;
         repo::pin(&git, &reference(key), &commit)?;
     }
     Ok(commit)
+}
+
+/// Like [`commit`], and gives all the commits in their order.
+pub fn chain(git: &Git, base: &str, changes: &[Change]) -> Result<Vec<String>, Failure> {
+    let last = commit(git, base, changes)?;
+    let range = format!("{base}..{last}");
+    let args = ["rev-list", "--first-parent", "--reverse", &range];
+    let list = git.text("list the series' commits", &args)?;
+    Ok(list.lines().map(str::to_owned).collect())
+}
+
+/// Applies one change to the index, which holds `parent`, and commits it.
+fn commit_one(git: &Git, parent: &str, change: &Change) -> Result<String, Failure> {
+    if !mail::is_mail(&change.diff) {
+        apply(git, &change.id, &change.diff)?;
+        return repo::commit_index(git, parent, &change.id);
+    }
+    let mail = mail::read(&change.id, &change.diff)?;
+    apply(git, &change.id, &mail.diff)?;
+    repo::commit_index(&git.clone().author(&mail.author), parent, &mail.message())
 }
 
 /// git with an index that holds `commit`. To read a tree of FreeBSD's size
@@ -73,7 +94,9 @@ fn reference(key: &str) -> String {
 
 /// For each change a key of it and of everything under it.
 fn keys(base: &str, changes: &[Change]) -> Vec<String> {
-    let mut under = blake3::hash(base.as_bytes());
+    // Changed whenever the same patch becomes another commit.
+    const FORM: &str = "2";
+    let mut under = blake3::hash(format!("{FORM} {base}").as_bytes());
     let mut keys = Vec::new();
     for change in changes {
         let mut hasher = blake3::Hasher::new();
@@ -87,14 +110,14 @@ fn keys(base: &str, changes: &[Change]) -> Vec<String> {
 }
 
 /// Applies one change to the index, exactly or not at all.
-fn apply(git: &Git, change: &Change) -> Result<(), Failure> {
+fn apply(git: &Git, id: &str, diff: &[u8]) -> Result<(), Failure> {
     let args = ["apply", "--cached", "--whitespace=nowarn", "-"];
-    let ran = git.run_with("apply the patches", &args, &change.diff)?;
+    let ran = git.run_with("apply the patches", &args, diff)?;
     if ran.ok {
         return Ok(());
     }
-    let text = String::from_utf8_lossy(&change.diff);
-    let tried = format!("apply the patch `{}`", change.id);
+    let text = String::from_utf8_lossy(diff);
+    let tried = format!("apply the patch `{id}`");
     Err(Failure::usage(tried, reject(&ran, &text)).help(
         "the tree under it is not the one it was made for: bring the patch up to date, test on \
          another base (`cargo xtask base list`), or go without it (`--unpatched`)",
@@ -261,6 +284,35 @@ new file mode 100644
             .text("x", &["show", &format!("{other}:sys/kern/a.c")])
             .unwrap();
         assert_eq!(text, "one\ndrei\nthree");
+    }
+
+    #[test]
+    fn a_mail_is_committed_with_its_author_and_message() {
+        let dir = tempfile::tempdir().unwrap();
+        let (git, head) = crate::base::testing::kit_repo(dir.path());
+        let diff = String::from_utf8(change("a", "two", "2").diff).unwrap();
+        let mail = format!(
+            "From {:040} Mon Sep 17 00:00:00 2001\nFrom: A <a@example.org>\nDate: Wed, 25 Nov 2026 \
+             10:00:00 +0100\nSubject: [PATCH] kern: Count\n\nBody.\n---\n\n{diff}",
+            0
+        );
+        let id = "a".into();
+        let changes = [
+            Change {
+                id,
+                diff: mail.into(),
+            },
+            change("b", "2", "zwei"),
+        ];
+        let chain = chain(&git, &head, &changes).unwrap();
+        assert_eq!(chain.len(), 2);
+        let format = "--format=%an <%ae> %aI %cn%n%B";
+        let text = |n: usize| git.text("x", &["log", "-1", format, &chain[n]]).unwrap();
+        assert_eq!(
+            text(0),
+            "A <a@example.org> 2026-11-25T10:00:00+01:00 fbsd-kdk\nkern: Count\n\nBody."
+        );
+        assert!(text(1).ends_with("fbsd-kdk\nb"), "{}", text(1));
     }
 
     #[test]

@@ -19,6 +19,17 @@ const IDENTITY: [(&str, &str); 6] = [
     ("GIT_COMMITTER_DATE", "2000-01-01T00:00:00Z"),
 ];
 
+/// Who wrote a change, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// A person's name.
+    pub name: String,
+    /// Their address.
+    pub email: String,
+    /// As in a mail (RFC 5322).
+    pub date: String,
+}
+
 /// git in one repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Git {
@@ -28,6 +39,7 @@ pub struct Git {
     objects: Option<PathBuf>,
     network: bool,
     settings: Vec<String>,
+    author: Option<Author>,
 }
 
 /// What a git command left behind.
@@ -70,7 +82,19 @@ impl Git {
             objects: None,
             network: false,
             settings: Vec::new(),
+            author: None,
         }
+    }
+
+    /// git for what needs no repository.
+    pub fn nowhere() -> Self {
+        Self::new("/nonexistent")
+    }
+
+    /// Commits in the name of `author`.
+    pub fn author(mut self, author: &Author) -> Self {
+        self.author = Some(author.clone());
+        self
     }
 
     /// With the files of `work_tree`.
@@ -195,6 +219,12 @@ impl Git {
             .env("LC_ALL", "C")
             .stderr(Stdio::piped())
             .stdout(Stdio::piped());
+        if let Some(author) = &self.author {
+            command
+                .env("GIT_AUTHOR_NAME", &author.name)
+                .env("GIT_AUTHOR_EMAIL", &author.email)
+                .env("GIT_AUTHOR_DATE", &author.date);
+        }
         if !self.network {
             command
                 .env("GIT_CONFIG_GLOBAL", "/dev/null")

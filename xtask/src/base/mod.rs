@@ -7,6 +7,7 @@ pub mod definition;
 pub mod git;
 pub mod identity;
 pub mod official;
+pub mod open;
 pub mod record;
 pub mod repo;
 pub mod source;

@@ -10,9 +10,7 @@ use crate::base::apply::{self, Change};
 use crate::base::definition::{Definition, Parts};
 use crate::base::git::{self, Git};
 use crate::base::record::{self, Record};
-use crate::base::source::Source;
-use crate::base::uncommitted::{self, Snapshot};
-use crate::base::{acquire, repo, space};
+use crate::base::{open, repo, space, uncommitted};
 use crate::failure::Failure;
 use crate::home::{Home, write_atomically};
 
@@ -52,71 +50,22 @@ pub fn prepare(
     patches: &[Change],
     say: &mut dyn FnMut(String),
 ) -> Result<Tree, Failure> {
-    let git = repo::git(home, &record.name);
-    if !git.git_dir().exists() {
-        return Err(gone(record, git.git_dir()));
-    }
-    repo::remove_stale_locks(git.git_dir());
-    let snapshot = snapshot(&git, record)?;
-    if !snapshot.changed.is_empty() {
-        say(uncommitted_line(record, &snapshot.changed));
-    }
-    let from = record.src.as_deref().unwrap_or(git.git_dir());
-    let osreldate =
-        acquire::check_identity(&git, definition, &snapshot.commit, &from.to_string_lossy())?;
-    let commit = apply::commit(&git, &snapshot.commit, patches)?;
+    let base = open::open(home, record, definition, say)?;
+    let git = &base.git;
+    let commit = apply::commit(git, &base.commit, patches)?;
     let content = git.text(TRIED, &["rev-parse", &format!("{commit}^{{tree}}")])?;
-    let checkout = Checkout::open(&git, home, &record.name, &commit, say)?;
+    let checkout = Checkout::open(git, home, &record.name, &commit, say)?;
     let (changed, missing) = checkout.move_to(&definition.tree, &commit, say)?;
     record::touch(home, &record.name);
     Ok(Tree {
         path: checkout.path,
         commit,
         content,
-        osreldate,
-        uncommitted: !snapshot.changed.is_empty(),
+        osreldate: base.osreldate,
+        uncommitted: !base.uncommitted.is_empty(),
         changed,
         missing,
     })
-}
-
-/// What the base stands for now.
-fn snapshot(git: &Git, record: &Record) -> Result<Snapshot, Failure> {
-    let Some(src) = &record.src else {
-        return Ok(Snapshot {
-            commit: record.commit.clone(),
-            changed: Vec::new(),
-        });
-    };
-    if !src.exists() {
-        return Err(gone(record, src));
-    }
-    let source = Source::open(src)?;
-    repo::borrow(git, &source)?;
-    uncommitted::snapshot(git, &source)
-}
-
-fn gone(record: &Record, what: &Path) -> Failure {
-    let name = &record.name;
-    Failure::infra(
-        format!("use the base `{name}`"),
-        format!("{} is gone", what.display()),
-    )
-    .help(format!(
-        "bring it back, or add the base anew: cargo xtask base remove {name}, then cargo xtask \
-         base add {name} [--src DIR]"
-    ))
-}
-
-fn uncommitted_line(record: &Record, changed: &[String]) -> String {
-    let src = record.src.as_deref().unwrap_or(Path::new("")).display();
-    match changed {
-        [one] => format!("with the uncommitted change of {src}: {one}"),
-        many => format!(
-            "with {} uncommitted changes of {src} under sys/",
-            many.len()
-        ),
-    }
 }
 
 /// One worktree and the folder in which git administers it.
@@ -349,8 +298,8 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
-    use crate::base::definition;
     use crate::base::testing::{commit, fingerprint, git, tree, write};
+    use crate::base::{acquire, definition};
     use crate::failure::rendered;
 
     struct Place {

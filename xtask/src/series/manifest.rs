@@ -1,16 +1,13 @@
-//! `patches/<series>/series.yaml`.
+//! `patches/<series>/series.yaml`: what a series says of itself.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod problem;
+
+pub use problem::problems;
 
 use serde::Deserialize;
 
-use crate::base::apply::Change;
-use crate::failure::Failure;
-use crate::yaml;
-
-/// The manifest.
-#[derive(Debug, Clone, Deserialize)]
+/// The manifest. Lists are in apply order.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Version of the file's form; 1.
@@ -19,35 +16,39 @@ pub struct Manifest {
     pub series: Series,
     /// What it applies to.
     pub base: Base,
-    #[serde(default, rename = "track")]
-    _track: Vec<String>,
-    #[serde(rename = "cover")]
-    _cover: Option<String>,
-    /// The patches, in apply order.
+    /// Branches of the repository whose drift is looked at.
+    #[serde(default)]
+    pub track: Vec<String>,
+    /// The file, beside the manifest, that introduces the series: the first
+    /// line is its title.
+    #[serde(default)]
+    pub cover: Option<String>,
+    /// The patches.
     #[serde(default)]
     pub patches: Vec<Patch>,
 }
 
 /// Name and revision.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Series {
-    /// The directory's name.
+    /// The directory's name, and the base's.
     pub name: String,
-    #[serde(rename = "revision")]
-    _revision: u32,
+    /// Counts what was sent for review, from 1.
+    pub revision: u32,
 }
 
 /// What a series applies to.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {
-    #[serde(rename = "repo")]
-    _repo: String,
-    #[serde(rename = "branch")]
-    _branch: String,
-    #[serde(rename = "commit")]
-    _commit: Option<String>,
+    /// FreeBSD's repository.
+    pub repo: String,
+    /// The branch there.
+    pub branch: String,
+    /// A commit of it, where the series fits no other.
+    #[serde(default)]
+    pub commit: Option<String>,
     /// `__FreeBSD_version`.
     pub osreldate: u32,
 }
@@ -56,7 +57,7 @@ pub struct Base {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
-    /// Lets the kit boot or test at all.
+    /// Lets the kit boot the kernel directly.
     Enabling,
     /// Repairs a defect.
     Fix,
@@ -68,11 +69,24 @@ pub enum Class {
     Local,
 }
 
+impl Class {
+    /// The name in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enabling => "enabling",
+            Self::Fix => "fix",
+            Self::Feature => "feature",
+            Self::Test => "test",
+            Self::Local => "local",
+        }
+    }
+}
+
 /// One patch.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Patch {
-    /// Its name.
+    /// Its name: lower case, digits and `-`.
     pub id: String,
     /// Its file, beside the manifest.
     pub file: String,
@@ -81,177 +95,158 @@ pub struct Patch {
     /// Ids of patches it builds on.
     #[serde(default)]
     pub needs: Vec<String>,
-    #[serde(rename = "upstream")]
-    _upstream: serde_yaml::Value,
-    #[serde(rename = "provenance")]
-    _provenance: serde_yaml::Value,
-    #[serde(rename = "trailers")]
-    _trailers: serde_yaml::Value,
-    #[serde(rename = "check")]
-    _check: serde_yaml::Value,
+    /// How far it has come with FreeBSD.
+    #[serde(default)]
+    pub upstream: Upstream,
+    /// Whose work it is.
+    pub provenance: Provenance,
+    /// What its message gets when it is exported.
+    #[serde(default)]
+    pub trailers: Trailers,
+    /// What proves it.
+    #[serde(default)]
+    pub check: Check,
 }
 
-/// A series that was read.
-#[derive(Debug, Clone)]
-pub struct Loaded {
-    /// Its manifest.
-    pub manifest: Manifest,
-    /// Its directory.
-    pub dir: PathBuf,
+/// How far a patch has come with FreeBSD.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// Where it stands.
+    #[serde(default)]
+    pub status: Status,
+    /// By which way.
+    #[serde(default)]
+    pub channel: Option<Channel>,
+    /// The review, the pull request or the commit.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Why it was rejected, or stays here.
+    #[serde(default)]
+    pub reason: String,
 }
 
-/// Reads the series of `base`, if there is one.
-pub fn load(workspace: &Path, base: &str) -> Result<Option<Loaded>, Failure> {
-    let dir = workspace.join("patches").join(base);
-    let path = dir.join("series.yaml");
-    let text = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(|error| Failure::io("read the series", &path, error))?,
-    };
-    let name = format!("patches/{base}/series.yaml");
-    let manifest: Manifest = yaml::parse(&name, &text)?;
-    if let Some(problem) = problem(&manifest, base) {
-        return Err(Failure::usage(format!("use {name}"), problem));
-    }
-    Ok(Some(Loaded { manifest, dir }))
+/// Where a patch stands with FreeBSD.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Not sent.
+    #[default]
+    None,
+    /// Under review.
+    Submitted,
+    /// Accepted, not yet committed.
+    Accepted,
+    /// Committed.
+    Landed,
+    /// Turned down.
+    Rejected,
+    /// Not meant for FreeBSD.
+    Local,
 }
 
-/// What is wrong with a manifest that reads well.
-fn problem(manifest: &Manifest, dir: &str) -> Option<String> {
-    if manifest.schema != 1 {
-        return Some(format!(
-            "it has schema {}; this kit reads schema 1",
-            manifest.schema
-        ));
-    }
-    if manifest.series.name != dir {
-        return Some(format!("it names the series '{}'", manifest.series.name));
-    }
-    let mut seen: Vec<&str> = Vec::new();
-    for patch in &manifest.patches {
-        if seen.contains(&patch.id.as_str()) {
-            return Some(format!("duplicate id '{}'", patch.id));
+impl Status {
+    /// The name in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Submitted => "submitted",
+            Self::Accepted => "accepted",
+            Self::Landed => "landed",
+            Self::Rejected => "rejected",
+            Self::Local => "local",
         }
-        if let Some(need) = patch
-            .needs
-            .iter()
-            .find(|need| !seen.contains(&need.as_str()))
-        {
-            return Some(format!(
-                "'{}' needs '{need}', which does not come before it",
-                patch.id
-            ));
-        }
-        let plain = Path::new(&patch.file).components().count() == 1;
-        if !plain || patch.file.starts_with('.') {
-            return Some(format!(
-                "'{}' is not the name of a file beside it",
-                patch.file
-            ));
-        }
-        seen.push(&patch.id);
-    }
-    None
-}
-
-impl Loaded {
-    /// Fails unless the tree is the one the series was written for.
-    pub fn check_base(&self, osreldate: u32) -> Result<(), Failure> {
-        let wanted = self.manifest.base.osreldate;
-        if wanted == osreldate {
-            return Ok(());
-        }
-        Err(Failure::usage(
-            format!("apply the series {}", self.manifest.series.name),
-            format!("osreldate {wanted} but sys/sys/param.h says {osreldate}"),
-        )
-        .help("rebase the series, or run with `--unpatched`"))
-    }
-
-    /// Whether a patch lets the kernel boot directly.
-    pub fn enables_direct_boot(&self) -> bool {
-        let enabling = |patch: &Patch| patch.class == Class::Enabling;
-        self.manifest.patches.iter().any(enabling)
-    }
-
-    /// Ids, in apply order.
-    pub fn ids(&self) -> Vec<String> {
-        self.manifest
-            .patches
-            .iter()
-            .map(|patch| patch.id.clone())
-            .collect()
-    }
-
-    /// The diffs, in apply order.
-    pub fn changes(&self) -> Result<Vec<Change>, Failure> {
-        self.manifest
-            .patches
-            .iter()
-            .map(|patch| {
-                let path = self.dir.join(&patch.file);
-                let diff = fs::read(&path).map_err(|error| {
-                    Failure::io(format!("read the patch {}", patch.id), &path, error)
-                })?;
-                Ok(Change {
-                    id: patch.id.clone(),
-                    diff,
-                })
-            })
-            .collect()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The way to FreeBSD's reviewers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// reviews.FreeBSD.org.
+    Phabricator,
+    /// A pull request.
+    Github,
+    /// A mailing list.
+    Mail,
+    /// An attachment to a problem report.
+    Bugzilla,
+}
 
-    fn manifest(patches: &str) -> Manifest {
-        let text = format!(
-            "schema: 1\nseries: {{name: x, revision: 1}}\nbase: {{repo: r, branch: b, commit: null, \
-             osreldate: 1}}\npatches:\n{patches}"
-        );
-        yaml::parse("series.yaml", &text).unwrap()
-    }
+/// Whose work a patch is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// `own`, or where it was obtained from.
+    pub origin: String,
+    /// Whether a generative AI wrote any of it.
+    pub ai_assisted: bool,
+    /// The person who answers for it, as `Name <mail>`; empty if nobody does
+    /// yet.
+    #[serde(default)]
+    pub attested_by: String,
+}
 
-    fn patch(id: &str, file: &str, needs: &str) -> String {
-        format!(
-            "  - {{id: {id}, file: {file}, class: fix, needs: [{needs}], upstream: {{}}, provenance: {{}}, \
-             trailers: {{}}, check: {{}}}}\n"
-        )
-    }
+/// Lines that the message gets when it is exported, by their keys in FreeBSD's
+/// commit template.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trailers {
+    /// Numbers of problem reports, by spaces.
+    #[serde(default)]
+    pub pr: Option<String>,
+    /// Who found it.
+    #[serde(default)]
+    pub reported_by: Option<String>,
+    /// Who reviewed it.
+    #[serde(default)]
+    pub reviewed_by: Option<String>,
+    /// Who tested it.
+    #[serde(default)]
+    pub tested_by: Option<String>,
+    /// Where it comes from.
+    #[serde(default)]
+    pub obtained_from: Option<String>,
+    /// What it mends: `HASH ("SUBJECT")`.
+    #[serde(default)]
+    pub fixes: Option<String>,
+    /// When to merge it to stable branches: `N days|weeks|months`.
+    #[serde(default)]
+    pub mfc_after: Option<String>,
+    /// `yes`.
+    #[serde(default)]
+    pub relnotes: Option<String>,
+    /// Who paid for it.
+    #[serde(default)]
+    pub sponsored_by: Option<String>,
+}
 
-    #[test]
-    fn problems_of_the_list() {
-        let table = [
-            (
-                patch("a", "a.patch", "") + &patch("b", "b.patch", "a"),
-                None,
-            ),
-            (
-                patch("a", "a.patch", "") + &patch("a", "b.patch", ""),
-                Some("duplicate id 'a'"),
-            ),
-            (
-                patch("b", "b.patch", "a") + &patch("a", "a.patch", ""),
-                Some("'b' needs 'a', which does not come before it"),
-            ),
-            (
-                patch("a", "../a.patch", ""),
-                Some("'../a.patch' is not the name of a file beside it"),
-            ),
-            (
-                patch("a", "/a.patch", ""),
-                Some("'/a.patch' is not the name of a file beside it"),
-            ),
-        ];
-        for (patches, expected) in table {
-            assert_eq!(
-                problem(&manifest(&patches), "x").as_deref(),
-                expected,
-                "{patches}"
-            );
-        }
-        assert!(problem(&manifest(""), "y").is_some());
-    }
+/// What proves a patch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// Tests by name or glob.
+    #[serde(default)]
+    pub tests: Vec<String>,
+    /// How each of them ends without the patch.
+    #[serde(default)]
+    pub expect_without: Without,
+    /// Checks of `patches lint` that do not hold for this patch.
+    #[serde(default)]
+    pub waive: Vec<String>,
+}
+
+/// How a test ends without the patch that it proves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Without {
+    /// It fails, or the kernel crashes or hangs in it.
+    #[default]
+    Fail,
+    /// The kernel crashes in it.
+    Crash,
+    /// It does not end.
+    Timeout,
+    /// The kernel does not come up.
+    NoBoot,
 }

@@ -1,4 +1,9 @@
-//! The patch series: files a reviewer can read and git can apply, with a
-//! manifest that says what proves each patch.
+//! The patch series: what it says of itself, its files, and the same as
+//! commits on its base.
 
+pub mod bind;
+pub mod canon;
+pub mod load;
+pub mod mail;
 pub mod manifest;
+pub mod merge;

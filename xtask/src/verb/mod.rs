@@ -5,6 +5,7 @@ pub mod bench;
 pub mod clean;
 pub mod debug;
 pub mod doctor;
+pub mod patches;
 pub mod shell;
 pub mod test;
 pub mod vm_test;

@@ -1,0 +1,56 @@
+//! The one form of a patch file: what git writes of its commit. The ids of
+//! both sides' files stand in it in full, which is what makes three-way
+//! merges possible; nothing else in it depends on when or where it was made.
+
+use crate::base::git::Git;
+use crate::failure::Failure;
+
+/// Options of `git format-patch` that make the same commit the same file.
+pub const OPTIONS: [&str; 6] = [
+    "--full-index",
+    "--zero-commit",
+    "--no-signature",
+    "--no-stat",
+    "--no-renames",
+    "-N",
+];
+
+/// The patch file of `commit`.
+pub fn file(git: &Git, commit: &str) -> Result<Vec<u8>, Failure> {
+    let mut args = vec!["format-patch", "--stdout", "-1"];
+    args.extend(OPTIONS);
+    args.push(commit);
+    Ok(git.must("write the patch of a commit", &args, b"")?.stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::apply::{Change, chain};
+    use crate::base::testing::kit_repo;
+
+    #[test]
+    fn a_patch_file_comes_back_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let (git, head) = kit_repo(dir.path());
+        let diff =
+            "--- a/sys/kern/a.c\n+++ b/sys/kern/a.c\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n";
+        let id = "a".to_owned();
+        let plain = Change {
+            id: id.clone(),
+            diff: diff.into(),
+        };
+        let first = chain(&git, &head, &[plain]).unwrap();
+        let written = file(&git, &first[0]).unwrap();
+        let change = Change {
+            id,
+            diff: written.clone(),
+        };
+        let second = chain(&git, &head, &[change]).unwrap();
+        let again = file(&git, &second[0]).unwrap();
+        assert_eq!(
+            String::from_utf8(again).unwrap(),
+            String::from_utf8(written).unwrap()
+        );
+    }
+}

@@ -1,0 +1,180 @@
+//! A series as it lies in its folder.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::base::apply::Change;
+use crate::build::workspace;
+use crate::failure::Failure;
+use crate::series::manifest::{Class, Manifest, Patch, problems};
+use crate::yaml::{self, places};
+
+/// The manifest's file.
+pub const MANIFEST: &str = "series.yaml";
+
+/// A series that was read.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// The text of the manifest.
+    pub text: String,
+}
+
+/// The folder that holds a folder for each series: `KDK_PATCHES`, else this
+/// repository's.
+pub fn folder() -> PathBuf {
+    std::env::var_os("KDK_PATCHES")
+        .filter(|path| !path.is_empty())
+        .map_or_else(|| workspace().join("patches"), PathBuf::from)
+}
+
+/// The names of all series, sorted.
+pub fn names() -> Result<Vec<String>, Failure> {
+    let folder = folder();
+    let failed = |error| Failure::io("list the series", &folder, error);
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(failed)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.join(MANIFEST).is_file() {
+            names.extend(
+                path.file_name()
+                    .map(|name| name.to_string_lossy().into_owned()),
+            );
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Reads the series of `base`, if there is one.
+pub fn find(base: &str) -> Result<Option<Loaded>, Failure> {
+    let dir = folder().join(base);
+    match read(&dir, base) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::io("read the series", &dir.join(MANIFEST), error)),
+        Ok(text) => parse(&dir, base, &text).map(Some),
+    }
+}
+
+/// Reads the series of `base`; that there is none is a failure.
+pub fn must(base: &str) -> Result<Loaded, Failure> {
+    find(base)?.ok_or_else(|| {
+        let dir = folder().join(base);
+        Failure::usage(
+            format!("read the series {base}"),
+            format!("there is no {}", dir.join(MANIFEST).display()),
+        )
+        .help(format!(
+            "begin one with `cargo xtask patches new ID --series {base}`, or point KDK_PATCHES at the \
+             folder that holds it"
+        ))
+    })
+}
+
+fn read(dir: &Path, base: &str) -> io::Result<String> {
+    // A base's name is no path.
+    if Path::new(base).components().count() != 1 {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    fs::read_to_string(dir.join(MANIFEST))
+}
+
+/// Reads the manifest `text` of the folder `dir`, whose series is `name`.
+pub fn parse(dir: &Path, name: &str, text: &str) -> Result<Loaded, Failure> {
+    let place = format!("patches/{name}/{MANIFEST}");
+    let manifest: Manifest = yaml::parse(&place, text)?;
+    if let Some(problem) = problems(&manifest, name).into_iter().next() {
+        let span = places::span(text, &problem.path);
+        return Err(Failure::usage(format!("use {place}"), problem.text)
+            .help(problem.help)
+            .at(place, text, span, "here"));
+    }
+    Ok(Loaded {
+        manifest,
+        dir: dir.to_owned(),
+        text: text.to_owned(),
+    })
+}
+
+impl Loaded {
+    /// The series' name.
+    pub fn name(&self) -> &str {
+        &self.manifest.series.name
+    }
+
+    /// Fails unless the tree is the one the series was written for.
+    pub fn check_base(&self, osreldate: u32) -> Result<(), Failure> {
+        let wanted = self.manifest.base.osreldate;
+        if wanted == osreldate {
+            return Ok(());
+        }
+        Err(Failure::usage(
+            format!("apply the series {}", self.name()),
+            format!("osreldate {wanted} but sys/sys/param.h says {osreldate}"),
+        )
+        .help(format!(
+            "run `cargo xtask patches rebase --series {}`, then set base.osreldate; or go without the \
+             series (`--unpatched`)",
+            self.name()
+        )))
+    }
+
+    /// Whether a patch lets the kernel boot directly.
+    pub fn enables_direct_boot(&self) -> bool {
+        let enabling = |patch: &Patch| patch.class == Class::Enabling;
+        self.manifest.patches.iter().any(enabling)
+    }
+
+    /// Ids, in apply order.
+    pub fn ids(&self) -> Vec<String> {
+        let patches = self.manifest.patches.iter();
+        patches.map(|patch| patch.id.clone()).collect()
+    }
+
+    /// The patch `id`.
+    pub fn patch(&self, id: &str) -> Result<&Patch, Failure> {
+        let patches = &self.manifest.patches;
+        if let Some(patch) = patches.iter().find(|patch| patch.id == id) {
+            return Ok(patch);
+        }
+        let ids = patches.iter().map(|patch| patch.id.as_str());
+        let help = match yaml::closest(id, ids) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!(
+                "`cargo xtask patches list --series {}` names them",
+                self.name()
+            ),
+        };
+        Err(Failure::usage(
+            format!("find the patch `{id}`"),
+            format!("the series {} has none of that id", self.name()),
+        )
+        .help(help))
+    }
+
+    /// The file of `patch`.
+    pub fn path(&self, patch: &Patch) -> PathBuf {
+        self.dir.join(&patch.file)
+    }
+
+    /// The patch files, in apply order.
+    pub fn changes(&self) -> Result<Vec<Change>, Failure> {
+        let read = |patch: &Patch| {
+            let path = self.path(patch);
+            let diff = fs::read(&path).map_err(|error| {
+                Failure::io(format!("read the patch {}", patch.id), &path, error)
+            })?;
+            let id = patch.id.clone();
+            Ok(Change { id, diff })
+        };
+        self.manifest.patches.iter().map(read).collect()
+    }
+}
