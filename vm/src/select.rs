@@ -25,6 +25,10 @@ pub enum SelectError {
         "names are suite/case, of lower case letters, digits and `-`; globs use * and ?"
     ))]
     BadPattern(String),
+    /// Patterns with `!` take all tests away.
+    #[error("no test is left: those with ! take all others away")]
+    #[diagnostic(help("leave a pattern with ! out"))]
+    NothingLeft,
     /// Nothing runs unless it is named.
     #[error("none of the guest's {of} tests runs by default")]
     #[diagnostic(help("name tests with --tests"))]
@@ -38,32 +42,52 @@ pub enum SelectError {
 /// run by default.
 ///
 /// A pattern is a name, a glob (`*`, `?`) over whole names, or a suite's name
-/// alone. Tests that do not run by default are only picked by a pattern that
-/// spells out their suite: `*` is no wish for a crash.
+/// alone; with `!` before it, it takes tests away again. Tests that do not run
+/// by default are only picked by a pattern that spells out their suite: `*` is
+/// no wish for a crash.
 pub fn select(tests: &[TestEntry], patterns: &[String]) -> Result<Vec<TestEntry>, SelectError> {
-    if patterns.is_empty() {
-        let defaults: Vec<TestEntry> = tests.iter().filter(|t| t.default).cloned().collect();
-        if defaults.is_empty() {
-            return Err(SelectError::NoDefaults { of: tests.len() });
-        }
-        return Ok(defaults);
-    }
-    let compiled = patterns
-        .iter()
-        .map(|pattern| compile(pattern))
-        .collect::<Result<Vec<Pattern>, SelectError>>()?;
-    let selects = |pattern: &Pattern, test: &TestEntry| pattern.selects(&test.name, test.default);
-    for (pattern, text) in compiled.iter().zip(patterns) {
-        if !tests.iter().any(|test| selects(pattern, test)) {
+    let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+    for text in patterns {
+        let (list, pattern) = match text.strip_prefix('!') {
+            Some(pattern) => (&mut unwanted, compile(pattern)?),
+            None => (&mut wanted, compile(text)?),
+        };
+        if !tests.iter().any(|test| selects(&pattern, test)) {
             return Err(SelectError::NoMatch {
                 pattern: text.clone(),
                 of: tests.len(),
                 hint: hint(text, tests),
             });
         }
+        list.push(pattern);
     }
-    let wanted = |test: &&TestEntry| compiled.iter().any(|pattern| selects(pattern, test));
-    Ok(tests.iter().filter(wanted).cloned().collect())
+    let is_picked = |test: &TestEntry| match wanted.as_slice() {
+        [] => test.default,
+        patterns => patterns.iter().any(|pattern| selects(pattern, test)),
+    };
+    let is_left = |test: &TestEntry| !unwanted.iter().any(|pattern| selects(pattern, test));
+    let picked: Vec<TestEntry> = tests
+        .iter()
+        .filter(|test| is_picked(test))
+        .cloned()
+        .collect();
+    if picked.is_empty() {
+        return Err(SelectError::NoDefaults { of: tests.len() });
+    }
+    let left: Vec<TestEntry> = picked.into_iter().filter(is_left).collect();
+    if left.is_empty() {
+        return Err(SelectError::NothingLeft);
+    }
+    Ok(left)
+}
+
+fn selects(pattern: &Pattern, test: &TestEntry) -> bool {
+    pattern.selects(&test.name, test.default)
+}
+
+/// Whether `pattern` stands for the test `name`.
+pub fn stands_for(pattern: &str, name: &str) -> Result<bool, SelectError> {
+    Ok(compile(pattern)?.matches(name))
 }
 
 /// A suite's name alone stands for all of its tests.
@@ -158,6 +182,38 @@ mod tests {
         assert_eq!(names(&["fault/panic"]).unwrap(), ["fault/panic"]);
         assert_eq!(names(&["fault"]).unwrap(), ["fault/panic", "fault/triple"]);
         assert_eq!(names(&["fault/t*"]).unwrap(), ["fault/triple"]);
+    }
+
+    #[test]
+    fn patterns_stand_for_tests() {
+        for (pattern, want) in [
+            ("fault", true),
+            ("fault/p*", true),
+            ("f*", true),
+            ("fault/pan", false),
+        ] {
+            assert_eq!(stands_for(pattern, "fault/panic"), Ok(want), "{pattern}");
+        }
+        assert!(stands_for("a b", "fault/panic").is_err());
+    }
+
+    #[test]
+    fn an_exclamation_mark_takes_tests_away() {
+        assert_eq!(names(&["!mutex"]).unwrap(), ["malloc/zero", "malloc/flags"]);
+        assert_eq!(
+            names(&["m*/*", "!malloc/z*"]).unwrap(),
+            ["malloc/flags", "mutex/lock"]
+        );
+        assert_eq!(
+            names(&["!m*/*"]).unwrap_err(),
+            "no test is left: those with ! take all others away; \
+             leave a pattern with ! out"
+        );
+        assert!(
+            names(&["!socket/*"])
+                .unwrap_err()
+                .starts_with("no test matches \"!socket/*\"")
+        );
     }
 
     #[test]

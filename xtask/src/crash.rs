@@ -133,6 +133,9 @@ pub fn command(base: &str, wanted: &Wanted, tests: &Tests) -> String {
         words.push("--unpatched".into());
     }
     let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
+    for id in &wanted.without {
+        option("--without", id.clone());
+    }
     for patch in &wanted.patch {
         option("--patch", patch.display().to_string());
     }
@@ -186,6 +189,10 @@ mod tests {
             command("head-2014", &line.wanted, &line.tests)
         };
         let plain = "cargo xtask vm-test --base head-2014";
+        assert_eq!(
+            again("--without|a|--without|b"),
+            format!("{plain} --without a --without b")
+        );
         assert_eq!(again(""), plain);
         assert_eq!(again("--base|other|--accel|auto|--cpus|1"), plain);
         assert_eq!(

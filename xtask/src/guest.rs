@@ -25,7 +25,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::recorder::Recorder;
 use crate::report::json::Run;
-use crate::series::load;
+use crate::series::load::{self, Loaded};
 use crate::store::Entry;
 use crate::vmm::{self, Driver, Player, VmmWish, Way};
 
@@ -41,6 +41,9 @@ pub struct Wanted {
     /// Leave the patch series out
     #[arg(long)]
     pub unpatched: bool,
+    /// Leave this patch of the series out, and what needs it; may be repeated
+    #[arg(long, value_name = "ID", conflicts_with = "unpatched")]
+    pub without: Vec<String>,
     /// Apply this diff too, after the series; may be repeated
     #[arg(long, value_name = "FILE")]
     pub patch: Vec<PathBuf>,
@@ -56,6 +59,22 @@ pub struct Wanted {
     /// Virtual CPUs
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub cpus: u32,
+}
+
+impl Default for Wanted {
+    /// As the command line has it when nothing is said.
+    fn default() -> Self {
+        Self {
+            base: None,
+            unpatched: false,
+            without: Vec::new(),
+            patch: Vec::new(),
+            vmm: VmmWish::Auto,
+            accel: Wish::Auto,
+            boot: BootWish::Auto,
+            cpus: 1,
+        }
+    }
 }
 
 /// How the user wants the kernel booted.
@@ -210,7 +229,7 @@ fn prepare_freebsd(
 ) -> Result<Guest, Failure> {
     let series = match wanted.unpatched {
         true => None,
-        false => load::find(name)?,
+        false => series_of(name, &wanted.without)?,
     };
     let mut patches = series
         .as_ref()
@@ -317,6 +336,14 @@ fn prepare_freebsd(
         ],
         _held: vec![kernel, loader, module, programs, image],
     })
+}
+
+/// The series of the base `name`, if it has one, without some patches.
+fn series_of(name: &str, without: &[String]) -> Result<Option<Loaded>, Failure> {
+    if without.is_empty() {
+        return load::find(name);
+    }
+    load::must(name)?.without(without).map(Some)
 }
 
 /// The user's own diffs, named by their files.

@@ -13,6 +13,7 @@ mod guest;
 mod guest_failure;
 mod history;
 mod home;
+mod prove;
 mod recorder;
 mod report;
 mod series;
@@ -45,6 +46,8 @@ enum Verb {
     Test(verb::test::Args),
     /// The FreeBSD trees that the kit tests on
     Base(verb::base::Args),
+    /// Whether each patch is needed: its tests fail without it, and pass with it
+    Prove(verb::prove::Args),
     /// The patch series: kept, checked, changed, sent
     Patches(verb::patches::Args),
     /// Look at what the host lacks, and mend it
@@ -82,6 +85,7 @@ fn dispatch(verb: &Verb) -> Result<(), Failure> {
         Verb::Test(args) => verb::test::run(args, &cx),
         Verb::Base(args) => verb::base::run(args, &cx),
         Verb::Patches(args) => verb::patches::run(args, &cx),
+        Verb::Prove(args) => verb::prove::run(args, &cx),
         Verb::Doctor(args) => verb::doctor::run(args, &cx),
         Verb::Shell(args) => verb::shell::run(args, &cx),
         Verb::Debug(args) => verb::debug::run(args, &cx),

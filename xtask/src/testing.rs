@@ -117,13 +117,13 @@ impl Tests {
     }
 
     /// For the runner.
-    fn options(&self, place: &Place<'_>, seed: u64, durations: BTreeMap<String, u64>) -> Options {
+    fn options(&self, place: &Place<'_>, durations: BTreeMap<String, u64>) -> Options {
         Options {
             wish: Wish {
                 patterns: self.tests.clone(),
                 repeat: usize::try_from(self.repeat).unwrap_or(usize::MAX),
                 shuffle: self.shuffle,
-                seed,
+                seed: self.seed(),
             },
             limits: self.limits(),
             logs: Some(LogDir {
@@ -138,19 +138,45 @@ impl Tests {
     }
 }
 
-/// The guest, saved at the first moment of its user space; none if each is to
-/// boot, because the user wants that or the machine cannot be saved.
+/// A guest, and where what its tests leave goes.
+pub struct Place<'a> {
+    /// The guest.
+    pub guest: &'a Guest,
+    /// Explains its crashes.
+    pub crashes: &'a Explainer<'a>,
+    /// The folder of the run's logs.
+    pub logs: &'a Path,
+}
+
+/// Saves the guest where it can be saved, and runs tests on it. `durations`
+/// are those of earlier runs, milliseconds.
 ///
 /// # Errors
-/// It did not come up, or the host failed.
+/// The wishes contradict each other, the guest did not come up, or the host
+/// failed. What goes wrong later is in the report.
+pub fn tested(
+    cx: &Context,
+    recorder: &Recorder<'_>,
+    place: &Place<'_>,
+    wanted: &Tests,
+    durations: BTreeMap<String, u64>,
+) -> Result<Report, Failure> {
+    let state = save(cx, recorder, place, wanted)?;
+    let mut report = run(cx, recorder, place, state.as_ref(), wanted, durations)?;
+    recorder.stamp(&mut report.outcomes);
+    place.crashes.explain(&mut report);
+    Ok(report)
+}
+
+/// The guest, saved at the first moment of its user space; none if each is to
+/// boot, because the user wants that or the machine cannot be saved.
 pub fn save(
     cx: &Context,
     recorder: &Recorder<'_>,
-    guest: &Guest,
-    crashes: &Explainer<'_>,
+    place: &Place<'_>,
     wanted: &Tests,
-    logs: &Path,
 ) -> Result<Option<State>, Failure> {
+    let (guest, crashes) = (place.guest, place.crashes);
     let (qemu, spec) = match &guest.driver {
         Driver::Qemu(..) if wanted.cold => return Ok(None),
         Driver::Qemu(qemu, spec) => (qemu, spec),
@@ -169,33 +195,18 @@ pub fn save(
         sink: &|progress| show(recorder, crashes, wanted, progress),
         explain: &|error| crashes.explain_error(error),
     };
-    let builder = Builder::new(cx, recorder, logs);
+    let builder = Builder::new(cx, recorder, place.logs);
     let state = recorder.phase(Phase::Boot, || state::obtain(&builder, &boot))?;
     Ok(Some(state))
 }
 
-/// Where the tests of a run come from and go to.
-pub struct Place<'a> {
-    /// The guest.
-    pub guest: &'a Guest,
-    /// Explains its crashes.
-    pub crashes: &'a Explainer<'a>,
-    /// It was saved, if it was.
-    pub state: Option<&'a State>,
-    /// The folder of the run's logs.
-    pub logs: &'a Path,
-}
-
-/// Runs tests. `durations` are those of earlier runs, milliseconds.
-///
-/// # Errors
-/// The wishes contradict each other. What goes wrong later is in the report.
+/// Runs tests on a guest, on its saved state if there is one.
 pub fn run(
     cx: &Context,
     recorder: &Recorder<'_>,
     place: &Place<'_>,
+    state: Option<&State>,
     wanted: &Tests,
-    seed: u64,
     durations: BTreeMap<String, u64>,
 ) -> Result<Report, Failure> {
     if wanted.jobs > 1 && wanted.isolation == IsolationWish::None {
@@ -205,16 +216,16 @@ pub fn run(
         )
         .help("leave --jobs out, or use --isolation test or suite"));
     }
-    let options = wanted.options(place, seed, durations);
+    let options = wanted.options(place, durations);
     let boots = |_: usize| place.guest.driver.start();
-    let guests = match place.state {
+    let guests = match state {
         Some(state) => Guests::Load(state, &state.saved),
         None => Guests::Boot(&boots),
     };
     recorder.phase(Phase::Tests, || {
         let sink = |progress: Progress<'_>| show(recorder, place.crashes, wanted, progress);
         let report = run_all(guests, &options, &cx.interrupt, &sink);
-        let how = describe(&report, place.state.is_some());
+        let how = describe(&report, state.is_some());
         Ok((report, false, how))
     })
 }

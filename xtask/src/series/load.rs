@@ -1,5 +1,6 @@
 //! A series as it lies in its folder.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -127,6 +128,24 @@ impl Loaded {
         )))
     }
 
+    /// The same series without the patches `ids` and all that needs one of
+    /// them.
+    pub fn without(mut self, ids: &[String]) -> Result<Self, Failure> {
+        for id in ids {
+            self.patch(id)?;
+        }
+        let mut out: BTreeSet<String> = ids.iter().cloned().collect();
+        // What a patch needs comes before it, so one pass finds all.
+        self.manifest.patches.retain(|patch| {
+            let goes = out.contains(&patch.id) || patch.needs.iter().any(|id| out.contains(id));
+            if goes {
+                out.insert(patch.id.clone());
+            }
+            !goes
+        });
+        Ok(self)
+    }
+
     /// Whether a patch lets the kernel boot directly.
     pub fn enables_direct_boot(&self) -> bool {
         let enabling = |patch: &Patch| patch.class == Class::Enabling;
@@ -176,5 +195,52 @@ impl Loaded {
             Ok(Change { id, diff })
         };
         self.manifest.patches.iter().map(read).collect()
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::failure::rendered;
+
+    /// A series of patches: id, needs, tests.
+    pub fn series(list: &[(&str, &str, &str)]) -> Loaded {
+        let mut text = "schema: 1\nseries: {name: x, revision: 1}\nbase: {repo: r, branch: b, \
+                        osreldate: 1}\npatches:\n"
+            .to_owned();
+        for (id, needs, tests) in list {
+            text += &format!(
+                "  - {{id: {id}, file: {id}.patch, class: fix, needs: [{needs}], provenance: {{origin: \
+                 own, ai_assisted: false}}, check: {{tests: [{tests}]}}}}\n"
+            );
+        }
+        parse(Path::new("/patches/x"), "x", &text).unwrap()
+    }
+
+    #[test]
+    fn what_needs_a_patch_goes_with_it() {
+        let all = series(&[("a", "", ""), ("b", "a", ""), ("c", "", ""), ("d", "b", "")]);
+        for (ids, want) in [
+            (vec!["a"], vec!["c"]),
+            (vec!["b"], vec!["a", "c"]),
+            (vec!["c"], vec!["a", "b", "d"]),
+            (vec!["d"], vec!["a", "b", "c"]),
+            (vec!["c", "d"], vec!["a", "b"]),
+            (vec![], vec!["a", "b", "c", "d"]),
+        ] {
+            let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
+            assert_eq!(all.clone().without(&ids).unwrap().ids(), want, "{ids:?}");
+        }
+        let unknown = all.without(&["aa".into()]).unwrap_err();
+        insta::assert_snapshot!(rendered(&unknown));
+    }
+
+    #[test]
+    fn a_problem_shows_its_place() {
+        let text = "schema: 1\nseries: {name: x, revision: 1}\nbase: {repo: r, branch: b, osreldate: 1}\n\
+                    patches:\n  - id: a\n    file: ../a.patch\n    class: fix\n    provenance: {origin: own, \
+                    ai_assisted: false}\n";
+        let failure = parse(Path::new("/patches/x"), "x", text).unwrap_err();
+        insta::assert_snapshot!(rendered(&failure));
     }
 }

@@ -4,6 +4,7 @@
 pub mod bind;
 pub mod canon;
 pub mod load;
+pub mod lock;
 pub mod mail;
 pub mod manifest;
 pub mod merge;

@@ -6,6 +6,7 @@ pub mod clean;
 pub mod debug;
 pub mod doctor;
 pub mod patches;
+pub mod prove;
 pub mod shell;
 pub mod test;
 pub mod vm_test;

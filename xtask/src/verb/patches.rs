@@ -2,7 +2,7 @@
 
 mod list;
 mod refresh;
-mod which;
+pub mod which;
 
 use clap::Subcommand;
 

@@ -184,19 +184,14 @@ fn tested(
         ..guest.run.clone()
     };
     let crashes = Explainer::new(&guest.code, command(&about.base, &args.wanted, &wanted));
-    let saved = testing::save(cx, recorder, &guest, &crashes, &wanted, &logs);
-    about.symbolized = crashes.boot();
-    let state = saved?;
     let place = Place {
         guest: &guest,
         crashes: &crashes,
-        state: state.as_ref(),
         logs: &logs,
     };
-    let mut report = testing::run(cx, recorder, &place, &wanted, seed, past.durations())?;
-    recorder.stamp(&mut report.outcomes);
-    crashes.explain(&mut report);
+    let tested = testing::tested(cx, recorder, &place, &wanted, past.durations());
     about.symbolized = crashes.boot();
+    let report = tested?;
     if let Some(hello) = &report.hello {
         about.uname.clone_from(&hello.uname);
     }

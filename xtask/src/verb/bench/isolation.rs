@@ -11,6 +11,7 @@ use kdk_vm::machine::{self, Machine, Notice, Port};
 use kdk_vm::qemu::{Access, Drive, Format, Qemu, QemuMachine, Spec};
 
 use super::{goal, median, ratio, seconds};
+use crate::build::state::State;
 use crate::context::Context;
 use crate::crash::Explainer;
 use crate::event::{Event, Sink, milliseconds};
@@ -39,20 +40,19 @@ pub fn run(cx: &Context, wanted: &Wanted, name: &str, rounds: usize) -> Result<(
     let logs = guest::run_folder(cx)?;
     let guest = guest::prepare(cx, &recorder, wanted, name, &logs)?;
     let crashes = Explainer::new(&guest.code, String::new());
-    let Some(state) = testing::save(cx, &recorder, &guest, &crashes, &all_tests(1), &logs)? else {
+    let place = Place {
+        guest: &guest,
+        crashes: &crashes,
+        logs: &logs,
+    };
+    let Some(state) = testing::save(cx, &recorder, &place, &all_tests(1))? else {
         return Err(Failure::usage(
             "measure isolation",
             "this machine cannot be saved",
         ));
     };
-    let place = Place {
-        guest: &guest,
-        crashes: &crashes,
-        state: Some(&state),
-        logs: &logs,
-    };
     println!("base {name}, {rounds} rounds; medians, seconds");
-    let load = per_test(cx, &place, rounds)?;
+    let load = per_test(cx, &place, &state, rounds)?;
     bare_load(&guest, rounds, load)?;
     let mut first = Vec::new();
     for _ in 0..rounds {
@@ -66,16 +66,16 @@ pub fn run(cx: &Context, wanted: &Wanted, name: &str, rounds: usize) -> Result<(
 }
 
 /// One guest and two in turn. Returns how long a load took, milliseconds.
-fn per_test(cx: &Context, place: &Place<'_>, rounds: usize) -> Result<u64, Failure> {
+fn per_test(cx: &Context, place: &Place<'_>, state: &State, rounds: usize) -> Result<u64, Failure> {
     let (mut over, mut loads, mut one, mut two) = (vec![], vec![], vec![], vec![]);
     let mut durations = BTreeMap::new();
     for _ in 0..rounds {
-        let alone = isolated(cx, place, 1, &durations)?;
+        let alone = isolated(cx, place, state, 1, &durations)?;
         over.push(alone.over);
         loads.extend(alone.loads);
         one.push(alone.wall);
         durations = alone.durations;
-        two.push(isolated(cx, place, 2, &durations)?.wall);
+        two.push(isolated(cx, place, state, 2, &durations)?.wall);
     }
     println!(
         "a fresh kernel for a test, beyond its own time {}",
@@ -108,13 +108,14 @@ struct Isolated {
 fn isolated(
     cx: &Context,
     place: &Place<'_>,
+    state: &State,
     jobs: u16,
     last: &BTreeMap<String, u64>,
 ) -> Result<Isolated, Failure> {
     let wanted = all_tests(jobs);
     let recorder = Recorder::new(&Silence);
     let begun = Instant::now();
-    let report = testing::run(cx, &recorder, place, &wanted, wanted.seed(), last.clone())?;
+    let report = testing::run(cx, &recorder, place, Some(state), &wanted, last.clone())?;
     let wall = milliseconds(begun.elapsed());
     if report.exit_code() != 0 {
         return Err(

@@ -1,0 +1,206 @@
+//! Whether each patch of a series is needed: its tests fail without it and
+//! pass with it.
+
+pub mod judge;
+pub mod plan;
+pub mod steps;
+pub mod trees;
+pub mod trial;
+
+use std::collections::BTreeMap;
+
+use kdk_vm::select;
+
+use crate::failure::Failure;
+use crate::prove::judge::{Trial, judge};
+use crate::prove::trees::Trees;
+use crate::prove::trial::{Kernel, Prover};
+use crate::report::columns::columns;
+use crate::series::load::Loaded;
+use crate::series::lock::{Findings, Proof};
+use crate::series::manifest::{Class, Patch};
+
+/// Proves the patches `ids` of `series`, or all that have tests, and notes
+/// what came of it. What was proven before and has not changed is not run
+/// again, unless `again`.
+///
+/// # Errors
+/// A patch is not proven, or the host failed.
+pub fn prove(
+    prover: &Prover<'_>,
+    series: &Loaded,
+    trees: &Trees,
+    ids: &[String],
+    again: bool,
+) -> Result<(), Failure> {
+    let chosen = chosen(series, ids)?;
+    let mut findings = Findings::read(&series.dir)?;
+    let keys: BTreeMap<&str, String> = chosen
+        .iter()
+        .map(|patch| (patch.id.as_str(), key(series, trees, patch)))
+        .collect();
+    let stale: Vec<&Patch> = chosen
+        .iter()
+        .copied()
+        .filter(|patch| {
+            let known = findings.proofs.get(&patch.id);
+            again
+                || !known.is_some_and(|proof| proof.holds() && proof.key == keys[patch.id.as_str()])
+        })
+        .collect();
+    let mut reasons = Vec::new();
+    if let Some(with) = with(prover, &stale)? {
+        for patch in &stale {
+            prover.say(&format!("without {}", patch.id));
+            let without = prover.trial(&Kernel {
+                without: vec![patch.id.clone()],
+                pvh: patch.class == Class::Enabling,
+                patterns: patch.check.tests.clone(),
+            })?;
+            let tests = names(&patch.check.tests, &with)?;
+            let proof = Proof {
+                key: keys[patch.id.as_str()].clone(),
+                patch_id: trees.patch_ids[&patch.id].clone(),
+                tree: trees.whole.clone(),
+                without: trees.without[&patch.id].clone(),
+                tests: judge(&tests, patch.check.expect_without, &without, &with),
+            };
+            reasons.extend(reason(&format!("without {}", patch.id), &without));
+            findings.proofs.insert(patch.id.clone(), proof);
+            // At once: a run that is cut off keeps what it has found out.
+            findings.clone().write(&series.dir, &series.ids())?;
+        }
+        reasons.extend(reason("with the series", &with));
+    }
+    for line in columns(&table(&chosen, &findings)) {
+        println!("{line}");
+    }
+    for reason in reasons {
+        println!("{reason}");
+    }
+    if stale.is_empty() {
+        println!(
+            "{}: nothing has changed since, so nothing was run",
+            series.name()
+        );
+    }
+    verdict(series, &chosen, &findings)
+}
+
+/// The tests of all of `patches` on a kernel with the whole series.
+fn with(prover: &Prover<'_>, patches: &[&Patch]) -> Result<Option<Trial>, Failure> {
+    let mut patterns: Vec<String> = Vec::new();
+    for glob in patches.iter().flat_map(|patch| &patch.check.tests) {
+        if !patterns.contains(glob) {
+            patterns.push(glob.clone());
+        }
+    }
+    if patterns.is_empty() {
+        return Ok(None);
+    }
+    prover.say("with the whole series");
+    let kernel = Kernel {
+        without: Vec::new(),
+        pvh: false,
+        patterns,
+    };
+    prover.trial(&kernel).map(Some)
+}
+
+/// The patches that are to be proven.
+fn chosen<'a>(series: &'a Loaded, ids: &[String]) -> Result<Vec<&'a Patch>, Failure> {
+    let tried = "prove a patch";
+    if ids.is_empty() {
+        let patches = series.manifest.patches.iter();
+        let chosen: Vec<&Patch> = patches
+            .filter(|patch| !patch.check.tests.is_empty())
+            .collect();
+        if chosen.is_empty() {
+            let none = format!("no patch of {} says which tests prove it", series.name());
+            return Err(Failure::usage(tried, none).help("list them under `check: {tests: [..]}`"));
+        }
+        return Ok(chosen);
+    }
+    let mut chosen = Vec::new();
+    for id in ids {
+        let patch = series.patch(id)?;
+        if patch.check.tests.is_empty() {
+            return Err(
+                Failure::usage(tried, format!("'{id}' does not say which tests prove it"))
+                    .help("list them under `check: {tests: [..]}` in series.yaml"),
+            );
+        }
+        chosen.push(patch);
+    }
+    Ok(chosen)
+}
+
+/// Digest of all that the proof of `patch` depends on.
+pub fn key(series: &Loaded, trees: &Trees, patch: &Patch) -> String {
+    let more = format!("{:?} {:?}", patch.check.expect_without, patch.class);
+    trees.key(series, &trees.without[&patch.id], &patch.check.tests, &more)
+}
+
+/// The names that `patterns` stand for; where no test ran, the patterns.
+fn names(patterns: &[String], trial: &Trial) -> Result<Vec<String>, Failure> {
+    let Trial::Ran(outcomes) = trial else {
+        return Ok(patterns.to_vec());
+    };
+    let mut names: Vec<String> = Vec::new();
+    for outcome in outcomes {
+        for pattern in patterns {
+            let named = select::stands_for(pattern, &outcome.name)
+                .map_err(|error| Failure::usage("choose tests", error.to_string()))?;
+            if named && !names.contains(&outcome.name) {
+                names.push(outcome.name.clone());
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// Why no test ran, if none did.
+fn reason(which: &str, trial: &Trial) -> Option<String> {
+    match trial {
+        Trial::Ran(_) => None,
+        Trial::NoBoot(why) | Trial::NoBuild(why) => Some(format!("{which}: {why}")),
+    }
+}
+
+fn table(patches: &[&Patch], findings: &Findings) -> Vec<Vec<String>> {
+    let head = ["patch", "test", "without", "with", "so"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for patch in patches {
+        for row in findings
+            .proofs
+            .get(&patch.id)
+            .map_or(&[][..], |proof| &proof.tests)
+        {
+            let so = match row.why_not.as_str() {
+                "" => "proven",
+                why => why,
+            };
+            let cells = [&patch.id, &row.test, &row.without, &row.with, so];
+            rows.push(cells.map(str::to_owned).to_vec());
+        }
+    }
+    rows
+}
+
+fn verdict(series: &Loaded, chosen: &[&Patch], findings: &Findings) -> Result<(), Failure> {
+    let holds = |patch: &&&Patch| findings.proofs.get(&patch.id).is_some_and(Proof::holds);
+    let proven = chosen.iter().filter(holds).count();
+    println!(
+        "{}: {proven} of {} patches proven",
+        series.name(),
+        chosen.len()
+    );
+    if proven == chosen.len() {
+        return Ok(());
+    }
+    Err(Failure::tests(format!(
+        "{} of {} patches are not proven",
+        chosen.len() - proven,
+        chosen.len()
+    )))
+}

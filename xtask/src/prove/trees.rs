@@ -1,0 +1,98 @@
+//! The trees of a proof's kernels, and what else its result depends on.
+
+use std::collections::BTreeMap;
+
+use crate::base::apply::{self, Change};
+use crate::base::git::Git;
+use crate::build::{digest, workspace};
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::series::bind;
+use crate::series::load::Loaded;
+use crate::store::Inputs;
+
+/// What proves a series, by what goes into it.
+#[derive(Debug)]
+pub struct Trees {
+    /// Id of the tree with all patches.
+    pub whole: String,
+    /// Id of the tree without a patch and what needs it, by its id.
+    pub without: BTreeMap<String, String>,
+    /// Id of the tree with the first patches, from none to all.
+    pub steps: Vec<String>,
+    /// `git patch-id --stable`, by the patch's id.
+    pub patch_ids: BTreeMap<String, String>,
+    /// Digest of the programs that run in the guest, and of the kernel's
+    /// configuration.
+    programs: String,
+}
+
+/// Makes the commits of all kernels of a proof and looks at their trees.
+///
+/// # Errors
+/// A patch does not apply, or one cannot be left out alone.
+pub fn trees(home: &Home, series: &Loaded, say: &dyn Fn(String)) -> Result<Trees, Failure> {
+    let bound = bind::bind(home, series, say)?;
+    let git = bound.git();
+    let tree = |commit: &str| {
+        git.text(
+            "look at a tree",
+            &["rev-parse", &format!("{commit}^{{tree}}")],
+        )
+    };
+    let changes = series.changes()?;
+    let mut without = BTreeMap::new();
+    for id in series.ids() {
+        let left = series.clone().without(std::slice::from_ref(&id))?.ids();
+        let changes: Vec<Change> = changes
+            .iter()
+            .filter(|change| left.contains(&change.id))
+            .cloned()
+            .collect();
+        let commit = apply::commit(git, bound.start(), &changes)
+            .map_err(|failure| cannot_leave_out(&id, &failure))?;
+        without.insert(id, tree(&commit)?);
+    }
+    let mut steps = vec![tree(bound.start())?];
+    for commit in &bound.commits {
+        steps.push(tree(commit)?);
+    }
+    let mut patch_ids = BTreeMap::new();
+    for change in &changes {
+        patch_ids.insert(change.id.clone(), patch_id(&change.diff)?);
+    }
+    let folders = ["kmod", "userland-tests", "vm/conf", "vm/bases"];
+    Ok(Trees {
+        whole: tree(bound.tip())?,
+        without,
+        steps,
+        patch_ids,
+        programs: digest::folders(workspace(), &folders)?,
+    })
+}
+
+fn cannot_leave_out(id: &str, failure: &Failure) -> Failure {
+    Failure::usage(format!("leave the patch `{id}` out"), failure.in_one_line()).help(format!(
+        "a patch that does not apply without `{id}` needs it: say so in its `needs`"
+    ))
+}
+
+/// What git calls the change of a patch, wherever it is applied.
+pub fn patch_id(diff: &[u8]) -> Result<String, Failure> {
+    let ran = Git::nowhere().must("name a patch's change", &["patch-id", "--stable"], diff)?;
+    Ok(ran.text().split(' ').next().unwrap_or_default().to_owned())
+}
+
+impl Trees {
+    /// Digest of all that the tests `patterns` of a kernel with the tree
+    /// `tree` depend on; `more` is what else is asked.
+    pub fn key(&self, series: &Loaded, tree: &str, patterns: &[String], more: &str) -> String {
+        let mut inputs = Inputs::new("proof", series.name());
+        inputs.digest("whole", &self.whole);
+        inputs.digest("tree", tree);
+        inputs.digest("programs", &self.programs);
+        inputs.bytes("tests", patterns.join("\n"));
+        inputs.bytes("more", more);
+        inputs.key()
+    }
+}
