@@ -40,6 +40,7 @@ pub struct Git {
     network: bool,
     settings: Vec<String>,
     author: Option<Author>,
+    committer: Option<Author>,
 }
 
 /// What a git command left behind.
@@ -83,6 +84,7 @@ impl Git {
             network: false,
             settings: Vec::new(),
             author: None,
+            committer: None,
         }
     }
 
@@ -124,6 +126,12 @@ impl Git {
     /// With the setting `name=value`.
     pub fn setting(mut self, setting: impl Into<String>) -> Self {
         self.settings.push(setting.into());
+        self
+    }
+
+    /// Commits by the hand of `committer`.
+    pub fn committer(mut self, committer: &Author) -> Self {
+        self.committer = Some(committer.clone());
         self
     }
 
@@ -219,11 +227,13 @@ impl Git {
             .env("LC_ALL", "C")
             .stderr(Stdio::piped())
             .stdout(Stdio::piped());
-        if let Some(author) = &self.author {
-            command
-                .env("GIT_AUTHOR_NAME", &author.name)
-                .env("GIT_AUTHOR_EMAIL", &author.email)
-                .env("GIT_AUTHOR_DATE", &author.date);
+        for (role, person) in [("AUTHOR", &self.author), ("COMMITTER", &self.committer)] {
+            if let Some(person) = person {
+                command
+                    .env(format!("GIT_{role}_NAME"), &person.name)
+                    .env(format!("GIT_{role}_EMAIL"), &person.email)
+                    .env(format!("GIT_{role}_DATE"), &person.date);
+            }
         }
         if !self.network {
             command

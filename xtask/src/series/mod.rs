@@ -3,8 +3,10 @@
 
 pub mod bind;
 pub mod canon;
+pub mod export;
 pub mod load;
 pub mod lock;
 pub mod mail;
 pub mod manifest;
 pub mod merge;
+pub mod trailers;

@@ -1,5 +1,6 @@
 //! `cargo xtask patches`: the patch series.
 
+mod export;
 mod list;
 mod refresh;
 pub mod which;
@@ -18,6 +19,8 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Write the series for FreeBSD's reviewers
+    Export(export::Args),
     /// The patches of a series, and where each stands
     List(list::Args),
     /// Write every patch file as git writes it of its commit
@@ -27,6 +30,7 @@ enum What {
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     match &args.what {
+        What::Export(args) => export::run(args, cx),
         What::List(args) => list::run(args, cx),
         What::Refresh(args) => refresh::run(args, cx),
     }

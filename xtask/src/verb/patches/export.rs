@@ -1,0 +1,203 @@
+//! `cargo xtask patches export`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::prove::{self, trees};
+use crate::series::bind::{self, Bound};
+use crate::series::export::gate::{self, Known};
+use crate::series::export::{self, Exported, cover, github, mail, phabricator};
+use crate::series::load::Loaded;
+use crate::series::lock::Findings;
+use crate::verb::patches::which::Which;
+
+const TRIED: &str = "export the series";
+
+/// Write the series for FreeBSD's reviewers
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Patches to export, with those they need [default: all that are not local or landed]
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    #[command(flatten)]
+    which: Which,
+    /// mail (for git am), phabricator (diffs), or github (a branch)
+    #[arg(long, value_name = "F")]
+    format: Format,
+    /// The folder to write to; for github a clone of FreeBSD's tree
+    #[arg(long, value_name = "DIR", required_unless_present = "check")]
+    out: Option<PathBuf>,
+    /// Export what is not proven too; the cover says so
+    #[arg(long)]
+    allow_unproven: bool,
+    /// Only check that the export applies and makes the tested tree; write nothing
+    #[arg(long, conflicts_with = "out")]
+    check: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Mail,
+    Phabricator,
+    Github,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
+    let series = args.which.load(cx)?;
+    let say = |text: String| cx.terminal.line(&text);
+    let ids = export::chosen(&series, &args.ids)?;
+    let findings = Findings::read(&series.dir)?;
+    let trees = trees::trees(&cx.home, &series, &say)?;
+    let bound = bind::bind(&cx.home, &series, &say)?;
+    if let Some(file) = bound.base.opened.uncommitted.first() {
+        return Err(Failure::usage(
+            TRIED,
+            format!("the base has uncommitted changes ({file}), so nobody else has it"),
+        )
+        .help("commit them or put them back"));
+    }
+    let exported = export::exported(&bound, &ids, args.format == Format::Github)?;
+    let mut unproven: Vec<String> = exported
+        .patches
+        .iter()
+        .filter_map(|(patch, _)| {
+            let key = prove::key(&series, &trees, patch);
+            gate::unproven(&Known { patch, key }, &findings)
+        })
+        .collect();
+    unproven.extend(gate::untested(&series, &findings, &ids, &exported.tree));
+    let letter = {
+        let text = cover_file(&series)?;
+        cover::cover(&series, &exported, &findings, text.as_deref(), &unproven)
+    };
+    let scratch =
+        tempfile::tempdir().map_err(|error| Failure::io(TRIED, &std::env::temp_dir(), error))?;
+    let mails = mail::write(&exported, &letter, scratch.path())?;
+    makes_the_tree(&bound, &exported, &mails)?;
+    if args.check {
+        println!("{}: not written; what keeps it here:", series.name());
+        let unattested = exported
+            .patches
+            .iter()
+            .filter_map(|(p, _)| gate::unattested(p));
+        let reasons: Vec<String> = unproven.into_iter().chain(unattested).collect();
+        let none = ["nothing".to_owned()];
+        for reason in if reasons.is_empty() {
+            &none[..]
+        } else {
+            &reasons
+        } {
+            println!("  {reason}");
+        }
+        return Ok(());
+    }
+    let Some(out) = &args.out else { return Ok(()) };
+    refuse(&exported, &unproven, args.allow_unproven)?;
+    let written = match args.format {
+        Format::Mail => copy(&mails, &empty(out)?)?,
+        Format::Phabricator => phabricator::write(&exported, &findings, &empty(out)?)?,
+        Format::Github => {
+            let name = format!("kdk/{}-v{}", series.name(), series.manifest.series.revision);
+            github::write(&exported, &name, out)?;
+            println!("{}: branch {name}", out.display());
+            Vec::new()
+        }
+    };
+    for path in written {
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+/// Applies the mails as a reviewer would, and compares trees.
+fn makes_the_tree(
+    bound: &Bound<'_>,
+    exported: &Exported<'_>,
+    mails: &[PathBuf],
+) -> Result<(), Failure> {
+    let args = [
+        "diff",
+        "--name-only",
+        "--no-renames",
+        &exported.start,
+        exported.tip(),
+    ];
+    let files = exported.git.text(TRIED, &args)?;
+    let files: Vec<String> = files.lines().map(str::to_owned).collect();
+    let tree = export::applied_tree(bound.git(), &exported.start, mails, &files)?;
+    if tree != exported.tree {
+        let want = &exported.tree;
+        return Err(Failure::tests(format!(
+            "the mails make the tree {tree}, and {want} was tested"
+        )));
+    }
+    println!("git am makes the tree {tree} of it, which is the series' own");
+    Ok(())
+}
+
+fn refuse(
+    exported: &Exported<'_>,
+    unproven: &[String],
+    allow_unproven: bool,
+) -> Result<(), Failure> {
+    let unattested: Vec<String> = exported
+        .patches
+        .iter()
+        .filter_map(|(patch, _)| gate::unattested(patch))
+        .collect();
+    if !unattested.is_empty() {
+        return Err(Failure::usage(TRIED, unattested.join("\n")).help(gate::AI_RULE));
+    }
+    if !unproven.is_empty() && !allow_unproven {
+        return Err(Failure::usage(TRIED, unproven.join("\n")).help(
+            "run `cargo xtask prove`, or export with --allow-unproven, which the cover will say",
+        ));
+    }
+    Ok(())
+}
+
+/// The text of the cover, if the manifest names one.
+fn cover_file(series: &Loaded) -> Result<Option<String>, Failure> {
+    let Some(name) = &series.manifest.cover else {
+        return Ok(None);
+    };
+    let path = series.dir.join(name);
+    let text =
+        fs::read_to_string(&path).map_err(|error| Failure::io("read the cover", &path, error))?;
+    Ok(Some(text))
+}
+
+/// The folder `out`, made if need be. What is in it already stays: a mail of
+/// an older export beside the new ones would be sent too.
+fn empty(out: &Path) -> Result<PathBuf, Failure> {
+    let failed = |error| Failure::io(TRIED, out, error);
+    match fs::read_dir(out) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(out).map_err(failed)?;
+        }
+        Err(error) => return Err(failed(error)),
+        Ok(mut entries) => {
+            if entries.next().is_some() {
+                let what = format!("{} is not empty", out.display());
+                return Err(
+                    Failure::usage(TRIED, what).help("give a new folder, or empty that one")
+                );
+            }
+        }
+    }
+    Ok(out.to_owned())
+}
+
+fn copy(files: &[PathBuf], out: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut written = Vec::new();
+    for file in files {
+        let to = out.join(file.file_name().unwrap_or_default());
+        fs::copy(file, &to).map_err(|error| Failure::io(TRIED, &to, error))?;
+        written.push(to);
+    }
+    Ok(written)
+}
