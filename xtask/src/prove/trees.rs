@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::base::apply::{self, Change};
-use crate::base::git::Git;
 use crate::build::{digest, workspace};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::series::bind;
+use crate::series::canon::patch_id;
 use crate::series::load::Loaded;
 use crate::store::Inputs;
 
@@ -75,12 +75,6 @@ fn cannot_leave_out(id: &str, failure: &Failure) -> Failure {
     Failure::usage(format!("leave the patch `{id}` out"), failure.in_one_line()).help(format!(
         "a patch that does not apply without `{id}` needs it: say so in its `needs`"
     ))
-}
-
-/// What git calls the change of a patch, wherever it is applied.
-pub fn patch_id(diff: &[u8]) -> Result<String, Failure> {
-    let ran = Git::nowhere().must("name a patch's change", &["patch-id", "--stable"], diff)?;
-    Ok(ran.text().split(' ').next().unwrap_or_default().to_owned())
 }
 
 impl Trees {

@@ -23,6 +23,12 @@ pub fn file(git: &Git, commit: &str) -> Result<Vec<u8>, Failure> {
     Ok(git.must("write the patch of a commit", &args, b"")?.stdout)
 }
 
+/// What git calls the change of a patch, wherever it is applied.
+pub fn patch_id(diff: &[u8]) -> Result<String, Failure> {
+    let ran = Git::nowhere().must("name a patch's change", &["patch-id", "--stable"], diff)?;
+    Ok(ran.text().split(' ').next().unwrap_or_default().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -73,12 +73,10 @@ pub fn cover(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::base::git::Git;
     use crate::series::load::tests::series;
-    use crate::series::lock::{Proof, Row};
+    use crate::series::lock::tests::proof;
 
     #[test]
     fn the_cover_says_what_is_known() {
@@ -96,23 +94,8 @@ mod tests {
                 .collect(),
             tree: "t".into(),
         };
-        let proof = Proof {
-            key: "k".into(),
-            patch_id: "p".into(),
-            tree: "t".into(),
-            without: "w".into(),
-            tests: vec![Row {
-                test: "x/y".into(),
-                without: "CRASH".into(),
-                with: "PASS".into(),
-                why_not: String::new(),
-            }],
-        };
-        let mut findings = Findings {
-            proofs: BTreeMap::new(),
-            ..Findings::default()
-        };
-        findings.proofs.insert("a".into(), proof);
+        let mut findings = Findings::default();
+        findings.proofs.insert("a".into(), proof("k", ""));
         let file = "# What it is\n\nWhy.\n";
         let letter = cover(
             &all,

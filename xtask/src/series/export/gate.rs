@@ -81,22 +81,8 @@ pub fn untested(
 mod tests {
     use super::*;
     use crate::series::load::tests::series;
-    use crate::series::lock::{Row, Tested};
-
-    fn proof(key: &str, why_not: &str) -> Proof {
-        Proof {
-            key: key.into(),
-            patch_id: "p".into(),
-            tree: "t".into(),
-            without: "w".into(),
-            tests: vec![Row {
-                test: "a/b".into(),
-                without: "FAIL".into(),
-                with: "PASS".into(),
-                why_not: why_not.into(),
-            }],
-        }
-    }
+    use crate::series::lock::Tested;
+    use crate::series::lock::tests::proof;
 
     #[test]
     fn only_what_is_proven_as_it_is_now_goes() {

@@ -2,7 +2,10 @@
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::report::columns::columns;
+use crate::series::canon::patch_id;
 use crate::series::load::Loaded;
+use crate::series::lock::{Findings, Proof};
 use crate::series::mail;
 use crate::verb::patches::which::Which;
 
@@ -24,6 +27,24 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
 
 fn lines(series: &Loaded) -> Result<Vec<String>, Failure> {
     let manifest = &series.manifest;
+    let findings = Findings::read(&series.dir)?;
+    let head = ["patch", "class", "upstream", "proof", "subject"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for (patch, change) in manifest.patches.iter().zip(series.changes()?) {
+        let subject = match mail::is_mail(&change.diff) {
+            true => mail::read(&patch.id, &change.diff)?.subject,
+            false => "(no message)".to_owned(),
+        };
+        let proof = proof(findings.proofs.get(&patch.id), &patch_id(&change.diff)?);
+        let cells = [
+            &patch.id,
+            patch.class.name(),
+            patch.upstream.status.name(),
+            proof,
+            &subject,
+        ];
+        rows.push(cells.map(str::to_owned).to_vec());
+    }
     let mut lines = vec![format!(
         "{} revision {}: FreeBSD {}, {}",
         series.name(),
@@ -31,17 +52,30 @@ fn lines(series: &Loaded) -> Result<Vec<String>, Failure> {
         manifest.base.osreldate,
         manifest.base.branch
     )];
-    for (patch, change) in manifest.patches.iter().zip(series.changes()?) {
-        let subject = match mail::is_mail(&change.diff) {
-            true => mail::read(&patch.id, &change.diff)?.subject,
-            false => "(no message)".to_owned(),
-        };
-        lines.push(format!(
-            "{}  {}  {}  {subject}",
-            patch.id,
-            patch.class.name(),
-            patch.upstream.status.name()
-        ));
-    }
+    lines.extend(columns(&rows));
     Ok(lines)
+}
+
+/// What is known of a patch whose change git calls `patch_id`.
+fn proof(proof: Option<&Proof>, patch_id: &str) -> &'static str {
+    match proof {
+        None => "none",
+        Some(proof) if proof.patch_id != patch_id => "changed since",
+        Some(proof) if proof.holds() => "proven",
+        Some(_) => "not proven",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::lock::tests::proof as known;
+
+    #[test]
+    fn a_proof_is_of_the_patch_as_it_was() {
+        assert_eq!(proof(None, "p"), "none");
+        assert_eq!(proof(Some(&known("k", "")), "p"), "proven");
+        assert_eq!(proof(Some(&known("k", "no")), "p"), "not proven");
+        assert_eq!(proof(Some(&known("k", "")), "q"), "changed since");
+    }
 }

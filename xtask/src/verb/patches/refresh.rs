@@ -29,8 +29,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         }
     }
     if written == 0 {
-        let count = bound.commits.len();
-        println!("{}: {count} patches, nothing changed", series.name());
+        println!("{}: nothing changed", series.name());
     }
     Ok(())
 }
