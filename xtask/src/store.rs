@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::failure::Failure;
-use crate::home::Home;
+use crate::home::{Home, Lock};
 
 const RECORD: &str = "inputs.json";
 /// Folder of unfinished entries; no kind has this name.
@@ -99,7 +99,7 @@ pub struct Entry {
     pub path: PathBuf,
     /// Its key, good as an input digest of what is made from it.
     pub key: String,
-    _record: File,
+    _record: Lock,
 }
 
 impl Entry {
@@ -115,7 +115,7 @@ pub struct Pending {
     dir: TempDir,
     inputs: Inputs,
     target: PathBuf,
-    _alive: File,
+    _alive: Lock,
 }
 
 /// The store of one cache folder.
@@ -177,7 +177,7 @@ impl Store {
             dir,
             inputs: inputs.clone(),
             target: self.target(inputs),
-            _alive: alive,
+            _alive: Lock::on(alive),
         })
     }
 
@@ -323,7 +323,7 @@ fn open_entry(path: &Path, key: &str) -> Result<Option<Entry>, Failure> {
     Ok(Some(Entry {
         path: path.to_path_buf(),
         key: key.to_owned(),
-        _record: record,
+        _record: Lock::on(record),
     }))
 }
 
@@ -397,6 +397,8 @@ fn sweep(unfinished: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use kdk_vm::interrupt::Interrupt;
+
     use super::*;
 
     fn inputs(pairs: &[(&str, &str)]) -> Inputs {
@@ -420,7 +422,7 @@ mod tests {
 
     fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         (dir, Store::new(&home))
     }
 
