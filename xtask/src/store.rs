@@ -181,6 +181,22 @@ impl Store {
         })
     }
 
+    /// Removes a result that turned out to be damaged.
+    ///
+    /// # Errors
+    /// Another process uses it, too; or the disk's.
+    pub fn discard(&self, entry: Entry) -> Result<(), Failure> {
+        let path = entry.path.clone();
+        drop(entry);
+        let tried = format!("remove the damaged {}", path.display());
+        match remove_unused(&path) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::infra(tried, "another process uses it")
+                .help("try again when that is done")),
+            Err(error) => Err(Failure::io(tried, &path, error)),
+        }
+    }
+
     /// Removes all but the `keep` most recently used results of each kind and
     /// base. Returns how many went. Results in use stay.
     pub fn gc(&self, keep: usize) -> Result<usize, Failure> {

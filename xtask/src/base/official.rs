@@ -189,7 +189,7 @@ fn fetch(
 
 /// Why a fetch failed.
 fn explain(definition: &Definition, tried: &str, ran: &Ran) -> Failure {
-    if ran.stderr.contains("No space left on device") {
+    if kdk_vm::error::says_disk_full(&ran.stderr) {
         return crate::base::git::failed(tried, ran);
     }
     let no_network = [
