@@ -11,7 +11,7 @@ use kdk_vm::verdict::Verdict::Pass;
 use crate::fault::{Fault, Played, Stop, Want, daily, ends, infra, on_demand, played_in};
 use crate::judge;
 use crate::place::{Place, real_qemu, told};
-use crate::powers;
+use crate::powers::{self, small_disk};
 
 /// A test that passes.
 const GOOD: &str = "harness/panics-nest";
@@ -34,6 +34,12 @@ pub fn faults() -> Vec<Fault> {
                 place.play(command)
             },
         ),
+        daily("saved machine truncated", passes(), |place| {
+            damaged_state(place, "memory")
+        }),
+        daily("record of the saved machine truncated", passes(), |place| {
+            damaged_state(place, "saved.json")
+        }),
         daily("two runs at once", passes(), two_at_once),
         daily("wrong clock in earlier runs", passes(), wrong_clock),
         daily("8 MiB of console", flooded(), |place| flood(place, 8)),
@@ -173,6 +179,11 @@ fn disk() -> Vec<Fault> {
             infra(full).without_report(),
             full_report,
         ),
+        daily(
+            "full disk while saving the machine",
+            infra(full),
+            full_state,
+        ),
         played_in(
             Place::without_guest,
             "full disk while building",
@@ -203,6 +214,28 @@ fn limited_logs(place: &mut Place) -> Result<Played, Stop> {
     // A saved machine is larger.
     command.arg("--cold");
     place.play(command)
+}
+
+/// Unfinished results have less room than a saved machine takes.
+fn full_state(place: &mut Place) -> Result<Played, Stop> {
+    let (folder, names) = (place.home().join("store/.unfinished"), place.path("names"));
+    let prefix = mounted(&small_disk(&folder, "256k", &names), &folder)?;
+    let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
+    let played = place.play(place.vm_test_under(&prefix, "tcg", &[GOOD]))?;
+    nothing_left(&names, &played)?;
+    Ok(played)
+}
+
+/// The list of names that a small disk left must be empty.
+pub fn nothing_left(names: &Path, played: &Played) -> Result<(), Stop> {
+    let left = fs::read_to_string(names).map_err(told("read", names))?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err(Stop::Wrong(format!(
+        "it left {left:?}\n{}",
+        played.ran.text()
+    )))
 }
 
 /// An older report has the only page there is, and keeps it.
@@ -279,6 +312,24 @@ fn kernels() -> Vec<Fault> {
             fs::remove_file(kernel)
         }),
     ]
+}
+
+/// A machine is saved, and half of one of its files goes.
+fn damaged_state(place: &mut Place, name: &str) -> Result<Played, Stop> {
+    place.run(place.vm_test(&[GOOD]))?;
+    let entry = list(&place.home().join("store/state/demo")).pop();
+    let path = entry.ok_or("no machine was saved".to_owned())?.join(name);
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .and_then(|file| file.set_len(file.metadata()?.len() / 2))
+        .map_err(told("cut", &path))?;
+    let played = place.play(place.vm_test(&[GOOD]))?;
+    if played.ran.text().contains("the saved machine is damaged") {
+        return Ok(played);
+    }
+    let text = played.ran.text();
+    Err(Stop::Wrong(format!("nothing says it is damaged:\n{text}")))
 }
 
 fn two_at_once(place: &mut Place) -> Result<Played, Stop> {

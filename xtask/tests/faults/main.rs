@@ -9,6 +9,7 @@
 //! FreeBSD kernel.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod base;
 mod fault;
 mod guest;
 #[path = "../../../vm/tests/faults/mod.rs"]
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         moment::faults(),
         guest::faults(),
         kernel::faults(),
+        base::faults(),
         tree::faults(),
     ];
     let trials = faults
