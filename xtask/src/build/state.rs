@@ -24,6 +24,8 @@ use crate::store::{Entry, Inputs};
 const MEMORY: &str = "memory";
 /// What the host has to remember of the guest.
 const SAVED: &str = "saved.json";
+/// The form of [`Kept`]: a kit with another one saves a machine of its own.
+const FORM: &str = "2: saved, files";
 
 /// The content of [`SAVED`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,6 +101,7 @@ fn inputs(boot: &Boot<'_>) -> Inputs {
         inputs.digest(name, key);
     }
     let Qemu { path, version } = boot.qemu;
+    inputs.bytes("form of the record", FORM);
     inputs.bytes("QEMU", format!("{} {version}", path.display()));
     let spec = boot.spec;
     inputs.bytes(

@@ -45,7 +45,7 @@ pub fn mounted(script: &str, argument: &Path) -> Option<Vec<String>> {
 pub fn small_disk(folder: &Path, size: &str, names: &Path) -> String {
     format!(
         "mkdir -p {folder:?} && mount -t tmpfs -o size={size} none {folder:?} || exit; \
-         \"$@\"; status=$?; ls -A {folder:?} > {names:?}; exit $status"
+         status=0; \"$@\" || status=$?; ls -A {folder:?} > {names:?}; exit $status"
     )
 }
 
