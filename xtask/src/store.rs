@@ -191,6 +191,8 @@ impl Store {
         let tried = format!("remove the damaged {}", path.display());
         match remove_unused(&path) {
             Ok(true) => Ok(()),
+            // Another process was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Ok(false) => Err(Failure::infra(tried, "another process uses it")
                 .help("try again when that is done")),
             Err(error) => Err(Failure::io(tried, &path, error)),
@@ -558,6 +560,23 @@ mod tests {
         assert!(live.path().exists());
         drop(live);
         assert_eq!(fs::read_dir(unfinished).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_damaged_result_goes_unless_it_is_in_use() {
+        let (_dir, store) = store();
+        let inputs = inputs(&[("a", "1")]);
+        let entry = store.begin(&inputs).unwrap().publish().unwrap();
+        let found = || match store.lookup(&inputs, &no_detail).unwrap() {
+            Lookup::Hit(entry) => Some(entry),
+            Lookup::Miss { .. } => None,
+        };
+        let other = found().unwrap();
+        let failure = store.discard(entry).unwrap_err();
+        assert_eq!(failure.class(), crate::failure::Class::Infra);
+        assert!(failure.in_one_line().ends_with("another process uses it"));
+        store.discard(other).unwrap();
+        assert!(found().is_none());
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     if all && !rows.is_empty() {
         println!("{}", judge::table(&rows));
     }
-    // The test library counts them, and says no reason.
+    // `cargo xtask test` counts these lines.
     for row in &rows {
         if let So::NotPlayed(why) = &row.so {
             println!("not played: {}: {why}", row.name);
