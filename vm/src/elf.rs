@@ -57,12 +57,8 @@ pub fn check(path: &Path, role: Role) -> Result<(), ElfError> {
         what,
         help,
     };
-    let file = File::open(path).map_err(|e| {
-        refuse((
-            format!("it cannot be read ({e})"),
-            "check the path and its permissions",
-        ))
-    })?;
+    let file =
+        File::open(path).map_err(|e| refuse((format!("it cannot be read ({e})"), UNREADABLE)))?;
     let size = file
         .metadata()
         .map_err(|e| refuse((format!("it cannot be read ({e})"), REBUILD)))?
@@ -72,8 +68,12 @@ pub fn check(path: &Path, role: Role) -> Result<(), ElfError> {
 
 type Refusal = (String, &'static str);
 
-const REBUILD: &str = "build it again: the build or the copy was cut off, or the disk is full";
-const OTHER: &str = "name the file that the build for amd64 made";
+const UNREADABLE: &str = "check its permissions; if it is gone, `cargo xtask clean --store` and \
+                          the same command again build it anew";
+const REBUILD: &str = "the build or a copy was cut off, or the disk was full: `cargo xtask clean \
+                       --store` and the same command again build it anew";
+const OTHER: &str = "it is not what the build for amd64 made: `cargo xtask clean --store` and the \
+                     same command again build it anew";
 const NO_PVH: &str = "boot it through the loader (`--boot efi`); GENERIC kernels since 13 have \
                       the entry, others need it compiled in";
 

@@ -253,6 +253,17 @@ impl InfraError {
     }
 }
 
+/// Whether a program's words say that a disk was full: strerror(3) of ENOSPC
+/// and EDQUOT, by glibc and by FreeBSD.
+pub fn says_disk_full(text: &str) -> bool {
+    const WORDS: [&str; 3] = [
+        "No space left on device",
+        "Disk quota exceeded",
+        "Disc quota exceeded",
+    ];
+    WORDS.iter().any(|words| text.contains(words))
+}
+
 /// The kernel under test did not come up; the host did its part.
 #[derive(Debug, thiserror::Error)]
 #[error("the kernel did not come up: {why} (in phase: {phase})")]

@@ -23,8 +23,8 @@ impl Context {
     /// Opens the cache folder and listens for ^C: the first one asks
     /// everything to stop cleanly, the second ends the process at once.
     pub fn open() -> Result<Self, Failure> {
-        let home = Home::open()?;
         let interrupt = Interrupt::new();
+        let home = Home::open(&interrupt)?;
         let flag = interrupt.clone();
         ctrlc::set_handler(move || {
             if flag.is_set() {

@@ -275,6 +275,7 @@ fn prepare_freebsd(
         let built = kmod::build(builder, &source, &kernel, &host.rust, &host.llvm)?;
         Ok((built.entry, built.cached, built.why))
     })?;
+    check(&module.file("kdk.ko"), Role::Module)?;
     drop(lock);
     stop_if(&cx.interrupt)?;
     let programs = recorder.phase(Phase::Userland, || {

@@ -215,6 +215,8 @@ fn middle(values: impl Iterator<Item = u64>) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use kdk_vm::interrupt::Interrupt;
+
     use super::*;
     use crate::base::testing::write;
     use crate::report::testing::{outcome, report};
@@ -222,7 +224,7 @@ mod tests {
 
     fn home() -> (tempfile::TempDir, Home) {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         (dir, home)
     }
 

@@ -5,41 +5,64 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use etcetera::base_strategy::{BaseStrategy, choose_base_strategy};
+use kdk_vm::interrupt::Interrupt;
 
 use crate::failure::Failure;
+
+/// How often a wait for a lock looks whether it is free, or the wait over.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The cache folder of this user.
 #[derive(Debug, Clone)]
 pub struct Home {
     root: PathBuf,
+    interrupt: Interrupt,
 }
 
-/// A lock on one entry of the cache, held until it is dropped or the process
-/// ends, however it ends.
+/// A lock on a file, held until it is dropped or the process ends, however it
+/// ends.
 #[derive(Debug)]
-pub struct Lock {
-    _file: File,
+pub struct Lock(File);
+
+impl Lock {
+    /// `file` was locked.
+    pub fn on(file: File) -> Self {
+        Self(file)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // To close the file is not enough: a child that was forked a moment
+        // ago has it too, until it becomes another program.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Home {
     /// The cache folder that the environment names: `KDK_HOME`, else
-    /// `fbsd-kdk` in the XDG cache directory. Creates it.
-    pub fn open() -> Result<Self, Failure> {
+    /// `fbsd-kdk` in the XDG cache directory. Creates it. Waits in it end when
+    /// `interrupt` is set.
+    pub fn open(interrupt: &Interrupt) -> Result<Self, Failure> {
         let cache = choose_base_strategy().ok().map(|dirs| dirs.cache_dir());
         let root = locate(env::var_os("KDK_HOME").map(PathBuf::from), cache)?;
-        Self::at(root)
+        Self::at(root, interrupt)
     }
 
     /// The cache folder `root`, created if it is not there. Fails at once when
     /// nothing can be written to it.
-    pub fn at(root: PathBuf) -> Result<Self, Failure> {
+    pub fn at(root: PathBuf, interrupt: &Interrupt) -> Result<Self, Failure> {
         const TRIED: &str = "use the cache folder";
         fs::create_dir_all(&root).map_err(|error| Failure::io(TRIED, &root, error))?;
         // git, make and QEMU run in other directories than this process.
         let root = fs::canonicalize(&root).map_err(|error| Failure::io(TRIED, &root, error))?;
-        let home = Self { root };
+        let home = Self {
+            root,
+            interrupt: interrupt.clone(),
+        };
         let probe = home.locks().join("probe");
         fs::create_dir_all(home.locks())
             .and_then(|()| fs::write(&probe, b"writable\n"))
@@ -107,20 +130,22 @@ impl Home {
     }
 
     /// Takes the lock on `entry` ("base-main"), waiting for the process that
-    /// holds it. `say` is told whom it waits for.
+    /// holds it, or until the interruption. `say` is told whom it waits for.
     pub fn lock(&self, entry: &str, say: &dyn Fn(String)) -> Result<Lock, Failure> {
-        let (path, file) = self.lock_file(entry)?;
-        let failed = |error| Failure::io(format!("lock {entry}"), &path, error);
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                say(format!("waiting for {}, which uses {entry}", holder(&path)));
-                file.lock().map_err(failed)?;
+        let mut holder = match self.try_lock(entry)? {
+            Ok(lock) => return Ok(lock),
+            Err(holder) => holder,
+        };
+        say(format!("waiting for {holder}, which uses {entry}"));
+        while !self.interrupt.is_set() {
+            std::thread::sleep(LOOK);
+            match self.try_lock(entry)? {
+                Ok(lock) => return Ok(lock),
+                Err(now) => holder = now,
             }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        sign(&file).map_err(failed)?;
-        Ok(Lock { _file: file })
+        let tried = format!("wait for {holder}, which uses {entry}");
+        Err(Failure::infra(tried, "interrupted"))
     }
 
     /// Takes the lock on `entry` if no process holds it; the error is a text
@@ -131,7 +156,7 @@ impl Home {
         match file.try_lock() {
             Ok(()) => {
                 sign(&file).map_err(failed)?;
-                Ok(Ok(Lock { _file: file }))
+                Ok(Ok(Lock::on(file)))
             }
             Err(TryLockError::WouldBlock) => Ok(Err(holder(&path))),
             Err(TryLockError::Error(error)) => Err(failed(error)),
@@ -222,7 +247,7 @@ mod tests {
     #[test]
     fn a_second_lock_waits_and_names_the_holder() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let lock = home
             .lock("base-x", &|_| panic!("nobody to wait for"))
             .unwrap();
@@ -244,6 +269,38 @@ mod tests {
     }
 
     #[test]
+    fn an_interruption_ends_the_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let interrupt = Interrupt::new();
+        let home = Home::at(dir.path().join("home"), &interrupt).unwrap();
+        let _held = home.try_lock("base-x").unwrap().unwrap();
+        let failure = home
+            .lock("base-x", &|_| interrupt.trigger())
+            .map(drop)
+            .unwrap_err();
+        assert_eq!(failure.class(), crate::failure::Class::Infra);
+        assert_eq!(
+            failure.in_one_line(),
+            format!(
+                "could not wait for process {}, which uses base-x: interrupted",
+                std::process::id()
+            )
+        );
+    }
+
+    #[test]
+    fn a_child_does_not_keep_a_lock_that_was_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let lock = home.try_lock("base-x").unwrap().unwrap();
+        // What fork(2) gives a child.
+        let _childs = lock.0.try_clone().unwrap();
+        assert!(home.try_lock("base-x").unwrap().is_err());
+        drop(lock);
+        assert!(home.try_lock("base-x").unwrap().is_ok());
+    }
+
+    #[test]
     fn a_written_file_has_the_mode_of_any_other() {
         let dir = tempfile::tempdir().unwrap();
         let (plain, atomic) = (dir.path().join("plain"), dir.path().join("atomic"));
@@ -258,7 +315,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "x").unwrap();
-        let failure = Home::at(path).unwrap_err();
+        let failure = Home::at(path, &Interrupt::new()).unwrap_err();
         assert_eq!(failure.class(), crate::failure::Class::Infra);
     }
 }

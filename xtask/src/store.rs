@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::failure::Failure;
-use crate::home::Home;
+use crate::home::{Home, Lock};
 
 const RECORD: &str = "inputs.json";
 /// Folder of unfinished entries; no kind has this name.
@@ -99,7 +99,7 @@ pub struct Entry {
     pub path: PathBuf,
     /// Its key, good as an input digest of what is made from it.
     pub key: String,
-    _record: File,
+    _record: Lock,
 }
 
 impl Entry {
@@ -115,7 +115,7 @@ pub struct Pending {
     dir: TempDir,
     inputs: Inputs,
     target: PathBuf,
-    _alive: File,
+    _alive: Lock,
 }
 
 /// The store of one cache folder.
@@ -177,8 +177,26 @@ impl Store {
             dir,
             inputs: inputs.clone(),
             target: self.target(inputs),
-            _alive: alive,
+            _alive: Lock::on(alive),
         })
+    }
+
+    /// Removes a result that turned out to be damaged.
+    ///
+    /// # Errors
+    /// Another process uses it, too; or the disk's.
+    pub fn discard(&self, entry: Entry) -> Result<(), Failure> {
+        let path = entry.path.clone();
+        drop(entry);
+        let tried = format!("remove the damaged {}", path.display());
+        match remove_unused(&path) {
+            Ok(true) => Ok(()),
+            // Another process was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Ok(false) => Err(Failure::infra(tried, "another process uses it")
+                .help("try again when that is done")),
+            Err(error) => Err(Failure::io(tried, &path, error)),
+        }
     }
 
     /// Removes all but the `keep` most recently used results of each kind and
@@ -323,7 +341,7 @@ fn open_entry(path: &Path, key: &str) -> Result<Option<Entry>, Failure> {
     Ok(Some(Entry {
         path: path.to_path_buf(),
         key: key.to_owned(),
-        _record: record,
+        _record: Lock::on(record),
     }))
 }
 
@@ -397,6 +415,8 @@ fn sweep(unfinished: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use kdk_vm::interrupt::Interrupt;
+
     use super::*;
 
     fn inputs(pairs: &[(&str, &str)]) -> Inputs {
@@ -420,7 +440,7 @@ mod tests {
 
     fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         (dir, Store::new(&home))
     }
 
@@ -540,6 +560,23 @@ mod tests {
         assert!(live.path().exists());
         drop(live);
         assert_eq!(fs::read_dir(unfinished).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_damaged_result_goes_unless_it_is_in_use() {
+        let (_dir, store) = store();
+        let inputs = inputs(&[("a", "1")]);
+        let entry = store.begin(&inputs).unwrap().publish().unwrap();
+        let found = || match store.lookup(&inputs, &no_detail).unwrap() {
+            Lookup::Hit(entry) => Some(entry),
+            Lookup::Miss { .. } => None,
+        };
+        let other = found().unwrap();
+        let failure = store.discard(entry).unwrap_err();
+        assert_eq!(failure.class(), crate::failure::Class::Infra);
+        assert!(failure.in_one_line().ends_with("another process uses it"));
+        store.discard(other).unwrap();
+        assert!(found().is_none());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Tree;
-use crate::error::InfraError;
+use crate::error::{InfraError, says_disk_full};
 
 /// The time of everything in an image: images of equal trees differ in
 /// nothing but the random numbers that UFS wants.
@@ -96,7 +96,7 @@ fn run(makefs: &Makefs, args: Vec<OsString>, image: &Path) -> Result<(), InfraEr
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    if said.contains("No space left on device") || said.contains("Disc quota exceeded") {
+    if says_disk_full(&said) {
         return Err(InfraError::DiskFull {
             doing: "write the root image".into(),
             path: image.to_owned(),

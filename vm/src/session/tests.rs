@@ -650,7 +650,10 @@ fn both_streams_are_logged_raw_and_a_full_disk_costs_no_verdict() {
 #[test]
 fn a_guest_that_does_not_wake_is_not_up() {
     for (answer, want) in [
-        ("# awake time=5.000000000 random=1\n", "s from the host's"),
+        (
+            "# awake time=5.000000000 random=1\n",
+            "s from what it was set to",
+        ),
         ("# awake\n", "time is missing or wrong"),
         ("# error wake: clock_settime: 1\n", "clock_settime"),
         ("", "no answer within"),
@@ -667,5 +670,27 @@ fn a_guest_that_does_not_wake_is_not_up() {
         let error = session.wake(42).unwrap_err();
         assert_eq!(error.exit_code(), 4);
         assert!(error.to_string().contains(want), "{error}");
+    }
+}
+
+#[test]
+fn a_host_whose_clock_was_set_is_not_the_guests_fault() {
+    // To the guest's answer it is years since it was told this time.
+    let told = Duration::from_secs(1_000_000);
+    for (answer, good) in [
+        ("# awake time=1000001.000000000 random=7\n", true),
+        ("# awake time=1000060.000000000 random=7\n", false),
+    ] {
+        let machine = Fake::machine(move |it: Guest| {
+            let wake = it.raw_command();
+            assert!(wake.is_some_and(|line| line.starts_with("wake time=1000000.0")));
+            it.result(answer);
+            it.hangs();
+        });
+        let hello = crate::protocol::Hello::parse("protocol=1 guest=demo kmod=none uname=x");
+        let session = Session::resume(machine, Logs::default(), &setup(), &hello.unwrap());
+        let mut session = session.unwrap_or_else(|e| panic!("{e}"));
+        let woken = session.wake_at(told, 42);
+        assert_eq!(woken.ok(), good.then_some(7), "{answer}");
     }
 }

@@ -12,7 +12,7 @@ use crate::machine::Machine;
 use crate::phase::Phase;
 use crate::protocol::{Awake, Hello, Line};
 
-/// How far the guest's clock may be from the host's after it was set.
+/// How far the guest's clock may be from what it was set to.
 const APART: Duration = Duration::from_secs(5);
 
 impl<'a> Session<'a> {
@@ -57,16 +57,25 @@ impl<'a> Session<'a> {
     /// [`RunError::Boot`] when the guest dies, is silent, or has another time
     /// afterwards; else the host's, or an interruption.
     pub fn wake(&mut self, seed: u64) -> Result<u64, RunError> {
-        self.link.send(&command(now(), seed).to_string());
+        self.wake_at(now(), seed)
+    }
+
+    /// The guest's answer is measured against the time it was given and what
+    /// has passed since, never against the host's clock, which may have been
+    /// set in between.
+    pub(super) fn wake_at(&mut self, time: Duration, seed: u64) -> Result<u64, RunError> {
+        let given = Instant::now();
+        self.link.send(&command(time, seed).to_string());
         let answer = self.answer(|line| match line {
             Line::Awake(fields) => Some(fields.to_owned()),
             _ => None,
         })?;
+        let due = time + given.elapsed();
         let fault = match answer.and_then(|fields| Awake::parse(&fields)) {
-            Ok(awake) if awake.time.abs_diff(now()) <= APART => return Ok(awake.random),
+            Ok(awake) if awake.time.abs_diff(due) <= APART => return Ok(awake.random),
             Ok(awake) => format!(
-                "its clock is {:.0} s from the host's",
-                awake.time.abs_diff(now()).as_secs_f64()
+                "its clock is {:.0} s from what it was set to",
+                awake.time.abs_diff(due).as_secs_f64()
             ),
             Err(what) => what,
         };

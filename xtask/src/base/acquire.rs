@@ -103,6 +103,8 @@ fn judge(definition: &Definition, found: Option<u32>, from: &str) -> Result<u32,
 mod tests {
     use std::fs;
 
+    use kdk_vm::interrupt::Interrupt;
+
     use super::*;
     use crate::base::testing::{commit, fingerprint, git, tree, write};
     use crate::failure::rendered;
@@ -114,7 +116,7 @@ mod tests {
 
     fn place() -> Place {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         Place { dir, home }
     }
 

@@ -65,13 +65,15 @@ pub fn remove(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use kdk_vm::interrupt::Interrupt;
+
     use super::*;
     use crate::base::testing::write;
 
     #[test]
     fn a_base_owns_its_files_in_every_folder_and_no_others() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         for name in ["main", "head-2014"] {
             write(&home.bases().join(format!("{name}.json")), "{}");
             write(&home.trees().join(name).join("Makefile"), "x");

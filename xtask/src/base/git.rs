@@ -288,7 +288,7 @@ fn talk(mut command: Command, input: &[u8]) -> std::io::Result<Output> {
 /// The failure of a git command that ran.
 pub fn failed(tried: &str, ran: &Ran) -> Failure {
     let failure = Failure::infra(tried, format!("git says: {}", ran.summary()));
-    if ran.stderr.contains("No space left on device") {
+    if kdk_vm::error::says_disk_full(&ran.stderr) {
         return failure.help(
             "free some space (`cargo xtask clean` removes what can be made again), or point \
              KDK_HOME at a larger disk",

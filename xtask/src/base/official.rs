@@ -189,7 +189,7 @@ fn fetch(
 
 /// Why a fetch failed.
 fn explain(definition: &Definition, tried: &str, ran: &Ran) -> Failure {
-    if ran.stderr.contains("No space left on device") {
+    if kdk_vm::error::says_disk_full(&ran.stderr) {
         return crate::base::git::failed(tried, ran);
     }
     let no_network = [
@@ -223,6 +223,8 @@ fn with_src(definition: &Definition) -> String {
 mod tests {
     use std::path::Path;
 
+    use kdk_vm::interrupt::Interrupt;
+
     use super::*;
     use crate::base::testing::{self, commit, tree, write};
     use crate::base::{acquire, definition, record};
@@ -247,7 +249,7 @@ mod tests {
     #[test]
     fn only_the_files_that_are_checked_out_are_fetched() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = base("releng-15.1", &server(dir.path(), "releng/15.1", 1_501_000));
         let record = acquire::clone(&home, &definition, &mut |_| {}).unwrap();
         assert_eq!((record.osreldate, &record.src), (1_501_000, &None));
@@ -271,7 +273,7 @@ mod tests {
     #[test]
     fn a_cut_off_clone_goes_on_where_it_was() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = base("releng-15.1", &server(dir.path(), "releng/15.1", 1_501_000));
         let git = repo::ensure(&home, "releng-15.1").unwrap();
         let commit = clone(&git, &definition, &mut |_| {}).unwrap();
@@ -288,7 +290,7 @@ mod tests {
     #[test]
     fn a_base_in_the_middle_of_a_branch_is_found_by_its_version() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let url = server(dir.path(), "releng/11.0", 1_100_018);
         let server = dir.path().join("server");
         let mut wanted = String::new();
@@ -326,7 +328,7 @@ mod tests {
     #[test]
     fn no_network_is_one_error_that_names_src() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = base("main", "https://host.invalid/src.git");
         let failure = acquire::clone(&home, &definition, &mut |_| {}).unwrap_err();
         assert_eq!(failure.exit_code(), 5);

@@ -129,6 +129,8 @@ pub fn find(home: &Home, name: &str) -> Result<Record, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use kdk_vm::interrupt::Interrupt;
+
     use super::*;
 
     fn record(name: &str, added: u64) -> Record {
@@ -144,7 +146,7 @@ mod tests {
     #[test]
     fn the_last_added_comes_first() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         assert!(all(&home).unwrap().is_empty());
         record("releng-15.1", 5).save(&home).unwrap();
         record("main", 9).save(&home).unwrap();
@@ -155,7 +157,7 @@ mod tests {
     #[test]
     fn a_base_that_was_never_added_names_the_command() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let failure = find(&home, "main").unwrap_err();
         let text = format!("{:?}", miette::Report::new(failure));
         assert!(text.contains("cargo xtask base add main"), "{text}");

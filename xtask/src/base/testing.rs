@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use kdk_vm::interrupt::Interrupt;
+
 use crate::base::git::Git;
 use crate::base::repo;
 use crate::base::source::Source;
@@ -64,7 +66,7 @@ pub fn commit(tree: &Path, message: &str) -> String {
 /// commit of that tree.
 pub fn kit_repo(dir: &Path) -> (Git, String) {
     let source = Source::open(&tree(dir, "src", 1_501_000)).unwrap();
-    let home = Home::at(dir.join("home")).unwrap();
+    let home = Home::at(dir.join("home"), &Interrupt::new()).unwrap();
     let git = repo::ensure(&home, "releng-15.1").unwrap();
     repo::borrow(&git, &source).unwrap();
     (git, source.head().unwrap())

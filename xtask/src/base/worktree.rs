@@ -297,6 +297,8 @@ fn missing_line(missing: &[String]) -> String {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
+    use kdk_vm::interrupt::Interrupt;
+
     use super::*;
     use crate::base::testing::{commit, fingerprint, git, tree, write};
     use crate::base::{acquire, definition};
@@ -312,7 +314,7 @@ mod tests {
     fn place() -> Place {
         let dir = tempfile::tempdir().unwrap();
         let src = tree(dir.path(), "src", 1_501_000);
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = definition::find("releng-15.1").unwrap();
         let record = acquire::borrow(&home, &definition, &src).unwrap();
         Place {

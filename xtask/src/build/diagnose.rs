@@ -17,8 +17,7 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// Takes the next line of the output.
     pub fn line(&mut self, line: &str) {
-        // strerror(3) of ENOSPC, which clang, cargo and make all print.
-        self.disk_was_full |= line.contains("No space left on device");
+        self.disk_was_full |= kdk_vm::error::says_disk_full(line);
         if self.errors.len() >= MOST {
             return;
         }

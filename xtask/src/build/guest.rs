@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::job::Job;
 use super::{Builder, workspace};
+use crate::event::Phase;
 use crate::failure::Failure;
 
 /// A Rust that can build `core` from source.
@@ -45,6 +46,15 @@ impl Target {
         match self {
             Self::Module | Self::BareMetal => "x86_64-unknown-none",
             Self::Userland => "x86_64-unknown-freebsd",
+        }
+    }
+
+    /// In which a build for it is.
+    fn phase(self) -> Phase {
+        match self {
+            Self::Module => Phase::Kmod,
+            Self::BareMetal => Phase::Kernel,
+            Self::Userland => Phase::Userland,
         }
     }
 
@@ -121,7 +131,9 @@ impl Crates<'_> {
         builder.home.create(&target_dir)?;
         let _one_at_a_time = builder
             .home
-            .lock(&format!("target-{}", self.slot), &|_| {})?;
+            .lock(&format!("target-{}", self.slot), &|text| {
+                builder.say(self.target.phase(), text);
+            })?;
         let triple = self.target.triple();
         let mut argv: Vec<OsString> = vec![self.rust.cargo.clone().into()];
         argv.extend(

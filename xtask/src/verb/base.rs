@@ -247,6 +247,8 @@ fn remove_from(home: &Home, name: &str) -> Result<u64, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use kdk_vm::interrupt::Interrupt;
+
     use super::*;
     use crate::base::{testing, worktree};
     use crate::failure::rendered;
@@ -264,7 +266,7 @@ mod tests {
     #[test]
     fn the_list_marks_the_default_and_what_was_not_added() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let records = [record("head-2014", Some("/src/head")), record("main", None)];
         let mut rows = rows(&home, &definition::all().unwrap(), &records);
         for row in &mut rows {
@@ -297,7 +299,7 @@ mod tests {
     #[test]
     fn removing_takes_what_belongs_to_the_base_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let tree = testing::tree(dir.path(), "src", 1_501_000);
         let before = testing::fingerprint(&tree);
         let definition = definition::find("releng-15.1").unwrap();

@@ -199,12 +199,14 @@ fn names_in(folders: &[PathBuf]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use kdk_vm::interrupt::Interrupt;
+
     use super::*;
     use crate::base::testing::write;
 
     fn home() -> (tempfile::TempDir, Home) {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home")).unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         for name in ["main", "head-2014"] {
             write(&home.bases().join(format!("{name}.json")), "{}");
             write(&home.repos().join(format!("{name}.git/HEAD")), "x");

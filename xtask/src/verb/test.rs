@@ -113,10 +113,9 @@ fn tests(cx: &Context, what: &str, args: &[&str], env: &[(&str, OsString)]) -> R
     let result = step(cx, what, args, env, &|line| {
         tally.set(tally.get().with(line))
     });
-    let Tally { passed, failed } = tally.get();
-    println!("{passed} passed, {failed} failed");
+    println!("{}", tally.get());
     result?;
-    if passed == 0 {
+    if tally.get().passed == 0 {
         return Err(Failure::tests("no test ran at all"));
     }
     Ok(())
@@ -127,10 +126,22 @@ fn tests(cx: &Context, what: &str, args: &[&str], env: &[(&str, OsString)]) -> R
 struct Tally {
     passed: u64,
     failed: u64,
+    not_played: u64,
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        match self.not_played {
+            0 => Ok(()),
+            some => write!(f, ", {some} not played"),
+        }
+    }
 }
 
 impl Tally {
-    /// With `test result: ok. 3 passed; 0 failed; ..`.
+    /// With `test result: ok. 3 passed; 0 failed; ..`, or with the faults'
+    /// `not played: NAME: why`.
     fn with(self, line: &str) -> Self {
         let count = |word: &str| -> u64 {
             line.strip_prefix("test result: ")
@@ -142,6 +153,7 @@ impl Tally {
         Self {
             passed: self.passed + count(" passed"),
             failed: self.failed + count(" failed"),
+            not_played: self.not_played + u64::from(line.starts_with("not played: ")),
         }
     }
 }
@@ -235,17 +247,18 @@ mod tests {
         let lines = [
             "test result: ok. 33 passed; 0 failed; 0 ignored",
             "test vm::x ... ok",
-            "test result: FAILED. 2 passed; 5 failed; 0 ignored",
+            "test result: FAILED. 2 passed; 5 failed; 1 ignored",
+            "not played: KVM forbidden: there is no /dev/kvm",
+            "KVM forbidden  0  not played: there is no /dev/kvm  -  -  -",
         ];
         let tally = lines
             .iter()
             .fold(Tally::default(), |sum, line| sum.with(line));
-        assert_eq!(
-            tally,
-            Tally {
-                passed: 35,
-                failed: 5
-            }
-        );
+        assert_eq!(tally.to_string(), "35 passed, 5 failed, 1 not played");
+        let all_played = Tally {
+            not_played: 0,
+            ..tally
+        };
+        assert_eq!(all_played.to_string(), "35 passed, 5 failed");
     }
 }

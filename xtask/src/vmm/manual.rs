@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kdk_vm::bhyve::{Boot, Disk, Spec, Wiring, destroy_args, nmi_args};
 
+use kdk_vm::interrupt::Interrupt;
+
 use crate::base::{self, record::Record, repo};
 use crate::build::digest;
 use crate::home::Home;
@@ -172,7 +174,7 @@ fn check(manuals: &[Manual; 3], whose: &str) {
 
 /// The pages of an added modern base, from its tree.
 fn pages_of_a_base() -> Option<(Record, [Manual; 3])> {
-    let home = Home::open().ok()?;
+    let home = Home::open(&Interrupt::new()).ok()?;
     let record = base::modern(&home).ok()??;
     let page = |path: &str| {
         let object = format!("{}:{path}", record.commit);

@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 use kdk_vm::verdict::Verdict::Pass;
 
 use crate::fault::{Fault, Played, Stop, Want, daily, ends, infra, on_demand, played_in};
+use crate::judge;
 use crate::place::{Place, real_qemu, told};
-use crate::powers;
-use crate::running::Exit;
+use crate::powers::{self, small_disk};
 
 /// A test that passes.
 const GOOD: &str = "harness/panics-nest";
@@ -34,6 +34,12 @@ pub fn faults() -> Vec<Fault> {
                 place.play(command)
             },
         ),
+        daily("saved machine truncated", passes(), |place| {
+            damaged_state(place, "memory")
+        }),
+        daily("record of the saved machine truncated", passes(), |place| {
+            damaged_state(place, "saved.json")
+        }),
         daily("two runs at once", passes(), two_at_once),
         daily("wrong clock in earlier runs", passes(), wrong_clock),
         daily("8 MiB of console", flooded(), |place| flood(place, 8)),
@@ -156,22 +162,27 @@ fn mounted(script: &str, argument: &Path) -> Result<Vec<String>, Stop> {
 }
 
 fn disk() -> Vec<Fault> {
-    let how = if powers::mounter().is_some() {
-        "full disk"
-    } else {
-        "size limit of files"
-    };
     let full = "no space is left on the disk";
     vec![
         daily(
-            format!("{how} while logging"),
+            "full disk while logging",
             infra("could not write the log").with(&[(GOOD, Pass)]),
             full_logs,
+        ),
+        daily(
+            "size limit of files while logging",
+            infra("could not write the log").with(&[(GOOD, Pass)]),
+            limited_logs,
         ),
         daily(
             "full disk while writing the report",
             infra(full).without_report(),
             full_report,
+        ),
+        daily(
+            "full disk while saving the machine",
+            infra(full),
+            full_state,
         ),
         played_in(
             Place::without_guest,
@@ -186,19 +197,45 @@ fn disk() -> Vec<Fault> {
     ]
 }
 
-/// The console's log takes the only page there is, or all that a file may
-/// hold is less than the list of tests.
+/// The console's log takes the only page there is.
 fn full_logs(place: &mut Place) -> Result<Played, Stop> {
     let runs = place.home().join("runs");
     fs::create_dir(&runs).map_err(told("make", &runs))?;
-    let prefix = match mounted("mount -t tmpfs -o size=4k none \"$0\"", &runs) {
-        Ok(prefix) => prefix,
-        Err(_) => ["sh", "-c", "trap '' XFSZ; ulimit -f 4; exec \"$@\"", "sh"]
-            .map(str::to_owned)
-            .to_vec(),
-    };
+    let prefix = mounted("mount -t tmpfs -o size=4k none \"$0\"", &runs)?;
     let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
     place.play(place.vm_test_under(&prefix, "tcg", &[GOOD]))
+}
+
+/// A file may hold less than the guest's list of tests, and more than a
+/// report.
+fn limited_logs(place: &mut Place) -> Result<Played, Stop> {
+    let limit = ["sh", "-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"];
+    let mut command = place.vm_test_under(&limit, "tcg", &[GOOD]);
+    // A saved machine is larger.
+    command.arg("--cold");
+    place.play(command)
+}
+
+/// Unfinished results have less room than a saved machine takes.
+fn full_state(place: &mut Place) -> Result<Played, Stop> {
+    let (folder, names) = (place.home().join("store/.unfinished"), place.path("names"));
+    let prefix = mounted(&small_disk(&folder, "256k", &names), &folder)?;
+    let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
+    let played = place.play(place.vm_test_under(&prefix, "tcg", &[GOOD]))?;
+    nothing_left(&names, &played)?;
+    Ok(played)
+}
+
+/// The list of names that a small disk left must be empty.
+pub fn nothing_left(names: &Path, played: &Played) -> Result<(), Stop> {
+    let left = fs::read_to_string(names).map_err(told("read", names))?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err(Stop::Wrong(format!(
+        "it left {left:?}\n{}",
+        played.ran.text()
+    )))
 }
 
 /// An older report has the only page there is, and keeps it.
@@ -277,20 +314,37 @@ fn kernels() -> Vec<Fault> {
     ]
 }
 
+/// A machine is saved, and half of one of its files goes.
+fn damaged_state(place: &mut Place, name: &str) -> Result<Played, Stop> {
+    place.run(place.vm_test(&[GOOD]))?;
+    let entry = list(&place.home().join("store/state/demo")).pop();
+    let path = entry.ok_or("no machine was saved".to_owned())?.join(name);
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .and_then(|file| file.set_len(file.metadata()?.len() / 2))
+        .map_err(told("cut", &path))?;
+    let played = place.play(place.vm_test(&[GOOD]))?;
+    if played.ran.text().contains("the saved machine is damaged") {
+        return Ok(played);
+    }
+    let text = played.ran.text();
+    Err(Stop::Wrong(format!("nothing says it is damaged:\n{text}")))
+}
+
 fn two_at_once(place: &mut Place) -> Result<Played, Stop> {
     let first = place.start(place.vm_test(&[GOOD]))?;
-    let mut second = place.vm_test(&[GOOD]);
-    second.arg("--junit").arg(place.path("out/second.xml"));
+    let report = place.path("out/second.json");
+    let mut second = place.xtask_under(&[], &["vm-test", "--base", "demo", "--accel", "tcg"]);
+    second.args(["--tests", GOOD]).arg("--json").arg(&report);
     let second = place.run(second)?;
     let first = first.finish(&mut |_| {})?;
-    if second.exit == Exit::Code(0) && place.path("out/second.xml").exists() {
-        return Ok(place.played(first));
-    }
-    Err(Stop::Wrong(format!(
-        "the second ended with {}:\n{}",
-        second.exit,
-        second.text()
-    )))
+    let second = Played {
+        report: fs::read(&report).ok(),
+        ran: second,
+    };
+    judge::holds(&passes(), &second)?;
+    Ok(place.played(first))
 }
 
 /// Earlier runs by a clock that was a century ahead: their logs and results

@@ -19,8 +19,18 @@ pub struct Row {
     pub report: String,
     /// What was left behind.
     pub left: String,
-    /// What is wrong; none if all is right.
-    pub wrong: Option<String>,
+    /// The judgement.
+    pub so: So,
+}
+
+/// What is to be said of a fault in the end.
+pub enum So {
+    /// It ended as it must.
+    Right,
+    /// It did not, in words.
+    Wrong(String),
+    /// This host cannot play it, and why.
+    NotPlayed(String),
 }
 
 /// Plays a fault and judges it.
@@ -35,7 +45,7 @@ pub fn row(fault: &Fault) -> Row {
             got: format!("not played: {why}"),
             report: "-".into(),
             left: "-".into(),
-            wrong: None,
+            so: So::NotPlayed(why),
         },
         Err(Stop::Wrong(why)) => Row {
             name,
@@ -43,7 +53,7 @@ pub fn row(fault: &Fault) -> Row {
             got: "cut off".into(),
             report: "-".into(),
             left: "-".into(),
-            wrong: Some(why),
+            so: So::Wrong(why),
         },
     }
 }
@@ -97,7 +107,22 @@ fn judge(name: String, expected: String, want: &Want, played: &Played, left: &[S
         } else {
             left.join(", ")
         },
-        wrong: (!wrong.is_empty()).then(|| format!("{}\n{}", wrong.join("\n"), ran.text())),
+        so: match wrong.as_slice() {
+            [] => So::Right,
+            _ => So::Wrong(format!("{}\n{}", wrong.join("\n"), ran.text())),
+        },
+    }
+}
+
+/// Whether a run that is not the row's own ended as it must.
+///
+/// # Errors
+/// It did not, in words.
+pub fn holds(want: &Want, played: &Played) -> Result<(), String> {
+    let row = judge(String::new(), String::new(), want, played, &[]);
+    match row.so {
+        So::Wrong(why) => Err(why),
+        So::Right | So::NotPlayed(_) => Ok(()),
     }
 }
 
@@ -214,10 +239,10 @@ fn shown(ran: &Ran) -> BTreeMap<String, String> {
 pub fn table(rows: &[Row]) -> String {
     let head = ["fault", "expected", "got", "report", "left behind", "so"];
     let line = |row: &Row| {
-        let so = match &row.wrong {
-            Some(_) => "WRONG",
-            None if row.got.starts_with("not played") => "-",
-            None => "right",
+        let so = match &row.so {
+            So::Right => "right",
+            So::Wrong(_) => "WRONG",
+            So::NotPlayed(_) => "-",
         };
         [
             &row.name,

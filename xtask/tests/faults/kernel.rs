@@ -35,24 +35,11 @@ pub fn faults() -> Vec<Fault> {
         let name = format!("{base}: {test}");
         let base = base.clone();
         played_in(Place::without_guest, name, want, move |place| {
-            let args = [
-                "vm-test",
-                "--base",
-                &base,
-                "--tests",
-                test,
-                "--timeout",
-                "5",
-            ];
-            let mut command = place.xtask_under(&[], &args);
-            command.arg("--json").arg(place.report());
-            // The base is in the user's own cache, and QEMU plays no tricks.
-            for name in ["KDK_HOME", "KDK_QEMU"] {
-                match std::env::var_os(name) {
-                    Some(value) => command.env(name, value),
-                    None => command.env_remove(name),
-                };
-            }
+            let mut command = place.vm_test_of_base(&[], &base, test);
+            command
+                .args(["--timeout", "5"])
+                .arg("--json")
+                .arg(place.report());
             place.play(command)
         })
     };

@@ -2,6 +2,7 @@
 //! temporary files, mounts.
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -106,11 +107,18 @@ fn files(dir: &Path, home: &Path) -> Vec<String> {
         .collect()
 }
 
+/// What is in a folder. The marks that an overlay makes for what was removed
+/// (character devices) are nothing.
 fn list(dir: &Path) -> Vec<PathBuf> {
-    fs::read_dir(dir).map_or_else(
-        |_| Vec::new(),
-        |entries| entries.flatten().map(|entry| entry.path()).collect(),
-    )
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let there = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| !kind.is_char_device());
+    entries
+        .flatten()
+        .filter(there)
+        .map(|entry| entry.path())
+        .collect()
 }
 
 /// Mounts below the place.

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::fault::{Fault, Played, Stop, Want, daily, infra, played_in};
 use crate::leftovers::kill_qemus;
-use crate::place::Place;
+use crate::place::{Place, told};
 use crate::running::{Exit, Running};
 
 /// A moment of a run in which the demo guest stays until somebody ends it.
@@ -89,21 +89,13 @@ pub fn faults() -> Vec<Fault> {
             move |place| interrupt(place, &IN_A_TEST, signal),
         )
     });
-    let building = played_in(
-        Place::without_guest,
-        "^C while building",
-        infra("interrupted"),
-        |place| {
-            let mut running = place.start(place.vm_test(&[GOOD]))?;
-            running.until("building the demo guest")?;
-            running.signal_all(Signal::SIGINT)?;
-            Ok(place.played(running.finish(&mut |_| {})?))
-        },
-    );
-    let building = Fault {
-        daily: true,
-        ..building
-    };
+    let building = every_day_without_guest("^C while building", |place| {
+        let mut running = place.start(place.vm_test(&[GOOD]))?;
+        running.until("building the demo guest")?;
+        running.signal_all(Signal::SIGINT)?;
+        Ok(place.played(running.finish(&mut |_| {})?))
+    });
+    let waiting = every_day_without_guest("^C while another run has the lock", wait_for_a_lock);
     let twice = Want {
         exit: Exit::Signal(9),
         ..infra("demo: flood").without_report()
@@ -111,8 +103,32 @@ pub fn faults() -> Vec<Fault> {
     killed
         .chain(interrupted)
         .chain(others)
-        .chain([building, daily("^C twice", twice, interrupt_twice)])
+        .chain([building, waiting, daily("^C twice", twice, interrupt_twice)])
         .collect()
+}
+
+fn every_day_without_guest(
+    name: &str,
+    play: impl Fn(&mut Place) -> Result<Played, Stop> + Send + Sync + 'static,
+) -> Fault {
+    Fault {
+        daily: true,
+        ..played_in(Place::without_guest, name, infra("interrupted"), play)
+    }
+}
+
+/// This process has what a build of the demo guest needs, and keeps it.
+fn wait_for_a_lock(place: &mut Place) -> Result<Played, Stop> {
+    let path = place.home().join("locks/target-demo.lock");
+    fs::create_dir_all(place.home().join("locks")).map_err(told("make the folder of", &path))?;
+    let held = fs::File::create(&path).map_err(told("make", &path))?;
+    held.lock().map_err(told("lock", &path))?;
+    let mut running = place.start(place.vm_test(&[GOOD]))?;
+    running.until("which uses target-demo")?;
+    running.signal_all(Signal::SIGINT)?;
+    let ran = running.finish(&mut |_| {})?;
+    held.unlock().map_err(told("unlock", &path))?;
+    Ok(place.played(ran))
 }
 
 fn begin(place: &Place, moment: &Moment) -> Result<Running, String> {

@@ -4,10 +4,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use etcetera::base_strategy::{BaseStrategy, choose_base_strategy};
 
 use crate::fault::{Played, Stop};
 use crate::leftovers;
+use crate::powers;
 use crate::running::{Ran, Running};
 
 /// In the environment of every process that a fault starts, with a value of
@@ -22,6 +25,8 @@ pub struct Place {
     dir: tempfile::TempDir,
     token: String,
     home: PathBuf,
+    /// The user's cache folder, where this place stands for it.
+    cache: Option<PathBuf>,
     xtask: PathBuf,
 }
 
@@ -61,6 +66,7 @@ impl Place {
         let token = dir.path().display().to_string();
         let place = Self {
             home: dir.path().join("home"),
+            cache: None,
             xtask: env!("CARGO_BIN_EXE_xtask").into(),
             token,
             dir,
@@ -71,6 +77,57 @@ impl Place {
         }
         place.guest_options("")?;
         Ok(place)
+    }
+
+    /// Over the user's own cache folder, in which a base is set up: what is
+    /// written to that goes to this place, for whoever runs
+    /// [under it](Self::overlay).
+    ///
+    /// # Errors
+    /// The disk's, in words; or there is no cache folder.
+    pub fn over_cache() -> Result<Self, String> {
+        let mut place = Self::without_guest()?;
+        let work = place.path("work");
+        fs::create_dir(&work).map_err(told("make", &work))?;
+        let named = std::env::var_os("KDK_HOME").map(PathBuf::from);
+        let cache = match named.filter(|path| !path.as_os_str().is_empty()) {
+            Some(path) => path,
+            None => choose_base_strategy()
+                .map_err(|error| format!("this user has no cache folder: {error}"))?
+                .cache_dir()
+                .join("fbsd-kdk"),
+        };
+        place.cache = Some(cache);
+        Ok(place)
+    }
+
+    /// The command line of a program that runs another over the user's cache
+    /// folder, after `script` has done with it what it wants. `$0` in the
+    /// script is the folder; it ends at the first command that fails.
+    ///
+    /// # Errors
+    /// [`Stop::NotHere`] where the host does not allow it.
+    pub fn overlay(&self, script: &str) -> Result<Vec<String>, Stop> {
+        let cache = self.cache()?;
+        let mount = format!(
+            "set -e; mount -t overlay -o 'lowerdir={},upperdir={},workdir={}' none \"$0\"",
+            cache.display(),
+            self.home.display(),
+            self.path("work").display()
+        );
+        let here = powers::mounted(&mount, cache).is_some_and(|line| {
+            let mut command = Command::new(&line[0]);
+            command.args(&line[1..]).arg("true");
+            command
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+        });
+        if !here {
+            return Err(Stop::NotHere("this user may not mount an overlay".into()));
+        }
+        powers::mounted(&format!("{mount}; {script}"), cache)
+            .ok_or_else(|| Stop::NotHere("this user may not mount".into()))
     }
 
     /// The demo guest's kernel in this place's store.
@@ -90,6 +147,15 @@ impl Place {
     /// The cache folder.
     pub fn home(&self) -> &Path {
         &self.home
+    }
+
+    /// The user's cache folder that this place is over.
+    ///
+    /// # Errors
+    /// It is over none, in words.
+    pub fn cache(&self) -> Result<&Path, String> {
+        let cache = self.cache.as_deref();
+        cache.ok_or_else(|| "this place is over no cache folder".into())
     }
 
     /// A file or folder of this place.
@@ -169,6 +235,20 @@ impl Place {
         }
         let mut command = self.xtask_under(prefix, &args);
         command.arg("--json").arg(self.report());
+        command
+    }
+
+    /// `vm-test` of a base in the user's own cache folder, with the QEMU that
+    /// the user has.
+    pub fn vm_test_of_base(&self, prefix: &[&str], base: &str, test: &str) -> Command {
+        let args = ["vm-test", "--base", base, "--accel", "tcg", "--tests", test];
+        let mut command = self.xtask_under(prefix, &args);
+        for name in ["KDK_HOME", "KDK_QEMU"] {
+            match std::env::var_os(name) {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         command
     }
 

@@ -40,6 +40,15 @@ pub fn mounted(script: &str, argument: &Path) -> Option<Vec<String>> {
     Some(line.chain(shell).chain([argument]).collect())
 }
 
+/// The end of a script for [`mounted`]: a disk of `size` on `folder` while the
+/// program runs, and afterwards the names of what it left there in `names`.
+pub fn small_disk(folder: &Path, size: &str, names: &Path) -> String {
+    format!(
+        "mkdir -p {folder:?} && mount -t tmpfs -o size={size} none {folder:?} || exit; \
+         status=0; \"$@\" || status=$?; ls -A {folder:?} > {names:?}; exit $status"
+    )
+}
+
 /// The command line of a program that runs another as a user whom modes of
 /// files hold; empty for one whom they hold already.
 pub fn powerless() -> &'static [&'static str] {
