@@ -11,8 +11,8 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 /// Longer than any run here is silent: a guest that boots in silence has a
-/// minute, one that babbles three.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// minute, one that babbles a gigabyte takes six on a slow host.
+const PATIENCE: Duration = Duration::from_secs(1200);
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
