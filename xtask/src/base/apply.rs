@@ -124,8 +124,8 @@ fn apply(git: &Git, id: &str, diff: &[u8]) -> Result<(), Failure> {
     ))
 }
 
-/// Which file and hunk git refused, and why.
-fn reject(ran: &Ran, patch: &str) -> String {
+/// Which file and hunk of `patch` git refused, and why.
+pub fn reject(ran: &Ran, patch: &str) -> String {
     for line in ran.stderr.lines() {
         let Some(error) = line.strip_prefix("error: ") else {
             continue;

@@ -3,7 +3,9 @@
 
 pub mod bind;
 pub mod canon;
+pub mod drift;
 pub mod load;
 pub mod mail;
 pub mod manifest;
 pub mod merge;
+pub mod scratch;

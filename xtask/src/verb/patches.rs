@@ -1,5 +1,6 @@
 //! `cargo xtask patches`: the patch series.
 
+mod drift;
 mod list;
 mod refresh;
 mod which;
@@ -20,6 +21,8 @@ pub struct Args {
 enum What {
     /// The patches of a series, and where each stands
     List(list::Args),
+    /// Try the series on other trees, without building
+    Drift(drift::Args),
     /// Write every patch file as git writes it of its commit
     Refresh(refresh::Args),
 }
@@ -28,6 +31,7 @@ enum What {
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     match &args.what {
         What::List(args) => list::run(args, cx),
+        What::Drift(args) => drift::run(args, cx),
         What::Refresh(args) => refresh::run(args, cx),
     }
 }
