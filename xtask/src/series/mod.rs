@@ -4,8 +4,10 @@
 pub mod bind;
 pub mod canon;
 pub mod drift;
+pub mod history;
 pub mod load;
 pub mod mail;
 pub mod manifest;
 pub mod merge;
+pub mod range_diff;
 pub mod scratch;

@@ -2,6 +2,8 @@
 
 mod drift;
 mod list;
+mod log;
+mod range_diff;
 mod refresh;
 mod which;
 
@@ -23,6 +25,10 @@ enum What {
     List(list::Args),
     /// Try the series on other trees, without building
     Drift(drift::Args),
+    /// When each patch was changed, and where it stands
+    Log(log::Args),
+    /// Compare the series with what it was
+    RangeDiff(range_diff::Args),
     /// Write every patch file as git writes it of its commit
     Refresh(refresh::Args),
 }
@@ -32,6 +38,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     match &args.what {
         What::List(args) => list::run(args, cx),
         What::Drift(args) => drift::run(args, cx),
+        What::Log(args) => log::run(args, cx),
+        What::RangeDiff(args) => range_diff::run(args, cx),
         What::Refresh(args) => refresh::run(args, cx),
     }
 }

@@ -281,9 +281,8 @@ fn files_that_are_not_there_or_are_there_already() {
 fn a_place_that_is_found_twice_is_doubtful() {
     // At the patch's own line stands a copy; all around the original moved.
     let place = Place::two_hunks();
-    let part = |from: usize, to: usize| -> String {
-        (from..=to).map(|n| format!("line {n}\n")).collect()
-    };
+    let part =
+        |from: usize, to: usize| -> String { (from..=to).map(|n| format!("line {n}\n")).collect() };
     let (before, after) = ("x\n".repeat(6), "y\n".repeat(3));
     let text = format!("{before}{}{after}{}", part(7, 13), part(1, 40));
     let other = place.other("other", &|dir| write(&dir.join(BIG), &text));
