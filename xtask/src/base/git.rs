@@ -47,7 +47,7 @@ pub struct Git {
     index: Option<PathBuf>,
     objects: Option<PathBuf>,
     network: bool,
-    as_user: bool,
+    in_users_name: bool,
     settings: Vec<String>,
     author: Option<Author>,
 }
@@ -91,7 +91,7 @@ impl Git {
             index: None,
             objects: None,
             network: false,
-            as_user: false,
+            in_users_name: false,
             settings: Vec::new(),
             author: None,
         }
@@ -134,9 +134,9 @@ impl Git {
 
     /// In the user's own name and with their own settings, but without their
     /// hooks: for a repository that they want written to.
-    pub fn as_user(mut self) -> Self {
+    pub fn in_users_name(mut self) -> Self {
         self.network = true;
-        self.as_user = true;
+        self.in_users_name = true;
         self.setting("core.hooksPath=/dev/null")
     }
 
@@ -225,12 +225,12 @@ impl Git {
     fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new("git");
         for (name, _) in std::env::vars_os() {
-            let kept = self.as_user && OF_USER.iter().any(|of_user| name == *of_user);
+            let kept = self.in_users_name && OF_USER.iter().any(|of_user| name == *of_user);
             if name.as_encoded_bytes().starts_with(b"GIT_") && !kept {
                 command.env_remove(name);
             }
         }
-        if !self.as_user {
+        if !self.in_users_name {
             command.envs(IDENTITY);
         }
         command

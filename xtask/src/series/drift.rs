@@ -66,8 +66,8 @@ pub enum Outcome {
     Conflicts {
         /// Where.
         places: Vec<Clash>,
-        /// A commit of the tree's history with the patch's subject or change.
-        landed: Option<String>,
+        /// A commit of the tree's history with the patch's subject.
+        perhaps: Option<String>,
     },
 }
 
@@ -167,16 +167,23 @@ impl Replay {
         let mut tree = self.scratch.tree(&found.files)?;
         let mut rows: Vec<Row> = Vec::new();
         let mut left_out: Vec<&str> = Vec::new();
-        for step in &self.steps {
+        // Patches before this one are known to have landed.
+        let mut landed = 0;
+        for (n, step) in self.steps.iter().enumerate() {
             let lacks = lacks(step, &left_out, &self.steps);
-            let mut tried = self.step(step, &tree, &found.folders)?;
-            match &mut tried.outcome {
-                Outcome::Landed(landed) => *landed = search(target, step)?,
-                Outcome::Conflicts { landed, .. } => {
-                    *landed = search(target, step)?;
-                    left_out.push(&step.id);
-                }
-                Outcome::Applies(_) | Outcome::Merges => {}
+            let mut tried = match n < landed {
+                true => Tried::same(Outcome::Landed(None), &tree),
+                false => self.step(step, &tree, &found.folders)?,
+            };
+            if let Outcome::Conflicts { .. } = &tried.outcome
+                && let Some(last) = self.landed_with(n, &tree)?
+            {
+                landed = last + 1;
+                tried.outcome = Outcome::Landed(None);
+            }
+            tried.outcome = self.dated(tried.outcome, target, step)?;
+            if let Outcome::Conflicts { .. } = &tried.outcome {
+                left_out.push(&step.id);
             }
             tree = tried.tree;
             rows.push(Row {
@@ -189,15 +196,52 @@ impl Replay {
         Ok(rows)
     }
 
-    fn step(&self, step: &Step, onto: &str, folders: &[String]) -> Result<Tried, Failure> {
-        let same = |outcome| Tried {
-            outcome,
-            tree: onto.to_owned(),
-            doubtful: false,
+    /// The later patch up to which all from `first` on have landed in `tree`:
+    /// one that goes on with the lines of another hides it.
+    fn landed_with(&self, first: usize, tree: &str) -> Result<Option<usize>, Failure> {
+        let step = &self.steps[first];
+        for (n, last) in self.steps.iter().enumerate().skip(first + 1) {
+            if last.files.is_disjoint(&step.files) {
+                continue;
+            }
+            let merged = self.merge(&last.id, &step.from, &last.to, tree)?;
+            if merged.conflicts.is_empty() && merged.tree == tree {
+                return Ok(Some(n));
+            }
+        }
+        Ok(None)
+    }
+
+    /// `outcome` with what the target's history says of it.
+    fn dated(&self, outcome: Outcome, target: &Opened, step: &Step) -> Result<Outcome, Failure> {
+        let found = || match target.history() {
+            None => Ok(None),
+            Some((git, tip)) => {
+                let wanted = Wanted {
+                    subject: &step.subject,
+                    diff: &step.diff,
+                    files: &step.files,
+                };
+                landed::find(&git, tip, wanted)
+            }
         };
+        Ok(match outcome {
+            Outcome::Landed(_) => Outcome::Landed(found()?.map(|found| found.commit)),
+            Outcome::Conflicts { places, .. } => match found()? {
+                Some(found) if found.certain => Outcome::Landed(Some(found.commit)),
+                found => Outcome::Conflicts {
+                    places,
+                    perhaps: found.map(|found| found.commit),
+                },
+            },
+            other => other,
+        })
+    }
+
+    fn step(&self, step: &Step, onto: &str, folders: &[String]) -> Result<Tried, Failure> {
         let conflicts = |places| {
-            let landed = None;
-            same(Outcome::Conflicts { places, landed })
+            let perhaps = None;
+            Tried::same(Outcome::Conflicts { places, perhaps }, onto)
         };
         let in_the_way = folders.iter().filter(|path| step.files.contains(*path));
         let in_the_way: Vec<Clash> = in_the_way
@@ -211,7 +255,7 @@ impl Replay {
         }
         let merged = self.merge(&step.id, &step.from, &step.to, onto)?;
         if merged.conflicts.is_empty() && merged.tree == onto {
-            return Ok(same(Outcome::Landed(None)));
+            return Ok(Tried::same(Outcome::Landed(None), onto));
         }
         if let Ok(applied) = self.scratch.apply(onto, &step.diff)? {
             return Ok(Tried {
@@ -300,6 +344,17 @@ struct Tried {
     doubtful: bool,
 }
 
+impl Tried {
+    /// It left `tree` as it was.
+    fn same(outcome: Outcome, tree: &str) -> Self {
+        Self {
+            outcome,
+            tree: tree.to_owned(),
+            doubtful: false,
+        }
+    }
+}
+
 /// The patches left out that `step` needs, directly or not.
 fn lacks(step: &Step, left_out: &[&str], steps: &[Step]) -> Vec<String> {
     let mut needed: BTreeSet<&str> = BTreeSet::new();
@@ -315,18 +370,6 @@ fn lacks(step: &Step, left_out: &[&str], steps: &[Step]) -> Vec<String> {
     }
     let lacking = left_out.iter().filter(|id| needed.contains(*id));
     lacking.map(|id| (*id).to_owned()).collect()
-}
-
-fn search(target: &Opened, step: &Step) -> Result<Option<String>, Failure> {
-    let Some((git, tip)) = target.history() else {
-        return Ok(None);
-    };
-    let wanted = Wanted {
-        subject: &step.subject,
-        diff: &step.diff,
-        files: &step.files,
-    };
-    landed::find(&git, tip, wanted)
 }
 
 /// The diff of one file, as a diff for each of its hunks.

@@ -3,6 +3,7 @@
 
 pub mod bind;
 pub mod canon;
+pub mod checkout;
 pub mod drift;
 pub mod history;
 pub mod load;

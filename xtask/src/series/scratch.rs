@@ -181,10 +181,24 @@ impl Scratch {
         }))
     }
 
-    /// The files that `diff` speaks of.
-    pub fn files_of(&self, diff: &[u8]) -> Result<Vec<String>, Failure> {
-        let args = ["apply", "--numstat", "-z", "-"];
-        let list = self.git.must(TRIED, &args, diff)?.stdout;
+    /// The files that the diff of the patch `id` speaks of, on either side.
+    pub fn files_of(&self, id: &str, diff: &[u8]) -> Result<BTreeSet<String>, Failure> {
+        let tried = format!("read the patch `{id}`");
+        let ran = self
+            .git
+            .run_with(&tried, &["apply", "--numstat", "-z", "-"], diff)?;
+        if !ran.ok {
+            return Err(
+                Failure::usage(tried, format!("git says: {}", ran.summary())).help(format!(
+                    "bring its file back from your repository, or write it anew: cargo xtask \
+                     patches edit {id}"
+                )),
+            );
+        }
+        // Names on the old side; a binary diff may not have what it takes.
+        let args = ["apply", "--numstat", "-z", "-R", "-"];
+        let mut list = ran.stdout;
+        list.extend(self.git.run_with(&tried, &args, diff)?.stdout);
         // ADDED<tab>DELETED<tab>PATH
         let path = |entry: &String| Some(entry.splitn(3, '\t').nth(2)?.to_owned());
         Ok(names(&list).iter().filter_map(path).collect())
@@ -323,7 +337,14 @@ mod tests {
         };
         let (one, two) = (tree("", "6"), tree("", "x"));
         let diff = scratch.diff(&one, &two, None).unwrap();
-        assert_eq!(scratch.files_of(&diff).unwrap(), ["a"]);
+        assert_eq!(scratch.files_of("a", &diff).unwrap(), paths(&["a"]));
+        let renamed = b"diff --git a/x b/y\nsimilarity index 100%\nrename from x\nrename to y\n";
+        assert_eq!(scratch.files_of("a", renamed).unwrap(), paths(&["x", "y"]));
+        let cut = scratch.files_of("a", &diff[..diff.len() - 20]).unwrap_err();
+        assert_eq!(
+            cut.in_one_line(),
+            "could not read the patch `a`: git says: corrupt patch at line 7"
+        );
         assert_eq!(scratch.diff(&one, &two, Some("a")).unwrap(), diff);
         assert!(scratch.diff(&one, &two, Some("*")).unwrap().is_empty());
         let applied = scratch.apply(&one, &diff).unwrap().unwrap();

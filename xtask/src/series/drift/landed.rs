@@ -26,9 +26,19 @@ pub struct Wanted<'a> {
     pub files: &'a BTreeSet<String>,
 }
 
-/// The last commit up to `tip` that is the patch. A clone that would have to
-/// fetch for the answer is not asked.
-pub fn find(git: &Git, tip: &str, wanted: Wanted<'_>) -> Result<Option<String>, Failure> {
+/// A commit that is the patch, or may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its id.
+    pub commit: String,
+    /// It makes the very change, and was not reverted.
+    pub certain: bool,
+}
+
+/// The last commit up to `tip` that has the patch's subject, else the last
+/// that makes its change. A clone that would have to fetch for the answer is
+/// not asked.
+pub fn find(git: &Git, tip: &str, wanted: Wanted<'_>) -> Result<Option<Found>, Failure> {
     if is_partial(git)? {
         return Ok(None);
     }
@@ -39,38 +49,64 @@ pub fn find(git: &Git, tip: &str, wanted: Wanted<'_>) -> Result<Option<String>, 
         true => format!("{}..{tip}", start.text()),
         false => tip.to_owned(),
     };
-    let log = |more: &[&str]| {
+    let log = |range: &str, more: &[&str]| {
         let mut args = vec!["--literal-pathspecs", "log", "--no-merges"];
         args.extend(["--no-show-signature", "--no-color"]);
         args.extend(more);
-        args.extend([range.as_str(), "--"]);
+        args.extend([range, "--"]);
         args.extend(wanted.files.iter().map(String::as_str));
         Ok::<_, Failure>(git.must(TRIED, &args, b"")?.stdout)
     };
-    let subjects = log(&[SUBJECTS, "--format=%H %s"])?;
-    let subjects = String::from_utf8_lossy(&subjects).into_owned();
-    let same = |line: &str| {
-        let (hash, subject) = line.split_once(' ')?;
-        (subject == wanted.subject).then(|| hash.to_owned())
-    };
-    if let Some(hash) = subjects.lines().find_map(same) {
-        return Ok(Some(hash));
-    }
+    let changes = |range: &str, count: &str| ids(&log(range, &[&[count], &DIFF[..]].concat())?);
     let Some((own, _)) = ids(wanted.diff)?.into_iter().next() else {
         return Ok(None);
     };
-    let changes = log(&[
-        CHANGES,
-        "-p",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--no-renames",
-        "--full-index",
-        "--format=commit %H",
-    ])?;
-    let theirs = ids(&changes)?;
-    let same = theirs.into_iter().find(|(id, _)| *id == own);
-    Ok(same.map(|(_, hash)| hash))
+    let subjects = log(&range, &[SUBJECTS, "--format=%H %s"])?;
+    let subjects = String::from_utf8_lossy(&subjects).into_owned();
+    let subjects: Vec<(&str, &str)> = subjects
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .collect();
+    let named = subjects
+        .iter()
+        .find(|(_, subject)| *subject == wanted.subject)
+        .map(|(commit, _)| (*commit).to_owned());
+    let (commit, same) = match named {
+        Some(commit) => {
+            let of_it = changes(&commit, "--max-count=1")?;
+            let same = of_it.iter().any(|(id, of)| *id == own && *of == commit);
+            (commit, same)
+        }
+        None => {
+            let all = changes(&range, CHANGES)?;
+            let Some((_, commit)) = all.into_iter().find(|(id, _)| *id == own) else {
+                return Ok(None);
+            };
+            (commit, true)
+        }
+    };
+    Ok(Some(Found {
+        certain: same && !is_reverted(&subjects, &commit),
+        commit,
+    }))
+}
+
+const DIFF: [&str; 6] = [
+    "-p",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-renames",
+    "--full-index",
+    "--format=commit %H",
+];
+
+/// Whether one of the commits after `commit` says that it reverts it.
+fn is_reverted(subjects: &[(&str, &str)], commit: &str) -> bool {
+    let Some(at) = subjects.iter().position(|(of, _)| *of == commit) else {
+        return false;
+    };
+    let revert = format!("Revert \"{}\"", subjects[at].1);
+    subjects[..at].iter().any(|(_, subject)| *subject == revert)
 }
 
 /// For each commit's diff in `text` its patch id and the commit.
@@ -113,11 +149,20 @@ mod tests {
             find(&git, "HEAD", wanted).unwrap()
         };
         let (a, other) = (["sys/kern/a.c"], diff.replace("+2", "+zwei"));
-        assert_eq!(find("kern: Count", &other, &a), Some(first.clone()));
-        assert_eq!(find("kern: Other", &diff, &a), Some(first));
+        let found = |certain| {
+            let commit = first.clone();
+            Some(Found { commit, certain })
+        };
+        assert_eq!(find("kern: Count", &diff, &a), found(true));
+        assert_eq!(find("kern: Count", &other, &a), found(false));
+        assert_eq!(find("kern: Other", &diff, &a), found(true));
         assert_eq!(find("kern: Other", &other, &a), None);
         // A commit that touches none of the files is not it.
         assert_eq!(find("kern: Elsewhere", &other, &a), None);
+        write(&file, "one\ntwo\nthree\n");
+        commit(&src, "Revert \"kern: Count\"");
+        assert_eq!(find("kern: Count", &diff, &a), found(false));
+        assert_eq!(find("kern: Other", &diff, &a), found(false));
         run(&src, &["config", "remote.origin.promisor", "true"]);
         assert_eq!(find("kern: Count", &diff, &a), None);
     }

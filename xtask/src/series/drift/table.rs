@@ -55,12 +55,12 @@ fn result(row: &Row) -> String {
         Outcome::Conflicts { places, .. } => conflicts(places),
     };
     if let Outcome::Conflicts {
-        landed: Some(commit),
+        perhaps: Some(commit),
         ..
     } = &row.outcome
     {
         text.push_str(&format!(
-            "; perhaps landed as {commit:.12}, which has its subject or its change"
+            "; perhaps landed as {commit:.12}, which has its subject"
         ));
     }
     if row.doubtful {
@@ -154,7 +154,7 @@ fn patch(row: &Row) -> Patch<'_> {
         Outcome::Applies(_) => ("offset", &None, &[] as &[Clash]),
         Outcome::Merges => ("merges", &None, &[] as &[Clash]),
         Outcome::Landed(landed) => ("landed", landed, &[] as &[Clash]),
-        Outcome::Conflicts { places, landed } => ("conflicts", landed, places.as_slice()),
+        Outcome::Conflicts { places, perhaps } => ("conflicts", perhaps, places.as_slice()),
     };
     Patch {
         id: &row.id,
@@ -199,7 +199,7 @@ mod tests {
                     clash("sys/b.c", Why::Hunks(vec![spot(None, 7)])),
                     clash("sys/c.c", Why::Absent),
                 ],
-                landed: hash(),
+                perhaps: hash(),
             },
             Outcome::Conflicts {
                 places: vec![
@@ -209,7 +209,7 @@ mod tests {
                     clash("sys/d.c", Why::Changed),
                     clash("sys/e.bin", Why::Whole),
                 ],
-                landed: None,
+                perhaps: None,
             },
         ];
         let row = |(n, outcome)| Row {

@@ -115,7 +115,7 @@ fn clash(file: &str, why: Why) -> Outcome {
     let file = file.to_owned();
     Outcome::Conflicts {
         places: vec![Clash { file, why }],
-        landed: None,
+        perhaps: None,
     }
 }
 
@@ -184,10 +184,49 @@ fn a_conflict_with_what_it_became_upstream_names_that() {
         commit(dir, "kern: Change two");
         write(&dir.join("sys/kern/b.c"), "c\n");
     });
-    let [Outcome::Conflicts { landed, .. }] = &place.outcomes(&other)[..] else {
+    let [Outcome::Conflicts { perhaps, .. }] = &place.outcomes(&other)[..] else {
         panic!("no conflict");
     };
-    assert_eq!(*landed, Some(git(&other, &["rev-parse", "HEAD^"])));
+    assert_eq!(*perhaps, Some(git(&other, &["rev-parse", "HEAD^"])));
+}
+
+/// A series of patches that each go on with the lines of the one before, and
+/// the tree that has them all, which git takes for a conflict with the first.
+fn neighbours() -> (Place, String) {
+    let all = [(10, "ten"), (11, "eleven"), (12, "twelve")];
+    let patches = [("a", ""), ("b", "a"), ("c", "b")];
+    let place = Place::new(&patches, &|src, n| write(&src.join(BIG), &big(&all[..=n])));
+    (place, big(&all))
+}
+
+#[test]
+fn patches_that_landed_together_have_landed() {
+    let (place, with) = neighbours();
+    let plain = place.root.join("plain");
+    write(&plain.join(BIG), &with);
+    let landed = || Outcome::Landed(None);
+    assert_eq!(place.outcomes(&plain), [landed(), landed(), landed()]);
+    // Only the first two.
+    write(&plain.join(BIG), &big(&[(10, "ten"), (11, "eleven")]));
+    let applies = Outcome::Applies(vec![]);
+    assert_eq!(place.outcomes(&plain), [landed(), landed(), applies]);
+}
+
+#[test]
+fn what_the_history_is_sure_of_has_landed() {
+    let (place, with) = neighbours();
+    let other = place.other("other", &|dir| {
+        write(&dir.join(BIG), &big(&[(10, "ten")]));
+        commit(dir, "kern: By another name");
+        write(&dir.join(BIG), &with.replace("eleven", "and on"));
+    });
+    let rows = place.try_on(&other);
+    let hash = git(&other, &["rev-parse", "HEAD^"]);
+    assert_eq!(rows[0].outcome, Outcome::Landed(Some(hash)));
+    assert!(matches!(rows[1].outcome, Outcome::Conflicts { .. }));
+    // It is not left out.
+    assert!(rows[1].lacks.is_empty());
+    assert_eq!(rows[2].lacks, ["b"]);
 }
 
 #[test]

@@ -12,9 +12,6 @@ use crate::series::drift::{Outcome, Replay};
 use crate::verb::patches::which::Which;
 
 /// Try the series on other trees, without building
-///
-/// Each patch is tried on each target, in order: a patch that conflicts is
-/// left out, and the others go on without it. A target is only read.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -88,7 +85,7 @@ fn verdict(series: &str, targets: &[Target], columns: &[Column]) -> Result<(), F
         .filter(|(target, column)| target.is_base() && conflicts(column) > 0)
         .map(|(target, _)| &target.name)
         .next();
-    Err(Failure::tests(format!("{bad} of {all} conflict")).help(match base {
+    Err(Failure::tests(format!("conflicts in {bad} of {all}")).help(match base {
         Some(base) => format!(
             "to mend them one by one: cargo xtask patches rebase --series {series} --onto {base}"
         ),

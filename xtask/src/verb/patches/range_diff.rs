@@ -10,8 +10,6 @@ use crate::series::range_diff::{self, Side};
 use crate::verb::patches::which::Which;
 
 /// Compare the series with what it was
-///
-/// Both are committed on the base as it is now, and compared patch by patch.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
