@@ -124,12 +124,16 @@ fn apply(git: &Git, id: &str, diff: &[u8]) -> Result<(), Failure> {
     ))
 }
 
-/// Which file and hunk git refused, and why.
-fn reject(ran: &Ran, patch: &str) -> String {
+/// Which file and hunk of `patch` git refused, and why.
+pub fn reject(ran: &Ran, patch: &str) -> String {
     for line in ran.stderr.lines() {
         let Some(error) = line.strip_prefix("error: ") else {
             continue;
         };
+        // `git apply -v` shows the lines first.
+        if error.starts_with("while searching for:") {
+            continue;
+        }
         let Some(place) = error.strip_prefix("patch failed: ") else {
             return error.to_owned();
         };
@@ -203,6 +207,10 @@ new file mode 100644
             (
                 "error: patch failed: sys/kern/a.c:10\nerror: sys/kern/a.c: patch does not apply\n",
                 "sys/kern/a.c: hunk 2 of 2 does not fit: @@ -10,3 +10,3 @@ f(void)",
+            ),
+            (
+                "Checking patch x...\nerror: while searching for:\nx\n\nerror: patch failed: sys/kern/a.c:1\n",
+                "sys/kern/a.c: hunk 1 of 2 does not fit: @@ -1,3 +1,3 @@",
             ),
             (
                 "error: patch failed: sys/kern/a.c:1\n",

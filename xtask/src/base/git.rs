@@ -19,6 +19,15 @@ const IDENTITY: [(&str, &str); 6] = [
     ("GIT_COMMITTER_DATE", "2000-01-01T00:00:00Z"),
 ];
 
+/// What the user's environment may say when git works in their name.
+const OF_USER: [&str; 5] = [
+    "GIT_COMMITTER_NAME",
+    "GIT_COMMITTER_EMAIL",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CONFIG_NOSYSTEM",
+];
+
 /// Who wrote a change, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {
@@ -38,6 +47,7 @@ pub struct Git {
     index: Option<PathBuf>,
     objects: Option<PathBuf>,
     network: bool,
+    in_users_name: bool,
     settings: Vec<String>,
     author: Option<Author>,
     committer: Option<Author>,
@@ -82,6 +92,7 @@ impl Git {
             index: None,
             objects: None,
             network: false,
+            in_users_name: false,
             settings: Vec::new(),
             author: None,
             committer: None,
@@ -121,6 +132,14 @@ impl Git {
     pub fn network(mut self) -> Self {
         self.network = true;
         self
+    }
+
+    /// In the user's own name and with their own settings, but without their
+    /// hooks: for a repository that they want written to.
+    pub fn in_users_name(mut self) -> Self {
+        self.network = true;
+        self.in_users_name = true;
+        self.setting("core.hooksPath=/dev/null")
     }
 
     /// With the setting `name=value`.
@@ -214,13 +233,16 @@ impl Git {
     fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new("git");
         for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"GIT_") {
+            let kept = self.in_users_name && OF_USER.iter().any(|of_user| name == *of_user);
+            if name.as_encoded_bytes().starts_with(b"GIT_") && !kept {
                 command.env_remove(name);
             }
         }
+        if !self.in_users_name {
+            command.envs(IDENTITY);
+        }
         command
             .args(self.arguments(args))
-            .envs(IDENTITY)
             .env("GIT_DIR", &self.git_dir)
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_TERMINAL_PROMPT", "0")

@@ -26,11 +26,20 @@ impl Source {
     pub fn open(dir: &Path) -> Result<Self, Failure> {
         let tried = format!("use {} as a base", dir.display());
         let dir = readable(&tried, dir)?;
-        let Some(answer) = rev_parse(&tried, &dir)? else {
-            return Err(Failure::usage(tried, "it is not a git repository").help(
+        Self::look(&tried, &dir)?.ok_or_else(|| {
+            Failure::usage(&tried, "it is not a git repository").help(
                 "give a git checkout of FreeBSD or its git directory; for an unpacked tar file, \
                  run `git init && git add -f . && git commit -m import` in it first",
-            ));
+            )
+        })
+    }
+
+    /// The repository at `dir`, an absolute path, if one begins there.
+    pub fn look(tried: &str, dir: &Path) -> Result<Option<Self>, Failure> {
+        let parent = dir.parent().unwrap_or(dir);
+        let what = ["--git-dir", "--git-common-dir", "--is-inside-work-tree"];
+        let Some(answer) = rev_parse(tried, dir, Some(parent), &what)? else {
+            return Ok(None);
         };
         let mut lines = answer.lines();
         let mut path = || lines.next().map(PathBuf::from);
@@ -39,12 +48,12 @@ impl Source {
                 .help("cargo xtask doctor says whether git is recent enough"));
         };
         let in_work_tree = lines.next() == Some("true");
-        Ok(Self {
-            work_tree: in_work_tree.then(|| dir.clone()),
+        Ok(Some(Self {
+            work_tree: in_work_tree.then(|| dir.to_owned()),
             git_dir,
             common_dir,
-            dir,
-        })
+            dir: dir.to_owned(),
+        }))
     }
 
     /// The commit that is checked out.
@@ -102,8 +111,24 @@ fn refuse(tried: &str, dir: &Path, error: io::Error) -> Failure {
     }
 }
 
-/// Asks git for the repository at `dir` itself, not above it.
-fn rev_parse(tried: &str, dir: &Path) -> Result<Option<String>, Failure> {
+/// The git directory of the checkout that `dir` is in, and the path of `dir`
+/// from its top: empty, or with a `/` at its end.
+pub fn around(tried: &str, dir: &Path) -> Result<Option<(PathBuf, String)>, Failure> {
+    let Some(answer) = rev_parse(tried, dir, None, &["--git-dir", "--show-prefix"])? else {
+        return Ok(None);
+    };
+    let mut lines = answer.lines();
+    let git_dir = lines.next().unwrap_or_default().into();
+    Ok(Some((git_dir, lines.next().unwrap_or_default().to_owned())))
+}
+
+/// Asks git for the repository of `dir`, which begins below `ceiling`.
+fn rev_parse(
+    tried: &str,
+    dir: &Path,
+    ceiling: Option<&Path>,
+    what: &[&str],
+) -> Result<Option<String>, Failure> {
     let mut command = Command::new("git");
     for name in [
         "GIT_DIR",
@@ -113,9 +138,11 @@ fn rev_parse(tried: &str, dir: &Path) -> Result<Option<String>, Failure> {
     ] {
         command.env_remove(name);
     }
+    if let Some(ceiling) = ceiling {
+        command.env("GIT_CEILING_DIRECTORIES", ceiling);
+    }
     let output = command
         .current_dir(dir)
-        .env("GIT_CEILING_DIRECTORIES", dir.parent().unwrap_or(dir))
         .env("GIT_OPTIONAL_LOCKS", "0")
         // Reading someone else's repository runs nothing of it.
         .args([
@@ -124,7 +151,7 @@ fn rev_parse(tried: &str, dir: &Path) -> Result<Option<String>, Failure> {
             "rev-parse",
             "--path-format=absolute",
         ])
-        .args(["--git-dir", "--git-common-dir", "--is-inside-work-tree"])
+        .args(what)
         .output()
         .map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => {

@@ -90,8 +90,12 @@ fn read(dir: &Path, base: &str) -> io::Result<String> {
 
 /// Reads the manifest `text` of the folder `dir`, whose series is `name`.
 pub fn parse(dir: &Path, name: &str, text: &str) -> Result<Loaded, Failure> {
-    let place = format!("patches/{name}/{MANIFEST}");
-    let manifest: Manifest = yaml::parse(&place, text)?;
+    parse_as(&format!("patches/{name}/{MANIFEST}"), dir, name, text)
+}
+
+/// Like [`parse`]; messages call the text `place`.
+pub fn parse_as(place: &str, dir: &Path, name: &str, text: &str) -> Result<Loaded, Failure> {
+    let manifest: Manifest = yaml::parse(place, text)?;
     if let Some(problem) = problems(&manifest, name).into_iter().next() {
         let span = places::span(text, &problem.path);
         return Err(Failure::usage(format!("use {place}"), problem.text)

@@ -34,7 +34,8 @@ pub struct Hunk {
 }
 
 /// Merges the change from the tree `from` to the tree `to` into `onto`. In the
-/// markers the sides are called `kdk/base` and `kdk/ID`.
+/// markers the sides are called `kdk/base` and
+/// `kdk/patch/ID`.
 pub fn merge(git: &Git, id: &str, from: &str, to: &str, onto: &str) -> Result<Merged, Failure> {
     // Commits of our own, so that the merge base is `from` and nothing else;
     // git before 2.40 cannot be told it.
@@ -48,7 +49,7 @@ pub fn merge(git: &Git, id: &str, from: &str, to: &str, onto: &str) -> Result<Me
         git.text(TRIED, &args)
     };
     let base = commit(from, &[])?;
-    let (ours, theirs) = ("kdk/base", format!("kdk/{id}"));
+    let (ours, theirs) = ("kdk/base", format!("kdk/patch/{id}"));
     for (name, side) in [(ours, onto), (&theirs, to)] {
         let commit = commit(side, &[&base])?;
         git.text(TRIED, &["update-ref", &format!("refs/{name}"), &commit])?;
@@ -153,11 +154,14 @@ mod tests {
             conflict[0].hunks,
             [Hunk {
                 line: 2,
-                text: "<<<<<<< kdk/base\nzwei\n=======\n2\n>>>>>>> kdk/count\n".into()
+                text: "<<<<<<< kdk/base\nzwei\n=======\n2\n>>>>>>> kdk/patch/count\n".into()
             }]
         );
         let refs = git
-            .text("x", &["for-each-ref", "refs/kdk/base", "refs/kdk/count"])
+            .text(
+                "x",
+                &["for-each-ref", "refs/kdk/base", "refs/kdk/patch/count"],
+            )
             .unwrap();
         assert_eq!(refs, "");
     }

@@ -3,10 +3,15 @@
 
 pub mod bind;
 pub mod canon;
+pub mod checkout;
+pub mod drift;
 pub mod export;
+pub mod history;
 pub mod load;
 pub mod lock;
 pub mod mail;
 pub mod manifest;
 pub mod merge;
+pub mod range_diff;
+pub mod scratch;
 pub mod trailers;

@@ -1,7 +1,11 @@
 //! `cargo xtask patches`: the patch series.
 
+mod apply;
+mod drift;
 mod export;
 mod list;
+mod log;
+mod range_diff;
 mod refresh;
 pub mod which;
 
@@ -23,6 +27,25 @@ enum What {
     Export(export::Args),
     /// The patches of a series, and where each stands
     List(list::Args),
+    /// Commit the series on a checkout of yours
+    ///
+    /// With `git am`, exactly (no fuzz, no merge), in your name and without
+    /// your hooks. When a patch does not apply, the checkout stays as it was.
+    Apply(apply::Args),
+    /// Try the series on other trees, without building
+    ///
+    /// Each patch is tried on each target, in order: one that conflicts is
+    /// left out, and the others go on without it. A target is only read.
+    Drift(drift::Args),
+    /// When each patch was changed, and where it stands
+    ///
+    /// From the git repository that the folder of the series lies in.
+    Log(log::Args),
+    /// Compare the series with what it was
+    ///
+    /// Both are committed on the base as it is now, and compared patch by
+    /// patch with `git range-diff`.
+    RangeDiff(range_diff::Args),
     /// Write every patch file as git writes it of its commit
     Refresh(refresh::Args),
 }
@@ -32,6 +55,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     match &args.what {
         What::Export(args) => export::run(args, cx),
         What::List(args) => list::run(args, cx),
+        What::Apply(args) => apply::run(args, cx),
+        What::Drift(args) => drift::run(args, cx),
+        What::Log(args) => log::run(args, cx),
+        What::RangeDiff(args) => range_diff::run(args, cx),
         What::Refresh(args) => refresh::run(args, cx),
     }
 }
