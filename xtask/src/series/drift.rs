@@ -332,7 +332,6 @@ impl Replay {
         to: &str,
         onto: &str,
     ) -> Result<crate::series::merge::Merged, Failure> {
-        // Whatever the id is, it must not be the name of the other side.
         merge(self.scratch.git(), id, from, to, onto)
     }
 }
