@@ -8,6 +8,7 @@
 
 mod apply;
 mod drift;
+mod export;
 mod history;
 mod place;
 mod samples;
