@@ -173,6 +173,18 @@ pub enum Channel {
     Bugzilla,
 }
 
+impl Channel {
+    /// The name in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Phabricator => "phabricator",
+            Self::Github => "github",
+            Self::Mail => "mail",
+            Self::Bugzilla => "bugzilla",
+        }
+    }
+}
+
 /// Whose work a patch is.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

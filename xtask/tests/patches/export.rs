@@ -150,6 +150,15 @@ fn github_gets_a_branch_and_nothing_else_of_the_clone_changes() {
     let state = || git(&clone, &["status", "--porcelain", "--branch"]);
     let before = state();
     let args = export("github", &["--out", "clone", "--allow-unproven"]);
+    let said = place.fails(2, &args);
+    assert!(
+        said.contains("six: it is under review by phabricator"),
+        "{said}"
+    );
+    let manifest = place
+        .file("series.yaml")
+        .replace("channel: phabricator", "channel: github");
+    fs::write(place.series().join("series.yaml"), manifest).unwrap();
     place.ok(&args);
     assert_eq!(state(), before);
     let branch = "kdk/releng-15.1-v1";

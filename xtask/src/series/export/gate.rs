@@ -3,7 +3,7 @@
 use super::person;
 use crate::series::load::Loaded;
 use crate::series::lock::{Findings, Proof};
-use crate::series::manifest::{Class, Patch};
+use crate::series::manifest::{Channel, Class, Patch, Status};
 
 /// What is known of one patch that is to be exported.
 pub struct Known<'a> {
@@ -46,6 +46,15 @@ pub fn unattested(patch: &Patch) -> Option<String> {
             patch.id
         )),
     }
+}
+
+/// Why a patch must not go by `channel`: FreeBSD asks for one review of a
+/// change, not two. None if it may.
+pub fn elsewhere(patch: &Patch, channel: Channel) -> Option<String> {
+    let upstream = &patch.upstream;
+    let under_way = matches!(upstream.status, Status::Submitted | Status::Accepted);
+    let other = upstream.channel.filter(|other| *other != channel)?;
+    under_way.then(|| format!("{}: it is under review by {}", patch.id, other.name()))
 }
 
 /// FreeBSD's rule, for those whom it stops.
@@ -130,6 +139,32 @@ mod tests {
             (provenance.ai_assisted, provenance.attested_by) = (ai, by.into());
             let got = unattested(&all.manifest.patches[0]).unwrap_or_default();
             assert_eq!(got, want, "{ai} {by}");
+        }
+    }
+
+    #[test]
+    fn a_patch_is_reviewed_in_one_place() {
+        let mut all = series(&[("a", "", "")]);
+        for (status, channel, want) in [
+            (Status::None, Some(Channel::Phabricator), ""),
+            (Status::Submitted, None, ""),
+            (Status::Submitted, Some(Channel::Github), ""),
+            (
+                Status::Submitted,
+                Some(Channel::Phabricator),
+                "a: it is under review by phabricator",
+            ),
+            (
+                Status::Accepted,
+                Some(Channel::Mail),
+                "a: it is under review by mail",
+            ),
+            (Status::Rejected, Some(Channel::Mail), ""),
+        ] {
+            let upstream = &mut all.manifest.patches[0].upstream;
+            (upstream.status, upstream.channel) = (status, channel);
+            let got = elsewhere(&all.manifest.patches[0], Channel::Github);
+            assert_eq!(got.unwrap_or_default(), want);
         }
     }
 

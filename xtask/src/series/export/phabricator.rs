@@ -36,7 +36,11 @@ pub fn write(
             .iter()
             .map(|row| format!("  {}: {} without, {} with", row.test, row.without, row.with))
             .collect();
-        let text = format!("{message}\n\nTest Plan:\n{}\n", plan.join("\n"));
+        let plan = match plan.is_empty() {
+            true => "  none: it is not proven".to_owned(),
+            false => plan.join("\n"),
+        };
+        let text = format!("{message}\n\nTest Plan:\n{plan}\n");
         for (end, content) in [("diff", diff), ("txt", text.into_bytes())] {
             let path = out.join(format!("{:04}-{}.{end}", n + 1, patch.id));
             fs::write(&path, content).map_err(|error| Failure::io(TRIED, &path, error))?;

@@ -12,6 +12,7 @@ use crate::series::export::gate::{self, Known};
 use crate::series::export::{self, Exported, cover, github, mail, phabricator};
 use crate::series::load::Loaded;
 use crate::series::lock::Findings;
+use crate::series::manifest::Channel;
 use crate::verb::patches::which::Which;
 
 const TRIED: &str = "export the series";
@@ -43,6 +44,17 @@ enum Format {
     Mail,
     Phabricator,
     Github,
+}
+
+impl Format {
+    /// The way it goes by, if it goes by one alone.
+    fn channel(self) -> Option<Channel> {
+        match self {
+            Self::Mail => None,
+            Self::Phabricator => Some(Channel::Phabricator),
+            Self::Github => Some(Channel::Github),
+        }
+    }
 }
 
 /// Runs the verb.
@@ -97,6 +109,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     }
     let Some(out) = &args.out else { return Ok(()) };
     refuse(&exported, &unproven, args.allow_unproven)?;
+    one_review(&exported, args.format)?;
     let written = match args.format {
         Format::Mail => copy(&mails, &empty(out)?)?,
         Format::Phabricator => phabricator::write(&exported, &findings, &empty(out)?)?,
@@ -137,6 +150,21 @@ fn makes_the_tree(
     }
     println!("git am makes the tree {tree} of it, which is the series' own");
     Ok(())
+}
+
+fn one_review(exported: &Exported<'_>, format: Format) -> Result<(), Failure> {
+    let Some(channel) = format.channel() else {
+        return Ok(());
+    };
+    let patches = exported.patches.iter();
+    let elsewhere: Vec<String> = patches
+        .filter_map(|(patch, _)| gate::elsewhere(patch, channel))
+        .collect();
+    if elsewhere.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(TRIED, elsewhere.join("\n"))
+        .help("FreeBSD asks for one review of a change: go on there, or withdraw it there first"))
 }
 
 fn refuse(
