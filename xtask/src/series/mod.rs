@@ -3,6 +3,7 @@
 
 pub mod bind;
 pub mod canon;
+pub mod lint;
 pub mod load;
 pub mod mail;
 pub mod manifest;
