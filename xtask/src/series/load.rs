@@ -66,22 +66,36 @@ pub fn find(base: &str) -> Result<Option<Loaded>, Failure> {
 
 /// Reads the series of `base`; that there is none is a failure.
 pub fn must(base: &str) -> Result<Loaded, Failure> {
-    find(base)?.ok_or_else(|| {
-        let dir = folder().join(base);
-        Failure::usage(
-            format!("read the series {base}"),
-            format!("there is no {}", dir.join(MANIFEST).display()),
-        )
-        .help(format!(
-            "begin one with `cargo xtask patches new ID --series {base}`, or point KDK_PATCHES at the \
-             folder that holds it"
-        ))
-    })
+    find(base)?.ok_or_else(|| none(base))
+}
+
+/// The folder of the series of `base`, which has a manifest; whether that can
+/// be read is another question.
+pub fn existing(base: &str) -> Result<PathBuf, Failure> {
+    let dir = folder().join(base);
+    let is_there = is_name(base) && dir.join(MANIFEST).exists();
+    is_there.then_some(dir).ok_or_else(|| none(base))
+}
+
+fn none(base: &str) -> Failure {
+    let dir = folder().join(base);
+    Failure::usage(
+        format!("read the series {base}"),
+        format!("there is no {}", dir.join(MANIFEST).display()),
+    )
+    .help(format!(
+        "begin one with `cargo xtask patches new ID --series {base}`, or point KDK_PATCHES at the \
+         folder that holds it"
+    ))
+}
+
+/// A base's name is no path.
+fn is_name(base: &str) -> bool {
+    Path::new(base).components().count() == 1
 }
 
 fn read(dir: &Path, base: &str) -> io::Result<String> {
-    // A base's name is no path.
-    if Path::new(base).components().count() != 1 {
+    if !is_name(base) {
         return Err(io::ErrorKind::NotFound.into());
     }
     fs::read_to_string(dir.join(MANIFEST))

@@ -1,5 +1,6 @@
 //! `cargo xtask patches`: the patch series.
 
+mod lint;
 mod list;
 mod refresh;
 mod which;
@@ -20,6 +21,8 @@ pub struct Args {
 enum What {
     /// The patches of a series, and where each stands
     List(list::Args),
+    /// All that keeps the series from review, with its place
+    Lint(lint::Args),
     /// Write every patch file as git writes it of its commit
     Refresh(refresh::Args),
 }
@@ -28,6 +31,7 @@ enum What {
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     match &args.what {
         What::List(args) => list::run(args, cx),
+        What::Lint(args) => lint::run(args, cx),
         What::Refresh(args) => refresh::run(args, cx),
     }
 }

@@ -217,7 +217,8 @@ impl std::error::Error for Finding {}
 
 impl Diagnostic for Finding {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(self.check.name()))
+        let (severity, check) = (self.severity.name(), self.check.name());
+        Some(Box::new(format!("{severity}: {check}")))
     }
 
     fn severity(&self) -> Option<miette::Severity> {
