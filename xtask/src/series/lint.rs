@@ -5,6 +5,8 @@ mod base;
 mod body;
 mod file;
 mod finding;
+#[cfg(test)]
+mod fuzz;
 mod manifest;
 mod mdoc;
 mod patch;
@@ -84,6 +86,12 @@ pub fn all(
         findings: manifest::listing(series)?,
         ..Report::default()
     };
+    for (looked, id) in looked.iter().zip(series.ids()) {
+        if looked.text.is_none() {
+            let why = format!("the rest of {id}: its file cannot be read");
+            report.not_checked.push(why);
+        }
+    }
     base::check(home, series, &looked, base, say, &mut report)?;
     for looked in looked {
         report.findings.extend(looked.findings);
@@ -105,7 +113,7 @@ fn waive(findings: &mut Vec<Finding>, series: &Loaded) -> usize {
         let is_of = |id: &String| finding.patch.as_ref() == Some(id);
         let mut patches = series.manifest.patches.iter();
         let patch = patches.find(|patch| is_of(&patch.id));
-        !patch.is_some_and(|patch| proof::waives(patch, finding.check))
+        !patch.is_some_and(|patch| proof::waives(patch, finding.check, finding.severity))
     });
     before - findings.len()
 }

@@ -188,7 +188,10 @@ fn fault(text: &str, path: &[Part], said: &str) -> Fault {
     let span = places::span(text, &steps);
     if let Some(key) = quoted(said, "missing field `") {
         return Fault {
-            text: format!("{} has no key '{key}'", part_name(name)),
+            text: match path.last() {
+                Some(Part::Item(n)) => format!("item {} of '{name}' has no key '{key}'", n + 1),
+                _ => format!("{} has no key '{key}'", part_name(name)),
+            },
             help: Some(format!("write `{key}:` there")),
             span,
         };
@@ -204,6 +207,7 @@ fn fault(text: &str, path: &[Part], said: &str) -> Fault {
             span,
         };
     }
+    let said = said.replace("expected u32", "expected a whole number");
     Fault {
         text: format!("{} is wrong: {said}", part_name(name)),
         help: None,
@@ -283,12 +287,12 @@ more: 1
         let want = [
             ("unknown key 'nme'; did you mean 'name'?", "nme"),
             (
-                "'number' is wrong: invalid type: string \"many\", expected u32",
+                "'number' is wrong: invalid type: string \"many\", expected a whole number",
                 "many",
             ),
             ("'kind' cannot be 'goood'; did you mean 'good'?", "goood"),
             ("unknown key 'extra'", "extra"),
-            ("'list' has no key 'id'", "{kind: bad}"),
+            ("item 2 of 'list' has no key 'id'", "{kind: bad}"),
             (
                 "'id' is wrong: invalid type: sequence, expected a string",
                 "[]",

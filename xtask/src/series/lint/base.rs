@@ -105,7 +105,7 @@ impl OnBase<'_> {
             self.report.not_checked.push(why);
         }
         let applied = self.apply()?;
-        self.style(&applied)?;
+        self.style()?;
         self.pages(&applied)?;
         if is_own {
             self.canonical(&applied)?;
@@ -222,11 +222,7 @@ impl OnBase<'_> {
     /// that is not there.
     fn change(&mut self, n: usize, above: &[Option<Applied>]) -> Option<Change> {
         let id = self.id(n).to_owned();
-        let Some(text) = &self.looked[n].text else {
-            let why = format!("{id} on the base {}: its file cannot be read", self.name());
-            self.report.not_checked.push(why);
-            return None;
-        };
+        let text = self.looked[n].text.as_ref()?;
         let diff = text.as_bytes().to_vec();
         let patches = &self.series.manifest.patches;
         let is_lacking = |need: &&String| {
@@ -263,8 +259,8 @@ impl OnBase<'_> {
         landed_as(self.git(), commit, self.id(n), text)
     }
 
-    fn style(&mut self, applied: &[Option<Applied>]) -> Result<(), Failure> {
-        if applied.iter().all(Option::is_none) {
+    fn style(&mut self) -> Result<(), Failure> {
+        if self.looked.iter().all(|looked| looked.text.is_none()) {
             return Ok(());
         }
         let Some(script) = self.blob(&self.held.opened.commit.clone(), style::SCRIPT)? else {
@@ -304,9 +300,16 @@ impl OnBase<'_> {
 
     fn pages(&mut self, applied: &[Option<Applied>]) -> Result<(), Failure> {
         for (n, applied) in applied.iter().enumerate() {
-            let Some(applied) = applied else { continue };
             let touched = self.looked[n].touched.iter();
-            for page in touched.filter(|file| mdoc::is_page(&file.path)) {
+            let mut pages = touched.filter(|file| mdoc::is_page(&file.path)).peekable();
+            let Some(applied) = applied else {
+                if self.looked[n].text.is_some() && pages.peek().is_some() {
+                    let why = format!("the pages of {}: it is not applied", self.id(n));
+                    self.report.not_checked.push(why);
+                }
+                continue;
+            };
+            for page in pages {
                 let page = &page.path;
                 let Some(after) = self.blob(&applied.commit, page)? else {
                     continue;

@@ -239,7 +239,7 @@ impl Diagnostic for Finding {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let span = self.spot.as_ref()?.span;
-        let label = LabeledSpan::new_primary_with_span(Some("here".into()), span);
+        let label = LabeledSpan::new_primary_with_span(None, span);
         Some(Box::new(std::iter::once(label)))
     }
 }

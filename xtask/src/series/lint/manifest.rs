@@ -84,7 +84,7 @@ pub fn parse(dir: &Path, name: &str, text: &str) -> Read {
                     fault
                         .help
                         .as_deref()
-                        .unwrap_or("ARCHITECTURE.md shows the form of a manifest"),
+                        .unwrap_or("README.md shows the form of a manifest"),
                 )
             };
             return Read {

@@ -1,6 +1,6 @@
 //! What proves a patch, and what it waives.
 
-use crate::series::lint::finding::Check;
+use crate::series::lint::finding::{Check, Severity};
 use crate::series::lint::remark::{At, Remark};
 use crate::series::manifest::{Class, Patch};
 use crate::yaml;
@@ -49,9 +49,12 @@ fn waivable() -> Vec<&'static str> {
         .collect()
 }
 
-/// Whether the patch does without `check`.
-pub fn waives(patch: &Patch, check: Check) -> bool {
-    check.can_be_waived() && patch.check.waive.iter().any(|name| name == check.name())
+/// Whether the patch does without a finding of `check`. That `waive` itself is
+/// wrong cannot be waived.
+pub fn waives(patch: &Patch, check: Check, severity: Severity) -> bool {
+    let is_named = patch.check.waive.iter().any(|name| name == check.name());
+    let is_of_waive = (check, severity) == (Check::Check, Severity::Error);
+    check.can_be_waived() && is_named && !is_of_waive
 }
 
 #[cfg(test)]
@@ -98,9 +101,15 @@ mod tests {
 
     #[test]
     fn a_patch_waives_what_it_names_and_may() {
-        let patch = patch("fix", "{waive: [size, provenance]}");
-        assert!(waives(&patch, Check::Size));
-        assert!(!waives(&patch, Check::Path));
-        assert!(!waives(&patch, Check::Provenance));
+        let patch = patch("fix", "{waive: [size, check, provenance]}");
+        for (check, severity, want) in [
+            (Check::Size, Severity::Warning, true),
+            (Check::Path, Severity::Error, false),
+            (Check::Check, Severity::Warning, true),
+            (Check::Check, Severity::Error, false),
+            (Check::Provenance, Severity::Warning, false),
+        ] {
+            assert_eq!(waives(&patch, check, severity), want, "{check:?}");
+        }
     }
 }

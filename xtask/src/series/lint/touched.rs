@@ -145,8 +145,8 @@ mod tests {
             (cut, Some(9), "git says: corrupt patch at "),
             (
                 &fragment,
-                Some(10),
-                "git says: patch fragment without header at line 11",
+                Some(11),
+                "git says: patch fragment without header at line 12",
             ),
             ("", None, "it changes nothing"),
             ("--- a/x\n+++ b/x\n", None, "it changes nothing"),

@@ -54,7 +54,8 @@ fn text(report: &Report, colours: bool) -> String {
         false => GraphicalTheme::unicode_nocolor(),
     };
     let handler = GraphicalReportHandler::new_themed(theme)
-        .with_width(100)
+        // A text stays in its line, for those who search the output.
+        .with_wrap_lines(false)
         .with_links(false);
     let mut out = String::new();
     for finding in &report.findings {

@@ -1,0 +1,11 @@
+//! `cargo xtask patches`, the real command line on a small tree.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod lint;
+mod place;
+mod samples;
