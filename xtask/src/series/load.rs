@@ -13,6 +13,9 @@ use crate::yaml::{self, places};
 /// The manifest's file.
 pub const MANIFEST: &str = "series.yaml";
 
+/// The largest patch file that is read, in bytes.
+pub const LARGEST: u64 = 10 << 20;
+
 /// A series that was read.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -183,9 +186,15 @@ impl Loaded {
     pub fn changes(&self) -> Result<Vec<Change>, Failure> {
         let read = |patch: &Patch| {
             let path = self.path(patch);
-            let diff = fs::read(&path).map_err(|error| {
-                Failure::io(format!("read the patch {}", patch.id), &path, error)
-            })?;
+            let tried = format!("read the patch {}", patch.id);
+            let failed = |error| Failure::io(&tried, &path, error);
+            if fs::metadata(&path).map_err(failed)?.len() > LARGEST {
+                let happened = format!("{} is larger than {} MB", path.display(), LARGEST >> 20);
+                return Err(Failure::usage(&tried, happened).help(
+                    "no reviewer reads that: take out what is generated or binary, and split the rest",
+                ));
+            }
+            let diff = fs::read(&path).map_err(failed)?;
             let id = patch.id.clone();
             Ok(Change { id, diff })
         };

@@ -231,6 +231,9 @@ fn patch_files_that_cannot_be_read() {
     let text = lint(&place, 2, &[]);
     out.push_str(&format!("== 11 MB\n{}\n", short(&text).join("\n")));
     insta::assert_snapshot!(out);
+    // Nor does any other verb read it.
+    let text = place.fails(2, &["patches", "list", "--series", "releng-15.1"]);
+    assert!(text.contains("is larger than 10 MB"), "{text}");
 }
 
 #[test]

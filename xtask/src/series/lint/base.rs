@@ -187,8 +187,11 @@ impl OnBase<'_> {
         let start = self.held.opened.commit.clone();
         let (mut below, mut done) = (start.clone(), Vec::<Change>::new());
         let (mut all, mut is_whole) = (Vec::new(), true);
+        // Which patches the tree has, by the series or by itself.
+        let mut there = Vec::new();
         for n in 0..self.looked.len() {
-            let applied = match self.change(n, &all) {
+            let mut is_there = false;
+            let applied = match self.change(n, &there) {
                 None => None,
                 Some(change) => {
                     done.push(change);
@@ -204,7 +207,7 @@ impl OnBase<'_> {
                         Err(failure) if failure.class() == Fault::Usage => {
                             let change = done.pop();
                             if let Some(change) = change {
-                                self.misfit(n, &below, &change)?;
+                                is_there = self.misfit(n, &below, &change)?;
                             }
                             None
                         }
@@ -213,6 +216,7 @@ impl OnBase<'_> {
                 }
             };
             is_whole &= applied.is_some();
+            there.push(is_there || applied.is_some());
             all.push(applied);
         }
         Ok(all)
@@ -220,14 +224,14 @@ impl OnBase<'_> {
 
     /// Patch `n` as something to apply, unless it cannot be read or needs one
     /// that is not there.
-    fn change(&mut self, n: usize, above: &[Option<Applied>]) -> Option<Change> {
+    fn change(&mut self, n: usize, there: &[bool]) -> Option<Change> {
         let id = self.id(n).to_owned();
         let text = self.looked[n].text.as_ref()?;
         let diff = text.as_bytes().to_vec();
         let patches = &self.series.manifest.patches;
         let is_lacking = |need: &&String| {
             let at = patches.iter().position(|patch| patch.id == **need);
-            at.is_none_or(|at| above.get(at).is_none_or(Option::is_none))
+            at.is_none_or(|at| there.get(at) != Some(&true))
         };
         if let Some(need) = patches[n].needs.iter().find(is_lacking) {
             let why = format!("{id} on the base {}: it needs {need}", self.name());
@@ -237,19 +241,20 @@ impl OnBase<'_> {
         Some(Change { id, diff })
     }
 
-    /// Says how patch `n` does not fit the tree of `below`.
-    fn misfit(&mut self, n: usize, below: &str, change: &Change) -> Result<(), Failure> {
+    /// Says how patch `n` does not fit the tree of `below`; gives whether it is
+    /// there already.
+    fn misfit(&mut self, n: usize, below: &str, change: &Change) -> Result<bool, Failure> {
         if apply::is_there(self.git(), below, change)? {
             let name = self.name().to_owned();
             let landed = self.landed_as(below, n)?;
             self.say(n, landed_on(&name, landed.as_deref(), DROP));
-            return Ok(());
+            return Ok(true);
         }
         let rejects = apply::rejects(self.git(), below, change)?;
         for reject in rejects {
             self.say(n, misfit(&reject));
         }
-        Ok(())
+        Ok(false)
     }
 
     fn landed_as(&self, commit: &str, n: usize) -> Result<Option<String>, Failure> {
@@ -395,6 +400,7 @@ fn differs(text: &str, written: &str) -> Remark {
         At::Line(line),
         "differs from its re-export; run 'cargo xtask patches refresh'",
         match written.lines().nth(line) {
+            Some("") => "git writes an empty line here".into(),
             Some(wanted) => format!("git writes here: {wanted}"),
             None => "git writes nothing more here".into(),
         },

@@ -6,9 +6,7 @@ use std::path::Path;
 
 use crate::series::lint::finding::Check;
 use crate::series::lint::remark::{At, Remark};
-
-/// The largest patch file that is read, in bytes.
-pub const LARGEST: u64 = 10 << 20;
+use crate::series::load::LARGEST;
 
 /// The file, or what keeps it from being read.
 pub fn read(path: &Path) -> Result<Vec<u8>, Remark> {
@@ -39,9 +37,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Remark> {
     if file.len() > LARGEST {
         return Err(wrong(
             format!(
-                "is {} MB, limit {} MB; it was not read",
-                file.len() >> 20,
-                LARGEST >> 20
+                "is larger than {} MB ({} bytes); it was not read",
+                LARGEST >> 20,
+                file.len()
             ),
             "no reviewer reads that: take out what is generated or binary, and split the rest",
         ));
@@ -130,7 +128,10 @@ mod tests {
         assert_eq!(read(&path).unwrap().len() as u64, LARGEST);
         file.set_len(LARGEST + 1).unwrap();
         let wrong = read(&path).unwrap_err();
-        assert_eq!(wrong.text, "is 10 MB, limit 10 MB; it was not read");
+        assert_eq!(
+            wrong.text,
+            "is larger than 10 MB (10485761 bytes); it was not read"
+        );
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub enum Check {
     /// Manual pages.
     Mdoc,
     /// Something proves the patch; `waive` names checks.
-    Check,
+    Tests,
 }
 
 impl Check {
@@ -66,7 +66,7 @@ impl Check {
         Self::Style,
         Self::Provenance,
         Self::Mdoc,
-        Self::Check,
+        Self::Tests,
     ];
 
     /// The name in messages and in `waive`.
@@ -89,7 +89,7 @@ impl Check {
             Self::Style => "style",
             Self::Provenance => "provenance",
             Self::Mdoc => "mdoc",
-            Self::Check => "check",
+            Self::Tests => "check",
         }
     }
 
@@ -105,7 +105,7 @@ impl Check {
                 | Self::Path
                 | Self::Style
                 | Self::Mdoc
-                | Self::Check
+                | Self::Tests
         )
     }
 }

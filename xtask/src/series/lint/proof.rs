@@ -11,7 +11,7 @@ pub fn remarks(patch: &Patch) -> Vec<Remark> {
     let needs_proof = !matches!(patch.class, Class::Test | Class::Local);
     if needs_proof && patch.check.tests.is_empty() {
         found.push(Remark::warning(
-            Check::Check,
+            Check::Tests,
             At::Manifest(vec!["check"]),
             "no test proves it",
             "list the tests that fail without the patch: check: {tests: [\"suite/case\"]}",
@@ -22,7 +22,7 @@ pub fn remarks(patch: &Patch) -> Vec<Remark> {
         match Check::ALL.into_iter().find(|check| check.name() == name) {
             Some(check) if check.can_be_waived() => {}
             Some(_) => found.push(Remark::error(
-                Check::Check,
+                Check::Tests,
                 at,
                 format!("'{name}' cannot be waived"),
                 format!("a patch can do without {}", waivable().join(", ")),
@@ -39,7 +39,7 @@ fn unknown(name: &str, at: At) -> Remark {
         None => format!("unknown check '{name}'"),
     };
     let help = format!("a patch can do without {}", waivable().join(", "));
-    Remark::error(Check::Check, at, text, help)
+    Remark::error(Check::Tests, at, text, help)
 }
 
 fn waivable() -> Vec<&'static str> {
@@ -53,7 +53,7 @@ fn waivable() -> Vec<&'static str> {
 /// wrong cannot be waived.
 pub fn waives(patch: &Patch, check: Check, severity: Severity) -> bool {
     let is_named = patch.check.waive.iter().any(|name| name == check.name());
-    let is_of_waive = (check, severity) == (Check::Check, Severity::Error);
+    let is_of_waive = (check, severity) == (Check::Tests, Severity::Error);
     check.can_be_waived() && is_named && !is_of_waive
 }
 
@@ -105,8 +105,8 @@ mod tests {
         for (check, severity, want) in [
             (Check::Size, Severity::Warning, true),
             (Check::Path, Severity::Error, false),
-            (Check::Check, Severity::Warning, true),
-            (Check::Check, Severity::Error, false),
+            (Check::Tests, Severity::Warning, true),
+            (Check::Tests, Severity::Error, false),
             (Check::Provenance, Severity::Warning, false),
         ] {
             assert_eq!(waives(&patch, check, severity), want, "{check:?}");

@@ -44,7 +44,7 @@ pub fn author(email: &str) -> Option<Remark> {
         let part = part.to_lowercase();
         part.contains("noreply") || part.contains("no-reply")
     });
-    nobody.then(|| {
+    (nobody || host == "localhost").then(|| {
         Remark::warning(
             Check::Provenance,
             At::Patch,
@@ -88,6 +88,7 @@ mod tests {
             ("a@users.noreply.github.com", true),
             ("noreply@example.org", true),
             ("No-Reply@example.org", true),
+            ("me@localhost", true),
             ("nobody", false),
         ] {
             assert_eq!(author(email).is_some(), want, "{email}");
