@@ -183,8 +183,8 @@ pub fn is_there(git: &Git, commit: &str, change: &Change) -> Result<bool, Failur
     Ok(ran.ok)
 }
 
-/// The first thing that git refused, and why.
-fn reject(ran: &Ran, patch: &str) -> String {
+/// Which file and hunk of `patch` git refused first, and why.
+pub fn reject(ran: &Ran, patch: &str) -> String {
     match refused(ran, patch).first() {
         Some(reject) => reject.to_string(),
         None => ran.summary(),
@@ -198,6 +198,10 @@ fn refused(ran: &Ran, patch: &str) -> Vec<Reject> {
         let Some(error) = line.strip_prefix("error: ") else {
             continue;
         };
+        // `git apply -v` shows the lines first.
+        if error.starts_with("while searching for:") {
+            continue;
+        }
         let place = error.strip_prefix("patch failed: ");
         let place = place.and_then(|place| place.rsplit_once(':'));
         let (file, line) = match place {
@@ -279,6 +283,10 @@ new file mode 100644
             (
                 "error: patch failed: sys/kern/a.c:10\nerror: sys/kern/a.c: patch does not apply\n",
                 "sys/kern/a.c: hunk 2 of 2 does not fit: @@ -10,3 +10,3 @@ f(void)",
+            ),
+            (
+                "Checking patch x...\nerror: while searching for:\nx\n\nerror: patch failed: sys/kern/a.c:1\n",
+                "sys/kern/a.c: hunk 1 of 2 does not fit: @@ -1,3 +1,3 @@",
             ),
             (
                 "error: patch failed: sys/kern/a.c:1\n",
