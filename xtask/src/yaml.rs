@@ -1,6 +1,7 @@
 //! Reading YAML: the one place that knows the YAML library, and that makes
 //! its errors fit for people.
 
+pub mod faults;
 pub mod places;
 
 use serde::de::DeserializeOwned;
@@ -14,15 +15,8 @@ pub fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Failure> 
 }
 
 fn explain(name: &str, text: &str, error: &serde_yaml::Error) -> Failure {
-    let message = error.to_string();
+    let message = message(error);
     let place = error.location();
-    let message = match &place {
-        Some(place) => {
-            let suffix = format!(" at line {} column {}", place.line(), place.column());
-            message.trim_end_matches(&suffix).to_owned()
-        }
-        None => message,
-    };
     let mut failure = Failure::usage(format!("read {name}"), message.clone());
     if let Some(word) = meant(&message) {
         failure = failure.help(format!("did you mean `{word}`?"));
@@ -34,6 +28,18 @@ fn explain(name: &str, text: &str, error: &serde_yaml::Error) -> Failure {
             failure.at(name, text, (place.index(), word), "here")
         }
         None => failure,
+    }
+}
+
+/// What is wrong, without the place.
+fn message(error: &serde_yaml::Error) -> String {
+    let message = error.to_string();
+    match error.location() {
+        Some(place) => {
+            let suffix = format!(" at line {} column {}", place.line(), place.column());
+            message.trim_end_matches(&suffix).to_owned()
+        }
+        None => message,
     }
 }
 

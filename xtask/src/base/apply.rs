@@ -124,8 +124,76 @@ fn apply(git: &Git, id: &str, diff: &[u8]) -> Result<(), Failure> {
     ))
 }
 
-/// Which file and hunk of `patch` git refused, and why.
+/// Where a change does not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// The file of the tree; empty where git names none.
+    pub file: String,
+    /// The line that git looked at, from 1; 0 where it names none.
+    pub line: u64,
+    /// The hunk.
+    pub hunk: Option<Hunk>,
+    /// What git says.
+    said: String,
+}
+
+/// A hunk of a patch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hunk {
+    /// Its number among those of its file, from 1.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
+    /// Its first line.
+    pub header: String,
+    /// The number of that line in the patch, from 0.
+    pub at: usize,
+}
+
+impl std::fmt::Display for Reject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { file, line, .. } = self;
+        match &self.hunk {
+            Some(hunk) => {
+                let Hunk {
+                    number, of, header, ..
+                } = hunk;
+                write!(f, "{file}: hunk {number} of {of} does not fit: {header}")
+            }
+            None if *line > 0 => write!(f, "{file}: the hunk at line {line} does not fit"),
+            None => f.write_str(&self.said),
+        }
+    }
+}
+
+/// All places where `change` does not fit the tree of `commit`; the first of
+/// each file, because git looks no further there.
+pub fn rejects(git: &Git, commit: &str, change: &Change) -> Result<Vec<Reject>, Failure> {
+    let git = index_of(git, commit)?;
+    let args = ["apply", "--cached", "--check", "--whitespace=nowarn", "-"];
+    let ran = git.run_with("look where a patch does not fit", &args, &change.diff)?;
+    Ok(refused(&ran, &String::from_utf8_lossy(&change.diff)))
+}
+
+/// Whether the tree of `commit` has `change` already: taking it out fits.
+pub fn is_there(git: &Git, commit: &str, change: &Change) -> Result<bool, Failure> {
+    let git = index_of(git, commit)?;
+    let args = ["apply", "--cached", "--check", "--reverse", "-"];
+    let ran = git.run_with("look for a patch in a tree", &args, &change.diff)?;
+    Ok(ran.ok)
+}
+
+/// Which file and hunk of `patch` git refused first, and why.
 pub fn reject(ran: &Ran, patch: &str) -> String {
+    match refused(ran, patch).first() {
+        Some(reject) => reject.to_string(),
+        None => ran.summary(),
+    }
+}
+
+/// Which files and hunks git refused, and why.
+fn refused(ran: &Ran, patch: &str) -> Vec<Reject> {
+    let mut found: Vec<Reject> = Vec::new();
     for line in ran.stderr.lines() {
         let Some(error) = line.strip_prefix("error: ") else {
             continue;
@@ -134,46 +202,54 @@ pub fn reject(ran: &Ran, patch: &str) -> String {
         if error.starts_with("while searching for:") {
             continue;
         }
-        let Some(place) = error.strip_prefix("patch failed: ") else {
-            return error.to_owned();
+        let place = error.strip_prefix("patch failed: ");
+        let place = place.and_then(|place| place.rsplit_once(':'));
+        let (file, line) = match place {
+            Some((file, line)) => (file, line.parse().unwrap_or(0)),
+            // "FILE: patch does not apply" says again what was said.
+            None => (error.rsplit_once(": ").map_or("", |(file, _)| file), 0),
         };
-        let Some((file, line)) = place.rsplit_once(':') else {
-            return error.to_owned();
-        };
-        let hunk = line.parse().ok().and_then(|line| hunk(patch, file, line));
-        return match hunk {
-            Some((number, of, header)) => {
-                format!("{file}: hunk {number} of {of} does not fit: {header}")
-            }
-            None => format!("{file}: the hunk at line {line} does not fit"),
-        };
+        if line == 0 && found.iter().any(|reject| reject.file == file) {
+            continue;
+        }
+        found.push(Reject {
+            file: file.to_owned(),
+            line,
+            hunk: place.and_then(|_| hunk(patch, file, line)),
+            said: error.to_owned(),
+        });
     }
-    ran.summary()
+    found
 }
 
-/// The hunk of `file` that begins at its old line `line`: its number, the
-/// number of hunks of that file, and its header.
-fn hunk<'a>(patch: &'a str, file: &str, line: u64) -> Option<(usize, usize, &'a str)> {
+/// The hunk of `file` that begins at its old line `line`.
+fn hunk(patch: &str, file: &str, line: u64) -> Option<Hunk> {
     let mut current = "";
     let mut headers = Vec::new();
-    for text in patch.lines() {
+    for (at, text) in patch.lines().enumerate() {
         if let Some(name) = text.strip_prefix("+++ ").or(text.strip_prefix("--- ")) {
             let name = name.split('\t').next().unwrap_or(name);
             if name != "/dev/null" {
                 current = name.split_once('/').map_or(name, |(_, name)| name);
             }
         } else if text.starts_with("@@ -") && current == file {
-            headers.push(text);
+            headers.push((at, text));
         }
     }
     let begins = |header: &str| {
         let old = header.strip_prefix("@@ -")?.split([',', ' ']).next()?;
         old.parse::<u64>().ok()
     };
-    let at = headers
+    let n = headers
         .iter()
-        .position(|header| begins(header) == Some(line))?;
-    Some((at + 1, headers.len(), headers[at]))
+        .position(|(_, header)| begins(header) == Some(line))?;
+    let (at, header) = headers[n];
+    Some(Hunk {
+        number: n + 1,
+        of: headers.len(),
+        header: header.to_owned(),
+        at,
+    })
 }
 
 #[cfg(test)]

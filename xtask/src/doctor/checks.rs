@@ -123,9 +123,10 @@ const IMAGES: &[Need] = &[Need::Tests, Need::FreeBsd];
 const GIT: &[Need] = &[Need::Trees, Need::Tests, Need::FreeBsd];
 const TESTS: &[Need] = &[Need::Tests];
 const KERNELS: &[Need] = &[Need::FreeBsd];
+const LINT: &[Need] = &[Need::Lint, Need::Tests];
 
 /// Every check, in the order of the report.
-pub static ALL: [Check; 16] = [
+pub static ALL: [Check; 18] = [
     check("QEMU, 7.0 or later", GUESTS, qemu, packages::QEMU),
     check("LLVM 19", GUESTS, llvm, packages::LLVM),
     check("Rust that can build core", GUESTS, rust, Remedy::Rust),
@@ -140,6 +141,8 @@ pub static ALL: [Check; 16] = [
     check("bootstrap tools", KERNELS, bootstrap, packages::BOOTSTRAP),
     check("bootstrap headers", KERNELS, headers, packages::HEADERS),
     check("no libelf-dev", KERNELS, libelf, packages::LIBELF),
+    check("perl", LINT, perl, packages::PERL),
+    check("mandoc", LINT, mandoc, packages::MANDOC),
     check("disk space", KERNELS, disk, Remedy::Nothing),
     check("memory", KERNELS, memory, Remedy::Nothing),
 ];
@@ -384,6 +387,32 @@ fn judge_libelf(shadowed: bool) -> State {
         State::Trap("/usr/include/gelf.h shadows the tree's own and breaks its bootstrap".into())
     } else {
         State::Found("nothing shadows the tree's gelf.h".into())
+    }
+}
+
+/// The tree's style checker is written in it.
+fn perl(_: &Context) -> State {
+    match find("perl") {
+        Some(path) if has_perl_modules() => State::Found(path.display().to_string()),
+        Some(path) => State::Missing(format!(
+            "{} lacks Getopt::Long or Term::ANSIColor; only `patches lint` needs them",
+            path.display()
+        )),
+        None => State::Missing("it is not in PATH; only `patches lint` needs it".into()),
+    }
+}
+
+/// Whether there is a perl with all that the tree's style checker loads.
+pub fn has_perl_modules() -> bool {
+    let modules = ["-MGetopt::Long", "-MTerm::ANSIColor", "-e", "1"];
+    let ran = Command::new("perl").args(modules).output();
+    ran.is_ok_and(|ran| ran.status.success())
+}
+
+fn mandoc(_: &Context) -> State {
+    match find("mandoc") {
+        Some(path) => State::Found(path.display().to_string()),
+        None => State::Missing("it is not in PATH; only `patches lint` needs it".into()),
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Need {
     Tests,
     /// A FreeBSD kernel: the same without linters, and all its build needs.
     FreeBsd,
+    /// `patches lint`: what checks style and manual pages.
+    Lint,
 }
 
 impl Need {
@@ -86,6 +88,19 @@ pub fn text(findings: &[Finding], host: &Host) -> String {
         None => {}
     }
     lines.join("\n")
+}
+
+/// How `remedy` is had here, in words.
+pub fn mending(remedy: &'static Remedy) -> String {
+    let finding = Finding {
+        what: "",
+        state: State::Missing(String::new()),
+        remedy,
+    };
+    match packages::command(&[finding], &Host::detect()) {
+        Some(command) => format!("run `{command}`, or let `cargo xtask doctor --fix` do it"),
+        None => "install it by hand: the kit knows no package of it for this system".into(),
+    }
 }
 
 fn are_bad(findings: &[Finding]) -> bool {

@@ -201,6 +201,27 @@ pub const SETPRIV: Remedy = Remedy::Install(Packages {
     macos: &[],
 });
 
+/// perl, with the modules that the tree's style checker loads. macOS has it by
+/// itself.
+pub const PERL: Remedy = Remedy::Install(Packages {
+    debian: &["perl"],
+    fedora: &[
+        "perl-interpreter",
+        "perl-Getopt-Long",
+        "perl-Term-ANSIColor",
+    ],
+    freebsd: &["perl5"],
+    macos: &[],
+});
+
+/// mandoc(1). FreeBSD and macOS have it by themselves.
+pub const MANDOC: Remedy = Remedy::Install(Packages {
+    debian: &["mandoc"],
+    fedora: &["mandoc"],
+    freebsd: &[],
+    macos: &[],
+});
+
 /// What puts a gelf.h where it shadows the tree's own.
 pub const LIBELF: Remedy = Remedy::Remove(Packages {
     debian: &["libelf-dev"],

@@ -14,6 +14,9 @@ use crate::yaml::{self, places};
 /// The manifest's file.
 pub const MANIFEST: &str = "series.yaml";
 
+/// The largest patch file that is read, in bytes.
+pub const LARGEST: u64 = 10 << 20;
+
 /// A series that was read.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -67,22 +70,36 @@ pub fn find(base: &str) -> Result<Option<Loaded>, Failure> {
 
 /// Reads the series of `base`; that there is none is a failure.
 pub fn must(base: &str) -> Result<Loaded, Failure> {
-    find(base)?.ok_or_else(|| {
-        let dir = folder().join(base);
-        Failure::usage(
-            format!("read the series {base}"),
-            format!("there is no {}", dir.join(MANIFEST).display()),
-        )
-        .help(format!(
-            "begin one with `cargo xtask patches new ID --series {base}`, or point KDK_PATCHES at the \
-             folder that holds it"
-        ))
-    })
+    find(base)?.ok_or_else(|| none(base))
+}
+
+/// The folder of the series of `base`, which has a manifest; whether that can
+/// be read is another question.
+pub fn existing(base: &str) -> Result<PathBuf, Failure> {
+    let dir = folder().join(base);
+    let is_there = is_name(base) && dir.join(MANIFEST).exists();
+    is_there.then_some(dir).ok_or_else(|| none(base))
+}
+
+fn none(base: &str) -> Failure {
+    let dir = folder().join(base);
+    Failure::usage(
+        format!("read the series {base}"),
+        format!("there is no {}", dir.join(MANIFEST).display()),
+    )
+    .help(format!(
+        "begin one with `cargo xtask patches new ID --series {base}`, or point KDK_PATCHES at the \
+         folder that holds it"
+    ))
+}
+
+/// A base's name is no path.
+fn is_name(base: &str) -> bool {
+    Path::new(base).components().count() == 1
 }
 
 fn read(dir: &Path, base: &str) -> io::Result<String> {
-    // A base's name is no path.
-    if Path::new(base).components().count() != 1 {
+    if !is_name(base) {
         return Err(io::ErrorKind::NotFound.into());
     }
     fs::read_to_string(dir.join(MANIFEST))
@@ -192,9 +209,15 @@ impl Loaded {
     pub fn changes(&self) -> Result<Vec<Change>, Failure> {
         let read = |patch: &Patch| {
             let path = self.path(patch);
-            let diff = fs::read(&path).map_err(|error| {
-                Failure::io(format!("read the patch {}", patch.id), &path, error)
-            })?;
+            let tried = format!("read the patch {}", patch.id);
+            let failed = |error| Failure::io(&tried, &path, error);
+            if fs::metadata(&path).map_err(failed)?.len() > LARGEST {
+                let happened = format!("{} is larger than {} MB", path.display(), LARGEST >> 20);
+                return Err(Failure::usage(&tried, happened).help(
+                    "no reviewer reads that: take out what is generated or binary, and split the rest",
+                ));
+            }
+            let diff = fs::read(&path).map_err(failed)?;
             let id = patch.id.clone();
             Ok(Change { id, diff })
         };

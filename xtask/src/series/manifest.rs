@@ -2,7 +2,7 @@
 
 mod problem;
 
-pub use problem::problems;
+pub use problem::{is_beside, problems};
 
 use serde::Deserialize;
 

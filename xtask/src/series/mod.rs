@@ -7,6 +7,7 @@ pub mod checkout;
 pub mod drift;
 pub mod export;
 pub mod history;
+pub mod lint;
 pub mod load;
 pub mod lock;
 pub mod mail;

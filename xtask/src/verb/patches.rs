@@ -3,6 +3,7 @@
 mod apply;
 mod drift;
 mod export;
+mod lint;
 mod list;
 mod log;
 mod range_diff;
@@ -46,6 +47,8 @@ enum What {
     /// Both are committed on the base as it is now, and compared patch by
     /// patch with `git range-diff`.
     RangeDiff(range_diff::Args),
+    /// All that keeps the series from review, with its place
+    Lint(lint::Args),
     /// Write every patch file as git writes it of its commit
     Refresh(refresh::Args),
 }
@@ -59,6 +62,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         What::Drift(args) => drift::run(args, cx),
         What::Log(args) => log::run(args, cx),
         What::RangeDiff(args) => range_diff::run(args, cx),
+        What::Lint(args) => lint::run(args, cx),
         What::Refresh(args) => refresh::run(args, cx),
     }
 }

@@ -29,14 +29,50 @@ pub fn span(text: &str, path: &[Step<'_>]) -> (usize, usize) {
         node = next;
         let start = offset(text, node.span.start);
         let rest = &text[start..];
-        // A list or a map shows by its first line.
-        let end = match node.data.is_sequence() || node.data.is_mapping() {
-            true => rest.lines().next().map_or(0, str::len),
-            false => offset(text, node.span.end).saturating_sub(start),
-        };
+        let mut end = offset(text, node.span.end).saturating_sub(start);
+        // A list or a map shows by its first line. Where it has brackets, the
+        // last one is not in its span.
+        if node.data.is_sequence() || node.data.is_mapping() {
+            let is_closed = rest.starts_with(['[', '{']);
+            let line = rest.lines().next().map_or(0, str::len);
+            end = (end + usize::from(is_closed)).min(line);
+        }
         found = (start, rest.get(..end).unwrap_or(rest).trim_end().len());
     }
     found
+}
+
+/// Like [`span`], of the last key itself and not of its value.
+pub fn key(text: &str, path: &[Step<'_>]) -> (usize, usize) {
+    let value = span(text, path);
+    let Some((Step::Key(name), above)) = path.split_last() else {
+        return value;
+    };
+    let documents = MarkedYaml::load_from_str(text).unwrap_or_default();
+    let node = above.iter().try_fold(documents.first(), |node, step| {
+        let data = &node?.data;
+        Some(match step {
+            Step::Key(key) => data.as_mapping_get(key),
+            Step::Item(n) => data.as_sequence().and_then(|items| items.get(*n)),
+        })
+    });
+    let map = node.flatten().and_then(|node| node.data.as_mapping());
+    let key = map.and_then(|map| map.keys().find(|key| key.data.as_str() == Some(name)));
+    key.map_or(value, |key| {
+        let start = offset(text, key.span.start);
+        (start, offset(text, key.span.end).saturating_sub(start))
+    })
+}
+
+/// The second of two keys that are the same, if there is one: in one map, a
+/// key stands once.
+pub fn duplicate(text: &str) -> Option<(usize, usize)> {
+    let error = MarkedYaml::load_from_str(text).err()?;
+    error.info().contains("duplicated key").then(|| {
+        let start = offset(text, *error.marker());
+        let rest = &text[start..];
+        (start, rest.find([':', '\n']).unwrap_or(rest.len()))
+    })
 }
 
 /// Markers count characters, from line 1 and column 0.
@@ -71,6 +107,34 @@ mod tests {
         for (path, want) in table {
             let (start, len) = span(text, path);
             assert_eq!(&text[start..start + len], want, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_found() {
+        let text = "a: 1\nb:\n  - {id: x, \"long key\": 2}\n";
+        use Step::{Item, Key};
+        let table: [(&[Step<'_>], &str); 4] = [
+            (&[Key("a")], "a"),
+            (&[Key("b"), Item(0), Key("id")], "id"),
+            (&[Key("b"), Item(0), Key("long key")], "\"long key\""),
+            (&[Key("b"), Item(0)], "{id: x, \"long key\": 2}"),
+        ];
+        for (path, want) in table {
+            let (start, len) = key(text, path);
+            assert_eq!(&text[start..start + len], want, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn duplicates_are_found() {
+        for (text, want) in [
+            ("a: 1\nb: 2\na: 3\n", Some(10)),
+            ("a: 1\nb:\n  - {id: x, a: 1, id: y}\n", Some(26)),
+            ("a: 1\nb: {a: 1}\n", None),
+            ("a: [", None),
+        ] {
+            assert_eq!(duplicate(text).map(|(at, _)| at), want, "{text}");
         }
     }
 

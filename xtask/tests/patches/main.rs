@@ -10,6 +10,7 @@ mod apply;
 mod drift;
 mod export;
 mod history;
+mod lint;
 mod place;
 mod samples;
 mod texts;

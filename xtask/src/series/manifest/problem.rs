@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
 use super::Manifest;
+use crate::series::lint::Check;
 use crate::yaml::places::Step::{self, Item, Key};
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem<'a> {
+    /// The check it belongs to.
+    pub check: Check,
     /// The part of the manifest.
     pub path: Vec<Step<'a>>,
     /// What is wrong with it.
@@ -20,21 +23,26 @@ pub struct Problem<'a> {
 /// All that is wrong with the manifest of the folder `dir`.
 pub fn problems<'a>(manifest: &Manifest, dir: &str) -> Vec<Problem<'a>> {
     let mut found = Vec::new();
-    let mut say = |path: Vec<Step<'a>>, text: String, help| {
-        found.push(Problem { path, text, help });
+    let mut say = |check, path: Vec<Step<'a>>, text: String, help| {
+        found.push(Problem {
+            check,
+            path,
+            text,
+            help,
+        });
     };
     if manifest.schema != 1 {
         let text = format!("schema {}; this kit reads schema 1", manifest.schema);
-        say(vec![Key("schema")], text, "write `schema: 1`");
+        say(Check::Key, vec![Key("schema")], text, "write `schema: 1`");
     }
     if manifest.series.name != dir {
         let text = format!("series '{}' in the folder '{dir}'", manifest.series.name);
         let help = "a series has the name of its folder, which is its base's";
-        say(vec![Key("series"), Key("name")], text, help);
+        say(Check::Key, vec![Key("series"), Key("name")], text, help);
     }
     if let Some(cover) = manifest.cover.as_ref().filter(|name| !is_beside(name)) {
         let text = format!("'{cover}' is not the name of a file beside the manifest");
-        say(vec![Key("cover")], text, BESIDE);
+        say(Check::Listing, vec![Key("cover")], text, BESIDE);
     }
     patches(manifest, &mut say);
     found
@@ -42,7 +50,10 @@ pub fn problems<'a>(manifest: &Manifest, dir: &str) -> Vec<Problem<'a>> {
 
 const BESIDE: &str = "files of a series lie in its folder: write the file's name alone";
 
-fn patches<'a>(manifest: &Manifest, say: &mut dyn FnMut(Vec<Step<'a>>, String, &'static str)) {
+fn patches<'a>(
+    manifest: &Manifest,
+    say: &mut dyn FnMut(Check, Vec<Step<'a>>, String, &'static str),
+) {
     let ids: BTreeSet<&str> = manifest.patches.iter().map(|p| p.id.as_str()).collect();
     let (mut seen, mut files) = (BTreeSet::new(), BTreeSet::new());
     for (n, patch) in manifest.patches.iter().enumerate() {
@@ -52,10 +63,11 @@ fn patches<'a>(manifest: &Manifest, say: &mut dyn FnMut(Vec<Step<'a>>, String, &
             let text = format!("'{id}' is no id");
             let help =
                 "an id has lower case letters, digits and `-`, and begins with a letter or digit";
-            say(at("id"), text, help);
+            say(Check::Id, at("id"), text, help);
         }
         if !seen.insert(id) {
             say(
+                Check::Id,
                 at("id"),
                 format!("duplicate id '{id}'"),
                 "each patch has an id of its own",
@@ -66,21 +78,30 @@ fn patches<'a>(manifest: &Manifest, say: &mut dyn FnMut(Vec<Step<'a>>, String, &
             at.push(Item(m));
             if need == id {
                 let help = "a patch needs others only: take it out";
-                say(at, format!("'{id}' needs itself"), help);
+                say(Check::Order, at, format!("'{id}' needs itself"), help);
             } else if !ids.contains(need.as_str()) {
                 let help = "`needs` lists ids of patches of this series";
                 say(
+                    Check::Order,
                     at,
                     format!("'{id}' needs '{need}', which is not in the series"),
                     help,
                 );
             } else if !seen.contains(need.as_str()) {
-                let help = "the order of the list is the order in which patches are applied: move one of them";
-                say(
-                    at,
-                    format!("'{id}' needs '{need}', which comes later"),
-                    help,
-                );
+                let (text, help) = if leads_to(manifest, need, id) {
+                    (
+                        format!("'{id}' needs '{need}', which needs '{id}'"),
+                        "no order of the list can apply them: take one of the needs out, or make \
+                         one patch of them",
+                    )
+                } else {
+                    (
+                        format!("'{id}' needs '{need}', which comes later"),
+                        "the order of the list is the order in which patches are applied: move \
+                         one of them",
+                    )
+                };
+                say(Check::Order, at, text, help);
             }
         }
         if !is_beside(&patch.file) {
@@ -88,12 +109,32 @@ fn patches<'a>(manifest: &Manifest, say: &mut dyn FnMut(Vec<Step<'a>>, String, &
                 "'{}' is not the name of a file beside the manifest",
                 patch.file
             );
-            say(at("file"), text, BESIDE);
+            say(Check::Listing, at("file"), text, BESIDE);
         } else if !files.insert(patch.file.as_str()) {
             let text = format!("'{}' is the file of another patch too", patch.file);
-            say(at("file"), text, "each patch has a file of its own");
+            say(
+                Check::Id,
+                at("file"),
+                text,
+                "each patch has a file of its own",
+            );
         }
     }
+}
+
+/// Whether the patch `from` needs `to`, if only by way of others.
+fn leads_to(manifest: &Manifest, from: &str, to: &str) -> bool {
+    let (mut seen, mut todo) = (BTreeSet::new(), vec![from]);
+    while let Some(id) = todo.pop() {
+        if id == to {
+            return true;
+        }
+        if seen.insert(id) {
+            let patches = manifest.patches.iter().filter(|patch| patch.id == id);
+            todo.extend(patches.flat_map(|patch| patch.needs.iter().map(String::as_str)));
+        }
+    }
+    false
 }
 
 fn is_id(text: &str) -> bool {
@@ -102,7 +143,7 @@ fn is_id(text: &str) -> bool {
 }
 
 /// Whether `name` is a plain file name, of a file that is not hidden.
-fn is_beside(name: &str) -> bool {
+pub fn is_beside(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     let plain = matches!(parts.next(), Some(Component::Normal(_))) && parts.next().is_none();
     plain && !name.ends_with('/') && !name.starts_with('.')
@@ -142,7 +183,13 @@ mod tests {
             (patch("b", "b.patch", "b"), vec!["'b' needs itself"]),
             (
                 patch("a", "a.patch", "b") + &b,
-                vec!["'a' needs 'b', which comes later"],
+                vec!["'a' needs 'b', which needs 'a'"],
+            ),
+            (
+                patch("a", "a.patch", "c")
+                    + &patch("b", "b.patch", "a")
+                    + &patch("c", "c.patch", "b"),
+                vec!["'a' needs 'c', which needs 'a'"],
             ),
             (
                 a.clone() + &patch("b", "a.patch", ""),
