@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::series::bind::Bound;
 use crate::series::load::Loaded;
 use crate::series::manifest::{Class, Patch, Status};
+use crate::series::person::person;
 use crate::series::{mail as patch_mail, trailers};
 
 pub use check::applied_tree;
@@ -138,15 +139,6 @@ fn signer(patch: &Patch, author: &Author) -> Author {
     }
 }
 
-/// Reads `Name <mail>`.
-pub fn person(text: &str) -> Option<(String, String)> {
-    let (name, rest) = text.split_once('<')?;
-    let (email, after) = rest.split_once('>')?;
-    let (name, email) = (name.trim(), email.trim());
-    let whole = after.trim().is_empty() && !name.is_empty() && email.contains('@');
-    whole.then(|| (name.to_owned(), email.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,16 +165,5 @@ mod tests {
         assert_eq!(chosen(&all, &["a".into()]).unwrap_err().exit_code(), 2);
         assert_eq!(chosen(&all, &[]).unwrap_err().exit_code(), 2);
         assert_eq!(chosen(&all, &["b".into()]).unwrap(), ["b"]);
-    }
-
-    #[test]
-    fn a_person_has_a_name_and_an_address() {
-        assert_eq!(
-            person("A B <a@example.org>"),
-            Some(("A B".into(), "a@example.org".into()))
-        );
-        for text in ["", "A B", "<a@example.org>", "A <a>", "A <a@b> and more"] {
-            assert_eq!(person(text), None, "{text}");
-        }
     }
 }

@@ -233,6 +233,23 @@ pub struct Trailers {
     pub sponsored_by: Option<String>,
 }
 
+impl Trailers {
+    /// Each line that is there or not: its name in the manifest, its key.
+    pub fn fields(&self) -> [(&'static str, &'static str, &Option<String>); 9] {
+        [
+            ("pr", "PR", &self.pr),
+            ("reported_by", "Reported by", &self.reported_by),
+            ("reviewed_by", "Reviewed by", &self.reviewed_by),
+            ("tested_by", "Tested by", &self.tested_by),
+            ("obtained_from", "Obtained from", &self.obtained_from),
+            ("fixes", "Fixes", &self.fixes),
+            ("mfc_after", "MFC after", &self.mfc_after),
+            ("relnotes", "Relnotes", &self.relnotes),
+            ("sponsored_by", "Sponsored by", &self.sponsored_by),
+        ]
+    }
+}
+
 /// What proves a patch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,6 +13,7 @@ pub mod lock;
 pub mod mail;
 pub mod manifest;
 pub mod merge;
+pub mod person;
 pub mod range_diff;
 pub mod scratch;
 pub mod trailers;

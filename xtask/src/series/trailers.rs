@@ -3,10 +3,9 @@
 
 use crate::series::manifest::{Channel, Patch};
 
-/// The keys of FreeBSD's commit template (tools/tools/git/hooks/
-/// prepare-commit-msg), in its order. `Differential Revision` is last: where it
-/// is not, Phabricator does not close the review.
-pub const KEYS: [&str; 17] = [
+/// The keys of FreeBSD's commit template (tools/tools/git/hooks), in its
+/// order.
+pub const KEYS: [&str; 15] = [
     "PR",
     "Reported by",
     "Reviewed by",
@@ -21,33 +20,32 @@ pub const KEYS: [&str; 17] = [
     "Event",
     "Sponsored by",
     "Pull Request",
-    "Co-authored-by",
-    "Signed-off-by",
-    "Differential Revision",
+    LAST,
 ];
+
+/// The key of the last line: where it is not last, Phabricator does not close
+/// the review.
+pub const LAST: &str = "Differential Revision";
+
+/// git's own keys, which stand anywhere above the last line.
+pub const GITS: [&str; 2] = ["Co-authored-by", "Signed-off-by"];
 
 /// One of the lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trailer {
-    /// One of [`KEYS`].
+    /// One of [`KEYS`] or [`GITS`].
     pub key: &'static str,
     /// The rest of the line.
     pub value: String,
 }
 
 impl Trailer {
-    /// Reads a line; none if its key is not one of [`KEYS`].
+    /// Reads a line; none if its key is neither FreeBSD's nor git's.
     pub fn read(line: &str) -> Option<Self> {
         let (name, value) = line.split_once(':')?;
-        let key = KEYS.into_iter().find(|key| *key == name)?;
+        let key = KEYS.into_iter().chain(GITS).find(|key| *key == name)?;
         let value = value.trim();
         let value = (!value.is_empty()).then(|| value.to_owned())?;
-        Some(Self { key, value })
-    }
-
-    /// `key`, if `value` is there.
-    fn of(key: &'static str, value: Option<&String>) -> Option<Self> {
-        let value = value?.clone();
         Some(Self { key, value })
     }
 }
@@ -55,34 +53,27 @@ impl Trailer {
 impl std::fmt::Display for Trailer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // git reads these two itself, and wants a space there.
-        let gap = if self.key.contains('-') { ' ' } else { '\t' };
+        let gap = if GITS.contains(&self.key) { ' ' } else { '\t' };
         write!(f, "{}:{gap}{}", self.key, self.value)
     }
 }
 
 /// What the manifest adds to the message of `patch`.
 pub fn of_patch(patch: &Patch) -> Vec<Trailer> {
-    let lines = &patch.trailers;
     let review = patch.upstream.channel.and_then(|channel| match channel {
-        Channel::Phabricator => Some("Differential Revision"),
+        Channel::Phabricator => Some(LAST),
         Channel::Github => Some("Pull Request"),
         Channel::Mail | Channel::Bugzilla => None,
     });
-    [
-        Trailer::of("PR", lines.pr.as_ref()),
-        Trailer::of("Reported by", lines.reported_by.as_ref()),
-        Trailer::of("Reviewed by", lines.reviewed_by.as_ref()),
-        Trailer::of("Tested by", lines.tested_by.as_ref()),
-        Trailer::of("Obtained from", lines.obtained_from.as_ref()),
-        Trailer::of("Fixes", lines.fixes.as_ref()),
-        Trailer::of("MFC after", lines.mfc_after.as_ref()),
-        Trailer::of("Relnotes", lines.relnotes.as_ref()),
-        Trailer::of("Sponsored by", lines.sponsored_by.as_ref()),
-        review.and_then(|key| Trailer::of(key, patch.upstream.url.as_ref())),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let fields = patch.trailers.fields();
+    let lines = fields.iter().map(|(_, key, value)| (*key, *value));
+    lines
+        .chain(review.map(|key| (key, &patch.upstream.url)))
+        .filter_map(|(key, value)| {
+            let value = value.clone()?;
+            Some(Trailer { key, value })
+        })
+        .collect()
 }
 
 /// `message` with `more` among its trailers, in order, each once.
@@ -95,13 +86,18 @@ pub fn add(message: &str, more: &[Trailer]) -> String {
             all.push(trailer.clone());
         }
     }
-    let place = |trailer: &Trailer| KEYS.iter().position(|key| *key == trailer.key);
-    all.sort_by_key(place);
+    all.sort_by_key(|trailer| place(trailer.key));
     let lines: Vec<String> = all.iter().map(ToString::to_string).collect();
     match lines.as_slice() {
         [] => format!("{text}\n"),
         lines => format!("{text}\n\n{}\n", lines.join("\n")),
     }
+}
+
+/// Where a key stands: FreeBSD's in their order, git's, the last.
+fn place(key: &str) -> (bool, usize) {
+    let known = KEYS.iter().position(|other| *other == key);
+    (key == LAST, known.unwrap_or(KEYS.len()))
 }
 
 /// The message before its trailers, and those: the last paragraph, if all of

@@ -197,6 +197,24 @@ fn a_folder_with_something_in_it_stays_as_it_is() {
 }
 
 #[test]
+fn what_lint_calls_an_error_is_refused() {
+    let place = place();
+    let path = place.series().join("six.patch");
+    let patch = fs::read_to_string(&path).unwrap();
+    fs::write(
+        &path,
+        patch.replace("kern: Count to six", "kern: Count to six."),
+    )
+    .unwrap();
+    let said = place.fails(2, &export("mail", &["--out", "out", "--allow-unproven"]));
+    insta::assert_snapshot!(whole(&place, &said));
+    place.ok(&export(
+        "mail",
+        &["--out", "out", "--allow-unproven", "five"],
+    ));
+}
+
+#[test]
 fn a_base_with_uncommitted_changes_is_nobody_elses() {
     let place = place();
     fs::write(place.path("src/sys/kern/b.c"), "edited\n").unwrap();

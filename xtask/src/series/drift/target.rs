@@ -207,6 +207,8 @@ fn directory(home: &Home, name: &str) -> Result<Place, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use kdk_vm::interrupt::Interrupt;
+
     use super::*;
     use crate::base::testing::{git, tree, write};
     use crate::failure::rendered;
@@ -215,7 +217,7 @@ mod tests {
     fn what_cannot_be_a_target_is_refused_with_the_reason() {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
-        let home = Home::at(root.join("home")).unwrap();
+        let home = Home::at(root.join("home"), &Interrupt::new()).unwrap();
         write(&root.join("file"), "x");
         git(&root, &["init", "-q", "empty"]);
         write(&root.join("broken/.git"), "gitdir: nowhere\n");
@@ -235,7 +237,7 @@ mod tests {
     fn a_partial_clone_is_not_made_to_fetch() {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
-        let home = Home::at(root.join("home")).unwrap();
+        let home = Home::at(root.join("home"), &Interrupt::new()).unwrap();
         let src = tree(&root, "src", 1_501_000);
         git(&src, &["config", "uploadpack.allowFilter", "true"]);
         let url = format!("file://{}", src.display());

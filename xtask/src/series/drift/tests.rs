@@ -1,6 +1,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use kdk_vm::interrupt::Interrupt;
+
 use super::target::Target;
 use super::*;
 use crate::base::acquire;
@@ -61,7 +63,7 @@ impl Place {
             "schema: 1\nseries: {{name: releng-15.1, revision: 1}}\nbase: {{repo: r, branch: b, \
              osreldate: 1501000}}\npatches:\n{list}"
         );
-        let home = Home::at(root.join("home")).unwrap();
+        let home = Home::at(root.join("home"), &Interrupt::new()).unwrap();
         let definition = definition::find("releng-15.1").unwrap();
         acquire::borrow(&home, &definition, &src).unwrap();
         Self {

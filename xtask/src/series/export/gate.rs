@@ -1,9 +1,9 @@
 //! Why a series must not leave the kit.
 
-use super::person;
 use crate::series::load::Loaded;
 use crate::series::lock::{Findings, Proof};
 use crate::series::manifest::{Channel, Class, Patch, Status};
+use crate::series::person::person;
 
 /// What is known of one patch that is to be exported.
 pub struct Known<'a> {

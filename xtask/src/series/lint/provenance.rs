@@ -2,8 +2,8 @@
 
 use crate::series::lint::finding::Check;
 use crate::series::lint::remark::{At, Remark};
-use crate::series::lint::trailers::is_person;
 use crate::series::manifest::Provenance;
+use crate::series::person::person;
 
 /// What stands between the patch and an export.
 pub fn remarks(provenance: &Provenance) -> Vec<Remark> {
@@ -18,7 +18,7 @@ pub fn remarks(provenance: &Provenance) -> Vec<Remark> {
              attested_by: \"Name <address>\"",
         ));
     }
-    if !attested.is_empty() && !is_person(attested) {
+    if !attested.is_empty() && person(attested).is_none() {
         found.push(Remark::error(
             Check::Provenance,
             At::Manifest(vec!["provenance", "attested_by"]),

@@ -4,31 +4,8 @@
 use crate::series::lint::finding::Check;
 use crate::series::lint::remark::{At, Remark};
 use crate::series::manifest::Trailers;
-
-/// The keys of FreeBSD's commit template (tools/tools/git/hooks), in its
-/// order.
-pub const KEYS: [&str; 15] = [
-    "PR",
-    "Reported by",
-    "Reviewed by",
-    "Tested by",
-    "Approved by",
-    "Obtained from",
-    "Fixes",
-    "MFC after",
-    "MFC to",
-    "Relnotes",
-    "Security",
-    "Event",
-    "Sponsored by",
-    "Pull Request",
-    LAST,
-];
-
-const LAST: &str = "Differential Revision";
-
-/// git's own keys, which stand anywhere above the last line.
-pub const GITS: [&str; 2] = ["Co-authored-by", "Signed-off-by"];
+use crate::series::person::person;
+use crate::series::trailers::{GITS, KEYS, LAST};
 
 /// One trailer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -249,7 +226,7 @@ fn value(key: &str, value: &str) -> Option<Wrong> {
         "Relnotes" => (value == "yes", "write `yes`, or take the line out"),
         "Pull Request" => (is_pull(value), PULL),
         LAST => (is_review(value), REVIEW),
-        "Co-authored-by" | "Signed-off-by" => (is_person(value), "write `Name <address>`"),
+        "Co-authored-by" | "Signed-off-by" => (person(value).is_some(), "write `Name <address>`"),
         _ => (!value.is_empty(), "write a value, or take the line out"),
     };
     let text = format!("'{key}' cannot be '{value}'");
@@ -302,32 +279,10 @@ fn after<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
         .then(|| &text[prefix.len()..])
 }
 
-/// Whether `text` is `Name <address>`.
-pub fn is_person(text: &str) -> bool {
-    let Some((name, rest)) = text.split_once(" <") else {
-        return false;
-    };
-    let address = rest.strip_suffix('>').unwrap_or_default();
-    let parts = address.split_once('@');
-    let plain = |part: &str| !part.is_empty() && !part.contains([' ', '<', '>', '@']);
-    !name.trim().is_empty() && parts.is_some_and(|(user, host)| plain(user) && plain(host))
-}
-
 /// What is wrong with the trailers that the manifest has for a patch.
 pub fn manifest_remarks(trailers: &Trailers) -> Vec<Remark> {
-    let fields = [
-        ("pr", "PR", &trailers.pr),
-        ("reported_by", "Reported by", &trailers.reported_by),
-        ("reviewed_by", "Reviewed by", &trailers.reviewed_by),
-        ("tested_by", "Tested by", &trailers.tested_by),
-        ("obtained_from", "Obtained from", &trailers.obtained_from),
-        ("fixes", "Fixes", &trailers.fixes),
-        ("mfc_after", "MFC after", &trailers.mfc_after),
-        ("relnotes", "Relnotes", &trailers.relnotes),
-        ("sponsored_by", "Sponsored by", &trailers.sponsored_by),
-    ];
     let mut found = Vec::new();
-    for (name, key, text) in fields {
+    for (name, key, text) in trailers.fields() {
         let Some(text) = text else { continue };
         let at = At::Manifest(vec!["trailers", name]);
         if text.contains(['\n', '\r']) {
@@ -452,20 +407,5 @@ mod tests {
             "'Sponsored by' has more than one line",
         ];
         assert_eq!(texts(&manifest_remarks(&trailers)), want);
-    }
-
-    #[test]
-    fn people() {
-        for (text, want) in [
-            ("A B <a@b.org>", true),
-            ("A <a@b>", true),
-            ("a@b.org", false),
-            ("<a@b.org>", false),
-            ("A <a@b.org", false),
-            ("A <a b@c>", false),
-            ("", false),
-        ] {
-            assert_eq!(is_person(text), want, "{text}");
-        }
     }
 }

@@ -10,6 +10,7 @@ use crate::prove::{self, trees};
 use crate::series::bind::{self, Bound};
 use crate::series::export::gate::{self, Known};
 use crate::series::export::{self, Exported, cover, github, mail, phabricator};
+use crate::series::lint::{self, Finding, Severity};
 use crate::series::load::Loaded;
 use crate::series::lock::Findings;
 use crate::series::manifest::Channel;
@@ -62,6 +63,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let series = args.which.load(cx)?;
     let say = |text: String| cx.terminal.line(&text);
     let ids = export::chosen(&series, &args.ids)?;
+    is_sound(cx, &series, &ids)?;
     let findings = Findings::read(&series.dir)?;
     let trees = trees::trees(&cx.home, &series, &say)?;
     let bound = bind::bind(&cx.home, &series, &say)?;
@@ -124,6 +126,24 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         println!("{}", path.display());
     }
     Ok(())
+}
+
+/// Fails if `patches lint` finds an error in the series or in a patch that is
+/// exported.
+fn is_sound(cx: &Context, series: &Loaded, ids: &[String]) -> Result<(), Failure> {
+    let bears = |finding: &Finding| finding.patch.as_ref().is_none_or(|id| ids.contains(id));
+    let say = |text: String| cx.terminal.line(&text);
+    let errors: Vec<String> = lint::all(&cx.home, series, None, &say)?
+        .findings
+        .into_iter()
+        .filter(|finding| finding.severity == Severity::Error && bears(finding))
+        .map(|finding| finding.text)
+        .collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(TRIED, errors.join("\n"))
+        .help("`cargo xtask patches lint` shows each with its place"))
 }
 
 /// Applies the mails as a reviewer would, and compares trees.
