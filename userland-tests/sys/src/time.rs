@@ -31,6 +31,21 @@ pub fn now_ms() -> u64 {
     now.seconds as u64 * 1000 + now.nanoseconds as u64 / 1_000_000
 }
 
+/// Nanoseconds since the machine started.
+#[must_use]
+pub fn now_ns() -> u64 {
+    let now = read(CLOCK_MONOTONIC);
+    now.seconds as u64 * 1_000_000_000 + now.nanoseconds as u64
+}
+
+/// The processor's time stamp counter, whose frequency is the kernel's to
+/// know.
+#[must_use]
+pub fn ticks() -> u64 {
+    // SAFETY: every amd64 processor has it, and FreeBSD lets programs read it.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
 /// The time of day: seconds since 1970 (UTC), and nanoseconds.
 #[must_use]
 pub fn today() -> (u64, u32) {
