@@ -129,6 +129,16 @@ impl Failure {
         self
     }
 
+    /// Says what more to do next.
+    pub fn and_help(self, more: impl Into<String>) -> Self {
+        let more = more.into();
+        let help = match &self.0.help {
+            Some(help) => format!("{help}\n{more}"),
+            None => more,
+        };
+        self.help(help)
+    }
+
     /// Attaches the error that caused this one.
     pub fn source(mut self, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let source = Some(error.into());

@@ -25,6 +25,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::recorder::Recorder;
 use crate::report::json::Run;
+use crate::series::journal;
 use crate::series::load::{self, Loaded};
 use crate::store::Entry;
 use crate::vmm::{self, Driver, Player, VmmWish, Way};
@@ -229,7 +230,10 @@ fn prepare_freebsd(
 ) -> Result<Guest, Failure> {
     let series = match wanted.unpatched {
         true => None,
-        false => series_of(name, &wanted.without)?,
+        false => {
+            journal::finish(&cx.home, name, &|text| builder.say(Phase::Tree, text))?;
+            series_of(name, &wanted.without)?
+        }
     };
     let mut patches = series
         .as_ref()

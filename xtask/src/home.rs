@@ -90,6 +90,11 @@ impl Home {
         self.root.join("trees")
     }
 
+    /// Changes to series that are on the way: `edits/SERIES/PATCH`.
+    pub fn edits(&self) -> PathBuf {
+        self.root.join("edits")
+    }
+
     /// Object directories of FreeBSD builds, kept for incremental builds.
     pub fn obj(&self) -> PathBuf {
         self.root.join("obj")

@@ -23,6 +23,7 @@ mod verb;
 mod vmm;
 mod yaml;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -64,6 +65,13 @@ enum Verb {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // A path or a command that is cut in two cannot be copied or looked for.
+    let wrap = std::io::stderr().is_terminal();
+    // It fails if there is a hook already, and there is none.
+    let _ = miette::set_hook(Box::new(move |_| {
+        let options = miette::MietteHandlerOpts::new();
+        Box::new(options.break_words(false).wrap_lines(wrap).build())
+    }));
     match dispatch(&cli.verb) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -65,7 +65,7 @@ fn commit_one(git: &Git, parent: &str, change: &Change) -> Result<String, Failur
 /// git with an index that holds `commit`. To read a tree of FreeBSD's size
 /// takes longer than all else here, so the index of the last commit that was
 /// begun from is kept, and changed in a copy.
-fn index_of(git: &Git, commit: &str) -> Result<Git, Failure> {
+pub fn index_of(git: &Git, commit: &str) -> Result<Git, Failure> {
     const TRIED: &str = "read the base's tree";
     let place = |name: &str| git.git_dir().join(name);
     let (kept, stamp, scratch) = (
@@ -110,7 +110,7 @@ fn keys(base: &str, changes: &[Change]) -> Vec<String> {
 }
 
 /// Applies one change to the index, exactly or not at all.
-fn apply(git: &Git, id: &str, diff: &[u8]) -> Result<(), Failure> {
+pub fn apply(git: &Git, id: &str, diff: &[u8]) -> Result<(), Failure> {
     let args = ["apply", "--cached", "--whitespace=nowarn", "-"];
     let ran = git.run_with("apply the patches", &args, diff)?;
     if ran.ok {

@@ -132,6 +132,9 @@ pub struct Parts {
     /// Folders to leave out.
     #[serde(default)]
     pub without: Vec<String>,
+    /// Files that are there in any case.
+    #[serde(skip)]
+    pub with: Vec<String>,
 }
 
 impl Parts {
@@ -142,7 +145,8 @@ impl Parts {
                 .is_some_and(|rest| rest.starts_with('/'))
         };
         let wanted = self.only.is_empty() || !path.contains('/') || self.only.iter().any(within);
-        wanted && !self.without.iter().any(within)
+        let left_out = !wanted || self.without.iter().any(within);
+        !left_out || self.with.iter().any(|file| file == path)
     }
 
     /// The same as patterns of git's `info/sparse-checkout`, the last match
@@ -154,6 +158,7 @@ impl Parts {
             lines.extend(self.only.iter().map(|folder| format!("/{folder}/")));
         }
         lines.extend(self.without.iter().map(|folder| format!("!/{folder}/")));
+        lines.extend(self.with.iter().map(|path| format!("/{}", literal(path))));
         lines.extend(missing.iter().map(|path| format!("!/{}", literal(path))));
         lines.push(String::new());
         lines.join("\n")
@@ -241,15 +246,18 @@ mod tests {
         let without = Parts {
             only: vec![],
             without: vec!["tests".into(), "sys/contrib/device-tree".into()],
+            with: vec!["tests/sys/a.c".into()],
         };
         let only = Parts {
             only: vec!["sys".into(), "share/mk".into()],
             without: vec![],
+            ..Parts::default()
         };
         for (path, in_without, in_only) in [
             ("Makefile", true, true),
             ("sys/kern/kern_exec.c", true, true),
             ("tests/Makefile", false, false),
+            ("tests/sys/a.c", true, false),
             ("testsuite/x", true, false),
             ("sys/contrib/device-tree/x.dts", false, true),
             ("share/mk/sys.mk", true, true),
@@ -260,7 +268,7 @@ mod tests {
         }
         assert_eq!(
             without.patterns(&["contrib/a[1].c".into()]),
-            "/*\n!/tests/\n!/sys/contrib/device-tree/\n!/contrib/a\\[1\\].c\n"
+            "/*\n!/tests/\n!/sys/contrib/device-tree/\n/tests/sys/a.c\n!/contrib/a\\[1\\].c\n"
         );
         assert_eq!(only.patterns(&[]), "/*\n!/*/\n/sys/\n/share/mk/\n");
     }

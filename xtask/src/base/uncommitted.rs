@@ -139,7 +139,7 @@ pub fn names(list: &[u8]) -> Vec<String> {
 
 /// Copies the index unless the copy is of this one. The copy keeps the time of
 /// the original: git distrusts files changed after the index was written.
-fn copy_index(from: &Path, to: &Path) -> io::Result<()> {
+pub fn copy_index(from: &Path, to: &Path) -> io::Result<()> {
     let source = fs::metadata(from)?;
     let stamp = format!("{:?} {}\n", source.modified()?, source.len());
     let stamp_file = to.with_extension("stamp");

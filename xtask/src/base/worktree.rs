@@ -54,7 +54,11 @@ pub fn prepare(
     let git = &base.git;
     let commit = apply::commit(git, &base.commit, patches)?;
     let content = git.text(TRIED, &["rev-parse", &format!("{commit}^{{tree}}")])?;
-    let checkout = Checkout::open(git, home, &record.name, &commit, say)?;
+    let path = path(home, &record.name);
+    if admin_folder(&path).is_none() {
+        say("checking the tree out, once for this base".into());
+    }
+    let checkout = Checkout::open(git, home, &path, &commit)?;
     let (changed, missing) = checkout.move_to(&definition.tree, &commit, say)?;
     record::touch(home, &record.name);
     Ok(Tree {
@@ -69,43 +73,45 @@ pub fn prepare(
 }
 
 /// One worktree and the folder in which git administers it.
-struct Checkout {
-    path: PathBuf,
-    admin: PathBuf,
-    git: Git,
+#[derive(Debug)]
+pub struct Checkout {
+    /// Where the files are.
+    pub path: PathBuf,
+    /// Where git keeps its index and HEAD.
+    pub admin: PathBuf,
+    /// git in it.
+    pub git: Git,
 }
 
 impl Checkout {
-    /// The worktree of the base `name`, made if there is none.
-    fn open(
-        repo: &Git,
-        home: &Home,
-        name: &str,
-        commit: &str,
-        say: &mut dyn FnMut(String),
-    ) -> Result<Self, Failure> {
-        let path = path(home, name);
-        let admin = match admin_folder(&path) {
-            Some(admin) => admin,
-            None => {
-                say("checking the tree out, once for this base".into());
-                Self::create(repo, home, &path, commit)?
-            }
+    /// The worktree at `path`, made if there is none, of `commit` then. Locks
+    /// that a killed git left in it are removed: nobody else works there.
+    pub fn open(repo: &Git, home: &Home, path: &Path, commit: &str) -> Result<Self, Failure> {
+        let found = match Self::find(path) {
+            Some(found) => found,
+            None => Self::create(repo, home, path, commit)?,
         };
-        repo::remove_stale_locks(&admin);
-        // A checksum over the index of so many files is a third of its writing.
-        let git = Git::new(&admin)
-            .work_tree(&path)
-            .setting("index.skipHash=true");
-        Ok(Self { path, admin, git })
+        repo::remove_stale_locks(&found.admin);
+        Ok(found)
     }
 
-    fn create(repo: &Git, home: &Home, path: &Path, commit: &str) -> Result<PathBuf, Failure> {
+    /// The worktree at `path`, as somebody may have left it.
+    pub fn find(path: &Path) -> Option<Self> {
+        let admin = admin_folder(path)?;
+        // A checksum over the index of so many files is a third of its writing.
+        let git = Git::new(&admin)
+            .work_tree(path)
+            .setting("index.skipHash=true");
+        let path = path.to_owned();
+        Some(Self { path, admin, git })
+    }
+
+    fn create(repo: &Git, home: &Home, path: &Path, commit: &str) -> Result<Self, Failure> {
         space::need(TRIED, home.root(), space::TREE_AND_OBJECTS)?;
         if path.exists() {
             fs::remove_dir_all(path).map_err(|error| Failure::io(TRIED, path, error))?;
         }
-        home.create(&home.trees())?;
+        home.create(path.parent().unwrap_or(path))?;
         repo.text(TRIED, &["worktree", "prune"])?;
         let text = path.to_string_lossy();
         let args = [
@@ -118,12 +124,12 @@ impl Checkout {
             commit,
         ];
         repo.text(TRIED, &args)?;
-        admin_folder(path).ok_or_else(|| Failure::infra(TRIED, "git made no worktree"))
+        Self::find(path).ok_or_else(|| Failure::infra(TRIED, "git made no worktree"))
     }
 
     /// Makes the files those of `commit`. Tells whether any had to be
     /// written, and which the source lacks.
-    fn move_to(
+    pub fn move_to(
         &self,
         parts: &Parts,
         commit: &str,

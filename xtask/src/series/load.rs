@@ -36,6 +36,15 @@ pub fn folder() -> PathBuf {
         .map_or_else(|| workspace().join("patches"), PathBuf::from)
 }
 
+/// The folder of `series`, there or not, from the root on.
+pub fn place(series: &str) -> PathBuf {
+    let folder = folder();
+    let folder = fs::canonicalize(&folder)
+        .or_else(|_| std::path::absolute(&folder))
+        .unwrap_or(folder);
+    folder.join(series)
+}
+
 /// The names of all series, sorted.
 pub fn names() -> Result<Vec<String>, Failure> {
     let folder = folder();

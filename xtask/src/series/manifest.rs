@@ -1,10 +1,11 @@
 //! `patches/<series>/series.yaml`: what a series says of itself.
 
 mod problem;
+pub mod text;
 
-pub use problem::{is_beside, problems};
+pub use problem::{is_beside, is_id, problems};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The manifest. Lists are in apply order.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -54,7 +55,7 @@ pub struct Base {
 }
 
 /// What a patch is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// Lets the kit boot the kernel directly.

@@ -15,6 +15,7 @@ use crate::doctor::{self, Need};
 use crate::event::{Event, Phase, Sink};
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::series::work;
 
 /// The FreeBSD trees that the kit tests on.
 #[derive(Debug, clap::Args)]
@@ -237,6 +238,7 @@ fn remove_from(home: &Home, name: &str) -> Result<u64, Failure> {
     };
     let _base = home.try_lock(&lock_name(name))?.map_err(busy)?;
     let _obj = home.try_lock(&format!("obj-{name}"))?.map_err(busy)?;
+    work::none_in(home, Some(name), &tried)?;
     let mut size = 0;
     for path in belongings::of(home, name) {
         size += belongings::size(&path);

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::doctor::confirmed;
 use crate::failure::Failure;
 use crate::home::{Home, Lock};
+use crate::series::work;
 
 /// Remove what can be made again.
 #[derive(Debug, Default, clap::Args)]
@@ -56,6 +57,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         return Ok(());
     }
     let _locks = locks(home, args)?;
+    if args.all {
+        work::none_in(home, None, "clean")?;
+    }
     if !args.yes && !confirmed("clean")? {
         return Ok(());
     }

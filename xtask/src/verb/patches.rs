@@ -2,11 +2,14 @@
 
 mod apply;
 mod drift;
+mod edit;
 mod export;
 mod lint;
 mod list;
 mod log;
+mod new;
 mod range_diff;
+mod rebase;
 mod refresh;
 pub mod which;
 
@@ -28,6 +31,10 @@ enum What {
     Export(export::Args),
     /// The patches of a series, and where each stands
     List(list::Args),
+    /// Begin a patch in a worktree of its own
+    New(new::Args),
+    /// Change a patch in a worktree of its own
+    Edit(edit::Args),
     /// Commit the series on a checkout of yours
     ///
     /// With `git am`, exactly (no fuzz, no merge), in your name and without
@@ -51,6 +58,8 @@ enum What {
     Lint(lint::Args),
     /// Write every patch file as git writes it of its commit
     Refresh(refresh::Args),
+    /// Take the patches to what their base is now, or to another base
+    Rebase(rebase::Args),
 }
 
 /// Runs the verb.
@@ -58,11 +67,14 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     match &args.what {
         What::Export(args) => export::run(args, cx),
         What::List(args) => list::run(args, cx),
+        What::New(args) => new::run(args, cx),
+        What::Edit(args) => edit::run(args, cx),
         What::Apply(args) => apply::run(args, cx),
         What::Drift(args) => drift::run(args, cx),
         What::Log(args) => log::run(args, cx),
         What::RangeDiff(args) => range_diff::run(args, cx),
         What::Lint(args) => lint::run(args, cx),
         What::Refresh(args) => refresh::run(args, cx),
+        What::Rebase(args) => rebase::run(args, cx),
     }
 }

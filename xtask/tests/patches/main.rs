@@ -8,9 +8,11 @@
 
 mod apply;
 mod drift;
+mod edit;
 mod export;
 mod history;
 mod lint;
 mod place;
+mod rebase;
 mod samples;
 mod texts;

@@ -137,7 +137,8 @@ fn leads_to(manifest: &Manifest, from: &str, to: &str) -> bool {
     false
 }
 
-fn is_id(text: &str) -> bool {
+/// Whether `text` can be the id of a patch.
+pub fn is_id(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.starts_with(plain) && text.chars().all(|c| plain(c) || c == '-')
 }

@@ -2,8 +2,8 @@
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::home::write_atomically;
-use crate::series::{bind, canon};
+use crate::series::draft::Draft;
+use crate::series::{bind, work};
 use crate::verb::patches::which::Which;
 
 /// Write every patch file as git writes it of its commit
@@ -16,19 +16,14 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let series = args.which.load(cx)?;
+    work::none_open(&cx.home, series.name(), "refresh the series")?;
     let bound = bind::bind(&cx.home, &series, &|text| cx.terminal.line(&text))?;
-    let mut written = 0;
-    for (patch, commit) in bound.patches() {
-        let path = series.path(patch);
-        let content = canon::file(bound.git(), commit)?;
-        let failed = |error| Failure::io(format!("write the patch {}", patch.id), &path, error);
-        if std::fs::read(&path).map_err(failed)? != content {
-            write_atomically(&path, &content).map_err(failed)?;
-            println!("{}: written anew", patch.file);
-            written += 1;
-        }
+    let draft = Draft::of(&series, bound.start(), &bound.commits);
+    let written = draft.write(&cx.home, bound.git(), None)?;
+    for name in &written {
+        println!("{name}: written anew");
     }
-    if written == 0 {
+    if written.is_empty() {
         println!("{}: nothing changed", series.name());
     }
     Ok(())

@@ -3,7 +3,9 @@
 use crate::base::record;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::series::journal;
 use crate::series::load::{self, Loaded};
+use crate::series::work::{self, Work};
 
 /// Which series is meant.
 #[derive(Debug, Clone, clap::Args)]
@@ -14,8 +16,15 @@ pub struct Which {
 }
 
 impl Which {
-    /// The name of the series.
+    /// The name of the series, once what a killed run was writing of it is
+    /// there.
     pub fn name(&self, cx: &Context) -> Result<String, Failure> {
+        let name = self.chosen(cx)?;
+        journal::finish(&cx.home, &name, &|text| cx.terminal.line(&text))?;
+        Ok(name)
+    }
+
+    fn chosen(&self, cx: &Context) -> Result<String, Failure> {
         if let Some(name) = &self.series {
             return Ok(name.clone());
         }
@@ -41,5 +50,16 @@ impl Which {
     /// The series itself.
     pub fn load(&self, cx: &Context) -> Result<Loaded, Failure> {
         load::must(&self.name(cx)?)
+    }
+
+    /// The name of the series, which has a change on the way: the only one
+    /// with such a change, if none is named.
+    pub fn name_for(&self, cx: &Context, is: impl Fn(&Work) -> bool) -> Result<String, Failure> {
+        let mut open = work::all(&cx.home)?;
+        open.retain(is);
+        match (&self.series, open.as_slice()) {
+            (None, [only]) => Ok(only.series.clone()),
+            _ => self.chosen(cx),
+        }
     }
 }
