@@ -72,13 +72,13 @@ fn why_not(expected: Without, without: Ended, with: Ended) -> Option<String> {
     if with != Ended::Verdict(Pass) {
         return Some(format!("with the patch it ends in {}", with.word()));
     }
-    let as_expected = match (expected, without) {
+    let as_expected = matches!(
+        (expected, without),
         (Without::Fail, Ended::Verdict(Fail | Crash | Timeout))
-        | (Without::Crash, Ended::Verdict(Crash))
-        | (Without::Timeout, Ended::Verdict(Timeout))
-        | (Without::NoBoot, Ended::NoBoot) => true,
-        _ => false,
-    };
+            | (Without::Crash, Ended::Verdict(Crash))
+            | (Without::Timeout, Ended::Verdict(Timeout))
+            | (Without::NoBoot, Ended::NoBoot)
+    );
     match without {
         _ if as_expected => None,
         Ended::Verdict(Pass) => Some("does not prove: it passes without the patch".into()),
