@@ -3,6 +3,7 @@
 
 use crate::errno::Result;
 use crate::raw::{call, number};
+use core::time::Duration;
 
 const CLOCK_REALTIME: usize = 0;
 const CLOCK_MONOTONIC: usize = 4;
@@ -31,21 +32,36 @@ pub fn now_ms() -> u64 {
     now.seconds as u64 * 1000 + now.nanoseconds as u64 / 1_000_000
 }
 
-/// The time of day: seconds since 1970 (UTC), and nanoseconds.
+/// Nanoseconds since the machine started.
 #[must_use]
-pub fn today() -> (u64, u32) {
-    let now = read(CLOCK_REALTIME);
-    (now.seconds as u64, now.nanoseconds as u32)
+pub fn now_ns() -> u64 {
+    let now = read(CLOCK_MONOTONIC);
+    now.seconds as u64 * 1_000_000_000 + now.nanoseconds as u64
 }
 
-/// Sets the time of day.
+/// The processor's time stamp counter, whose frequency is the kernel's to
+/// know.
+#[must_use]
+pub fn ticks() -> u64 {
+    // SAFETY: every amd64 processor has it, and FreeBSD lets programs read it.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// The time of day, since 1970 (UTC).
+#[must_use]
+pub fn today() -> Duration {
+    let now = read(CLOCK_REALTIME);
+    Duration::new(now.seconds as u64, now.nanoseconds as u32)
+}
+
+/// Sets the time of day, since 1970 (UTC).
 ///
 /// # Errors
 /// `EPERM`: only root may; `EINVAL`: no time of day.
-pub fn set_today(seconds: u64, nanoseconds: u32) -> Result<()> {
+pub fn set_today(now: Duration) -> Result<()> {
     let time = TimeSpec {
-        seconds: seconds as i64,
-        nanoseconds: nanoseconds.into(),
+        seconds: now.as_secs() as i64,
+        nanoseconds: now.subsec_nanos().into(),
     };
     let arguments = [CLOCK_REALTIME, &raw const time as usize];
     // SAFETY: the kernel reads one timespec.
