@@ -234,10 +234,7 @@ fn prepare_freebsd(
             series.check_base(source.osreldate)?;
         }
         let tools = host_tools(cx, builder, &source, &host)?;
-        let why = match patches.len() {
-            0 => format!("commit {:.12}", source.commit),
-            count => format!("commit {:.12} with {count} patches", source.commit),
-        };
+        let why = commit_and_patches(&source.commit, patches.len());
         Ok(((source, tools), !changed, why))
     })?;
     stop_if(&cx.interrupt)?;
@@ -317,6 +314,15 @@ fn prepare_freebsd(
         ],
         _held: vec![kernel, loader, module, programs, image],
     })
+}
+
+/// What a tree is, in few words.
+fn commit_and_patches(commit: &str, patches: usize) -> String {
+    match patches {
+        0 => format!("commit {commit:.12}"),
+        1 => format!("commit {commit:.12} with 1 patch"),
+        many => format!("commit {commit:.12} with {many} patches"),
+    }
 }
 
 /// The user's own diffs, named by their files.
@@ -457,6 +463,17 @@ pub fn say(recorder: &Recorder<'_>, phase: Phase, text: String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tree_in_few_words() {
+        for (patches, words) in [
+            (0, "commit 0123456789ab"),
+            (1, "commit 0123456789ab with 1 patch"),
+            (2, "commit 0123456789ab with 2 patches"),
+        ] {
+            assert_eq!(commit_and_patches("0123456789abcdef", patches), words);
+        }
+    }
 
     #[test]
     fn the_oldest_logs_go_and_those_from_the_future_before_them() {
