@@ -3,7 +3,9 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 use kdk_harness::Wake;
+use kdk_relay::set_clock;
 use kdk_sys::file::{O_CLOEXEC, O_RDONLY, open};
 use kdk_sys::poll::{self, POLLIN};
 use kdk_sys::time::{self, Deadline};
@@ -27,13 +29,16 @@ const RANDOM_MS: u64 = 5_000;
 /// # Errors
 /// Which of it the kernel refused.
 pub fn wake(wake: &Wake) -> core::result::Result<String, String> {
-    time::set_today(wake.seconds, wake.nanoseconds).map_err(told("clock_settime"))?;
+    let wanted = Duration::new(wake.seconds, wake.nanoseconds);
+    set_clock(wanted, time::set_today, time::today).map_err(told("clock_settime"))?;
     kenv::set(VARIABLE, &format!("{:016x}", wake.seed)).map_err(told("kenv"))?;
     stir(wake.seed).map_err(told(STIR))?;
     let random = draw().map_err(told("read /dev/random"))?;
-    let (seconds, nanoseconds) = time::today();
+    let now = time::today();
     Ok(format!(
-        "# awake time={seconds}.{nanoseconds:09} random={random:016x}"
+        "# awake time={}.{:09} random={random:016x}",
+        now.as_secs(),
+        now.subsec_nanos()
     ))
 }
 

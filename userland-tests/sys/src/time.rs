@@ -3,6 +3,7 @@
 
 use crate::errno::Result;
 use crate::raw::{call, number};
+use core::time::Duration;
 
 const CLOCK_REALTIME: usize = 0;
 const CLOCK_MONOTONIC: usize = 4;
@@ -46,21 +47,21 @@ pub fn ticks() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// The time of day: seconds since 1970 (UTC), and nanoseconds.
+/// The time of day, since 1970 (UTC).
 #[must_use]
-pub fn today() -> (u64, u32) {
+pub fn today() -> Duration {
     let now = read(CLOCK_REALTIME);
-    (now.seconds as u64, now.nanoseconds as u32)
+    Duration::new(now.seconds as u64, now.nanoseconds as u32)
 }
 
-/// Sets the time of day.
+/// Sets the time of day, since 1970 (UTC).
 ///
 /// # Errors
 /// `EPERM`: only root may; `EINVAL`: no time of day.
-pub fn set_today(seconds: u64, nanoseconds: u32) -> Result<()> {
+pub fn set_today(now: Duration) -> Result<()> {
     let time = TimeSpec {
-        seconds: seconds as i64,
-        nanoseconds: nanoseconds.into(),
+        seconds: now.as_secs() as i64,
+        nanoseconds: now.subsec_nanos().into(),
     };
     let arguments = [CLOCK_REALTIME, &raw const time as usize];
     // SAFETY: the kernel reads one timespec.
