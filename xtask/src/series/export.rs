@@ -30,6 +30,8 @@ pub struct Exported<'a> {
     pub patches: Vec<(&'a Patch, String)>,
     /// Id of the tree they make.
     pub tree: String,
+    /// Who sends them: the one who answers for the last patch.
+    pub sender: Author,
 }
 
 impl Exported<'_> {
@@ -102,6 +104,7 @@ pub fn exported<'a>(
     let commits = crate::base::apply::chain(git, &start, &changes)?;
     let mut patches = Vec::new();
     let mut parent = start.clone();
+    let mut sender = None;
     for (change, commit) in changes.iter().zip(commits) {
         let patch = series.patch(&change.id)?;
         let mail = patch_mail::read(&change.id, &change.diff)?;
@@ -117,12 +120,15 @@ pub fn exported<'a>(
         let args = ["commit-tree", &tree_of(&commit)?, "-p", &parent, "-F", "-"];
         parent = git.must(TRIED, &args, message.as_bytes())?.text();
         patches.push((patch, parent.clone()));
+        sender = Some(person);
     }
+    let sender = sender.ok_or_else(|| Failure::usage(TRIED, "it has no patch"))?;
     Ok(Exported {
         git: git.clone(),
         tree: tree_of(&parent)?,
         start,
         patches,
+        sender,
     })
 }
 

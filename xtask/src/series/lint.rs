@@ -127,3 +127,26 @@ fn sort(findings: &mut [Finding], series: &Loaded) {
     };
     findings.sort_by_key(|finding| (patch(finding), finding.check));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::workspace;
+    use crate::series::load;
+
+    #[test]
+    fn the_series_of_this_repository_have_no_errors() {
+        let folder = workspace().join("patches");
+        for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+            let name = entry.file_name().into_string().unwrap();
+            let text = std::fs::read_to_string(entry.path().join(load::MANIFEST)).unwrap();
+            let series = load::parse(&entry.path(), &name, &text).unwrap();
+            let findings = static_findings(&series).unwrap();
+            let errors: Vec<&Finding> = findings
+                .iter()
+                .filter(|finding| finding.severity == Severity::Error)
+                .collect();
+            assert!(errors.is_empty(), "{name}: {errors:?}");
+        }
+    }
+}

@@ -69,8 +69,7 @@ fn mails_make_the_tree_of_the_series() {
     );
     let mail = |name: &str| fs::read_to_string(place.path("out").join(name)).unwrap();
     let cover = mail("0000-cover-letter.patch");
-    let head = cover.split_once("Date:").unwrap();
-    let text = head.1.split_once("Subject:").unwrap().1;
+    let text = cover.split_once("From: ").unwrap().1;
     let text = text.replace(&tree(&place), "TREE");
     let base = git(&place.path("src"), &["rev-parse", "HEAD"]);
     insta::assert_snapshot!(text.replace(&base, "BASE"));

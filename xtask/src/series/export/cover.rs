@@ -74,7 +74,7 @@ pub fn cover(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::git::Git;
+    use crate::base::git::{Author, Git};
     use crate::series::load::tests::series;
     use crate::series::lock::tests::proof;
 
@@ -93,6 +93,11 @@ mod tests {
                 .map(|p| (p, "c".into()))
                 .collect(),
             tree: "t".into(),
+            sender: Author {
+                name: "A".into(),
+                email: "a@example.org".into(),
+                date: "now".into(),
+            },
         };
         let mut findings = Findings::default();
         findings.proofs.insert("a".into(), proof("k", ""));

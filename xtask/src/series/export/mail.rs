@@ -22,7 +22,9 @@ pub fn write(exported: &Exported<'_>, cover: &Cover, out: &Path) -> Result<Vec<P
     // A letter of one is numbered too, as its cover is number 0.
     args.extend(canon::OPTIONS.into_iter().filter(|option| *option != "-N"));
     args.extend(["-n", &base, "-o", &folder, &range]);
-    let list = exported.git.text(TRIED, &args)?;
+    // The cover letter is the committer's.
+    let git = exported.git.clone().committer(&exported.sender);
+    let list = git.text(TRIED, &args)?;
     let mails: Vec<PathBuf> = list.lines().map(PathBuf::from).collect();
     if let Some(letter) = mails.first() {
         let failed = |error| Failure::io(TRIED, letter, error);
