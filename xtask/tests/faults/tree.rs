@@ -25,7 +25,7 @@ pub fn faults() -> Vec<Fault> {
             whole(),
             |place| {
                 let played = play(place, "rm -rf \"$PWD\"")?;
-                let mut again = place.xtask_under(&[], &["vm-test", "--base", BASE]);
+                let mut again = place.xtask_under(&[], &["vm-test", "--unpatched", "--base", BASE]);
                 again.arg("--json").arg(place.path("out/again.json"));
                 match place.run(again)?.exit {
                     Exit::Code(5) => Ok(played),
@@ -77,7 +77,7 @@ fn play(place: &Place, spoil: &str) -> Result<Played, Stop> {
     if added.exit != Exit::Code(0) {
         return Err(Stop::Wrong(format!("base add ended with {}", added.exit)));
     }
-    let mut command = place.xtask_under(&[], &["vm-test", "--base", BASE]);
+    let mut command = place.xtask_under(&[], &["vm-test", "--unpatched", "--base", BASE]);
     command.arg("--json").arg(place.report());
     place.play(command)
 }
