@@ -23,6 +23,7 @@ pub mod jail;
 pub mod kenv;
 pub mod kqueue;
 pub mod machine;
+pub mod md;
 pub mod memory;
 pub mod module;
 pub mod mount;

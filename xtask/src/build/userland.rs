@@ -9,7 +9,11 @@ use crate::failure::Failure;
 use crate::store::Inputs;
 
 /// Suites: the program's name and its package.
-pub const SUITES: [(&str, &str); 2] = [("smoke", "kdk-smoke"), ("kmod", "kdk-lifecycle")];
+pub const SUITES: [(&str, &str); 3] = [
+    ("smoke", "kdk-smoke"),
+    ("sendfile", "kdk-sendfile"),
+    ("kmod", "kdk-lifecycle"),
+];
 
 /// The store's answer, built if need be. One result serves every base.
 pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, Failure> {

@@ -6,11 +6,11 @@
 //! look at whether writing was shut down. So there are two tests of each, one
 //! for the kernels before, one that is expected to fail.
 
-use super::source::Source;
-use crate::bytes::receive_all;
-use crate::child::Child;
-use crate::link::Link;
 use kdk_harness::{Expect, Stop, TestResult, kdk_test};
+use kdk_scene::bytes::receive_all;
+use kdk_scene::child::Child;
+use kdk_scene::link::Link;
+use kdk_scene::source::Source;
 use kdk_sys::sendfile::{Request, Sent, sendfile};
 use kdk_sys::signal::{Signal, ignore};
 use kdk_sys::socket::{Half, shutdown};
