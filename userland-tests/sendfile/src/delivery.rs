@@ -1,7 +1,8 @@
 //! One event for one call, whatever is sent, over whatever.
 
-use crate::flight::{BOOKS, Flight, one};
-use kdk_harness::{TestResult, kdk_test};
+use crate::case;
+use crate::flight::{Flight, one};
+use kdk_harness::TestResult;
 use kdk_scene::bytes::{assert_same, receive};
 use kdk_scene::link::Link;
 use kdk_scene::source::Source;
@@ -17,7 +18,7 @@ const ALL: Sent = Sent {
     result: Ok(()),
 };
 
-kdk_test!("sendfile/feature", || {
+case!("sendfile/feature", || {
     drop(Flight::new()?);
     let feature = sysctl::integer("kern.features.sendfile_kqueue");
     assert_eq!(feature, Ok(1), "kern.features.sendfile_kqueue");
@@ -43,11 +44,7 @@ fn delivers(kind: Source, link: Link) -> TestResult {
 
 macro_rules! delivery_tests {
     ($($name:literal: $source:ident over $link:ident;)*) => {
-        $(kdk_test!(
-            $name,
-            || delivers(Source::$source, Link::$link),
-            leak_types = &[BOOKS, "kqueue"],
-        );)*
+        $(case!($name, || delivers(Source::$source, Link::$link));)*
     };
 }
 
@@ -66,25 +63,17 @@ const EXTERNAL_PAGES: &str = "kern.ipc.mb_use_ext_pgs";
 
 fn with_pages(on: i32) -> TestResult {
     drop(Flight::new()?);
-    must(EXTERNAL_PAGES, sysctl::write(EXTERNAL_PAGES, &[on as u8]));
+    must(EXTERNAL_PAGES, sysctl::set(EXTERNAL_PAGES, on));
     for kind in [Source::Shm, Source::Tmpfs, Source::Ufs] {
         delivers(kind, Link::Tcp)?;
     }
     Ok(())
 }
 
-kdk_test!(
-    "sendfile/mapped-mbufs",
-    || with_pages(0),
-    leak_types = &[BOOKS]
-);
-kdk_test!(
-    "sendfile/unmapped-mbufs",
-    || with_pages(1),
-    leak_types = &[BOOKS]
-);
+case!("sendfile/mapped-mbufs", || with_pages(0));
+case!("sendfile/unmapped-mbufs", || with_pages(1));
 
-kdk_test!("sendfile/small-is-copied", small, leak_types = &[BOOKS]);
+case!("sendfile/small-is-copied", small);
 
 /// Little enough is copied out of its page when it is queued for TCP: the
 /// event may come before anything was read, and must not come twice.
@@ -100,7 +89,7 @@ fn small() -> TestResult {
     Ok(())
 }
 
-kdk_test!("sendfile/flags", flags, leak_types = &[BOOKS]);
+case!("sendfile/flags", flags);
 
 /// All flags that are allowed mean the same: the event is told once.
 fn flags() -> TestResult {
@@ -126,7 +115,7 @@ fn flags() -> TestResult {
         let seen = one("all was read", &flight.queue);
         assert!(seen.is(Filter::Sendfile), "flags {flags:#x}: {seen:?}");
         assert_eq!(seen.udata, choice as usize, "flags {flags:#x}: udata");
-        flight.over("it was told once");
     }
+    flight.over("each was told once");
     Ok(())
 }

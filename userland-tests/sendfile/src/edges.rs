@@ -1,15 +1,16 @@
 //! Nothing to send, and what is sent around the file.
 
-use crate::flight::{BOOKS, Flight};
+use crate::case;
+use crate::flight::Flight;
 use alloc::vec::Vec;
-use kdk_harness::{TestResult, kdk_test};
+use kdk_harness::TestResult;
 use kdk_scene::bytes::{assert_same, pattern, receive};
 use kdk_scene::link::Link;
 use kdk_scene::source::Source;
 use kdk_sys::file::PAGE;
 use kdk_sys::sendfile::Request;
 
-kdk_test!("sendfile/nothing-to-send", nothing, leak_types = &[BOOKS]);
+case!("sendfile/nothing-to-send", nothing);
 
 /// Calls that send nothing and return 0 are told as well, at once.
 fn nothing() -> TestResult {
@@ -55,18 +56,10 @@ fn around(link: Link) -> TestResult {
     Ok(())
 }
 
-kdk_test!(
-    "sendfile/headers-trailers-tcp",
-    || around(Link::Tcp),
-    leak_types = &[BOOKS]
-);
-kdk_test!(
-    "sendfile/headers-trailers-unix",
-    || around(Link::Unix),
-    leak_types = &[BOOKS]
-);
+case!("sendfile/headers-trailers-tcp", || around(Link::Tcp));
+case!("sendfile/headers-trailers-unix", || around(Link::Unix));
 
-kdk_test!("sendfile/trailers-alone", trailers, leak_types = &[BOOKS]);
+case!("sendfile/trailers-alone", trailers);
 
 /// They are copied: nothing has to be waited for.
 fn trailers() -> TestResult {

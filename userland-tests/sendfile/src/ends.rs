@@ -1,8 +1,9 @@
 //! Ends of all kinds while a call is in flight: of the kqueue, the sockets,
 //! the connection, the process.
 
-use crate::flight::{BOOKS, Flight, none};
-use kdk_harness::{TestResult, kdk_test};
+use crate::case;
+use crate::flight::{Flight, none};
+use kdk_harness::TestResult;
 use kdk_scene::bytes::{assert_same, receive};
 use kdk_scene::child::Child;
 use kdk_scene::link::Link;
@@ -20,16 +21,8 @@ use kdk_sys::suite::must;
 const LENGTH: usize = 4 * PAGE;
 const SENT: i64 = LENGTH as i64;
 
-kdk_test!(
-    "sendfile/kqueue-closed-tcp",
-    || kqueue_closed(Link::Tcp),
-    leak_types = &[BOOKS, "kqueue"]
-);
-kdk_test!(
-    "sendfile/kqueue-closed-unix",
-    || kqueue_closed(Link::Unix),
-    leak_types = &[BOOKS, "kqueue"]
-);
+case!("sendfile/kqueue-closed-tcp", || kqueue_closed(Link::Tcp));
+case!("sendfile/kqueue-closed-unix", || kqueue_closed(Link::Unix));
 
 /// Nobody is told, and nothing else happens; a kqueue that takes the number of
 /// the closed one does not get the event.
@@ -71,26 +64,22 @@ fn peer_ends(link: Link, reset: bool, read: usize) -> TestResult {
     Ok(())
 }
 
-kdk_test!(
-    "sendfile/peer-reset",
-    || peer_ends(Link::Tcp, true, 0),
-    leak_types = &[BOOKS]
-);
-kdk_test!(
-    "sendfile/peer-reset-halfway",
-    || peer_ends(Link::Tcp, true, PAGE + 1),
-    leak_types = &[BOOKS]
-);
-kdk_test!(
-    "sendfile/peer-closed-tcp",
-    || peer_ends(Link::Tcp, false, 1),
-    leak_types = &[BOOKS]
-);
-kdk_test!(
-    "sendfile/peer-closed-unix",
-    || peer_ends(Link::Unix, false, 1),
-    leak_types = &[BOOKS]
-);
+case!("sendfile/peer-reset", || peer_ends(Link::Tcp, true, 0));
+case!("sendfile/peer-reset-halfway", || peer_ends(
+    Link::Tcp,
+    true,
+    PAGE + 1
+));
+case!("sendfile/peer-closed-tcp", || peer_ends(
+    Link::Tcp,
+    false,
+    1
+));
+case!("sendfile/peer-closed-unix", || peer_ends(
+    Link::Unix,
+    false,
+    1
+));
 
 fn socket_closed(link: Link) -> TestResult {
     let flight = Flight::new()?;
@@ -109,16 +98,8 @@ fn socket_closed(link: Link) -> TestResult {
     Ok(())
 }
 
-kdk_test!(
-    "sendfile/socket-closed-tcp",
-    || socket_closed(Link::Tcp),
-    leak_types = &[BOOKS]
-);
-kdk_test!(
-    "sendfile/socket-closed-unix",
-    || socket_closed(Link::Unix),
-    leak_types = &[BOOKS]
-);
+case!("sendfile/socket-closed-tcp", || socket_closed(Link::Tcp));
+case!("sendfile/socket-closed-unix", || socket_closed(Link::Unix));
 
 fn killed(link: Link) -> TestResult {
     let flight = Flight::new()?;
@@ -146,23 +127,10 @@ fn killed(link: Link) -> TestResult {
     Ok(())
 }
 
-kdk_test!(
-    "sendfile/process-killed-tcp",
-    || killed(Link::Tcp),
-    leak_types = &[BOOKS, "kqueue"]
-);
-kdk_test!(
-    "sendfile/process-killed-unix",
-    || killed(Link::Unix),
-    leak_types = &[BOOKS, "kqueue"]
-);
+case!("sendfile/process-killed-tcp", || killed(Link::Tcp));
+case!("sendfile/process-killed-unix", || killed(Link::Unix));
 
-kdk_test!(
-    "sendfile/killed-in-the-call",
-    killed_in_the_call,
-    limit_ms = 20_000,
-    leak_types = &[BOOKS, "kqueue"]
-);
+case!("sendfile/killed-in-the-call", killed_in_the_call);
 
 /// The call waits for room when the process is killed: its own part ends as
 /// that of a call that was interrupted.

@@ -11,6 +11,20 @@ use kdk_sys::{Descriptor, counters, sysctl};
 /// The malloc type of a call's books: `M_SENDFILE`.
 pub const BOOKS: &str = "sendfile";
 
+/// Registers a test of this suite: it looks at the kernel's books often, which
+/// takes its time, and must leave nothing there.
+#[macro_export]
+macro_rules! case {
+    ($name:expr, $run:expr) => {
+        kdk_harness::kdk_test!(
+            $name,
+            $run,
+            limit_ms = 60_000,
+            leak_types = &[$crate::flight::BOOKS, "kqueue"],
+        );
+    };
+}
+
 /// `__FreeBSD_version` from which on a kernel can have the series.
 const SERIES: i64 = 1_500_000;
 

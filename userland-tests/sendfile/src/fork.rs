@@ -1,7 +1,8 @@
 //! The event is for the process that sent.
 
-use crate::flight::{BOOKS, Flight, is_event, none, one};
-use kdk_harness::{TestResult, kdk_test};
+use crate::case;
+use crate::flight::{Flight, is_event, none, one};
+use kdk_harness::TestResult;
 use kdk_scene::bytes::receive;
 use kdk_scene::child::Child;
 use kdk_scene::link::Link;
@@ -15,7 +16,7 @@ use kdk_sys::suite::must;
 
 const LENGTH: usize = 4 * PAGE;
 
-kdk_test!("sendfile/fork", forked, leak_types = &[BOOKS, "kqueue"]);
+case!("sendfile/fork", forked);
 
 /// A child that comes and goes takes nothing with it.
 fn forked() -> TestResult {
@@ -32,11 +33,7 @@ fn forked() -> TestResult {
     Ok(())
 }
 
-kdk_test!(
-    "sendfile/fork-copies-kqueue",
-    copied,
-    leak_types = &[BOOKS, "kqueue"]
-);
+case!("sendfile/fork-copies-kqueue", copied);
 
 /// A kqueue that fork(2) copies goes without the events of calls in flight,
 /// and without pending ones.

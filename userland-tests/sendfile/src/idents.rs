@@ -1,7 +1,8 @@
 //! Several calls with one ident, and what a program can do to their events.
 
-use crate::flight::{BOOKS, Flight, is_event, none, one};
-use kdk_harness::{TestResult, kdk_test};
+use crate::case;
+use crate::flight::{Flight, is_event, none, one};
+use kdk_harness::TestResult;
 use kdk_scene::bytes::receive;
 use kdk_scene::link::Link;
 use kdk_scene::source::Source;
@@ -29,7 +30,7 @@ fn send(flight: &Flight, ident: usize) -> (Fd, Fd) {
     (here, there)
 }
 
-kdk_test!("sendfile/same-ident", same_ident, leak_types = &[BOOKS]);
+case!("sendfile/same-ident", same_ident);
 
 /// Events of one ident are not merged, whichever ends first, and whether or
 /// not one is pending already.
@@ -53,7 +54,7 @@ fn same_ident() -> TestResult {
     Ok(())
 }
 
-kdk_test!("sendfile/pending-and-new", pending, leak_types = &[BOOKS]);
+case!("sendfile/pending-and-new", pending);
 
 /// An event that nobody has taken yet is not replaced by a new call's.
 fn pending() -> TestResult {
@@ -78,11 +79,7 @@ fn send_over_pending(flight: &Flight, ident: usize) -> (Fd, Fd) {
     (here, there)
 }
 
-kdk_test!(
-    "sendfile/not-for-programs",
-    eperm,
-    leak_types = &[BOOKS, "kqueue"]
-);
+case!("sendfile/not-for-programs", eperm);
 
 /// A program cannot register the filter, nor change an event of a call by
 /// trying to.
@@ -106,7 +103,7 @@ fn eperm() -> TestResult {
     Ok(())
 }
 
-kdk_test!("sendfile/deleted", deleted, leak_types = &[BOOKS, "kqueue"]);
+case!("sendfile/deleted", deleted);
 
 /// A program may drop an event, in flight and pending.
 fn deleted() -> TestResult {
@@ -130,7 +127,7 @@ fn deleted() -> TestResult {
     Ok(())
 }
 
-kdk_test!("sendfile/disabled", disabled, leak_types = &[BOOKS]);
+case!("sendfile/disabled", disabled);
 
 /// A disabled event is kept until it is enabled.
 fn disabled() -> TestResult {

@@ -1,10 +1,11 @@
 //! Reads that fail after the call has returned.
 
-use crate::flight::{BOOKS, Flight, one};
+use crate::case;
+use crate::flight::{Flight, one};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
-use kdk_harness::{TestResult, kdk_test};
+use kdk_harness::TestResult;
 use kdk_scene::bytes::SOON_MS;
 use kdk_scene::link::Link;
 use kdk_sys::file::{
@@ -125,9 +126,5 @@ fn late(link: Link) -> TestResult {
     Ok(())
 }
 
-kdk_test!(
-    "sendfile/late-error-tcp",
-    || late(Link::Tcp),
-    limit_ms = 20_000,
-    leak_types = &[BOOKS]
-);
+case!("sendfile/late-error-tcp", || late(Link::Tcp));
+case!("sendfile/late-error-unix", || late(Link::Unix));

@@ -9,13 +9,16 @@
 
 extern crate alloc;
 
+mod compat32;
 mod delivery;
+mod dump;
 mod early;
 mod edges;
 mod ends;
 mod flight;
 mod fork;
 mod idents;
+mod knotes;
 mod late;
 mod partial;
 mod refused;

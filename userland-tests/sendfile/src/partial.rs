@@ -1,7 +1,8 @@
 //! Calls that fail: with a part sent there is an event, with nothing none.
 
-use crate::flight::{BOOKS, Flight, none};
-use kdk_harness::{TestResult, kdk_test};
+use crate::case;
+use crate::flight::{Flight, none};
+use kdk_harness::TestResult;
 use kdk_scene::bytes::{assert_same, pattern, receive};
 use kdk_scene::link::Link;
 use kdk_scene::source::Source;
@@ -59,12 +60,7 @@ fn fill(flight: &Flight, kind: Source, link: Link) -> TestResult {
 
 macro_rules! partial_tests {
     ($($name:literal: $source:ident over $link:ident;)*) => {
-        $(kdk_test!(
-            $name,
-            || fill(&Flight::new()?, Source::$source, Link::$link),
-            limit_ms = 20_000,
-            leak_types = &[BOOKS, "kqueue"],
-        );)*
+        $(case!($name, || fill(&Flight::new()?, Source::$source, Link::$link));)*
     };
 }
 
@@ -75,11 +71,7 @@ partial_tests! {
     "sendfile/eagain-tmpfs-unix": Tmpfs over Unix;
 }
 
-kdk_test!(
-    "sendfile/eagain-in-headers",
-    in_headers,
-    leak_types = &[BOOKS]
-);
+case!("sendfile/eagain-in-headers", in_headers);
 
 /// The headers alone fill the socket: no page is ever in flight, and the
 /// event is due when the call ends.

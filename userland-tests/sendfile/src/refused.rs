@@ -1,8 +1,9 @@
 //! What is refused: the errno, nothing sent, no event, nothing kept.
 
-use crate::flight::{BOOKS, Flight};
+use crate::case;
+use crate::flight::{Flight, none};
 use alloc::vec::Vec;
-use kdk_harness::{TestResult, kdk_test};
+use kdk_harness::TestResult;
 use kdk_scene::link::Link;
 use kdk_scene::source::Source;
 use kdk_sys::fd::pipe;
@@ -41,7 +42,7 @@ impl Setting {
         assert!(sent.bytes <= 0, "{what}: {} bytes were sent", sent.bytes);
         let arrived = wait_for(&self.there, POLLIN, Deadline::after_ms(0));
         assert_eq!(arrived, Err(Errno::ETIMEDOUT), "{what}: bytes arrived");
-        self.flight.over(what);
+        none(what, &self.flight.queue);
     }
 
     fn with(&self, completion: Completion) -> Sent {
@@ -53,11 +54,7 @@ impl Setting {
     }
 }
 
-kdk_test!(
-    "sendfile/refused-flags",
-    flags,
-    leak_types = &[BOOKS, "kqueue"]
-);
+case!("sendfile/refused-flags", flags);
 
 fn flags() -> TestResult {
     let setting = Setting::new()?;
@@ -71,14 +68,11 @@ fn flags() -> TestResult {
         let sent = setting.with(Completion { flags, ..good });
         setting.refused("a flag of the event", sent, Errno::EINVAL);
     }
+    setting.flight.over("nothing is kept");
     Ok(())
 }
 
-kdk_test!(
-    "sendfile/refused-kqueue",
-    kqueues,
-    leak_types = &[BOOKS, "kqueue"]
-);
+case!("sendfile/refused-kqueue", kqueues);
 
 /// Descriptors that are none, or of no kqueue.
 fn kqueues() -> TestResult {
@@ -98,14 +92,11 @@ fn kqueues() -> TestResult {
         let sent = setting.with(Completion { kqueue, ..good });
         setting.refused("no kqueue", sent, expected);
     }
+    setting.flight.over("nothing is kept");
     Ok(())
 }
 
-kdk_test!(
-    "sendfile/refused-together",
-    together,
-    leak_types = &[BOOKS, "kqueue"]
-);
+case!("sendfile/refused-together", together);
 
 /// No description of an event, and an event together with waiting for it.
 fn together() -> TestResult {
@@ -124,14 +115,11 @@ fn together() -> TestResult {
         .flight
         .send(&setting.memory, &setting.here, 1, &both);
     setting.refused("with SF_SYNC", sent, Errno::EINVAL);
+    setting.flight.over("nothing is kept");
     Ok(())
 }
 
-kdk_test!(
-    "sendfile/failed-calls",
-    failed,
-    leak_types = &[BOOKS, "kqueue"]
-);
+case!("sendfile/failed-calls", failed);
 
 /// What sendfile(2) refuses for its own reasons.
 fn failed() -> TestResult {

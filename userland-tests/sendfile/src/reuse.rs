@@ -1,9 +1,10 @@
 //! What the event is for: memory that is written to again as soon as it says
 //! so, while another process reads slowly.
 
-use crate::flight::{BOOKS, Flight, is_event, one};
+use crate::case;
+use crate::flight::{Flight, is_event, one};
 use alloc::vec::Vec;
-use kdk_harness::{TestResult, kdk_test};
+use kdk_harness::TestResult;
 use kdk_scene::bytes::{assert_same, receive};
 use kdk_scene::child::Child;
 use kdk_scene::link::Link;
@@ -87,15 +88,5 @@ fn land(flight: &Flight, mapping: &mut Mapping, lengths: &[i64; SLOTS]) -> usize
     slot
 }
 
-kdk_test!(
-    "sendfile/reuse-tcp",
-    || reuses(Link::Tcp),
-    limit_ms = 30_000,
-    leak_types = &[BOOKS]
-);
-kdk_test!(
-    "sendfile/reuse-unix",
-    || reuses(Link::Unix),
-    limit_ms = 30_000,
-    leak_types = &[BOOKS]
-);
+case!("sendfile/reuse-tcp", || reuses(Link::Tcp));
+case!("sendfile/reuse-unix", || reuses(Link::Unix));

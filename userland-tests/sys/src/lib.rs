@@ -14,6 +14,7 @@
 extern crate alloc;
 
 pub mod bpf;
+pub mod compat32;
 pub mod counters;
 pub mod errno;
 pub mod fd;

@@ -66,7 +66,6 @@ impl Platform for Forked {
             ("open files", counters::open_files()),
             ("sockets", counters::sockets()),
             ("mbufs", counters::mbufs()),
-            ("knotes", counters::knotes()),
         ] {
             set(counters, kind, "", reading);
         }
