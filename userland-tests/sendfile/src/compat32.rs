@@ -17,6 +17,7 @@ use kdk_sys::sendfile::{SF_KQUEUE, SF_SYNC};
 use kdk_sys::suite::must;
 use kdk_sys::{Descriptor, Errno, Fd, STDERR, STDIN, STDOUT};
 
+const CLOSE: u32 = 6;
 const KQUEUE: u32 = 362;
 const KEVENT: u32 = 363;
 const SENDFILE: u32 = 393;
@@ -27,8 +28,27 @@ const PROGRAM: &str = "/tmp/program32";
 const FILE: u32 = 0;
 const SOCKET: u32 = 2;
 const QUEUE: u32 = 3;
+/// More descriptors than a test leaves open for a program it executes.
+const INHERITED: u32 = 8;
 
 const LENGTH: usize = 3 * PAGE;
+
+/// Its first calls make the kqueue.
+#[track_caller]
+fn with_kqueue() -> Program {
+    let mut program = Program::new();
+    for inherited in QUEUE..QUEUE + INHERITED {
+        must("call", program.call(CLOSE, &[inherited]));
+    }
+    must("call", program.call(KQUEUE, &[]));
+    program
+}
+
+/// What came of the `nth` call after these.
+fn call(outcome: &Outcome, nth: usize) -> kdk_sys::Result<u32> {
+    assert_eq!(outcome.call(INHERITED as usize), Ok(QUEUE), "kqueue");
+    outcome.call(INHERITED as usize + 1 + nth)
+}
 
 /// Runs the program; `meanwhile` is this side's part.
 #[track_caller]
@@ -62,7 +82,7 @@ fn event() -> TestResult {
     let flight = Flight::new()?;
     let (memory, bytes) = Source::Shm.of(LENGTH);
     let (here, there) = Link::Tcp.connect();
-    let mut program = Program::new();
+    let mut program = with_kqueue();
     let mut place = |bytes: &[u8]| must("place", program.place(bytes));
     let header = place(b"headers!");
     let iovec = place(&words(&[header, 8]));
@@ -80,7 +100,6 @@ fn event() -> TestResult {
     let seen = place(&[0xee; 24]);
     let time = place(&words(&[4, 0]));
     let sendfile = [FILE, SOCKET, 0, 0, 0, around, sent, SF_KQUEUE];
-    must("call", program.call(KQUEUE, &[]));
     must("call", program.call(SENDFILE, &sendfile));
     must("call", program.call(KEVENT, &[QUEUE, 0, 0, seen, 1, time]));
     let expected: Vec<u8> = [&b"headers!"[..], &bytes].concat();
@@ -88,9 +107,8 @@ fn event() -> TestResult {
         assert_same("what was sent", &receive(&there, expected.len()), &expected);
     });
     let total = expected.len() as u32;
-    assert_eq!(outcome.call(0), Ok(QUEUE), "kqueue");
-    assert_eq!(outcome.call(1), Ok(0), "sendfile");
-    assert_eq!(outcome.call(2), Ok(1), "kevent");
+    assert_eq!(call(&outcome, 0), Ok(0), "sendfile");
+    assert_eq!(call(&outcome, 1), Ok(1), "kevent");
     assert_eq!(outcome.word(sent), total, "bytes sent");
     assert_eq!(outcome.word(sent + 4), 0, "bytes sent");
     // A `struct kevent` of FreeBSD 11 with 32 bits.
@@ -109,7 +127,7 @@ fn refused() -> TestResult {
     let flight = Flight::new()?;
     let (memory, _) = Source::Shm.of(LENGTH);
     let (here, _there) = Link::Tcp.connect();
-    let mut program = Program::new();
+    let mut program = with_kqueue();
     let mut place = |bytes: &[u8]| must("place", program.place(bytes));
     let mut described =
         |flags: u16, queue: u32| place(&words(&[0, 0, 0, 0, 1, 2, flags.into(), queue]));
@@ -125,15 +143,13 @@ fn refused() -> TestResult {
         (nothing, SF_KQUEUE, Errno::EBADF),
         (file, SF_KQUEUE, Errno::EINVAL),
     ];
-    must("call", program.call(KQUEUE, &[]));
     for (around, flags, _) in calls {
         let sendfile = [FILE, SOCKET, 0, 0, 0, around, 0, flags];
         must("call", program.call(SENDFILE, &sendfile));
     }
     let outcome = run(&program, &memory, &here, || {});
-    assert_eq!(outcome.call(0), Ok(QUEUE), "kqueue");
     for (nth, (around, flags, expected)) in calls.into_iter().enumerate() {
-        let result = outcome.call(nth + 1);
+        let result = call(&outcome, nth);
         assert_eq!(result, Err(expected), "{around:#x}, flags {flags:#x}");
     }
     flight.over("the program has ended");
@@ -150,11 +166,10 @@ fn sbytes() -> TestResult {
     drop(Flight::new()?);
     let (read, _write) = must("pipe", pipe());
     let (here, _there) = Link::Tcp.connect();
-    let mut program = Program::new();
+    let mut program = with_kqueue();
     let time = must("place", program.place(&words(&[0, 0])));
     let seen = must("place", program.place(&[0; 24]));
     let mut places = Vec::new();
-    must("call", program.call(KQUEUE, &[]));
     for _ in 0..TIMES {
         let sent = must("place", program.place(&words(&[u32::MAX, u32::MAX])));
         let sendfile = [FILE, SOCKET, 0, 0, 0, 0, sent, 0];
@@ -165,7 +180,8 @@ fn sbytes() -> TestResult {
     }
     let outcome = run(&program, &read, &here, || {});
     for (nth, sent) in places.into_iter().enumerate() {
-        assert_eq!(outcome.call(2 * nth + 2), Err(Errno::EINVAL), "from a pipe");
+        let result = call(&outcome, 2 * nth + 1);
+        assert_eq!(result, Err(Errno::EINVAL), "from a pipe");
         let (low, high) = (outcome.word(sent), outcome.word(sent + 4));
         assert_eq!((low, high), (0, 0), "call {nth}: bytes sent");
     }

@@ -8,7 +8,7 @@ use kdk_scene::child::Child;
 use kdk_scene::link::Link;
 use kdk_scene::source::Source;
 use kdk_sys::file::PAGE;
-use kdk_sys::process::{kill, me, wait};
+use kdk_sys::process::{Ending, exit, kill, me, wait};
 use kdk_sys::sendfile::Request;
 use kdk_sys::signal::Signal;
 use kdk_sys::suite::must;
@@ -27,10 +27,9 @@ fn dumped() -> TestResult {
     let process = me().0;
     let looker = Child::run(|| {
         loop {
-            must(
-                "read kern.proc.kqueue",
-                sysctl::bytes_of("kern.proc.kqueue", &[process]),
-            );
+            if let Err(errno) = sysctl::bytes_of("kern.proc.kqueue", &[process]) {
+                exit(errno.0);
+            }
         }
     });
     let (here, there) = Link::Unix.connect_with((2 * EVENTS * PAGE) as i32);
@@ -46,7 +45,12 @@ fn dumped() -> TestResult {
         }
     }
     must("end the looker", kill(looker.pid(), Signal::SIGKILL));
-    must("wait for its end", wait(looker.pid()));
+    let ending = must("wait for its end", wait(looker.pid()));
+    assert_eq!(
+        ending,
+        Ending::Killed(Signal::SIGKILL),
+        "the errno of reading kern.proc.kqueue, or its end by us"
+    );
     flight.over("each was told once");
     Ok(())
 }

@@ -41,8 +41,8 @@ impl Broken {
         }
         must("mount tmpfs", mount("tmpfs", &store));
         let image = format!("{store}/image");
-        copy(ROOT, &image);
-        let disk = must("make a disk of a file", Disk::of(&image));
+        let length = copy(ROOT, &image);
+        let disk = must("make a disk of a file", Disk::of(&image, length));
         appears(&disk.path());
         must("mount it", mount_device("ufs", &disk.path(), &ufs));
         let path = format!("{ufs}/{FILE}");
@@ -72,9 +72,9 @@ impl Drop for Broken {
     }
 }
 
-/// Copies a disk without the parts that are zeros.
+/// Copies a disk without the parts that are zeros; how long it is.
 #[track_caller]
-fn copy(from: &str, to: &str) {
+fn copy(from: &str, to: &str) -> u64 {
     const PIECE: usize = 64 << 10;
     let from = must("open the disk", open(from, O_RDONLY | O_CLOEXEC));
     let to = must("open its copy", open(to, O_WRONLY | O_CREAT | O_CLOEXEC));
@@ -93,6 +93,7 @@ fn copy(from: &str, to: &str) {
         at += count as u64;
     }
     must("set the copy's length", set_length(&to, at));
+    at
 }
 
 /// Waits for a device to appear.

@@ -13,6 +13,7 @@ const LENGTH: usize = 448;
 const UNIT: usize = 4;
 const KIND: usize = 8;
 const FILE: usize = 16;
+const SIZE: usize = 24;
 const OPTIONS: usize = 36;
 
 const MDIOCATTACH: usize = request(direction::BOTH, b'm', 0, LENGTH);
@@ -30,17 +31,19 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Makes a disk that can only be read of the file at `path`.
+    /// Makes a disk that can only be read of the first `length` bytes of the
+    /// file at `path`.
     ///
     /// # Errors
     /// `ENOENT` without md(4) in the kernel; else those of md(4).
-    pub fn of(path: &str) -> Result<Self> {
+    pub fn of(path: &str, length: u64) -> Result<Self> {
         let control_device = open("/dev/mdctl", O_RDWR | O_CLOEXEC)?;
         let path = c_string(path)?;
         let mut bytes = [0; LENGTH];
         put(&mut bytes, KIND, &MD_VNODE.to_le_bytes());
         // The kernel reads the path here, which is alive until it has.
         put(&mut bytes, FILE, &(path.as_ptr() as usize).to_le_bytes());
+        put(&mut bytes, SIZE, &length.to_le_bytes());
         put(
             &mut bytes,
             OPTIONS,
