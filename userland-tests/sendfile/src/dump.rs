@@ -27,7 +27,7 @@ fn dumped() -> TestResult {
     let process = me().0;
     let looker = Child::run(|| {
         loop {
-            if let Err(errno) = sysctl::bytes_of("kern.proc.kqueue", &[process]) {
+            if let Err(errno) = sysctl::bytes_of("kern.proc.kq", &[process]) {
                 exit(errno.0);
             }
         }
@@ -49,7 +49,7 @@ fn dumped() -> TestResult {
     assert_eq!(
         ending,
         Ending::Killed(Signal::SIGKILL),
-        "the errno of reading kern.proc.kqueue, or its end by us"
+        "the errno of reading kern.proc.kq, or its end by us"
     );
     flight.over("each was told once");
     Ok(())

@@ -5,7 +5,7 @@ use crate::flight::{Flight, one};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
-use kdk_harness::TestResult;
+use kdk_harness::{TestResult, kdk_test};
 use kdk_scene::bytes::SOON_MS;
 use kdk_scene::link::Link;
 use kdk_sys::file::{
@@ -120,7 +120,8 @@ fn late(link: Link) -> TestResult {
     let seen = one("the read fails", &flight.queue);
     assert!(seen.is(Filter::Sendfile), "another event: {seen:?}");
     assert_eq!((seen.ident, seen.data), (1, LENGTH as i64), "{seen:?}");
-    assert_eq!(Errno(seen.fflags as i32), Errno::EIO, "fflags");
+    // What a read of a file says when its file system is gone.
+    assert_eq!(Errno(seen.fflags as i32), Errno::ENXIO, "fflags");
     flight.over("it was told once");
     let arrived = read_to_end(&there).unwrap_or_default();
     assert!(arrived.is_empty(), "{} bytes arrived", arrived.len());
@@ -128,4 +129,12 @@ fn late(link: Link) -> TestResult {
 }
 
 case!("sendfile/late-error-tcp", || late(Link::Tcp));
-case!("sendfile/late-error-unix", || late(Link::Unix));
+// A defect of FreeBSD that has nothing to do with events ends the kernel: after
+// a failed read sendfile_iodone() frees the mbufs while they are in the peer's
+// receive buffer, since uipc_abort() does not take them out.
+kdk_test!(
+    "sendfile/late-error-unix",
+    || late(Link::Unix),
+    limit_ms = 20_000,
+    default = false
+);
