@@ -89,9 +89,9 @@ pub fn sendfile(file: &impl Descriptor, socket: &impl Descriptor, request: &Requ
     let vectors = |parts: &[&[u8]]| parts.iter().map(|part| IoVec::of(part)).collect::<Vec<_>>();
     let (headers, trailers) = (vectors(request.headers), vectors(request.trailers));
     let around = Around {
-        headers: headers.as_ptr(),
+        headers: start(&headers),
         header_count: i32::try_from(headers.len()).unwrap_or(i32::MAX),
-        trailers: trailers.as_ptr(),
+        trailers: start(&trailers),
         trailer_count: i32::try_from(trailers.len()).unwrap_or(i32::MAX),
         completion: request.completion.unwrap_or(NO_COMPLETION),
     };
@@ -118,4 +118,13 @@ pub fn sendfile(file: &impl Descriptor, socket: &impl Descriptor, request: &Requ
     // here, and writes one off_t.
     let result = unsafe { call(number::SENDFILE, &arguments) }.map(drop);
     Sent { bytes, result }
+}
+
+/// No address for nothing: the kernel would make a write of no bytes of it,
+/// which fails on a socket that has ended.
+fn start(vectors: &[IoVec]) -> *const IoVec {
+    match vectors {
+        [] => core::ptr::null(),
+        _ => vectors.as_ptr(),
+    }
 }
