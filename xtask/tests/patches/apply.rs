@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::place::{Place, git, write};
+use crate::place::{Place, below, git, write};
 use crate::samples::{self, set_line};
 use crate::texts::whole;
 
@@ -56,21 +56,11 @@ fn apply(place: &Place, dir: &str, more: &[&str]) -> crate::place::Ran {
 
 /// Every file with its content and its time.
 fn all(dir: &Path) -> Vec<(PathBuf, Vec<u8>, SystemTime)> {
-    let mut found = Vec::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let time = fs::metadata(&path).unwrap().modified().unwrap();
-                found.push((path.clone(), fs::read(&path).unwrap(), time));
-            }
-        }
-    }
-    found.sort();
-    found
+    let known = |path: PathBuf| {
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        (path.clone(), fs::read(&path).unwrap(), time)
+    };
+    below(dir).into_iter().map(known).collect()
 }
 
 /// It refuses with this text, and changes nothing at all.

@@ -86,20 +86,8 @@ impl Place {
 
     /// Every file of the folder of all series, with its content.
     pub fn files(&self) -> Vec<(PathBuf, String)> {
-        let mut found = Vec::new();
-        let mut folders = vec![self.patches()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    found.push((path.clone(), fs::read_to_string(&path).unwrap()));
-                }
-            }
-        }
-        found.sort();
-        found
+        let text = |path: PathBuf| (path.clone(), fs::read_to_string(path).unwrap());
+        below(&self.patches()).into_iter().map(text).collect()
     }
 
     /// `cargo xtask ARGS`, to be run here.
@@ -185,6 +173,25 @@ pub fn without_ids(text: &str) -> String {
         }
     }
     out
+}
+
+/// Every file below `dir`, sorted.
+pub fn below(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let list = if path.is_dir() {
+                &mut folders
+            } else {
+                &mut found
+            };
+            list.push(path);
+        }
+    }
+    found.sort();
+    found
 }
 
 /// Writes a file with its folders.
