@@ -53,13 +53,10 @@ pub fn chain(git: &Git, base: &str, changes: &[Change]) -> Result<Vec<String>, F
 
 /// Applies one change to the index, which holds `parent`, and commits it.
 fn commit_one(git: &Git, parent: &str, change: &Change) -> Result<String, Failure> {
-    if !mail::is_mail(&change.diff) {
-        apply(git, &change.id, &change.diff)?;
-        return repo::commit_index(git, parent, &change.id);
-    }
-    let mail = mail::read(&change.id, &change.diff)?;
-    apply(git, &change.id, &mail.diff)?;
-    repo::commit_index(&git.clone().author(&mail.author), parent, &mail.message())
+    let parts = mail::parts(&change.id, &change.diff)?;
+    apply(git, &change.id, &parts.diff)?;
+    let git = git.clone().author(parts.author.as_ref());
+    repo::commit_index(&git, parent, &parts.message)
 }
 
 /// git with an index that holds `commit`. To read a tree of FreeBSD's size

@@ -165,8 +165,8 @@ impl Parts {
     }
 }
 
-/// `path` as a pattern that matches just it.
-fn literal(path: &str) -> String {
+/// `path` as a pattern of `info/sparse-checkout` that matches just it.
+pub fn literal(path: &str) -> String {
     let mut pattern = String::new();
     for c in path.chars() {
         if matches!(c, '*' | '?' | '[' | ']' | '\\') || (c == ' ' && path.ends_with(' ')) {

@@ -104,9 +104,9 @@ impl Git {
         Self::new("/nonexistent")
     }
 
-    /// Commits in the name of `author`.
-    pub fn author(mut self, author: &Author) -> Self {
-        self.author = Some(author.clone());
+    /// Commits in the name of `author`, if there is one.
+    pub fn author<'a>(mut self, author: impl Into<Option<&'a Author>>) -> Self {
+        self.author = author.into().cloned();
         self
     }
 

@@ -92,6 +92,59 @@ pub fn pinned(git: &Git, reference: &str) -> Result<Option<String>, Failure> {
     Ok(ran.ok.then(|| ran.text()))
 }
 
+/// The id of the tree of `commit`, which may be a tree itself.
+pub fn tree_of(git: &Git, commit: &str) -> Result<String, Failure> {
+    let name = format!("{commit}^{{tree}}");
+    git.text("read a commit", &["rev-parse", "--verify", &name])
+}
+
+/// An entry of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its mode, octal: "100644".
+    pub mode: String,
+    /// `blob`, `tree` or `commit`.
+    pub kind: String,
+    /// The id of its content.
+    pub id: String,
+    /// Its path from the top of the tree.
+    pub path: String,
+}
+
+/// What `git ls-tree -z ARGS` lists.
+pub fn entries(git: &Git, tried: &str, args: &[&str]) -> Result<Vec<Entry>, Failure> {
+    let args = [&["ls-tree", "-z"], args].concat();
+    let list = git.must(tried, &args, b"")?.stdout;
+    Ok(names(&list).iter().filter_map(|line| entry(line)).collect())
+}
+
+/// Reads `MODE TYPE ID<tab>PATH`.
+fn entry(line: &str) -> Option<Entry> {
+    let (head, path) = line.split_once('\t')?;
+    let mut words = head.split(' ').map(str::to_owned);
+    Some(Entry {
+        mode: words.next()?,
+        kind: words.next()?,
+        id: words.next()?,
+        path: path.to_owned(),
+    })
+}
+
+/// The paths in a list that git ended with NULs.
+pub fn names(list: &[u8]) -> Vec<String> {
+    list.split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect()
+}
+
+/// Makes the index hold `lines`, each `MODE ID<tab>PATH` and a NUL; mode 0
+/// takes a path out.
+pub fn set_entries(git: &Git, tried: &str, lines: &[u8]) -> Result<(), Failure> {
+    git.must(tried, &["update-index", "-z", "--index-info"], lines)?;
+    Ok(())
+}
+
 /// Commits the index of `git` on top of `parent`; always the same id for the
 /// same content. Objects that the source lacks do not matter.
 pub fn commit_index(git: &Git, parent: &str, message: &str) -> Result<String, Failure> {

@@ -107,7 +107,7 @@ fn changes(list: &[u8]) -> Vec<Change> {
             path: path.clone(),
         })
     };
-    names(list).chunks(2).filter_map(change).collect()
+    repo::names(list).chunks(2).filter_map(change).collect()
 }
 
 /// Commits `changes` on top of `head`. In a fresh index git knows which
@@ -121,20 +121,8 @@ fn commit(git: &Git, head: &str, changes: &[Change], message: &str) -> Result<St
         .iter()
         .map(|change| format!("{} {}\t{}\0", change.mode, change.object, change.path))
         .collect();
-    git.must(
-        TRIED,
-        &["update-index", "-z", "--index-info"],
-        lines.as_bytes(),
-    )?;
+    repo::set_entries(&git, TRIED, lines.as_bytes())?;
     repo::commit_index(&git, head, message)
-}
-
-/// The paths in a list that git ended with NULs.
-pub fn names(list: &[u8]) -> Vec<String> {
-    list.split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-        .map(|name| String::from_utf8_lossy(name).into_owned())
-        .collect()
 }
 
 /// Copies the index unless the copy is of this one. The copy keeps the time of

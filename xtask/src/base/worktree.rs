@@ -10,7 +10,7 @@ use crate::base::apply::{self, Change};
 use crate::base::definition::{Definition, Parts};
 use crate::base::git::{self, Git};
 use crate::base::record::{self, Record};
-use crate::base::{open, repo, space, uncommitted};
+use crate::base::{open, repo, space};
 use crate::failure::Failure;
 use crate::home::{Home, write_atomically};
 
@@ -53,7 +53,7 @@ pub fn prepare(
     let base = open::open(home, record, definition, say)?;
     let git = &base.git;
     let commit = apply::commit(git, &base.commit, patches)?;
-    let content = git.text(TRIED, &["rev-parse", &format!("{commit}^{{tree}}")])?;
+    let content = repo::tree_of(git, &commit)?;
     let path = path(home, &record.name);
     if admin_folder(&path).is_none() {
         say("checking the tree out, once for this base".into());
@@ -252,17 +252,9 @@ pub fn absent(git: &Git, commit: &str) -> Result<Vec<String>, Failure> {
 
 /// Every file of `commit` with the id of its content.
 pub fn files(git: &Git, commit: &str) -> Result<BTreeMap<String, String>, Failure> {
-    let list = git.must("list the tree", &["ls-tree", "-r", "-z", commit], b"")?;
-    // MODE blob ID<tab>PATH
-    let file = |line: &String| {
-        let (head, path) = line.split_once('\t')?;
-        let id = head.split(' ').nth(2)?;
-        Some((path.to_owned(), id.to_owned()))
-    };
-    Ok(uncommitted::names(&list.stdout)
-        .iter()
-        .filter_map(file)
-        .collect())
+    let entries = repo::entries(git, "list the tree", &["-r", commit])?;
+    let file = |entry: repo::Entry| (entry.path, entry.id);
+    Ok(entries.into_iter().map(file).collect())
 }
 
 /// The folder that the `.git` file of a worktree points to, if both are whole.

@@ -25,8 +25,20 @@ pub fn file(git: &Git, commit: &str) -> Result<Vec<u8>, Failure> {
 
 /// What git calls the change of a patch, wherever it is applied.
 pub fn patch_id(diff: &[u8]) -> Result<String, Failure> {
-    let ran = Git::nowhere().must("name a patch's change", &["patch-id", "--stable"], diff)?;
-    Ok(ran.text().split(' ').next().unwrap_or_default().to_owned())
+    let first = patch_ids(diff)?.into_iter().next();
+    Ok(first.map(|(id, _)| id).unwrap_or_default())
+}
+
+/// For each diff in `text` what git calls its change, and the commit that
+/// stands above it; zeros where none does.
+pub fn patch_ids(text: &[u8]) -> Result<Vec<(String, String)>, Failure> {
+    let args = ["patch-id", "--stable"];
+    let list = Git::nowhere().must("name a patch's change", &args, text)?;
+    let pair = |line: &str| {
+        let (id, commit) = line.split_once(' ')?;
+        Some((id.to_owned(), commit.to_owned()))
+    };
+    Ok(list.text().lines().filter_map(pair).collect())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::base::definition::Parts;
 use crate::base::git::Git;
 use crate::base::repo;
-use crate::base::uncommitted::{copy_index, names};
+use crate::base::uncommitted::copy_index;
 use crate::base::worktree::Checkout;
 use crate::failure::Failure;
 use crate::home::Home;
@@ -83,19 +83,13 @@ pub fn lay_conflict(
         let file = conflict.file.as_str();
         list.extend(format!("0 {:040}\t{file}\0", 0).into_bytes());
         for (stage, side) in [before, tip, after].iter().enumerate() {
-            let args = ["ls-tree", "-z", side, "--", file];
-            for entry in names(&repo.must(LAY, &args, b"")?.stdout) {
-                // MODE blob ID<tab>PATH
-                let mut words = entry.split([' ', '\t']);
-                if let (Some(mode), Some(_), Some(id)) = (words.next(), words.next(), words.next())
-                {
-                    list.extend(format!("{mode} {id} {}\t{file}\0", stage + 1).into_bytes());
-                }
+            for entry in repo::entries(&repo, LAY, &[side, "--", file])? {
+                let repo::Entry { mode, id, .. } = entry;
+                list.extend(format!("{mode} {id} {}\t{file}\0", stage + 1).into_bytes());
             }
         }
     }
-    desk.git
-        .must(LAY, &["update-index", "-z", "--index-info"], &list)?;
+    repo::set_entries(&desk.git, LAY, &list)?;
     let message = note::read(&repo, after)?.message;
     let path = desk.admin.join("MERGE_MSG");
     fs::write(&path, message).map_err(|error| Failure::io(LAY, &path, error))
@@ -160,7 +154,7 @@ pub fn keep(home: &Home, work: &Work) -> Result<Option<String>, Failure> {
         Some(desk) => {
             let head = desk.git.text(READ, &["rev-parse", "HEAD"])?;
             let tree = tree(&desk)?;
-            match tree == note::tree(&repo, &head)? {
+            match tree == repo::tree_of(&repo, &head)? {
                 true => Some(head),
                 false => {
                     let note = note::read(&repo, &head)?;

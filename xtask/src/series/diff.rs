@@ -1,6 +1,7 @@
 //! A diff as git writes it, as far as it says what it was made for.
 
 use crate::base::git::Git;
+use crate::base::repo;
 use crate::failure::Failure;
 
 /// One file of a diff.
@@ -200,6 +201,30 @@ pub fn made_for(like: &[u8], hunks: &[Hunk]) -> Vec<u8> {
         lines.splice(place, hunk.lines.iter().map(Vec::as_slice));
     }
     lines.concat()
+}
+
+/// How much of a file a diff changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    /// Lines added and removed; none for a binary file.
+    pub lines: Option<u64>,
+    /// Its path in the tree.
+    pub path: String,
+}
+
+/// Reads `git apply --numstat -z`: `ADDED<tab>REMOVED<tab>PATH`, with `-` for
+/// the counts of a binary file.
+pub fn numstat(list: &[u8]) -> Vec<Stat> {
+    let stat = |entry: &String| {
+        let mut parts = entry.splitn(3, '\t');
+        let (added, removed, path) = (parts.next()?, parts.next()?, parts.next()?);
+        let number = |text: &str| text.parse::<u64>().unwrap_or(0);
+        Some(Stat {
+            lines: (added != "-").then(|| number(added) + number(removed)),
+            path: path.to_owned(),
+        })
+    };
+    repo::names(list).iter().filter_map(stat).collect()
 }
 
 /// The content `id` of `git`, taken from `lender` if it is there alone.

@@ -6,6 +6,7 @@ use std::fs;
 
 use crate::base::apply::{self, Change};
 use crate::base::git::Git;
+use crate::base::repo;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::series::journal::{self, Writing};
@@ -177,7 +178,7 @@ fn errors(series: &Loaded) -> Result<Vec<Finding>, Failure> {
 /// Whether the commit `again`, which a patch's file gives, is the `commit`
 /// that it was made of.
 fn comes_back(git: &Git, id: &str, commit: &str, again: &str) -> Result<(), Failure> {
-    if note::tree(git, commit)? != note::tree(git, again)? {
+    if repo::tree_of(git, commit)? != repo::tree_of(git, again)? {
         return Err(Failure::infra(
             format!("write the patch `{id}`"),
             "its file does not give the same tree again",

@@ -12,6 +12,7 @@ use crate::series::bind::Bound;
 use crate::series::drift::landed::Wanted;
 use crate::series::drift::target::Opened;
 use crate::series::merge::merge;
+use crate::series::replay;
 use crate::series::scratch::{Listing, Offset, Scratch, listing};
 
 const TRIED: &str = "read the series' commits";
@@ -115,17 +116,7 @@ impl Replay {
         let mut all = BTreeSet::new();
         let mut touched = Vec::new();
         for (n, (_, commit)) in bound.patches().enumerate() {
-            let args = [
-                "diff-tree",
-                "-r",
-                "-z",
-                "--name-only",
-                "--no-renames",
-                bound.parent(n),
-                commit,
-            ];
-            let list = git.must(TRIED, &args, b"")?.stdout;
-            let files = BTreeSet::from_iter(crate::base::uncommitted::names(&list));
+            let files = BTreeSet::from_iter(replay::touched(git, bound.parent(n), commit)?);
             all.extend(files.iter().cloned());
             touched.push(files);
         }

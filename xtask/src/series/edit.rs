@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::base::definition::Definition;
-use crate::base::uncommitted::names;
+use crate::base::repo::names;
 use crate::failure::Failure;
 use crate::home::{Home, write_atomically};
 use crate::series::bind::{self, Bound};

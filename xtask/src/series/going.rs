@@ -2,7 +2,7 @@
 //! not merge, which is then laid out for the user; what the user makes of it
 //! is taken, and the rest replayed.
 
-use crate::base::lock_name;
+use crate::base::{lock_name, repo};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::series::desk;
@@ -90,7 +90,7 @@ pub fn take_desk(home: &Home, work: &mut Work, say: &mut dyn FnMut(String)) -> R
     };
     let git = work.git(home);
     let found = desk::read(home, work)?;
-    let commit = match found.tree == note::tree(&git, work.tip())? {
+    let commit = match found.tree == repo::tree_of(&git, work.tip())? {
         true => None,
         false => {
             let note = note_of(

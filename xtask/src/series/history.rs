@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::base::git::Git;
+use crate::base::repo::names;
 use crate::base::source;
-use crate::base::uncommitted::names;
 use crate::failure::Failure;
 use crate::series::load::{self, Loaded, MANIFEST};
 use crate::yaml;

@@ -22,11 +22,44 @@ pub struct Mail {
 impl Mail {
     /// Subject and body, as a commit has them.
     pub fn message(&self) -> String {
-        match self.body.as_str() {
-            "" => format!("{}\n", self.subject),
-            body => format!("{}\n\n{body}\n", self.subject),
-        }
+        message(&self.subject, &self.body)
     }
+}
+
+/// A commit's message of a subject and a body.
+pub fn message(subject: &str, body: &str) -> String {
+    match body {
+        "" => format!("{subject}\n"),
+        body => format!("{subject}\n\n{body}\n"),
+    }
+}
+
+/// A patch file as what is committed of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// The change.
+    pub diff: Vec<u8>,
+    /// Who wrote it; unknown of a diff alone.
+    pub author: Option<Author>,
+    /// The commit's message; of a diff alone the patch's id.
+    pub message: String,
+}
+
+/// Reads the patch `id`, a mail or a diff alone.
+pub fn parts(id: &str, text: &[u8]) -> Result<Parts, Failure> {
+    if !is_mail(text) {
+        return Ok(Parts {
+            diff: text.to_owned(),
+            author: None,
+            message: id.to_owned(),
+        });
+    }
+    let mail = read(id, text)?;
+    Ok(Parts {
+        message: mail.message(),
+        author: Some(mail.author),
+        diff: mail.diff,
+    })
 }
 
 /// Whether a patch file is a mail, and not a diff alone.

@@ -1,6 +1,7 @@
 //! A patch taken to another tree by a three-way merge, without a checkout.
 
 use crate::base::git::{self, Git};
+use crate::base::repo;
 use crate::failure::Failure;
 
 const TRIED: &str = "merge a patch into another tree";
@@ -39,9 +40,8 @@ pub struct Hunk {
 pub fn merge(git: &Git, id: &str, from: &str, to: &str, onto: &str) -> Result<Merged, Failure> {
     // Commits of our own, so that the merge base is `from` and nothing else;
     // git before 2.40 cannot be told it.
-    let tree = |name: &str| git.text(TRIED, &["rev-parse", &format!("{name}^{{tree}}")]);
     let commit = |name: &str, parents: &[&str]| {
-        let tree = tree(name)?;
+        let tree = repo::tree_of(git, name)?;
         let mut args = vec!["commit-tree", &tree, "-m", "merge"];
         parents
             .iter()

@@ -3,6 +3,7 @@
 
 use crate::base::git::{Author, Git};
 use crate::failure::Failure;
+use crate::series::mail;
 
 /// Author and message of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,15 +36,8 @@ pub fn read(git: &Git, commit: &str) -> Result<Note, Failure> {
     let (subject, body) = (next(), next());
     Ok(Note {
         author,
-        message: message(&subject, &body),
+        message: mail::message(&subject, &body),
     })
-}
-
-fn message(subject: &str, body: &str) -> String {
-    match body {
-        "" => format!("{subject}\n"),
-        body => format!("{subject}\n\n{body}\n"),
-    }
 }
 
 /// Commits `tree` on top of `parent` under `note`.
@@ -54,16 +48,11 @@ pub fn commit(git: &Git, tree: &str, parent: &str, note: &Note) -> Result<String
     Ok(ran.text())
 }
 
-/// The id of the tree of `commit`.
-pub fn tree(git: &Git, commit: &str) -> Result<String, Failure> {
-    let name = format!("{commit}^{{tree}}");
-    git.text("read a commit", &["rev-parse", "--verify", &name])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::apply::{Change, chain};
+    use crate::base::repo::tree_of;
     use crate::base::testing::kit_repo;
     use crate::series::canon;
 
@@ -86,7 +75,7 @@ mod tests {
             diff,
         };
         let plain = chain(&git, &head, &[change(diff.into())]).unwrap();
-        let made = commit(&git, &tree(&git, &plain[0]).unwrap(), &head, &note).unwrap();
+        let made = commit(&git, &tree_of(&git, &plain[0]).unwrap(), &head, &note).unwrap();
         assert_eq!(read(&git, &made).unwrap(), note);
         let mail = canon::file(&git, &made).unwrap();
         assert_eq!(chain(&git, &head, &[change(mail)]).unwrap(), [made]);

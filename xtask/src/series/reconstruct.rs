@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use crate::base::apply::{self, Change};
 use crate::base::git::Git;
 use crate::base::repo;
-use crate::base::uncommitted::names;
 use crate::failure::Failure;
 use crate::series::diff::{self, FileDiff};
 use crate::series::mail;
@@ -47,13 +46,11 @@ fn step(
     under: &str,
     change: &Change,
 ) -> Result<(String, String), Failure> {
-    let (diff, author, message) = match mail::is_mail(&change.diff) {
-        true => {
-            let mail = mail::read(&change.id, &change.diff)?;
-            (mail.diff.clone(), Some(mail.author.clone()), mail.message())
-        }
-        false => (change.diff.clone(), None, change.id.clone()),
-    };
+    let mail::Parts {
+        diff,
+        author,
+        message,
+    } = mail::parts(&change.id, &change.diff)?;
     let files = diff::parse(&diff);
     let here = entries(git, under, &files)?;
     let mut known = here.clone();
@@ -91,10 +88,7 @@ fn step(
         });
     };
     apply::apply(git, &change.id, &diff)?;
-    let git = match &author {
-        Some(author) => git.clone().author(author),
-        None => git.clone(),
-    };
+    let git = git.clone().author(author.as_ref());
     let after = repo::commit_index(&git, &before, &message)?;
     Ok((before, after))
 }
@@ -164,18 +158,15 @@ fn entries(
         .flat_map(|file| [&file.old, &file.new])
         .flatten();
     let mut found: BTreeMap<String, Entry> = paths.map(|path| (path.clone(), None)).collect();
-    let mut args = vec!["ls-tree", "-z", commit, "--"];
+    let mut args = vec![commit, "--"];
     let paths: Vec<String> = found.keys().cloned().collect();
     args.extend(paths.iter().map(String::as_str));
     if paths.is_empty() {
         return Ok(found);
     }
-    for line in names(&git.must(TRIED, &args, b"")?.stdout) {
-        // MODE blob ID<tab>PATH
-        if let Some((head, path)) = line.split_once('\t')
-            && let [mode, "blob", id] = head.split(' ').collect::<Vec<_>>()[..]
-        {
-            found.insert(path.to_owned(), Some((mode.to_owned(), id.to_owned())));
+    for entry in repo::entries(git, TRIED, &args)? {
+        if entry.kind == "blob" {
+            found.insert(entry.path, Some((entry.mode, entry.id)));
         }
     }
     Ok(found)
@@ -190,12 +181,7 @@ fn put(git: &Git, entries: &BTreeMap<String, Entry>) -> Result<(), Failure> {
             None => format!("0 {:040}\t{path}\0", 0),
         })
         .collect();
-    git.must(
-        TRIED,
-        &["update-index", "-z", "--index-info"],
-        lines.as_bytes(),
-    )?;
-    Ok(())
+    repo::set_entries(git, TRIED, lines.as_bytes())
 }
 
 #[cfg(test)]

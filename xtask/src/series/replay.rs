@@ -1,6 +1,7 @@
 //! Patches taken to another commit one by one.
 
 use crate::base::git::Git;
+use crate::base::repo;
 use crate::failure::Failure;
 use crate::series::merge::{self, Merged};
 use crate::series::note;
@@ -32,7 +33,7 @@ pub fn take(
     if !merged.conflicts.is_empty() {
         return Ok(Taken::Conflict(merged));
     }
-    if merged.tree == note::tree(git, tip)? {
+    if merged.tree == repo::tree_of(git, tip)? {
         return Ok(Taken::Empty);
     }
     let note = note::read(git, after)?;
@@ -51,7 +52,7 @@ pub fn touched(git: &Git, before: &str, after: &str) -> Result<Vec<String>, Fail
         after,
     ];
     let ran = git.must("list the files of a patch", &args, b"")?;
-    Ok(crate::base::uncommitted::names(&ran.stdout))
+    Ok(repo::names(&ran.stdout))
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::base::git::{Git, Ran};
-use crate::base::uncommitted::names;
+use crate::base::repo;
 use crate::failure::Failure;
+use crate::series::diff::numstat;
 
 const TRIED: &str = "lay out the files that the series changes";
 
@@ -146,8 +147,7 @@ impl Scratch {
         let line = |file: &File| format!("{} {}\t{}\0", file.mode, file.id, file.path);
         let lines: String = files.iter().map(line).collect();
         self.git.text(TRIED, &["read-tree", "--empty"])?;
-        let args = ["update-index", "-z", "--index-info"];
-        self.git.must(TRIED, &args, lines.as_bytes())?;
+        repo::set_entries(&self.git, TRIED, lines.as_bytes())?;
         self.git.text(TRIED, &["write-tree"])
     }
 
@@ -199,9 +199,7 @@ impl Scratch {
         let args = ["apply", "--numstat", "-z", "-R", "-"];
         let mut list = ran.stdout;
         list.extend(self.git.run_with(&tried, &args, diff)?.stdout);
-        // ADDED<tab>DELETED<tab>PATH
-        let path = |entry: &String| Some(entry.splitn(3, '\t').nth(2)?.to_owned());
-        Ok(names(&list).iter().filter_map(path).collect())
+        Ok(numstat(&list).into_iter().map(|stat| stat.path).collect())
     }
 }
 
@@ -211,25 +209,18 @@ pub fn listing(git: &Git, commit: &str, paths: &BTreeSet<String>) -> Result<List
     if paths.is_empty() {
         return Ok(listing);
     }
-    let mut args = vec!["ls-tree", "-z", "--full-tree", commit, "--"];
+    let mut args = vec!["--full-tree", commit, "--"];
     args.extend(paths.iter().map(String::as_str));
-    for entry in names(&git.must(TRIED, &args, b"")?.stdout) {
-        // MODE TYPE ID<tab>PATH
-        let Some((head, path)) = entry.split_once('\t') else {
-            continue;
-        };
-        let mut fields = head.split(' ');
-        if let (Some(mode), Some(kind), Some(id)) = (fields.next(), fields.next(), fields.next()) {
-            let path = path.to_owned();
-            if kind == "tree" {
-                listing.folders.push(path);
-                continue;
-            }
-            listing.files.push(File {
-                path,
-                mode: mode.to_owned(),
-                id: id.to_owned(),
-            });
+    for entry in repo::entries(git, TRIED, &args)? {
+        let repo::Entry {
+            mode,
+            kind,
+            id,
+            path,
+        } = entry;
+        match kind.as_str() {
+            "tree" => listing.folders.push(path),
+            _ => listing.files.push(File { path, mode, id }),
         }
     }
     Ok(listing)

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::base::uncommitted::names;
+use crate::base::repo::names;
 use crate::base::worktree::Checkout;
 use crate::failure::Failure;
 use crate::home::Home;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::base::git::Git;
 use crate::failure::Failure;
+use crate::series::canon::patch_ids;
 
 const TRIED: &str = "look for a patch in a history";
 
@@ -57,8 +58,9 @@ pub fn find(git: &Git, tip: &str, wanted: Wanted<'_>) -> Result<Option<Found>, F
         args.extend(wanted.files.iter().map(String::as_str));
         Ok::<_, Failure>(git.must(TRIED, &args, b"")?.stdout)
     };
-    let changes = |range: &str, count: &str| ids(&log(range, &[&[count], &DIFF[..]].concat())?);
-    let Some((own, _)) = ids(wanted.diff)?.into_iter().next() else {
+    let changes =
+        |range: &str, count: &str| patch_ids(&log(range, &[&[count], &DIFF[..]].concat())?);
+    let Some((own, _)) = patch_ids(wanted.diff)?.into_iter().next() else {
         return Ok(None);
     };
     let subjects = log(&range, &[SUBJECTS, "--format=%H %s"])?;
@@ -107,16 +109,6 @@ fn is_reverted(subjects: &[(&str, &str)], commit: &str) -> bool {
     };
     let revert = format!("Revert \"{}\"", subjects[at].1);
     subjects[..at].iter().any(|(_, subject)| *subject == revert)
-}
-
-/// For each commit's diff in `text` its patch id and the commit.
-fn ids(text: &[u8]) -> Result<Vec<(String, String)>, Failure> {
-    let list = Git::nowhere().must(TRIED, &["patch-id", "--stable"], text)?;
-    let pair = |line: &str| {
-        let (id, hash) = line.split_once(' ')?;
-        Some((id.to_owned(), hash.to_owned()))
-    };
-    Ok(list.text().lines().filter_map(pair).collect())
 }
 
 fn is_partial(git: &Git) -> Result<bool, Failure> {

@@ -2,6 +2,7 @@
 
 use crate::base::git::{Git, Ran};
 use crate::failure::Failure;
+use crate::series::diff::{Stat, numstat};
 use crate::series::lint::finding::Check;
 use crate::series::lint::remark::{At, Remark};
 
@@ -24,7 +25,7 @@ pub fn of(text: &[u8]) -> Result<(Vec<Touched>, Vec<Remark>), Failure> {
     if !ran.ok {
         return Ok((Vec::new(), vec![corrupt(&ran)]));
     }
-    let (touched, mut found) = numstat(&String::from_utf8_lossy(&ran.stdout));
+    let (touched, mut found) = changed(numstat(&ran.stdout));
     let ran = git.run_with(TRIED, &["apply", "--summary", "-"], text)?;
     found.extend(summary(&String::from_utf8_lossy(&ran.stdout)));
     Ok((touched, found))
@@ -53,17 +54,11 @@ fn line(said: &str) -> Option<usize> {
     rest[..end.unwrap_or(rest.len())].parse().ok()
 }
 
-/// Reads `git apply --numstat -z`.
-fn numstat(text: &str) -> (Vec<Touched>, Vec<Remark>) {
+/// The files of a diff, and what of them a series cannot hold.
+fn changed(stats: Vec<Stat>) -> (Vec<Touched>, Vec<Remark>) {
     let (mut touched, mut found) = (Vec::new(), Vec::new());
-    for entry in text.split('\0') {
-        let mut parts = entry.splitn(3, '\t');
-        let (Some(added), Some(removed), Some(path)) = (parts.next(), parts.next(), parts.next())
-        else {
-            continue;
-        };
-        let number = |text: &str| text.parse::<u64>().unwrap_or(0);
-        if added == "-" {
+    for Stat { lines, path } in stats {
+        if lines.is_none() {
             let text = format!("changes the binary file {path}");
             let help = "reviewers cannot read it and mail cannot carry it: take it out, or make \
                         the file from text at build time";
@@ -74,10 +69,8 @@ fn numstat(text: &str) -> (Vec<Touched>, Vec<Remark>) {
             let help = "paths begin at the top of the tree: a/sys/kern/kern_exec.c";
             found.push(Remark::error(Check::File, At::Patch, text, help));
         }
-        touched.push(Touched {
-            path: path.to_owned(),
-            lines: number(added) + number(removed),
-        });
+        let lines = lines.unwrap_or(0);
+        touched.push(Touched { path, lines });
     }
     (touched, found)
 }
