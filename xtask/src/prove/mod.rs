@@ -171,11 +171,7 @@ fn table(patches: &[&Patch], findings: &Findings) -> Vec<Vec<String>> {
     let head = ["patch", "test", "without", "with", "so"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for patch in patches {
-        for row in findings
-            .proofs
-            .get(&patch.id)
-            .map_or(&[][..], |proof| &proof.tests)
-        {
+        for row in findings.rows(&patch.id) {
             let so = match row.why_not.as_str() {
                 "" => "proven",
                 why => why,

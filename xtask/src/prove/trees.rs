@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::base::apply::{self, Change};
+use crate::base::repo;
 use crate::build::{digest, workspace};
 use crate::failure::Failure;
-use crate::home::Home;
-use crate::series::bind;
+use crate::series::bind::Bound;
 use crate::series::canon::patch_id;
 use crate::series::load::Loaded;
 use crate::store::Inputs;
@@ -31,15 +31,9 @@ pub struct Trees {
 ///
 /// # Errors
 /// A patch does not apply, or one cannot be left out alone.
-pub fn trees(home: &Home, series: &Loaded, say: &dyn Fn(String)) -> Result<Trees, Failure> {
-    let bound = bind::bind(home, series, say)?;
-    let git = bound.git();
-    let tree = |commit: &str| {
-        git.text(
-            "look at a tree",
-            &["rev-parse", &format!("{commit}^{{tree}}")],
-        )
-    };
+pub fn trees(bound: &Bound<'_>) -> Result<Trees, Failure> {
+    let (series, git) = (bound.series, bound.git());
+    let tree = |commit: &str| repo::tree_of(git, commit);
     let changes = series.changes()?;
     let mut without = BTreeMap::new();
     for id in series.ids() {

@@ -9,12 +9,13 @@ pub mod phabricator;
 
 use crate::base::apply::Change;
 use crate::base::git::{Author, Git};
+use crate::base::repo;
 use crate::failure::Failure;
 use crate::series::bind::Bound;
 use crate::series::load::Loaded;
 use crate::series::manifest::{Class, Patch, Status};
 use crate::series::person::person;
-use crate::series::{mail as patch_mail, trailers};
+use crate::series::{note, trailers};
 
 pub use check::applied_tree;
 
@@ -95,7 +96,6 @@ pub fn exported<'a>(
     let series = bound.series;
     let git = bound.git();
     let start = bound.start().to_owned();
-    let tree_of = |commit: &str| git.text(TRIED, &["rev-parse", &format!("{commit}^{{tree}}")]);
     let changes: Vec<Change> = series
         .changes()?
         .into_iter()
@@ -107,25 +107,24 @@ pub fn exported<'a>(
     let mut sender = None;
     for (change, commit) in changes.iter().zip(commits) {
         let patch = series.patch(&change.id)?;
-        let mail = patch_mail::read(&change.id, &change.diff)?;
+        let mut note = note::read(git, &commit)?;
         let mut lines = trailers::of_patch(patch);
-        let person = signer(patch, &mail.author);
+        let person = signer(patch, &note.author);
         if sign {
             let value = format!("{} <{}>", person.name, person.email);
             let key = "Signed-off-by";
             lines.push(trailers::Trailer { key, value });
         }
-        let message = trailers::add(&mail.message(), &lines);
-        let git = git.clone().author(&mail.author).committer(&person);
-        let args = ["commit-tree", &tree_of(&commit)?, "-p", &parent, "-F", "-"];
-        parent = git.must(TRIED, &args, message.as_bytes())?.text();
+        note.message = trailers::add(&note.message, &lines);
+        let git = git.clone().committer(&person);
+        parent = note::commit(&git, &repo::tree_of(&git, &commit)?, &parent, &note)?;
         patches.push((patch, parent.clone()));
         sender = Some(person);
     }
     let sender = sender.ok_or_else(|| Failure::usage(TRIED, "it has no patch"))?;
     Ok(Exported {
         git: git.clone(),
-        tree: tree_of(&parent)?,
+        tree: repo::tree_of(git, &parent)?,
         start,
         patches,
         sender,

@@ -90,7 +90,24 @@ impl Proof {
     }
 }
 
+impl std::fmt::Display for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            test,
+            without,
+            with,
+            ..
+        } = self;
+        write!(f, "{test}: {without} without, {with} with")
+    }
+}
+
 impl Findings {
+    /// The tests of the patch `id`; none if it was never tested.
+    pub fn rows(&self, id: &str) -> &[Row] {
+        self.proofs.get(id).map_or(&[], |proof| &proof.tests)
+    }
+
     /// Reads what is known of the series in `dir`; nothing if there is no
     /// such file yet.
     pub fn read(dir: &Path) -> Result<Self, Failure> {

@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::guest::Wanted;
 use crate::prove::trial::Prover;
 use crate::prove::{prove, steps, trees};
+use crate::series::bind;
 use crate::testing::Tests;
 use crate::verb::patches::which::Which;
 
@@ -51,7 +52,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     };
     let series = which.load(cx)?;
     doctor::need(cx, Need::FreeBsd, args.yes)?;
-    let trees = trees::trees(&cx.home, &series, &|text| cx.terminal.line(&text))?;
+    // The base is let go again: every kernel takes it for itself.
+    let trees = trees::trees(&bind::bind(&cx.home, &series, &|text| {
+        cx.terminal.line(&text);
+    })?)?;
     let wanted = Wanted {
         base: Some(series.name().to_owned()),
         accel: args.accel,

@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::TRIED;
+use crate::base::definition::literal;
 use crate::base::git::{self, Git};
+use crate::base::repo;
+use crate::base::worktree::Checkout;
 use crate::failure::Failure;
 
 /// Id of the tree that `git am` makes of `mails` on a clean worktree of the
@@ -36,16 +39,15 @@ pub fn applied_tree(
 
 fn applied(place: &Path, mails: &[PathBuf], files: &[String]) -> Result<String, Failure> {
     let failed = |error| Failure::io(TRIED, place, error);
-    let link = fs::read_to_string(place.join(".git")).map_err(failed)?;
-    let admin = PathBuf::from(link.trim().trim_start_matches("gitdir: "));
-    let info = admin.join("info");
-    let patterns: String = files.iter().map(|file| format!("/{file}\n")).collect();
+    let checkout =
+        Checkout::find(place).ok_or_else(|| Failure::infra(TRIED, "git made no worktree"))?;
+    let info = checkout.admin.join("info");
+    let pattern = |file: &String| format!("/{}\n", literal(file));
+    let patterns: String = files.iter().map(pattern).collect();
     fs::create_dir_all(&info)
         .and_then(|()| fs::write(info.join("sparse-checkout"), patterns))
         .map_err(failed)?;
-    let git = Git::new(&admin)
-        .work_tree(place)
-        .setting("core.hooksPath=/dev/null");
+    let git = checkout.git.setting("core.hooksPath=/dev/null");
     git.text(TRIED, &["reset", "--hard", "--quiet", "HEAD"])?;
     let mut args = vec!["am".into(), "--quiet".into(), "--empty=drop".into()];
     args.extend(mails.iter().map(|mail| mail.as_os_str().to_owned()));
@@ -53,5 +55,5 @@ fn applied(place: &Path, mails: &[PathBuf], files: &[String]) -> Result<String, 
     if !ran.ok {
         return Err(git::failed("apply the exported mails with git am", &ran));
     }
-    git.text(TRIED, &["rev-parse", "HEAD^{tree}"])
+    repo::tree_of(&git, "HEAD")
 }

@@ -43,16 +43,8 @@ pub fn cover(
     ];
     for (patch, _) in &exported.patches {
         lines.push(format!("\n{}:", patch.id));
-        for row in findings
-            .proofs
-            .get(&patch.id)
-            .map_or(&[][..], |proof| &proof.tests)
-        {
-            lines.push(format!(
-                "  {}: {} without, {} with",
-                row.test, row.without, row.with
-            ));
-        }
+        let rows = findings.rows(&patch.id).iter();
+        lines.extend(rows.map(|row| format!("  {row}")));
         let provenance = &patch.provenance;
         let by = provenance.attested_by.trim();
         lines.push(match (provenance.ai_assisted, by.is_empty()) {

@@ -30,12 +30,8 @@ pub fn write(
         let message = exported
             .git
             .text(TRIED, &["log", "-1", "--format=%B", commit])?;
-        let proof = findings.proofs.get(&patch.id);
-        let plan: Vec<String> = proof
-            .map_or(&[][..], |proof| &proof.tests)
-            .iter()
-            .map(|row| format!("  {}: {} without, {} with", row.test, row.without, row.with))
-            .collect();
+        let rows = findings.rows(&patch.id).iter();
+        let plan: Vec<String> = rows.map(|row| format!("  {row}")).collect();
         let plan = match plan.is_empty() {
             true => "  none: it is not proven".to_owned(),
             false => plan.join("\n"),

@@ -14,6 +14,7 @@ use crate::series::lint::{self, Finding, Severity};
 use crate::series::load::Loaded;
 use crate::series::lock::Findings;
 use crate::series::manifest::Channel;
+use crate::series::replay::touched;
 use crate::verb::patches::which::Which;
 
 const TRIED: &str = "export the series";
@@ -65,8 +66,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let ids = export::chosen(&series, &args.ids)?;
     is_sound(cx, &series, &ids)?;
     let findings = Findings::read(&series.dir)?;
-    let trees = trees::trees(&cx.home, &series, &say)?;
     let bound = bind::bind(&cx.home, &series, &say)?;
+    let trees = trees::trees(&bound)?;
     if let Some(file) = bound.base.opened.uncommitted.first() {
         return Err(Failure::usage(
             TRIED,
@@ -139,11 +140,10 @@ fn is_sound(cx: &Context, series: &Loaded, ids: &[String]) -> Result<(), Failure
         .filter(|finding| finding.severity == Severity::Error && bears(finding))
         .map(|finding| finding.text)
         .collect();
-    if errors.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::usage(TRIED, errors.join("\n"))
-        .help("`cargo xtask patches lint` shows each with its place"))
+    refuse_for(
+        errors,
+        "`cargo xtask patches lint` shows each with its place",
+    )
 }
 
 /// Applies the mails as a reviewer would, and compares trees.
@@ -152,15 +152,7 @@ fn makes_the_tree(
     exported: &Exported<'_>,
     mails: &[PathBuf],
 ) -> Result<(), Failure> {
-    let args = [
-        "diff",
-        "--name-only",
-        "--no-renames",
-        &exported.start,
-        exported.tip(),
-    ];
-    let files = exported.git.text(TRIED, &args)?;
-    let files: Vec<String> = files.lines().map(str::to_owned).collect();
+    let files = touched(&exported.git, &exported.start, exported.tip())?;
     let tree = export::applied_tree(bound.git(), &exported.start, mails, &files)?;
     if tree != exported.tree {
         let want = &exported.tree;
@@ -180,11 +172,10 @@ fn one_review(exported: &Exported<'_>, format: Format) -> Result<(), Failure> {
     let elsewhere: Vec<String> = patches
         .filter_map(|(patch, _)| gate::elsewhere(patch, channel))
         .collect();
-    if elsewhere.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::usage(TRIED, elsewhere.join("\n"))
-        .help("FreeBSD asks for one review of a change: go on there, or withdraw it there first"))
+    refuse_for(
+        elsewhere,
+        "FreeBSD asks for one review of a change: go on there, or withdraw it there first",
+    )
 }
 
 fn refuse(
@@ -197,15 +188,22 @@ fn refuse(
         .iter()
         .filter_map(|(patch, _)| gate::unattested(patch))
         .collect();
-    if !unattested.is_empty() {
-        return Err(Failure::usage(TRIED, unattested.join("\n")).help(gate::AI_RULE));
+    refuse_for(unattested, gate::AI_RULE)?;
+    if allow_unproven {
+        return Ok(());
     }
-    if !unproven.is_empty() && !allow_unproven {
-        return Err(Failure::usage(TRIED, unproven.join("\n")).help(
-            "run `cargo xtask prove`, or export with --allow-unproven, which the cover will say",
-        ));
+    refuse_for(
+        unproven.to_vec(),
+        "run `cargo xtask prove`, or export with --allow-unproven, which the cover will say",
+    )
+}
+
+/// Fails if there are reasons to.
+fn refuse_for(reasons: Vec<String>, help: &str) -> Result<(), Failure> {
+    match reasons.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::usage(TRIED, reasons.join("\n")).help(help)),
     }
-    Ok(())
 }
 
 /// The text of the cover, if the manifest names one.
