@@ -6,11 +6,8 @@
 
 extern crate alloc;
 
-mod bytes;
-mod child;
 mod fault;
 mod kqueue;
-mod link;
 mod net;
 mod polling;
 mod sendfile;

@@ -1,8 +1,8 @@
 //! poll(2) and select(2).
 
-use crate::bytes::soon;
-use crate::link::Link;
 use kdk_harness::{TestResult, kdk_test};
+use kdk_scene::bytes::soon;
+use kdk_scene::link::Link;
 use kdk_sys::Descriptor;
 use kdk_sys::fd::pipe;
 use kdk_sys::poll::{POLLHUP, POLLIN, POLLOUT, PollFd, poll, select_readable};

@@ -67,11 +67,23 @@ fn zone_in_use(record: &[u8]) -> Option<i64> {
 /// # Errors
 /// Those of sysctl(3); `EBADMSG` for statistics of an unknown form.
 pub fn mbufs() -> Result<i64> {
+    // An mbuf that has a cluster from the start is counted apart.
+    zones(&["mbuf", "mbuf_packet"])
+}
+
+/// Registrations in kqueues, in the whole machine.
+///
+/// # Errors
+/// Those of sysctl(3); `EBADMSG` for statistics of an unknown form.
+pub fn knotes() -> Result<i64> {
+    zones(&["KNOTE"])
+}
+
+fn zones(names: &[&str]) -> Result<i64> {
     let bytes = sysctl::bytes("vm.zone_stats")?;
     let stream = Stream::new(&bytes).ok_or(Errno::EBADMSG)?;
-    // An mbuf that has a cluster from the start is counted apart.
-    ["mbuf", "mbuf_packet"]
-        .into_iter()
+    names
+        .iter()
         .map(|zone| {
             let mut records = stream.named(ZONE_HEADER, zone).peekable();
             records.peek()?;

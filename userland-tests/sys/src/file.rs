@@ -33,8 +33,12 @@ pub const PAGE: usize = 4096;
 /// # Errors
 /// Those of open(2).
 pub fn open(path: &str, flags: u32) -> Result<Fd> {
+    open_with_mode(path, flags, 0o600)
+}
+
+fn open_with_mode(path: &str, flags: u32, mode: usize) -> Result<Fd> {
     let path = c_string(path)?;
-    let arguments = [path.as_ptr() as usize, flags as usize, 0o600];
+    let arguments = [path.as_ptr() as usize, flags as usize, mode];
     // SAFETY: `path` is NUL-terminated.
     unsafe { call(number::OPEN, &arguments) }.map(adopted)
 }
@@ -45,6 +49,14 @@ pub fn open(path: &str, flags: u32) -> Result<Fd> {
 /// Those of open(2) and write(2).
 pub fn write_file(path: &str, bytes: &[u8]) -> Result<()> {
     open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC)?.write_all(bytes)
+}
+
+/// Makes a program of `bytes` at `path`, where nothing is yet.
+///
+/// # Errors
+/// Those of open(2) and write(2).
+pub fn write_program(path: &str, bytes: &[u8]) -> Result<()> {
+    open_with_mode(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o700)?.write_all(bytes)
 }
 
 /// All of the file at `path`.

@@ -24,6 +24,8 @@ pub enum Filter {
     Timer = -7,
     /// The program itself.
     User = -11,
+    /// The pages of a sendfile(2) are no longer needed.
+    Sendfile = -12,
 }
 
 /// Add the event.
@@ -71,6 +73,7 @@ pub struct Event {
     pub udata: usize,
 }
 
+/// No change, and no event.
 const NOTHING: Event = Event {
     ident: 0,
     filter: 0,
@@ -133,7 +136,23 @@ impl Event {
 #[derive(Debug)]
 pub struct Kqueue(Fd);
 
+impl Descriptor for Kqueue {
+    fn raw(&self) -> i32 {
+        self.0.raw()
+    }
+}
+
 impl Kqueue {
+    /// kqueuex(2) with `KQUEUE_CPONFORK`: fork(2) copies it. FreeBSD 15.
+    ///
+    /// # Errors
+    /// Those of kqueuex(2).
+    pub fn copied_on_fork() -> Result<Self> {
+        const KQUEUE_CPONFORK: i64 = 2;
+        // SAFETY: no addresses.
+        unsafe { plain(number::KQUEUEX, [KQUEUE_CPONFORK]) }.map(|fd| Self(adopted(fd)))
+    }
+
     /// kqueue(2).
     ///
     /// # Errors

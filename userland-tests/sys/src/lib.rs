@@ -14,6 +14,7 @@
 extern crate alloc;
 
 pub mod bpf;
+pub mod compat32;
 pub mod counters;
 pub mod errno;
 pub mod fd;
@@ -23,6 +24,7 @@ pub mod jail;
 pub mod kenv;
 pub mod kqueue;
 pub mod machine;
+pub mod md;
 pub mod memory;
 pub mod module;
 pub mod mount;

@@ -63,6 +63,7 @@ pub mod number {
     pub const JAIL_SET: usize = 507;
     pub const JAIL_REMOVE: usize = 508;
     pub const PIPE2: usize = 542;
+    pub const KQUEUEX: usize = 583;
 }
 
 /// Makes a system call of up to seven arguments.

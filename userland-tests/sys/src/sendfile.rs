@@ -8,6 +8,9 @@ use alloc::vec::Vec;
 
 /// Return when the file's pages are no longer needed.
 pub const SF_SYNC: u32 = 4;
+/// Post an event to a kqueue when they are no longer needed
+/// ([`Request::completion`] says it of itself). FreeBSD 15 with the series.
+pub const SF_KQUEUE: u32 = 0x20;
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +25,44 @@ pub struct Request<'a> {
     pub trailers: &'a [&'a [u8]],
     /// `SF_*`.
     pub flags: u32,
+    /// The event to post when the file's pages are no longer needed.
+    pub completion: Option<Completion>,
 }
+
+/// The event of `SF_KQUEUE`; a `struct sf_hdtr_kq`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// The event's identifier.
+    pub ident: usize,
+    /// The program's own.
+    pub udata: usize,
+    /// `EV_CLEAR`, `EV_DISPATCH`, `EV_ONESHOT`.
+    pub flags: u32,
+    /// Descriptor of the kqueue.
+    pub kqueue: i32,
+}
+
+impl Completion {
+    /// An event without flags.
+    #[must_use]
+    pub fn on(kqueue: &impl Descriptor, ident: usize, udata: usize) -> Self {
+        Self {
+            ident,
+            udata,
+            flags: 0,
+            kqueue: kqueue.raw(),
+        }
+    }
+}
+
+/// What stands for no completion: the kernel is not told to look at it.
+const NO_COMPLETION: Completion = Completion {
+    ident: 0,
+    udata: 0,
+    flags: 0,
+    kqueue: -1,
+};
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,25 +74,32 @@ pub struct Sent {
     pub result: Result<()>,
 }
 
+/// A `struct sf_hdtr_all`.
 #[repr(C)]
-struct HeadersTrailers {
+struct Around {
     headers: *const IoVec,
     header_count: i32,
     trailers: *const IoVec,
     trailer_count: i32,
+    completion: Completion,
 }
 
 /// Sends what `request` says from `file` to `socket`.
 pub fn sendfile(file: &impl Descriptor, socket: &impl Descriptor, request: &Request<'_>) -> Sent {
     let vectors = |parts: &[&[u8]]| parts.iter().map(|part| IoVec::of(part)).collect::<Vec<_>>();
     let (headers, trailers) = (vectors(request.headers), vectors(request.trailers));
-    let around = HeadersTrailers {
-        headers: headers.as_ptr(),
+    let around = Around {
+        headers: start(&headers),
         header_count: i32::try_from(headers.len()).unwrap_or(i32::MAX),
-        trailers: trailers.as_ptr(),
+        trailers: start(&trailers),
         trailer_count: i32::try_from(trailers.len()).unwrap_or(i32::MAX),
+        completion: request.completion.unwrap_or(NO_COMPLETION),
     };
-    let nothing_around = headers.is_empty() && trailers.is_empty();
+    let nothing_around = headers.is_empty() && trailers.is_empty() && request.completion.is_none();
+    let flags = match request.completion {
+        Some(_) => request.flags | SF_KQUEUE,
+        None => request.flags,
+    };
     let mut bytes = -1i64;
     let arguments = [
         file.raw() as usize,
@@ -65,10 +112,19 @@ pub fn sendfile(file: &impl Descriptor, socket: &impl Descriptor, request: &Requ
             &raw const around as usize
         },
         &raw mut bytes as usize,
-        request.flags as usize,
+        flags as usize,
     ];
     // SAFETY: the kernel reads the vectors and what they point to, all alive
     // here, and writes one off_t.
     let result = unsafe { call(number::SENDFILE, &arguments) }.map(drop);
     Sent { bytes, result }
+}
+
+/// No address for nothing: the kernel would make a write of no bytes of it,
+/// which fails on a socket that has ended.
+fn start(vectors: &[IoVec]) -> *const IoVec {
+    match vectors {
+        [] => core::ptr::null(),
+        _ => vectors.as_ptr(),
+    }
 }

@@ -17,21 +17,25 @@ const LONGEST_OID: usize = 24;
 /// # Errors
 /// `ENOENT`: there is no such name; else those of sysctl(3).
 pub fn bytes(name: &str) -> Result<Vec<u8>> {
-    let mut oid = [0i32; LONGEST_OID];
-    let mut length = size_of_val(&oid);
-    let new = (name.as_ptr() as usize, name.len());
-    // SAFETY: `length` bytes at `oid`.
-    unsafe { sysctl(&NAME_TO_OID, oid.as_mut_ptr() as usize, &mut length, new) }?;
-    let oid = oid.get(..length / size_of::<i32>()).ok_or(Errno::EBADMSG)?;
+    bytes_of(name, &[])
+}
+
+/// The value's bytes, of a node that takes numbers, such as a process's.
+///
+/// # Errors
+/// As [`bytes`].
+pub fn bytes_of(name: &str, numbers: &[i32]) -> Result<Vec<u8>> {
+    let mut oid = oid(name)?;
+    oid.extend(numbers);
     loop {
         let mut length = 0;
         // SAFETY: no buffer, so that only the length is asked for.
-        unsafe { sysctl(oid, 0, &mut length, (0, 0)) }?;
+        unsafe { sysctl(&oid, 0, &mut length, (0, 0)) }?;
         // It may grow until it is asked for again.
         let mut value = vec![0u8; length + length / 8];
         length = value.len();
         // SAFETY: `length` bytes at `value`.
-        match unsafe { sysctl(oid, value.as_mut_ptr() as usize, &mut length, (0, 0)) } {
+        match unsafe { sysctl(&oid, value.as_mut_ptr() as usize, &mut length, (0, 0)) } {
             Ok(()) => {
                 value.truncate(length);
                 return Ok(value);

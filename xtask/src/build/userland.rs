@@ -9,8 +9,9 @@ use crate::failure::Failure;
 use crate::store::Inputs;
 
 /// Suites: the program's name and its package.
-pub const SUITES: [(&str, &str); 3] = [
+pub const SUITES: [(&str, &str); 4] = [
     ("smoke", "kdk-smoke"),
+    ("sendfile", "kdk-sendfile"),
     ("kmod", "kdk-lifecycle"),
     ("boot", "kdk-boot"),
 ];

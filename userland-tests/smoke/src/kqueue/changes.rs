@@ -1,9 +1,9 @@
 //! How an event comes and goes.
 
 use super::{none, one, queue, ready};
-use crate::bytes::soon;
 use alloc::vec::Vec;
 use kdk_harness::{TestResult, kdk_test};
+use kdk_scene::bytes::soon;
 use kdk_sys::fd::pipe;
 use kdk_sys::kqueue::{
     EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_DISPATCH, EV_ENABLE, EV_ERROR, EV_ONESHOT,

@@ -1,8 +1,8 @@
 //! Descriptors that can be read or written.
 
 use super::{none, one, queue};
-use crate::link::Link;
 use kdk_harness::{TestResult, kdk_test};
+use kdk_scene::link::Link;
 use kdk_sys::fd::pipe;
 use kdk_sys::kqueue::{EV_ADD, EV_CLEAR, EV_EOF, Event, Filter};
 use kdk_sys::suite::must;
@@ -55,7 +55,7 @@ fn writes() -> TestResult {
         assert!(event.data > 0, "{kind}: no room: {event:?}");
         let filled = fill(&write);
         assert!(filled > 0, "{kind}: nothing could be written");
-        let seen = crate::bytes::receive(&read, filled);
+        let seen = kdk_scene::bytes::receive(&read, filled);
         assert_eq!(seen.len(), filled, "{kind}: bytes read");
         one("there is room again", &queue);
         drop(read);
@@ -80,7 +80,7 @@ fn write_full() -> TestResult {
         let filled = fill(&write);
         let queue = queue(&[Event::on(&write, Filter::Write, EV_ADD | EV_CLEAR)]);
         none("it is full", &queue);
-        let seen = crate::bytes::receive(&read, filled);
+        let seen = kdk_scene::bytes::receive(&read, filled);
         assert_eq!(seen.len(), filled, "{kind}: bytes read");
         assert!(one("it was emptied", &queue).data > 0, "{kind}: no room");
     }

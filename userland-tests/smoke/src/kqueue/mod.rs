@@ -4,8 +4,8 @@ mod changes;
 mod descriptors;
 mod others;
 
-use crate::bytes::soon;
 use alloc::vec::Vec;
+use kdk_scene::bytes::soon;
 use kdk_sys::kqueue::{Event, Kqueue};
 use kdk_sys::suite::must;
 

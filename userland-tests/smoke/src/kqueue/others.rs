@@ -1,9 +1,9 @@
 //! Events that no descriptor has: the program's own, time, processes.
 
 use super::{none, one, queue};
-use crate::bytes::soon;
-use crate::child::Child;
 use kdk_harness::{TestResult, kdk_test};
+use kdk_scene::bytes::soon;
+use kdk_scene::child::Child;
 use kdk_sys::fd::pipe;
 use kdk_sys::kqueue::{
     EV_ADD, EV_CLEAR, EV_DELETE, EV_ONESHOT, Event, Filter, NOTE_EXIT, NOTE_FFCOPY, NOTE_TRIGGER,

@@ -5,8 +5,8 @@
 //! test plays a second machine through bpf(4).
 
 use super::frame::{self, BROADCAST, EXPERIMENT, Said, Station, ethernet};
-use crate::bytes::{assert_same, pattern, soon};
 use kdk_harness::{TestResult, kdk_test};
+use kdk_scene::bytes::{assert_same, pattern, soon};
 use kdk_sys::bpf::Wire;
 use kdk_sys::net::Epair;
 use kdk_sys::poll::{POLLIN, wait_for};

@@ -1,9 +1,9 @@
 //! lo0.
 
-use crate::bytes::{self, assert_same, pattern, receive_all, soon};
-use crate::child::Child;
-use crate::link::Link;
 use kdk_harness::{TestResult, kdk_test};
+use kdk_scene::bytes::{self, assert_same, pattern, receive_all, soon};
+use kdk_scene::child::Child;
+use kdk_scene::link::Link;
 use kdk_sys::fd::pipe;
 use kdk_sys::poll::{POLLIN, POLLOUT, wait_for};
 use kdk_sys::socket::{

@@ -1,7 +1,7 @@
 //! unix(4).
 
-use crate::bytes::{assert_same, pattern, soon};
 use kdk_harness::{TestResult, kdk_test};
+use kdk_scene::bytes::{assert_same, pattern, soon};
 use kdk_sys::Descriptor;
 use kdk_sys::poll::{POLLIN, wait_for};
 use kdk_sys::socket::{Kind, pair, send};

@@ -1,8 +1,8 @@
 //! epair(4) with a network stack at each end.
 
-use crate::bytes::{assert_same, pattern, receive, soon};
-use crate::child::Child;
 use kdk_harness::{Stop, TestResult, kdk_test};
+use kdk_scene::bytes::{assert_same, pattern, receive, soon};
+use kdk_scene::child::Child;
 use kdk_sys::fd::pipe;
 use kdk_sys::file::{O_CLOEXEC, O_RDONLY, open, unlink, write_file};
 use kdk_sys::jail::Jail;

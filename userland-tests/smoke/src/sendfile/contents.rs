@@ -1,12 +1,12 @@
 //! Every byte arrives, from every source over every link.
 
-use super::source::Source;
-use crate::bytes::{assert_same, receive_all};
-use crate::child::Child;
-use crate::link::Link;
 use alloc::format;
 use alloc::vec::Vec;
 use kdk_harness::{TestResult, kdk_test};
+use kdk_scene::bytes::{assert_same, receive_all};
+use kdk_scene::child::Child;
+use kdk_scene::link::Link;
+use kdk_scene::source::Source;
 use kdk_sys::Fd;
 use kdk_sys::file::{O_CLOEXEC, O_RDONLY, PAGE, open, read_file};
 use kdk_sys::sendfile::{Request, SF_SYNC, Sent, sendfile};
@@ -175,7 +175,7 @@ kdk_test!(
 );
 
 fn headers_trailers(kind: Source) -> TestResult {
-    let long = crate::bytes::pattern(9000);
+    let long = kdk_scene::bytes::pattern(9000);
     let parts: [&[&[u8]]; 4] = [&[], &[b"one"], &[b"", b"t", b"wo"], &[&long, b"end"]];
     for size in [1, PAGE + 1, 64 << 10] {
         let (source, bytes) = kind.of(size);

@@ -1,11 +1,11 @@
 //! The end of the file.
 
 use super::contents::transfer;
-use super::source::Source;
-use crate::bytes::receive_all;
-use crate::child::Child;
-use crate::link::Link;
 use kdk_harness::{TestResult, kdk_test};
+use kdk_scene::bytes::receive_all;
+use kdk_scene::child::Child;
+use kdk_scene::link::Link;
+use kdk_scene::source::Source;
 use kdk_sys::fd::pipe;
 use kdk_sys::file::PAGE;
 use kdk_sys::sendfile::{Request, sendfile};

@@ -1,9 +1,9 @@
 //! What sendfile(2) refuses, and with which error.
 
-use super::source::Source;
-use crate::bytes::soon;
-use crate::link::Link;
 use kdk_harness::{TestResult, kdk_test};
+use kdk_scene::bytes::soon;
+use kdk_scene::link::Link;
+use kdk_scene::source::Source;
 use kdk_sys::fd::pipe;
 use kdk_sys::file::{O_CLOEXEC, O_RDONLY, PAGE, open};
 use kdk_sys::kqueue::{EV_ADD, EV_CLEAR, EV_EOF, Event, Filter, Kqueue};

@@ -4,6 +4,5 @@ mod contents;
 mod edges;
 mod errors;
 mod partial;
-mod source;
 mod sync;
 mod unix_wait;

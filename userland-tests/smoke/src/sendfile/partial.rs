@@ -1,10 +1,10 @@
 //! A socket that does not wait: a part is sent, and the rest later.
 
-use super::source::Source;
-use crate::bytes::{assert_same, pattern, receive, receive_all, soon};
-use crate::link::Link;
 use alloc::vec::Vec;
 use kdk_harness::{TestResult, kdk_test};
+use kdk_scene::bytes::{assert_same, pattern, receive, receive_all, soon};
+use kdk_scene::link::Link;
+use kdk_scene::source::Source;
 use kdk_sys::poll::{POLLOUT, wait_for};
 use kdk_sys::sendfile::{Request, sendfile};
 use kdk_sys::suite::must;

@@ -1,11 +1,11 @@
 //! `SF_SYNC`: sendfile(2) comes back when the kernel no longer needs the
 //! memory, so that it can be written to again.
 
-use super::source::Source;
-use crate::bytes::{assert_same, receive, soon};
-use crate::child::Child;
-use crate::link::Link;
 use kdk_harness::{TestResult, kdk_test};
+use kdk_scene::bytes::{assert_same, receive, soon};
+use kdk_scene::child::Child;
+use kdk_scene::link::Link;
+use kdk_scene::source::Source;
 use kdk_sys::fd::pipe;
 use kdk_sys::file::PAGE;
 use kdk_sys::memory::Mapping;

@@ -20,7 +20,7 @@ pub enum Source {
 }
 
 /// The root is not written to, so that a guest that crashes leaves it clean:
-/// what is sent from there is this program's own file.
+/// what is sent from there is a suite's own program.
 const UFS_FILE: &str = "/suites/smoke";
 
 impl Source {
@@ -42,7 +42,7 @@ impl Source {
 /// A file without a name: nothing is left of it afterwards.
 #[track_caller]
 fn on_tmpfs(bytes: Vec<u8>) -> (Fd, Vec<u8>) {
-    let path = format!("/tmp/smoke-{}", process::me().0);
+    let path = format!("/tmp/scene-{}", process::me().0);
     must("write the file to send", write_file(&path, &bytes));
     let file = must("open the file to send", open(&path, O_RDONLY | O_CLOEXEC));
     must("unlink the file to send", unlink(&path));

@@ -1,0 +1,72 @@
+//! The event is for the process that sent.
+
+use crate::case;
+use crate::flight::{Flight, is_event, none, one};
+use kdk_harness::TestResult;
+use kdk_scene::bytes::receive;
+use kdk_scene::child::Child;
+use kdk_scene::link::Link;
+use kdk_scene::source::Source;
+use kdk_sys::Descriptor;
+use kdk_sys::fd::pipe;
+use kdk_sys::file::PAGE;
+use kdk_sys::kqueue::Kqueue;
+use kdk_sys::sendfile::{Completion, Request, sendfile};
+use kdk_sys::suite::must;
+
+const LENGTH: usize = 4 * PAGE;
+
+case!("sendfile/fork", forked);
+
+/// A child that comes and goes takes nothing with it.
+fn forked() -> TestResult {
+    let flight = Flight::new()?;
+    let (memory, _) = Source::Shm.of(LENGTH);
+    let (here, there) = Link::Unix.connect();
+    let sent = flight.send(&memory, &here, 1, &Request::default());
+    assert_eq!((sent.bytes, sent.result), (LENGTH as i64, Ok(())));
+    Child::run(|| {}).join();
+    none("nothing was read", &flight.queue);
+    Child::run(|| drop(receive(&there, LENGTH))).join();
+    flight.lands("a child has read all", 1, LENGTH as i64);
+    flight.over("it was told once");
+    Ok(())
+}
+
+case!("sendfile/fork-copies-kqueue", copied);
+
+/// A kqueue that fork(2) copies goes without the events of calls in flight,
+/// and without pending ones.
+fn copied() -> TestResult {
+    let flight = Flight::new()?;
+    let queue = must("kqueuex", Kqueue::copied_on_fork());
+    let (memory, _) = Source::Shm.of(LENGTH);
+    let (here, there) = Link::Unix.connect();
+    let send = |ident: usize| {
+        let request = Request {
+            completion: Some(Completion::on(&queue, ident, !ident)),
+            ..Request::default()
+        };
+        let sent = sendfile(&memory, &here, &request);
+        assert_eq!((sent.bytes, sent.result), (LENGTH as i64, Ok(())));
+    };
+    send(1);
+    receive(&there, LENGTH);
+    send(2);
+    let (wait, go) = must("pipe", pipe());
+    let child = Child::run(|| {
+        must("wait until all was read", wait.read_full(&mut [0]));
+        none("the child's copy", &queue);
+        must("its copy is not the parent's", queue.change(&[]));
+    });
+    receive(&there, LENGTH);
+    for ident in [1, 2] {
+        let seen = one("all was read", &queue);
+        is_event("all was read", &seen, ident, LENGTH as i64);
+    }
+    must("let the child look", go.write_all(b"g"));
+    child.join();
+    none("each was told once", &queue);
+    flight.over("each was told once");
+    Ok(())
+}

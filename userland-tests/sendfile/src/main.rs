@@ -1,0 +1,27 @@
+#![no_std]
+#![no_main]
+//! Suite `sendfile`: SF_KQUEUE, the completion of sendfile(2) on a kqueue.
+//!
+//! The contract: exactly one event if the call returns 0 or has sent a byte,
+//! none otherwise; not before the last page is free; `ident` and `udata` as
+//! given, `data` the bytes that were sent, `fflags` the error of a read that
+//! failed later.
+
+extern crate alloc;
+
+mod compat32;
+mod delivery;
+mod dump;
+mod early;
+mod edges;
+mod ends;
+mod flight;
+mod fork;
+mod idents;
+mod knotes;
+mod late;
+mod partial;
+mod refused;
+mod reuse;
+
+kdk_sys::suite_main!();
