@@ -61,9 +61,9 @@ pub fn git(dir: &Path, args: &[&str]) -> Result<String, Failure> {
         .map_err(failed)
 }
 
-/// Entries of the top of `commit`'s tree: `(name, object id)`.
-pub fn top_entries(dir: &Path, commit: &str) -> Result<Vec<(String, String)>, Failure> {
-    let listing = git(dir, &["ls-tree", commit])?;
+/// The files of `commit`'s tree: `(path, object id)`.
+pub fn entries(dir: &Path, commit: &str) -> Result<Vec<(String, String)>, Failure> {
+    let listing = git(dir, &["ls-tree", "-r", commit])?;
     Ok(parse_ls_tree(&listing))
 }
 

@@ -113,17 +113,30 @@ pub fn toolchain(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<
     Ok(key)
 }
 
-/// The toolchain is made from all but the kernel: the rest of the tree's top.
+/// The toolchain is made from all but the kernel, the loader, tests and manual
+/// pages.
 fn toolchain_key(source: &Source, llvm: &Path) -> Result<String, Failure> {
     let mut hasher = blake3::Hasher::new();
-    for (name, id) in digest::top_entries(&source.repo, &source.commit)? {
-        if name != "sys" && name != "stand" {
-            hasher.update(name.as_bytes()).update(id.as_bytes());
+    for (path, id) in digest::entries(&source.repo, &source.commit)? {
+        if is_of_toolchain(&path) {
+            hasher.update(path.as_bytes()).update(id.as_bytes());
         }
     }
     hasher.update(llvm.as_os_str().as_encoded_bytes());
     hasher.update(&RECIPE.to_le_bytes());
     Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn is_of_toolchain(path: &str) -> bool {
+    let is_within = |dir: &str| {
+        path.strip_prefix(dir)
+            .is_some_and(|rest| rest.starts_with('/'))
+    };
+    let is_manual = || {
+        let (_, section) = path.rsplit_once('.').unwrap_or_default();
+        matches!(section.as_bytes(), [b'1'..=b'9'])
+    };
+    !["sys", "stand", "tests"].into_iter().any(is_within) && !is_manual()
 }
 
 /// What config(8) and the object directory depend on: while it is the same,
@@ -213,5 +226,27 @@ fn remove(stamp: &Path) -> Result<(), Failure> {
             Err(Failure::io("forget an older build", stamp, error))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_toolchain_is_made_of() {
+        for (path, want) in [
+            ("Makefile.inc1", true),
+            ("contrib/llvm-project/x.cpp", true),
+            ("share/mk/bsd.prog.mk", true),
+            ("system/x.c", true),
+            ("sys/kern/kern_sendfile.c", false),
+            ("stand/efi/loader/main.c", false),
+            ("tests/sys/kern/sendfile_test.c", false),
+            ("lib/libsys/sendfile.2", false),
+            ("contrib/bmake/make.1", false),
+        ] {
+            assert_eq!(is_of_toolchain(path), want, "{path}");
+        }
     }
 }
