@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use xshell::Shell;
 
 use crate::failure::Failure;
+use crate::prove::mutants::MUTANTS;
 
 /// Digest of every file below `dirs` of `root`, names included. Folders that
-/// tools write (`target`, hidden ones) are passed over.
+/// tools write (`target`, hidden ones) are passed over, and those of mutants,
+/// which no program is made of.
 pub fn folders(root: &Path, dirs: &[&str]) -> Result<String, Failure> {
     let mut files = Vec::new();
     for dir in dirs {
@@ -36,7 +38,8 @@ fn collect(path: &Path, into: &mut Vec<PathBuf>) -> Result<(), Failure> {
     for entry in fs::read_dir(path).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name();
-        if name != "target" && !name.as_encoded_bytes().starts_with(b".") {
+        let is_source = name != "target" && name != MUTANTS;
+        if is_source && !name.as_encoded_bytes().starts_with(b".") {
             collect(&entry.path(), into)?;
         }
     }

@@ -1,7 +1,9 @@
 //! Whether each patch of a series is needed: its tests fail without it and
 //! pass with it.
 
+pub mod hunt;
 pub mod judge;
+pub mod mutants;
 pub mod plan;
 pub mod steps;
 pub mod trees;
@@ -14,11 +16,11 @@ use kdk_vm::select;
 use crate::failure::Failure;
 use crate::prove::judge::{Trial, judge};
 use crate::prove::trees::Trees;
-use crate::prove::trial::{Kernel, Prover};
+use crate::prove::trial::{Kernel, Prover, Wish, on};
 use crate::report::columns::columns;
 use crate::series::load::Loaded;
 use crate::series::lock::{Findings, Proof};
-use crate::series::manifest::{Class, Patch};
+use crate::series::manifest::{Check, Class, Patch};
 
 /// Proves the patches `ids` of `series`, or all that have tests, and notes
 /// what came of it. What was proven before and has not changed is not run
@@ -49,28 +51,37 @@ pub fn prove(
         })
         .collect();
     let mut reasons = Vec::new();
-    if let Some(with) = with(prover, &stale)? {
-        for patch in &stale {
-            prover.say(&format!("without {}", patch.id));
-            let without = prover.trial(&Kernel {
-                without: vec![patch.id.clone()],
-                pvh: patch.class == Class::Enabling,
-                patterns: patch.check.tests.clone(),
-            })?;
-            let tests = names(&patch.check.tests, &with)?;
-            let proof = Proof {
-                key: keys[patch.id.as_str()].clone(),
-                patch_id: trees.patch_ids[&patch.id].clone(),
-                tree: trees.whole.clone(),
-                without: trees.without[&patch.id].clone(),
-                tests: judge(&tests, patch.check.expect_without, &without, &with),
-            };
-            reasons.extend(reason(&format!("without {}", patch.id), &without));
-            findings.proofs.insert(patch.id.clone(), proof);
-            // At once: a run that is cut off keeps what it has found out.
-            findings.clone().write(&series.dir, &series.ids())?;
-        }
-        reasons.extend(reason("with the series", &with));
+    let wishes: Vec<Wish<'_>> = stale
+        .iter()
+        .map(|patch| (patch.check.cpus, patch.check.tests.as_slice()))
+        .collect();
+    let whole = prover.whole(&wishes)?;
+    for patch in &stale {
+        let (check, id) = (&patch.check, &patch.id);
+        let with = whole.with(check.cpus)?;
+        prover.say(&format!("without {id}{}", on(check.cpus)));
+        let without = prover.trial(&Kernel {
+            without: vec![id.clone()],
+            pvh: patch.class == Class::Enabling,
+            cpus: check.cpus,
+            patterns: check.tests.clone(),
+            ..Kernel::default()
+        })?;
+        let tests = names(&check.tests, with)?;
+        let proof = Proof {
+            key: keys[id.as_str()].clone(),
+            patch_id: trees.patch_ids[id].clone(),
+            tree: trees.whole.clone(),
+            without: trees.without[id].clone(),
+            tests: judge(&tests, check.expect_without, &without, with),
+        };
+        reasons.extend(reason(&format!("without {id}"), &without));
+        findings.proofs.insert(id.clone(), proof);
+        // At once: a run that is cut off keeps what it has found out.
+        findings.clone().write(&series.dir, &series.ids())?;
+    }
+    for with in whole.trials() {
+        reasons.extend(reason("with the series", with));
     }
     for line in columns(&table(&chosen, &findings)) {
         println!("{line}");
@@ -79,32 +90,15 @@ pub fn prove(
         println!("{reason}");
     }
     if stale.is_empty() {
-        println!(
-            "{}: nothing has changed since, so nothing was run",
-            series.name()
-        );
+        println!("{}", unchanged(series));
     }
     verdict(series, &chosen, &findings)
 }
 
-/// The tests of all of `patches` on a kernel with the whole series.
-fn with(prover: &Prover<'_>, patches: &[&Patch]) -> Result<Option<Trial>, Failure> {
-    let mut patterns: Vec<String> = Vec::new();
-    for glob in patches.iter().flat_map(|patch| &patch.check.tests) {
-        if !patterns.contains(glob) {
-            patterns.push(glob.clone());
-        }
-    }
-    if patterns.is_empty() {
-        return Ok(None);
-    }
-    prover.say("with the whole series");
-    let kernel = Kernel {
-        without: Vec::new(),
-        pvh: false,
-        patterns,
-    };
-    prover.trial(&kernel).map(Some)
+/// What is said when all is known already.
+pub fn unchanged(series: &Loaded) -> String {
+    let name = series.name();
+    format!("{name}: nothing has changed since, so nothing was run")
 }
 
 /// The patches that are to be proven.
@@ -137,12 +131,17 @@ fn chosen<'a>(series: &'a Loaded, ids: &[String]) -> Result<Vec<&'a Patch>, Fail
 
 /// Digest of all that the proof of `patch` depends on.
 pub fn key(series: &Loaded, trees: &Trees, patch: &Patch) -> String {
-    let more = format!("{:?} {:?}", patch.check.expect_without, patch.class);
+    let Check {
+        cpus,
+        expect_without,
+        ..
+    } = patch.check;
+    let more = format!("{expect_without:?} {:?} {cpus:?}", patch.class);
     trees.key(series, &trees.without[&patch.id], &patch.check.tests, &more)
 }
 
 /// The names that `patterns` stand for; where no test ran, the patterns.
-fn names(patterns: &[String], trial: &Trial) -> Result<Vec<String>, Failure> {
+pub fn names(patterns: &[String], trial: &Trial) -> Result<Vec<String>, Failure> {
     let Trial::Ran(outcomes) = trial else {
         return Ok(patterns.to_vec());
     };
@@ -160,7 +159,7 @@ fn names(patterns: &[String], trial: &Trial) -> Result<Vec<String>, Failure> {
 }
 
 /// Why no test ran, if none did.
-fn reason(which: &str, trial: &Trial) -> Option<String> {
+pub fn reason(which: &str, trial: &Trial) -> Option<String> {
     match trial {
         Trial::Ran(_) => None,
         Trial::NoBoot(why) | Trial::NoBuild(why) => Some(format!("{which}: {why}")),
@@ -186,6 +185,16 @@ fn table(patches: &[&Patch], findings: &Findings) -> Vec<Vec<String>> {
 fn verdict(series: &Loaded, chosen: &[&Patch], findings: &Findings) -> Result<(), Failure> {
     let holds = |patch: &&&Patch| findings.proofs.get(&patch.id).is_some_and(Proof::holds);
     let proven = chosen.iter().filter(holds).count();
+    let untested: Vec<&str> = series
+        .manifest
+        .patches
+        .iter()
+        .filter(|patch| patch.check.tests.is_empty())
+        .map(|patch| patch.id.as_str())
+        .collect();
+    if !untested.is_empty() {
+        println!("no test proves {}", untested.join(", "));
+    }
     println!(
         "{}: {proven} of {} patches proven",
         series.name(),

@@ -9,6 +9,7 @@ use crate::prove::judge::Trial;
 use crate::prove::plan;
 use crate::prove::trees::Trees;
 use crate::prove::trial::{Kernel, Prover};
+use crate::prove::unchanged;
 use crate::report::columns::columns;
 use crate::series::load::Loaded;
 use crate::series::lock::{Findings, Tested};
@@ -52,8 +53,8 @@ pub fn each_step(
                 prover.say(&format!("with the first {count} of {} patches", ids.len()));
                 let trial = prover.trial(&Kernel {
                     without: later.to_vec(),
-                    pvh: false,
                     patterns,
+                    ..Kernel::default()
                 })?;
                 let (verdicts, so) = judged(&trial);
                 if so == GOOD {
@@ -86,10 +87,7 @@ pub fn each_step(
         println!("{line}");
     }
     if ran == 0 {
-        println!(
-            "{}: nothing has changed since, so nothing was run",
-            series.name()
-        );
+        println!("{}", unchanged(series));
     }
     if bad == 0 {
         return Ok(());

@@ -27,6 +27,9 @@ pub struct Findings {
     pub proofs: BTreeMap<String, Proof>,
     /// Series that were tested as a whole, by the id of the tree they make.
     pub tested: BTreeMap<String, Tested>,
+    /// Mutants that were noticed, by suite and id.
+    #[serde(default)]
+    pub mutants: BTreeMap<String, Noticed>,
 }
 
 /// A patch that was tested with and without.
@@ -73,12 +76,23 @@ pub struct Tested {
     pub verdicts: BTreeMap<String, usize>,
 }
 
+/// A mutant that a test noticed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Noticed {
+    /// Digest of all that the result depends on.
+    pub key: String,
+    /// The tests that noticed it, and how each ended.
+    pub by: BTreeMap<String, String>,
+}
+
 impl Default for Findings {
     fn default() -> Self {
         Self {
             schema: SCHEMA,
             proofs: BTreeMap::new(),
             tested: BTreeMap::new(),
+            mutants: BTreeMap::new(),
         }
     }
 }

@@ -261,6 +261,9 @@ pub struct Check {
     /// How each of them ends without the patch.
     #[serde(default)]
     pub expect_without: Without,
+    /// Virtual CPUs that they need to show it, where one is not enough.
+    #[serde(default)]
+    pub cpus: Option<u32>,
     /// Checks of `patches lint` that do not hold for this patch.
     #[serde(default)]
     pub waive: Vec<String>,

@@ -1,11 +1,12 @@
 //! `cargo xtask prove`: whether each patch is needed.
 
+use crate::build::workspace;
 use crate::context::Context;
 use crate::doctor::{self, Need};
 use crate::failure::Failure;
 use crate::guest::Wanted;
 use crate::prove::trial::Prover;
-use crate::prove::{prove, steps, trees};
+use crate::prove::{hunt, mutants, prove, steps, trees};
 use crate::series::bind;
 use crate::testing::Tests;
 use crate::verb::patches::which::Which;
@@ -13,7 +14,7 @@ use crate::verb::patches::which::Which;
 /// Whether each patch is needed: its tests fail without it, and pass with it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Patches to prove [default: all that have tests]
+    /// Patches to prove, or mutants to play [default: all]
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     /// The base, and so the series [default: as for `patches`]
@@ -22,6 +23,9 @@ pub struct Args {
     /// Test the first patches alone, from none to all, instead
     #[arg(long, conflicts_with = "ids")]
     each_step: bool,
+    /// Whether the tests notice the mistakes of the series' mutants, instead
+    #[arg(long, conflicts_with = "each_step")]
+    mutants: bool,
     /// Run what was proven and has not changed too
     #[arg(long)]
     again: bool,
@@ -53,9 +57,18 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let series = which.load(cx)?;
     doctor::need(cx, Need::FreeBsd, args.yes)?;
     // The base is let go again: every kernel takes it for itself.
-    let trees = trees::trees(&bind::bind(&cx.home, &series, &|text| {
-        cx.terminal.line(&text);
-    })?)?;
+    let (trees, quarry) = {
+        let bound = bind::bind(&cx.home, &series, &|text| cx.terminal.line(&text))?;
+        let quarry = match args.mutants {
+            true => {
+                let suites = workspace().join("userland-tests");
+                let all = mutants::all(&suites, series.name())?;
+                hunt::quarry(&bound, mutants::chosen(all, &args.ids)?)?
+            }
+            false => Vec::new(),
+        };
+        (trees::trees(&bound)?, quarry)
+    };
     let wanted = Wanted {
         base: Some(series.name().to_owned()),
         accel: args.accel,
@@ -74,7 +87,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         wanted: &wanted,
         tests: &tests,
     };
-    if args.each_step {
+    if args.mutants {
+        hunt::hunt(&prover, &series, &trees, &quarry, args.again)
+    } else if args.each_step {
         steps::each_step(&prover, &series, &trees, args.again)
     } else {
         prove(&prover, &series, &trees, &args.ids, args.again)
