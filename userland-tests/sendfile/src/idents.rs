@@ -54,6 +54,20 @@ fn same_ident() -> TestResult {
     Ok(())
 }
 
+case!("sendfile/wide-idents", wide);
+
+/// Ident and user data come back whole, whatever they are.
+fn wide() -> TestResult {
+    let flight = Flight::new()?;
+    for ident in [0, 1 << 31, 1 << 32, 5 | 5 << 40, usize::MAX] {
+        let (_here, there) = send(&flight, ident);
+        receive(&there, LENGTH);
+        flight.lands("all was read", ident, SENT);
+    }
+    flight.over("each was told once");
+    Ok(())
+}
+
 case!("sendfile/pending-and-new", pending);
 
 /// An event that nobody has taken yet is not replaced by a new call's.
