@@ -100,6 +100,11 @@ impl Home {
         self.root.join("obj")
     }
 
+    /// What ccache(1) remembers of compilations.
+    pub fn ccache(&self) -> PathBuf {
+        self.root.join("ccache")
+    }
+
     /// The artefact store.
     pub fn store(&self) -> PathBuf {
         self.root.join("store")

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::diagnose::begins_object;
 use super::job::Job;
 use super::kernel::{Made, Source, objects_in, progress};
-use super::{Builder, digest, workspace};
+use super::{Builder, digest, tools, workspace};
 use crate::event::Phase;
 use crate::failure::Failure;
 use crate::home::write_atomically;
@@ -30,7 +30,10 @@ pub fn kernel(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<Mad
     // A build that is cut off must not leave a stamp that vouches for it.
     remove(&stamp)?;
     let vars = kernel_arguments(source, builder.jobs, fast);
-    let job = make(builder, source, llvm, "build the kernel", "kernel", &vars);
+    let mut job = make(builder, source, llvm, "build the kernel", "kernel", &vars);
+    if let Some(ccache) = tools::ccache() {
+        job.env.extend(with_ccache(ccache, builder.home.ccache()));
+    }
     let done = Cell::new(0);
     let total = Cell::new(0);
     job.run(builder.interrupt, &mut |line| {
@@ -56,6 +59,18 @@ pub fn kernel(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<Mad
         sys: source.path.join("sys"),
         objects,
     })
+}
+
+/// What has the tree's make(1) compile by ccache(1), which remembers in
+/// `folder`: patches of headers that come and go, as proofs have them, do not
+/// compile the kernel again each time (src.conf(5), WITH_CCACHE_BUILD).
+fn with_ccache(ccache: PathBuf, folder: PathBuf) -> [(String, OsString); 4] {
+    [
+        ("WITH_CCACHE_BUILD".into(), "yes".into()),
+        ("CCACHE_BIN".into(), ccache.into()),
+        ("CCACHE_DIR".into(), folder.into()),
+        ("CCACHE_MAXSIZE".into(), "4G".into()),
+    ]
 }
 
 /// make's arguments for a kernel. `fast` skips config(8), cleaning and the

@@ -25,6 +25,11 @@ pub fn llvm() -> Result<PathBuf, Failure> {
     })
 }
 
+/// ccache(1), if the host has it.
+pub fn ccache() -> Option<PathBuf> {
+    crate::doctor::checks::find("ccache")
+}
+
 /// QEMU. It is looked for once, and asked for its version once.
 pub fn qemu() -> Result<Qemu, InfraError> {
     static FOUND: OnceLock<Qemu> = OnceLock::new();

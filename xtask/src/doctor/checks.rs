@@ -126,7 +126,7 @@ const KERNELS: &[Need] = &[Need::FreeBsd];
 const LINT: &[Need] = &[Need::Lint, Need::Tests];
 
 /// Every check, in the order of the report.
-pub static ALL: [Check; 18] = [
+pub static ALL: [Check; 19] = [
     check("QEMU, 7.0 or later", GUESTS, qemu, packages::QEMU),
     check("LLVM 19", GUESTS, llvm, packages::LLVM),
     check("Rust that can build core", GUESTS, rust, Remedy::Rust),
@@ -141,6 +141,7 @@ pub static ALL: [Check; 18] = [
     check("bootstrap tools", KERNELS, bootstrap, packages::BOOTSTRAP),
     check("bootstrap headers", KERNELS, headers, packages::HEADERS),
     check("no libelf-dev", KERNELS, libelf, packages::LIBELF),
+    check("ccache", KERNELS, ccache, Remedy::Nothing),
     check("perl", LINT, perl, packages::PERL),
     check("mandoc", LINT, mandoc, packages::MANDOC),
     check("disk space", KERNELS, disk, Remedy::Nothing),
@@ -378,6 +379,20 @@ fn judge_all(wanted: &[&str], place: &str, has: impl Fn(&str) -> bool) -> State 
 
 /// Its gelf.h stands before the tree's own, and the bootstrap ends with
 /// "unknown type name 'Elf64_Half'".
+fn ccache(_: &Context) -> State {
+    judge_ccache(tools::ccache())
+}
+
+fn judge_ccache(found: Option<PathBuf>) -> State {
+    match found {
+        Some(path) => State::Found(path.display().to_string()),
+        None => State::Note(
+            "not there; with it a kernel whose headers are as they once were is not compiled again"
+                .into(),
+        ),
+    }
+}
+
 fn libelf(_: &Context) -> State {
     judge_libelf(cfg!(target_os = "linux") && Path::new("/usr/include/gelf.h").exists())
 }
@@ -535,6 +550,11 @@ mod tests {
         assert_eq!(
             judge_all(&["flex", "yacc"], "PATH", |_| false),
             State::Missing("flex, yacc not in PATH".into())
+        );
+        assert!(!judge_ccache(None).is_bad());
+        assert_eq!(
+            judge_ccache(Some("/b/ccache".into())),
+            State::Found("/b/ccache".into())
         );
         assert!(judge_libelf(true).is_bad() && !judge_libelf(false).is_bad());
     }

@@ -97,6 +97,7 @@ fn plan(home: &Home, args: &Args) -> Vec<Item> {
                 item("objects", home.obj()),
                 item("checkouts", home.trees()),
                 item("guests' objects", home.target()),
+                item("compilations", home.ccache()),
                 item("probes", home.probes()),
             ],
         });
