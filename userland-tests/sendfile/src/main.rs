@@ -23,5 +23,6 @@ mod late;
 mod partial;
 mod refused;
 mod reuse;
+mod stress;
 
 kdk_sys::suite_main!();
