@@ -59,7 +59,7 @@ impl Plan {
             2 => Link::Tcp6,
             _ => Link::Tcp,
         };
-        let records = random.u32(1..=4);
+        let records = random.u32(1..=2);
         let tcp = link != Link::Unix;
         let mut one_of = |many: u8| random.u8(0..many) == 0;
         let (waits, slow) = (one_of(8), one_of(3));
@@ -68,8 +68,8 @@ impl Plan {
         Self {
             link,
             buffer: random
-                .choice([16 << 10, 24 << 10, 64 << 10])
-                .unwrap_or(16 << 10),
+                .choice([6 << 10, 10 << 10, 48 << 10])
+                .unwrap_or(6 << 10),
             waits,
             records,
             cut: cut.then(|| Cut {

@@ -28,6 +28,7 @@ pub fn send(seed: u64, sender: u16, plans: &[Plan], sockets: Vec<Fd>) -> Tally {
         due_of: vec![0; plans.len()],
         calls: 0,
         ready: (0..plans.len()).collect(),
+        again: None,
         tally: Tally::default(),
     };
     let mut lines: Vec<Line<'_>> = sockets
@@ -111,6 +112,8 @@ struct Sending {
     calls: usize,
     /// Lines that can send something, as far as is known.
     ready: Vec<usize>,
+    /// The line that is next, whether or not it can send something.
+    again: Option<usize>,
     tally: Tally,
 }
 
@@ -118,6 +121,9 @@ impl Sending {
     /// One of the lines that can send something: any one, or while no slot is
     /// free one that has its slot already.
     fn choose(&mut self, lines: &[Line<'_>]) -> Option<usize> {
+        if let Some(nth) = self.again.take() {
+            return Some(nth);
+        }
         let packed = |nth: &usize| lines.get(*nth).is_some_and(|line| line.parcel.is_some());
         let places: Vec<usize> = match self.slots.any_free() {
             true => (0..self.ready.len()).collect(),
@@ -175,7 +181,7 @@ impl Sending {
                 assert!(!whole, "a call took everything, and failed: {sent:?}");
                 if sent.bytes > 0 && self.random.u8(0..3) == 0 {
                     // Into the full socket once more.
-                    self.ready.push(line.nth);
+                    self.again = Some(line.nth);
                 } else {
                     let room = Event::on(socket, Filter::Write, EV_ADD | EV_ONESHOT);
                     let room = room.with_udata(line.nth);
@@ -266,7 +272,6 @@ impl Sending {
                 result: Err(Errno::EAGAIN),
                 ..
             } => Kind::Full,
-            Sent { bytes: 1.., .. } => Kind::GoneHalfway,
             Sent { .. } => Kind::Gone,
         });
         if sent.result.is_ok() || sent.bytes > 0 {

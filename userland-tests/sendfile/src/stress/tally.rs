@@ -17,10 +17,8 @@ pub enum Kind {
     Full,
     /// It returned 0 and there was nothing of a file in it.
     NoBody,
-    /// The connection was gone.
+    /// The connection was gone, or went meanwhile.
     Gone,
-    /// It had sent a part when the connection went.
-    GoneHalfway,
     /// Not a call: an event came while another of the same ident was due.
     SameIdent,
     /// Not a call: the sender closed the socket with calls in flight.
@@ -29,13 +27,12 @@ pub enum Kind {
     Reset,
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 8] = [
     Kind::Whole,
     Kind::Part,
     Kind::Full,
     Kind::NoBody,
     Kind::Gone,
-    Kind::GoneHalfway,
     Kind::SameIdent,
     Kind::Closed,
     Kind::Reset,
