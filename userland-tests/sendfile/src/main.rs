@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+mod busy;
 mod compat32;
 mod delivery;
 mod dump;
@@ -24,5 +25,6 @@ mod partial;
 mod refused;
 mod reuse;
 mod stress;
+mod tls;
 
 kdk_sys::suite_main!();
