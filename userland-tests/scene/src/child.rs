@@ -28,6 +28,11 @@ impl Child {
         self.0.unwrap_or(Pid(0))
     }
 
+    /// It has ended, and somebody has waited for it.
+    pub fn has_ended(mut self) {
+        self.0 = None;
+    }
+
     /// Waits for it; it has to have done its part.
     #[track_caller]
     pub fn join(mut self) {

@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+mod busy;
 mod compat32;
 mod delivery;
 mod dump;
@@ -23,5 +24,7 @@ mod late;
 mod partial;
 mod refused;
 mod reuse;
+mod stress;
+mod tls;
 
 kdk_sys::suite_main!();

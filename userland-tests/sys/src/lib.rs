@@ -23,6 +23,7 @@ pub mod follow;
 pub mod jail;
 pub mod kenv;
 pub mod kqueue;
+pub mod ktls;
 pub mod machine;
 pub mod md;
 pub mod memory;

@@ -6,6 +6,8 @@ use crate::fd::Descriptor;
 use crate::raw::{IoVec, call, number};
 use alloc::vec::Vec;
 
+/// Fail with `EBUSY` rather than wait for a page that somebody works on.
+pub const SF_NODISKIO: u32 = 1;
 /// Return when the file's pages are no longer needed.
 pub const SF_SYNC: u32 = 4;
 /// Post an event to a kqueue when they are no longer needed

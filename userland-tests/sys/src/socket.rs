@@ -54,6 +54,9 @@ pub enum SocketOption {
     SendBuffer = 0x1001,
     /// Bytes the socket keeps for a reader.
     ReceiveBuffer = 0x1002,
+    /// Bytes there has to be room for before the socket counts as one that can
+    /// be written to.
+    SendLowWater = 0x1003,
     /// The pending error, which reading clears.
     Error = 0x1007,
 }
