@@ -233,7 +233,7 @@ kdk_sendfile(struct kdk_sendfile *call)
 	struct socket *so;
 	cap_rights_t rights;
 	off_t sent;
-	int error;
+	int error, kthread;
 	bool faulty;
 
 	so = NULL;
@@ -256,9 +256,16 @@ kdk_sendfile(struct kdk_sendfile *call)
 		kdk_faulty.pr.pr_sosend = kdk_faulty_sosend;
 		so->so_proto = &kdk_faulty.pr;
 	}
+	/*
+	 * sendfile_iodone() asserts that a request without a read ends in a
+	 * thread of a program's.
+	 */
+	kthread = td->td_pflags & TDP_KTHREAD;
+	td->td_pflags &= ~kthread;
 	error = fo_sendfile(fp, call->socket, NULL,
 	    call->trailer != NULL ? &trailer : NULL, 0, call->length, &sent,
 	    call->flags | SF_KQUEUE, &kq, td);
+	td->td_pflags |= kthread;
 	if (faulty) {
 		so->so_proto = kdk_faulty.real;
 		fdrop(sock_fp, td);
