@@ -61,6 +61,6 @@ suite! {
 #[cfg(not(sendfile_kqueue))]
 fn absent() -> kdk_harness::TestResult {
     Err(kdk_harness::Stop::Skip(
-        "the kernel has no SF_KQUEUE: patch sendfile-kqueue-core is not in it",
+        "the tree has not the SF_KQUEUE of the patch sendfile-kqueue-core",
     ))
 }
