@@ -8,15 +8,17 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 const HEADER: &str = "shim/kpi.h";
-const SHIM: [&str; 2] = ["shim/kdk_shim.c", "shim/kdk_stir.c"];
+const SHIM: [&str; 3] = ["shim/kdk_shim.c", "shim/kdk_stir.c", "shim/kdk_sendfile.c"];
 
 /// What the Rust half uses. Everything else stays out of the bindings.
 const FUNCTIONS: &str = "kdk_.*|callout_init|taskqueue_(enqueue|drain|free)|wakeup|kthread_exit|m_freem|m_append|\
                          m_length|m_copydata|uiomove|printf|panic";
-const VARIABLES: &str = "M_KDK|kdk_module_mtx|M_WAITOK|M_NOWAIT|M_ZERO|MTX_RECURSE|EWOULDBLOCK|EINVAL|EBUSY|ENXIO|ENOMEM|EAGAIN|ENAMETOOLONG|MCLBYTES";
+const VARIABLES: &str = "M_KDK|kdk_module_mtx|M_WAITOK|M_NOWAIT|M_ZERO|MTX_RECURSE|EWOULDBLOCK|EINVAL|EBUSY|ENXIO|ENOMEM|EAGAIN|ENAMETOOLONG|EBADF|ENOBUFS|ENOTCONN|EPIPE|\
+                         MCLBYTES|PAGE_SIZE|EVFILT_SENDFILE|EV_ADD|SF_SYNC|KDK_(HOLD|STEP)_.*";
 /// Known by size and alignment only: their fields are the shim's business.
 const OPAQUE: &str = "callout|mtx|task|taskqueue|mbuf|thread|uio|malloc_type";
-const TYPES: &str = "kdk_malloc_stats|(__)?u?_?int(8|16|32|64)?_t|u_int|caddr_t|c_caddr_t";
+const TYPES: &str =
+    "kdk_(malloc_stats|sendfile|event)|(__)?u?_?int(8|16|32|64)?_t|u_int|caddr_t|c_caddr_t";
 
 fn main() -> ExitCode {
     match build() {
@@ -32,10 +34,12 @@ fn main() -> ExitCode {
 fn build() -> Result<(), Problem> {
     let tree = Tree::from_env()?;
     let flags = tree.flags()?;
-    for input in SHIM
-        .into_iter()
-        .chain([HEADER, "shim/kdk_shim.h", "shim/kdk_stir.h"])
-    {
+    for input in SHIM.into_iter().chain([
+        HEADER,
+        "shim/kdk_shim.h",
+        "shim/kdk_stir.h",
+        "shim/kdk_sendfile.h",
+    ]) {
         println!("cargo:rerun-if-changed={input}");
     }
     println!(
@@ -213,6 +217,11 @@ fn bind(flags: &[String]) -> Result<(), Problem> {
         .parse_callbacks(Box::new(bindgen::CargoCallbacks::new()))
         .generate()
         .map_err(Problem::Bindings)?;
+    // What a tree has or lacks shows in its bindings.
+    println!("cargo:rustc-check-cfg=cfg(sendfile_kqueue)");
+    if bindings.to_string().contains("fn kdk_sendfile") {
+        println!("cargo:rustc-cfg=sendfile_kqueue");
+    }
     bindings
         .write_to_file(&out)
         .map_err(|error| Problem::Write(out, error))

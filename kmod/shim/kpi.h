@@ -22,9 +22,11 @@
 #include <sys/module.h>
 #include <sys/pcpu.h>
 #include <sys/smp.h>
+#include <sys/socket.h>
 #include <sys/sysctl.h>
 #include <vm/uma.h>
 #include <machine/cpu.h>
 #include <machine/cpufunc.h>
 
 #include "kdk_shim.h"
+#include "kdk_sendfile.h"

@@ -21,6 +21,18 @@ impl Errno {
     pub const EAGAIN: Self = Self(bindings::EAGAIN as c_int);
     /// Name too long; here, a command.
     pub const ENAMETOOLONG: Self = Self(bindings::ENAMETOOLONG as c_int);
+    /// Bad file descriptor.
+    #[cfg(sendfile_kqueue)]
+    pub const EBADF: Self = Self(bindings::EBADF as c_int);
+    /// No buffer space available.
+    #[cfg(sendfile_kqueue)]
+    pub const ENOBUFS: Self = Self(bindings::ENOBUFS as c_int);
+    /// Socket is not connected.
+    #[cfg(sendfile_kqueue)]
+    pub const ENOTCONN: Self = Self(bindings::ENOTCONN as c_int);
+    /// Broken pipe.
+    #[cfg(sendfile_kqueue)]
+    pub const EPIPE: Self = Self(bindings::EPIPE as c_int);
 
     /// `Ok` for 0.
     pub(super) const fn check(value: c_int) -> Result<(), Self> {

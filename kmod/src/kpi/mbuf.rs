@@ -22,7 +22,7 @@ pub struct OutOfMbufs;
 
 /// A chain of mbufs.
 #[derive(Debug)]
-pub struct Mbuf(NonNull<bindings::mbuf>);
+pub struct Mbuf(pub(super) NonNull<bindings::mbuf>);
 
 // SAFETY: a chain belongs to whoever has it.
 unsafe impl Send for Mbuf {}

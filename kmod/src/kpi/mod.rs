@@ -13,6 +13,8 @@ pub mod callout;
 pub mod cdev;
 pub mod console;
 pub mod counters;
+#[cfg(sendfile_kqueue)]
+pub mod descriptor;
 pub mod errno;
 mod exclusive;
 pub mod fault;
@@ -27,6 +29,8 @@ mod module;
 pub mod mutex;
 mod panic;
 mod resource;
+#[cfg(sendfile_kqueue)]
+pub mod sendfile;
 pub mod taskqueue;
 pub mod time;
 

@@ -8,6 +8,7 @@ mod harness;
 mod kthread;
 mod mbuf;
 mod mutex;
+mod sendfile;
 mod taskqueue;
 mod waiting;
 

@@ -1,0 +1,515 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * sendfile(2) with SF_KQUEUE, and what it needs, from a kernel thread: that
+ * has the descriptors of process 0.
+ */
+#include "kpi.h"
+
+#ifdef KDK_HAVE_SENDFILE_KQUEUE
+#include <sys/capsicum.h>
+#include <sys/domain.h>
+#include <sys/event.h>
+#include <sys/fcntl.h>
+#include <sys/file.h>
+#include <sys/filedesc.h>
+#include <sys/mman.h>
+#include <sys/protosw.h>
+#include <sys/rmlock.h>
+#include <sys/rwlock.h>
+#include <sys/socketvar.h>
+#include <sys/sx.h>
+#include <sys/syscallsubr.h>
+#include <sys/un.h>
+#include <sys/unpcb.h>
+#include <net/if.h>
+#include <net/vnet.h>
+#include <netinet/in.h>
+#include <netinet/in_pcb.h>
+
+static struct rwlock kdk_rw;
+RW_SYSINIT(kdk_rw, &kdk_rw, "kdk rwlock");
+static struct rmlock kdk_rm;
+RM_SYSINIT(kdk_rm, &kdk_rm, "kdk rmlock");
+static struct sx kdk_sx;
+SX_SYSINIT(kdk_sx, &kdk_sx, "kdk sx");
+
+/*
+ * Descriptors.
+ */
+int
+kdk_fd_close(int fd)
+{
+
+	return (kern_close(curthread, fd));
+}
+
+int
+kdk_fd_unix_pair(int fd[2])
+{
+
+	return (kern_socketpair(curthread, AF_UNIX, SOCK_STREAM, 0, fd));
+}
+
+int
+kdk_fd_tcp_listener(int *fd)
+{
+	struct sockaddr_in sin = {
+		.sin_len = sizeof(sin),
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	struct thread *td = curthread;
+	int error;
+
+	error = kern_socket(td, AF_INET, SOCK_STREAM, 0);
+	if (error != 0)
+		return (error);
+	*fd = td->td_retval[0];
+	error = kern_bindat(td, AT_FDCWD, *fd, (struct sockaddr *)&sin);
+	if (error == 0)
+		error = kern_listen(td, *fd, 1);
+	if (error != 0)
+		(void)kern_close(td, *fd);
+	return (error);
+}
+
+int
+kdk_fd_tcp_pair(int fd[2])
+{
+	struct sockaddr_storage ss = { .ss_len = sizeof(ss) };
+	struct thread *td = curthread;
+	int error, listener;
+
+	error = kdk_fd_tcp_listener(&listener);
+	if (error != 0)
+		return (error);
+	error = kern_getsockname(td, listener, (struct sockaddr *)&ss);
+	if (error == 0)
+		error = kern_socket(td, AF_INET, SOCK_STREAM, 0);
+	if (error != 0)
+		goto out;
+	fd[0] = td->td_retval[0];
+	error = kern_connectat(td, AT_FDCWD, fd[0], (struct sockaddr *)&ss);
+	if (error == 0) {
+		ss.ss_len = sizeof(ss);
+		error = kern_accept(td, listener, (struct sockaddr *)&ss, NULL);
+	}
+	if (error == 0)
+		fd[1] = td->td_retval[0];
+	else
+		(void)kern_close(td, fd[0]);
+out:
+	(void)kern_close(td, listener);
+	return (error);
+}
+
+int
+kdk_fd_shared_memory(size_t length, int *fd)
+{
+	struct thread *td = curthread;
+	int error;
+
+	error = kern_shm_open2(td, SHM_ANON, O_RDWR, 0600, 0, NULL, NULL, NULL);
+	if (error != 0)
+		return (error);
+	*fd = td->td_retval[0];
+	error = kern_ftruncate(td, *fd, length);
+	if (error != 0)
+		(void)kern_close(td, *fd);
+	return (error);
+}
+
+int
+kdk_fd_kqueue(int *fd)
+{
+	int error;
+
+	error = kern_kqueue(curthread, 0, false, NULL);
+	if (error == 0)
+		*fd = curthread->td_retval[0];
+	return (error);
+}
+
+int
+kdk_fd_shutdown(int fd)
+{
+
+	return (kern_shutdown(curthread, fd, SHUT_RDWR));
+}
+
+static int
+kdk_fd_socket(int fd, struct file **fp, struct socket **so)
+{
+	cap_rights_t rights;
+	int error;
+
+	error = getsock(curthread, fd, cap_rights_init_one(&rights, CAP_RECV),
+	    fp);
+	if (error == 0)
+		*so = (*fp)->f_data;
+	return (error);
+}
+
+/*
+ * A socket's protocol that fails as it is told to.  The socket points to it
+ * during one call, and there is only one at a time; but who looked at the
+ * pointer may still use it afterwards, so that it is never freed.
+ */
+static struct {
+	struct protosw		pr;
+	const struct protosw	*real;
+	struct kdk_sendfile	*call;
+	u_int			passed;
+} kdk_faulty;
+
+static int
+kdk_faulty_fails(int step)
+{
+
+	return (kdk_faulty.call->step == step &&
+	    kdk_faulty.passed++ == kdk_faulty.call->passes);
+}
+
+static int
+kdk_faulty_wait(struct socket *so, off_t need, int *space)
+{
+	int error;
+
+	if (kdk_faulty_fails(KDK_STEP_WAIT))
+		return (kdk_faulty.call->error);
+	error = kdk_faulty.real->pr_sendfile_wait(so, need, space);
+	if (error == 0 && kdk_faulty.call->space != 0)
+		*space = min(*space, kdk_faulty.call->space);
+	return (error);
+}
+
+static int
+kdk_faulty_send(struct socket *so, int flags, struct mbuf *m,
+    struct sockaddr *nam, struct mbuf *control, struct thread *td)
+{
+
+	if (!kdk_faulty_fails(KDK_STEP_SEND))
+		return (kdk_faulty.real->pr_send(so, flags, m, nam, control,
+		    td));
+	if ((flags & PRUS_NOTREADY) == 0)
+		m_freem(m);
+	return (kdk_faulty.call->error);
+}
+
+static int
+kdk_faulty_sosend(struct socket *so, struct sockaddr *addr, struct uio *uio,
+    struct mbuf *top, struct mbuf *control, int flags, struct thread *td)
+{
+
+	if (kdk_faulty_fails(KDK_STEP_TRAILER))
+		return (kdk_faulty.call->error);
+	return (kdk_faulty.real->pr_sosend(so, addr, uio, top, control, flags,
+	    td));
+}
+
+int
+kdk_sendfile(struct kdk_sendfile *call)
+{
+	struct sf_hdtr_kq kq = {
+		.kq_ident = call->ident,
+		.kq_udata = (void *)~call->ident,
+		.kq_flags = call->event_flags,
+		.kq_fd = call->queue,
+	};
+	struct iovec iov = {
+		.iov_base = __DECONST(void *, call->trailer),
+		.iov_len = call->trailer_length,
+	};
+	struct uio trailer = {
+		.uio_iov = &iov,
+		.uio_iovcnt = 1,
+		.uio_resid = call->trailer_length,
+		.uio_segflg = UIO_SYSSPACE,
+		.uio_rw = UIO_WRITE,
+	};
+	struct thread *td = curthread;
+	struct file *fp, *sock_fp;
+	struct socket *so;
+	cap_rights_t rights;
+	off_t sent;
+	int error, kthread;
+	bool faulty;
+
+	so = NULL;
+	sent = 0;
+	error = fget(td, call->file, cap_rights_init_one(&rights, CAP_PREAD),
+	    &fp);
+	if (error != 0)
+		return (error);
+	faulty = call->step != KDK_STEP_NONE || call->space != 0;
+	if (faulty) {
+		error = kdk_fd_socket(call->socket, &sock_fp, &so);
+		if (error != 0)
+			goto out;
+		kdk_faulty.call = call;
+		kdk_faulty.passed = 0;
+		kdk_faulty.real = so->so_proto;
+		kdk_faulty.pr = *so->so_proto;
+		kdk_faulty.pr.pr_sendfile_wait = kdk_faulty_wait;
+		kdk_faulty.pr.pr_send = kdk_faulty_send;
+		kdk_faulty.pr.pr_sosend = kdk_faulty_sosend;
+		so->so_proto = &kdk_faulty.pr;
+	}
+	/*
+	 * sendfile_iodone() asserts that a request without a read ends in a
+	 * thread of a program's.
+	 */
+	kthread = td->td_pflags & TDP_KTHREAD;
+	td->td_pflags &= ~kthread;
+	error = fo_sendfile(fp, call->socket, NULL,
+	    call->trailer != NULL ? &trailer : NULL, 0, call->length, &sent,
+	    call->flags | SF_KQUEUE, &kq, td);
+	td->td_pflags |= kthread;
+	if (faulty) {
+		so->so_proto = kdk_faulty.real;
+		fdrop(sock_fp, td);
+	}
+	call->sent = sent;
+out:
+	fdrop(fp, td);
+	return (error);
+}
+
+/*
+ * Events.
+ */
+static int
+kdk_kevent_out(void *arg, struct kevent *kev, int count)
+{
+
+	memcpy(arg, kev, count * sizeof(*kev));
+	return (0);
+}
+
+static int
+kdk_kevent_in(void *arg, struct kevent *kev, int count)
+{
+
+	memcpy(kev, arg, count * sizeof(*kev));
+	return (0);
+}
+
+int
+kdk_kqueue_take(int fd, int64_t milliseconds, struct kdk_event *event,
+    int *count)
+{
+	struct kevent kev;
+	struct kevent_copyops ops = {
+		.arg = &kev,
+		.k_copyout = kdk_kevent_out,
+		.k_copyin = kdk_kevent_in,
+		.kevent_size = sizeof(kev),
+	};
+	struct timespec limit = {
+		.tv_sec = milliseconds / 1000,
+		.tv_nsec = milliseconds % 1000 * 1000000,
+	};
+	int error;
+
+	error = kern_kevent(curthread, fd, 0, 1, &ops, &limit);
+	if (error != 0)
+		return (error);
+	*count = curthread->td_retval[0];
+	if (*count != 0) {
+		event->ident = kev.ident;
+		event->udata = (uintptr_t)kev.udata;
+		event->data = kev.data;
+		event->fflags = kev.fflags;
+		event->filter = kev.filter;
+	}
+	return (0);
+}
+
+int
+kdk_kqueue_delete(int fd, uintptr_t ident)
+{
+	struct kevent kev;
+	struct kevent_copyops ops = {
+		.arg = &kev,
+		.k_copyout = kdk_kevent_out,
+		.k_copyin = kdk_kevent_in,
+		.kevent_size = sizeof(kev),
+	};
+
+	EV_SET(&kev, ident, EVFILT_SENDFILE, EV_DELETE, 0, 0, NULL);
+	return (kern_kevent(curthread, fd, 1, 0, &ops, NULL));
+}
+
+/*
+ * Mbufs.
+ */
+static int
+kdk_take_unix(struct socket *so, struct mbuf **mp)
+{
+	struct sockbuf *sb = &so->so_rcv;
+
+	SOCK_RECVBUF_LOCK(so);
+	if (sb->uxst_fnrdy != NULL || sb->sb_ctl != 0) {
+		SOCK_RECVBUF_UNLOCK(so);
+		return (EBUSY);
+	}
+	*mp = STAILQ_FIRST(&sb->uxst_mbq);
+	STAILQ_INIT(&sb->uxst_mbq);
+	sb->sb_acc = sb->sb_ccc = sb->sb_mbcnt = 0;
+	SOCK_RECVBUF_UNLOCK(so);
+	return (0);
+}
+
+/* All that has arrived; *mp is NULL when nothing has. */
+int
+kdk_socket_take(int fd, struct mbuf **mp)
+{
+	struct uio uio = { .uio_resid = INT_MAX, .uio_td = curthread };
+	struct file *fp;
+	struct socket *so;
+	int error, flags;
+
+	*mp = NULL;
+	error = kdk_fd_socket(fd, &fp, &so);
+	if (error != 0)
+		return (error);
+	if (so->so_proto->pr_domain->dom_family == AF_UNIX) {
+		error = kdk_take_unix(so, mp);
+	} else {
+		/* It takes one record, or what there is of a stream. */
+		flags = MSG_DONTWAIT;
+		error = soreceive(so, NULL, &uio, mp, NULL, &flags);
+		if (error == EWOULDBLOCK)
+			error = 0;
+	}
+	fdrop(fp, curthread);
+	return (error);
+}
+
+/* Bytes that the peer has not acknowledged. */
+int
+kdk_socket_unsent(int fd, int64_t *bytes)
+{
+	struct file *fp;
+	struct socket *so;
+	int error;
+
+	error = kdk_fd_socket(fd, &fp, &so);
+	if (error != 0)
+		return (error);
+	SOCK_SENDBUF_LOCK(so);
+	*bytes = sbused(&so->so_snd);
+	SOCK_SENDBUF_UNLOCK(so);
+	fdrop(fp, curthread);
+	return (0);
+}
+
+/* Takes the first mbuf out of its chain, and returns the rest. */
+struct mbuf *
+kdk_mbuf_unlink(struct mbuf *m)
+{
+	struct mbuf *rest;
+
+	rest = m->m_next;
+	m->m_next = NULL;
+	return (rest);
+}
+
+/* Another chain with the same bytes at the same place. */
+struct mbuf *
+kdk_mbuf_share(struct mbuf *m)
+{
+
+	return (m_copym(m, 0, M_COPYALL, M_WAITOK));
+}
+
+/* Holders of the first mbuf's external storage; 0 when it has none. */
+u_int
+kdk_mbuf_references(struct mbuf *m)
+{
+
+	if ((m->m_flags & (M_EXT | M_EXTPG)) == 0)
+		return (0);
+	return ((m->m_ext.ext_flags & EXT_FLAG_EMBREF) != 0 ?
+	    m->m_ext.ext_count : *m->m_ext.ext_cnt);
+}
+
+static void
+kdk_free_with_socket(struct mbuf *m, int hold, struct socket *so)
+{
+	struct unpcb *unp;
+	struct inpcb *inp;
+
+	switch (hold) {
+	case KDK_HOLD_SEND_BUFFER:
+		SOCK_SENDBUF_LOCK(so);
+		m_freem(m);
+		SOCK_SENDBUF_UNLOCK(so);
+		break;
+	case KDK_HOLD_RECEIVE_BUFFER:
+		SOCK_RECVBUF_LOCK(so);
+		m_freem(m);
+		SOCK_RECVBUF_UNLOCK(so);
+		break;
+	case KDK_HOLD_INPCB:
+		inp = sotoinpcb(so);
+		INP_WLOCK(inp);
+		m_freem(m);
+		INP_WUNLOCK(inp);
+		break;
+	default:
+		unp = sotounpcb(so);
+		mtx_lock(&unp->unp_mtx);
+		m_freem(m);
+		mtx_unlock(&unp->unp_mtx);
+		break;
+	}
+}
+
+/* Frees a chain with a lock held, for some of them one of fd's. */
+int
+kdk_mbuf_free_under(struct mbuf *m, int hold, int fd)
+{
+	struct rm_priotracker tracker;
+	struct epoch_tracker et;
+	struct file *fp;
+	struct socket *so;
+	int error;
+
+	switch (hold) {
+	case KDK_HOLD_MUTEX:
+		mtx_lock(&kdk_module_mtx);
+		m_freem(m);
+		mtx_unlock(&kdk_module_mtx);
+		return (0);
+	case KDK_HOLD_RWLOCK:
+		rw_wlock(&kdk_rw);
+		m_freem(m);
+		rw_wunlock(&kdk_rw);
+		return (0);
+	case KDK_HOLD_RMLOCK:
+		rm_rlock(&kdk_rm, &tracker);
+		m_freem(m);
+		rm_runlock(&kdk_rm, &tracker);
+		return (0);
+	case KDK_HOLD_SX:
+		sx_xlock(&kdk_sx);
+		m_freem(m);
+		sx_xunlock(&kdk_sx);
+		return (0);
+	case KDK_HOLD_EPOCH:
+		NET_EPOCH_ENTER(et);
+		m_freem(m);
+		NET_EPOCH_EXIT(et);
+		return (0);
+	}
+	error = kdk_fd_socket(fd, &fp, &so);
+	if (error == 0) {
+		kdk_free_with_socket(m, hold, so);
+		fdrop(fp, curthread);
+	} else
+		m_freem(m);
+	return (error);
+}
+#endif

@@ -1,0 +1,122 @@
+//! The event is posted by whoever frees the last mbuf, with whatever he holds.
+//! WITNESS and INVARIANTS look on.
+
+use super::flight::{Flight, LENGTH, Link};
+use crate::kpi::callout::Callout;
+use crate::kpi::descriptor::Descriptor;
+use crate::kpi::mbuf::Mbuf;
+use crate::kpi::mutex::Mutex;
+use crate::kpi::sendfile::Hold;
+use crate::kpi::taskqueue::Taskqueue;
+use crate::tests::refused;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+use kdk_harness::TestResult;
+
+/// All mbufs of one request are freed under `hold`; as it is written they are
+/// there one by one, so each is freed with it taken anew.
+fn freed_under(flight: &Flight, hold: Hold<'_>) -> TestResult {
+    for mbuf in flight.depart(1)? {
+        flight.quiet("an mbuf is held", 1)?;
+        mbuf.free_under(hold).map_err(refused)?;
+    }
+    flight.lands("all were freed", 1, LENGTH)
+}
+
+/// Over both kinds of link, since their mbufs are freed differently.
+fn freed_under_own(hold: Hold<'_>) -> TestResult {
+    freed_under(&Flight::new(Link::Unix)?, hold)?;
+    freed_under(&Flight::new(Link::Tcp)?, hold)
+}
+
+pub fn mutex() -> TestResult {
+    freed_under_own(Hold::Mutex)
+}
+
+pub fn rwlock() -> TestResult {
+    freed_under_own(Hold::RwLock)
+}
+
+pub fn rmlock() -> TestResult {
+    freed_under_own(Hold::RmLock)
+}
+
+pub fn sx() -> TestResult {
+    freed_under_own(Hold::Sx)
+}
+
+pub fn epoch() -> TestResult {
+    freed_under_own(Hold::Epoch)
+}
+
+/// As when an acknowledgement arrives.
+pub fn send_buffer() -> TestResult {
+    let (other, _peer) = Descriptor::tcp_pair().map_err(refused)?;
+    freed_under_own(Hold::SendBuffer(&other))
+}
+
+/// As when a receiver goes away.
+pub fn receive_buffer() -> TestResult {
+    let (other, _peer) = Descriptor::tcp_pair().map_err(refused)?;
+    freed_under_own(Hold::ReceiveBuffer(&other))
+}
+
+/// The locks of the very sockets that the bytes went through.
+pub fn own_buffers() -> TestResult {
+    for link in [Link::Unix, Link::Tcp] {
+        let flight = Flight::new(link)?;
+        freed_under(&flight, Hold::SendBuffer(&flight.here))?;
+        freed_under(&flight, Hold::ReceiveBuffer(&flight.there))?;
+    }
+    let flight = Flight::new(Link::Tcp)?;
+    freed_under(&flight, Hold::Inpcb(&flight.here))
+}
+
+/// As when TCP drops a connection.
+pub fn inpcb() -> TestResult {
+    let (other, _peer) = Descriptor::tcp_pair().map_err(refused)?;
+    freed_under_own(Hold::Inpcb(&other))
+}
+
+pub fn unpcb() -> TestResult {
+    let (other, _peer) = Descriptor::unix_pair().map_err(refused)?;
+    freed_under_own(Hold::Unpcb(&other))
+}
+
+/// Mbufs for somebody else to free.
+type Slot = Arc<Mutex<Option<Vec<Mbuf>>>>;
+
+fn free(slot: &Slot) {
+    let mbufs = slot.lock().take();
+    drop(mbufs);
+}
+
+/// The clock's thread, which may not sleep, as drivers' timers do.
+pub fn callout() -> TestResult {
+    for link in [Link::Unix, Link::Tcp] {
+        let flight = Flight::new(link)?;
+        let slot: Slot = Arc::new(Mutex::new(c"kdk mbufs", Some(flight.depart(1)?)));
+        let theirs = Arc::clone(&slot);
+        let callout = Callout::new(move || free(&theirs)).map_err(refused)?;
+        flight.quiet("the mbufs are held", 1)?;
+        callout.schedule(Duration::from_millis(1));
+        flight.lands_soon("the clock freed all", 1)?;
+    }
+    Ok(())
+}
+
+/// A task's thread.
+pub fn task() -> TestResult {
+    let queue = Taskqueue::new(c"kdk frees").map_err(refused)?;
+    for link in [Link::Unix, Link::Tcp] {
+        let flight = Flight::new(link)?;
+        let slot: Slot = Arc::new(Mutex::new(c"kdk mbufs", Some(flight.depart(1)?)));
+        let theirs = Arc::clone(&slot);
+        let task = queue.task(move || free(&theirs)).map_err(refused)?;
+        flight.quiet("the mbufs are held", 1)?;
+        task.enqueue().map_err(refused)?;
+        flight.lands_soon("the task freed all", 1)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Suite `sendfile-kernel`: SF_KQUEUE from inside. The suite `sendfile` tests
+//! what programs see; here mbufs of requests are taken out of sockets, counted,
+//! and freed one by one, under locks that only the kernel has.
+
+#[cfg(sendfile_kqueue)]
+mod failures;
+#[cfg(sendfile_kqueue)]
+mod flight;
+#[cfg(sendfile_kqueue)]
+mod live;
+#[cfg(sendfile_kqueue)]
+mod locks;
+#[cfg(sendfile_kqueue)]
+mod races;
+
+use kdk_harness::kdk_test;
+
+/// Registers the suite; without SF_KQUEUE each test says why it does nothing.
+macro_rules! suite {
+    ($($name:literal => $run:expr,)*) => {$(
+        #[cfg(sendfile_kqueue)]
+        kdk_test!($name, $run, limit_ms = 30_000, leak_types = &[flight::BOOKS, "kqueue"]);
+        #[cfg(not(sendfile_kqueue))]
+        kdk_test!($name, absent);
+    )*};
+}
+
+suite! {
+    "sendfile-kernel/counts-tcp" => || live::counts(flight::Link::Tcp),
+    "sendfile-kernel/counts-unix" => || live::counts(flight::Link::Unix),
+    "sendfile-kernel/deleted-in-flight" => live::deleted_in_flight,
+    "sendfile-kernel/deleted-pending" => live::deleted_pending,
+    "sendfile-kernel/queue-closed-in-flight" => live::closed_in_flight,
+    "sendfile-kernel/queue-closed-pending" => live::closed_pending,
+    "sendfile-kernel/many-requests" => live::many,
+    "sendfile-kernel/shared-tcp" => || live::shared(flight::Link::Tcp),
+    "sendfile-kernel/shared-unix" => || live::shared(flight::Link::Unix),
+    "sendfile-kernel/freed-under-mutex" => locks::mutex,
+    "sendfile-kernel/freed-under-rwlock" => locks::rwlock,
+    "sendfile-kernel/freed-under-rmlock" => locks::rmlock,
+    "sendfile-kernel/freed-under-sx" => locks::sx,
+    "sendfile-kernel/freed-under-epoch" => locks::epoch,
+    "sendfile-kernel/freed-under-send-buffer" => locks::send_buffer,
+    "sendfile-kernel/freed-under-receive-buffer" => locks::receive_buffer,
+    "sendfile-kernel/freed-under-own-buffers" => locks::own_buffers,
+    "sendfile-kernel/freed-under-inpcb" => locks::inpcb,
+    "sendfile-kernel/freed-under-unpcb" => locks::unpcb,
+    "sendfile-kernel/freed-by-callout" => locks::callout,
+    "sendfile-kernel/freed-by-task" => locks::task,
+    "sendfile-kernel/fails-to-register" => failures::registration,
+    "sendfile-kernel/fails-to-lock" => failures::socket_lock,
+    "sendfile-kernel/fails-to-wait" => failures::wait,
+    "sendfile-kernel/fails-to-wait-later" => failures::wait_later,
+    "sendfile-kernel/fails-to-send" => failures::send,
+    "sendfile-kernel/fails-to-send-later" => failures::send_later,
+    "sendfile-kernel/fails-to-send-trailer" => failures::trailer,
+    "sendfile-kernel/races-with-close" => races::close,
+    "sendfile-kernel/races-with-delete" => races::delete,
+}
+
+#[cfg(not(sendfile_kqueue))]
+fn absent() -> kdk_harness::TestResult {
+    Err(kdk_harness::Stop::Skip(
+        "the tree has not the SF_KQUEUE of the patch sendfile-kqueue-core",
+    ))
+}

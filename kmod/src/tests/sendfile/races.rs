@@ -1,0 +1,61 @@
+//! The last mbuf goes while somebody else ends the event.
+
+use super::flight::{Flight, Link, SOON, wait_until};
+use crate::kpi::descriptor::Descriptor;
+use crate::kpi::kthread::Thread;
+use crate::kpi::mbuf::Mbuf;
+use crate::kpi::time;
+use crate::tests::refused;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use kdk_harness::{Stop, TestResult};
+
+const ROUNDS: u32 = 100;
+
+/// Frees mbufs one by one in a thread while `meanwhile` runs in this one.
+fn race(mbufs: Vec<Mbuf>, meanwhile: impl FnOnce()) -> TestResult {
+    let go = Arc::new(AtomicBool::new(false));
+    let started = Arc::new(AtomicBool::new(false));
+    let (theirs, told) = (Arc::clone(&go), Arc::clone(&started));
+    let free = move || {
+        told.store(true, Ordering::SeqCst);
+        while !theirs.load(Ordering::SeqCst) {
+            time::give_way();
+        }
+        drop(mbufs);
+    };
+    let thread = Thread::spawn(c"kdk frees", free).map_err(refused)?;
+    wait_until("the thread to start", || Ok(started.load(Ordering::SeqCst)))?;
+    go.store(true, Ordering::SeqCst);
+    meanwhile();
+    thread
+        .join(SOON)
+        .map(|_| ())
+        .map_err(|_| Stop::Fail("the thread does not end"))
+}
+
+/// Closing the kqueue.
+pub fn close() -> TestResult {
+    let mut flight = Flight::new(Link::Unix)?;
+    for _ in 0..ROUNDS {
+        let mbufs = flight.depart(1)?;
+        let next = Descriptor::kqueue().map_err(refused)?;
+        let closing = core::mem::replace(&mut flight.queue, next);
+        race(mbufs, || drop(closing))?;
+        flight.quiet("both are gone", 0)?;
+    }
+    Ok(())
+}
+
+/// EV_DELETE, of an event that may be there already.
+pub fn delete() -> TestResult {
+    let flight = Flight::new(Link::Unix)?;
+    for _ in 0..ROUNDS {
+        let mut deleted = Ok(());
+        race(flight.depart(1)?, || deleted = flight.delete(1))?;
+        deleted?;
+        flight.quiet("both are gone", 0)?;
+    }
+    Ok(())
+}
