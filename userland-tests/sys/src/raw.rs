@@ -46,6 +46,7 @@ pub mod number {
     pub const CLOCK_GETTIME: usize = 232;
     pub const CLOCK_SETTIME: usize = 233;
     pub const NANOSLEEP: usize = 240;
+    pub const RFORK: usize = 251;
     pub const KLDLOAD: usize = 304;
     pub const KLDUNLOAD: usize = 305;
     pub const KLDFIND: usize = 306;
