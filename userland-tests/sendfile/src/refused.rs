@@ -12,6 +12,7 @@ use kdk_sys::fd::pipe;
 use kdk_sys::file::PAGE;
 use kdk_sys::kqueue::{EV_CLEAR, EV_DISPATCH, EV_ONESHOT};
 use kdk_sys::poll::{POLLIN, wait_for};
+use kdk_sys::process::give_way;
 use kdk_sys::sendfile::{Completion, Generation, Request, SF_SYNC, Sent, sendfile};
 use kdk_sys::signal::{Signal, ignore};
 use kdk_sys::socket::{Half, Kind, pair, set_linger, shutdown, socket};
@@ -175,7 +176,12 @@ fn awaited() -> TestResult {
     let (before, after) = Link::Unix.connect();
     let queue = &setting.flight.queue;
     let _taker = Child::with_one_table(|| drop(queue.wait(&[], 1, Deadline::NEVER)));
-    let _reader = Child::run(|| drop(receive(&after, PAGE)));
+    let _reader = Child::run(|| {
+        let _ = wait_for(&after, POLLIN, Deadline::NEVER);
+        // What was sent wakes this process; the sender may not sleep yet.
+        (0..100).for_each(|_| give_way());
+        receive(&after, PAGE);
+    });
     let sender = Child::with_one_table(|| {
         let sent = setting.flight.send(&setting.memory, &before, 1, &both);
         setting.refused("with SF_SYNC", sent, Errno::EINVAL);

@@ -68,6 +68,12 @@ fn forked(child: usize) -> Fork {
     }
 }
 
+/// Lets others run first, if they can.
+pub fn give_way() {
+    // SAFETY: no addresses; it cannot fail.
+    let _ = unsafe { plain(number::SCHED_YIELD, []) };
+}
+
 /// Ends this process.
 pub fn exit(value: i32) -> ! {
     loop {

@@ -50,6 +50,7 @@ pub mod number {
     pub const KLDLOAD: usize = 304;
     pub const KLDUNLOAD: usize = 305;
     pub const KLDFIND: usize = 306;
+    pub const SCHED_YIELD: usize = 331;
     pub const KQUEUE: usize = 362;
     pub const KEVENT: usize = 363;
     pub const NMOUNT: usize = 378;
