@@ -70,6 +70,8 @@ pub enum Expect {
     Pass,
     /// That it fails (a known defect).
     Fail,
+    /// That it fails, or ends the kernel.
+    Crash,
 }
 
 /// A test as the guest lists it.
@@ -256,6 +258,7 @@ impl TestEntry {
             expect: match field(fields, "expect") {
                 Some("pass") => Expect::Pass,
                 Some("fail") => Expect::Fail,
+                Some("crash") => Expect::Crash,
                 _ => return Err(wrong("expect")),
             },
             default: match field(fields, "default") {
@@ -410,6 +413,8 @@ mod tests {
         assert_eq!(entry.limit, Duration::from_secs(5));
         assert_eq!((entry.expect, entry.default), (Expect::Fail, false));
         assert_eq!(entry.suite(), "a");
+        let deadly = TestEntry::parse(&good.replace("=fail", "=crash")).unwrap();
+        assert_eq!(deadly.expect, Expect::Crash);
         for bad in [
             "",
             "nosuite where=kernel limit_ms=5000 expect=pass default=yes",

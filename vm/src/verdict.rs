@@ -94,7 +94,8 @@ pub struct Outcome {
     /// never started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_ms: Option<u64>,
-    /// [`Verdict::Pass`], or [`Verdict::Xfail`] for an expected failure.
+    /// [`Verdict::Pass`], or [`Verdict::Xfail`] for an expected failure or
+    /// crash.
     pub expected: Verdict,
     /// Why, for people: the test's own diagnostics, or what killed it.
     pub detail: String,
@@ -134,7 +135,7 @@ impl Outcome {
             start_ms: None,
             expected: match test.expect {
                 Expect::Pass => Verdict::Pass,
-                Expect::Fail => Verdict::Xfail,
+                Expect::Fail | Expect::Crash => Verdict::Xfail,
             },
             detail: String::new(),
             backtrace: Vec::new(),

@@ -1,7 +1,7 @@
 //! The answer to `list`.
 
 use crate::registry::Ordered;
-use crate::{Expect, Refusal, Registry, Test};
+use crate::{Refusal, Registry, Test};
 use core::fmt::{self, Write};
 
 /// Where a guest's tests run.
@@ -69,9 +69,10 @@ impl<'a> Listing<'a> {
 }
 
 fn write_test(out: &mut dyn Write, test: &Test, place: Place) -> fmt::Result {
-    let expect = match test.expect {
-        Expect::Pass => "pass",
-        Expect::Fail(_) => "fail",
+    let expect = match (test.known_defect(), test.known_crash()) {
+        (None, _) => "pass",
+        (Some(_), None) => "fail",
+        (Some(_), Some(_)) => "crash",
     };
     let default = if test.default { "yes" } else { "no" };
     writeln!(
@@ -85,6 +86,7 @@ fn write_test(out: &mut dyn Write, test: &Test, place: Place) -> fmt::Result {
 mod tests {
     extern crate std;
     use super::*;
+    use crate::Expect;
     use std::string::String;
 
     static PLAIN: Test = Test::new("b/plain", || Ok(()));
@@ -93,6 +95,22 @@ mod tests {
         test.limit_ms = 70;
         test.expect = Expect::Fail("known");
         test.default = false;
+        test
+    };
+
+    static HERE: Test = {
+        let mut test = Test::new("c/here", || Ok(()));
+        test.expect = Expect::FailOn(|| true, "known");
+        test
+    };
+    static DEADLY: Test = {
+        let mut test = Test::new("c/deadly", || Ok(()));
+        test.expect = Expect::CrashOn(|| true, "known");
+        test
+    };
+    static ELSEWHERE: Test = {
+        let mut test = Test::new("c/elsewhere", || Ok(()));
+        test.expect = Expect::FailOn(|| false, "known");
         test
     };
 
@@ -123,6 +141,13 @@ mod tests {
             listed(&[&PLAIN], Place::Userland),
             "# test b/plain where=userland limit_ms=5000 expect=pass default=yes\n\
              # end list 1\n"
+        );
+        assert_eq!(
+            listed(&[&HERE, &DEADLY, &ELSEWHERE], Place::Userland),
+            "# test c/deadly where=userland limit_ms=5000 expect=crash default=yes\n\
+             # test c/elsewhere where=userland limit_ms=5000 expect=pass default=yes\n\
+             # test c/here where=userland limit_ms=5000 expect=fail default=yes\n\
+             # end list 3\n"
         );
     }
 }

@@ -4,7 +4,7 @@ use crate::ktap::{
     ResultLine, write_diagnostic, write_done, write_plan, write_result, write_start,
 };
 use crate::registry::Ordered;
-use crate::{Counters, CountersFull, Ended, Expect, Pattern, Platform, Refusal, Registry};
+use crate::{Counters, CountersFull, Ended, Pattern, Platform, Refusal, Registry};
 use crate::{Stop, Test, Text};
 use core::fmt::{self, Write};
 
@@ -81,6 +81,10 @@ impl<'a> Run<'a> {
         }
         if started.is_none() {
             write_plan(out, self.planned)?;
+        }
+        // Afterwards it may be too late.
+        if let Some(why) = next.and_then(Test::known_crash) {
+            write_diagnostic(out, "may end the kernel", &why)?;
         }
         Ok(true)
     }
@@ -191,13 +195,14 @@ fn write_verdict(
     error: &dyn fmt::Display,
 ) -> fmt::Result {
     let limit = format_args!("{} ms", test.limit_ms);
+    let known = test.known_defect();
     let (ok, directive): (bool, Option<(&'static str, &dyn fmt::Display)>) =
-        match (&outcome, &test.expect) {
-            (Outcome::Passed, Expect::Pass) => (true, None),
-            (Outcome::Passed, Expect::Fail(why)) => (true, Some(("XFAIL", why))),
+        match (&outcome, &known) {
+            (Outcome::Passed, None) => (true, None),
+            (Outcome::Passed, Some(why)) => (true, Some(("XFAIL", why))),
             (Outcome::Skipped(why), _) => (true, Some(("SKIP", why))),
-            (Outcome::Failed, Expect::Pass) => (false, None),
-            (Outcome::Failed, Expect::Fail(why)) => (false, Some(("XFAIL", why))),
+            (Outcome::Failed, None) => (false, None),
+            (Outcome::Failed, Some(why)) => (false, Some(("XFAIL", why))),
             (Outcome::TimedOut, _) => (false, Some(("TIMEOUT", &limit))),
             (Outcome::Error, _) => (false, Some(("ERROR", error))),
         };

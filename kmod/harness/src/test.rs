@@ -6,12 +6,18 @@ use crate::name::is_valid_name;
 pub const DEFAULT_LIMIT_MS: u32 = 5000;
 
 /// What the registry says a test should do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Expect {
     /// It passes.
     Pass,
     /// It fails, for the reason given (a known defect).
     Fail(&'static str),
+    /// It fails on kernels that the function says yes of, for the reason
+    /// given, and passes on all others. The guest asks each time it lists or
+    /// judges the test, outside of the test's own process.
+    FailOn(fn() -> bool, &'static str),
+    /// As [`FailOn`](Self::FailOn), but there the test may end the kernel.
+    CrashOn(fn() -> bool, &'static str),
 }
 
 /// Why a test stopped before its end.
@@ -64,6 +70,25 @@ impl Test {
             expect: Expect::Pass,
             default: true,
             leak_types: &[],
+        }
+    }
+
+    /// Why it fails on this kernel, if that is what is expected of it here.
+    #[must_use]
+    pub fn known_defect(&self) -> Option<&'static str> {
+        match self.expect {
+            Expect::Pass => None,
+            Expect::Fail(why) => Some(why),
+            Expect::FailOn(here, why) | Expect::CrashOn(here, why) => here().then_some(why),
+        }
+    }
+
+    /// Why it may end this kernel, if that is what is expected of it here.
+    #[must_use]
+    pub fn known_crash(&self) -> Option<&'static str> {
+        match self.expect {
+            Expect::CrashOn(..) => self.known_defect(),
+            _ => None,
         }
     }
 

@@ -102,7 +102,7 @@ fn listed(line: &str, place: Place) -> Result<Listed, String> {
     };
     let good = said == place.to_string()
         && limit.parse::<u32>().is_ok()
-        && matches!(expect.as_str(), "pass" | "fail")
+        && matches!(expect.as_str(), "pass" | "fail" | "crash")
         && matches!(default.as_str(), "yes" | "no")
         && words.next().is_none();
     if !good {
@@ -132,8 +132,9 @@ mod tests {
     fn whole_lists_are_read() {
         assert_eq!(read(&["# end list 0"]), Ok(Vec::new()));
         let odd = "# test a/c where=userland limit_ms=0 expect=fail default=no";
-        let names = ["a/b", "a/c"].map(String::from).to_vec();
-        assert_eq!(read(&[A, odd, "# end list 2"]), Ok(names));
+        let deadly = "# test a/d where=userland limit_ms=5 expect=crash default=yes";
+        let names = ["a/b", "a/c", "a/d"].map(String::from).to_vec();
+        assert_eq!(read(&[A, odd, deadly, "# end list 3"]), Ok(names));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A second process for a test.
 
-use kdk_sys::process::{Ending, Fork, Pid, exit, fork, kill, wait};
+use kdk_sys::process::{Ending, Fork, Pid, exit, fork, fork_with_one_table, kill, wait};
 use kdk_sys::signal::Signal;
 use kdk_sys::suite::must;
 
@@ -14,7 +14,19 @@ impl Child {
     /// one.
     #[track_caller]
     pub fn run(body: impl FnOnce()) -> Self {
-        match must("fork", fork()) {
+        Self::of(must("fork", fork()), body)
+    }
+
+    /// Runs `body` in a process that has one table of descriptors with this
+    /// one, and so its kqueues too, which [`run`](Self::run) leaves behind.
+    /// It must not close any.
+    #[track_caller]
+    pub fn with_one_table(body: impl FnOnce()) -> Self {
+        Self::of(must("rfork", fork_with_one_table()), body)
+    }
+
+    fn of(which: Fork, body: impl FnOnce()) -> Self {
+        match which {
             Fork::Parent(pid) => Self(Some(pid)),
             Fork::Child => {
                 body();

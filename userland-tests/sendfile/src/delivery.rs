@@ -19,7 +19,7 @@ const ALL: Sent = Sent {
 };
 
 case!("sendfile/feature", || {
-    drop(Flight::new()?);
+    drop(Flight::of_second("the kernels of 2014 do not say so")?);
     let feature = sysctl::integer("kern.features.sendfile_kqueue");
     assert_eq!(feature, Ok(1), "kern.features.sendfile_kqueue");
     Ok(())
@@ -62,7 +62,9 @@ delivery_tests! {
 const EXTERNAL_PAGES: &str = "kern.ipc.mb_use_ext_pgs";
 
 fn with_pages(on: i32) -> TestResult {
-    drop(Flight::new()?);
+    drop(Flight::of_second(
+        "the kernels of 2014 have one page in an mbuf",
+    )?);
     must(EXTERNAL_PAGES, sysctl::set(EXTERNAL_PAGES, on));
     for kind in [Source::Shm, Source::Tmpfs, Source::Ufs] {
         delivers(kind, Link::Tcp)?;
@@ -89,7 +91,26 @@ fn small() -> TestResult {
     Ok(())
 }
 
-case!("sendfile/flags", flags);
+case!("sendfile/event-data", data, defect = "kn_data is never set");
+
+/// The event says how much was sent.
+fn data() -> TestResult {
+    let flight = Flight::new()?;
+    let (file, _) = Source::Shm.of(LENGTH);
+    let (here, there) = Link::Tcp.connect();
+    assert_eq!(flight.send(&file, &here, 1, &Request::default()), ALL);
+    receive(&there, LENGTH);
+    let seen = one("all was read", &flight.queue);
+    assert_eq!(seen.data, ALL.bytes, "bytes sent: {seen:?}");
+    flight.over("it was told once");
+    Ok(())
+}
+
+case!(
+    "sendfile/flags",
+    flags,
+    defect = "an event without EV_ONESHOT stays, and comes again or takes the next call's place"
+);
 
 /// All flags that are allowed mean the same: the event is told once.
 fn flags() -> TestResult {

@@ -3,7 +3,8 @@
 use crate::case;
 use crate::flight::{Flight, is_event, none, one};
 use kdk_harness::TestResult;
-use kdk_scene::bytes::receive;
+use kdk_scene::bytes::{pattern, receive};
+use kdk_scene::child::Child;
 use kdk_scene::link::Link;
 use kdk_scene::source::Source;
 use kdk_sys::file::PAGE;
@@ -30,7 +31,11 @@ fn send(flight: &Flight, ident: usize) -> (Fd, Fd) {
     (here, there)
 }
 
-case!("sendfile/same-ident", same_ident);
+case!(
+    "sendfile/same-ident",
+    same_ident,
+    defect = "a call whose ident is in use has no event"
+);
 
 /// Events of one ident are not merged, whichever ends first, and whether or
 /// not one is pending already.
@@ -68,7 +73,11 @@ fn wide() -> TestResult {
     Ok(())
 }
 
-case!("sendfile/pending-and-new", pending);
+case!(
+    "sendfile/pending-and-new",
+    pending,
+    defect = "a call whose ident is in use has no event"
+);
 
 /// An event that nobody has taken yet is not replaced by a new call's.
 fn pending() -> TestResult {
@@ -93,7 +102,11 @@ fn send_over_pending(flight: &Flight, ident: usize) -> (Fd, Fd) {
     (here, there)
 }
 
-case!("sendfile/not-for-programs", eperm);
+case!(
+    "sendfile/not-for-programs",
+    eperm,
+    defect = "a program can change the event of a call by registering it"
+);
 
 /// A program cannot register the filter, nor change an event of a call by
 /// trying to.
@@ -138,6 +151,37 @@ fn deleted() -> TestResult {
     );
     must("delete it pending", flight.queue.change(&[event]));
     flight.over("it was deleted while pending");
+    Ok(())
+}
+
+case!(
+    "sendfile/deleted-in-the-call",
+    deleted_in_the_call,
+    defect = "a call whose event is deleted before it ends keeps its books for ever"
+);
+
+/// Another process drops the event while the call still waits for room for the
+/// trailers, its page being free already.
+fn deleted_in_the_call() -> TestResult {
+    let flight = Flight::new()?;
+    let (memory, _) = Source::Shm.of(PAGE);
+    let trailers = pattern(1 << 20);
+    let (here, there) = Link::Unix.connect_with(32 << 10);
+    let event = Event::new(2, Filter::Sendfile, EV_DELETE);
+    let other = Child::with_one_table(|| {
+        receive(&there, PAGE);
+        must("delete it", flight.queue.change(&[event]));
+        receive(&there, trailers.len());
+    });
+    let request = Request {
+        trailers: &[&trailers],
+        ..Request::default()
+    };
+    let sent = flight.send(&memory, &here, 2, &request);
+    let total = (PAGE + trailers.len()) as i64;
+    assert_eq!((sent.bytes, sent.result), (total, Ok(())), "sendfile");
+    other.join();
+    flight.over("it was deleted in the call");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Calls that fail: with a part sent there is an event, with nothing none.
 
 use crate::case;
-use crate::flight::{Flight, none};
+use crate::flight::{Flight, is_event, none, one};
 use kdk_harness::TestResult;
 use kdk_scene::bytes::{assert_same, pattern, receive};
 use kdk_scene::link::Link;
@@ -43,16 +43,10 @@ fn fill(flight: &Flight, kind: Source, link: Link) -> TestResult {
     let seen = receive(&there, total);
     let expected = expected.get(..total).unwrap_or_default();
     assert_same("all that went", &seen, expected);
-    flight.at_rest_but_for("all that went was read", calls as i64);
-    let events = must("take the events", flight.queue.ready(64));
-    assert_eq!(
-        events.len(),
-        calls,
-        "one for each call that sent: {events:?}"
-    );
-    for event in &events {
-        let length = lengths.get(event.ident).copied();
-        assert_eq!(Some(event.data), length, "bytes of call {}", event.ident);
+    for _ in 0..calls {
+        let seen = one("all that went was read", &flight.queue);
+        let length = lengths.get(seen.ident).copied().unwrap_or(-1);
+        is_event("all that went was read", &seen, seen.ident, length);
     }
     flight.over("each was told once");
     Ok(())
@@ -71,7 +65,11 @@ partial_tests! {
     "sendfile/eagain-tmpfs-unix": Tmpfs over Unix;
 }
 
-case!("sendfile/eagain-in-headers", in_headers);
+case!(
+    "sendfile/eagain-in-headers",
+    in_headers,
+    defect = "a call that fails after it sent headers alone has no event"
+);
 
 /// The headers alone fill the socket: no page is ever in flight, and the
 /// event is due when the call ends.

@@ -1,6 +1,7 @@
 //! What the kernel says is in use.
 
 use crate::errno::{Errno, Result};
+use crate::sendfile::Generation;
 use crate::sysctl;
 
 /// The start of a stream of statistics, as both umastat(9) and memstat(9)
@@ -77,6 +78,17 @@ pub fn mbufs() -> Result<i64> {
 /// Those of sysctl(3); `EBADMSG` for statistics of an unknown form.
 pub fn knotes() -> Result<i64> {
     zones(&["KNOTE"])
+}
+
+/// Books that sendfile(2) keeps of its calls, in the whole machine.
+///
+/// # Errors
+/// Those of sysctl(3); `EBADMSG` for statistics of an unknown form.
+pub fn sendfile_books(generation: Generation) -> Result<i64> {
+    match generation {
+        Generation::First => zones(&["sendfile_sync"]),
+        Generation::Second => malloc_type("sendfile"),
+    }
 }
 
 fn zones(names: &[&str]) -> Result<i64> {

@@ -47,11 +47,31 @@ impl fmt::Display for Ending {
 /// Those of fork(2).
 pub fn fork() -> Result<Fork> {
     // SAFETY: no addresses; one thread.
-    let child = as_id(unsafe { plain(number::FORK, []) }?);
-    Ok(match child {
+    unsafe { plain(number::FORK, []) }.map(forked)
+}
+
+/// rfork(2) with one table of descriptors for both: what one opens or closes,
+/// the other has or has not.
+///
+/// # Errors
+/// Those of rfork(2).
+pub fn fork_with_one_table() -> Result<Fork> {
+    const RFPROC: i64 = 1 << 4;
+    // SAFETY: no addresses; one thread.
+    unsafe { plain(number::RFORK, [RFPROC]) }.map(forked)
+}
+
+fn forked(child: usize) -> Fork {
+    match as_id(child) {
         0 => Fork::Child,
         child => Fork::Parent(Pid(child)),
-    })
+    }
+}
+
+/// Lets others run first, if they can.
+pub fn give_way() {
+    // SAFETY: no addresses; it cannot fail.
+    let _ = unsafe { plain(number::SCHED_YIELD, []) };
 }
 
 /// Ends this process.

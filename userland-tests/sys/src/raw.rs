@@ -46,9 +46,11 @@ pub mod number {
     pub const CLOCK_GETTIME: usize = 232;
     pub const CLOCK_SETTIME: usize = 233;
     pub const NANOSLEEP: usize = 240;
+    pub const RFORK: usize = 251;
     pub const KLDLOAD: usize = 304;
     pub const KLDUNLOAD: usize = 305;
     pub const KLDFIND: usize = 306;
+    pub const SCHED_YIELD: usize = 331;
     pub const KQUEUE: usize = 362;
     pub const KEVENT: usize = 363;
     pub const NMOUNT: usize = 378;

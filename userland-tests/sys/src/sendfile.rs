@@ -1,18 +1,73 @@
 //! sendfile(2).
 #![allow(unsafe_code)]
 
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::fd::Descriptor;
+use crate::kqueue::EV_ONESHOT;
 use crate::raw::{IoVec, call, number};
+use crate::suite::must;
+use crate::sysctl;
 use alloc::vec::Vec;
 
 /// Fail with `EBUSY` rather than wait for a page that somebody works on.
 pub const SF_NODISKIO: u32 = 1;
 /// Return when the file's pages are no longer needed.
 pub const SF_SYNC: u32 = 4;
-/// Post an event to a kqueue when they are no longer needed
-/// ([`Request::completion`] says it of itself). FreeBSD 15 with the series.
-pub const SF_KQUEUE: u32 = 0x20;
+
+/// Which `SF_KQUEUE` a kernel has: post an event to a kqueue when the file's
+/// pages are no longer needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    /// FreeBSD 11-CURRENT of 2014.
+    First,
+    /// FreeBSD 15 with the series. Without it the kernel ignores the flag.
+    Second,
+}
+
+impl Generation {
+    /// That of the running kernel.
+    ///
+    /// # Errors
+    /// Those of sysctl(3); `EOPNOTSUPP` for a kernel of the years between, which
+    /// had none.
+    pub fn of_kernel() -> Result<Self> {
+        Self::of(sysctl::integer("kern.osreldate")?).ok_or(Errno::EOPNOTSUPP)
+    }
+
+    /// That of a `__FreeBSD_version`.
+    const fn of(version: i64) -> Option<Self> {
+        match version {
+            1_100_000..1_100_100 => Some(Self::First),
+            1_500_000.. => Some(Self::Second),
+            _ => None,
+        }
+    }
+
+    /// The flag of sendfile(2). [`Request::completion`] sets it of itself.
+    #[must_use]
+    pub const fn flag(self) -> u32 {
+        match self {
+            Self::First => 0x8,
+            Self::Second => 0x20,
+        }
+    }
+
+    /// Whether the running kernel's is the first, which has defects.
+    #[must_use]
+    pub fn is_first() -> bool {
+        Self::of_kernel() == Ok(Self::First)
+    }
+
+    /// The flags of an event that is told once. [`Second`](Self::Second) has
+    /// no others.
+    #[must_use]
+    pub const fn once(self) -> u16 {
+        match self {
+            Self::First => EV_ONESHOT,
+            Self::Second => 0,
+        }
+    }
+}
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,13 +101,17 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// An event without flags.
-    #[must_use]
+    /// An event that is told once.
+    ///
+    /// # Panics
+    /// When the kernel has no such events.
+    #[track_caller]
     pub fn on(kqueue: &impl Descriptor, ident: usize, udata: usize) -> Self {
+        let generation = must("tell which SF_KQUEUE there is", Generation::of_kernel());
         Self {
             ident,
             udata,
-            flags: 0,
+            flags: generation.once().into(),
             kqueue: kqueue.raw(),
         }
     }
@@ -98,9 +157,15 @@ pub fn sendfile(file: &impl Descriptor, socket: &impl Descriptor, request: &Requ
         completion: request.completion.unwrap_or(NO_COMPLETION),
     };
     let nothing_around = headers.is_empty() && trailers.is_empty() && request.completion.is_none();
-    let flags = match request.completion {
-        Some(_) => request.flags | SF_KQUEUE,
-        None => request.flags,
+    let generation = request.completion.map(|_| Generation::of_kernel());
+    let flags = match generation.transpose() {
+        Ok(generation) => request.flags | generation.map_or(0, Generation::flag),
+        Err(errno) => {
+            return Sent {
+                bytes: -1,
+                result: Err(errno),
+            };
+        }
     };
     let mut bytes = -1i64;
     let arguments = [

@@ -104,7 +104,7 @@ impl Session<'_> {
             verdict = Verdict::Fail;
             detail.splice(0..0, running.faults);
         }
-        if running.test.expect == Expect::Fail && verdict == Verdict::Pass {
+        if running.test.expect != Expect::Pass && verdict == Verdict::Pass {
             verdict = Verdict::Xpass;
         }
         let mut backtrace = Vec::new();
@@ -194,7 +194,8 @@ impl Running<'_> {
 }
 
 /// The outcome of a test that took the guest with it. Only its diagnostics
-/// are of use now; a result it reported does not count.
+/// are of use now; a result it reported does not count. A kernel that dies as
+/// it was expected to has not done worse than fail.
 fn lost(running: Running<'_>, death: Death) -> Outcome {
     let ms = running.ms();
     let document = running.parser.finish();
@@ -206,12 +207,16 @@ fn lost(running: Running<'_>, death: Death) -> Outcome {
             .chain([document.loose])
             .filter(|s| !s.is_empty()),
     );
+    let verdict = match (running.test.expect, death.verdict) {
+        (Expect::Crash, Verdict::Crash) => Verdict::Xfail,
+        (_, verdict) => verdict,
+    };
     Outcome {
         ms,
         detail: detail.join("\n"),
         backtrace: death.backtrace,
         registers: death.registers,
         console: death.console,
-        ..Outcome::without_verdict(running.test, death.verdict)
+        ..Outcome::without_verdict(running.test, verdict)
     }
 }

@@ -446,23 +446,61 @@ fn a_known_complaint_does_not_fail_a_test() {
     );
 }
 
-#[test]
-fn an_expected_failure_that_passes_is_told() {
+/// Runs `a/b`, of which this is expected.
+fn run_known(expect: Expect, guest: impl FnOnce(Guest) + Send + 'static) -> Outcome {
     let mut session = boot(|it: Guest| {
         it.hello();
-        it.passes("a/b");
-        it.hangs();
+        guest(it);
     })
     .unwrap_or_else(|e| panic!("{e}"));
     let known_bad = TestEntry {
-        expect: Expect::Fail,
+        expect,
         ..test("a/b")
     };
-    let outcome = outcome(session.run(&known_bad).unwrap());
-    assert_eq!(
-        (outcome.verdict, outcome.expected),
-        (Verdict::Xpass, Verdict::Xfail)
-    );
+    outcome(session.run(&known_bad).unwrap())
+}
+
+#[test]
+fn an_expected_failure_that_passes_is_told() {
+    for expect in [Expect::Fail, Expect::Crash] {
+        let outcome = run_known(expect, |it| {
+            it.passes("a/b");
+            it.hangs();
+        });
+        assert_eq!(
+            (outcome.verdict, outcome.expected),
+            (Verdict::Xpass, Verdict::Xfail)
+        );
+    }
+}
+
+#[test]
+fn an_expected_crash_is_an_expected_failure_and_a_time_out_is_not() {
+    type Play = fn(Guest);
+    let dies: Play = |it| {
+        it.starts("a/b");
+        it.result("KTAP version 1\n1..1\n# may end the kernel: known\n");
+        it.console("panic: boom\ncpuid = 0\n");
+        it.hangs();
+    };
+    let stands_still: Play = |it| {
+        it.starts("a/b");
+        it.hangs();
+    };
+    for (expect, play, verdict) in [
+        (Expect::Crash, dies, Verdict::Xfail),
+        (Expect::Fail, dies, Verdict::Crash),
+        (Expect::Crash, stands_still, Verdict::Timeout),
+    ] {
+        let outcome = run_known(expect, play);
+        assert_eq!(outcome.verdict, verdict, "{expect:?}: {}", outcome.detail);
+        assert_eq!(outcome.expected, Verdict::Xfail);
+        if verdict == Verdict::Xfail {
+            for part in ["panic: boom", "may end the kernel: known"] {
+                assert!(outcome.detail.contains(part), "{}", outcome.detail);
+            }
+        }
+    }
 }
 
 #[test]

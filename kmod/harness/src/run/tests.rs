@@ -2,7 +2,7 @@
 
 extern crate std;
 use super::*;
-use crate::{Answer, Message, Place, Reader, TestResult, describe_panic};
+use crate::{Answer, Expect, Message, Place, Reader, TestResult, describe_panic};
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -65,6 +65,11 @@ const fn expected_to_fail(mut test: Test) -> Test {
     test
 }
 
+const fn known_on(mut test: Test, kernel: fn() -> bool) -> Test {
+    test.expect = Expect::FailOn(kernel, "known: #13");
+    test
+}
+
 fn passes() -> TestResult {
     Ok(())
 }
@@ -75,6 +80,13 @@ static SKIP: Test = Test::new("s/skip", || Err(Stop::Skip("no such device")));
 static XFAIL: Test = expected_to_fail(Test::new("s/xfail", || Err(Stop::Fail("as ever"))));
 static XPASS: Test = expected_to_fail(Test::new("s/xpass", passes));
 static XSKIP: Test = expected_to_fail(Test::new("s/xskip", || Err(Stop::Skip("not here"))));
+static KNOWN_HERE: Test = known_on(Test::new("s/here", passes), || true);
+static KNOWN_ELSEWHERE: Test = known_on(Test::new("s/elsewhere", passes), || false);
+static DEADLY: Test = {
+    let mut test = Test::new("s/deadly", passes);
+    test.expect = Expect::CrashOn(|| true, "known: #14");
+    test
+};
 static OFF: Test = {
     let mut test = Test::new("off/case", passes);
     test.default = false;
@@ -210,6 +222,33 @@ fn endings_become_results() {
             "ok 1 s/xpass # XFAIL known: #12\n".to_string(),
         ),
         (&XSKIP, None, "ok 1 s/xskip # SKIP not here\n".to_string()),
+        (
+            &KNOWN_HERE,
+            None,
+            "ok 1 s/here # XFAIL known: #13\n".to_string(),
+        ),
+        (
+            &KNOWN_HERE,
+            Some(Ended::Returned(Err(Stop::Fail("as ever")))),
+            "# failed: as ever\nnot ok 1 s/here # XFAIL known: #13\n".to_string(),
+        ),
+        (
+            &DEADLY,
+            None,
+            "# may end the kernel: known: #14\nok 1 s/deadly # XFAIL known: #14\n".to_string(),
+        ),
+        (
+            &DEADLY,
+            Some(Ended::Returned(Err(Stop::Fail("alive")))),
+            "# may end the kernel: known: #14\n# failed: alive\nnot ok 1 s/deadly # XFAIL known: #14\n"
+                .to_string(),
+        ),
+        (&KNOWN_ELSEWHERE, None, "ok 1 s/elsewhere\n".to_string()),
+        (
+            &KNOWN_ELSEWHERE,
+            Some(Ended::Returned(Err(Stop::Fail("as ever")))),
+            "# failed: as ever\nnot ok 1 s/elsewhere\n".to_string(),
+        ),
         (&PASS, None, "ok 1 s/pass\n".to_string()),
         (&OFF, None, "ok 1 off/case\n".to_string()),
     ] {

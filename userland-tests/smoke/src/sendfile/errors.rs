@@ -1,16 +1,19 @@
 //! What sendfile(2) refuses, and with which error.
 
-use kdk_harness::{TestResult, kdk_test};
+use kdk_harness::{Expect, TestResult, kdk_test};
 use kdk_scene::bytes::soon;
 use kdk_scene::link::Link;
 use kdk_scene::source::Source;
 use kdk_sys::fd::pipe;
 use kdk_sys::file::{O_CLOEXEC, O_RDONLY, PAGE, open};
 use kdk_sys::kqueue::{EV_ADD, EV_CLEAR, EV_EOF, Event, Filter, Kqueue};
-use kdk_sys::sendfile::{Request, sendfile};
+use kdk_sys::poll::{POLLIN, wait_for};
+use kdk_sys::sendfile::{Generation, Request, sendfile};
 use kdk_sys::signal::{Signal, ignore};
 use kdk_sys::socket::{Half, Kind, pair, set_linger, shutdown, socket};
 use kdk_sys::suite::must;
+use kdk_sys::sysctl;
+use kdk_sys::time::Deadline;
 use kdk_sys::{Descriptor, Errno, Fd};
 
 #[track_caller]
@@ -59,6 +62,38 @@ fn errors() -> TestResult {
     };
     let sent = sendfile(&file, &here, &before);
     assert_eq!(sent.result, Err(Errno::EINVAL), "from before the start");
+    Ok(())
+}
+
+kdk_test!(
+    "smoke/sendfile-failed-bytes",
+    failed_bytes,
+    expect = Expect::FailOn(
+        Generation::is_first,
+        "it copies out eight bytes of the kernel's stack as the number of bytes sent"
+    ),
+);
+
+/// A call that fails at once says that nothing was sent, or nothing at all.
+/// Different calls are made before, so that something is on the kernel's stack.
+fn failed_bytes() -> TestResult {
+    let (read, _write) = must("pipe", pipe());
+    let (here, there) = Link::Unix.connect();
+    let queue = must("kqueue", Kqueue::new());
+    let calls: [&dyn Fn(); 3] = [
+        &|| drop(sysctl::text("kern.version")),
+        &|| drop(queue.ready(1)),
+        &|| {
+            let _ = wait_for(&there, POLLIN, Deadline::after_ms(0));
+        },
+    ];
+    for (nth, call) in calls.iter().cycle().take(12).enumerate() {
+        call();
+        let sent = sendfile(&read, &here, &Request::default());
+        assert_eq!(sent.result, Err(Errno::EINVAL), "from a pipe");
+        let says_nothing = matches!(sent.bytes, -1 | 0);
+        assert!(says_nothing, "call {nth}: bytes sent: {:#x}", sent.bytes);
+    }
     Ok(())
 }
 
