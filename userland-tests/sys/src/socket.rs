@@ -54,6 +54,8 @@ pub enum SocketOption {
     SendBuffer = 0x1001,
     /// Bytes the socket keeps for a reader.
     ReceiveBuffer = 0x1002,
+    /// Bytes of room that make a socket writable.
+    SendLowWater = 0x1003,
     /// The pending error, which reading clears.
     Error = 0x1007,
 }
