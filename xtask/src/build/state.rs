@@ -2,7 +2,6 @@
 //! moment of its user space, to be loaded for every test.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -234,25 +233,12 @@ fn disk(folder: &Path, n: usize) -> PathBuf {
     folder.join(format!("disk.{n}"))
 }
 
-impl State {
-    /// Starts it with more arguments for QEMU, which add nothing that the guest
-    /// could see.
-    ///
-    /// # Errors
-    /// The state cannot be read, or QEMU not be started.
-    pub fn start_with(&self, more: &[OsString]) -> Result<Box<dyn Machine>, InfraError> {
-        let memory = File::open(&self.memory)
-            .map_err(|error| InfraError::io("read the saved machine", &self.memory, error))?;
-        let mut spec = self.spec.clone();
-        spec.extra.extend_from_slice(more);
-        let machine = QemuMachine::load(&self.qemu, &spec, memory)?;
-        Ok(Box::new(machine))
-    }
-}
-
 impl Factory for State {
     fn start(&self, _: usize) -> Result<Box<dyn Machine>, InfraError> {
-        self.start_with(&[])
+        let memory = File::open(&self.memory)
+            .map_err(|error| InfraError::io("read the saved machine", &self.memory, error))?;
+        let machine = QemuMachine::load(&self.qemu, &self.spec, memory)?;
+        Ok(Box::new(machine))
     }
 }
 

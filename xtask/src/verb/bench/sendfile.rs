@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use bed::Bed;
 use goals::Goal;
-use notes::{Calls, Case, Method};
+use notes::{Calls, Case};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -25,7 +25,7 @@ use crate::home::write_atomically;
 const SUITE: &str = "bench/*";
 const CALLS: &str = "bench/calls";
 /// What `--quick` is content with.
-const QUICK: [&str; 2] = ["bench/free-64", "bench/rated-64"];
+const QUICK: [&str; 3] = ["bench/free-64", "bench/rated-64", CALLS];
 
 /// What is measured.
 #[derive(Debug, clap::Args)]
@@ -47,15 +47,9 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     let out = args.out.clone().unwrap_or_else(|| logs.clone());
     cx.home.create(&out)?;
     let bed = Bed::patched(cx, &args.wanted, name, &logs)?;
-    let mut patterns: Vec<String> = match args.quick {
-        true => QUICK.map(str::to_owned).to_vec(),
-        false => vec![SUITE.into(), format!("!{CALLS}")],
-    };
-    let cases = cases(&bed, &patterns)?;
-    patterns = vec![CALLS.into()];
-    let with = calls(&bed, &patterns)?;
+    let (cases, with) = measured(&bed, args.quick)?;
     let plain = Bed::unpatched(cx, &args.wanted, name, &logs)?;
-    let without = calls(&plain, &patterns)?;
+    let without = calls(&plain.measured(&[CALLS.into()])?)?;
 
     let mut lines = vec![bed.about(), String::new()];
     lines.extend(
@@ -76,10 +70,7 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     let mut goals = goals::of_cases(&cases);
     goals.extend(goals::of_calls(CALLS, &with, &without));
     lines.extend(goals.iter().map(Goal::to_string));
-    for missed in missed_tests(&goals) {
-        lines.push(String::new());
-        lines.extend(why(&bed, missed)?);
-    }
+    lines.extend(why(&bed, &missed_tests(&goals))?);
     for line in &lines {
         println!("{line}");
     }
@@ -96,21 +87,28 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn cases(bed: &Bed<'_>, patterns: &[String]) -> Result<Vec<Case>, Failure> {
-    let read = |(name, detail): &(String, String)| {
-        notes::case(name, detail).map_err(|why| unread(name, why))
+/// What the tests of one guest have noted: configurations, and calls without
+/// the flag.
+fn measured(bed: &Bed<'_>, quick: bool) -> Result<(Vec<Case>, Vec<Calls>), Failure> {
+    let patterns = match quick {
+        true => QUICK.map(str::to_owned).to_vec(),
+        false => vec![SUITE.into()],
     };
-    bed.measured(patterns)?.iter().map(read).collect()
+    let noted = bed.measured(&patterns)?;
+    let cases = noted
+        .iter()
+        .filter(|(name, _)| name != CALLS)
+        .map(|(name, detail)| notes::case(name, detail).map_err(|why| unread(name, why)))
+        .collect::<Result<_, _>>()?;
+    Ok((cases, calls(&noted)?))
 }
 
-fn calls(bed: &Bed<'_>, patterns: &[String]) -> Result<Vec<Calls>, Failure> {
-    match bed.measured(patterns)?.as_slice() {
-        [(name, detail)] => notes::calls(detail).map_err(|why| unread(name, why)),
-        other => Err(unread(
-            CALLS,
-            format!("{} tests have this name", other.len()),
-        )),
-    }
+fn calls(noted: &[(String, String)]) -> Result<Vec<Calls>, Failure> {
+    let detail = noted.iter().find(|(name, _)| name == CALLS);
+    let detail = detail
+        .map(|(_, detail)| detail.as_str())
+        .unwrap_or_default();
+    notes::calls(detail).map_err(|why| unread(CALLS, why))
 }
 
 fn unread(test: &str, why: String) -> Failure {
@@ -119,31 +117,34 @@ fn unread(test: &str, why: String) -> Failure {
 }
 
 /// The tests of goals that were missed, each once.
-fn missed_tests(goals: &[Goal]) -> Vec<&str> {
-    let mut tests: Vec<&str> = Vec::new();
+fn missed_tests(goals: &[Goal]) -> Vec<String> {
+    let mut tests: Vec<String> = Vec::new();
     for goal in goals.iter().filter(|goal| !goal.reached) {
-        if !tests.contains(&goal.test.as_str()) {
-            tests.push(&goal.test);
+        if !tests.contains(&goal.test) {
+            tests.push(goal.test.clone());
         }
     }
     tests
 }
 
-/// The profile of a test whose goal was missed.
-fn why(bed: &Bed<'_>, test: &str) -> Result<Vec<String>, Failure> {
-    let Some((samples, program)) = bed.profile(test)? else {
-        return Ok(vec![format!(
-            "{test}: no profile: only QEMU's machines can be asked"
-        )]);
+/// The profiles of tests whose goals were missed.
+fn why(bed: &Bed<'_>, tests: &[String]) -> Result<Vec<String>, Failure> {
+    if tests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some((samples, program)) = bed.profile(tests)? else {
+        return Ok(vec!["no profile: only QEMU's machines can be asked".into()]);
     };
     let mut lines = Vec::new();
-    for method in Method::ALL {
-        let count = samples.iter().filter(|(of, _)| *of == Some(method)).count();
+    for what in profile::kinds(&samples) {
+        let count = samples.iter().filter(|(of, _)| *of == what).count();
+        lines.push(String::new());
         lines.push(format!(
-            "{test}, {}: profile of {count} samples",
-            method.name()
+            "profile of {}, {}: {count} samples",
+            what.0,
+            what.1.name()
         ));
-        lines.extend(profile::lines(&samples, method, &program));
+        lines.extend(profile::lines(&samples, &what, &program));
     }
     Ok(lines)
 }

@@ -3,19 +3,18 @@
 //! instructions, so that what else the host does changes nothing.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::Path;
 
-use kdk_vm::plan::Wish;
+use kdk_vm::machine::Machine;
+use kdk_vm::plan::{Isolation, Wish};
 use kdk_vm::progress::Progress;
-use kdk_vm::qemu::Engine;
+use kdk_vm::qemu::{Engine, QemuMachine};
 use kdk_vm::run::{Guests, Options, run_all};
 use kdk_vm::symbolize::Program;
 use kdk_vm::verdict::{Outcome, Verdict};
 
 use super::figures::Clock;
 use super::profile::{Sampler, Samples};
-use crate::build::state::State;
 use crate::context::Context;
 use crate::crash::Explainer;
 use crate::failure::Failure;
@@ -23,7 +22,7 @@ use crate::guest::{self, Guest, KernelWish, Wanted};
 use crate::recorder::Recorder;
 use crate::series::load;
 use crate::series::manifest::Class;
-use crate::testing::{self, Place, Tests};
+use crate::testing::{self, IsolationWish, Place, Tests};
 use crate::vmm::Driver;
 
 /// A thousand sockets, what they hold and their buffers fit, MiB.
@@ -121,7 +120,11 @@ impl<'a> Bed<'a> {
     pub fn measured(&self, patterns: &[String]) -> Result<Vec<(String, String)>, Failure> {
         let recorder = Recorder::new(&self.cx.terminal);
         let crashes = Explainer::new(&self.guest.code, String::new());
-        let place = self.place(&crashes);
+        let place = Place {
+            guest: &self.guest,
+            crashes: &crashes,
+            logs: self.logs,
+        };
         let report = testing::tested(
             self.cx,
             &recorder,
@@ -135,43 +138,37 @@ impl<'a> Bed<'a> {
         }
     }
 
-    /// Where the processor is while a test runs, and what knows the functions
+    /// Where the processor is while tests run, and what knows the functions
     /// there; none if nobody can ask the machine.
-    pub fn profile(&self, test: &str) -> Result<Option<(Samples, Program)>, Failure> {
-        let recorder = Recorder::new(&self.cx.terminal);
-        let crashes = Explainer::new(&self.guest.code, String::new());
-        let wanted = tests(&[test.to_owned()]);
-        let state = testing::save(self.cx, &recorder, &self.place(&crashes), &wanted)?;
-        let Some(state) = state else {
+    pub fn profile(&self, names: &[String]) -> Result<Option<(Samples, Program)>, Failure> {
+        let Driver::Qemu(qemu, spec) = &self.guest.driver else {
             return Ok(None);
         };
         let folder = tempfile::tempdir().map_err(|error| {
             Failure::infra("take a profile", "no folder for a socket").source(error)
         })?;
         let socket = folder.path().join("monitor");
-        let monitor = [
-            OsString::from("-qmp"),
-            format!("unix:{},server=on,wait=off", socket.display()).into(),
-        ];
-        let sampler = Sampler::start(&socket);
-        let start = |_: usize| state.start_with(&monitor);
+        let mut spec = spec.clone();
+        let monitor = format!("unix:{},server=on,wait=off", socket.display());
+        spec.extra.extend(["-qmp".into(), monitor.into()]);
+        let start = |_: usize| {
+            QemuMachine::start(qemu, &spec).map(|machine| Box::new(machine) as Box<dyn Machine>)
+        };
         let options = Options {
             wish: Wish {
-                patterns: wanted.tests.clone(),
+                patterns: names.to_vec(),
                 ..Wish::default()
             },
+            isolation: Isolation::None,
             ..Options::default()
         };
-        let report = run_all(
-            Guests::Load(&start, &state.saved),
-            &options,
-            &self.cx.interrupt,
-            &|progress| {
-                if let Progress::Result(line) = progress {
-                    sampler.hear(line);
-                }
-            },
-        );
+        let sampler = Sampler::start(&socket);
+        let hear = |progress: Progress<'_>| {
+            if let Progress::Result(line) = progress {
+                sampler.hear(line);
+            }
+        };
+        let report = run_all(Guests::Boot(&start), &options, &self.cx.interrupt, &hear);
         let samples = sampler.stop();
         if let Some(error) = report.error {
             return Err(error.into());
@@ -180,19 +177,15 @@ impl<'a> Bed<'a> {
         let program = Program::open(&code.kernel, &[], code.sources.clone());
         Ok(Some((samples, program)))
     }
-
-    fn place<'b>(&'b self, crashes: &'b Explainer<'b>) -> Place<'b> {
-        Place {
-            guest: &self.guest,
-            crashes,
-            logs: self.logs,
-        }
-    }
 }
 
+/// All in one guest, which boots: a loaded one whose clock counts instructions
+/// does not find its time again.
 fn tests(patterns: &[String]) -> Tests {
     Tests {
         tests: patterns.to_vec(),
+        isolation: IsolationWish::None,
+        cold: true,
         ..Tests::default()
     }
 }

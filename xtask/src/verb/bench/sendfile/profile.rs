@@ -2,7 +2,7 @@
 //! the instruction pointer again and again, and the guest's notes say which
 //! method was being measured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,12 +22,22 @@ const PERIOD: Duration = Duration::from_millis(4);
 /// Functions that are shown.
 const SHOWN: usize = 10;
 
+/// What is measured: the test, and the method.
+pub type What = (String, Method);
+
 /// Instruction pointers, and what was measured when they were read.
-pub type Samples = Vec<(Option<Method>, u64)>;
+pub type Samples = Vec<(What, u64)>;
+
+/// What the guest has said last.
+#[derive(Debug, Default)]
+struct Heard {
+    test: String,
+    method: Option<Method>,
+}
 
 /// Asks a machine until it is told to stop.
 pub struct Sampler {
-    method: Arc<Mutex<Option<Method>>>,
+    heard: Arc<Mutex<Heard>>,
     over: Arc<AtomicBool>,
     thread: JoinHandle<Samples>,
 }
@@ -35,14 +45,14 @@ pub struct Sampler {
 impl Sampler {
     /// Asks the machine whose second monitor is at `socket`, once it is there.
     pub fn start(socket: &Path) -> Self {
-        let method = Arc::new(Mutex::new(None));
+        let heard = Arc::new(Mutex::new(Heard::default()));
         let over = Arc::new(AtomicBool::new(false));
         let thread = thread::spawn({
-            let (socket, method, over) = (socket.to_owned(), method.clone(), over.clone());
-            move || sample(&socket, &method, &over)
+            let (socket, heard, over) = (socket.to_owned(), heard.clone(), over.clone());
+            move || sample(&socket, &heard, &over)
         });
         Self {
-            method,
+            heard,
             over,
             thread,
         }
@@ -50,12 +60,17 @@ impl Sampler {
 
     /// Hears a line of the guest's results.
     pub fn hear(&self, line: &str) {
-        let method = match line.strip_prefix("# ") {
-            Some(note) if note.starts_with("from: ") => Method::of_note(note),
-            Some(note) if note.starts_with("run: ") => None,
-            _ => return,
-        };
-        *self.method.lock().unwrap_or_else(PoisonError::into_inner) = method;
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match line.strip_prefix("# ") {
+            Some(note) if note.starts_with("from: ") => heard.method = Method::of_note(note),
+            Some(note) if note.starts_with("run: ") => heard.method = None,
+            Some(note) => {
+                if let Some(test) = note.strip_prefix("start ") {
+                    heard.test = test.to_owned();
+                }
+            }
+            None => {}
+        }
     }
 
     /// Ends it; what it has found.
@@ -65,7 +80,7 @@ impl Sampler {
     }
 }
 
-fn sample(socket: &Path, method: &Mutex<Option<Method>>, over: &AtomicBool) -> Samples {
+fn sample(socket: &Path, heard: &Mutex<Heard>, over: &AtomicBool) -> Samples {
     let mut samples = Samples::new();
     let mut connected = None;
     while !over.load(Ordering::Relaxed) && connected.is_none() {
@@ -94,8 +109,11 @@ fn sample(socket: &Path, method: &Mutex<Option<Method>>, over: &AtomicBool) -> S
         let Ok(registers) = monitor.execute(&ask) else {
             break;
         };
-        let method = *method.lock().unwrap_or_else(PoisonError::into_inner);
-        samples.extend(instruction_pointer(&registers).map(|at| (method, at)));
+        let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(method), Some(at)) = (heard.method, instruction_pointer(&registers)) {
+            samples.push(((heard.test.clone(), method), at));
+        }
+        drop(heard);
         thread::sleep(PERIOD);
     }
     drop(monitor);
@@ -111,11 +129,17 @@ fn instruction_pointer(registers: &str) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
-/// What of a method's time was spent where, the most first: a line each.
-pub fn lines(samples: &Samples, method: Method, program: &Program) -> Vec<String> {
+/// What there are samples of.
+pub fn kinds(samples: &Samples) -> Vec<What> {
+    let kinds: BTreeSet<&What> = samples.iter().map(|(what, _)| what).collect();
+    kinds.into_iter().cloned().collect()
+}
+
+/// What of the time was spent where, the most first: a line each.
+pub fn lines(samples: &Samples, what: &What, program: &Program) -> Vec<String> {
     let places = samples
         .iter()
-        .filter(|(of, _)| *of == Some(method))
+        .filter(|(of, _)| of == what)
         .map(|(_, at)| function(*at, program));
     shares(places)
 }
@@ -178,13 +202,16 @@ mod tests {
     #[test]
     fn notes_say_what_is_measured() {
         let sampler = Sampler::start(Path::new("/nonexistent"));
-        let now = || *sampler.method.lock().unwrap();
+        let now = || {
+            let heard = sampler.heard.lock().unwrap();
+            (heard.test.clone(), heard.method)
+        };
+        sampler.hear("# start bench/x");
         sampler.hear("# from: method=sync");
-        assert_eq!(now(), Some(Method::Sync));
         sampler.hear("# something else");
-        assert_eq!(now(), Some(Method::Sync));
+        assert_eq!(now(), ("bench/x".to_owned(), Some(Method::Sync)));
         sampler.hear("# run: method=sync round=0 bytes=1");
-        assert_eq!(now(), None);
+        assert_eq!(now().1, None);
         assert!(sampler.stop().is_empty());
     }
 }
