@@ -96,7 +96,7 @@ impl Setup {
     /// How long nothing is counted, then how long something is, milliseconds.
     pub const fn times_ms(&self) -> (u64, u64) {
         match self.pace {
-            Pace::Free => (200 + self.sockets as u64, 200),
+            Pace::Free => (200 + self.sockets as u64, 400 + 2 * self.sockets as u64),
             Pace::Rated => (2_000, 8_000),
         }
     }

@@ -168,6 +168,7 @@ fn draw<B: DrawingBackend>(
     caption: &str,
 ) -> Result<(), Failure> {
     sheet.fill(&WHITE).map_err(failed)?;
+    let sheet = sheet.margin(12, 0, 0, 0);
     let title = "sendfile(2) from shared memory: SF_KQUEUE, SF_SYNC, and write(2)";
     let rest = sheet.titled(title, (FONT, 28)).map_err(failed)?;
     let rest = rest
@@ -185,6 +186,15 @@ fn colour(method: Method) -> RGBColor {
         Method::Kqueue => RGBColor(0, 114, 178),
         Method::Sync => RGBColor(213, 94, 0),
         Method::Write => RGBColor(90, 90, 90),
+    }
+}
+
+/// Of a point's disc: where methods come to the same, each is seen.
+fn radius(method: Method) -> i32 {
+    match method {
+        Method::Kqueue => 8,
+        Method::Sync => 6,
+        Method::Write => 4,
     }
 }
 
@@ -243,7 +253,7 @@ fn draw_chart<B: DrawingBackend>(
         context
             .draw_series(PointSeries::of_element(
                 line.points.iter().copied(),
-                5,
+                radius(line.method),
                 filled,
                 &|at, size, style| EmptyElement::at(at) + Circle::new((0, 0), size, style),
             ))
