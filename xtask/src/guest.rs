@@ -60,6 +60,9 @@ pub struct Wanted {
     /// Virtual CPUs
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub cpus: u32,
+    /// Which of the base's kernels; a verb's choice, not the user's.
+    #[arg(skip)]
+    pub kernel: KernelWish,
 }
 
 impl Default for Wanted {
@@ -74,8 +77,19 @@ impl Default for Wanted {
             accel: Wish::Auto,
             boot: BootWish::Auto,
             cpus: 1,
+            kernel: KernelWish::Checked,
         }
     }
+}
+
+/// Which of a base's kernels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KernelWish {
+    /// The one with every check, for tests.
+    #[default]
+    Checked,
+    /// The one without, for measurements.
+    Bench,
 }
 
 /// How the user wants the kernel booted.
@@ -252,7 +266,10 @@ fn prepare_freebsd(
             None => Vec::new(),
         };
         changes.extend(extra_changes(&wanted.patch)?);
-        let (source, changed) = tree(cx, builder, &record, &changes)?;
+        let (mut source, changed) = tree(cx, builder, &record, &changes)?;
+        if wanted.kernel == KernelWish::Bench {
+            source.config = bench_config(&record)?;
+        }
         if let Some(series) = &series {
             series.check_base(source.osreldate)?;
         }
@@ -409,6 +426,17 @@ pub fn source_at(
         },
         config: definition.kernel.config.clone(),
     }
+}
+
+/// The kernel configuration of `record`'s base that is measured.
+fn bench_config(record: &Record) -> Result<String, Failure> {
+    record.definition()?.kernel.bench.ok_or_else(|| {
+        Failure::usage(
+            format!("measure {}", record.name),
+            "it has no kernel configuration without the checks that cost time",
+        )
+        .help("name a modern base, such as `--base releng-15.1`")
+    })
 }
 
 /// A modern tree builds with its own tools; an older one borrows them from a

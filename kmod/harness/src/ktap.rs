@@ -36,6 +36,9 @@ pub fn write_done(out: &mut dyn Write, tests: usize) -> fmt::Result {
 
 /// A diagnostic, `# LABEL: TEXT`. Further lines of the text are indented, so
 /// that none can pass for a line of the protocol.
+///
+/// # Errors
+/// `out` does not take it.
 pub fn write_diagnostic(out: &mut dyn Write, label: &str, text: &dyn Display) -> fmt::Result {
     write!(out, "# {label}: ")?;
     write!(Clean::new(out, "\n#   "), "{text}")?;

@@ -50,7 +50,7 @@ mod text;
 pub use answer::Answer;
 pub use command::{Command, Wake, parse};
 pub use counters::{Counter, Counters, CountersFull, Leak, MAX_COUNTERS};
-pub use ktap::write_error;
+pub use ktap::{write_diagnostic, write_error};
 pub use list::{Listing, Place};
 pub use name::{MAX_NAME, is_valid_name};
 pub use pattern::{MAX_PATTERN, Pattern};

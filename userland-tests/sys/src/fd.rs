@@ -4,6 +4,7 @@
 use crate::errno::{Errno, Result};
 use crate::raw::{as_id, call, number, plain};
 
+const F_DUPFD_CLOEXEC: i64 = 17;
 const F_GETFL: i64 = 3;
 const F_SETFL: i64 = 4;
 const O_NONBLOCK: i64 = 4;
@@ -129,6 +130,16 @@ pub trait Descriptor {
         };
         // SAFETY: no addresses.
         unsafe { plain(number::FCNTL, [self.raw().into(), F_SETFL, flags]) }.map(drop)
+    }
+
+    /// Another descriptor of the same, closed on execve(2).
+    ///
+    /// # Errors
+    /// Those of fcntl(2).
+    fn duplicate(&self) -> Result<Fd> {
+        let lowest = i64::from(STDERR.0) + 1;
+        // SAFETY: no addresses.
+        unsafe { plain(number::FCNTL, [self.raw().into(), F_DUPFD_CLOEXEC, lowest]) }.map(adopted)
     }
 
     /// Makes `to` another name of this one (dup2(2)).

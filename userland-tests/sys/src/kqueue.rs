@@ -74,7 +74,7 @@ pub struct Event {
 }
 
 /// No change, and no event.
-const NOTHING: Event = Event {
+pub const NOTHING: Event = Event {
     ident: 0,
     filter: 0,
     flags: 0,
@@ -177,16 +177,27 @@ impl Kqueue {
     /// Those of kevent(2).
     pub fn wait(&self, changes: &[Event], room: usize, deadline: Deadline) -> Result<Vec<Event>> {
         let mut events = vec![NOTHING; room];
+        let count = self.wait_in(changes, &mut events, deadline)?;
+        events.truncate(count);
+        Ok(events)
+    }
+
+    /// The same with room of the caller's: how many events there are.
+    ///
+    /// # Errors
+    /// Those of kevent(2).
+    pub fn wait_in(
+        &self,
+        changes: &[Event],
+        events: &mut [Event],
+        deadline: Deadline,
+    ) -> Result<usize> {
         let mut changes = changes;
         loop {
-            match self.kevent(changes, &mut events, deadline.left_ms()) {
-                Ok(count) => {
-                    events.truncate(count);
-                    return Ok(events);
-                }
+            match self.kevent(changes, events, deadline.left_ms()) {
                 // The changes have been made.
                 Err(Errno::EINTR) => changes = &[],
-                Err(errno) => return Err(errno),
+                done => return done,
             }
         }
     }

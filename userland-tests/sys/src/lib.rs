@@ -43,6 +43,7 @@ pub mod suite;
 pub mod sysctl;
 pub mod time;
 pub mod tty;
+pub mod usage;
 
 pub use errno::{Errno, Result};
 pub use fd::{Descriptor, Fd, STDERR, STDIN, STDOUT};

@@ -6,6 +6,7 @@ use crate::fd::{Descriptor, Fd, adopted};
 use crate::file::set_length;
 use crate::raw::{call, number};
 use core::ptr::NonNull;
+use core::sync::atomic::AtomicU64;
 
 const PROT_READ_WRITE: usize = 3;
 const MAP_SHARED: usize = 1;
@@ -46,6 +47,42 @@ impl Mapping {
                 .add(offset)
                 .copy_from_nonoverlapping(bytes.as_ptr(), room);
         }
+    }
+
+    /// Keeps all of it in memory (mlock(2)).
+    ///
+    /// # Errors
+    /// Those of mlock(2).
+    pub fn lock(&self) -> Result<()> {
+        let arguments = [self.start.as_ptr() as usize, self.length];
+        // SAFETY: the mapping's own pages; nothing is read or written.
+        unsafe { call(number::MLOCK, &arguments) }.map(drop)
+    }
+
+    /// write(2) of `length` bytes from `offset` on: how many were taken.
+    ///
+    /// # Errors
+    /// Those of write(2); `EFAULT` when they lie outside the mapping.
+    pub fn write_to(&self, to: &impl Descriptor, offset: usize, length: usize) -> Result<usize> {
+        let end = offset.checked_add(length).filter(|end| *end <= self.length);
+        end.ok_or(crate::Errno::EFAULT)?;
+        let arguments = [
+            to.raw() as usize,
+            self.start.as_ptr() as usize + offset,
+            length,
+        ];
+        // SAFETY: within the mapping. The kernel copies the bytes, whoever
+        // else writes there.
+        unsafe { call(number::WRITE, &arguments) }
+    }
+
+    /// The mapping as counters that several processes count on.
+    #[must_use]
+    pub fn counters(&self) -> &[AtomicU64] {
+        let count = self.length / size_of::<AtomicU64>();
+        // SAFETY: a mapping begins with a page, is zeros or whatever was
+        // stored, and lives as long as this value. Atomics may be shared.
+        unsafe { core::slice::from_raw_parts(self.start.as_ptr().cast(), count) }
     }
 }
 

@@ -42,6 +42,7 @@ pub mod number {
     pub const MKDIR: usize = 136;
     pub const GETDIRENTRIES: usize = 196;
     pub const SYSCTL: usize = 202;
+    pub const MLOCK: usize = 203;
     pub const POLL: usize = 209;
     pub const CLOCK_GETTIME: usize = 232;
     pub const CLOCK_SETTIME: usize = 233;

@@ -3,7 +3,7 @@
 mod child;
 mod forked;
 
-pub use child::must;
+pub use child::{must, note};
 pub use forked::Forked;
 
 use crate::{Descriptor, STDOUT};

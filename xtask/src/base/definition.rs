@@ -105,8 +105,11 @@ pub enum Builder {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kernel {
-    /// Name of the configuration.
+    /// Name of the configuration that is tested.
     pub config: String,
+    /// Name of the one that is measured: without the checks that cost time.
+    #[serde(default)]
+    pub bench: Option<String>,
     /// The folder in this repository that holds it.
     pub folder: String,
 }

@@ -53,6 +53,9 @@ pub struct Tools {
     pub llvm: PathBuf,
 }
 
+/// Where the kit's kernel configs are.
+const CONFIGS: &str = "vm/conf";
+
 /// In a store entry: the digest of every header that a module may include.
 pub const HEADERS: &str = "headers.digest";
 
@@ -109,8 +112,10 @@ fn inputs(source: &Source, tools: &Tools) -> Result<Inputs, Failure> {
         &["rev-parse", &format!("{}:sys", source.commit)],
     )?;
     inputs.digest("sys", sys);
-    let config = workspace().join("vm/conf").join(&source.config);
-    inputs.file(format!("config {}", source.config), &config)?;
+    for config in configs(&source.config)? {
+        let path = workspace().join(CONFIGS).join(&config);
+        inputs.file(format!("config {config}"), &path)?;
+    }
     let recipe = match source.generation {
         Generation::MakePy => make_py::RECIPE,
         Generation::Legacy => legacy::RECIPE,
@@ -118,6 +123,33 @@ fn inputs(source: &Source, tools: &Tools) -> Result<Inputs, Failure> {
     inputs.bytes("build recipe", recipe.to_string());
     inputs.bytes("LLVM", tools.llvm.as_os_str().as_encoded_bytes());
     Ok(inputs)
+}
+
+/// A config and those of the kit's own that it includes.
+fn configs(config: &str) -> Result<Vec<String>, Failure> {
+    let mut configs = vec![config.to_owned()];
+    let mut at = 0;
+    while let Some(config) = configs.get(at) {
+        let path = workspace().join(CONFIGS).join(config);
+        let text = fs::read_to_string(&path)
+            .map_err(|error| Failure::io("read the kernel's config", &path, error))?;
+        let own = |name: &String| workspace().join(CONFIGS).join(name).exists();
+        for name in included(&text).filter(own) {
+            if !configs.contains(&name) {
+                configs.push(name);
+            }
+        }
+        at += 1;
+    }
+    Ok(configs)
+}
+
+/// The names after `include` in a config.
+fn included(text: &str) -> impl Iterator<Item = String> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some("include")).then(|| words.next().map(|name| name.replace('"', "")))?
+    })
 }
 
 /// Paths that differ between two trees of one repository, at most a few; none
@@ -224,6 +256,15 @@ mod tests {
         let makefile = "A=b.o\nOBJS= cam.o \\\n\tcam_compat.o x.o \\\n\tlast.o\n\nCFILES=no.o\n";
         assert_eq!(objects_in(makefile), 4);
         assert_eq!(objects_in("nothing here"), 0);
+    }
+
+    #[test]
+    fn a_config_is_known_by_all_that_it_includes() {
+        assert_eq!(configs("KDK-BENCH").unwrap(), ["KDK-BENCH", "KDK"]);
+        assert_eq!(configs("KDK").unwrap(), ["KDK"]);
+        let text =
+            "include\t\tKDK\n# include no\noptions include\ninclude \"std.debug\"\ninclude\n";
+        assert_eq!(included(text).collect::<Vec<_>>(), ["KDK", "std.debug"]);
     }
 
     #[test]

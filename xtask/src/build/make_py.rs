@@ -25,7 +25,9 @@ pub fn kernel(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<Mad
     let tools = toolchain(builder, source, llvm)?;
     let objects = kernel_objects(builder, source);
     let configured = configured_key(source, &tools)?;
-    let stamp = source.obj(builder).join("configured.key");
+    let stamp = source
+        .obj(builder)
+        .join(format!("configured-{}.key", source.config));
     let fast = objects.join("kernel.full").exists() && holds(&stamp, &configured);
     // A build that is cut off must not leave a stamp that vouches for it.
     remove(&stamp)?;

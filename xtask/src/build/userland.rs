@@ -9,11 +9,12 @@ use crate::failure::Failure;
 use crate::store::Inputs;
 
 /// Suites: the program's name and its package.
-pub const SUITES: [(&str, &str); 4] = [
+pub const SUITES: [(&str, &str); 5] = [
     ("smoke", "kdk-smoke"),
     ("sendfile", "kdk-sendfile"),
     ("kmod", "kdk-lifecycle"),
     ("boot", "kdk-boot"),
+    ("bench", "kdk-bench"),
 ];
 
 /// The store's answer, built if need be. One result serves every base.

@@ -7,8 +7,9 @@ use crate::start::on_panic;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Display;
 use core::sync::atomic::{AtomicI32, Ordering};
-use kdk_harness::{Ended, Message, Stop, Test, TestResult};
+use kdk_harness::{Ended, Message, Stop, Test, TestResult, write_diagnostic};
 
 /// The value of a successful call; otherwise the test ends here, saying what
 /// was tried and what came of it.
@@ -26,11 +27,29 @@ pub fn must<T>(what: &str, result: Result<T>) -> T {
 /// Where a panic is told.
 static VERDICT: AtomicI32 = AtomicI32::new(-1);
 
+/// Where notes go.
+static NOTES: AtomicI32 = AtomicI32::new(-1);
+
+/// Tells the host something of the test that is no verdict; it is in the
+/// test's detail, as `LABEL: TEXT`.
+pub fn note(label: &str, text: &dyn Display) {
+    let mut line = String::new();
+    // At once, so that no other line can come between. Neither can fail for a
+    // reason that the test would have to know.
+    let _ = write_diagnostic(&mut line, label, text);
+    let _ = Unowned(NOTES.load(Ordering::Relaxed)).write_all(line.as_bytes());
+}
+
 /// Runs the test, tells `verdict` and ends the process.
 pub fn run(test: &Test, verdict: &Fd) -> ! {
     VERDICT.store(verdict.raw(), Ordering::Relaxed);
     on_panic(|message| tell(b'x', &alloc::format!("{message}")));
-    // Standard output is the suite's alone.
+    // Standard output is the suite's alone, but for notes.
+    let notes = STDOUT.duplicate();
+    NOTES.store(
+        notes.as_ref().map_or(-1, Descriptor::raw),
+        Ordering::Relaxed,
+    );
     if let Err(errno) = STDERR.duplicate_onto(STDOUT) {
         tell(b'd', &alloc::format!("dup2 of standard error: {errno}"));
         exit(0);

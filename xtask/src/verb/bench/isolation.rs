@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use kdk_vm::machine::{self, Machine, Notice, Port};
 use kdk_vm::qemu::{Access, Drive, Format, Qemu, QemuMachine, Spec};
 
-use super::{goal, median, ratio, seconds};
+use super::{goal, median, ratio, seconds, word};
 use crate::build::state::State;
 use crate::context::Context;
 use crate::crash::Explainer;
@@ -87,10 +87,6 @@ fn per_test(cx: &Context, place: &Place<'_>, state: &State, rounds: usize) -> Re
         word(gain >= TWO_JOBS)
     );
     Ok(median(&mut loads))
-}
-
-fn word(reached: bool) -> &'static str {
-    if reached { "reached" } else { "MISSED" }
 }
 
 /// One run of all tests, each on a fresh kernel, milliseconds.

@@ -3,6 +3,7 @@
 
 mod isolation;
 mod overhead;
+mod sendfile;
 
 use clap::Subcommand;
 
@@ -24,6 +25,8 @@ enum What {
     Overhead(Common),
     /// A fresh kernel for every test, against the tests' own time
     Isolation(Common),
+    /// SF_KQUEUE against SF_SYNC and write(2), on the patched kernel
+    Sendfile(sendfile::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -37,12 +40,16 @@ struct Common {
 
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    let (What::Overhead(common) | What::Isolation(common)) = &args.what;
-    let name = guest::base_name(cx, &common.wanted)?;
+    let wanted = match &args.what {
+        What::Overhead(common) | What::Isolation(common) => &common.wanted,
+        What::Sendfile(args) => &args.wanted,
+    };
+    let name = guest::base_name(cx, wanted)?;
     doctor::need(cx, Need::guest(&name), false)?;
     match &args.what {
-        What::Overhead(_) => overhead::run(cx, &common.wanted, &name, common.rounds),
-        What::Isolation(_) => isolation::run(cx, &common.wanted, &name, common.rounds),
+        What::Overhead(common) => overhead::run(cx, &common.wanted, &name, common.rounds),
+        What::Isolation(common) => isolation::run(cx, &common.wanted, &name, common.rounds),
+        What::Sendfile(args) => sendfile::run(cx, args, &name),
     }
 }
 
@@ -56,8 +63,12 @@ fn seconds(ms: u64) -> String {
 }
 
 fn goal(ms: u64, most: u64) -> String {
-    let word = if ms <= most { "reached" } else { "MISSED" };
+    let word = word(ms <= most);
     format!("{} (goal {}: {word})", seconds(ms), seconds(most))
+}
+
+fn word(reached: bool) -> &'static str {
+    if reached { "reached" } else { "MISSED" }
 }
 
 /// A ratio in hundredths, against the goal: at most, or at least.

@@ -1,0 +1,77 @@
+//! The process that reads, for all sockets.
+
+use crate::board::Board;
+use crate::setup::{PIECE, Pace, Setup};
+use alloc::vec;
+use alloc::vec::Vec;
+use kdk_sys::kqueue::{EV_ADD, Event, Filter, Kqueue, NOTHING};
+use kdk_sys::suite::must;
+use kdk_sys::time::Deadline;
+use kdk_sys::{Descriptor, Errno, Fd};
+
+/// Events that are taken at a time.
+const EVENTS: usize = 64;
+
+/// Sockets take turns, so that they are not all read at one moment.
+const PHASES: usize = 16;
+
+/// Reads until it is killed.
+pub fn read(setup: &Setup, sockets: &[Fd], board: &Board) -> ! {
+    let queue = must("kqueue", Kqueue::new());
+    match setup.pace {
+        Pace::Free => at_once(sockets, board, &queue),
+        Pace::Rated => at_rate(setup.rate(), sockets, board, &queue),
+    }
+}
+
+fn at_once(sockets: &[Fd], board: &Board, queue: &Kqueue) -> ! {
+    let changes: Vec<Event> = sockets
+        .iter()
+        .enumerate()
+        .map(|(nth, socket)| Event::on(socket, Filter::Read, EV_ADD).with_udata(nth))
+        .collect();
+    must("wait for what is sent", queue.change(&changes));
+    let mut piece = vec![0; 64 << 10];
+    let mut events = [NOTHING; EVENTS];
+    loop {
+        let seen = must("kevent", queue.wait_in(&[], &mut events, Deadline::NEVER));
+        for event in events.iter().take(seen) {
+            if let Some(socket) = sockets.get(event.udata) {
+                take(socket, &mut piece, board);
+            }
+        }
+    }
+}
+
+/// What a socket does not have when it is its turn is not made up for: a slow
+/// client is no faster for having been left without.
+fn at_rate(rate: usize, sockets: &[Fd], board: &Board, queue: &Kqueue) -> ! {
+    for socket in sockets {
+        must("fcntl", socket.set_nonblocking(true));
+    }
+    let turn_ms = PIECE * 1000 / rate;
+    let tick = Event::new(0, Filter::Timer, EV_ADD).with_data((turn_ms / PHASES).max(1) as i64);
+    must("start a timer", queue.change(&[tick]));
+    let mut piece = vec![0; PIECE];
+    let mut events = [NOTHING; 1];
+    let mut now = 0;
+    loop {
+        must("kevent", queue.wait_in(&[], &mut events, Deadline::NEVER));
+        // Ticks that nobody took are in one event.
+        let ticks = events.first().map_or(0, |event| event.data.max(0) as usize);
+        for phase in now..now + ticks.min(PHASES) {
+            for socket in sockets.iter().skip(phase % PHASES).step_by(PHASES) {
+                take(socket, &mut piece, board);
+            }
+        }
+        now = (now + ticks) % PHASES;
+    }
+}
+
+fn take(socket: &Fd, piece: &mut [u8], board: &Board) {
+    match socket.read(piece) {
+        Ok(count) => board.read(count),
+        Err(Errno::EAGAIN) => {}
+        Err(errno) => panic!("read what was sent: {errno}"),
+    }
+}

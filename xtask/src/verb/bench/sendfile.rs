@@ -1,0 +1,173 @@
+//! `cargo xtask bench sendfile`: what SF_KQUEUE is good for, and what it costs
+//! those who do not use it. The guest's suite `bench` measures; here stands
+//! which machine it does that on, and what is made of it.
+
+mod bed;
+mod figures;
+mod goals;
+mod notes;
+mod plot;
+mod profile;
+mod table;
+
+use std::path::PathBuf;
+
+use bed::Bed;
+use goals::Goal;
+use notes::{Calls, Case};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::guest::{self, Wanted};
+use crate::home::write_atomically;
+
+/// The suite, and the test of it that measures calls without the flag.
+const SUITE: &str = "bench/*";
+const CALLS: &str = "bench/calls";
+/// What `--quick` is content with.
+const QUICK: [&str; 3] = ["bench/free-64", "bench/rated-64", CALLS];
+
+/// What is measured.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The patched kernel's machine.
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// Only 64 sockets on one worker, readers unthrottled and rate-limited
+    #[arg(long)]
+    quick: bool,
+    /// Where the table and the plot go [default: the run's folder]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Measures and prints.
+pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
+    let logs = guest::run_folder(cx)?;
+    let out = args.out.clone().unwrap_or_else(|| logs.clone());
+    cx.home.create(&out)?;
+    let bed = Bed::patched(cx, &args.wanted, name, &logs)?;
+    let (cases, with) = measured(&bed, args.quick)?;
+    let plain = Bed::unpatched(cx, &args.wanted, name, &logs)?;
+    let without = calls(&plain.measured(&[CALLS.into()])?)?;
+
+    let mut lines = vec![bed.about(), String::new()];
+    lines.extend(
+        cases
+            .iter()
+            .map(|case| format!("{}: {}", case.name, case.setup)),
+    );
+    lines.push(String::new());
+    lines.extend(table::cases(&cases, bed.clock));
+    lines.push(String::new());
+    lines.push(format!(
+        "sendfile(2) without a flag, {} a call (median); without: {}",
+        bed.clock.unit(),
+        plain.kernel()
+    ));
+    lines.extend(table::calls_of_both(&with, &without, bed.clock));
+    lines.push(String::new());
+    let mut goals = goals::of_cases(&cases);
+    goals.extend(goals::of_calls(CALLS, &with, &without));
+    lines.extend(goals.iter().map(Goal::to_string));
+    lines.extend(why(&bed, &missed_tests(&goals))?);
+    for line in &lines {
+        println!("{line}");
+    }
+    let text = out.join("bench-sendfile.txt");
+    write_atomically(&text, (lines.join("\n") + "\n").as_bytes())
+        .map_err(|error| Failure::io("write the table", &text, error))?;
+    let charts = plot::charts(&cases, bed.clock);
+    for path in plot::write(&charts, &bed.about(), &out)?
+        .iter()
+        .chain([&text])
+    {
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+/// What the tests of one guest have noted: configurations, and calls without
+/// the flag.
+fn measured(bed: &Bed<'_>, quick: bool) -> Result<(Vec<Case>, Vec<Calls>), Failure> {
+    let patterns = match quick {
+        true => QUICK.map(str::to_owned).to_vec(),
+        false => vec![SUITE.into()],
+    };
+    let noted = bed.measured(&patterns)?;
+    let cases = noted
+        .iter()
+        .filter(|(name, _)| name != CALLS)
+        .map(|(name, detail)| notes::case(name, detail).map_err(|why| unread(name, why)))
+        .collect::<Result<_, _>>()?;
+    Ok((cases, calls(&noted)?))
+}
+
+fn calls(noted: &[(String, String)]) -> Result<Vec<Calls>, Failure> {
+    let detail = noted.iter().find(|(name, _)| name == CALLS);
+    let detail = detail
+        .map(|(_, detail)| detail.as_str())
+        .unwrap_or_default();
+    notes::calls(detail).map_err(|why| unread(CALLS, why))
+}
+
+fn unread(test: &str, why: String) -> Failure {
+    Failure::tests(format!("{test}: {why}"))
+        .help("what the guest has said is in result.N.log of the run's folder")
+}
+
+/// The tests of goals that were missed, each once.
+fn missed_tests(goals: &[Goal]) -> Vec<String> {
+    let mut tests: Vec<String> = Vec::new();
+    for goal in goals.iter().filter(|goal| !goal.reached) {
+        if !tests.contains(&goal.test) {
+            tests.push(goal.test.clone());
+        }
+    }
+    tests
+}
+
+/// The profiles of tests whose goals were missed.
+fn why(bed: &Bed<'_>, tests: &[String]) -> Result<Vec<String>, Failure> {
+    if tests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some((samples, program)) = bed.profile(tests)? else {
+        return Ok(vec!["no profile: only QEMU's machines can be asked".into()]);
+    };
+    let mut lines = Vec::new();
+    for what in profile::kinds(&samples) {
+        let count = samples.iter().filter(|(of, _)| *of == what).count();
+        lines.push(String::new());
+        lines.push(format!(
+            "profile of {}, {}: {count} samples",
+            what.0,
+            what.1.name()
+        ));
+        lines.extend(profile::lines(&samples, &what, &program));
+    }
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_is_asked_why_only_once() {
+        let goal = |test: &str, reached| Goal {
+            what: String::new(),
+            seen: 1.0,
+            need: String::new(),
+            reached,
+            test: test.into(),
+        };
+        let goals = [
+            goal("a/a", false),
+            goal("a/b", true),
+            goal("a/a", false),
+            goal("a/c", false),
+        ];
+        assert_eq!(missed_tests(&goals), ["a/a", "a/c"]);
+    }
+}
