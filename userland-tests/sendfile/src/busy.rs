@@ -22,7 +22,7 @@ case!("sendfile/busy-pages", busy);
 /// busy: a call that does not wait sends the pages before it, if there are
 /// any.
 fn busy() -> TestResult {
-    let flight = Flight::new()?;
+    let flight = Flight::of_second("2014's SF_NODISKIO looks at pages otherwise")?;
     let (memory, bytes) = Source::Shm.of(LENGTH);
     let writer = Child::run(|| {
         loop {

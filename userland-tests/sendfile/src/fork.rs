@@ -80,7 +80,7 @@ case!("sendfile/fork-in-flight", forking);
 fn forking() -> TestResult {
     const EVENTS: usize = 64;
     const ROUNDS: usize = 10;
-    let flight = Flight::new()?;
+    let flight = Flight::of_second("the kernels of 2014 do not copy kqueues")?;
     let queue = must("kqueuex", Kqueue::copied_on_fork());
     let (memory, _) = Source::Shm.of(PAGE);
     let (here, there) = Link::Unix.connect_with((2 * EVENTS * PAGE) as i32);
