@@ -5,7 +5,7 @@ use crate::flight::{Flight, one};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
-use kdk_harness::{TestResult, kdk_test};
+use kdk_harness::TestResult;
 use kdk_scene::bytes::SOON_MS;
 use kdk_scene::link::Link;
 use kdk_sys::file::{
@@ -16,6 +16,7 @@ use kdk_sys::kqueue::Filter;
 use kdk_sys::md::Disk;
 use kdk_sys::mount::{mount, mount_device, unmount_by_force};
 use kdk_sys::sendfile::Request;
+use kdk_sys::signal::{Signal, ignore};
 use kdk_sys::suite::must;
 use kdk_sys::time::{Deadline, sleep_ms};
 use kdk_sys::{Descriptor, Errno, Fd};
@@ -128,13 +129,43 @@ fn late(link: Link) -> TestResult {
     Ok(())
 }
 
+/// What was sent around pages that could not be read: what was there before
+/// them arrives, and what is behind them does not, as if it were theirs.
+fn between() -> TestResult {
+    const LENGTH: usize = 4 * PAGE;
+    const BEFORE: &[u8] = b"before";
+    must("ignore SIGPIPE", ignore(Signal::SIGPIPE));
+    let flight = Flight::of_second("sendfile(2) of 2014 waits for what it reads")?;
+    let broken = Broken::new();
+    let (here, there) = Link::Unix.connect();
+    must("write before", here.write_all(BEFORE));
+    let mut waited = 0;
+    for ident in 1..=2 {
+        let request = Request {
+            offset: (ident * LENGTH) as u64,
+            length: LENGTH,
+            ..Request::default()
+        };
+        let sent = flight.send(broken.file(), &here, ident, &request);
+        waited += usize::from(sent.bytes > 0);
+    }
+    // It depends on when the first read fails.
+    let _ = here.write_all(b"behind");
+    assert!(waited >= 1, "nothing was sent");
+    for _ in 0..waited {
+        let seen = one("a read fails", &flight.queue);
+        assert_eq!(seen.data, LENGTH as i64, "{seen:?}");
+        assert_eq!(Errno(seen.fflags as i32), Errno::ENXIO, "fflags");
+    }
+    flight.over("they were told once");
+    let mut arrived = vec![0; 4 * LENGTH];
+    let count = must("read what was before", there.read(&mut arrived));
+    assert_eq!(arrived.get(..count), Some(BEFORE), "what arrived");
+    let rest = read_to_end(&there).unwrap_or_default();
+    assert!(rest.is_empty(), "{} bytes arrived", rest.len());
+    Ok(())
+}
+
 case!("sendfile/late-error-tcp", || late(Link::Tcp));
-// A defect of FreeBSD that has nothing to do with events ends the kernel: after
-// a failed read sendfile_iodone() frees the mbufs while they are in the peer's
-// receive buffer, since uipc_abort() does not take them out.
-kdk_test!(
-    "sendfile/late-error-unix",
-    || late(Link::Unix),
-    limit_ms = 20_000,
-    default = false
-);
+case!("sendfile/late-error-unix", || late(Link::Unix));
+case!("sendfile/late-error-between", between);
