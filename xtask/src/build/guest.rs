@@ -127,13 +127,12 @@ impl Crates<'_> {
         command: &str,
         more: &[&str],
     ) -> Result<PathBuf, Failure> {
-        let target_dir = builder.home.target().join(&self.slot);
+        let slot = slot(&self.slot, workspace());
+        let target_dir = builder.home.target().join(&slot);
         builder.home.create(&target_dir)?;
-        let _one_at_a_time = builder
-            .home
-            .lock(&format!("target-{}", self.slot), &|text| {
-                builder.say(self.target.phase(), text);
-            })?;
+        let _one_at_a_time = builder.home.lock(&format!("target-{slot}"), &|text| {
+            builder.say(self.target.phase(), text);
+        })?;
         let triple = self.target.triple();
         let mut argv: Vec<OsString> = vec![self.rust.cargo.clone().into()];
         argv.extend(
@@ -177,6 +176,14 @@ impl Crates<'_> {
         job.run(builder.interrupt, &mut |_| {})?;
         Ok(target_dir)
     }
+}
+
+/// One for each checkout of the kit: cargo takes what it has built of another
+/// path's workspace for stale, and checkouts side by side would build core for
+/// each other's sake again and again.
+fn slot(name: &str, workspace: &Path) -> String {
+    let checkout = blake3::hash(workspace.as_os_str().as_encoded_bytes()).to_hex();
+    format!("{name}-{checkout:.8}")
 }
 
 /// LLVM keeps its libraries beside its programs.
