@@ -28,3 +28,4 @@
 #include <machine/cpufunc.h>
 
 #include "kdk_shim.h"
+#include "kdk_flowtable.h"

@@ -21,6 +21,9 @@ impl Errno {
     pub const EAGAIN: Self = Self(bindings::EAGAIN as c_int);
     /// Name too long; here, a command.
     pub const ENAMETOOLONG: Self = Self(bindings::ENAMETOOLONG as c_int);
+    /// No such file or directory; here, what was looked for.
+    #[cfg(flowtable)]
+    pub const ENOENT: Self = Self(bindings::ENOENT as c_int);
 
     /// `Ok` for 0.
     pub(super) const fn check(value: c_int) -> Result<(), Self> {

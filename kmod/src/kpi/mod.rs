@@ -16,6 +16,8 @@ pub mod counters;
 pub mod errno;
 mod exclusive;
 pub mod fault;
+#[cfg(flowtable)]
+pub mod flowtable;
 mod held;
 pub mod kthread;
 pub mod left;
@@ -27,6 +29,7 @@ mod module;
 pub mod mutex;
 mod panic;
 mod resource;
+pub mod seed;
 pub mod taskqueue;
 pub mod time;
 
