@@ -9,9 +9,10 @@ use crate::failure::Failure;
 use crate::store::Inputs;
 
 /// Suites: the program's name and its package.
-pub const SUITES: [(&str, &str); 4] = [
+pub const SUITES: [(&str, &str); 5] = [
     ("smoke", "kdk-smoke"),
     ("sendfile", "kdk-sendfile"),
+    ("flowtable", "kdk-flowtable"),
     ("kmod", "kdk-lifecycle"),
     ("boot", "kdk-boot"),
 ];
