@@ -49,7 +49,7 @@ struct kdk_flowtable_counts {
 	uint64_t	lookups;
 	uint64_t	fail_lle_invalid;
 	uint64_t	inserts;
-	/* Bytes of masks that walks have read; one walk at a time is counted. */
+	/* Bytes of masks that walks have read, one walk at a time. */
 	uint64_t	mask_bytes;
 	/* In the zone. */
 	uint64_t	flows;
@@ -69,7 +69,7 @@ int	 kdk_flowtable_set_route(u_int route, u_int wrong);
 int	 kdk_flowtable_references(u_int route, int *rt, int *lle);
 int	 kdk_flowtable_counts(struct kdk_flowtable_counts *counts);
 
-/* On that CPU; ENOENT when there is no flow.  The flow is not wanted if NULL. */
+/* On that CPU; ENOENT when there is no flow.  NULL: do not tell it. */
 int	 kdk_flowtable_lookup(int cpu, uint32_t key, struct kdk_flow *flow);
 int	 kdk_flowtable_insert(int cpu, uint32_t key, struct kdk_flow *flow);
 
