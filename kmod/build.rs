@@ -8,17 +8,23 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 const HEADER: &str = "shim/kpi.h";
-const SHIM: [&str; 3] = ["shim/kdk_shim.c", "shim/kdk_stir.c", "shim/kdk_sendfile.c"];
+const SHIM: [&str; 4] = [
+    "shim/kdk_shim.c",
+    "shim/kdk_stir.c",
+    "shim/kdk_sendfile.c",
+    "shim/kdk_flowtable.c",
+];
+/// What the shim includes of a tree besides headers, where a tree has it.
+const FLOWTABLE: &str = "net/flowtable.c";
 
 /// What the Rust half uses. Everything else stays out of the bindings.
 const FUNCTIONS: &str = "kdk_.*|callout_init|taskqueue_(enqueue|drain|free)|wakeup|kthread_exit|m_freem|m_append|\
-                         m_length|m_copydata|uiomove|printf|panic";
-const VARIABLES: &str = "M_KDK|kdk_module_mtx|M_WAITOK|M_NOWAIT|M_ZERO|MTX_RECURSE|EWOULDBLOCK|EINVAL|EBUSY|ENXIO|ENOMEM|EAGAIN|ENAMETOOLONG|EBADF|ENOBUFS|ENOTCONN|EPIPE|\
-                         MCLBYTES|PAGE_SIZE|EVFILT_SENDFILE|EV_ADD|SF_SYNC|KDK_(HOLD|STEP)_.*";
+                         m_length|m_copydata|uiomove|printf|panic|getenv_string";
+const VARIABLES: &str = "M_KDK|kdk_module_mtx|M_WAITOK|M_NOWAIT|M_ZERO|MTX_RECURSE|EWOULDBLOCK|EINVAL|EBUSY|ENXIO|ENOMEM|EAGAIN|ENAMETOOLONG|ENOENT|EBADF|ENOBUFS|ENOTCONN|EPIPE|\
+                         MCLBYTES|PAGE_SIZE|EVFILT_SENDFILE|EV_ADD|SF_SYNC|KDK_(HOLD|STEP|FLOWTABLE|ROUTE)_.*";
 /// Known by size and alignment only: their fields are the shim's business.
 const OPAQUE: &str = "callout|mtx|task|taskqueue|mbuf|thread|uio|malloc_type";
-const TYPES: &str =
-    "kdk_(malloc_stats|sendfile|event)|(__)?u?_?int(8|16|32|64)?_t|u_int|caddr_t|c_caddr_t";
+const TYPES: &str = "kdk_(malloc_stats|sendfile|event|flow|flowtable_counts)|(__)?u?_?int(8|16|32|64)?_t|u_int|caddr_t|c_caddr_t";
 
 fn main() -> ExitCode {
     match build() {
@@ -39,8 +45,13 @@ fn build() -> Result<(), Problem> {
         "shim/kdk_shim.h",
         "shim/kdk_stir.h",
         "shim/kdk_sendfile.h",
+        "shim/kdk_flowtable.h",
     ]) {
         println!("cargo:rerun-if-changed={input}");
+    }
+    let flowtable = tree.sys.join(FLOWTABLE);
+    if flowtable.exists() {
+        println!("cargo:rerun-if-changed={}", flowtable.display());
     }
     println!(
         "cargo:rerun-if-changed={}",
@@ -134,16 +145,12 @@ impl Tree {
             format!("--target=x86_64-unknown-freebsd{}", self.release()?),
             "-nostdinc".to_owned(),
         ];
-        let ck = self.sys.join("contrib/ck/include");
-        let includes = [
-            Some(&self.objects),
-            Some(&self.sys),
-            ck.is_dir().then_some(&ck),
-        ];
+        // A tree has one of these.
+        let contributed = ["contrib/ck/include", "contrib/altq"].map(|dir| self.sys.join(dir));
+        let includes = [&self.objects, &self.sys].into_iter();
         flags.extend(
             includes
-                .into_iter()
-                .flatten()
+                .chain(contributed.iter().filter(|dir| dir.is_dir()))
                 .map(|path| format!("-I{}", path.display())),
         );
         flags.extend(
@@ -218,9 +225,15 @@ fn bind(flags: &[String]) -> Result<(), Problem> {
         .generate()
         .map_err(Problem::Bindings)?;
     // What a tree has or lacks shows in its bindings.
-    println!("cargo:rustc-check-cfg=cfg(sendfile_kqueue)");
-    if bindings.to_string().contains("fn kdk_sendfile") {
-        println!("cargo:rustc-cfg=sendfile_kqueue");
+    let bound = bindings.to_string();
+    for (cfg, function) in [
+        ("sendfile_kqueue", "fn kdk_sendfile"),
+        ("flowtable", "fn kdk_flowtable_open"),
+    ] {
+        println!("cargo:rustc-check-cfg=cfg({cfg})");
+        if bound.contains(function) {
+            println!("cargo:rustc-cfg={cfg}");
+        }
     }
     bindings
         .write_to_file(&out)

@@ -30,3 +30,4 @@
 
 #include "kdk_shim.h"
 #include "kdk_sendfile.h"
+#include "kdk_flowtable.h"

@@ -33,6 +33,9 @@ impl Errno {
     /// Broken pipe.
     #[cfg(sendfile_kqueue)]
     pub const EPIPE: Self = Self(bindings::EPIPE as c_int);
+    /// No such file or directory; here, what was looked for.
+    #[cfg(flowtable)]
+    pub const ENOENT: Self = Self(bindings::ENOENT as c_int);
 
     /// `Ok` for 0.
     pub(super) const fn check(value: c_int) -> Result<(), Self> {

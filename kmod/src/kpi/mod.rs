@@ -18,6 +18,8 @@ pub mod descriptor;
 pub mod errno;
 mod exclusive;
 pub mod fault;
+#[cfg(flowtable)]
+pub mod flowtable;
 mod held;
 pub mod kthread;
 pub mod left;
@@ -29,6 +31,7 @@ mod module;
 pub mod mutex;
 mod panic;
 mod resource;
+pub mod seed;
 #[cfg(sendfile_kqueue)]
 pub mod sendfile;
 pub mod taskqueue;

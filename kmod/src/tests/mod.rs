@@ -4,6 +4,8 @@
 mod allocation;
 mod callout;
 mod fault;
+#[cfg(flowtable)]
+mod flowtable;
 mod harness;
 mod kthread;
 mod mbuf;

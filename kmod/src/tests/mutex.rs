@@ -76,7 +76,7 @@ fn recursion() -> TestResult {
 /// What one thread holds another one does not get, and gets afterwards.
 fn try_lock() -> TestResult {
     let lock = Arc::new(Mutex::new(c"kdk try", false));
-    let attempt = |lock: &Arc<Mutex<bool>>| {
+    let attempt = |lock: &Arc<Mutex<bool>>| -> TestResult {
         let lock = Arc::clone(lock);
         let other = move || {
             if let Some(mut got) = lock.try_lock() {

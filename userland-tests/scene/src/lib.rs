@@ -6,5 +6,7 @@ extern crate alloc;
 
 pub mod bytes;
 pub mod child;
+pub mod epair;
+pub mod frame;
 pub mod link;
 pub mod source;

@@ -34,6 +34,7 @@ pub mod poll;
 pub mod print;
 pub mod process;
 mod raw;
+pub mod route;
 pub mod sendfile;
 pub mod signal;
 pub mod socket;

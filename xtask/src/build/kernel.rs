@@ -56,15 +56,20 @@ pub struct Tools {
 /// Where the kit's kernel configs are.
 const CONFIGS: &str = "vm/conf";
 
-/// In a store entry: the digest of every header that a module may include.
+/// In a store entry: the digest of every file that the module may include.
 pub const HEADERS: &str = "headers.digest";
 
-/// A module is made from headers alone, so it outlives a change of a C file.
+/// What the module includes of a tree besides its headers (kmod/build.rs).
+const INCLUDED: &str = "net/flowtable.c";
+
+/// A module is made from headers and little else, so it outlives a change of
+/// most C files.
 fn header_digest(source: &Source, entry: &Path) -> Result<String, Failure> {
     let tree = format!("{}:sys", source.commit);
     let listing = digest::git(&source.repo, &["ls-tree", "-r", &tree])?;
     let mut hasher = blake3::Hasher::new();
-    for line in listing.lines().filter(|line| line.ends_with(".h")) {
+    let included = |line: &&str| line.ends_with(".h") || line.ends_with(INCLUDED);
+    for line in listing.lines().filter(included) {
         hasher.update(line.as_bytes());
     }
     let mut generated: Vec<PathBuf> = fs::read_dir(entry.join("obj"))

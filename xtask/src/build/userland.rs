@@ -12,6 +12,7 @@ use crate::store::Inputs;
 pub const SUITES: [(&str, &str); 5] = [
     ("smoke", "kdk-smoke"),
     ("sendfile", "kdk-sendfile"),
+    ("flowtable", "kdk-flowtable"),
     ("kmod", "kdk-lifecycle"),
     ("boot", "kdk-boot"),
     ("bench", "kdk-bench"),

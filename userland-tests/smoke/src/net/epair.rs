@@ -4,11 +4,11 @@
 //! on. So one end has the address, and the other is only a wire, where the
 //! test plays a second machine through bpf(4).
 
-use super::frame::{self, BROADCAST, EXPERIMENT, Said, Station, ethernet};
 use kdk_harness::{TestResult, kdk_test};
 use kdk_scene::bytes::{assert_same, pattern, soon};
+use kdk_scene::epair::pair;
+use kdk_scene::frame::{self, BROADCAST, EXPERIMENT, Said, Station, ethernet};
 use kdk_sys::bpf::Wire;
-use kdk_sys::net::Epair;
 use kdk_sys::poll::{POLLIN, wait_for};
 use kdk_sys::socket::{Address, Kind, bind, local_address, receive, send_to, socket};
 use kdk_sys::suite::must;
@@ -20,17 +20,6 @@ const TEST: Station = Station {
     mac: [2, 0, 0, 0, 0, 0x42],
     ip: [192, 0, 2, 2],
 };
-
-/// A pair with both ends up.
-#[track_caller]
-fn pair() -> Epair {
-    super::keep_quiet();
-    let pair = must("make an epair", Epair::create());
-    for end in [pair.a(), pair.b()] {
-        must("bring it up", pair.interfaces().bring_up(&end));
-    }
-    pair
-}
 
 /// The next frame that `wanted` takes.
 #[track_caller]

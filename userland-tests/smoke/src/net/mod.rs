@@ -1,19 +1,6 @@
 //! Traffic.
 
 mod epair;
-mod frame;
 mod lo;
 mod unix;
 mod vnet;
-
-use kdk_sys::suite::must;
-use kdk_sys::sysctl;
-
-/// New interfaces get no IPv6 address of their own from now on: what the
-/// kernel says on the wire about them comes at random times, and kernels of
-/// 2014 lose the mbufs of it when the interface goes away meanwhile.
-#[track_caller]
-fn keep_quiet() {
-    let off = sysctl::set("net.inet6.ip6.auto_linklocal", 0);
-    must("switch automatic link-local addresses off", off);
-}

@@ -3,6 +3,7 @@
 use kdk_harness::{Stop, TestResult, kdk_test};
 use kdk_scene::bytes::{assert_same, pattern, receive, soon};
 use kdk_scene::child::Child;
+use kdk_scene::epair::keep_quiet;
 use kdk_sys::fd::pipe;
 use kdk_sys::file::{O_CLOEXEC, O_RDONLY, open, unlink, write_file};
 use kdk_sys::jail::Jail;
@@ -32,7 +33,7 @@ fn across() -> TestResult {
             "VIMAGE of this kernel is experimental: an mbuf is lost now and then as it goes",
         ));
     }
-    super::keep_quiet();
+    keep_quiet();
     let pair = must("make an epair", Epair::create());
     let jail = must("make a jail", Jail::with_network("kdk-smoke"));
     let moved = pair.interfaces().move_to(&pair.b(), &jail);
@@ -43,7 +44,7 @@ fn across() -> TestResult {
     let (ready, tell_ready) = must("pipe", pipe());
     let inside = Child::run(|| {
         must("enter the jail", jail.enter());
-        super::keep_quiet();
+        keep_quiet();
         up(&must("socket", Interfaces::open()), &pair.b(), JAIL);
         let listener = listen_at(Address::v4(JAIL, PORT));
         must("say so", tell_ready.write_all(b"r"));

@@ -1,0 +1,76 @@
+//! Which flow a look-up finds.
+
+use super::{IDLE, START, assert_references, flow, small};
+use crate::kpi::flowtable::{Flow, Wrong, key};
+use kdk_harness::{Stop, TestResult};
+
+const CPU: u32 = 0;
+
+/// Two addresses of one bucket are two flows, each with its own next hop.
+pub fn comparison() -> TestResult {
+    let table = small()?;
+    let keys = [1, 2].map(|route| (route, key(table.size(), route, 17, route)));
+    for _ in 0..2 {
+        for (route, key) in keys {
+            let wanted = Flow {
+                key,
+                route: Some(route),
+                lle: Some(route),
+            };
+            assert_eq!(flow(&table, CPU, key)?, wanted);
+        }
+    }
+    let counts = table.counts()?;
+    assert_eq!((counts.inserts, counts.hits, counts.flows), (2, 2, 2));
+    assert_references(&table, |route| i32::from(route == 1 || route == 2))
+}
+
+/// A flow that is used is not idle.
+pub fn hit_refreshes() -> TestResult {
+    let table = small()?;
+    let [used, idle] = [3, 4].map(|bucket| key(table.size(), 0, bucket, 0));
+    flow(&table, CPU, used)?;
+    flow(&table, CPU, idle)?;
+    table.set_clock(START + 20)?;
+    flow(&table, CPU, used)?;
+    table.set_clock(START + 45)?;
+    table.expire(IDLE)?;
+    assert!(table.has(CPU, used)?, "25 seconds are not 30");
+    assert!(!table.has(CPU, idle)?, "45 seconds are more than 30");
+    Ok(())
+}
+
+/// A flow whose route or lle is of no use is not found again.
+pub fn dead_flow_misses() -> TestResult {
+    let table = small()?;
+    for (nth, wrong) in [Wrong::Down, Wrong::LleInvalid].into_iter().enumerate() {
+        let nth = u32::try_from(nth).map_err(|_| Stop::Fail("two are few"))?;
+        let key = key(table.size(), nth, 5, nth);
+        flow(&table, CPU, key)?;
+        table.set_route(nth, Some(wrong))?;
+        let before = table.counts()?;
+        table.touch(CPU, key)?;
+        let after = table.counts()?;
+        assert_eq!(after.hits, before.hits, "found although {wrong:?}");
+        assert_eq!(after.misses, before.misses + 1, "{wrong:?}");
+    }
+    Ok(())
+}
+
+/// A flow that another thread has inserted meanwhile is used; what was made
+/// for the new one is given back.
+pub fn collision() -> TestResult {
+    let table = small()?;
+    let key = key(table.size(), 3, 200, 1);
+    let first = flow(&table, CPU, key)?;
+    table.set_clock(START + 20)?;
+    assert_eq!(table.insert(CPU, key)?, Some(first));
+    let counts = table.counts()?;
+    assert_eq!((counts.collisions, counts.inserts, counts.flows), (1, 1, 1));
+    assert_references(&table, |route| i32::from(route == 3))?;
+    // It counts as a use.
+    table.set_clock(START + 45)?;
+    table.expire(IDLE)?;
+    assert!(table.has(CPU, key)?);
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! The flowtable: the tree's own net/flowtable.c, with routes and a clock that
+//! are the test's.
+
+mod bits;
+mod concurrent;
+mod cpus;
+mod ddb;
+mod flush;
+mod keys;
+mod refused;
+mod stale;
+mod visits;
+
+use crate::kpi::errno::Errno;
+use crate::kpi::flowtable::{Flow, ROUTES, References, SMALLEST, Table, cpus};
+use crate::kpi::seed::seed;
+use fastrand::Rng;
+use kdk_harness::{Stop, TestResult, kdk_test};
+
+/// Enough for the slowest of these on a machine that is emulated.
+const LIMIT_MS: u32 = 60_000;
+
+kdk_test!("flowtable/visits-example", visits::example);
+kdk_test!("flowtable/visits-none", visits::none);
+kdk_test!("flowtable/visits-all", visits::all, limit_ms = LIMIT_MS);
+kdk_test!("flowtable/visits-edges", visits::edges, limit_ms = LIMIT_MS);
+kdk_test!(
+    "flowtable/visits-sparse",
+    visits::sparse,
+    limit_ms = LIMIT_MS
+);
+kdk_test!(
+    "flowtable/visits-random",
+    visits::every_second,
+    limit_ms = LIMIT_MS
+);
+kdk_test!("flowtable/visits-dense", visits::dense, limit_ms = LIMIT_MS);
+kdk_test!("flowtable/visits-work", visits::work, limit_ms = LIMIT_MS);
+kdk_test!("flowtable/key-comparison", keys::comparison);
+kdk_test!("flowtable/hit-refreshes", keys::hit_refreshes);
+kdk_test!("flowtable/dead-flow-misses", keys::dead_flow_misses);
+kdk_test!("flowtable/collision", keys::collision);
+kdk_test!("flowtable/refused", refused::refused);
+kdk_test!("flowtable/stale-only", stale::only, limit_ms = LIMIT_MS);
+kdk_test!("flowtable/stale-boundary", stale::boundary);
+kdk_test!("flowtable/stale-reasons", stale::reasons);
+kdk_test!("flowtable/flush-fresh", flush::fresh);
+kdk_test!("flowtable/flush-others-stay", flush::others_stay);
+kdk_test!("flowtable/each-cpu", cpus::each);
+kdk_test!("flowtable/sparse-cpus", cpus::sparse);
+kdk_test!("flowtable/ddb-cpus", ddb::finds_each_cpu);
+kdk_test!("flowtable/ddb-show", ddb::show);
+kdk_test!("flowtable/concurrent", concurrent::all, limit_ms = LIMIT_MS);
+
+/// The world's first second, and one that is long after all flows so far.
+const START: u32 = 1000;
+/// Seconds that a flow may be idle, unless the test says otherwise.
+const IDLE: i32 = 30;
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Self {
+        super::refused(errno)
+    }
+}
+
+/// A small table on one CPU, the first.
+fn small() -> Result<Table, Stop> {
+    Ok(Table::open(SMALLEST, 1)?)
+}
+
+/// The flow that a look-up has to come back with.
+fn flow(table: &Table, cpu: u32, key: u32) -> Result<Flow, Stop> {
+    table
+        .look_up(cpu, key)?
+        .ok_or(Stop::Fail("a look-up came back without a flow"))
+}
+
+/// So many references have flows to each route and to its lle.
+fn assert_references(table: &Table, wanted: impl Fn(u32) -> i32) -> TestResult {
+    for route in 0..ROUTES {
+        let both = wanted(route);
+        let got = table.references(route)?;
+        assert_eq!(
+            got,
+            References {
+                route: both,
+                lle: both
+            },
+            "references to route {route}"
+        );
+    }
+    Ok(())
+}
+
+/// The numbers of the machine's CPUs.
+fn each_cpu() -> impl Iterator<Item = u32> {
+    let cpus = cpus();
+    (0..u64::BITS).filter(move |cpu| cpus & (1 << cpu) != 0)
+}
+
+/// Random numbers of this run, with its seed.
+fn random() -> Result<(u64, Rng), Stop> {
+    let seed = seed().ok_or(Stop::Fail("the host has set no kdk.seed"))?;
+    Ok((seed, Rng::with_seed(seed)))
+}

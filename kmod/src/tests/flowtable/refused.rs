@@ -1,0 +1,33 @@
+//! Packets that get no flow.
+
+use super::{assert_references, small};
+use crate::kpi::flowtable::{Wrong, key};
+use kdk_harness::TestResult;
+
+const CPU: u32 = 0;
+
+/// Nothing is inserted, and nothing kept that was taken for it.
+pub fn refused() -> TestResult {
+    let table = small()?;
+    let wrongs = [
+        (Wrong::Missing, 0),
+        (Wrong::Loopback, 0),
+        (Wrong::NoLle, 0),
+        (Wrong::LleInvalid, 1),
+    ];
+    for (wrong, lle_invalid) in wrongs {
+        table.set_route(2, Some(wrong))?;
+        let before = table.counts()?;
+        assert_eq!(table.look_up(CPU, key(table.size(), 2, 9, 0))?, None);
+        let after = table.counts()?;
+        assert_eq!(after.flows, 0, "{wrong:?}");
+        assert_eq!(after.inserts, before.inserts, "{wrong:?}");
+        assert_eq!(
+            after.lle_invalid,
+            before.lle_invalid + lle_invalid,
+            "{wrong:?}"
+        );
+        assert_references(&table, |_| 0)?;
+    }
+    Ok(())
+}
