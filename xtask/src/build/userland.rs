@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::store::Inputs;
 
 /// Suites: the program's name and its package.
-pub const SUITES: [(&str, &str); 5] = [
+pub const SUITES: [(&str, &str); 6] = [
     ("smoke", "kdk-smoke"),
     ("sendfile", "kdk-sendfile"),
     ("flowtable", "kdk-flowtable"),
