@@ -483,37 +483,6 @@ fn stop_if(interrupt: &Interrupt) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A folder for this run's logs; older ones than the last few go.
-pub fn run_folder(cx: &Context) -> Result<PathBuf, Failure> {
-    const KEPT: usize = 20;
-    let runs = cx.home.runs();
-    cx.home.create(&runs)?;
-    let failed = |error| Failure::io("make a folder for the run's logs", &runs, error);
-    let now = record::now();
-    let old: Vec<String> = std::fs::read_dir(&runs)
-        .map_err(failed)?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
-    for name in outdated(old, now, KEPT) {
-        // Another run may be removing it too.
-        let _ = std::fs::remove_dir_all(runs.join(name));
-    }
-    let name = format!("{now:012}-{}", std::process::id());
-    let folder = runs.join(name);
-    std::fs::create_dir(&folder).map_err(failed)?;
-    Ok(folder)
-}
-
-/// The run folders to remove so that `kept` stay. A name begins with the time
-/// in milliseconds since 1970; one that is still to come was written by a
-/// clock that was wrong, and is older than it says.
-fn outdated(mut names: Vec<String>, now: u64, kept: usize) -> Vec<String> {
-    let time = |name: &String| name.split('-').next()?.parse::<u64>().ok();
-    names.sort_by_key(|name| time(name).filter(|time| *time <= now));
-    names.truncate(names.len().saturating_sub(kept));
-    names
-}
-
 /// Tells the listeners something about the tests.
 pub fn say(recorder: &Recorder<'_>, phase: Phase, text: String) {
     use event::Sink;
@@ -532,22 +501,6 @@ mod tests {
             (2, "commit 0123456789ab with 2 patches"),
         ] {
             assert_eq!(commit_and_patches("0123456789abcdef", patches), words);
-        }
-    }
-
-    #[test]
-    fn the_oldest_logs_go_and_those_from_the_future_before_them() {
-        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
-        let all: Vec<String> = names(&["300-7", "100-9", "999-1", "200-8", "odd"]);
-        for (now, kept, gone) in [
-            (500, 5, &[] as &[&str]),
-            (500, 3, &["999-1", "odd"]),
-            (500, 1, &["999-1", "odd", "100-9", "200-8"]),
-            (250, 2, &["300-7", "999-1", "odd"]),
-            (1000, 4, &["odd"]),
-        ] {
-            let gone: Vec<String> = names(gone);
-            assert_eq!(outdated(all.clone(), now, kept), gone, "{now} {kept}");
         }
     }
 }

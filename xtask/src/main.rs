@@ -13,6 +13,7 @@ mod guest;
 mod guest_failure;
 mod history;
 mod home;
+mod logs;
 mod prove;
 mod recorder;
 mod report;

@@ -86,7 +86,7 @@ pub fn hunt(
     again: bool,
 ) -> Result<(), Failure> {
     let mut findings = Findings::read(&series.dir)?;
-    let stale: Vec<(&Mutant, String)> = quarry
+    let stale: Vec<Prey<'_>> = quarry
         .iter()
         .map(|prey| (&prey.mutant, key(series, trees, prey)))
         .filter(|(mutant, key)| {
@@ -94,20 +94,13 @@ pub fn hunt(
             again || known.is_none_or(|noticed| noticed.key != *key)
         })
         .collect();
-    let tests: Vec<_> = stale.iter().map(|(mutant, _)| mutant.tests()).collect();
-    let wishes: Vec<Wish<'_>> = stale
-        .iter()
-        .zip(&tests)
-        .map(|((mutant, _), tests)| (mutant.described.cpus, tests.as_slice()))
-        .collect();
-    let nothing_new = stale.is_empty();
-    let whole = prover.whole(&wishes)?;
     let mut failed: BTreeMap<String, String> = BTreeMap::new();
-    for (mutant, key) in stale {
+    let mut note = |mutant: &Mutant, key: &str, end: End| {
         let name = mutant.name();
         findings.mutants.remove(&name);
-        match one(prover, mutant, &whole)? {
+        match end {
             End::Noticed(by) => {
+                let key = key.to_owned();
                 findings.mutants.insert(name, Noticed { key, by });
             }
             End::Survived => {
@@ -118,8 +111,23 @@ pub fn hunt(
             }
         }
         // At once: a run that is cut off keeps what it has found out.
-        findings.clone().write(&series.dir, &series.ids())?;
-    }
+        findings.clone().write(&series.dir, &series.ids())
+    };
+    let nothing_new = stale.is_empty();
+    let own = |mutant: &Mutant| mutant.tests();
+    let mut survivors = Vec::new();
+    each(prover, &stale, &own, &mut |(mutant, key), end| {
+        if end == End::Survived && own(mutant) != mutant.whole_suite() {
+            survivors.push((*mutant, key.clone()));
+            return Ok(());
+        }
+        note(mutant, key, end)
+    })?;
+    // Last, as that takes its time.
+    let suite = |mutant: &Mutant| mutant.whole_suite();
+    each(prover, &survivors, &suite, &mut |(mutant, key), end| {
+        note(mutant, key, by_others(end))
+    })?;
     let mutants: Vec<&Mutant> = quarry.iter().map(|prey| &prey.mutant).collect();
     for line in columns(&table(&mutants, &findings, &failed)) {
         println!("{line}");
@@ -149,15 +157,34 @@ fn key(series: &Loaded, trees: &Trees, prey: &Quarry) -> String {
     trees.key(series, &prey.tree, &prey.mutant.tests(), &more)
 }
 
-/// The mutant's own tests; and where none of them notices it, its suite.
-fn one(prover: &Prover<'_>, mutant: &Mutant, whole: &Whole) -> Result<End, Failure> {
-    let end = tried(prover, mutant, &mutant.tests(), whole)?;
-    if end != End::Survived || mutant.tests() == mutant.whole_suite() {
-        return Ok(end);
+/// A mutant, and the digest of all that its end depends on.
+type Prey<'a> = (&'a Mutant, String);
+
+/// Runs the tests that `tests` says for each mutant, on the series and then on
+/// the mutant.
+fn each<'a>(
+    prover: &Prover<'_>,
+    prey: &[Prey<'a>],
+    tests: &dyn Fn(&Mutant) -> Vec<String>,
+    tell: &mut dyn FnMut(&Prey<'a>, End) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let tests: Vec<Vec<String>> = prey.iter().map(|(mutant, _)| tests(mutant)).collect();
+    let wishes: Vec<Wish<'_>> = prey
+        .iter()
+        .zip(&tests)
+        .map(|((mutant, _), tests)| (mutant.described.cpus, tests.as_slice()))
+        .collect();
+    let whole = prover.whole(&wishes)?;
+    for (prey, tests) in prey.iter().zip(&tests) {
+        let end = tried(prover, prey.0, tests, &whole)?;
+        tell(prey, end)?;
     }
-    let suite = mutant.whole_suite();
-    let whole = prover.whole(&[(mutant.described.cpus, &suite)])?;
-    Ok(match tried(prover, mutant, &suite, &whole)? {
+    Ok(())
+}
+
+/// What the whole suite says of a mutant that its own tests do not notice.
+fn by_others(end: End) -> End {
+    match end {
         End::Noticed(by) => {
             let by: Vec<&str> = by.keys().map(String::as_str).collect();
             End::Void(format!(
@@ -166,7 +193,7 @@ fn one(prover: &Prover<'_>, mutant: &Mutant, whole: &Whole) -> Result<End, Failu
             ))
         }
         other => other,
-    })
+    }
 }
 
 fn tried(

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::crash::{Explainer, command};
 use crate::failure::{Class, Failure};
 use crate::guest::{self, BootWish, Wanted};
+use crate::logs;
 use crate::prove::judge::Trial;
 use crate::recorder::Recorder;
 use crate::testing::{self, Place, Tests};
@@ -121,7 +122,7 @@ impl Prover<'_> {
 
     fn ran(&self, wanted: &Wanted, tests: &Tests) -> Result<Trial, Failure> {
         let recorder = Recorder::new(&self.cx.terminal);
-        let logs = guest::run_folder(self.cx)?;
+        let logs = logs::folder(self.cx)?;
         let guest = guest::prepare(self.cx, &recorder, wanted, self.base, &logs)?;
         let crashes = Explainer::new(&guest.code, command(self.base, wanted, tests));
         let place = Place {

@@ -21,6 +21,7 @@ mod touched;
 pub mod trailers;
 
 pub use finding::{Check, Finding, Report, Severity};
+pub use proof::waives;
 
 use std::path::Path;
 

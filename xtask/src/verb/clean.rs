@@ -1,10 +1,7 @@
 //! `cargo xtask clean`: says what it would remove and how much that is, then
 //! removes just that.
 
-use std::path::{Path, PathBuf};
-
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
+use std::path::PathBuf;
 
 use crate::base::space::human;
 use crate::base::{belongings, lock_name, record, worktree};
@@ -12,6 +9,7 @@ use crate::context::Context;
 use crate::doctor::confirmed;
 use crate::failure::Failure;
 use crate::home::{Home, Lock};
+use crate::logs;
 use crate::series::work;
 
 /// Remove what can be made again.
@@ -102,7 +100,7 @@ fn plan(home: &Home, args: &Args) -> Vec<Item> {
             ],
         });
         if args.base.is_none() {
-            items.extend(ended_runs(home).into_iter().map(|path| item("logs", path)));
+            items.extend(logs::ended(home).into_iter().map(|path| item("logs", path)));
         }
     }
     if args.all {
@@ -112,24 +110,6 @@ fn plan(home: &Home, args: &Args) -> Vec<Item> {
     }
     items.retain(|item| item.path.exists());
     items
-}
-
-/// The folders of runs that are over. Their names end with the process.
-fn ended_runs(home: &Home) -> Vec<PathBuf> {
-    let lives = |path: &Path| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let pid = name.and_then(|name| name.rsplit_once('-')?.1.parse().ok());
-        pid.is_some_and(|pid| kill(Pid::from_raw(pid), None).is_ok())
-    };
-    let mut runs: Vec<PathBuf> = std::fs::read_dir(home.runs())
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| !lives(path))
-        .collect();
-    runs.sort();
-    runs
 }
 
 /// What is going to be removed, with sizes; runs' logs as one line.

@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::doctor::{self, Need};
 use crate::failure::Failure;
 use crate::guest::{self, Guest, Wanted};
+use crate::logs;
 use crate::recorder::Recorder;
 use crate::vmm::Driver;
 use commands::{Endpoint, Module, Session, gdb, lldb};
@@ -48,7 +49,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let name = guest::base_name(cx, &args.wanted)?;
     doctor::need(cx, Need::guest(&name), false)?;
     let recorder = Recorder::new(&cx.terminal);
-    let logs = guest::run_folder(cx)?;
+    let logs = logs::folder(cx)?;
     let guest = guest::prepare(cx, &recorder, &args.wanted, &name, &logs)?;
     let (qemu, mut spec) = qemu(&guest)?;
     let socket = logs.join("gdb.sock");

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::doctor::{self, Need};
 use crate::failure::{Class, Failure};
 use crate::guest;
+use crate::logs;
 use crate::recorder::Recorder;
 use crate::store::Entry;
 
@@ -30,7 +31,7 @@ pub struct Args {
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     doctor::need(cx, Need::Tests, args.yes)?;
     let recorder = Recorder::new(&cx.terminal);
-    let logs = guest::run_folder(cx)?;
+    let logs = logs::folder(cx)?;
     let builder = Builder::new(cx, &recorder, &logs);
     let (rust, llvm) = (tools::rust()?, tools::llvm()?);
     let demo = demo::build(&builder, &rust, &llvm)?.entry;

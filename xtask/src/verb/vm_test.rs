@@ -15,6 +15,7 @@ use crate::failure::{Class, Failure};
 use crate::guest::{self, DEMO, Wanted};
 use crate::history::compare::{self, Comparison};
 use crate::history::{self, History, rerun};
+use crate::logs;
 use crate::recorder::Recorder;
 use crate::report::closing;
 use crate::report::files::Files;
@@ -165,7 +166,7 @@ fn tested(
     outcomes: &Mutex<Vec<Outcome>>,
 ) -> Result<(), Failure> {
     crate::doctor::need(cx, crate::doctor::Need::guest(&about.base), args.yes)?;
-    let logs = guest::run_folder(cx)?;
+    let logs = logs::folder(cx)?;
     about.logs = Some(logs.clone());
     let guest = guest::prepare(cx, recorder, &args.wanted, &about.base, &logs)?;
     let seed = args.tests.seed();

@@ -1,5 +1,6 @@
 //! Why a series must not leave the kit.
 
+use crate::series::lint::{Check, Severity, waives};
 use crate::series::load::Loaded;
 use crate::series::lock::{Findings, Proof};
 use crate::series::manifest::{Channel, Class, Patch, Status};
@@ -20,6 +21,10 @@ pub fn unproven(known: &Known<'_>, findings: &Findings) -> Option<String> {
         return None;
     }
     if known.patch.check.tests.is_empty() {
+        // A manual page, say: the manifest does without the check by name.
+        if waives(known.patch, Check::Tests, Severity::Warning) {
+            return None;
+        }
         return Some(format!("{id}: it does not say which tests prove it"));
     }
     match findings.proofs.get(id) {
@@ -119,6 +124,9 @@ mod tests {
             findings.proofs.insert("a".into(), proof(key, why));
             assert_eq!(say(&all, &findings, 0), want);
         }
+        all.manifest.patches[1].check.waive = vec!["check".into()];
+        assert_eq!(say(&all, &findings, 1), "");
+        all.manifest.patches[1].check.waive.clear();
         all.manifest.patches[1].class = Class::Test;
         assert_eq!(say(&all, &findings, 1), "");
     }

@@ -17,6 +17,7 @@ use crate::crash::Explainer;
 use crate::event::{Event, Sink, milliseconds};
 use crate::failure::Failure;
 use crate::guest::{self, Guest, Wanted};
+use crate::logs;
 use crate::recorder::Recorder;
 use crate::testing::{self, Place, Tests};
 use crate::vmm::Driver;
@@ -37,7 +38,7 @@ const TAG: &str = "kdk";
 /// Measures and prints.
 pub fn run(cx: &Context, wanted: &Wanted, name: &str, rounds: usize) -> Result<(), Failure> {
     let recorder = Recorder::new(&cx.terminal);
-    let logs = guest::run_folder(cx)?;
+    let logs = logs::folder(cx)?;
     let guest = guest::prepare(cx, &recorder, wanted, name, &logs)?;
     let crashes = Explainer::new(&guest.code, String::new());
     let place = Place {

@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::event::milliseconds;
 use crate::failure::Failure;
 use crate::guest::{self, DEMO, Guest, Wanted};
+use crate::logs;
 use crate::recorder::Recorder;
 
 /// The file that is changed to measure an incremental run.
@@ -33,7 +34,7 @@ struct Whole {
 /// Measures and prints.
 pub fn run(cx: &Context, wanted: &Wanted, name: &str, rounds: usize) -> Result<(), Failure> {
     let recorder = Recorder::new(&cx.terminal);
-    let logs = guest::run_folder(cx)?;
+    let logs = logs::folder(cx)?;
     let guest = guest::prepare(cx, &recorder, wanted, name, &logs)?;
     println!("base {name}, {} rounds; medians, seconds", rounds);
     unchanged(cx, wanted, name, &guest, rounds)?;

@@ -18,8 +18,9 @@ use notes::{Calls, Case};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::guest::{self, Wanted};
+use crate::guest::Wanted;
 use crate::home::write_atomically;
+use crate::logs;
 
 /// The suite, and the test of it that measures calls without the flag.
 const SUITE: &str = "bench/*";
@@ -43,7 +44,7 @@ pub struct Args {
 
 /// Measures and prints.
 pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
-    let logs = guest::run_folder(cx)?;
+    let logs = logs::folder(cx)?;
     let out = args.out.clone().unwrap_or_else(|| logs.clone());
     cx.home.create(&out)?;
     let bed = Bed::patched(cx, &args.wanted, name, &logs)?;
