@@ -58,14 +58,22 @@ delivery_tests! {
     "sendfile/one-event-ufs-unix": Ufs over Unix;
 }
 
-/// With and without mbufs that hold many pages each.
 const EXTERNAL_PAGES: &str = "kern.ipc.mb_use_ext_pgs";
 
-fn with_pages(on: i32) -> TestResult {
+/// Has sendfile(2) use mbufs that hold many pages each, or not.
+///
+/// # Errors
+/// Skips the test on kernels without them.
+pub fn use_external_pages(on: i32) -> TestResult {
     drop(Flight::of_second(
         "the kernels of 2014 have one page in an mbuf",
     )?);
     must(EXTERNAL_PAGES, sysctl::set(EXTERNAL_PAGES, on));
+    Ok(())
+}
+
+fn with_pages(on: i32) -> TestResult {
+    use_external_pages(on)?;
     for kind in [Source::Shm, Source::Tmpfs, Source::Ufs] {
         delivers(kind, Link::Tcp)?;
     }

@@ -1,6 +1,7 @@
 //! The event does not come while a page is still needed.
 
 use crate::case;
+use crate::delivery::use_external_pages;
 use crate::flight::{Flight, none};
 use kdk_harness::TestResult;
 use kdk_scene::bytes::{assert_same, receive};
@@ -36,6 +37,10 @@ fn not_early(link: Link) -> TestResult {
 
 case!("sendfile/not-early-tcp", || not_early(Link::Tcp));
 case!("sendfile/not-early-unix", || not_early(Link::Unix));
+case!("sendfile/not-early-unmapped", || {
+    use_external_pages(1)?;
+    not_early(Link::Tcp)
+});
 
 /// What is written to the memory before the event is seen by the receiver: it
 /// is not copied, and so the tests that overwrite it at the event prove
