@@ -21,6 +21,7 @@ struct Fake {
     ran: Vec<&'static str>,
     now: u64,
     counters: usize,
+    notes: Vec<&'static str>,
 }
 
 impl Platform for Fake {
@@ -53,6 +54,11 @@ impl Platform for Fake {
         assert_eq!(attempt, self.settled);
         self.settled += 1;
         attempt < self.patience
+    }
+
+    fn write_notes(&mut self, out: &mut dyn Write) -> fmt::Result {
+        let mut notes = self.notes.drain(..);
+        notes.try_for_each(|note| write_diagnostic(out, "note", &note))
     }
 
     fn now_ms(&mut self) -> u64 {
