@@ -121,6 +121,22 @@ fn result(platform: &mut Fake, test: &'static Test) -> String {
     body.strip_suffix("# done 1\n").unwrap().to_string()
 }
 
+#[test]
+fn what_a_test_has_noted_comes_before_its_result() {
+    for (test, after) in [
+        (&PASS, "ok 1 s/pass\n"),
+        (&FAIL, "# failed: two\n#   lines\nnot ok 1 s/fail\n"),
+    ] {
+        let mut platform = Fake {
+            notes: std::vec!["size=1", "ok 1 a/b\nok 2 a/c"],
+            ..Fake::default()
+        };
+        let notes = "# note: size=1\n# note: ok 1 a/b\n#   ok 2 a/c\n";
+        assert_eq!(result(&mut platform, test), format!("{notes}{after}"));
+        assert!(platform.notes.is_empty());
+    }
+}
+
 fn message(text: &str) -> Message {
     Message::of(text)
 }

@@ -80,7 +80,7 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     };
     let mut lines = vec![
         about.clone(),
-        "one walk over a CPU's buckets in use, a flow in each, none of them stale; medians of 5"
+        "one walk over a CPU's buckets in use, a flow in each, none of them stale; medians of 5, long walks once"
             .into(),
     ];
     lines.extend(

@@ -32,7 +32,7 @@ impl Algorithm {
             Self::Series => "a word of the mask at a time, from the last bucket on",
             Self::BitAtATime => {
                 "FreeBSD 10.0's, made anew: a bit at a time, each looked for from the first byte on; \
-                 quadratic, so measured to 65536 buckets only"
+                 quadratic, so it is measured up to 65536 buckets only"
             }
             Self::Tree => {
                 "the base without flowtable-expiry-walk: a bit at a time in a copy, whose place it \
