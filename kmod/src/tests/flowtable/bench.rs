@@ -2,6 +2,7 @@
 //! flowtable`: nothing is judged here.
 
 use super::bits::Buckets;
+use super::{IDLE, START};
 use crate::kpi::flowtable::{Table, Walk, key};
 use crate::kpi::notes::note;
 use kdk_harness::{TestResult, kdk_test};
@@ -45,11 +46,9 @@ sizes! {
 /// A flow in every bucket; the masks name some of them, evenly spread.
 fn measure(size: u32) -> TestResult {
     let table = Table::open(size, 1 << CPU)?;
-    for bucket in 0..size {
-        let there = table.touch(CPU, key(size, 0, bucket, 0))?;
-        assert!(there, "bucket {bucket} did not take a flow");
-    }
+    let mut now = START;
     for percent in PERCENTS {
+        fill(&table)?;
         let so_far = |bucket: u32| (u64::from(bucket) * percent + 50) / 100;
         let mask = Buckets::chosen(size, |bucket| so_far(bucket + 1) > so_far(bucket));
         table.set_mask(CPU, &mask.0)?;
@@ -60,17 +59,28 @@ fn measure(size: u32) -> TestResult {
             mask_bytes,
         } = walk;
         let set = mask.count();
+        // Which ones it visits is seen by what goes when all may go.
+        now += 1000;
+        table.set_clock(now)?;
+        table.expire(IDLE)?;
+        let gone = Buckets(table.used(CPU)?).others();
+        let visited = gone.both(&mask).count();
         note(
             "walk",
             &format_args!(
-                "size={size} percent={percent} set={set} visits={visits} bytes={mask_bytes} ticks={ticks}"
+                "size={size} percent={percent} set={set} visited={visited} visits={visits} bytes={mask_bytes} ticks={ticks}"
             ),
         );
-        let left = Buckets(table.mask(CPU)?).count();
-        assert_eq!(
-            left, set,
-            "buckets in use after a walk that expires nothing"
-        );
+    }
+    Ok(())
+}
+
+/// Puts a flow into each bucket that has none.
+fn fill(table: &Table) -> TestResult {
+    let size = table.size();
+    for bucket in Buckets(table.used(CPU)?).others().iter() {
+        let there = table.touch(CPU, key(size, 0, bucket, 0))?;
+        assert!(there, "bucket {bucket} did not take a flow");
     }
     Ok(())
 }

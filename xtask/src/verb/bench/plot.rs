@@ -193,6 +193,12 @@ fn draw_chart<B: DrawingBackend>(
 /// A number of an axis, no longer than need be.
 fn number(value: f64) -> String {
     match value {
+        value if value >= 8192.0 && (value as u64).is_power_of_two() => {
+            format!("{}Ki", value as u64 >> 10)
+        }
+        value if value >= 1e9 => format!("{:.0}G", value / 1e9),
+        value if value >= 1e6 => format!("{:.0}M", value / 1e6),
+        value if value >= 1e4 => format!("{:.0}k", value / 1e3),
         value if value >= 10.0 => format!("{value:.0}"),
         value if value >= 1.0 => format!("{value:.1}").replace(".0", ""),
         value => format!("{value:.3}").trim_end_matches('0').to_owned(),
@@ -252,6 +258,10 @@ mod tests {
     #[test]
     fn numbers_of_axes_are_short() {
         for (value, text) in [
+            (1e9, "1G"),
+            (1e7, "10M"),
+            (1e4, "10k"),
+            (65536.0, "64Ki"),
             (1024.0, "1024"),
             (4.0, "4"),
             (2.5, "2.5"),

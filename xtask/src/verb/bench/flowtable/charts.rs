@@ -50,9 +50,9 @@ fn lines(walks: &[Walk], percent: u64, quantity: Quantity, clock: Clock) -> Vec<
 
 fn name(algorithm: Algorithm) -> &'static str {
     match algorithm {
-        Algorithm::Series => "series: a word at a time",
-        Algorithm::BitAtATime => "FreeBSD 10.0: a bit at a time, from the start",
-        Algorithm::Tree => "tree without the series: skips most buckets",
+        Algorithm::Series => "series",
+        Algorithm::BitAtATime => "FreeBSD 10.0",
+        Algorithm::Tree => "tree (leaves buckets out)",
     }
 }
 

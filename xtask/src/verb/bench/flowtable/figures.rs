@@ -80,7 +80,8 @@ pub mod tests {
                         size,
                         percent,
                         set,
-                        visits: if algorithm == Algorithm::Tree { 9 } else { set },
+                        visited: if algorithm == Algorithm::Tree { 9 } else { set },
+                        visits: set,
                         bytes,
                         ticks: bytes * 16 + 400,
                     });
@@ -114,6 +115,7 @@ pub mod tests {
                     size,
                     percent: 100,
                     set: size,
+                    visited: size,
                     visits: size,
                     bytes: 0,
                     ticks: *ticks,

@@ -35,8 +35,8 @@ impl Algorithm {
                  quadratic, so it is measured up to 65536 buckets only"
             }
             Self::Tree => {
-                "the base without flowtable-expiry-walk: a bit at a time in a copy, whose place it \
-                 takes for the bucket; it skips most buckets, so its time is that of a part of the work"
+                "the base without flowtable-expiry-walk: a bit at a time in a copy, whose place it takes for the bucket; \
+                 it visits wrong buckets again and again and leaves others out, so its time says nothing"
             }
         }
     }
@@ -53,7 +53,9 @@ pub struct Walk {
     pub percent: u64,
     /// Buckets in use.
     pub set: u64,
-    /// Buckets that were visited, rightly or not.
+    /// Buckets in use that were visited.
+    pub visited: u64,
+    /// Visits, rightly or not.
     pub visits: u64,
     /// Bytes of the mask that were read.
     pub bytes: u64,
@@ -79,6 +81,7 @@ pub fn walks(algorithm: Algorithm, detail: &str) -> Result<Vec<Walk>, String> {
             size: walk.number("size")?,
             percent: walk.number("percent")?,
             set: walk.number("set")?,
+            visited: walk.number("visited")?,
             visits: walk.number("visits")?,
             bytes: walk.number("bytes")?,
             ticks: walk.number("ticks")?,
@@ -97,13 +100,14 @@ mod tests {
 
     #[test]
     fn what_was_noted_is_read() {
-        let detail = "walk: size=256 percent=10 set=26 visits=26 bytes=136 ticks=9000\n";
+        let detail = "walk: size=256 percent=10 set=26 visited=9 visits=26 bytes=136 ticks=9000\n";
         let walks = walks(Algorithm::Tree, detail).unwrap();
         let walk = Walk {
             algorithm: Algorithm::Tree,
             size: 256,
             percent: 10,
             set: 26,
+            visited: 9,
             visits: 26,
             bytes: 136,
             ticks: 9000,

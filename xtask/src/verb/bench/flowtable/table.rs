@@ -17,7 +17,7 @@ pub fn walks(walks: &[Walk], clock: Clock) -> Vec<String> {
     let mut head = vec!["in use".to_owned(), "buckets".into(), "set".into()];
     for algorithm in Algorithm::ALL {
         let name = algorithm.name();
-        head.extend([format!("{name}: visits"), "words".into(), unit.into()]);
+        head.extend([format!("{name}: visited"), "words".into(), unit.into()]);
     }
     head.extend([format!("series: {unit}/set"), "10.0/series".into()]);
     let mut rows = vec![head];
@@ -35,7 +35,7 @@ pub fn walks(walks: &[Walk], clock: Clock) -> Vec<String> {
             for algorithm in Algorithm::ALL {
                 row.extend(match of(algorithm) {
                     Some(walk) => [
-                        walk.visits.to_string(),
+                        walk.visited.to_string(),
                         format!("{:.0}", walk.words()),
                         format!("{:.0}", clock.of_ns(time(walk))),
                     ],
