@@ -14,7 +14,7 @@ const RATED: Setup = Setup::new(Pace::Rated, 64, 16 * KIB);
 
 macro_rules! case {
     ($name:expr, $run:expr) => {
-        kdk_harness::kdk_test!($name, $run, limit_ms = 900_000, default = false);
+        kdk_harness::kdk_test!($name, $run, limit_ms = 300_000, default = false);
     };
 }
 

@@ -8,6 +8,7 @@ use crate::raw::{IoVec, call, number};
 use crate::suite::must;
 use crate::sysctl;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI64, Ordering};
 
 /// Fail with `EBUSY` rather than wait for a page that somebody works on.
 pub const SF_NODISKIO: u32 = 1;
@@ -31,7 +32,7 @@ impl Generation {
     /// Those of sysctl(3); `EOPNOTSUPP` for a kernel of the years between, which
     /// had none.
     pub fn of_kernel() -> Result<Self> {
-        Self::of(sysctl::integer("kern.osreldate")?).ok_or(Errno::EOPNOTSUPP)
+        Self::of(osreldate()?).ok_or(Errno::EOPNOTSUPP)
     }
 
     /// That of a `__FreeBSD_version`.
@@ -66,6 +67,20 @@ impl Generation {
             Self::First => EV_ONESHOT,
             Self::Second => 0,
         }
+    }
+}
+
+/// `__FreeBSD_version` of the running kernel, which is asked once: a call is
+/// measured, and must not be two.
+fn osreldate() -> Result<i64> {
+    static KNOWN: AtomicI64 = AtomicI64::new(0);
+    match KNOWN.load(Ordering::Relaxed) {
+        0 => {
+            let version = sysctl::integer("kern.osreldate")?;
+            KNOWN.store(version, Ordering::Relaxed);
+            Ok(version)
+        }
+        version => Ok(version),
     }
 }
 
