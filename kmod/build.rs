@@ -24,7 +24,7 @@ const VARIABLES: &str = "M_KDK|kdk_module_mtx|M_WAITOK|M_NOWAIT|M_ZERO|MTX_RECUR
                          MCLBYTES|PAGE_SIZE|EVFILT_SENDFILE|EV_ADD|SF_SYNC|KDK_(HOLD|STEP|FLOWTABLE|ROUTE)_.*";
 /// Known by size and alignment only: their fields are the shim's business.
 const OPAQUE: &str = "callout|mtx|task|taskqueue|mbuf|thread|uio|malloc_type";
-const TYPES: &str = "kdk_(malloc_stats|sendfile|event|flow|flowtable_counts)|(__)?u?_?int(8|16|32|64)?_t|u_int|caddr_t|c_caddr_t";
+const TYPES: &str = "kdk_(malloc_stats|sendfile|event|flow|flow_walk|flowtable_counts)|(__)?u?_?int(8|16|32|64)?_t|u_int|caddr_t|c_caddr_t";
 
 fn main() -> ExitCode {
     match build() {

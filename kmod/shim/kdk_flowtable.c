@@ -485,6 +485,15 @@ kdk_flowtable_references(u_int route, int *rt, int *lle)
 	return (kdk_leave(0));
 }
 
+static uint64_t
+kdk_visits(void)
+{
+
+	return (counter_u64_fetch(ip4_ftstat[
+	    offsetof(struct flowtable_stat, ft_free_checks) /
+	    sizeof(uint64_t)]));
+}
+
 int
 kdk_flowtable_counts(struct kdk_flowtable_counts *counts)
 {
@@ -601,6 +610,28 @@ kdk_flowtable_flush(u_int route)
 	if ((error = kdk_enter()) != 0)
 		return (error);
 	flowtable_route_flush(AF_INET, &kdk_routes[route].rt);
+	return (kdk_leave(0));
+}
+
+int
+kdk_flowtable_walk(int cpu, struct kdk_flow_walk *walk)
+{
+	uint64_t bytes, visits;
+	int error;
+
+	if ((error = kdk_enter()) != 0)
+		return (error);
+	if (!kdk_has_cpu(cpu))
+		return (kdk_leave(EINVAL));
+	kdk_bind(cpu);
+	bytes = kdk_mask_bytes;
+	visits = kdk_visits();
+	walk->ticks = rdtsc();
+	flowtable_free_stale(&ip4_ft, NULL, INT_MAX);
+	walk->ticks = rdtsc() - walk->ticks;
+	walk->visits = kdk_visits() - visits;
+	walk->mask_bytes = kdk_mask_bytes - bytes;
+	kdk_unbind();
 	return (kdk_leave(0));
 }
 

@@ -39,6 +39,13 @@ struct kdk_flow {
 	int		lle;		/* likewise */
 };
 
+/* What a walk over a CPU's buckets took. */
+struct kdk_flow_walk {
+	uint64_t	ticks;		/* of the CPU's counter */
+	uint64_t	visits;
+	uint64_t	mask_bytes;	/* that were read */
+};
+
 struct kdk_flowtable_counts {
 	/* Of struct flowtable_stat. */
 	uint64_t	collisions;
@@ -75,6 +82,8 @@ int	 kdk_flowtable_insert(int cpu, uint32_t key, struct kdk_flow *flow);
 
 int	 kdk_flowtable_expire(int maxidle);
 int	 kdk_flowtable_flush(u_int route);
+/* What expires flows does its work on that CPU, with nothing to expire. */
+int	 kdk_flowtable_walk(int cpu, struct kdk_flow_walk *walk);
 
 int	 kdk_flowtable_has(int cpu, uint32_t key);
 int	 kdk_flowtable_used(int cpu, uint32_t *words, size_t count);

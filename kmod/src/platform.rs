@@ -1,8 +1,9 @@
 //! The kernel as a place where tests can run.
 
 use crate::kpi::kthread::{self, Thread};
-use crate::kpi::{counters, left, malloc, time};
+use crate::kpi::{counters, left, malloc, notes, time};
 use core::ffi::CStr;
+use core::fmt;
 use core::time::Duration;
 use kdk_harness::{Counters, Ended, Message, Platform, Test};
 
@@ -24,6 +25,7 @@ impl Platform for Kernel {
                 )));
             }
         };
+        notes::listen_to(&thread);
         let limit = match test.limit_ms {
             0 => Duration::from_secs(24 * 60 * 60),
             limit => Duration::from_millis(limit.into()),
@@ -57,6 +59,10 @@ impl Platform for Kernel {
             time::sleep(Duration::from_millis(1 << attempt.min(7)));
         }
         more
+    }
+
+    fn write_notes(&mut self, out: &mut dyn fmt::Write) -> fmt::Result {
+        notes::write(out)
     }
 
     fn now_ms(&mut self) -> u64 {

@@ -41,6 +41,17 @@ pub trait Platform {
     /// `attempt` counts from 0 for each test.
     fn settle(&mut self, attempt: u32) -> bool;
 
+    /// Writes, with [`write_diagnostic`](crate::write_diagnostic), what the
+    /// test that ran last has noted for the host, a KiB at most. A platform
+    /// whose tests speak to the host themselves has nothing to add.
+    ///
+    /// # Errors
+    /// `out` does not take it.
+    fn write_notes(&mut self, out: &mut dyn Write) -> fmt::Result {
+        let _ = out;
+        Ok(())
+    }
+
     /// Milliseconds on any clock that does not go back.
     fn now_ms(&mut self) -> u64;
 }

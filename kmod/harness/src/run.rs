@@ -115,6 +115,7 @@ fn run_one(
     let mut after = Counters::new();
     let checked = read_settled(platform, test, &before, &mut after);
 
+    platform.write_notes(out)?;
     write_ending(out, &ended, test, took)?;
     for leak in after.grown_since(&before) {
         write_diagnostic(out, "leak", &leak)?;

@@ -108,6 +108,17 @@ pub struct Counts {
     pub flows: u64,
 }
 
+/// What a walk over a CPU's buckets took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Walk {
+    /// Time, in ticks of the CPU's counter.
+    pub ticks: u64,
+    /// Buckets that it visited.
+    pub visits: u64,
+    /// Bytes of the mask that it read.
+    pub mask_bytes: u64,
+}
+
 /// The machine's CPUs, a bit each.
 #[must_use]
 pub fn cpus() -> u64 {
@@ -263,6 +274,26 @@ impl Table {
     pub fn flush(&self, route: u32) -> Result<(), Errno> {
         // SAFETY: numbers.
         Errno::check(unsafe { bindings::kdk_flowtable_flush(route) })
+    }
+
+    /// Walks over the buckets in use of this CPU as the cleaner does, with
+    /// nothing to expire.
+    ///
+    /// # Errors
+    /// See [`Table`].
+    pub fn walk(&self, cpu: u32) -> Result<Walk, Errno> {
+        let mut raw = bindings::kdk_flow_walk {
+            ticks: 0,
+            visits: 0,
+            mask_bytes: 0,
+        };
+        // SAFETY: it is written during the call.
+        Errno::check(unsafe { bindings::kdk_flowtable_walk(number(cpu), &raw mut raw) })?;
+        Ok(Walk {
+            ticks: raw.ticks,
+            visits: raw.visits,
+            mask_bytes: raw.mask_bytes,
+        })
     }
 
     /// Whether there is a flow for this address on this CPU.

@@ -125,6 +125,11 @@ impl Thread {
         start(name, Body::Test(test))
     }
 
+    /// Names this thread and all that it starts, if it runs a test.
+    pub(super) const fn group(&self) -> u32 {
+        self.id
+    }
+
     /// Waits for the thread to end.
     ///
     /// # Errors

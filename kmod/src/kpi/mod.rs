@@ -29,6 +29,7 @@ pub mod malloc;
 pub mod mbuf;
 mod module;
 pub mod mutex;
+pub mod notes;
 mod panic;
 mod resource;
 pub mod seed;

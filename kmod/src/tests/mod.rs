@@ -1,5 +1,6 @@
-//! The tests, a file a subsystem. What no test names by itself
-//! (`default=no`) are the faults that the runner is tested with.
+//! The tests, a file a subsystem. What only runs when it is named
+//! (`default=no`) are the faults that the runner is tested with, and what
+//! measures.
 
 mod allocation;
 mod callout;

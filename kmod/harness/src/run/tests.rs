@@ -21,6 +21,7 @@ struct Fake {
     ran: Vec<&'static str>,
     now: u64,
     counters: usize,
+    notes: Vec<&'static str>,
 }
 
 impl Platform for Fake {
@@ -53,6 +54,11 @@ impl Platform for Fake {
         assert_eq!(attempt, self.settled);
         self.settled += 1;
         attempt < self.patience
+    }
+
+    fn write_notes(&mut self, out: &mut dyn Write) -> fmt::Result {
+        let mut notes = self.notes.drain(..);
+        notes.try_for_each(|note| write_diagnostic(out, "note", &note))
     }
 
     fn now_ms(&mut self) -> u64 {
@@ -113,6 +119,22 @@ fn result(platform: &mut Fake, test: &'static Test) -> String {
     let head = format!("# start {name}\nKTAP version 1\n1..1\n");
     let body = text.strip_prefix(&head).unwrap();
     body.strip_suffix("# done 1\n").unwrap().to_string()
+}
+
+#[test]
+fn what_a_test_has_noted_comes_before_its_result() {
+    for (test, after) in [
+        (&PASS, "ok 1 s/pass\n"),
+        (&FAIL, "# failed: two\n#   lines\nnot ok 1 s/fail\n"),
+    ] {
+        let mut platform = Fake {
+            notes: std::vec!["size=1", "ok 1 a/b\nok 2 a/c"],
+            ..Fake::default()
+        };
+        let notes = "# note: size=1\n# note: ok 1 a/b\n#   ok 2 a/c\n";
+        assert_eq!(result(&mut platform, test), format!("{notes}{after}"));
+        assert!(platform.notes.is_empty());
+    }
 }
 
 fn message(text: &str) -> Message {

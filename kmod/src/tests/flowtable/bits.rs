@@ -33,12 +33,19 @@ impl Buckets {
         Self(self.0.iter().map(|word| !word).collect())
     }
 
+    /// All that are in both.
+    pub fn both(&self, other: &Self) -> Self {
+        let words = self.0.iter().zip(&other.0);
+        Self(words.map(|(one, other)| one & other).collect())
+    }
+
     /// How many are in it.
     pub fn count(&self) -> u64 {
         self.0.iter().map(|word| u64::from(word.count_ones())).sum()
     }
 
-    fn iter(&self) -> impl Iterator<Item = u32> {
+    /// Each that is in it, the first one first.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
         (0..self.0.len() as u32 * 32)
             .filter(|bucket| self.0[*bucket as usize / 32] & (1 << (bucket % 32)) != 0)
     }

@@ -1,6 +1,7 @@
 //! The flowtable: the tree's own net/flowtable.c, with routes and a clock that
 //! are the test's.
 
+mod bench;
 mod bits;
 mod concurrent;
 mod cpus;

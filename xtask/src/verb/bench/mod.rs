@@ -1,8 +1,14 @@
-//! `cargo xtask bench`: what the kit itself costs. Both sides of a comparison
-//! are measured in turn in one run.
+//! `cargo xtask bench`: what the kit itself costs, and what its series are
+//! worth. Both sides of a comparison are measured in turn in one run.
 
+mod bed;
+mod clock;
+mod flowtable;
+mod goal;
 mod isolation;
+mod notes;
 mod overhead;
+mod plot;
 mod sendfile;
 
 use clap::Subcommand;
@@ -12,7 +18,7 @@ use crate::doctor::{self, Need};
 use crate::failure::Failure;
 use crate::guest::{self, Wanted};
 
-/// Measure the kit itself.
+/// Measure the kit itself, and what its series are worth.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -27,6 +33,8 @@ enum What {
     Isolation(Common),
     /// SF_KQUEUE against SF_SYNC and write(2), on the patched kernel
     Sendfile(sendfile::Args),
+    /// The flowtable's expiry: the series, the tree, and FreeBSD 10.0's walk
+    Flowtable(flowtable::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -43,13 +51,18 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let wanted = match &args.what {
         What::Overhead(common) | What::Isolation(common) => &common.wanted,
         What::Sendfile(args) => &args.wanted,
+        What::Flowtable(args) => &args.wanted,
     };
-    let name = guest::base_name(cx, wanted)?;
+    let name = match &args.what {
+        What::Flowtable(args) => args.base(),
+        _ => guest::base_name(cx, wanted)?,
+    };
     doctor::need(cx, Need::guest(&name), false)?;
     match &args.what {
         What::Overhead(common) => overhead::run(cx, &common.wanted, &name, common.rounds),
         What::Isolation(common) => isolation::run(cx, &common.wanted, &name, common.rounds),
         What::Sendfile(args) => sendfile::run(cx, args, &name),
+        What::Flowtable(args) => flowtable::run(cx, args, &name),
     }
 }
 

@@ -2,25 +2,26 @@
 //! those who do not use it. The guest's suite `bench` measures; here stands
 //! which machine it does that on, and what is made of it.
 
-mod bed;
+mod charts;
 mod figures;
 mod goals;
 mod notes;
-mod plot;
 mod profile;
 mod table;
 
 use std::path::PathBuf;
 
-use bed::Bed;
-use goals::Goal;
 use notes::{Calls, Case};
 
+use super::bed::Bed;
+use super::goal::Goal;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::guest::Wanted;
+use crate::guest::{KernelWish, Wanted};
 use crate::home::write_atomically;
 use crate::logs;
+use crate::series::load;
+use crate::series::manifest::Class;
 
 /// The suite, and the test of it that measures calls without the flag.
 const SUITE: &str = "bench/*";
@@ -47,12 +48,17 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     let logs = logs::folder(cx)?;
     let out = args.out.clone().unwrap_or_else(|| logs.clone());
     cx.home.create(&out)?;
-    let bed = Bed::patched(cx, &args.wanted, name, &logs)?;
+    let patched = Wanted {
+        kernel: KernelWish::Bench,
+        ..args.wanted.clone()
+    };
+    let bed = Bed::prepared(cx, &patched, name, &logs)?;
+    let about = format!("{}; medians of 3 rounds", bed.about());
     let (cases, with) = measured(&bed, args.quick)?;
-    let plain = Bed::unpatched(cx, &args.wanted, name, &logs)?;
+    let plain = Bed::prepared(cx, &unpatched(&patched, name)?, name, &logs)?;
     let without = calls(&plain.measured(&[CALLS.into()])?)?;
 
-    let mut lines = vec![bed.about(), String::new()];
+    let mut lines = vec![about.clone(), String::new()];
     lines.extend(
         cases
             .iter()
@@ -78,14 +84,26 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     let text = out.join("bench-sendfile.txt");
     write_atomically(&text, (lines.join("\n") + "\n").as_bytes())
         .map_err(|error| Failure::io("write the table", &text, error))?;
-    let charts = plot::charts(&cases, bed.clock);
-    for path in plot::write(&charts, &bed.about(), &out)?
-        .iter()
-        .chain([&text])
-    {
+    let sheet = charts::sheet(&cases, bed.clock, about);
+    let plots = sheet.write(&out, "bench-sendfile")?;
+    for path in plots.iter().chain([&text]) {
         println!("{}", path.display());
     }
     Ok(())
+}
+
+/// A kernel without the series, but for what lets it boot in the same way.
+fn unpatched(patched: &Wanted, name: &str) -> Result<Wanted, Failure> {
+    let series = load::must(name)?;
+    let patches = series.manifest.patches.iter();
+    let without = patches
+        .filter(|patch| patch.class != Class::Enabling)
+        .map(|patch| patch.id.clone())
+        .collect();
+    Ok(Wanted {
+        without,
+        ..patched.clone()
+    })
 }
 
 /// What the tests of one guest have noted: configurations, and calls without
@@ -133,7 +151,7 @@ fn why(bed: &Bed<'_>, tests: &[String]) -> Result<Vec<String>, Failure> {
     if tests.is_empty() {
         return Ok(Vec::new());
     }
-    let Some((samples, program)) = bed.profile(tests)? else {
+    let Some((samples, program)) = profile::take(bed, tests)? else {
         return Ok(vec!["no profile: only QEMU's machines can be asked".into()]);
     };
     let mut lines = Vec::new();

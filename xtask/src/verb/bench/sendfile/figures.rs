@@ -2,33 +2,6 @@
 
 use super::notes::{Case, Method, Run};
 
-/// What a nanosecond of the guest is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clock {
-    /// Time: the host's processor runs the guest's instructions.
-    Time,
-    /// Instructions are counted, and each takes so many nanoseconds.
-    Instructions(u64),
-}
-
-impl Clock {
-    /// What processor time is told in.
-    pub fn unit(self) -> &'static str {
-        match self {
-            Self::Time => "ns",
-            Self::Instructions(_) => "instructions",
-        }
-    }
-
-    /// Nanoseconds in this unit.
-    pub fn of_ns(self, ns: f64) -> f64 {
-        match self {
-            Self::Time => ns,
-            Self::Instructions(each) => ns / each as f64,
-        }
-    }
-}
-
 /// Something that one measurement says.
 pub type Quantity = fn(&Run) -> f64;
 
@@ -144,7 +117,6 @@ pub mod tests {
         assert_eq!(case.ratio(throughput, Method::Kqueue, Method::Sync), 10.0);
         assert_eq!(case.ratio(cpu, Method::Kqueue, Method::Sync), 0.1);
         assert_eq!(case.median(Method::Write, cpu), 1e7);
-        assert_eq!(Clock::Instructions(8).of_ns(80.0), 10.0);
         assert!(middle(Vec::new()).is_nan());
     }
 }

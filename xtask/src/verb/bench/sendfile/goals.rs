@@ -2,7 +2,7 @@
 
 use super::figures::{cpu, throughput};
 use super::notes::{Calls, Case, Method, Pace};
-use crate::verb::bench::word;
+use crate::verb::bench::goal::Goal;
 
 /// A slow client must not hold the others up.
 const STARVED: f64 = 8.0;
@@ -10,30 +10,6 @@ const STARVED: f64 = 8.0;
 const COPIED: u64 = 64 << 10;
 /// Who does not use the flag must not pay for it.
 const UNTOUCHED: f64 = 1.01;
-
-/// A goal, and how far it was reached.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Goal {
-    /// What was measured.
-    pub what: String,
-    /// The ratio that came out.
-    pub seen: f64,
-    /// What it has to be, for people.
-    pub need: String,
-    /// Whether it is.
-    pub reached: bool,
-    /// The test that measures it.
-    pub test: String,
-}
-
-impl std::fmt::Display for Goal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            what, seen, need, ..
-        } = self;
-        write!(f, "{what}: {seen:.3} (goal {need}: {})", word(self.reached))
-    }
-}
 
 /// The goals that these cases can show.
 pub fn of_cases(cases: &[Case]) -> Vec<Goal> {

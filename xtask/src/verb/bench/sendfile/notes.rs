@@ -1,7 +1,8 @@
 //! What the guest's suite `bench` has noted. Pure.
 
-use std::collections::BTreeMap;
 use std::fmt;
+
+use crate::verb::bench::notes::{Words, notes};
 
 /// A way to send what is in a program's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,7 +31,7 @@ impl Method {
     /// The method that a note names.
     pub fn of_note(text: &str) -> Option<Self> {
         let (_, words) = text.split_once(": ")?;
-        Words::of(words).method().ok()
+        method(&Words::of(words)).ok()
     }
 }
 
@@ -156,7 +157,7 @@ pub fn case(name: &str, detail: &str) -> Result<Case, String> {
     };
     let runs = notes(detail, "run").map(|run| {
         Ok(Run {
-            method: run.method()?,
+            method: method(&run)?,
             bytes: run.number("bytes")?,
             ns: run.number("ns")?,
             idle: run.number("idle")?,
@@ -197,40 +198,12 @@ pub fn calls(detail: &str) -> Result<Vec<Calls>, String> {
     }
 }
 
-/// The notes with this label.
-fn notes<'a>(detail: &'a str, label: &'a str) -> impl Iterator<Item = Words<'a>> {
-    detail
-        .lines()
-        .filter_map(move |line| line.strip_prefix(label)?.strip_prefix(": ").map(Words::of))
-}
-
-/// `key=value ...`
-struct Words<'a>(BTreeMap<&'a str, &'a str>);
-
-impl<'a> Words<'a> {
-    fn of(text: &'a str) -> Self {
-        let words = text.split_whitespace();
-        Self(words.filter_map(|word| word.split_once('=')).collect())
-    }
-
-    fn text(&self, key: &str) -> Result<&'a str, String> {
-        let value = self.0.get(key).copied();
-        value.ok_or_else(|| format!("{key} was not noted"))
-    }
-
-    fn number(&self, key: &str) -> Result<u64, String> {
-        let text = self.text(key)?;
-        text.parse()
-            .map_err(|_| format!("{key}={text} is no number"))
-    }
-
-    fn method(&self) -> Result<Method, String> {
-        match self.text("method")? {
-            "kqueue" => Ok(Method::Kqueue),
-            "sync" => Ok(Method::Sync),
-            "write" => Ok(Method::Write),
-            other => Err(format!("method={other}: there is no such method")),
-        }
+fn method(words: &Words<'_>) -> Result<Method, String> {
+    match words.text("method")? {
+        "kqueue" => Ok(Method::Kqueue),
+        "sync" => Ok(Method::Sync),
+        "write" => Ok(Method::Write),
+        other => Err(format!("method={other}: there is no such method")),
     }
 }
 

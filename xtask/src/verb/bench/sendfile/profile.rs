@@ -10,12 +10,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use kdk_vm::machine;
+use kdk_vm::machine::{self, Machine};
+use kdk_vm::plan::{Isolation, Wish};
+use kdk_vm::progress::Progress;
+use kdk_vm::qemu::QemuMachine;
 use kdk_vm::qmp::{self, Start, Told};
+use kdk_vm::run::{Guests, Options, run_all};
 use kdk_vm::symbolize::{Program, Symbols};
 use qapi::qmp::human_monitor_command;
 
 use super::notes::Method;
+use crate::failure::Failure;
+use crate::verb::bench::bed::Bed;
+use crate::vmm::Driver;
 
 /// How far apart samples are.
 const PERIOD: Duration = Duration::from_millis(4);
@@ -78,6 +85,46 @@ impl Sampler {
         self.over.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_default()
     }
+}
+
+/// Where the processor is while tests run, and what knows the functions
+/// there; none if nobody can ask the machine.
+pub fn take(bed: &Bed<'_>, names: &[String]) -> Result<Option<(Samples, Program)>, Failure> {
+    let Driver::Qemu(qemu, spec) = &bed.guest.driver else {
+        return Ok(None);
+    };
+    let folder = tempfile::tempdir().map_err(|error| {
+        Failure::infra("take a profile", "no folder for a socket").source(error)
+    })?;
+    let socket = folder.path().join("monitor");
+    let mut spec = spec.clone();
+    let monitor = format!("unix:{},server=on,wait=off", socket.display());
+    spec.extra.extend(["-qmp".into(), monitor.into()]);
+    let start = |_: usize| {
+        QemuMachine::start(qemu, &spec).map(|machine| Box::new(machine) as Box<dyn Machine>)
+    };
+    let options = Options {
+        wish: Wish {
+            patterns: names.to_vec(),
+            ..Wish::default()
+        },
+        isolation: Isolation::None,
+        ..Options::default()
+    };
+    let sampler = Sampler::start(&socket);
+    let hear = |progress: Progress<'_>| {
+        if let Progress::Result(line) = progress {
+            sampler.hear(line);
+        }
+    };
+    let report = run_all(Guests::Boot(&start), &options, &bed.cx.interrupt, &hear);
+    let samples = sampler.stop();
+    if let Some(error) = report.error {
+        return Err(error.into());
+    }
+    let code = &bed.guest.code;
+    let program = Program::open(&code.kernel, &[], code.sources.clone());
+    Ok(Some((samples, program)))
 }
 
 fn sample(socket: &Path, heard: &Mutex<Heard>, over: &AtomicBool) -> Samples {

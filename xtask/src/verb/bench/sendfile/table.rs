@@ -1,8 +1,9 @@
 //! The figures for people. Pure.
 
-use super::figures::{Clock, calls, cpu, p50, p99, throughput, worker_cpu};
+use super::figures::{calls, cpu, p50, p99, throughput, worker_cpu};
 use super::notes::{Calls, Case, Method};
 use crate::report::columns::columns;
+use crate::verb::bench::clock::Clock;
 
 /// A line for each method of each case; the ratios say how often SF_KQUEUE has
 /// what the line's method has.
