@@ -1,6 +1,7 @@
 //! QEMU killed, and the run interrupted, at each moment of a run.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kdk_vm::verdict::Verdict::{self, NotRun, Pass};
@@ -119,7 +120,14 @@ fn every_day_without_guest(
 
 /// This process has what a build of the demo guest needs, and keeps it.
 fn wait_for_a_lock(place: &mut Place) -> Result<Played, Stop> {
-    let path = place.home().join("locks/target-demo.lock");
+    // As `build::guest` names it: one for each checkout of the kit.
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .ok_or_else(|| String::from("the kit has no folder"))?;
+    let checkout = blake3::hash(checkout.as_os_str().as_encoded_bytes()).to_hex();
+    let path = place
+        .home()
+        .join(format!("locks/target-demo-{checkout:.8}.lock"));
     fs::create_dir_all(place.home().join("locks")).map_err(told("make the folder of", &path))?;
     let held = fs::File::create(&path).map_err(told("make", &path))?;
     held.lock().map_err(told("lock", &path))?;
