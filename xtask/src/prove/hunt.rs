@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use kdk_vm::verdict::{Outcome, Verdict};
+use kdk_vm::verdict::Verdict;
 
 use crate::base::apply;
 use crate::base::repo;
 use crate::failure::Failure;
-use crate::prove::judge::Trial;
+use crate::prove::judge::{self, Trial};
 use crate::prove::mutants::{MANIFEST, MUTANTS, Mutant};
 use crate::prove::trees::Trees;
 use crate::prove::trial::{Kernel, Prover, Whole, Wish, on};
@@ -16,6 +16,7 @@ use crate::report::columns::columns;
 use crate::series::bind::Bound;
 use crate::series::load::Loaded;
 use crate::series::lock::{Findings, Noticed};
+use crate::series::manifest::Without;
 
 /// A mutant and the tree it makes.
 #[derive(Debug)]
@@ -219,31 +220,16 @@ fn judge(tests: &[String], mutant: &Trial, with: &Trial) -> End {
     if let Some(why) = reason("with the series", with).or_else(|| reason("void", mutant)) {
         return End::Void(why);
     }
-    let (Trial::Ran(mutant), Trial::Ran(with)) = (mutant, with) else {
-        return End::Void("no test ran".into());
-    };
-    let verdicts = |outcomes: &[Outcome], test: &str| -> Vec<Verdict> {
-        let of = outcomes.iter().filter(|outcome| outcome.name == test);
-        of.map(|outcome| outcome.verdict).collect()
-    };
-    let (mut by, mut sound) = (BTreeMap::new(), 0);
-    for test in tests {
-        let good = verdicts(with, test);
-        if good.is_empty() || good.iter().any(|verdict| *verdict != Verdict::Pass) {
-            continue;
-        }
-        sound += 1;
-        let noticed = verdicts(mutant, test)
-            .into_iter()
-            .find(|verdict| matches!(verdict, Verdict::Fail | Verdict::Crash | Verdict::Timeout));
-        if let Some(verdict) = noticed {
-            by.insert(test.clone(), verdict.word().to_owned());
-        }
+    // As for a patch that is left out: what passes with the series has to fail.
+    let rows = judge::judge(tests, Without::Fail, mutant, with);
+    if rows.iter().all(|row| row.with != Verdict::Pass.word()) {
+        return End::Void("none of its tests passes with the series".into());
     }
-    match (sound, by.is_empty()) {
-        (0, _) => End::Void("none of its tests passes with the series".into()),
-        (_, true) => End::Survived,
-        (_, false) => End::Noticed(by),
+    let noticed = rows.into_iter().filter(|row| row.why_not.is_empty());
+    let by: BTreeMap<String, String> = noticed.map(|row| (row.test, row.without)).collect();
+    match by.is_empty() {
+        true => End::Survived,
+        false => End::Noticed(by),
     }
 }
 

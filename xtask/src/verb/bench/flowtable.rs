@@ -9,17 +9,15 @@ mod goals;
 mod notes;
 mod table;
 
-use std::path::PathBuf;
-
 use notes::Algorithm;
 
 use super::bed::Bed;
 use super::goal::Goal;
+use super::results::{Out, publish, unread};
 use crate::build::workspace;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::guest::Wanted;
-use crate::home::write_atomically;
 use crate::logs;
 
 /// The base that has a flowtable.
@@ -46,9 +44,8 @@ pub struct Args {
     /// Only tables of up to 4096 buckets
     #[arg(long)]
     quick: bool,
-    /// Where the table and the plot go [default: the run's folder]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    out: Out,
 }
 
 impl Args {
@@ -61,18 +58,14 @@ impl Args {
 /// Measures and prints.
 pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     let logs = logs::folder(cx)?;
-    let out = args.out.clone().unwrap_or_else(|| logs.clone());
-    cx.home.create(&out)?;
+    let out = args.out.folder(cx, &logs)?;
     let mut walks = Vec::new();
     let mut about = None;
     for algorithm in Algorithm::ALL {
         let bed = Bed::prepared(cx, &kernel(&args.wanted, algorithm), name, &logs)?;
         for (test, detail) in bed.measured(&tests(algorithm, args.quick))? {
-            let noted = notes::walks(algorithm, &detail).map_err(|why| {
-                Failure::tests(format!("{test}: {why}"))
-                    .help("what the guest has said is in result.N.log of the run's folder")
-            })?;
-            walks.extend(noted);
+            let noted = notes::walks(algorithm, &detail);
+            walks.extend(noted.map_err(|why| unread(&test, &why))?);
         }
         about.get_or_insert((bed.about(), bed.clock));
     }
@@ -93,17 +86,8 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     lines.extend(table::exponents(&walks));
     lines.push(String::new());
     lines.extend(goals::of(&walks, TEST).iter().map(Goal::to_string));
-    for line in &lines {
-        println!("{line}");
-    }
-    let text = out.join("bench-flowtable.txt");
-    write_atomically(&text, (lines.join("\n") + "\n").as_bytes())
-        .map_err(|error| Failure::io("write the table", &text, error))?;
-    let plots = charts::sheet(&walks, clock, about).write(&out, "bench-flowtable")?;
-    for path in plots.iter().chain([&text]) {
-        println!("{}", path.display());
-    }
-    Ok(())
+    let plot = charts::sheet(&walks, clock, about);
+    publish(&out, "bench-flowtable", &lines, &plot)
 }
 
 /// The kernel that has the algorithm.

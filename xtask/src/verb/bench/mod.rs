@@ -9,6 +9,7 @@ mod isolation;
 mod notes;
 mod overhead;
 mod plot;
+mod results;
 mod sendfile;
 
 use clap::Subcommand;

@@ -10,6 +10,26 @@ pub fn notes<'a>(detail: &'a str, label: &'a str) -> impl Iterator<Item = Words<
         .filter_map(move |line| line.strip_prefix(label)?.strip_prefix(": ").map(Words::of))
 }
 
+/// What `read` makes of the notes with this label, of which there has to be
+/// one.
+///
+/// # Errors
+/// `none` without such a note; else those of `read`.
+pub fn all<T>(
+    detail: &str,
+    label: &str,
+    none: &str,
+    read: impl Fn(Words<'_>) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    let all = notes(detail, label)
+        .map(read)
+        .collect::<Result<Vec<_>, _>>()?;
+    match all.is_empty() {
+        true => Err(none.into()),
+        false => Ok(all),
+    }
+}
+
 /// `key=value ...`
 pub struct Words<'a>(BTreeMap<&'a str, &'a str>);
 

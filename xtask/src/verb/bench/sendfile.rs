@@ -9,16 +9,14 @@ mod notes;
 mod profile;
 mod table;
 
-use std::path::PathBuf;
-
 use notes::{Calls, Case};
 
 use super::bed::Bed;
 use super::goal::Goal;
+use super::results::{Out, publish, unread};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::guest::{KernelWish, Wanted};
-use crate::home::write_atomically;
 use crate::logs;
 use crate::series::load;
 use crate::series::manifest::Class;
@@ -38,16 +36,14 @@ pub struct Args {
     /// Only 64 sockets on one worker, readers unthrottled and rate-limited
     #[arg(long)]
     quick: bool,
-    /// Where the table and the plot go [default: the run's folder]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    out: Out,
 }
 
 /// Measures and prints.
 pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     let logs = logs::folder(cx)?;
-    let out = args.out.clone().unwrap_or_else(|| logs.clone());
-    cx.home.create(&out)?;
+    let out = args.out.folder(cx, &logs)?;
     let patched = Wanted {
         kernel: KernelWish::Bench,
         ..args.wanted.clone()
@@ -78,18 +74,8 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     goals.extend(goals::of_calls(CALLS, &with, &without));
     lines.extend(goals.iter().map(Goal::to_string));
     lines.extend(why(&bed, &missed_tests(&goals))?);
-    for line in &lines {
-        println!("{line}");
-    }
-    let text = out.join("bench-sendfile.txt");
-    write_atomically(&text, (lines.join("\n") + "\n").as_bytes())
-        .map_err(|error| Failure::io("write the table", &text, error))?;
-    let sheet = charts::sheet(&cases, bed.clock, about);
-    let plots = sheet.write(&out, "bench-sendfile")?;
-    for path in plots.iter().chain([&text]) {
-        println!("{}", path.display());
-    }
-    Ok(())
+    let plot = charts::sheet(&cases, bed.clock, about);
+    publish(&out, "bench-sendfile", &lines, &plot)
 }
 
 /// A kernel without the series, but for what lets it boot in the same way.
@@ -117,7 +103,7 @@ fn measured(bed: &Bed<'_>, quick: bool) -> Result<(Vec<Case>, Vec<Calls>), Failu
     let cases = noted
         .iter()
         .filter(|(name, _)| name != CALLS)
-        .map(|(name, detail)| notes::case(name, detail).map_err(|why| unread(name, why)))
+        .map(|(name, detail)| notes::case(name, detail).map_err(|why| unread(name, &why)))
         .collect::<Result<_, _>>()?;
     Ok((cases, calls(&noted)?))
 }
@@ -127,12 +113,7 @@ fn calls(noted: &[(String, String)]) -> Result<Vec<Calls>, Failure> {
     let detail = detail
         .map(|(_, detail)| detail.as_str())
         .unwrap_or_default();
-    notes::calls(detail).map_err(|why| unread(CALLS, why))
-}
-
-fn unread(test: &str, why: String) -> Failure {
-    Failure::tests(format!("{test}: {why}"))
-        .help("what the guest has said is in result.N.log of the run's folder")
+    notes::calls(detail).map_err(|why| unread(CALLS, &why))
 }
 
 /// The tests of goals that were missed, each once.

@@ -1,6 +1,6 @@
 //! What the tests of kdk.ko have noted. Pure.
 
-use crate::verb::bench::notes::notes;
+use crate::verb::bench::notes::all;
 
 /// A way to find the buckets in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Walk {
 /// # Errors
 /// In words, what is missing or cannot be read.
 pub fn walks(algorithm: Algorithm, detail: &str) -> Result<Vec<Walk>, String> {
-    let walks = notes(detail, "walk").map(|walk| {
+    all(detail, "walk", "no walk was noted", |walk| {
         Ok(Walk {
             algorithm,
             size: walk.number("size")?,
@@ -86,12 +86,7 @@ pub fn walks(algorithm: Algorithm, detail: &str) -> Result<Vec<Walk>, String> {
             bytes: walk.number("bytes")?,
             ticks: walk.number("ticks")?,
         })
-    });
-    let walks = walks.collect::<Result<Vec<_>, String>>()?;
-    match walks.is_empty() {
-        true => Err("no walk was noted".into()),
-        false => Ok(walks),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! From measurements to figures and ratios. Pure.
 
 use super::notes::{Case, Method, Run};
+use crate::verb::bench::ratio;
 
 /// Something that one measurement says.
 pub type Quantity = fn(&Run) -> f64;
@@ -12,12 +13,12 @@ pub fn throughput(run: &Run) -> f64 {
 
 /// Processor time of the whole machine for a byte, ns.
 pub fn cpu(run: &Run) -> f64 {
-    run.ns.saturating_sub(run.idle) as f64 / run.bytes.max(1) as f64
+    ratio(run.ns.saturating_sub(run.idle), run.bytes)
 }
 
 /// Processor time of the workers for a byte, ns.
 pub fn worker_cpu(run: &Run) -> f64 {
-    run.workers as f64 / run.bytes.max(1) as f64
+    ratio(run.workers, run.bytes)
 }
 
 /// The workers' calls for a MiB, kevent(2) included.

@@ -3,6 +3,7 @@
 use super::figures::{cpu, throughput};
 use super::notes::{Calls, Case, Method, Pace};
 use crate::verb::bench::goal::Goal;
+use crate::verb::bench::ratio;
 
 /// A slow client must not hold the others up.
 const STARVED: f64 = 8.0;
@@ -54,7 +55,7 @@ pub fn of_calls(test: &str, with: &[Calls], without: &[Calls]) -> Vec<Goal> {
     with.iter()
         .zip(without)
         .map(|(with, without)| {
-            let seen = with.median as f64 / without.median.max(1) as f64;
+            let seen = ratio(with.median, without.median);
             Goal {
                 what: format!(
                     "sendfile(2) of {} bytes without the flag, with the series to without",

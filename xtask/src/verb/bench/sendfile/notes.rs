@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::verb::bench::notes::{Words, notes};
+use crate::verb::bench::notes::{Words, all, notes};
 
 /// A way to send what is in a program's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -184,18 +184,13 @@ pub fn case(name: &str, detail: &str) -> Result<Case, String> {
 /// # Errors
 /// In words, what is missing or cannot be read.
 pub fn calls(detail: &str) -> Result<Vec<Calls>, String> {
-    let calls = notes(detail, "calls").map(|note| {
+    all(detail, "calls", "no calls were noted", |note| {
         Ok(Calls {
             length: note.number("length")?,
             median: note.number("median")?,
             sum: note.number("sum")?,
         })
-    });
-    let calls = calls.collect::<Result<Vec<_>, String>>()?;
-    match calls.is_empty() {
-        true => Err("no calls were noted".into()),
-        false => Ok(calls),
-    }
+    })
 }
 
 fn method(words: &Words<'_>) -> Result<Method, String> {

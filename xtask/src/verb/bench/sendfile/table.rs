@@ -4,6 +4,7 @@ use super::figures::{calls, cpu, p50, p99, throughput, worker_cpu};
 use super::notes::{Calls, Case, Method};
 use crate::report::columns::columns;
 use crate::verb::bench::clock::Clock;
+use crate::verb::bench::ratio;
 
 /// A line for each method of each case; the ratios say how often SF_KQUEUE has
 /// what the line's method has.
@@ -58,7 +59,7 @@ pub fn calls_of_both(with: &[Calls], without: &[Calls], clock: Clock) -> Vec<Str
             with.length.to_string(),
             told(without.median),
             told(with.median),
-            format!("{:.4}", with.median as f64 / without.median.max(1) as f64),
+            format!("{:.4}", ratio(with.median, without.median)),
         ]);
     }
     columns(&rows)
