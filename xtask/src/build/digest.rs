@@ -12,6 +12,16 @@ use crate::prove::mutants::MUTANTS;
 /// tools write (`target`, hidden ones) are passed over, and those of mutants,
 /// which no program is made of.
 pub fn folders(root: &Path, dirs: &[&str]) -> Result<String, Failure> {
+    chosen(root, dirs, &|_| true)
+}
+
+/// The same, of those files alone that `wanted` says, by their path below
+/// `root`.
+pub fn chosen(
+    root: &Path,
+    dirs: &[&str],
+    wanted: &dyn Fn(&Path) -> bool,
+) -> Result<String, Failure> {
     let mut files = Vec::new();
     for dir in dirs {
         collect(&root.join(dir), &mut files)?;
@@ -19,9 +29,12 @@ pub fn folders(root: &Path, dirs: &[&str]) -> Result<String, Failure> {
     files.sort();
     let mut hasher = blake3::Hasher::new();
     for file in files {
+        let name = file.strip_prefix(root).unwrap_or(&file);
+        if !wanted(name) {
+            continue;
+        }
         let content =
             fs::read(&file).map_err(|error| Failure::io("read a source", &file, error))?;
-        let name = file.strip_prefix(root).unwrap_or(&file);
         hasher.update(name.as_os_str().as_encoded_bytes());
         hasher.update(&(content.len() as u64).to_le_bytes());
         hasher.update(&content);

@@ -5,6 +5,7 @@ pub mod hunt;
 pub mod judge;
 pub mod mutants;
 pub mod plan;
+mod programs;
 pub mod steps;
 pub mod trees;
 pub mod trial;
@@ -39,8 +40,8 @@ pub fn prove(
     let mut findings = Findings::read(&series.dir)?;
     let keys: BTreeMap<&str, String> = chosen
         .iter()
-        .map(|patch| (patch.id.as_str(), key(series, trees, patch)))
-        .collect();
+        .map(|patch| Ok((patch.id.as_str(), key(series, trees, patch)?)))
+        .collect::<Result<_, Failure>>()?;
     let stale: Vec<&Patch> = chosen
         .iter()
         .copied()
@@ -130,7 +131,10 @@ fn chosen<'a>(series: &'a Loaded, ids: &[String]) -> Result<Vec<&'a Patch>, Fail
 }
 
 /// Digest of all that the proof of `patch` depends on.
-pub fn key(series: &Loaded, trees: &Trees, patch: &Patch) -> String {
+///
+/// # Errors
+/// A source of what runs in the guest cannot be read.
+pub fn key(series: &Loaded, trees: &Trees, patch: &Patch) -> Result<String, Failure> {
     let Check {
         cpus,
         expect_without,

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::base::apply::{self, Change};
 use crate::base::repo;
-use crate::build::{digest, workspace};
+use crate::build::workspace;
 use crate::failure::Failure;
+use crate::prove::programs::Suites;
 use crate::series::bind::Bound;
 use crate::series::canon::patch_id;
 use crate::series::load::Loaded;
@@ -22,9 +23,8 @@ pub struct Trees {
     pub steps: Vec<String>,
     /// `git patch-id --stable`, by the patch's id.
     pub patch_ids: BTreeMap<String, String>,
-    /// Digest of the programs that run in the guest, and of the kernel's
-    /// configuration.
-    programs: String,
+    /// Whose the sources are of what runs in the guest.
+    suites: Suites,
 }
 
 /// Makes the commits of all kernels of a proof and looks at their trees.
@@ -55,13 +55,12 @@ pub fn trees(bound: &Bound<'_>) -> Result<Trees, Failure> {
     for change in &changes {
         patch_ids.insert(change.id.clone(), patch_id(&change.diff)?);
     }
-    let folders = ["kmod", "userland-tests", "vm/conf", "vm/bases"];
     Ok(Trees {
         whole: tree(bound.tip())?,
         without,
         steps,
         patch_ids,
-        programs: digest::folders(workspace(), &folders)?,
+        suites: Suites::of(workspace())?,
     })
 }
 
@@ -74,13 +73,23 @@ fn cannot_leave_out(id: &str, failure: &Failure) -> Failure {
 impl Trees {
     /// Digest of all that the tests `patterns` of a kernel with the tree
     /// `tree` depend on; `more` is what else is asked.
-    pub fn key(&self, series: &Loaded, tree: &str, patterns: &[String], more: &str) -> String {
+    ///
+    /// # Errors
+    /// A source of what runs in the guest cannot be read.
+    pub fn key(
+        &self,
+        series: &Loaded,
+        tree: &str,
+        patterns: &[String],
+        more: &str,
+    ) -> Result<String, Failure> {
+        let programs = self.suites.digest(workspace(), patterns)?;
         let mut inputs = Inputs::new("proof", series.name());
         inputs.digest("whole", &self.whole);
         inputs.digest("tree", tree);
-        inputs.digest("programs", &self.programs);
+        inputs.digest("programs", programs);
         inputs.bytes("tests", patterns.join("\n"));
         inputs.bytes("more", more);
-        inputs.key()
+        Ok(inputs.key())
     }
 }
