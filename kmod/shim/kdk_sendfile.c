@@ -161,6 +161,10 @@ static struct {
 	const struct protosw	*real;
 	struct kdk_sendfile	*call;
 	u_int			passed;
+	/* What is being read. */
+	struct socket		*reader;
+	struct mbuf		*reading;
+	int			unread;
 } kdk_faulty;
 
 static int
@@ -184,11 +188,67 @@ kdk_faulty_wait(struct socket *so, off_t need, int *space)
 	return (error);
 }
 
+/*
+ * Sends pages as vn_sendfile() sends those that are not there yet.
+ */
+static int
+kdk_send_reading(struct socket *so, int flags, struct mbuf *m,
+    struct sockaddr *nam, struct mbuf *control, struct thread *td)
+{
+	int count, error;
+
+	if (kdk_faulty.reading != NULL || (flags & PRUS_NOTREADY) != 0) {
+		if ((flags & PRUS_NOTREADY) == 0)
+			m_freem(m);
+		return (EBUSY);
+	}
+	count = 0;
+	for (struct mbuf *n = m; n != NULL; n = n->m_next) {
+		n->m_flags |= M_NOTREADY;
+		count++;
+	}
+	error = kdk_faulty.real->pr_send(so, flags | PRUS_NOTREADY, m, nam,
+	    control, td);
+	if (error != 0) {
+		mb_free_notready(m, count);
+		return (error);
+	}
+	soref(so);
+	kdk_faulty.reader = so;
+	kdk_faulty.reading = m;
+	kdk_faulty.unread = count;
+	return (0);
+}
+
+/*
+ * As sendfile_iodone() does it.
+ */
+int
+kdk_sendfile_read(void)
+{
+	struct socket *so;
+	struct mbuf *m;
+
+	so = kdk_faulty.reader;
+	m = kdk_faulty.reading;
+	if (m == NULL)
+		return (ENOENT);
+	kdk_faulty.reader = NULL;
+	kdk_faulty.reading = NULL;
+	CURVNET_SET(so->so_vnet);
+	(void)so->so_proto->pr_ready(so, m, kdk_faulty.unread);
+	sorele(so);
+	CURVNET_RESTORE();
+	return (0);
+}
+
 static int
 kdk_faulty_send(struct socket *so, int flags, struct mbuf *m,
     struct sockaddr *nam, struct mbuf *control, struct thread *td)
 {
 
+	if (kdk_faulty.call->reading)
+		return (kdk_send_reading(so, flags, m, nam, control, td));
 	if (!kdk_faulty_fails(KDK_STEP_SEND))
 		return (kdk_faulty.real->pr_send(so, flags, m, nam, control,
 		    td));
@@ -242,7 +302,8 @@ kdk_sendfile(struct kdk_sendfile *call)
 	    &fp);
 	if (error != 0)
 		return (error);
-	faulty = call->step != KDK_STEP_NONE || call->space != 0;
+	faulty = call->step != KDK_STEP_NONE || call->space != 0 ||
+	    call->reading;
 	if (faulty) {
 		error = kdk_fd_socket(call->socket, &sock_fp, &so);
 		if (error != 0)

@@ -33,6 +33,7 @@ struct kdk_sendfile {
 	int		step;		/* KDK_STEP_* */
 	u_int		passes;		/* of that step before it fails */
 	int		error;		/* what it fails with */
+	int		reading;	/* its pages are still being read */
 	int64_t		sent;		/* out, bytes */
 };
 
@@ -65,6 +66,8 @@ int	 kdk_fd_kqueue(int *fd);
 int	 kdk_fd_shutdown(int fd);
 
 int	 kdk_sendfile(struct kdk_sendfile *call);
+/* The pages of the call whose pages are being read are there; ENOENT. */
+int	 kdk_sendfile_read(void);
 int	 kdk_kqueue_take(int fd, int64_t milliseconds, struct kdk_event *event,
 	    int *count);
 int	 kdk_kqueue_delete(int fd, uintptr_t ident);

@@ -63,9 +63,12 @@ pub struct Request<'a> {
     pub trailer: Option<&'static [u8]>,
     /// Bytes that go to the socket at a time, at most; 0 for any number.
     pub space: usize,
-    /// What goes wrong. Of two calls at once only one may have a fault or a
-    /// limit of its space.
+    /// What goes wrong. Of two calls at once only one may have a fault, a
+    /// limit of its space, or pages that are being read.
     pub fault: Option<Fault>,
+    /// Whether its pages are still being read when the call returns, until
+    /// [`pages_read`].
+    pub reading: bool,
 }
 
 /// How a call went.
@@ -97,6 +100,7 @@ impl Request<'_> {
             step: step(fault).cast_signed(),
             passes: fault.map_or(0, |fault| fault.passes),
             error: fault.map_or(0, |fault| Errno::of(Err(fault.error))),
+            reading: c_int::from(self.reading),
             sent: 0,
         };
         // SAFETY: the descriptors are open, or no descriptors; the trailer is
@@ -107,6 +111,15 @@ impl Request<'_> {
             result,
         }
     }
+}
+
+/// The pages of the call with [`Request::reading`] have been read.
+///
+/// # Errors
+/// `ENOENT` if there is no such call.
+pub fn pages_read() -> Result<(), Errno> {
+    // SAFETY: takes nothing; what it is about stays until it is called.
+    Errno::check(unsafe { bindings::kdk_sendfile_read() })
 }
 
 fn step(fault: Option<Fault>) -> u32 {

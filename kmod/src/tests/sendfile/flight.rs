@@ -74,6 +74,7 @@ impl Flight {
             trailer: None,
             space: 0,
             fault: None,
+            reading: false,
         }
     }
 

@@ -12,6 +12,8 @@ mod live;
 mod locks;
 #[cfg(sendfile_kqueue)]
 mod races;
+#[cfg(sendfile_kqueue)]
+mod reading;
 
 use kdk_harness::kdk_test;
 
@@ -54,6 +56,9 @@ suite! {
     "sendfile-kernel/fails-to-send" => failures::send,
     "sendfile-kernel/fails-to-send-later" => failures::send_later,
     "sendfile-kernel/fails-to-send-trailer" => failures::trailer,
+    "sendfile-kernel/receiver-ends-while-reading" => reading::receiver_ends,
+    "sendfile-kernel/sender-ends-while-reading" => reading::sender_ends,
+    "sendfile-kernel/read-at-last" => reading::at_last,
     "sendfile-kernel/races-with-close" => races::close,
     "sendfile-kernel/races-with-delete" => races::delete,
 }
