@@ -63,9 +63,9 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     let mut about = None;
     for algorithm in Algorithm::ALL {
         let bed = Bed::prepared(cx, &kernel(&args.wanted, algorithm), name, &logs)?;
-        for (test, detail) in bed.measured(&tests(algorithm, args.quick))? {
-            let noted = notes::walks(algorithm, &detail);
-            walks.extend(noted.map_err(|why| unread(&test, &why))?);
+        for (test, detail) in bed.measured(&tests(algorithm, args.quick))?.all()? {
+            let noted = notes::walks(algorithm, detail);
+            walks.extend(noted.map_err(|why| unread(test, &why))?);
         }
         about.get_or_insert((bed.about(), bed.clock));
     }

@@ -11,7 +11,7 @@ mod table;
 
 use notes::{Calls, Case};
 
-use super::bed::Bed;
+use super::bed::{Bed, Noted};
 use super::goal::Goal;
 use super::results::{Out, publish, unread};
 use crate::context::Context;
@@ -30,6 +30,9 @@ const QUICK: [&str; 3] = ["bench/free-64", "bench/rated-64", CALLS];
 /// What is measured.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Which configurations, tests of the suite `bench` [default: all]
+    #[arg(value_name = "GLOB", conflicts_with = "quick")]
+    tests: Vec<String>,
     /// The patched kernel's machine.
     #[command(flatten)]
     pub wanted: Wanted,
@@ -50,7 +53,8 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     };
     let bed = Bed::prepared(cx, &patched, name, &logs)?;
     let about = format!("{}; medians of 3 rounds", bed.about());
-    let (cases, with) = measured(&bed, args.quick)?;
+    let noted = bed.measured(&args.patterns())?;
+    let (cases, with) = (cases(&noted)?, calls(&noted)?);
     let plain = Bed::prepared(cx, &unpatched(&patched, name)?, name, &logs)?;
     let without = calls(&plain.measured(&[CALLS.into()])?)?;
 
@@ -73,9 +77,26 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     let mut goals = goals::of_cases(&cases);
     goals.extend(goals::of_calls(CALLS, &with, &without));
     lines.extend(goals.iter().map(Goal::to_string));
+    let unmeasured = noted.unmeasured();
+    lines.extend(unmeasured.clone());
     lines.extend(why(&bed, &missed_tests(&goals))?);
     let plot = charts::sheet(&cases, bed.clock, about);
-    publish(&out, "bench-sendfile", &lines, &plot)
+    publish(&out, "bench-sendfile", &lines, &plot)?;
+    match unmeasured.first() {
+        None => Ok(()),
+        Some(first) => Err(noted.failure(first)),
+    }
+}
+
+impl Args {
+    /// Patterns of the tests.
+    fn patterns(&self) -> Vec<String> {
+        match (self.quick, self.tests.as_slice()) {
+            (true, _) => QUICK.map(str::to_owned).to_vec(),
+            (false, []) => vec![SUITE.into()],
+            (false, tests) => [tests, &[CALLS.into()]].concat(),
+        }
+    }
 }
 
 /// A kernel without the series, but for what lets it boot in the same way.
@@ -92,27 +113,19 @@ fn unpatched(patched: &Wanted, name: &str) -> Result<Wanted, Failure> {
     })
 }
 
-/// What the tests of one guest have noted: configurations, and calls without
-/// the flag.
-fn measured(bed: &Bed<'_>, quick: bool) -> Result<(Vec<Case>, Vec<Calls>), Failure> {
-    let patterns = match quick {
-        true => QUICK.map(str::to_owned).to_vec(),
-        false => vec![SUITE.into()],
-    };
-    let noted = bed.measured(&patterns)?;
-    let cases = noted
-        .iter()
-        .filter(|(name, _)| name != CALLS)
+/// What the tests of configurations have noted.
+fn cases(noted: &Noted) -> Result<Vec<Case>, Failure> {
+    noted
+        .passed()
+        .filter(|(name, _)| *name != CALLS)
         .map(|(name, detail)| notes::case(name, detail).map_err(|why| unread(name, &why)))
-        .collect::<Result<_, _>>()?;
-    Ok((cases, calls(&noted)?))
+        .collect()
 }
 
-fn calls(noted: &[(String, String)]) -> Result<Vec<Calls>, Failure> {
-    let detail = noted.iter().find(|(name, _)| name == CALLS);
-    let detail = detail
-        .map(|(_, detail)| detail.as_str())
-        .unwrap_or_default();
+/// What the test of calls without the flag has noted.
+fn calls(noted: &Noted) -> Result<Vec<Calls>, Failure> {
+    let detail = noted.passed().find(|(name, _)| *name == CALLS);
+    let detail = detail.map(|(_, detail)| detail).unwrap_or_default();
     notes::calls(detail).map_err(|why| unread(CALLS, &why))
 }
 
