@@ -424,15 +424,17 @@ kdk_write(struct cdev *dev __unused, struct uio *uio, int flags __unused)
 /*
  * The module.
  */
+volatile int kdk_built_for = __FreeBSD_version;
+
 static int
 kdk_attach(void)
 {
 	int error;
 
-	if (osreldate != KDK_BUILT_FOR) {
+	if (osreldate != kdk_built_for) {
 		printf("kdk: built for FreeBSD %d, this kernel is %d: "
 		    "not loaded; build kdk.ko from this kernel's tree\n",
-		    KDK_BUILT_FOR, osreldate);
+		    kdk_built_for, osreldate);
 		return (ENOEXEC);
 	}
 	error = kdk_load();

@@ -25,10 +25,11 @@ struct kdk_malloc_stats {
 	uint64_t	allocations;	/* in use */
 };
 
-/* The kernel it may be loaded into; a test builds one for another kernel. */
-#ifndef KDK_BUILT_FOR
-#define	KDK_BUILT_FOR	__FreeBSD_version
-#endif
+/*
+ * The osreldate of the kernel it may be loaded into.  A test's copy of the
+ * module has another one written there.
+ */
+extern volatile int kdk_built_for;
 
 /* Memory. */
 void	*kdk_malloc(size_t size, struct malloc_type *type, int flags);

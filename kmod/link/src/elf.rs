@@ -132,6 +132,38 @@ pub fn rewrite_plt(module: &mut [u8]) -> Result<usize, NotElf> {
     Ok(rewritten)
 }
 
+/// Gives the initialised variable `name` of four bytes another value, in place.
+///
+/// # Errors
+/// When the bytes are not a relocatable amd64 object, or have no such variable.
+pub fn set_u32(module: &mut [u8], name: &str, value: u32) -> Result<(), NotElf> {
+    let none = || NotElf(format!("there is no initialised variable `{name}` in it"));
+    let start = {
+        let header = relocatable(module)?;
+        let sections = header.sections(LE, &*module)?;
+        let symbols = sections.symbols(LE, &*module, SHT_SYMTAB)?;
+        let symbol = symbols
+            .iter()
+            .find(|symbol| symbol.name(LE, symbols.strings()) == Ok(name.as_bytes()))
+            .ok_or_else(none)?;
+        let index = usize::from(symbol.st_shndx(LE));
+        if index == usize::from(SHN_UNDEF) || symbol.st_size(LE) != 4 {
+            return Err(none());
+        }
+        let section = sections.section(object::SectionIndex(index))?;
+        if section.sh_type(LE) != SHT_PROGBITS {
+            return Err(none());
+        }
+        let (start, _) = span(section, module.len())?;
+        start.saturating_add(usize::try_from(symbol.st_value(LE)).map_err(|_| none())?)
+    };
+    let place = module.get_mut(start..).and_then(|rest| rest.get_mut(..4));
+    place
+        .ok_or_else(none)?
+        .copy_from_slice(&value.to_le_bytes());
+    Ok(())
+}
+
 /// Everything in the module the kernel linker would not take.
 ///
 /// # Errors

@@ -31,6 +31,18 @@ pub fn with_common(name: &str) -> Vec<u8> {
     object.write().unwrap()
 }
 
+/// A module with this variable behind another one in `.data`.
+pub fn with_variable(name: &str, value: &[u8]) -> Vec<u8> {
+    let mut object = object();
+    let data = object.add_section(Vec::new(), b".data".to_vec(), SectionKind::Data);
+    object.append_section_data(data, &[1; 8], 8);
+    let offset = object.append_section_data(data, value, 4);
+    let mut variable = symbol(name, SymbolSection::Section(data));
+    (variable.value, variable.size) = (offset, value.len() as u64);
+    object.add_symbol(variable);
+    object.write().unwrap()
+}
+
 /// A module with a section of this type.
 pub fn with_section(name: &str, sh_type: u32) -> Vec<u8> {
     let mut object = object();

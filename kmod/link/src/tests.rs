@@ -1,4 +1,4 @@
-use crate::elf::{Flaw, check, missing, rewrite_plt};
+use crate::elf::{Flaw, check, missing, rewrite_plt, set_u32};
 use crate::{Link, LinkError, Linked, arguments, finish, fixture, link, link_debug, llvm};
 use object::elf as types;
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
@@ -29,6 +29,37 @@ fn plt_relocations_are_rewritten() {
     assert_eq!(rewrite_plt(&mut module), Ok(2));
     assert_eq!(check(&module), Ok(vec![]));
     assert_eq!(rewrite_plt(&mut module), Ok(0));
+}
+
+#[test]
+fn a_variable_gets_another_value() {
+    let before = fixture::with_variable("version", &7_u32.to_le_bytes());
+    let mut after = before.clone();
+    assert_eq!(set_u32(&mut after, "version", 8), Ok(()));
+    assert_eq!(
+        after,
+        fixture::with_variable("version", &8_u32.to_le_bytes())
+    );
+    assert_ne!(after, before);
+}
+
+#[test]
+fn only_an_initialised_variable_of_four_bytes_gets_a_value() {
+    for mut module in [
+        fixture::with_variable("other", &[0; 4]),
+        fixture::with_variable("version", &[0; 8]),
+        fixture::with_common("version"),
+        fixture::module(&[(types::R_X86_64_64, "version", ".data")]),
+    ] {
+        let before = module.clone();
+        let error = set_u32(&mut module, "version", 8).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no initialised variable `version` in it"
+        );
+        assert_eq!(module, before);
+    }
+    assert!(set_u32(&mut [0; 3], "version", 8).is_err());
 }
 
 #[test]

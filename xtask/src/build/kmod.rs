@@ -1,8 +1,9 @@
 //! kdk.ko: cargo builds the archive, the linker crate makes a module of it.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
-use kdk_kmod_link::{Link, LinkError, link, link_debug};
+use kdk_kmod_link::{Link, LinkError, elf, link, link_debug};
 
 use super::guest::{Crates, Rust, Target};
 use super::kernel::{Generation, Source};
@@ -13,6 +14,12 @@ use crate::store::{Entry, Inputs};
 
 /// In a store entry: kdk.ko with debug information, for reading.
 pub const DEBUG: &str = "kdk.ko.debug";
+
+/// A copy of it that says it was built for another kernel, for a test.
+const WRONG: &str = "kdk-wrong.ko";
+
+/// The variable in it that says so, `kmod/shim/kdk_shim.h`.
+const BUILT_FOR: &str = "kdk_built_for";
 
 /// Sources of the module.
 const SOURCES: [&str; 3] = ["kmod", "Cargo.toml", "Cargo.lock"];
@@ -26,7 +33,7 @@ pub fn build(
     llvm: &Path,
 ) -> Result<Built, Failure> {
     let mut inputs = Inputs::new("kmod", &source.base);
-    let headers = std::fs::read_to_string(kernel.file(super::kernel::HEADERS));
+    let headers = fs::read_to_string(kernel.file(super::kernel::HEADERS));
     inputs.digest(
         "the kernel's headers",
         headers.unwrap_or_else(|_| kernel.key.clone()),
@@ -39,57 +46,45 @@ pub fn build(
         &inputs,
         &|_, _, _| Vec::new(),
         |folder| {
-            let wrong = format!("-DKDK_BUILT_FOR={}", source.osreldate + 1);
             let (ld, script) = (llvm.join("ld.lld"), workspace().join("kmod/kdk.ld"));
             let failed = |error: LinkError| Failure::build("link kdk.ko", error.to_string());
-            for (name, define) in [("kdk-wrong.ko", wrong.as_str()), ("kdk.ko", "")] {
-                let inputs = [archive(builder, source, kernel, rust, llvm, define)?];
-                link(&Link {
-                    ld: &ld,
-                    script: &script,
-                    inputs: &inputs,
-                    out: &folder.join(name),
-                    kernel: Some(&kernel.file("kernel")),
-                })
-                .map_err(failed)?;
-                if name == "kdk.ko" {
-                    link_debug(&ld, &script, &inputs, &folder.join(DEBUG)).map_err(failed)?;
-                }
-            }
-            Ok(())
+            let built = crates("build kdk.ko", source, kernel, rust, llvm).build(builder)?;
+            let inputs = [built.join("libkdk.a")];
+            let module = folder.join("kdk.ko");
+            link(&Link {
+                ld: &ld,
+                script: &script,
+                inputs: &inputs,
+                out: &module,
+                kernel: Some(&kernel.file("kernel")),
+            })
+            .map_err(failed)?;
+            link_debug(&ld, &script, &inputs, &folder.join(DEBUG)).map_err(failed)?;
+            for_another_kernel(&module, source.osreldate + 1, &folder.join(WRONG))
         },
     )
 }
 
-fn archive(
-    builder: &Builder<'_>,
-    source: &Source,
-    kernel: &Entry,
-    rust: &Rust,
-    llvm: &Path,
-    define: &str,
-) -> Result<PathBuf, Failure> {
-    let built = crates("build kdk.ko", source, kernel, rust, llvm, define).build(builder)?;
-    Ok(built.join("libkdk.a"))
+/// A copy of the module that says it was built for another kernel.
+fn for_another_kernel(module: &Path, osreldate: u32, copy: &Path) -> Result<(), Failure> {
+    let mut bytes = fs::read(module).map_err(|error| Failure::io("read kdk.ko", module, error))?;
+    elf::set_u32(&mut bytes, BUILT_FOR, osreldate)
+        .map_err(|error| Failure::build("make a kdk.ko of another kernel", error.to_string()))?;
+    fs::write(copy, bytes).map_err(|error| Failure::io("write the copy of kdk.ko", copy, error))
 }
 
-/// The module's crate, against the headers of `kernel`. `define` goes to the
-/// shim's compiler.
+/// The module's crate, against the headers of `kernel`.
 pub fn crates<'a>(
     what: &'a str,
     source: &Source,
     kernel: &Entry,
     rust: &'a Rust,
     llvm: &'a Path,
-    define: &str,
 ) -> Crates<'a> {
-    let mut extra = match source.generation {
+    let extra = match source.generation {
         Generation::MakePy => String::new(),
         Generation::Legacy => legacy::CFLAGS.join(" "),
     };
-    if !define.is_empty() {
-        extra = format!("{extra} {define}").trim().to_owned();
-    }
     Crates {
         what,
         rust,

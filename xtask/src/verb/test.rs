@@ -191,7 +191,7 @@ fn lint_guests(
             &record.commit,
             record.osreldate,
         );
-        kmod::crates("lint kdk.ko", &source, &kernel, rust, llvm, "").clippy(builder)?;
+        kmod::crates("lint kdk.ko", &source, &kernel, rust, llvm).clippy(builder)?;
         linted = true;
     }
     if !linted {
