@@ -1,0 +1,5 @@
+//! The card from outside, as a driver and a wire see it.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod attach;
+mod support;
