@@ -13,6 +13,8 @@ pub mod callout;
 pub mod cdev;
 pub mod console;
 pub mod counters;
+#[cfg(flowtable)]
+pub mod cpus;
 #[cfg(sendfile_kqueue)]
 pub mod descriptor;
 pub mod errno;

@@ -22,3 +22,10 @@ use kdk_harness::Stop;
 fn refused(_: Errno) -> Stop {
     Stop::Fail("the kernel or the module's tables refused a resource")
 }
+
+#[cfg(flowtable)]
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Self {
+        refused(errno)
+    }
+}
