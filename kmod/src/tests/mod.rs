@@ -8,6 +8,8 @@ mod fault;
 #[cfg(flowtable)]
 mod flowtable;
 mod harness;
+#[cfg(ixgbe)]
+mod ixgbe;
 mod kthread;
 mod mbuf;
 mod mutex;
@@ -23,7 +25,7 @@ fn refused(_: Errno) -> Stop {
     Stop::Fail("the kernel or the module's tables refused a resource")
 }
 
-#[cfg(flowtable)]
+#[cfg(any(flowtable, ixgbe))]
 impl From<Errno> for Stop {
     fn from(errno: Errno) -> Self {
         refused(errno)
