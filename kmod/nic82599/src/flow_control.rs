@@ -59,17 +59,26 @@ pub fn duration(quanta: u16) -> u64 {
     (u64::from(quanta) * QUANTUM_FIFTHS_NS).div_ceil(5000)
 }
 
-/// What to send, as the packet buffer fills and empties: `used` bytes are in
-/// it, and `paused` says whether XOFF was the last word. `None`: nothing.
+/// What to tell the partner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// To pause for so many quanta.
+    Xoff(u16),
+    /// To go on.
+    Xon,
+}
+
+/// What to tell the partner, as the packet buffer fills and empties: `used`
+/// bytes are in it, and `paused` says whether XOFF was the last word.
 #[must_use]
-pub fn wanted(registers: &Registers, used: u32, paused: bool) -> Option<u16> {
+pub fn wanted(registers: &Registers, used: u32, paused: bool) -> Option<Word> {
     let high = registers.get(FCRTH0);
     let on = registers.has(FCCFG, FCCFG_TFCE_802_3X) && high & FCRTH_FCEN != 0;
     let low = registers.get(FCRTL0);
     if !paused && on && used > high & FCRT_BYTES {
-        Some((registers.get(FCTTV0) & 0xFFFF) as u16)
+        Some(Word::Xoff((registers.get(FCTTV0) & 0xFFFF) as u16))
     } else if paused && low & FCRTL_XONE != 0 && used <= low & FCRT_BYTES {
-        Some(0)
+        Some(Word::Xon)
     } else {
         None
     }
@@ -112,10 +121,10 @@ mod tests {
         let on = (FCCFG_TFCE_802_3X, FCRTH_FCEN | 0x1000, FCRTL_XONE | 0x800);
         for ((fccfg, fcrth, fcrtl), used, paused, sent) in [
             (on, 0x1000, false, None),
-            (on, 0x1001, false, Some(0x680)),
+            (on, 0x1001, false, Some(Word::Xoff(0x680))),
             (on, 0x2000, true, None),
             (on, 0x801, true, None),
-            (on, 0x800, true, Some(0)),
+            (on, 0x800, true, Some(Word::Xon)),
             (on, 0x800, false, None),
             ((0, on.1, on.2), 0x2000, false, None),
             ((on.0, 0x1000, on.2), 0x2000, false, None),

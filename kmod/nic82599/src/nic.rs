@@ -15,13 +15,13 @@ use crate::link::{AUTOC_RESTART, Link, Partner};
 use crate::offload::Context;
 use crate::receive::Note;
 use crate::registers::{
-    ANLP1, AUTOC, AUTOC2, CTRL, CTRL_GIO_DIS, CTRL_LNK_RST, CTRL_RST, EEC, EEC_ADDR_SIZE, EEC_ARD,
-    EEC_GNT, EEC_PRES, EEC_REQ, EERD, EEWR, EICR_LSC, FACTPS, FCCFG, FCRTH0, FCRTL0, FDIRCMD,
-    FDIRCMD_CMD, FDIRCTRL, FDIRCTRL_INIT_DONE, FDIRCTRL_PBALLOC, FDIRFREE, FRTIMER, FWSM, HLREG0,
-    HLREG0_RXCRCSTRP, LINKS, LINKS2, MRQC, MRQC_MRQE, MSCA, MSCA_MDI_COMMAND, MSRWD, PCS1GANLP,
-    PCS1GLSTA, QDE, QUEUES, QueueRegister, RDRXCTL, RDRXCTL_CRCSTRIP, RXCTRL, RXCTRL_RXEN,
-    Registers, SEC_RDY, SECRXCTRL, SECRXCTRL_RX_DIS, SECRXSTAT, SECTXCTRL, SECTXSTAT, SPACE,
-    SRRCTL_BSIZEPACKET, SRRCTL_DESCTYPE, SRRCTL_DESCTYPE_ONE_BUFFER, STATUS, STATUS_GIO,
+    ANLP1, AUTOC, AUTOC2, CTRL, CTRL_GIO_DIS, CTRL_LNK_RST, CTRL_RST, DMATXCTL, EEC, EEC_ADDR_SIZE,
+    EEC_ARD, EEC_GNT, EEC_PRES, EEC_REQ, EERD, EEWR, EICR_LSC, FACTPS, FCCFG, FCRTH0, FCRTL0,
+    FDIRCMD, FDIRCMD_CMD, FDIRCTRL, FDIRCTRL_INIT_DONE, FDIRCTRL_PBALLOC, FDIRFREE, FRTIMER, FWSM,
+    HLREG0, HLREG0_RXCRCSTRP, LINKS, LINKS2, MRQC, MRQC_MRQE, MSCA, MSCA_MDI_COMMAND, MSRWD,
+    PCS1GANLP, PCS1GLSTA, QDE, QUEUES, QueueRegister, RDRXCTL, RDRXCTL_CRCSTRIP, RXCTRL,
+    RXCTRL_RXEN, Registers, SEC_RDY, SECRXCTRL, SECRXCTRL_RX_DIS, SECRXSTAT, SECTXCTRL, SECTXSTAT,
+    SPACE, SRRCTL_BSIZEPACKET, SRRCTL_DESCTYPE, SRRCTL_DESCTYPE_ONE_BUFFER, STATUS, STATUS_GIO,
     SW_FW_SYNC, SWSM, TFCS, TFCS_TXOFF, WUS, XDCTL_ENABLE, XDCTL_SWFLSH, canonical,
     receive_register, rxdctl, srrctl, transmit_register,
 };
@@ -260,12 +260,11 @@ impl Nic {
                 self.registers.set(register, value);
                 self.pause_partner();
             }
-            _ => {
+            DMATXCTL | SECTXCTRL => {
                 self.registers.set(register, value);
-                // SRRCTL.Drop_En may let go of what waits; SECTXCTRL and
-                // DMATXCTL may let transmission go on.
-                self.pump_with(host);
+                self.transmit_all(host);
             }
+            _ => self.registers.set(register, value),
         }
     }
 
@@ -486,6 +485,11 @@ impl Nic {
                     });
                 }
                 self.registers.set(register, value);
+            }
+            QueueRegister::Split => {
+                self.registers.set(register, value);
+                // Drop_En may let go of what waits.
+                self.drain(host);
             }
             QueueRegister::Control => self.write_control(direction, queue, register, value, host),
             QueueRegister::Tail => self.write_tail(direction, queue, register, value, host),

@@ -10,7 +10,7 @@ use core::mem;
 
 use crate::checksum::fcs;
 use crate::filter::{self, Passed};
-use crate::flow_control::{self, Control};
+use crate::flow_control::{self, Control, Word};
 use crate::host::Host;
 use crate::nic::{MAX_FRAME, Nic};
 use crate::packet::Packet;
@@ -431,8 +431,12 @@ impl Nic {
     /// is.
     pub(crate) fn pause_partner(&mut self) {
         let wanted = flow_control::wanted(&self.registers, self.buffered, self.partner_paused);
-        let Some(quanta) = wanted.filter(|_| self.link_is_up()) else {
+        let Some(word) = wanted.filter(|_| self.link_is_up()) else {
             return;
+        };
+        let (quanta, counter) = match word {
+            Word::Xoff(quanta) => (quanta, statistics::LXOFFTXC),
+            Word::Xon => (0, statistics::LXONTXC),
         };
         let [a, b, c, d] = self.registers.get(ral(0)).to_le_bytes();
         let [e, f, ..] = self.registers.get(rah(0)).to_le_bytes();
@@ -442,13 +446,8 @@ impl Nic {
             queue: None,
         };
         if self.wire.push(&frame, note) {
-            self.partner_paused = quanta != 0;
+            self.partner_paused = word != Word::Xon;
             self.counters.pauses_sent += 1;
-            let counter = if quanta == 0 {
-                statistics::LXONTXC
-            } else {
-                statistics::LXOFFTXC
-            };
             self.registers.add(counter, 1);
             let wire = u32::try_from(frame.len() + FCS).unwrap_or(u32::MAX);
             statistics::sent(&mut self.registers, flow_control::ADDRESS, wire);

@@ -507,6 +507,8 @@ pub enum QueueRegister {
     Control,
     /// RDBAL, RDBAH, TDBAL or TDBAH.
     Base,
+    /// SRRCTL.
+    Split,
 }
 
 /// The receive queue and kind of register at `offset`, if it is one that
@@ -518,7 +520,10 @@ pub fn receive_register(offset: u32) -> Option<(u16, QueueRegister)> {
         0x0_D000..0x0_E000 => (offset - 0x0_D000) / 0x40 + 64,
         _ => return None,
     };
-    queue_register(queue, offset)
+    match offset % 0x40 {
+        0x14 => Some((u16::try_from(queue).ok()?, QueueRegister::Split)),
+        _ => queue_register(queue, offset),
+    }
 }
 
 /// The transmit queue and kind of register at `offset`, likewise.
@@ -658,7 +663,9 @@ mod tests {
                 assert_eq!(transmit_register(offset), Some((queue, kind)));
                 assert_eq!(receive_register(offset), None);
             }
-            assert_eq!(receive_register(srrctl(queue)), None);
+            let split = Some((queue, QueueRegister::Split));
+            assert_eq!(receive_register(srrctl(queue)), split);
+            assert_eq!(receive_register(dca_rxctrl(queue)), None);
         }
     }
 

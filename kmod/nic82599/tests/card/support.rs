@@ -147,7 +147,7 @@ impl Machine {
         }
         for nth in 0..queues.div_ceil(2) {
             let (even, odd) = (u32::from(nth) * 2, u32::from(nth) * 2 + 1);
-            let vectors = (0x80 | odd) * 0x0101_0000 | (0x80 | even) * 0x0101;
+            let vectors = ((0x80 | odd) * 0x0101_0000) | ((0x80 | even) * 0x0101);
             self.write(ivar(u32::from(nth)), vectors);
         }
         self.write(IVAR_MISC, (0x80 | u32::from(queues)) << 8);
@@ -163,7 +163,7 @@ impl Machine {
             self.write(rssrk(nth), 0x6D5A_56DAu32.rotate_left(3 * nth));
         }
         for nth in 0..32 {
-            let entry = |at: u32| (4 * nth + at) % queues << (8 * at);
+            let entry = |at: u32| ((4 * nth + at) % queues) << (8 * at);
             self.write(reta(nth), entry(0) | entry(1) | entry(2) | entry(3));
         }
         self.write(MRQC, 1 | 3 << 16 | 3 << 20);
@@ -256,6 +256,8 @@ impl Machine {
             arrived.hash = self.memory.word(descriptor + 4);
             arrived.status = status;
             arrived.tag = (length >> 16) as u16;
+            // What was seen is not seen again when the ring comes round.
+            self.memory.get_mut(descriptor + 8, 4).fill(0);
             ring.at = ring.next(ring.at);
             if status & 2 != 0 {
                 return Some(arrived);
