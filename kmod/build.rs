@@ -8,23 +8,42 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 const HEADER: &str = "shim/kpi.h";
-const SHIM: [&str; 4] = [
+const SHIM: [&str; 6] = [
     "shim/kdk_shim.c",
     "shim/kdk_stir.c",
     "shim/kdk_sendfile.c",
     "shim/kdk_flowtable.c",
+    "shim/kdk_pci.c",
+    "shim/kdk_interface.c",
+];
+const SHIM_HEADERS: [&str; 8] = [
+    HEADER,
+    "shim/kdk_shim.h",
+    "shim/kdk_stir.h",
+    "shim/kdk_sendfile.h",
+    "shim/kdk_flowtable.h",
+    "shim/kdk_pci.h",
+    "shim/kdk_interface.h",
+    REGISTERS,
 ];
 /// What the shim includes of a tree besides headers, where a tree has it.
 const FLOWTABLE: &str = "net/flowtable.c";
+/// Where a tree has the ixgbe driver, and its main file.
+const IXGBE: &str = "dev/ixgbe";
+const IXGBE_MAIN: &str = "if_ix.c";
+/// The ixgbe driver's own makefile, which lists its files.
+const IXGBE_MAKEFILE: &str = "modules/ix/Makefile";
+/// What turns the driver's accesses to registers into calls.
+const REGISTERS: &str = "shim/kdk_ixgbe_io.h";
 
 /// What the Rust half uses. Everything else stays out of the bindings.
 const FUNCTIONS: &str = "kdk_.*|callout_init|taskqueue_(enqueue|drain|free)|wakeup|kthread_exit|m_freem|m_append|\
                          m_length|m_copydata|uiomove|printf|panic|getenv_string";
 const VARIABLES: &str = "M_KDK|kdk_module_mtx|M_WAITOK|M_NOWAIT|M_ZERO|MTX_RECURSE|EWOULDBLOCK|EINVAL|EBUSY|ENXIO|ENOMEM|EAGAIN|ENAMETOOLONG|ENOENT|EBADF|ENOBUFS|ENOTCONN|EPIPE|\
-                         MCLBYTES|PAGE_SIZE|EVFILT_SENDFILE|EV_ADD|SF_SYNC|KDK_(HOLD|STEP|FLOWTABLE|ROUTE)_.*";
+                         MCLBYTES|PAGE_SIZE|EVFILT_SENDFILE|EV_ADD|SF_SYNC|IFF_UP|IFF_DRV_RUNNING|LINK_STATE_(UP|DOWN)|KDK_(HOLD|STEP|FLOWTABLE|ROUTE|PCI)_.*";
 /// Known by size and alignment only: their fields are the shim's business.
-const OPAQUE: &str = "callout|mtx|task|taskqueue|mbuf|thread|uio|malloc_type";
-const TYPES: &str = "kdk_(malloc_stats|sendfile|event|flow|flow_walk|flowtable_counts)|(__)?u?_?int(8|16|32|64)?_t|u_int|caddr_t|c_caddr_t";
+const OPAQUE: &str = "callout|mtx|task|taskqueue|mbuf|thread|uio|malloc_type|kdk_pci|kdk_tap";
+const TYPES: &str = "kdk_(malloc_stats|sendfile|event|flow|flow_walk|flowtable_counts|pci_use|interface|tapped)|(__)?u?_?int(8|16|32|64)?_t|u_int|caddr_t|c_caddr_t";
 
 fn main() -> ExitCode {
     match build() {
@@ -40,13 +59,7 @@ fn main() -> ExitCode {
 fn build() -> Result<(), Problem> {
     let tree = Tree::from_env()?;
     let flags = tree.flags()?;
-    for input in SHIM.into_iter().chain([
-        HEADER,
-        "shim/kdk_shim.h",
-        "shim/kdk_stir.h",
-        "shim/kdk_sendfile.h",
-        "shim/kdk_flowtable.h",
-    ]) {
+    for input in SHIM.into_iter().chain(SHIM_HEADERS) {
         println!("cargo:rerun-if-changed={input}");
     }
     let flowtable = tree.sys.join(FLOWTABLE);
@@ -58,7 +71,11 @@ fn build() -> Result<(), Problem> {
         tree.objects.join("opt_global.h").display()
     );
     bind(&flags)?;
-    compile(&tree, &flags)
+    compile(&tree, &flags)?;
+    if tree.sys.join(IXGBE).join(IXGBE_MAIN).exists() {
+        compile_ixgbe(&tree, &flags)?;
+    }
+    Ok(())
 }
 
 /// Why the module cannot be built.
@@ -70,6 +87,7 @@ enum Problem {
     Bindings(bindgen::BindgenError),
     Write(PathBuf, std::io::Error),
     Shim(cc::Error),
+    Driver(cc::Error),
 }
 
 impl fmt::Display for Problem {
@@ -101,6 +119,10 @@ impl fmt::Display for Problem {
             Self::Shim(error) => write!(
                 f,
                 "clang could not compile the shim with the kernel's flags: {error}"
+            ),
+            Self::Driver(error) => write!(
+                f,
+                "clang could not compile the tree's ixgbe driver with the kernel's flags: {error}"
             ),
         }
     }
@@ -229,6 +251,7 @@ fn bind(flags: &[String]) -> Result<(), Problem> {
     for (cfg, function) in [
         ("sendfile_kqueue", "fn kdk_sendfile"),
         ("flowtable", "fn kdk_flowtable_open"),
+        ("ixgbe", "fn kdk_pci_attach"),
     ] {
         println!("cargo:rustc-check-cfg=cfg({cfg})");
         if bound.contains(function) {
@@ -240,7 +263,8 @@ fn bind(flags: &[String]) -> Result<(), Problem> {
         .map_err(|error| Problem::Write(out, error))
 }
 
-fn compile(tree: &Tree, flags: &[String]) -> Result<(), Problem> {
+/// Clang with the kernel's flags.
+fn compiler(tree: &Tree, flags: &[String]) -> cc::Build {
     let mut build = cc::Build::new();
     build
         .compiler(&tree.clang)
@@ -254,16 +278,48 @@ fn compile(tree: &Tree, flags: &[String]) -> Result<(), Problem> {
     if ar.exists() {
         build.archiver(ar);
     }
-    for flag in flags.iter().map(String::as_str).chain([
-        "-O2",
-        "-Wall",
-        "-Wno-pointer-sign",
-        "-Wno-unused-function",
-    ]) {
+    for flag in flags.iter().map(String::as_str).chain(["-O2"]) {
+        build.flag(flag);
+    }
+    build
+}
+
+fn compile(tree: &Tree, flags: &[String]) -> Result<(), Problem> {
+    let mut build = compiler(tree, flags);
+    for flag in ["-Wall", "-Wno-pointer-sign", "-Wno-unused-function"] {
         build.flag(flag);
     }
     build
         .files(SHIM)
         .try_compile("kdk_shim")
         .map_err(Problem::Shim)
+}
+
+/// The tree's own ixgbe driver, as it is: its warnings are not ours.
+fn compile_ixgbe(tree: &Tree, flags: &[String]) -> Result<(), Problem> {
+    let (folder, makefile) = (tree.sys.join(IXGBE), tree.sys.join(IXGBE_MAKEFILE));
+    let text = fs::read_to_string(&makefile)
+        .map_err(|error| Problem::Unreadable(makefile.clone(), error))?;
+    println!("cargo:rerun-if-changed={}", makefile.display());
+    println!("cargo:rerun-if-changed={}", folder.display());
+    let registers = Path::new(&variable("CARGO_MANIFEST_DIR")?).join(REGISTERS);
+    let mut build = compiler(tree, flags);
+    build
+        .include(&folder)
+        .flag("-w")
+        .flag("-include")
+        .flag(registers);
+    for file in driver_files(&text) {
+        build.file(folder.join(file));
+    }
+    build.try_compile("kdk_ixgbe").map_err(Problem::Driver)
+}
+
+/// The C files that a kernel module's makefile lists.
+fn driver_files(makefile: &str) -> impl Iterator<Item = &str> {
+    makefile
+        .lines()
+        .filter(|line| line.starts_with("SRCS"))
+        .flat_map(str::split_whitespace)
+        .filter(|word| word.ends_with(".c"))
 }

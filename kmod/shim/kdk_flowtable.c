@@ -367,7 +367,7 @@ kdk_flowtable_open(u_int size, uint64_t cpus)
 {
 
 	if (size < 256 || !powerof2(size) || cpus == 0 ||
-	    (cpus & ~kdk_flowtable_cpus()) != 0)
+	    (cpus & ~kdk_machine_cpus()) != 0)
 		return (EINVAL);
 	sx_xlock(&kdk_flowtable_sx);
 	if (kdk_flowtable_is_open) {
@@ -433,17 +433,6 @@ kdk_flowtable_close(void)
 	uma_zdestroy(flow_zone);
 	kdk_routes_destroy();
 	sx_xunlock(&kdk_flowtable_sx);
-}
-
-uint64_t
-kdk_flowtable_cpus(void)
-{
-	uint64_t cpus = 0;
-
-	for (int cpu = 0; cpu <= mp_maxid && cpu < 64; cpu++)
-		if (!CPU_ABSENT(cpu))
-			cpus |= 1ULL << cpu;
-	return (cpus);
 }
 
 int

@@ -70,7 +70,6 @@ struct kdk_flowtable_counts {
  */
 int	 kdk_flowtable_open(u_int size, uint64_t cpus);
 void	 kdk_flowtable_close(void);
-uint64_t kdk_flowtable_cpus(void);		/* of the machine */
 int	 kdk_flowtable_set_clock(uint32_t uptime);
 int	 kdk_flowtable_set_route(u_int route, u_int wrong);
 int	 kdk_flowtable_references(u_int route, int *rt, int *lle);

@@ -161,6 +161,37 @@ kdk_state_sleep(void *chan, int64_t sbt)
 }
 
 /*
+ * Spin mutexes.
+ */
+void
+kdk_spin_init(struct mtx *m, const char *name)
+{
+
+	mtx_init(m, name, NULL, MTX_SPIN);
+}
+
+void
+kdk_spin_destroy(struct mtx *m)
+{
+
+	mtx_destroy(m);
+}
+
+void
+kdk_spin_lock(struct mtx *m)
+{
+
+	mtx_lock_spin(m);
+}
+
+void
+kdk_spin_unlock(struct mtx *m)
+{
+
+	mtx_unlock_spin(m);
+}
+
+/*
  * Sleeping.
  */
 int
@@ -219,18 +250,34 @@ kdk_callout_pending(struct callout *c)
 /*
  * Task queues.
  */
-int
-kdk_taskqueue_create(const char *name, struct taskqueue **tqp)
+static int
+kdk_taskqueue_start(const char *name, struct taskqueue **tqp)
 {
 	int error;
 
-	*tqp = taskqueue_create(name, M_WAITOK, taskqueue_thread_enqueue, tqp);
 	error = taskqueue_start_threads(tqp, 1, PWAIT, "%s", name);
 	if (error != 0) {
 		taskqueue_free(*tqp);
 		*tqp = NULL;
 	}
 	return (error);
+}
+
+int
+kdk_taskqueue_create(const char *name, struct taskqueue **tqp)
+{
+
+	*tqp = taskqueue_create(name, M_WAITOK, taskqueue_thread_enqueue, tqp);
+	return (kdk_taskqueue_start(name, tqp));
+}
+
+int
+kdk_taskqueue_create_fast(const char *name, struct taskqueue **tqp)
+{
+
+	*tqp = taskqueue_create_fast(name, M_WAITOK, taskqueue_thread_enqueue,
+	    tqp);
+	return (kdk_taskqueue_start(name, tqp));
 }
 
 void
@@ -284,6 +331,17 @@ kdk_curtid(void)
 {
 
 	return (curthread->td_tid);
+}
+
+uint64_t
+kdk_machine_cpus(void)
+{
+	uint64_t cpus = 0;
+
+	for (int cpu = 0; cpu <= mp_maxid && cpu < 64; cpu++)
+		if (!CPU_ABSENT(cpu))
+			cpus |= 1ULL << cpu;
+	return (cpus);
 }
 
 /*
@@ -356,6 +414,19 @@ kdk_kassert(void)
 
 	KASSERT(curthread == NULL, ("kdk: asserted by thread %d",
 	    curthread->td_tid));
+}
+
+/* NULL: it is not set any more. */
+int
+kdk_setenv(const char *name, const char *value)
+{
+
+#if __FreeBSD_version >= 1200000
+	return (value != NULL ? kern_setenv(name, value) :
+	    kern_unsetenv(name));
+#else
+	return (value != NULL ? setenv(name, value) : unsetenv(name));
+#endif
 }
 
 /* What a machine looks like that will never run anything else again. */

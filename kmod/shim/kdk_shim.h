@@ -51,6 +51,12 @@ void	 kdk_state_lock(void);
 void	 kdk_state_unlock(void);
 int	 kdk_state_sleep(void *chan, int64_t sbt);
 
+/* Spin mutexes (MTX_SPIN). */
+void	 kdk_spin_init(struct mtx *m, const char *name);
+void	 kdk_spin_destroy(struct mtx *m);
+void	 kdk_spin_lock(struct mtx *m);
+void	 kdk_spin_unlock(struct mtx *m);
+
 /* Sleeping. */
 int	 kdk_mtx_sleep(void *chan, struct mtx *m, const char *wmesg,
 	    int64_t sbt);
@@ -66,6 +72,8 @@ int	 kdk_callout_pending(struct callout *c);
 
 /* Task queues. */
 int	 kdk_taskqueue_create(const char *name, struct taskqueue **tqp);
+/* One that may be added to with a spin mutex held. */
+int	 kdk_taskqueue_create_fast(const char *name, struct taskqueue **tqp);
 void	 kdk_task_init(struct task *t, void (*func)(void *, int), void *arg);
 
 /* Threads. */
@@ -74,6 +82,9 @@ int	 kdk_thread_may_exit(void);
 int	 kdk_thread_exists(int tid);
 struct thread *kdk_curthread(void);
 int	 kdk_curtid(void);
+
+/* The machine's CPUs below 64, a bit each. */
+uint64_t kdk_machine_cpus(void);
 
 /* Mbufs. */
 struct mbuf *kdk_mbuf_get(int size, int pkthdr);
@@ -86,6 +97,7 @@ int	 kdk_cluster_count(void);
 int64_t	 kdk_uio_resid(const struct uio *uio);
 void	 kdk_kassert(void);
 void	 kdk_hang(void) __dead2;
+int	 kdk_setenv(const char *name, const char *value);
 
 /* Rust, called from the shim. Each returns an errno value or 0. */
 int	 kdk_load(void);

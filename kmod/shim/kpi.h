@@ -31,3 +31,5 @@
 #include "kdk_shim.h"
 #include "kdk_sendfile.h"
 #include "kdk_flowtable.h"
+#include "kdk_pci.h"
+#include "kdk_interface.h"

@@ -119,13 +119,6 @@ pub struct Walk {
     pub mask_bytes: u64,
 }
 
-/// The machine's CPUs, a bit each.
-#[must_use]
-pub fn cpus() -> u64 {
-    // SAFETY: reads what does not change.
-    unsafe { bindings::kdk_flowtable_cpus() }
-}
-
 /// A table for IPv4. There is one at a time.
 ///
 /// All methods fail with `ENXIO` once the test that opened it has died, and

@@ -13,6 +13,8 @@ pub mod callout;
 pub mod cdev;
 pub mod console;
 pub mod counters;
+#[cfg(any(flowtable, ixgbe))]
+pub mod cpus;
 #[cfg(sendfile_kqueue)]
 pub mod descriptor;
 pub mod errno;
@@ -21,6 +23,10 @@ pub mod fault;
 #[cfg(flowtable)]
 pub mod flowtable;
 mod held;
+#[cfg(ixgbe)]
+pub mod interface;
+#[cfg(ixgbe)]
+pub mod kenv;
 pub mod kthread;
 pub mod left;
 pub mod linker_set;
@@ -29,12 +35,16 @@ pub mod malloc;
 pub mod mbuf;
 mod module;
 pub mod mutex;
+#[cfg(ixgbe)]
+pub mod nic;
 pub mod notes;
 mod panic;
 mod resource;
 pub mod seed;
 #[cfg(sendfile_kqueue)]
 pub mod sendfile;
+#[cfg(ixgbe)]
+mod spin;
 pub mod taskqueue;
 pub mod time;
 

@@ -6,11 +6,13 @@ use super::resource::{Registration, Stop};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
-use core::ffi::{CStr, c_int, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// A queue and its thread.
 pub struct Taskqueue(Arc<Queue>);
+
+type Create = unsafe extern "C" fn(*const c_char, *mut *mut bindings::taskqueue) -> c_int;
 
 struct Queue {
     registration: UnsafeCell<Option<Registration>>,
@@ -59,9 +61,23 @@ impl Taskqueue {
     /// What starting the thread said; `EAGAIN` when the test has too many
     /// resources already.
     pub fn new(name: &'static CStr) -> Result<Self, Errno> {
+        Self::create(name, bindings::kdk_taskqueue_create)
+    }
+
+    /// One whose tasks may also be queued with a spin mutex held; otherwise as
+    /// [`new`](Self::new).
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    #[cfg(ixgbe)]
+    pub(super) fn fast(name: &'static CStr) -> Result<Self, Errno> {
+        Self::create(name, bindings::kdk_taskqueue_create_fast)
+    }
+
+    fn create(name: &'static CStr, create: Create) -> Result<Self, Errno> {
         let raw = Box::new(UnsafeCell::new(core::ptr::null_mut()));
         // SAFETY: the name is a C string, the pointer's place does not move.
-        Errno::check(unsafe { bindings::kdk_taskqueue_create(name.as_ptr(), raw.get()) })?;
+        Errno::check(unsafe { create(name.as_ptr(), raw.get()) })?;
         let queue = Arc::new(Queue {
             registration: UnsafeCell::new(None),
             raw,

@@ -8,6 +8,8 @@ mod fault;
 #[cfg(flowtable)]
 mod flowtable;
 mod harness;
+#[cfg(ixgbe)]
+mod ixgbe;
 mod kthread;
 mod mbuf;
 mod mutex;
@@ -21,4 +23,11 @@ use kdk_harness::Stop;
 /// A helper could not be had from the kernel.
 fn refused(_: Errno) -> Stop {
     Stop::Fail("the kernel or the module's tables refused a resource")
+}
+
+#[cfg(any(flowtable, ixgbe))]
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Self {
+        refused(errno)
+    }
 }

@@ -1,7 +1,7 @@
 //! Loading and unloading.
 
 use crate::device::{self, MODULE, NAME, RUN, command, ensure_loaded, passed};
-use kdk_harness::{TestResult, kdk_test};
+use kdk_harness::{Stop, TestResult, kdk_test};
 use kdk_sys::suite::must;
 use kdk_sys::{Descriptor, Errno, module};
 
@@ -36,6 +36,33 @@ fn unload_reload() -> TestResult {
         assert_eq!(device::list(), tests, "the tests before and after");
     }
     passed(&device::ask(RUN));
+    Ok(())
+}
+
+kdk_test!(
+    "kmod/reload-after-ixgbe",
+    reload_after_ixgbe,
+    limit_ms = 120_000,
+    leak_types = &["kdk", "linker", "module", "kobj", "iflib", "ix"]
+);
+
+/// The module brings a driver along, which has had a card each time.
+fn reload_after_ixgbe() -> TestResult {
+    const TEST: &str = "ixgbe/attach-detach";
+    ensure_loaded();
+    let there = alloc::format!("# test {TEST} ");
+    if !device::list().iter().any(|line| line.starts_with(&there)) {
+        return Err(Stop::Skip("the module has no ixgbe driver"));
+    }
+    for _ in 0..3 {
+        let answer = device::ask(&alloc::format!("run {TEST}\n"));
+        let passed = alloc::format!("ok 1 {TEST}");
+        assert!(answer.contains(&passed), "the answer to {TEST}: {answer:?}");
+        let file = must("kldfind kdk.ko", module::find(NAME));
+        must("kldunload", module::unload(file));
+        must("kldload after kldunload", module::load(MODULE));
+    }
+    device::list();
     Ok(())
 }
 

@@ -59,8 +59,14 @@ const CONFIGS: &str = "vm/conf";
 /// In a store entry: the digest of every file that the module may include.
 pub const HEADERS: &str = "headers.digest";
 
-/// What the module includes of a tree besides its headers (kmod/build.rs).
-const INCLUDED: &str = "net/flowtable.c";
+/// What the module is made of besides a tree's headers (kmod/build.rs): paths
+/// below `sys`, folders with a slash.
+const INCLUDED: [&str; 3] = ["net/flowtable.c", "dev/ixgbe/", "modules/ix/"];
+
+/// Whether a change of this file, a path below `sys`, makes another module.
+fn is_included(path: &str) -> bool {
+    path.ends_with(".h") || INCLUDED.iter().any(|included| path.starts_with(included))
+}
 
 /// A module is made from headers and little else, so it outlives a change of
 /// most C files.
@@ -68,7 +74,7 @@ fn header_digest(source: &Source, entry: &Path) -> Result<String, Failure> {
     let tree = format!("{}:sys", source.commit);
     let listing = digest::git(&source.repo, &["ls-tree", "-r", &tree])?;
     let mut hasher = blake3::Hasher::new();
-    let included = |line: &&str| line.ends_with(".h") || line.ends_with(INCLUDED);
+    let included = |line: &&str| line.rsplit('\t').next().is_some_and(is_included);
     for line in listing.lines().filter(included) {
         hasher.update(line.as_bytes());
     }
@@ -270,6 +276,21 @@ mod tests {
         let text =
             "include\t\tKDK\n# include no\noptions include\ninclude \"std.debug\"\ninclude\n";
         assert_eq!(included(text).collect::<Vec<_>>(), ["KDK", "std.debug"]);
+    }
+
+    #[test]
+    fn a_module_is_made_of_headers_and_a_few_files() {
+        for (path, made_of) in [
+            ("sys/param.h", true),
+            ("net/flowtable.c", true),
+            ("dev/ixgbe/if_ix.c", true),
+            ("modules/ix/Makefile", true),
+            ("net/iflib.c", false),
+            ("dev/ixgb/if_ixgb.c", false),
+            ("contrib/net/flowtable.c", false),
+        ] {
+            assert_eq!(is_included(path), made_of, "{path}");
+        }
     }
 
     #[test]

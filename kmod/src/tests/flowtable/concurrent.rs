@@ -1,7 +1,8 @@
 //! Flows come, expire and are flushed on all CPUs at once.
 
 use super::{IDLE, assert_references, each_cpu, random};
-use crate::kpi::flowtable::{ROUTES, SMALLEST, Table, cpus, key};
+use crate::kpi::cpus::cpus;
+use crate::kpi::flowtable::{ROUTES, SMALLEST, Table, key};
 use crate::kpi::kthread::{End, Thread};
 use crate::kpi::time;
 use crate::tests::refused;

@@ -1,7 +1,8 @@
 //! Each CPU has a table of its own.
 
 use super::{IDLE, START, assert_references, each_cpu, flow};
-use crate::kpi::flowtable::{SMALLEST, Table, cpus, key};
+use crate::kpi::cpus::cpus;
+use crate::kpi::flowtable::{SMALLEST, Table, key};
 use kdk_harness::{Stop, TestResult};
 
 /// A flow of one CPU is not there on another; all go when stale.

@@ -1,7 +1,8 @@
 //! ddb's `show flowtables`.
 
 use super::{each_cpu, flow};
-use crate::kpi::flowtable::{SMALLEST, Table, cpus, key};
+use crate::kpi::cpus::cpus;
+use crate::kpi::flowtable::{SMALLEST, Table, key};
 use alloc::vec::Vec;
 use kdk_harness::{Stop, TestResult};
 

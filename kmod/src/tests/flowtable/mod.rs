@@ -12,8 +12,7 @@ mod refused;
 mod stale;
 mod visits;
 
-use crate::kpi::errno::Errno;
-use crate::kpi::flowtable::{Flow, ROUTES, References, SMALLEST, Table, cpus};
+use crate::kpi::flowtable::{Flow, ROUTES, References, SMALLEST, Table};
 use crate::kpi::seed::seed;
 use fastrand::Rng;
 use kdk_harness::{Stop, TestResult, kdk_test};
@@ -58,12 +57,6 @@ const START: u32 = 1000;
 /// Seconds that a flow may be idle, unless the test says otherwise.
 const IDLE: i32 = 30;
 
-impl From<Errno> for Stop {
-    fn from(errno: Errno) -> Self {
-        super::refused(errno)
-    }
-}
-
 /// A small table on one CPU, the first.
 fn small() -> Result<Table, Stop> {
     Ok(Table::open(SMALLEST, 1)?)
@@ -95,7 +88,7 @@ fn assert_references(table: &Table, wanted: impl Fn(u32) -> i32) -> TestResult {
 
 /// The numbers of the machine's CPUs.
 fn each_cpu() -> impl Iterator<Item = u32> {
-    let cpus = cpus();
+    let cpus = crate::kpi::cpus::cpus();
     (0..u64::BITS).filter(move |cpu| cpus & (1 << cpu) != 0)
 }
 

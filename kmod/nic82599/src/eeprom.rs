@@ -1,0 +1,166 @@
+//! The EEPROM: an image with a checksum that holds, and EERD's view of it.
+//!
+//! Datasheet: chapter 6 (Non-Volatile Memory Map); registers EEC, EERD.
+
+use alloc::boxed::Box;
+use alloc::vec;
+
+use crate::config_space::{DEVICE_ID, VENDOR_ID};
+use crate::registers::{EERD_DONE, EERD_START};
+
+/// Words in the EEPROM: 2 to the power of EEC's size field + 6.
+pub const WORDS: usize = 512;
+/// EEC.EE_Size for [`WORDS`].
+pub const SIZE: u32 = 3;
+/// What words 0 to 3Fh and the sections add up to.
+pub const CHECKSUM: u16 = 0xBABA;
+
+/// Word offsets of pointers to sections: PCIe analog to CSR 1.
+const SECTIONS: core::ops::Range<usize> = 0x03..0x0F;
+const PCIE_CONFIG0: usize = 0x07;
+const CORE0: usize = 0x09;
+const FIRMWARE: usize = 0x0F;
+const PBA_FLAG: usize = 0x15;
+const PBA_POINTER: usize = 0x16;
+const SUM: usize = 0x3F;
+const NO_POINTER: u16 = 0xFFFF;
+
+/// The words.
+#[derive(Debug)]
+pub struct Eeprom {
+    words: Box<[u16]>,
+}
+
+impl Eeprom {
+    /// The image of a card with this MAC address: no firmware, no option ROM,
+    /// no SAN address.
+    pub fn new(mac: [u8; 6]) -> Self {
+        let mut words = vec![0; WORDS].into_boxed_slice();
+        for pointer in SECTIONS.chain([FIRMWARE, 0x17, 0x1B, 0x27, 0x28, 0x33, 0x37]) {
+            words[pointer] = NO_POINTER;
+        }
+        // A map version and an EETRACK id (words 2Dh, 2Eh).
+        words[0x29] = 0x0100;
+        words[0x2D] = 0x0001;
+        words[0x2E] = 0x8000;
+        // Device capabilities: no crosstalk in the SFP cage, there is none.
+        words[0x2C] = 1 << 7;
+        // The printed board assembly's number, as a string.
+        words[PBA_FLAG] = 0xFAFA;
+        words[PBA_POINTER] = 0x40;
+        section(&mut words, 0x40, &[]);
+        words[0x40] = 6;
+        for (nth, pair) in b"KDK000-001".chunks(2).enumerate() {
+            let pair = [pair[0], pair.get(1).copied().unwrap_or(0)];
+            words[0x41 + nth] = u16::from_be_bytes(pair);
+        }
+        words[PCIE_CONFIG0] = 0x50;
+        section(&mut words, 0x50, &[0, DEVICE_ID, VENDOR_ID, DEVICE_ID]);
+        words[CORE0] = 0x60;
+        let address = [0, 2, 4].map(|at| u16::from_le_bytes([mac[at], mac[at + 1]]));
+        section(&mut words, 0x60, &address);
+        let mut image = Self { words };
+        image.words[SUM] = CHECKSUM.wrapping_sub(image.sum());
+        image
+    }
+
+    /// The sum of words 0 to 3Eh and of all sections but the firmware's.
+    pub fn sum(&self) -> u16 {
+        let mut sum = 0u16;
+        for at in 0..SUM {
+            sum = sum.wrapping_add(self.word(at));
+        }
+        for pointer in SECTIONS {
+            let start = usize::from(self.word(pointer));
+            let length = self.word(start);
+            if matches!(self.word(pointer), 0 | NO_POINTER) || matches!(length, 0 | NO_POINTER) {
+                continue;
+            }
+            for at in start + 1..=start + usize::from(length) {
+                sum = sum.wrapping_add(self.word(at));
+            }
+        }
+        sum
+    }
+
+    /// A word; all ones beyond the end.
+    pub fn word(&self, at: usize) -> u16 {
+        self.words.get(at).copied().unwrap_or(u16::MAX)
+    }
+
+    /// The permanent MAC address, from the Core 0 section.
+    pub fn mac(&self) -> [u8; 6] {
+        let start = usize::from(self.word(CORE0));
+        let mut mac = [0; 6];
+        for nth in 0..3 {
+            let word = self.word(start + 1 + nth).to_le_bytes();
+            mac[2 * nth..2 * nth + 2].copy_from_slice(&word);
+        }
+        mac
+    }
+
+    /// What EERD holds after `value` was written: the word asked for, done at
+    /// once.
+    pub fn read(&self, value: u32) -> u32 {
+        if value & EERD_START == 0 {
+            return value & !EERD_DONE;
+        }
+        let word = self.word((value >> 2 & 0x3FFF) as usize);
+        u32::from(word) << 16 | value & 0xFFFC | EERD_DONE
+    }
+
+    /// EEWR was written: as EERD, with the word in bits 31:16.
+    pub fn write(&mut self, value: u32) -> u32 {
+        if value & EERD_START == 0 {
+            return value & !EERD_DONE;
+        }
+        if let Some(word) = self.words.get_mut((value >> 2 & 0x3FFF) as usize) {
+            *word = (value >> 16) as u16;
+        }
+        value & !EERD_START | EERD_DONE
+    }
+}
+
+/// A section: its length in words, then the words.
+fn section(words: &mut [u16], at: usize, content: &[u16]) {
+    words[at] = content.iter().fold(0, |length, _| length + 1);
+    words[at + 1..=at + content.len()].copy_from_slice(content);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: [u8; 6] = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55];
+
+    #[test]
+    fn the_checksum_holds_and_a_flipped_bit_breaks_it() {
+        let mut eeprom = Eeprom::new(MAC);
+        let holds = |eeprom: &Eeprom| eeprom.sum().wrapping_add(eeprom.word(SUM)) == CHECKSUM;
+        assert!(holds(&eeprom));
+        assert_eq!(eeprom.mac(), MAC);
+        // In the first words, and in a section.
+        for at in [0x2Cu32, 0x61] {
+            let word = u32::from(eeprom.word(at as usize));
+            let done = eeprom.write((word ^ 4) << 16 | at << 2 | EERD_START);
+            assert_eq!(done & 3, EERD_DONE);
+            assert!(!holds(&eeprom));
+            eeprom.write(word << 16 | at << 2 | EERD_START);
+            assert!(holds(&eeprom));
+        }
+    }
+
+    #[test]
+    fn words_are_read_through_eerd() {
+        let eeprom = Eeprom::new(MAC);
+        for (written, read) in [
+            (0x0F << 2 | 1, 0xFFFF_0000 | 0x0F << 2 | 2),
+            (0x15 << 2 | 1, 0xFAFA_0000 | 0x15 << 2 | 2),
+            (0x3FFF << 2 | 1, 0xFFFF_0000 | 0x3FFF << 2 | 2),
+            (0x15 << 2 | 2, 0x15 << 2),
+        ] {
+            assert_eq!(eeprom.read(written), read, "{written:#x}");
+        }
+        assert_eq!(1 << (SIZE + 6), WORDS);
+    }
+}

@@ -1,0 +1,632 @@
+//! The card: its parts, and what a register access does to them.
+
+use alloc::boxed::Box;
+use alloc::vec;
+
+use crate::armed::{Added, Armed};
+use crate::config::Config;
+use crate::config_space::ConfigSpace;
+use crate::counters::{Broken, Counters};
+use crate::eeprom::{self, Eeprom};
+use crate::frame_queue::FrameQueue;
+use crate::host::Host;
+use crate::interrupt::Interrupts;
+use crate::link::{AUTOC_RESTART, Link, Partner};
+use crate::offload::Context;
+use crate::receive::Note;
+use crate::registers::{
+    ANLP1, AUTOC, AUTOC2, CTRL, CTRL_GIO_DIS, CTRL_LNK_RST, CTRL_RST, DMATXCTL, EEC, EEC_ADDR_SIZE,
+    EEC_ARD, EEC_GNT, EEC_PRES, EEC_REQ, EERD, EEWR, EICR_LSC, FACTPS, FCCFG, FCRTH0, FCRTL0,
+    FDIRCMD, FDIRCMD_CMD, FDIRCTRL, FDIRCTRL_INIT_DONE, FDIRCTRL_PBALLOC, FDIRFREE, FRTIMER, FWSM,
+    HLREG0, HLREG0_RXCRCSTRP, LINKS, LINKS2, MRQC, MRQC_MRQE, MSCA, MSCA_MDI_COMMAND, MSRWD,
+    PCS1GANLP, PCS1GLSTA, QDE, QUEUES, QueueRegister, RDRXCTL, RDRXCTL_CRCSTRIP, RXCTRL,
+    RXCTRL_RXEN, Registers, SEC_RDY, SECRXCTRL, SECRXCTRL_RX_DIS, SECRXSTAT, SECTXCTRL, SECTXSTAT,
+    SPACE, SRRCTL_BSIZEPACKET, SRRCTL_DESCTYPE, SRRCTL_DESCTYPE_ONE_BUFFER, STATUS, STATUS_GIO,
+    SW_FW_SYNC, SWSM, TFCS, TFCS_TXOFF, WUS, XDCTL_ENABLE, XDCTL_SWFLSH, canonical,
+    receive_register, rxdctl, srrctl, transmit_register,
+};
+use crate::reset::{Reset, reset};
+use crate::ring::Ring;
+use crate::rss;
+use crate::semaphore::Semaphores;
+use crate::statistics;
+use crate::transmit::Transmitted;
+use crate::violation::{Direction, Violation, Violations};
+
+/// The longest frame that the card takes or sends, in bytes, with its frame
+/// check sequence: 15.5 KB.
+pub const MAX_FRAME: usize = 15_872;
+
+/// Bytes of the receive packet buffer: the most that RXPBSIZE can give.
+const PACKET_BUFFER: usize = 512 * 1024;
+/// Frames of the smallest size that it holds.
+const PACKET_BUFFER_FRAMES: usize = PACKET_BUFFER / 64;
+
+/// Read data of a PHY that is not there.
+const MSRWD_NOBODY: u32 = 0xFFFF << 16;
+
+/// An 82599 and the wire at its end.
+#[derive(Debug)]
+pub struct Nic {
+    pub(crate) registers: Registers,
+    pub(crate) interrupts: Interrupts,
+    pub(crate) link: Link,
+    pub(crate) violations: Violations,
+    pub(crate) counters: Counters,
+    /// The receive packet buffer.
+    pub(crate) buffer: FrameQueue<Note>,
+    /// Bytes in it, with frame check sequences.
+    pub(crate) buffered: u32,
+    /// Frames that have left and nobody has taken yet.
+    pub(crate) wire: FrameQueue<Transmitted>,
+    pub(crate) armed: Armed,
+    /// A buffer was armed wrongly, so that `armed` is not what rings say.
+    pub(crate) armed_wrongly: bool,
+    /// Two contexts of each transmit queue.
+    pub(crate) contexts: Box<[[Context; 2]]>,
+    /// One frame, while it is worked on.
+    pub(crate) scratch: Box<[u8]>,
+    /// QDE: queues that drop, one bit each.
+    pub(crate) drops: u128,
+    /// Queues that a test treats as if they had no descriptors.
+    pub(crate) stalled: u128,
+    /// XOFF was the last pause frame sent.
+    pub(crate) partner_paused: bool,
+    /// Until when the partner's XOFF holds, in microseconds.
+    pub(crate) paused_until: Option<u64>,
+    /// Microseconds since the card was made.
+    pub(crate) now: u64,
+    semaphores: Semaphores,
+    eeprom: Eeprom,
+    space: ConfigSpace,
+    /// The reset that is still shown in CTRL, and by how many reads more.
+    resetting: (u32, u32),
+    reset_reads: u32,
+}
+
+impl Nic {
+    /// A card after power-up, connected. Allocates all memory that it will
+    /// ever need.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let eeprom = Eeprom::new(config.mac);
+        let mut registers = Registers::new();
+        reset(&mut registers, Reset::Power, &eeprom);
+        Self {
+            registers,
+            interrupts: Interrupts::new(config.moderation, config.other_gate),
+            link: Link::new(),
+            violations: Violations::new(),
+            counters: Counters::new(),
+            buffer: FrameQueue::new(PACKET_BUFFER, PACKET_BUFFER_FRAMES),
+            buffered: 0,
+            wire: FrameQueue::new(config.wire_bytes.max(MAX_FRAME), config.wire_frames.max(1)),
+            armed: Armed::new(config.armed_buffers),
+            armed_wrongly: false,
+            contexts: vec![[Context::default(); 2]; usize::from(QUEUES)].into_boxed_slice(),
+            scratch: vec![0; MAX_FRAME + 8].into_boxed_slice(),
+            drops: 0,
+            stalled: 0,
+            partner_paused: false,
+            paused_until: None,
+            now: 0,
+            semaphores: Semaphores::default(),
+            eeprom,
+            space: ConfigSpace::new(config.port),
+            resetting: (0, 0),
+            reset_reads: config.reset_reads,
+        }
+    }
+
+    /// Reads the 4-byte register at the byte offset `register`, with all side
+    /// effects of the read. What is no register reads as 0.
+    pub fn read(&mut self, register: u32) -> u32 {
+        if register >= SPACE || !register.is_multiple_of(4) {
+            self.violations.note(Violation::NoRegister { register });
+            return 0;
+        }
+        let register = canonical(register);
+        if let Some(value) = self.interrupts.read(register) {
+            return value;
+        }
+        if let Some(value) = statistics::read(&mut self.registers, register) {
+            return value;
+        }
+        if register == SWSM {
+            return self.semaphores.read_swsm();
+        }
+        if register == CTRL && self.resetting.1 > 0 {
+            self.resetting.1 -= 1;
+            return self.registers.get(CTRL) | self.resetting.0;
+        }
+        self.peek(register)
+    }
+
+    /// What a read would give, without its side effects. Interrupt registers
+    /// read as 0.
+    #[must_use]
+    pub fn peek(&self, register: u32) -> u32 {
+        let register = canonical(register);
+        let stored = self.registers.get(register);
+        match register {
+            STATUS => {
+                let gio = if self.has_bus() { STATUS_GIO } else { 0 };
+                gio | u32::from(self.space.port() & 1) << 2
+            }
+            FRTIMER => (self.now & 0xFFFF_FFFF) as u32,
+            LINKS => self.link.links(&self.registers),
+            LINKS2 => self.link.links2(),
+            ANLP1 => self.link.anlp1(),
+            PCS1GLSTA => self.link.pcs1glsta(&self.registers),
+            TFCS if self.paused_until.is_some() => TFCS_TXOFF,
+            SECRXSTAT => self.registers.get(SECRXCTRL) >> 1 & SEC_RDY,
+            SECTXSTAT => self.registers.get(SECTXCTRL) >> 1 & SEC_RDY,
+            EEC => {
+                let granted = if stored & EEC_REQ != 0 { EEC_GNT } else { 0 };
+                stored & 0x7F | granted | EEC_PRES | EEC_ARD | EEC_ADDR_SIZE | eeprom::SIZE << 11
+            }
+            SW_FW_SYNC => self.semaphores.sync(),
+            _ => stored,
+        }
+    }
+
+    /// Writes the 4-byte register at the byte offset `register`, and does all
+    /// that the card does of it, DMA included.
+    pub fn write(&mut self, register: u32, value: u32, host: &mut impl Host) {
+        self.write_with(register, value, host);
+    }
+
+    fn write_with(&mut self, register: u32, value: u32, host: &mut dyn Host) {
+        if register >= SPACE || !register.is_multiple_of(4) {
+            self.violations.note(Violation::NoRegister { register });
+            return;
+        }
+        let register = canonical(register);
+        if register != CTRL && self.resetting.1 > 0 {
+            let violation = Violation::WrittenDuringReset { register };
+            self.violations.note(violation);
+            return;
+        }
+        if self.interrupts.write(register, value) {
+            return;
+        }
+        if let Some((queue, kind)) = receive_register(register) {
+            return self.write_ring(Direction::Receive, queue, kind, register, value, host);
+        }
+        if let Some((queue, kind)) = transmit_register(register) {
+            return self.write_ring(Direction::Transmit, queue, kind, register, value, host);
+        }
+        match register {
+            CTRL => self.write_ctrl(value, host),
+            STATUS | LINKS | LINKS2 | ANLP1 | PCS1GLSTA | PCS1GANLP | FWSM | FACTPS | SECRXSTAT
+            | SECTXSTAT | TFCS | FRTIMER => {
+                self.violations
+                    .note(Violation::ReadOnly { register, value });
+            }
+            RXCTRL => self.write_rxctrl(value),
+            SWSM => self.semaphores.write_swsm(value),
+            SW_FW_SYNC => {
+                if !self.semaphores.write_sync(value) {
+                    let violation = Violation::SyncWithoutSemaphore { value };
+                    self.violations.note(violation);
+                }
+            }
+            EERD => self.registers.set(EERD, self.eeprom.read(value)),
+            EEWR => self.registers.set(EEWR, self.eeprom.write(value)),
+            AUTOC => {
+                self.registers.set(AUTOC, value & !AUTOC_RESTART);
+                // The link goes down and up again, in no time.
+                if value & AUTOC_RESTART != 0 && self.link.is_up(&self.registers) {
+                    self.interrupts.raise(EICR_LSC);
+                }
+            }
+            AUTOC2 => self.change_link(host, |nic| nic.registers.set(AUTOC2, value)),
+            MSCA => {
+                self.registers.set(MSCA, value & !MSCA_MDI_COMMAND);
+                // No PHY is on the management bus of a backplane card.
+                self.registers.set(MSRWD, MSRWD_NOBODY);
+            }
+            MRQC => {
+                if !matches!(value & MRQC_MRQE, 0 | rss::RSS_ONLY) {
+                    self.violations
+                        .note(Violation::NotModelled { register, value });
+                }
+                self.registers.set(MRQC, value);
+            }
+            QDE => self.write_qde(value, host),
+            FDIRCTRL => {
+                let allocated = value & FDIRCTRL_PBALLOC;
+                let done = if allocated == 0 {
+                    0
+                } else {
+                    FDIRCTRL_INIT_DONE
+                };
+                self.registers
+                    .set(FDIRCTRL, value & !FDIRCTRL_INIT_DONE | done);
+                if allocated != 0 {
+                    // 64, 128 or 256 KB; 8 K signature filters in 64 KB.
+                    self.registers.set(FDIRFREE, (0x1000 << allocated) - 2);
+                }
+            }
+            FDIRCMD => {
+                if value & FDIRCMD_CMD != 0 {
+                    self.violations
+                        .note(Violation::NotModelled { register, value });
+                }
+                self.registers.set(FDIRCMD, value & !FDIRCMD_CMD);
+            }
+            WUS => self.registers.set(WUS, self.registers.get(WUS) & !value),
+            FCCFG | FCRTH0 | FCRTL0 => {
+                self.registers.set(register, value);
+                self.pause_partner();
+            }
+            DMATXCTL | SECTXCTRL => {
+                self.registers.set(register, value);
+                self.transmit_all(host);
+            }
+            _ => self.registers.set(register, value),
+        }
+    }
+
+    /// Reads `width` bytes (1, 2 or 4) of configuration space.
+    #[must_use]
+    pub fn config_read(&self, offset: usize, width: usize) -> u32 {
+        self.space.read(offset, width)
+    }
+
+    /// Writes `width` bytes (1, 2 or 4) of configuration space.
+    pub fn config_write(&mut self, offset: usize, width: usize, value: u32) {
+        self.space.write(offset, width, value);
+    }
+
+    /// The MSI-X vector of the next message (0 without MSI-X). The caller
+    /// fires it when it has let go of its lock, and asks again.
+    pub fn take_interrupt(&mut self) -> Option<u16> {
+        self.interrupts.take()
+    }
+
+    /// Connects or disconnects the link.
+    pub fn set_link(&mut self, up: bool, host: &mut impl Host) {
+        self.change_link(host, |nic| nic.link.connected = up);
+    }
+
+    /// Whether the link is up.
+    #[must_use]
+    pub fn link_is_up(&self) -> bool {
+        self.link.is_up(&self.registers)
+    }
+
+    /// Sets what the other end of the link can do. It is negotiated when the
+    /// link comes up, or when the driver restarts the negotiation.
+    pub const fn set_partner(&mut self, partner: Partner) {
+        self.link.partner = partner;
+    }
+
+    /// What firmware holds: SW_FW_SYNC's resources, bits as software's
+    /// (4:0), and whether software cannot get SWSM.SWESMBI.
+    pub const fn set_firmware(&mut self, resources: u32, semaphore: bool) {
+        self.semaphores.set_firmware(resources);
+        self.semaphores.firmware_holds = semaphore;
+    }
+
+    /// Sets causes in EICR (bits 30:16), as the card does of itself.
+    pub fn raise(&mut self, causes: u32) {
+        self.interrupts.raise(causes);
+    }
+
+    /// Treats a receive queue as if it had no descriptors, or no longer.
+    pub fn stall(&mut self, queue: u16, stalled: bool, host: &mut impl Host) {
+        let bit = 1u128.checked_shl(u32::from(queue)).unwrap_or(0);
+        if stalled {
+            self.stalled |= bit;
+        } else {
+            self.stalled &= !bit;
+        }
+        self.pump(host);
+    }
+
+    /// Lets time pass: interrupt throttling and the partner's pause.
+    pub fn advance(&mut self, microseconds: u64, host: &mut impl Host) {
+        self.now = self.now.saturating_add(microseconds);
+        self.interrupts.advance(microseconds);
+        if self.paused_until.is_some_and(|until| until <= self.now) {
+            self.paused_until = None;
+        }
+        self.pump(host);
+    }
+
+    /// Goes on with what had to wait: transmission, after frames were taken
+    /// from a full wire. Everything else goes on by itself.
+    pub fn pump(&mut self, host: &mut impl Host) {
+        self.pump_with(host);
+    }
+
+    fn pump_with(&mut self, host: &mut dyn Host) {
+        self.drain(host);
+        self.transmit_all(host);
+    }
+
+    /// What the driver did wrong.
+    #[must_use]
+    pub const fn violations(&self) -> &Violations {
+        &self.violations
+    }
+
+    /// Forgets what the driver did wrong.
+    pub fn clear_violations(&mut self) {
+        self.violations.clear();
+    }
+
+    /// What became of every frame.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Frames that wait in the receive packet buffer.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Descriptors of a queue that the card owns: between head and tail.
+    #[must_use]
+    pub fn owned(&self, direction: Direction, queue: u16) -> u32 {
+        Ring::of(&self.registers, direction, queue).owned()
+    }
+
+    /// Whether the model's own accounts agree.
+    ///
+    /// # Errors
+    /// Which of them do not.
+    pub fn invariants(&self) -> Result<(), Broken> {
+        let (offered, accounted) = (self.counters.offered, self.counters.accounted());
+        let held = self.buffer.len() as u64;
+        if offered != accounted + held {
+            return Err(Broken::Frames {
+                offered,
+                accounted,
+                held,
+            });
+        }
+        let owned = (0..QUEUES)
+            .map(|queue| u64::from(self.owned(Direction::Receive, queue)))
+            .sum();
+        let watched = self.armed.count() as u64;
+        if !self.armed_wrongly && watched != owned {
+            return Err(Broken::Descriptors { watched, owned });
+        }
+        Ok(())
+    }
+
+    /// Whether the card may do DMA.
+    pub(crate) fn has_bus(&self) -> bool {
+        !self.registers.has(CTRL, CTRL_GIO_DIS)
+    }
+
+    fn change_link(&mut self, host: &mut dyn Host, change: impl FnOnce(&mut Self)) {
+        let before = self.link_is_up();
+        change(self);
+        if self.link_is_up() != before {
+            if !self.link_is_up() {
+                self.paused_until = None;
+            }
+            self.interrupts.raise(EICR_LSC);
+        }
+        self.pump_with(host);
+    }
+
+    fn write_ctrl(&mut self, value: u32, host: &mut dyn Host) {
+        let bits = value & (CTRL_RST | CTRL_LNK_RST);
+        if bits == 0 {
+            self.registers.set(CTRL, value);
+            return self.pump_with(host);
+        }
+        let kind = if bits & CTRL_LNK_RST != 0 {
+            Reset::Link
+        } else {
+            Reset::Device
+        };
+        self.counters.flushed += self.buffer.len() as u64;
+        self.buffer.clear();
+        self.buffered = 0;
+        self.armed.clear();
+        self.armed_wrongly = false;
+        self.contexts.fill([Context::default(); 2]);
+        self.drops = 0;
+        self.partner_paused = false;
+        self.paused_until = None;
+        self.interrupts.reset();
+        reset(&mut self.registers, kind, &self.eeprom);
+        self.resetting = (bits, self.reset_reads);
+    }
+
+    fn write_rxctrl(&mut self, value: u32) {
+        self.registers.set(RXCTRL, value);
+        let mac = self.registers.has(HLREG0, HLREG0_RXCRCSTRP);
+        let dma = self.registers.has(RDRXCTL, RDRXCTL_CRCSTRIP);
+        if value & RXCTRL_RXEN != 0 && mac != dma {
+            self.violations.note(Violation::CrcStripDiffers);
+        }
+    }
+
+    /// QDE: bits 14:8 are the queue, bit 0 its drop enable, bit 16 writes,
+    /// bit 17 reads back.
+    fn write_qde(&mut self, value: u32, host: &mut dyn Host) {
+        let bit = 1u128 << (value >> 8 & 0x7F);
+        if value & 1 << 16 != 0 {
+            if value & 1 != 0 {
+                self.drops |= bit;
+            } else {
+                self.drops &= !bit;
+            }
+        }
+        let enabled = u32::from(self.drops & bit != 0);
+        self.registers.set(QDE, value & !1 | enabled);
+        self.pump_with(host);
+    }
+
+    fn write_ring(
+        &mut self,
+        direction: Direction,
+        queue: u16,
+        kind: QueueRegister,
+        register: u32,
+        value: u32,
+        host: &mut dyn Host,
+    ) {
+        match kind {
+            QueueRegister::Base | QueueRegister::Length | QueueRegister::Head => {
+                if Ring::of(&self.registers, direction, queue).enabled {
+                    self.violations.note(Violation::RingChangedWhileEnabled {
+                        direction,
+                        queue,
+                        register,
+                    });
+                }
+                self.registers.set(register, value);
+            }
+            QueueRegister::Split => {
+                self.registers.set(register, value);
+                // Drop_En may let go of what waits.
+                self.drain(host);
+            }
+            QueueRegister::Control => self.write_control(direction, queue, register, value, host),
+            QueueRegister::Tail => self.write_tail(direction, queue, register, value, host),
+        }
+    }
+
+    fn write_control(
+        &mut self,
+        direction: Direction,
+        queue: u16,
+        register: u32,
+        value: u32,
+        host: &mut dyn Host,
+    ) {
+        let was = Ring::of(&self.registers, direction, queue);
+        self.registers.set(register, value & !XDCTL_SWFLSH);
+        let enabled = value & XDCTL_ENABLE != 0;
+        if was.enabled && !enabled && direction == Direction::Receive {
+            if was.owned() != 0 || self.armed_wrongly {
+                self.armed.remove_queue(queue);
+            }
+            // What waits for it will never be delivered.
+            self.drain(host);
+        }
+        if enabled && !was.enabled {
+            if !was.is_sound() {
+                self.violations.note(Violation::BadRing {
+                    direction,
+                    queue,
+                    base: was.base,
+                    length: was.length,
+                });
+            }
+            if direction == Direction::Receive {
+                self.check_srrctl(queue);
+                let ring = Ring::of(&self.registers, direction, queue);
+                self.arm(queue, ring, ring.head, ring.tail, host);
+            }
+            self.pump_with(host);
+        }
+    }
+
+    fn check_srrctl(&mut self, queue: u16) {
+        let value = self.registers.get(srrctl(queue));
+        let one_buffer = value & SRRCTL_DESCTYPE == SRRCTL_DESCTYPE_ONE_BUFFER;
+        if !one_buffer || value & SRRCTL_BSIZEPACKET == 0 {
+            let register = srrctl(queue);
+            self.violations
+                .note(Violation::NotModelled { register, value });
+        }
+    }
+
+    fn write_tail(
+        &mut self,
+        direction: Direction,
+        queue: u16,
+        register: u32,
+        tail: u32,
+        host: &mut dyn Host,
+    ) {
+        let ring = Ring::of(&self.registers, direction, queue);
+        let entries = ring.entries();
+        if tail >= entries && (tail != 0 || ring.enabled) {
+            return self.violations.note(Violation::TailBeyondRing {
+                direction,
+                queue,
+                tail,
+                entries,
+            });
+        }
+        if !ring.enabled {
+            if tail == ring.head {
+                self.registers.set(register, tail);
+            } else {
+                self.violations.note(Violation::DoorbellOfDisabledQueue {
+                    direction,
+                    queue,
+                    tail,
+                });
+            }
+            return;
+        }
+        self.registers.set(register, tail);
+        match direction {
+            Direction::Receive => {
+                self.arm(queue, ring, ring.tail, tail, host);
+                self.drain(host);
+            }
+            Direction::Transmit => self.transmit(queue, host),
+        }
+    }
+
+    /// The card takes over the descriptors `from..to` of a receive ring.
+    fn arm(&mut self, queue: u16, ring: Ring, from: u32, to: u32, host: &mut dyn Host) {
+        if ring.entries() == 0 || from >= ring.entries() || to >= ring.entries() {
+            return;
+        }
+        let mut index = from;
+        while index != to {
+            let mut bytes = [0; 8];
+            host.dma_read(ring.address(index), &mut bytes);
+            let address = u64::from_le_bytes(bytes);
+            let violation = if address == 0 {
+                let direction = Direction::Receive;
+                Some(Violation::NullAddress {
+                    direction,
+                    queue,
+                    index,
+                })
+            } else {
+                match self.armed.add(address, queue) {
+                    Added::New => None,
+                    Added::Twice => Some(Violation::ArmedTwice {
+                        queue,
+                        index,
+                        address,
+                    }),
+                    Added::Full => Some(Violation::TooManyArmed { queue }),
+                }
+            };
+            if let Some(violation) = violation {
+                self.armed_wrongly = true;
+                self.violations.note(violation);
+            }
+            index = ring.next(index);
+        }
+    }
+
+    /// Whether a receive queue is enabled.
+    pub(crate) fn is_enabled(&self, queue: u16) -> bool {
+        self.registers.has(rxdctl(queue), XDCTL_ENABLE)
+    }
+
+    /// Whether frames can come in at all.
+    pub(crate) fn listens(&self) -> bool {
+        self.link_is_up()
+            && self.registers.has(RXCTRL, RXCTRL_RXEN)
+            && !self.registers.has(SECRXCTRL, SECRXCTRL_RX_DIS)
+    }
+}

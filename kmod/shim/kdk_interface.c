@@ -1,0 +1,299 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * See kdk_interface.h.
+ */
+#include "kpi.h"
+
+#ifdef KDK_HAVE_IXGBE
+#include <sys/epoch.h>
+#include <sys/socketvar.h>
+#include <sys/sockio.h>
+
+#include <net/if.h>
+#include <net/if_media.h>
+#include <net/if_var.h>
+#include <net/vnet.h>
+
+/* Taps that there are at one time. */
+#define	KDK_TAPS	8
+/* Frames that one keeps. */
+#define	KDK_TAP_FRAMES	65536
+
+struct kdk_tap {
+	if_t		 ifp;
+	if_input_fn_t	 input;		/* of the interface */
+	struct mtx	 mtx;
+	struct mbufq	 frames;
+	u_int		 lost;
+};
+
+static struct kdk_tap	*kdk_taps[KDK_TAPS];
+static struct mtx	kdk_taps_mtx;
+MTX_SYSINIT(kdk_taps, &kdk_taps_mtx, "kdk taps", MTX_DEF);
+
+static if_t
+kdk_interface_ref(const char *name)
+{
+	if_t ifp;
+
+	CURVNET_SET(vnet0);
+	ifp = ifunit_ref(name);
+	CURVNET_RESTORE();
+	return (ifp);
+}
+
+/* As a process of root's would do it. */
+static int
+kdk_interface_ioctl(u_long command, void *data)
+{
+	struct socket *so;
+	int error;
+
+	error = socreate(AF_INET, &so, SOCK_DGRAM, 0, curthread->td_ucred,
+	    curthread);
+	if (error != 0)
+		return (error);
+	error = ifioctl(so, command, data, curthread);
+	(void)soclose(so);
+	return (error);
+}
+
+static const char *
+kdk_medium(int active)
+{
+	static const struct ifmedia_description names[] =
+	    IFM_SUBTYPE_ETHERNET_DESCRIPTIONS;
+
+	if (IFM_TYPE(active) != IFM_ETHER)
+		return ("not Ethernet");
+	for (int i = 0; names[i].ifmt_string != NULL; i++)
+		if (names[i].ifmt_word == IFM_SUBTYPE(active))
+			return (names[i].ifmt_string);
+	return ("unknown");
+}
+
+int
+kdk_interface_get(const char *name, struct kdk_interface *interface)
+{
+	struct ifmediareq ifmr = {};
+	struct epoch_tracker et;
+	if_t ifp;
+	int error;
+
+	(void)strlcpy(ifmr.ifm_name, name, sizeof(ifmr.ifm_name));
+	error = kdk_interface_ioctl(SIOCGIFMEDIA, &ifmr);
+	if (error != 0)
+		return (error);
+	ifp = kdk_interface_ref(name);
+	if (ifp == NULL)
+		return (ENXIO);
+	interface->medium = kdk_medium(ifmr.ifm_active);
+	interface->flags = if_getflags(ifp) | if_getdrvflags(ifp);
+	interface->link_state = if_getlinkstate(ifp);
+	interface->mtu = if_getmtu(ifp);
+	interface->baudrate = if_getbaudrate(ifp);
+	NET_EPOCH_ENTER(et);
+#define	KDK_COUNT(field, counter)					\
+	interface->field = if_getcounter(ifp, IFCOUNTER_##counter)
+	KDK_COUNT(ipackets, IPACKETS);
+	KDK_COUNT(ierrors, IERRORS);
+	KDK_COUNT(iqdrops, IQDROPS);
+	KDK_COUNT(opackets, OPACKETS);
+	KDK_COUNT(oerrors, OERRORS);
+#undef	KDK_COUNT
+	NET_EPOCH_EXIT(et);
+	if_rele(ifp);
+	return (0);
+}
+
+int
+kdk_interface_set_up(const char *name, int up)
+{
+	struct ifreq ifr = {};
+	int error, flags;
+
+	(void)strlcpy(ifr.ifr_name, name, sizeof(ifr.ifr_name));
+	error = kdk_interface_ioctl(SIOCGIFFLAGS, &ifr);
+	if (error != 0)
+		return (error);
+	flags = (ifr.ifr_flags & 0xffff) | (ifr.ifr_flagshigh << 16);
+	flags = up ? flags | IFF_UP : flags & ~IFF_UP;
+	ifr.ifr_flags = flags & 0xffff;
+	ifr.ifr_flagshigh = flags >> 16;
+	return (kdk_interface_ioctl(SIOCSIFFLAGS, &ifr));
+}
+
+int
+kdk_interface_transmit(const char *name, const void *frame, size_t length)
+{
+	struct epoch_tracker et;
+	struct mbuf *m;
+	if_t ifp;
+	int error;
+
+	m = m_getm2(NULL, length, M_WAITOK, MT_DATA, M_PKTHDR);
+	if (m_append(m, length, frame) == 0) {
+		m_freem(m);
+		return (ENOBUFS);
+	}
+	ifp = kdk_interface_ref(name);
+	if (ifp == NULL) {
+		m_freem(m);
+		return (ENXIO);
+	}
+	CURVNET_SET(vnet0);
+	NET_EPOCH_ENTER(et);
+	error = if_transmit(ifp, m);
+	NET_EPOCH_EXIT(et);
+	CURVNET_RESTORE();
+	if_rele(ifp);
+	return (error);
+}
+
+/*
+ * Taps.
+ */
+static void
+kdk_tap_put(struct kdk_tap *tap, struct mbuf *m)
+{
+
+	mtx_lock(&tap->mtx);
+	if (mbufq_enqueue(&tap->frames, m) != 0) {
+		tap->lost++;
+		m_freem(m);
+	}
+	mtx_unlock(&tap->mtx);
+}
+
+static struct kdk_tap *
+kdk_tap_of(if_t ifp)
+{
+	struct kdk_tap *tap;
+
+	for (int i = 0; i < KDK_TAPS; i++) {
+		tap = (struct kdk_tap *)atomic_load_acq_ptr(
+		    (uintptr_t *)&kdk_taps[i]);
+		if (tap != NULL && tap->ifp == ifp)
+			return (tap);
+	}
+	return (NULL);
+}
+
+/* In an epoch, which closing waits for.  Drivers give several at once. */
+static void
+kdk_tap_input(if_t ifp, struct mbuf *m)
+{
+	struct kdk_tap *tap;
+	struct mbuf *next;
+
+	tap = kdk_tap_of(ifp);
+	for (; m != NULL; m = next) {
+		next = m->m_nextpkt;
+		m->m_nextpkt = NULL;
+		if (tap != NULL)
+			kdk_tap_put(tap, m);
+		else
+			m_freem(m);
+	}
+}
+
+/* Puts 'new' where 'old' is. */
+static int
+kdk_tap_replace(struct kdk_tap *old, struct kdk_tap *new)
+{
+	int i;
+
+	mtx_lock(&kdk_taps_mtx);
+	for (i = 0; i < KDK_TAPS; i++)
+		if (kdk_taps[i] == old)
+			break;
+	if (i < KDK_TAPS)
+		atomic_store_rel_ptr((uintptr_t *)&kdk_taps[i], (uintptr_t)new);
+	mtx_unlock(&kdk_taps_mtx);
+	return (i < KDK_TAPS ? 0 : EBUSY);
+}
+
+int
+kdk_tap_open(const char *name, struct kdk_tap **tapp)
+{
+	struct kdk_tap *tap;
+	int error;
+
+	tap = malloc(sizeof(*tap), M_KDK, M_WAITOK | M_ZERO);
+	tap->ifp = kdk_interface_ref(name);
+	if (tap->ifp == NULL) {
+		error = ENXIO;
+		goto fail;
+	}
+	mtx_init(&tap->mtx, "kdk tap", NULL, MTX_DEF);
+	mbufq_init(&tap->frames, KDK_TAP_FRAMES);
+	error = kdk_tap_of(tap->ifp) != NULL ? EBUSY :
+	    kdk_tap_replace(NULL, tap);
+	if (error != 0) {
+		mtx_destroy(&tap->mtx);
+		if_rele(tap->ifp);
+		goto fail;
+	}
+	tap->input = if_getinputfn(tap->ifp);
+	if_setinputfn(tap->ifp, kdk_tap_input);
+	*tapp = tap;
+	return (0);
+fail:
+	free(tap, M_KDK);
+	return (error);
+}
+
+void
+kdk_tap_close(struct kdk_tap *tap)
+{
+
+	if_setinputfn(tap->ifp, tap->input);
+	(void)kdk_tap_replace(tap, NULL);
+	NET_EPOCH_WAIT();
+	mbufq_drain(&tap->frames);
+	mtx_destroy(&tap->mtx);
+	if_rele(tap->ifp);
+	free(tap, M_KDK);
+}
+
+int
+kdk_tap_take(struct kdk_tap *tap, void *bytes, size_t room,
+    struct kdk_tapped *tapped)
+{
+	struct mbuf *m;
+	int error = 0;
+
+	mtx_lock(&tap->mtx);
+	m = mbufq_first(&tap->frames);
+	if (m == NULL)
+		error = ENOENT;
+	else if (m->m_pkthdr.len > room)
+		error = EMSGSIZE;
+	else
+		(void)mbufq_dequeue(&tap->frames);
+	mtx_unlock(&tap->mtx);
+	if (error != 0)
+		return (error);
+	tapped->length = m->m_pkthdr.len;
+	tapped->flowid = m->m_pkthdr.flowid;
+	tapped->hash_type = M_HASHTYPE_GET(m);
+	tapped->csum_flags = m->m_pkthdr.csum_flags;
+	tapped->vlan = (m->m_flags & M_VLANTAG) != 0 ?
+	    m->m_pkthdr.ether_vtag : -1;
+	m_copydata(m, 0, m->m_pkthdr.len, bytes);
+	m_freem(m);
+	return (0);
+}
+
+u_int
+kdk_tap_lost(struct kdk_tap *tap)
+{
+	u_int lost;
+
+	mtx_lock(&tap->mtx);
+	lost = tap->lost;
+	mtx_unlock(&tap->mtx);
+	return (lost);
+}
+#endif

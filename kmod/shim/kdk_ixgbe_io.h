@@ -1,0 +1,35 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Included before each file of the tree's ixgbe driver: its card's registers
+ * are not memory but a model (kmod/nic82599), whose reads and writes have
+ * effects.  The handle of its memory resource is what the model is known by,
+ * see kdk_pci.c.  Nor is it a driver for every PCI bus: that file has it.
+ */
+#ifndef _KDK_IXGBE_IO_H_
+#define	_KDK_IXGBE_IO_H_
+
+#include <sys/param.h>
+#include <sys/systm.h>
+#include <sys/kernel.h>
+#include <sys/module.h>
+#include <sys/bus.h>
+#include <machine/bus.h>
+
+uint32_t kdk_nic_read(uintptr_t nic, uint32_t reg);
+void	 kdk_nic_write(uintptr_t nic, uint32_t reg, uint32_t value);
+
+#undef	bus_space_read_4
+#define	bus_space_read_4(tag, handle, reg)				\
+	((void)(tag), kdk_nic_read((handle), (reg)))
+#undef	bus_space_write_4
+#define	bus_space_write_4(tag, handle, reg, value)			\
+	((void)(tag), kdk_nic_write((handle), (reg), (value)))
+
+/* Not a module of its own, which would be there when this one is refused. */
+#undef	DRIVER_MODULE
+#define	DRIVER_MODULE(name, busname, driver, ...)			\
+	driver_t *kdk_ixgbe_driver = &(driver)
+extern driver_t *kdk_ixgbe_driver;
+
+#endif /* !_KDK_IXGBE_IO_H_ */

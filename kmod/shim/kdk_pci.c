@@ -1,0 +1,817 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * See kdk_pci.h.  The bus hangs from the root of all devices, beside nexus,
+ * since a child of that one would need resources of the machine's.  It is of a
+ * class of its own: what is in the machine is not for this driver, and what is
+ * in the kernel is not for this card.
+ */
+#include "kpi.h"
+
+#ifdef KDK_HAVE_IXGBE
+#include <sys/bus.h>
+#include <sys/rman.h>
+
+#include <vm/vm.h>
+#include <vm/pmap.h>
+
+#include <machine/bus.h>
+#include <machine/md_var.h>
+#include <machine/resource.h>
+#include <machine/vmparam.h>
+
+#include <dev/pci/pcireg.h>
+#include <dev/pci/pcivar.h>
+
+#include "bus_if.h"
+#include "device_if.h"
+#include "pci_if.h"
+
+/* More than any of the card's has. */
+#define	KDK_BAR_SIZE	0x100000ul
+
+struct kdk_vector {
+	driver_filter_t	*filter;
+	void		*arg;
+	volatile u_int	 due;	/* while it is handled, and once more */
+	u_int		 fired;
+};
+
+struct kdk_pci {
+	device_t	 bus;
+	device_t	 card;
+	uintptr_t	 nic;
+	struct rman	 memory;
+	struct rman	 interrupts;
+	struct resource	*bars[PCIR_MAX_BAR_0 + 1];
+	struct resource	*irqs[KDK_PCI_VECTORS + 1];
+	u_int		 handlers;
+	int		 messages;
+	u_int		 stray;
+	struct kdk_vector vectors[KDK_PCI_VECTORS];
+	uint8_t		 busy[MAXCPU];	/* that CPU handles interrupts */
+};
+
+static struct kdk_pci *
+kdk_pci_of(device_t bus)
+{
+
+	return (device_get_ivars(bus));
+}
+
+/*
+ * Interrupts.  The resource's number is the message's and 1 more, as for the
+ * real bus; 0 is the interrupt line, which stands for the first message.
+ */
+static struct kdk_vector *
+kdk_vector_of(struct kdk_pci *pci, struct resource *irq)
+{
+	rman_res_t rid;
+
+	rid = rman_get_start(irq);
+	return (&pci->vectors[rid == 0 ? 0 : rid - 1]);
+}
+
+/*
+ * A message that comes while its handler runs, here or on another CPU, makes
+ * that run again, as a pending interrupt would.
+ */
+static void
+kdk_vector_fire(struct kdk_pci *pci, struct kdk_vector *vector)
+{
+	driver_filter_t *filter;
+	u_int seen;
+
+	if (atomic_fetchadd_int(&vector->due, 1) != 0)
+		return;
+	do {
+		seen = atomic_load_acq_int(&vector->due);
+		filter = (driver_filter_t *)atomic_load_acq_ptr(
+		    (uintptr_t *)&vector->filter);
+		if (filter != NULL) {
+			vector->fired++;
+			(void)filter(vector->arg);
+		} else
+			atomic_add_int(&pci->stray, 1);
+	} while (atomic_cmpset_rel_int(&vector->due, seen, 0) == 0);
+}
+
+void
+kdk_pci_interrupt(struct kdk_pci *pci)
+{
+	int vector;
+
+	critical_enter();
+	if (!pci->busy[curcpu]) {
+		pci->busy[curcpu] = 1;
+		while ((vector = kdk_nic_take_interrupt(pci->nic)) >= 0)
+			if (vector < KDK_PCI_VECTORS)
+				kdk_vector_fire(pci, &pci->vectors[vector]);
+		pci->busy[curcpu] = 0;
+	}
+	critical_exit();
+}
+
+static int
+kdk_setup_intr(device_t bus, device_t child __unused, struct resource *irq,
+    int flags __unused, driver_filter_t *filter, driver_intr_t *handler,
+    void *arg, void **cookiep)
+{
+	struct kdk_pci *pci = kdk_pci_of(bus);
+	struct kdk_vector *vector = kdk_vector_of(pci, irq);
+
+	/* This tree's driver has filters only. */
+	if (filter == NULL || handler != NULL)
+		return (EOPNOTSUPP);
+	if (vector->filter != NULL)
+		return (EBUSY);
+	vector->arg = arg;
+	atomic_store_rel_ptr((uintptr_t *)&vector->filter, (uintptr_t)filter);
+	pci->handlers++;
+	*cookiep = vector;
+	return (0);
+}
+
+static int
+kdk_teardown_intr(device_t bus, device_t child __unused, struct resource *irq,
+    void *cookie)
+{
+	struct kdk_pci *pci = kdk_pci_of(bus);
+	struct kdk_vector *vector = kdk_vector_of(pci, irq);
+
+	if (cookie != vector || vector->filter == NULL)
+		return (EINVAL);
+	atomic_store_rel_ptr((uintptr_t *)&vector->filter, 0);
+	atomic_thread_fence_seq_cst();
+	while (atomic_load_acq_int(&vector->due) != 0)
+		cpu_spinwait();
+	pci->handlers--;
+	return (0);
+}
+
+/* Handled where they are found due. */
+static int
+kdk_bind_intr(device_t bus __unused, device_t child __unused,
+    struct resource *irq __unused, int cpu __unused)
+{
+
+	return (0);
+}
+
+static int
+kdk_describe_intr(device_t bus __unused, device_t child __unused,
+    struct resource *irq __unused, void *cookie __unused,
+    const char *descr __unused)
+{
+
+	return (0);
+}
+
+/*
+ * Resources.
+ */
+static struct resource *
+kdk_alloc_memory(struct kdk_pci *pci, device_t child, int rid, u_int flags)
+{
+	struct resource *res;
+	rman_res_t start;
+	u_int bar;
+
+	bar = PCI_RID2BAR(rid);
+	if (rid != PCIR_BAR(bar) || bar > PCIR_MAX_BAR_0 ||
+	    pci->bars[bar] != NULL)
+		return (NULL);
+	start = bar * KDK_BAR_SIZE;
+	res = rman_reserve_resource(&pci->memory, start,
+	    start + KDK_BAR_SIZE - 1, KDK_BAR_SIZE, flags, child);
+	if (res != NULL) {
+		rman_set_bustag(res, X86_BUS_SPACE_MEM);
+		/* The others hold what only the bus uses. */
+		rman_set_bushandle(res, bar == 0 ? pci->nic : 0);
+		pci->bars[bar] = res;
+	}
+	return (res);
+}
+
+static struct resource *
+kdk_alloc_irq(struct kdk_pci *pci, device_t child, int rid, u_int flags)
+{
+	struct resource *res;
+
+	if (pci->messages == 0 ? rid != 0 : rid < 1 || rid > pci->messages)
+		return (NULL);
+	if (pci->irqs[rid] != NULL)
+		return (NULL);
+	res = rman_reserve_resource(&pci->interrupts, rid, rid, 1, flags,
+	    child);
+	pci->irqs[rid] = res;
+	return (res);
+}
+
+static struct resource *
+kdk_alloc_resource(device_t bus, device_t child, int type, int *rid,
+    rman_res_t start __unused, rman_res_t end __unused,
+    rman_res_t count __unused, u_int flags)
+{
+	struct kdk_pci *pci = kdk_pci_of(bus);
+	struct resource *res;
+
+	switch (type) {
+	case SYS_RES_MEMORY:
+		res = kdk_alloc_memory(pci, child, *rid, flags & ~RF_ACTIVE);
+		break;
+	case SYS_RES_IRQ:
+		res = kdk_alloc_irq(pci, child, *rid, flags & ~RF_ACTIVE);
+		break;
+	default:
+		return (NULL);
+	}
+	if (res == NULL)
+		return (NULL);
+	rman_set_rid(res, *rid);
+	rman_set_type(res, type);
+	/* There is nothing to be done for it, so it cannot fail. */
+	if ((flags & RF_ACTIVE) != 0)
+		(void)rman_activate_resource(res);
+	return (res);
+}
+
+static int
+kdk_activate_resource(device_t bus __unused, device_t child __unused,
+    struct resource *res)
+{
+
+	return (rman_activate_resource(res));
+}
+
+static int
+kdk_deactivate_resource(device_t bus __unused, device_t child __unused,
+    struct resource *res)
+{
+
+	return (rman_deactivate_resource(res));
+}
+
+static int
+kdk_release(struct resource **place)
+{
+	int error;
+
+	if ((rman_get_flags(*place) & RF_ACTIVE) != 0)
+		(void)rman_deactivate_resource(*place);
+	error = rman_release_resource(*place);
+	if (error == 0)
+		*place = NULL;
+	return (error);
+}
+
+static int
+kdk_release_resource(device_t bus, device_t child __unused,
+    struct resource *res)
+{
+	struct kdk_pci *pci = kdk_pci_of(bus);
+	struct resource **place;
+
+	if (rman_get_type(res) == SYS_RES_MEMORY)
+		place = &pci->bars[rman_get_start(res) / KDK_BAR_SIZE];
+	else
+		place = &pci->irqs[rman_get_start(res)];
+	return (*place == res ? kdk_release(place) : EINVAL);
+}
+
+static u_int
+kdk_count(struct resource *const *places, u_int length)
+{
+	u_int count = 0;
+
+	for (u_int i = 0; i < length; i++)
+		if (places[i] != NULL)
+			count++;
+	return (count);
+}
+
+static u_int
+kdk_release_all(struct resource **places, u_int length)
+{
+	u_int count;
+
+	count = kdk_count(places, length);
+	for (u_int i = 0; i < length; i++)
+		if (places[i] != NULL)
+			(void)kdk_release(&places[i]);
+	return (count);
+}
+
+static u_int
+kdk_irqs(const struct kdk_pci *pci)
+{
+
+	return (kdk_count(pci->irqs, nitems(pci->irqs)));
+}
+
+/*
+ * Configuration space.
+ */
+static uint32_t
+kdk_config(struct kdk_pci *pci, int reg, int width)
+{
+
+	return (kdk_nic_config_read(pci->nic, reg, width));
+}
+
+static uint32_t
+kdk_read_config(device_t bus, device_t child __unused, int reg, int width)
+{
+
+	return (kdk_config(kdk_pci_of(bus), reg, width));
+}
+
+static void
+kdk_write_config(device_t bus, device_t child __unused, int reg,
+    uint32_t value, int width)
+{
+
+	kdk_nic_config_write(kdk_pci_of(bus)->nic, reg, value, width);
+}
+
+static void
+kdk_command(struct kdk_pci *pci, uint16_t set, uint16_t clear)
+{
+	uint16_t command;
+
+	command = kdk_config(pci, PCIR_COMMAND, 2);
+	kdk_nic_config_write(pci->nic, PCIR_COMMAND, (command & ~clear) | set,
+	    2);
+}
+
+static int
+kdk_enable_busmaster(device_t bus, device_t child __unused)
+{
+
+	kdk_command(kdk_pci_of(bus), PCIM_CMD_BUSMASTEREN, 0);
+	return (0);
+}
+
+static int
+kdk_disable_busmaster(device_t bus, device_t child __unused)
+{
+
+	kdk_command(kdk_pci_of(bus), 0, PCIM_CMD_BUSMASTEREN);
+	return (0);
+}
+
+static int
+kdk_find_cap(device_t bus, device_t child __unused, int capability,
+    int *capreg)
+{
+	struct kdk_pci *pci = kdk_pci_of(bus);
+	int reg;
+
+	if ((kdk_config(pci, PCIR_STATUS, 2) & PCIM_STATUS_CAPPRESENT) == 0)
+		return (ENXIO);
+	/* There is no room for more in the space. */
+	reg = kdk_config(pci, PCIR_CAP_PTR, 1);
+	for (int i = 0; i < 48 && reg != 0; i++) {
+		if (kdk_config(pci, reg + PCICAP_ID, 1) == capability) {
+			if (capreg != NULL)
+				*capreg = reg;
+			return (0);
+		}
+		reg = kdk_config(pci, reg + PCICAP_NEXTPTR, 1);
+	}
+	return (ENOENT);
+}
+
+static int
+kdk_read_ivar(device_t bus, device_t child __unused, int which,
+    uintptr_t *result)
+{
+	static const struct {
+		uint8_t	reg;
+		uint8_t	width;
+	} places[] = {
+		[PCI_IVAR_SUBVENDOR] =	{ PCIR_SUBVEND_0, 2 },
+		[PCI_IVAR_SUBDEVICE] =	{ PCIR_SUBDEV_0, 2 },
+		[PCI_IVAR_VENDOR] =	{ PCIR_VENDOR, 2 },
+		[PCI_IVAR_DEVICE] =	{ PCIR_DEVICE, 2 },
+		[PCI_IVAR_DEVID] =	{ PCIR_DEVVENDOR, 4 },
+		[PCI_IVAR_CLASS] =	{ PCIR_CLASS, 1 },
+		[PCI_IVAR_SUBCLASS] =	{ PCIR_SUBCLASS, 1 },
+		[PCI_IVAR_PROGIF] =	{ PCIR_PROGIF, 1 },
+		[PCI_IVAR_REVID] =	{ PCIR_REVID, 1 },
+		[PCI_IVAR_INTPIN] =	{ PCIR_INTPIN, 1 },
+		[PCI_IVAR_IRQ] =	{ PCIR_INTLINE, 1 },
+		[PCI_IVAR_CMDREG] =	{ PCIR_COMMAND, 2 },
+		[PCI_IVAR_CACHELNSZ] =	{ PCIR_CACHELNSZ, 1 },
+		[PCI_IVAR_MINGNT] =	{ PCIR_MINGNT, 1 },
+		[PCI_IVAR_MAXLAT] =	{ PCIR_MAXLAT, 1 },
+		[PCI_IVAR_LATTIMER] =	{ PCIR_LATTIMER, 1 },
+	};
+
+	switch (which) {
+	case PCI_IVAR_DOMAIN:
+	case PCI_IVAR_SLOT:
+	case PCI_IVAR_FUNCTION:
+		*result = 0;
+		return (0);
+	case PCI_IVAR_BUS:
+		*result = device_get_unit(bus);
+		return (0);
+	default:
+		if (which < 0 || which >= nitems(places) ||
+		    places[which].width == 0)
+			return (ENOENT);
+		*result = kdk_config(kdk_pci_of(bus), places[which].reg,
+		    places[which].width);
+		return (0);
+	}
+}
+
+static int
+kdk_write_ivar(device_t bus __unused, device_t child __unused,
+    int which __unused, uintptr_t value __unused)
+{
+
+	return (EINVAL);
+}
+
+/*
+ * MSI-X.
+ */
+static int
+kdk_msix_count(device_t bus, device_t child)
+{
+	int reg;
+
+	if (kdk_find_cap(bus, child, PCIY_MSIX, &reg) != 0)
+		return (0);
+	return (PCI_MSIX_MSGNUM(kdk_config(kdk_pci_of(bus),
+	    reg + PCIR_MSIX_CTRL, 2)));
+}
+
+static int
+kdk_msix_bar(device_t bus, device_t child, int where)
+{
+	uint32_t place;
+	int reg;
+
+	if (kdk_find_cap(bus, child, PCIY_MSIX, &reg) != 0)
+		return (-1);
+	place = kdk_config(kdk_pci_of(bus), reg + where, 4);
+	return (PCIR_BAR(place & PCIM_MSIX_BIR_MASK));
+}
+
+static int
+kdk_msix_table_bar(device_t bus, device_t child)
+{
+
+	return (kdk_msix_bar(bus, child, PCIR_MSIX_TABLE));
+}
+
+static int
+kdk_msix_pba_bar(device_t bus, device_t child)
+{
+
+	return (kdk_msix_bar(bus, child, PCIR_MSIX_PBA));
+}
+
+static void
+kdk_msix_control(device_t bus, device_t child, int enable)
+{
+	struct kdk_pci *pci = kdk_pci_of(bus);
+	uint32_t control;
+	int reg;
+
+	if (kdk_find_cap(bus, child, PCIY_MSIX, &reg) != 0)
+		return;
+	control = kdk_config(pci, reg + PCIR_MSIX_CTRL, 2);
+	control &= ~PCIM_MSIXCTRL_MSIX_ENABLE;
+	if (enable)
+		control |= PCIM_MSIXCTRL_MSIX_ENABLE;
+	kdk_nic_config_write(pci->nic, reg + PCIR_MSIX_CTRL, control, 2);
+}
+
+static int
+kdk_alloc_msix(device_t bus, device_t child, int *count)
+{
+	struct kdk_pci *pci = kdk_pci_of(bus);
+	int most;
+
+	if (*count < 1)
+		return (EINVAL);
+	if (pci->messages != 0 || kdk_irqs(pci) != 0)
+		return (ENXIO);
+	most = MIN(kdk_msix_count(bus, child), KDK_PCI_VECTORS);
+	if (most == 0)
+		return (ENODEV);
+	*count = pci->messages = MIN(*count, most);
+	kdk_msix_control(bus, child, 1);
+	return (0);
+}
+
+static int
+kdk_release_msi(device_t bus, device_t child)
+{
+	struct kdk_pci *pci = kdk_pci_of(bus);
+
+	if (pci->messages == 0)
+		return (ENODEV);
+	if (kdk_irqs(pci) != 0)
+		return (EBUSY);
+	kdk_msix_control(bus, child, 0);
+	pci->messages = 0;
+	return (0);
+}
+
+/*
+ * The bus as a device.
+ */
+static int
+kdk_bus_probe(device_t bus)
+{
+
+	if (kdk_pci_of(bus) == NULL)
+		return (ENXIO);
+	device_set_desc(bus, "kdk software PCI bus");
+	return (BUS_PROBE_SPECIFIC);
+}
+
+static int
+kdk_bus_attach(device_t bus)
+{
+	struct kdk_pci *pci = kdk_pci_of(bus);
+	device_t card;
+	int error;
+
+	card = device_add_child(bus, NULL, -1);
+	if (card == NULL)
+		return (ENOMEM);
+	error = device_probe_and_attach(card);
+	if (error != 0)
+		(void)device_delete_child(bus, card);
+	else
+		pci->card = card;
+	return (error);
+}
+
+static int
+kdk_bus_detach(device_t bus)
+{
+	struct kdk_pci *pci = kdk_pci_of(bus);
+	int error;
+
+	error = device_delete_child(bus, pci->card);
+	if (error == 0)
+		pci->card = NULL;
+	return (error);
+}
+
+static device_method_t kdk_pci_methods[] = {
+	DEVMETHOD(device_probe,		kdk_bus_probe),
+	DEVMETHOD(device_attach,	kdk_bus_attach),
+	DEVMETHOD(device_detach,	kdk_bus_detach),
+
+	DEVMETHOD(bus_read_ivar,	kdk_read_ivar),
+	DEVMETHOD(bus_write_ivar,	kdk_write_ivar),
+	DEVMETHOD(bus_alloc_resource,	kdk_alloc_resource),
+	DEVMETHOD(bus_activate_resource, kdk_activate_resource),
+	DEVMETHOD(bus_deactivate_resource, kdk_deactivate_resource),
+	DEVMETHOD(bus_release_resource,	kdk_release_resource),
+	DEVMETHOD(bus_setup_intr,	kdk_setup_intr),
+	DEVMETHOD(bus_teardown_intr,	kdk_teardown_intr),
+	DEVMETHOD(bus_bind_intr,	kdk_bind_intr),
+	DEVMETHOD(bus_describe_intr,	kdk_describe_intr),
+
+	DEVMETHOD(pci_read_config,	kdk_read_config),
+	DEVMETHOD(pci_write_config,	kdk_write_config),
+	DEVMETHOD(pci_enable_busmaster,	kdk_enable_busmaster),
+	DEVMETHOD(pci_disable_busmaster, kdk_disable_busmaster),
+	DEVMETHOD(pci_find_cap,		kdk_find_cap),
+	DEVMETHOD(pci_msix_count,	kdk_msix_count),
+	DEVMETHOD(pci_msix_table_bar,	kdk_msix_table_bar),
+	DEVMETHOD(pci_msix_pba_bar,	kdk_msix_pba_bar),
+	DEVMETHOD(pci_alloc_msix,	kdk_alloc_msix),
+	DEVMETHOD(pci_release_msi,	kdk_release_msi),
+
+	DEVMETHOD_END
+};
+
+static driver_t kdk_pci_driver = {
+	"kdkpci",
+	kdk_pci_methods,
+	0
+};
+
+/* The tree's, see kdk_ixgbe_io.h. */
+extern driver_t *kdk_ixgbe_driver;
+
+/* That there are; the drivers are known while there is one. */
+static u_int	kdk_cards;
+
+static int
+kdk_drivers_add(void)
+{
+	devclass_t root;
+	int error;
+
+	if (kdk_cards++ != 0)
+		return (0);
+	root = devclass_find("root");
+	error = devclass_add_driver(devclass_create(kdk_pci_driver.name),
+	    kdk_ixgbe_driver, BUS_PASS_DEFAULT, NULL);
+	if (error == 0) {
+		error = devclass_add_driver(root, &kdk_pci_driver,
+		    BUS_PASS_DEFAULT, NULL);
+		if (error == 0)
+			return (0);
+		(void)devclass_delete_driver(
+		    devclass_find(kdk_pci_driver.name), kdk_ixgbe_driver);
+	}
+	kdk_cards--;
+	return (error);
+}
+
+static void
+kdk_drivers_delete(void)
+{
+
+	if (--kdk_cards != 0)
+		return;
+	(void)devclass_delete_driver(devclass_find("root"), &kdk_pci_driver);
+	(void)devclass_delete_driver(devclass_find(kdk_pci_driver.name),
+	    kdk_ixgbe_driver);
+}
+
+/*
+ * A card comes and goes.
+ */
+static int
+kdk_pci_init_rman(struct rman *rm, const char *descr, rman_res_t size)
+{
+	int error;
+
+	rm->rm_type = RMAN_ARRAY;
+	rm->rm_descr = descr;
+	rm->rm_start = 0;
+	rm->rm_end = size - 1;
+	error = rman_init(rm);
+	if (error != 0)
+		return (error);
+	error = rman_manage_region(rm, 0, size - 1);
+	if (error != 0)
+		(void)rman_fini(rm);
+	return (error);
+}
+
+static int
+kdk_pci_alloc(uintptr_t nic, struct kdk_pci **pcip)
+{
+	struct kdk_pci *pci;
+	int error;
+
+	pci = malloc(sizeof(*pci), M_KDK, M_WAITOK | M_ZERO);
+	pci->nic = nic;
+	error = kdk_pci_init_rman(&pci->memory, "kdk card's memory",
+	    (PCIR_MAX_BAR_0 + 1) * KDK_BAR_SIZE);
+	if (error != 0)
+		goto fail;
+	error = kdk_pci_init_rman(&pci->interrupts, "kdk card's interrupts",
+	    KDK_PCI_VECTORS + 1);
+	if (error != 0) {
+		(void)rman_fini(&pci->memory);
+		goto fail;
+	}
+	*pcip = pci;
+	return (0);
+fail:
+	free(pci, M_KDK);
+	return (error);
+}
+
+u_int
+kdk_pci_free(struct kdk_pci *pci)
+{
+	u_int forgotten;
+
+	forgotten = kdk_release_all(pci->bars, nitems(pci->bars)) +
+	    kdk_release_all(pci->irqs, nitems(pci->irqs)) + pci->handlers +
+	    pci->messages;
+	(void)rman_fini(&pci->memory);
+	(void)rman_fini(&pci->interrupts);
+	free(pci, M_KDK);
+	return (forgotten);
+}
+
+static int
+kdk_bus_add(struct kdk_pci *pci)
+{
+	int error;
+
+	pci->bus = device_add_child(root_bus, kdk_pci_driver.name, -1);
+	if (pci->bus == NULL)
+		return (ENOMEM);
+	device_set_ivars(pci->bus, pci);
+	error = device_probe_and_attach(pci->bus);
+	if (error != 0)
+		(void)device_delete_child(root_bus, pci->bus);
+	return (error);
+}
+
+int
+kdk_pci_attach(uintptr_t nic, struct kdk_pci **pcip)
+{
+	struct kdk_pci *pci;
+	int error;
+
+	error = kdk_pci_alloc(nic, &pci);
+	if (error != 0)
+		return (error);
+	/* The card may interrupt as soon as it is attached. */
+	*pcip = pci;
+	bus_topo_lock();
+	error = kdk_drivers_add();
+	if (error == 0) {
+		error = kdk_bus_add(pci);
+		if (error != 0)
+			kdk_drivers_delete();
+	}
+	bus_topo_unlock();
+	if (error != 0) {
+		*pcip = NULL;
+		(void)kdk_pci_free(pci);
+	}
+	return (error);
+}
+
+int
+kdk_pci_detach(struct kdk_pci *pci)
+{
+	int error;
+
+	bus_topo_lock();
+	error = device_delete_child(root_bus, pci->bus);
+	if (error == 0)
+		kdk_drivers_delete();
+	bus_topo_unlock();
+	return (error);
+}
+
+void
+kdk_pci_use(const struct kdk_pci *pci, struct kdk_pci_use *use)
+{
+
+	use->memory = kdk_count(pci->bars, nitems(pci->bars));
+	use->interrupts = kdk_irqs(pci);
+	use->handlers = pci->handlers;
+	use->messages = pci->messages;
+	use->stray = pci->stray;
+	use->fired = 0;
+	for (int i = 0; i < KDK_PCI_VECTORS; i++)
+		use->fired += pci->vectors[i].fired;
+}
+
+const char *
+kdk_pci_device(const struct kdk_pci *pci)
+{
+
+	return (device_get_nameunit(pci->card));
+}
+
+/*
+ * The machine's memory, as the card sees it.
+ */
+static void *
+kdk_dma_place(uint64_t address, size_t length)
+{
+	uint64_t end;
+
+	end = address + length;
+	if (address == 0 || end < address || end > ptoa((uint64_t)Maxmem))
+		return (NULL);
+	return ((void *)PHYS_TO_DMAP(address));
+}
+
+int
+kdk_dma_read(uint64_t address, void *to, size_t length)
+{
+	const void *from;
+
+	from = kdk_dma_place(address, length);
+	if (from == NULL)
+		return (0);
+	memcpy(to, from, length);
+	return (1);
+}
+
+int
+kdk_dma_write(uint64_t address, const void *from, size_t length)
+{
+	void *to;
+
+	to = kdk_dma_place(address, length);
+	if (to == NULL)
+		return (0);
+	memcpy(to, from, length);
+	return (1);
+}
+#endif

@@ -1,0 +1,463 @@
+//! Network cards made of software (`kdk_nic82599`), on a bus made of software
+//! (`shim/kdk_pci.h`), driven by the tree's own ixgbe driver.
+
+use super::cpus::cpus;
+use super::errno::Errno;
+use super::exclusive::Exclusive;
+use super::interface::Interface;
+use super::kenv::Tunable;
+use super::resource::{Registration, Stop};
+use super::spin::Spin;
+use super::taskqueue::{Task, Taskqueue};
+use super::{bindings, left, time};
+use alloc::ffi::CString;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ffi::{CStr, c_int};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use kdk_nic82599::{
+    Config, FrameErrors, Host, MAX_FRAME, MAX_VIOLATIONS, Nic, Received, Violation,
+};
+
+/// Cards that can be there at one time with a number of queues of the test's.
+const UNITS: u32 = 4;
+
+/// The machine's memory, as a card reaches it.
+#[derive(Debug)]
+pub struct Memory {
+    /// Accesses to what is no memory.
+    astray: u32,
+}
+
+impl Host for Memory {
+    fn dma_read(&mut self, address: u64, into: &mut [u8]) {
+        // SAFETY: so many bytes are written, if it is memory of the machine's.
+        // Whose it is the driver has to know: that is what is tested.
+        let there =
+            unsafe { bindings::kdk_dma_read(address, into.as_mut_ptr().cast(), into.len()) != 0 };
+        if !there {
+            into.fill(0);
+            self.astray += 1;
+        }
+    }
+
+    fn dma_write(&mut self, address: u64, from: &[u8]) {
+        // SAFETY: as in `dma_read`: the driver has given this address for it.
+        let there =
+            unsafe { bindings::kdk_dma_write(address, from.as_ptr().cast(), from.len()) != 0 };
+        if !there {
+            self.astray += 1;
+        }
+    }
+}
+
+struct State {
+    nic: Nic,
+    memory: Memory,
+    /// Takes what is transmitted away.
+    wire: Option<Arc<Task>>,
+}
+
+/// What the driver's threads, the bus and the test share.
+struct Shared {
+    state: Spin<State>,
+    /// The bus, while there is one.
+    pci: AtomicPtr<bindings::kdk_pci>,
+    /// Threads that use the bus.
+    inside: AtomicU32,
+    stopped: AtomicBool,
+}
+
+impl Shared {
+    /// Does something with the card, and handles the interrupts it causes.
+    fn with<R>(&self, f: impl FnOnce(&mut Nic, &mut Memory) -> R) -> R {
+        let result = self.state.with(|state| {
+            let result = f(&mut state.nic, &mut state.memory);
+            if let Some(wire) = state.wire.as_ref().filter(|_| state.nic.on_wire() > 0) {
+                // A wire that is being taken away does not carry it any more.
+                let _ = wire.enqueue();
+            }
+            result
+        });
+        self.interrupt();
+        result
+    }
+
+    /// Takes a frame off the card; how long it is.
+    fn take_transmitted(&self, into: &mut [u8]) -> Option<usize> {
+        self.with(|nic, memory| {
+            let frame = nic.take_transmitted(into);
+            // There is room for one more now.
+            nic.pump(memory);
+            frame.map(|frame| frame.length)
+        })
+    }
+
+    /// The handlers are called without the card's lock.
+    fn interrupt(&self) {
+        self.inside.fetch_add(1, Ordering::SeqCst);
+        let pci = self.pci.load(Ordering::SeqCst);
+        if !pci.is_null() {
+            // SAFETY: the bus is there while somebody is inside.
+            unsafe { bindings::kdk_pci_interrupt(pci) }
+        }
+        self.inside.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// The number the bus and the driver know the card by.
+    fn handle(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).expose_provenance()
+    }
+
+    fn detach(&self) -> Result<(), Errno> {
+        let pci = self.pci.load(Ordering::SeqCst);
+        // SAFETY: the card is attached, and detached by one thread, once.
+        Errno::check(unsafe { bindings::kdk_pci_detach(pci) })?;
+        self.pci.store(core::ptr::null_mut(), Ordering::SeqCst);
+        while self.inside.load(Ordering::SeqCst) != 0 {
+            time::give_way();
+        }
+        // SAFETY: nobody is inside, nor will be.
+        for _ in 0..unsafe { bindings::kdk_pci_free(pci) } {
+            left::note("resource of a card", c"");
+        }
+        Ok(())
+    }
+}
+
+// SAFETY: detaching a driver waits for all it has running, and afterwards it
+// knows nothing of the card.
+unsafe impl Stop for Shared {
+    const WHAT: &'static str = "network card";
+
+    fn stop(&self) {
+        if self.stopped.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        if let Err(errno) = self.detach() {
+            // It would go on using a card that is no more.
+            panic!("the driver cannot be detached from its card: {errno}");
+        }
+    }
+}
+
+/// The card of a number that [`Shared::handle`] has given.
+fn card(nic: usize) -> &'static Shared {
+    // SAFETY: the bus and the driver have the number from `Card::attach`; the
+    // card is freed after they have forgotten it.
+    unsafe { &*core::ptr::with_exposed_provenance(nic) }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn kdk_nic_read(nic: usize, reg: u32) -> u32 {
+    card(nic).state.with(|state| state.nic.read(reg))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn kdk_nic_write(nic: usize, reg: u32, value: u32) {
+    card(nic).with(|nic, memory| nic.write(reg, value, memory));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn kdk_nic_config_read(nic: usize, reg: u32, width: u32) -> u32 {
+    card(nic)
+        .state
+        .with(|state| state.nic.config_read(reg as usize, width as usize))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn kdk_nic_config_write(nic: usize, reg: u32, value: u32, width: u32) {
+    card(nic)
+        .state
+        .with(|state| state.nic.config_write(reg as usize, width as usize, value));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn kdk_nic_take_interrupt(nic: usize) -> c_int {
+    let vector = card(nic).state.with(|state| state.nic.take_interrupt());
+    vector.map_or(-1, c_int::from)
+}
+
+/// How a card is made and its driver told of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// The card.
+    pub card: Config,
+    /// Queues in each direction, fewer than the machine has CPUs; `None` for
+    /// as many as it has, which is what the driver takes by itself.
+    pub queues: Option<u32>,
+}
+
+impl Setup {
+    /// The `nth` card of a test, with an address of its own.
+    #[must_use]
+    pub const fn nth(nth: u8) -> Self {
+        Self {
+            card: Config::new([0x02, 0x4b, 0x44, 0x4b, 0x00, nth]),
+            queues: None,
+        }
+    }
+
+    /// Queues in each direction that the driver will have.
+    ///
+    /// # Errors
+    /// `EINVAL` for none, and for as many as the machine has CPUs or more:
+    /// iflib(9) would take other numbers, and not the same in both directions.
+    fn checked_queues(&self) -> Result<Option<u32>, Errno> {
+        let bad = |&queues: &u32| queues == 0 || queues >= cpus().count_ones();
+        match self.queues.filter(bad) {
+            Some(_) => Err(Errno::EINVAL),
+            None => Ok(self.queues),
+        }
+    }
+
+    /// The tunables of whichever unit the card will be.
+    fn tunables(&self) -> Result<Vec<Tunable>, Errno> {
+        let Some(queues) = self.checked_queues()? else {
+            return Ok(Vec::new());
+        };
+        let names = ["override_nrxqs", "override_ntxqs"];
+        let units = (0..UNITS).flat_map(|unit| names.map(|name| (unit, name)));
+        units
+            .map(|(unit, name)| {
+                Tunable::set(&format!("dev.ix.{unit}.iflib.{name}"), &format!("{queues}"))
+            })
+            .collect()
+    }
+}
+
+/// What the driver has of its card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// Regions of memory.
+    pub memory: u32,
+    /// Interrupts.
+    pub interrupts: u32,
+    /// Interrupts with a handler.
+    pub handlers: u32,
+    /// MSI-X messages.
+    pub messages: u32,
+    /// Interrupts that were handled so far.
+    pub fired: u32,
+    /// Interrupts that nobody has handled.
+    pub stray: u32,
+}
+
+/// A card, with the driver attached to it.
+pub struct Card {
+    registration: Option<Registration>,
+    shared: Arc<Shared>,
+    interface: Interface,
+    address: [u8; 6],
+}
+
+impl Card {
+    /// Puts a card in; the driver finds and attaches it.
+    ///
+    /// # Errors
+    /// `EINVAL` for a number of queues that cannot be had, `ENXIO` when no
+    /// driver wants the card, what the driver's attach failed with, `EAGAIN` when the test has too many resources already.
+    pub fn attach(setup: &Setup) -> Result<Self, Errno> {
+        let tunables = setup.tunables()?;
+        let shared = Arc::new(Shared {
+            state: Spin::new(
+                c"kdk card",
+                State {
+                    nic: Nic::new(setup.card),
+                    memory: Memory { astray: 0 },
+                    wire: None,
+                },
+            ),
+            pci: AtomicPtr::new(core::ptr::null_mut()),
+            inside: AtomicU32::new(0),
+            stopped: AtomicBool::new(false),
+        });
+        // SAFETY: the card outlives its driver, see `Drop` and `Stop`.
+        Errno::check(unsafe { bindings::kdk_pci_attach(shared.handle(), shared.pci.as_ptr()) })?;
+        drop(tunables);
+        // SAFETY: the card does not move, and `drop` removes the registration
+        // first.
+        let registration = unsafe { Registration::new(Arc::as_ptr(&shared)) };
+        let registration = registration.inspect_err(|_| shared.stop())?;
+        let interface = Interface::named(device(&shared));
+        Ok(Self {
+            registration: Some(registration),
+            shared,
+            interface,
+            address: setup.card.mac,
+        })
+    }
+
+    /// Takes the card out: the driver detaches.
+    ///
+    /// # Errors
+    /// What the driver's detach failed with; the card is still there then, and
+    /// is taken out when it is dropped.
+    pub fn detach(self) -> Result<(), Errno> {
+        self.shared.detach()?;
+        self.shared.stopped.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// The network interface that the driver has made of it.
+    #[must_use]
+    pub const fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
+    /// Its permanent address.
+    #[must_use]
+    pub const fn address(&self) -> [u8; 6] {
+        self.address
+    }
+
+    /// What the driver has of it.
+    #[must_use]
+    pub fn usage(&self) -> Use {
+        // SAFETY: a structure of numbers.
+        let mut raw: bindings::kdk_pci_use = unsafe { core::mem::zeroed() };
+        let pci = self.shared.pci.load(Ordering::SeqCst);
+        // SAFETY: the card is attached; the structure is written.
+        unsafe { bindings::kdk_pci_use(pci, &raw mut raw) };
+        Use {
+            memory: raw.memory,
+            interrupts: raw.interrupts,
+            handlers: raw.handlers,
+            messages: raw.messages,
+            fired: raw.fired,
+            stray: raw.stray,
+        }
+    }
+
+    /// A frame comes in from the wire, without its checksum.
+    pub fn receive(&self, frame: &[u8], errors: FrameErrors) -> Received {
+        self.shared
+            .with(|nic, memory| nic.receive(frame, errors, memory))
+    }
+
+    /// The oldest frame that has left and that no wire has carried away.
+    #[must_use]
+    pub fn transmitted(&self) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; MAX_FRAME];
+        let length = self.shared.take_transmitted(&mut bytes)?;
+        bytes.truncate(length);
+        Some(bytes)
+    }
+
+    /// Plugs the cable in, or pulls it out.
+    pub fn set_link(&self, up: bool) {
+        self.shared.with(|nic, memory| nic.set_link(up, memory));
+    }
+
+    /// Does something else with the card; interrupts it causes are handled
+    /// before this returns. `f` runs with a spin mutex held: it may neither
+    /// sleep nor allocate.
+    pub fn with<R>(&self, f: impl FnOnce(&mut Nic, &mut Memory) -> R) -> R {
+        self.shared.with(f)
+    }
+
+    /// What the driver did that the card's contract forbids, the first
+    /// [`MAX_VIOLATIONS`] of it.
+    #[must_use]
+    pub fn violations(&self) -> Vec<Violation> {
+        let mut seen = Vec::with_capacity(MAX_VIOLATIONS);
+        self.shared.with(|nic, _| {
+            // There is room, so that nothing is allocated.
+            seen.extend_from_slice(nic.violations().seen());
+        });
+        seen
+    }
+
+    /// How often the driver had it access what is no memory.
+    #[must_use]
+    pub fn astray(&self) -> u32 {
+        self.shared.with(|_, memory| memory.astray)
+    }
+}
+
+impl Drop for Card {
+    fn drop(&mut self) {
+        self.shared.stop();
+        self.registration = None;
+    }
+}
+
+fn device(shared: &Shared) -> CString {
+    let pci = shared.pci.load(Ordering::SeqCst);
+    // SAFETY: the card is attached, so its device has a name.
+    CString::from(unsafe { CStr::from_ptr(bindings::kdk_pci_device(pci)) })
+}
+
+/// A cable between two cards: each receives what the other one transmits.
+pub struct Wire {
+    ends: [Arc<Shared>; 2],
+    /// In the order they go: the task before its queue.
+    _task: Arc<Task>,
+    _queue: Taskqueue,
+}
+
+impl Wire {
+    /// Connects two cards.
+    ///
+    /// # Errors
+    /// What the kernel says of another thread; `EAGAIN` when the test has too
+    /// many resources already.
+    pub fn between(one: &Card, other: &Card) -> Result<Self, Errno> {
+        let queue = Taskqueue::fast(c"kdk wire")?;
+        let ends = [Arc::clone(&one.shared), Arc::clone(&other.shared)];
+        let theirs = ends.clone();
+        let buffer = Exclusive::new(vec![0; MAX_FRAME].into_boxed_slice());
+        let carry = move || {
+            // A task never runs beside itself.
+            if let Some(mut buffer) = buffer.enter() {
+                carry(&theirs, &mut buffer);
+            }
+        };
+        let task = Arc::new(queue.task(carry)?);
+        for end in &ends {
+            let mut task = Some(Arc::clone(&task));
+            end.state
+                .with(|state| core::mem::swap(&mut state.wire, &mut task));
+        }
+        // What has left before goes first.
+        task.enqueue()?;
+        Ok(Self {
+            ends,
+            _task: task,
+            _queue: queue,
+        })
+    }
+}
+
+/// Until there is nothing left, one frame in each direction at a time.
+fn carry(ends: &[Arc<Shared>; 2], buffer: &mut [u8]) {
+    let [one, other] = ends;
+    loop {
+        let there = carry_one(one, other, buffer);
+        let back = carry_one(other, one, buffer);
+        if !there && !back {
+            return;
+        }
+    }
+}
+
+/// False when there is none.
+fn carry_one(from: &Shared, to: &Shared, buffer: &mut [u8]) -> bool {
+    let taken = from.take_transmitted(buffer);
+    let Some(frame) = taken.and_then(|length| buffer.get(..length)) else {
+        return false;
+    };
+    to.with(|nic, memory| nic.receive(frame, FrameErrors::NONE, memory));
+    true
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        for end in &self.ends {
+            // Freed without the card's lock.
+            drop(end.state.with(|state| state.wire.take()));
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Cards come and go.
+
+use super::{Card, Setup, innocent, leave, running};
+use crate::kpi::counters;
+use crate::kpi::cpus::cpus;
+use crate::kpi::interface::LinkState;
+use alloc::format;
+use core::ffi::CStr;
+use kdk_harness::TestResult;
+
+/// Most queues that this driver takes.
+const MOST: u32 = 16;
+
+/// It is there with all that ifconfig(8) shows of it, and then it is gone.
+pub fn attach_detach() -> TestResult {
+    let card = running(&Setup::nth(0))?;
+    let interface = card.interface().clone();
+    assert_eq!(interface.name(), "ix0");
+    let state = interface.state()?;
+    assert_eq!(state.baudrate, 10_000_000_000, "{state:?}");
+    assert_eq!(state.medium, "10GBase-KX4", "{state:?}");
+
+    // A message for each queue, one queue a CPU, and one for all else.
+    let usage = card.usage();
+    let messages = cpus().count_ones().min(MOST) + 1;
+    assert_eq!(
+        (usage.messages, usage.interrupts, usage.handlers),
+        (messages, messages, messages),
+        "{usage:?}"
+    );
+    leave(card)?;
+    assert!(interface.state().is_err(), "the interface is still there");
+    Ok(())
+}
+
+/// Types of which the kernel keeps something for each class of devices.
+const BY_CLASS: [&CStr; 2] = [c"bus", c"sysctloid"];
+/// Attaches after which it has all that it keeps.
+const FIRST: u32 = 2;
+
+/// Whatever an attach takes a detach gives back.
+pub fn hundred_times() -> TestResult {
+    let mut before = None;
+    for round in 0..100 {
+        if round == FIRST {
+            before = Some(BY_CLASS.map(counters::malloc));
+        }
+        let card = Card::attach(&Setup::nth(0))?;
+        if round % 10 == 0 {
+            card.interface().set_up(true)?;
+        }
+        leave(card)?;
+    }
+    assert_eq!(before, Some(BY_CLASS.map(counters::malloc)), "{BY_CLASS:?}");
+    Ok(())
+}
+
+/// Each has its own bus, interface and address.
+pub fn two_cards() -> TestResult {
+    let cards = [running(&Setup::nth(0))?, running(&Setup::nth(1))?];
+    for (nth, card) in cards.iter().enumerate() {
+        assert_eq!(card.interface().name(), format!("ix{nth}"));
+        innocent(card);
+    }
+    let [one, other] = cards;
+    leave(one)?;
+    // The other one does not notice.
+    let state = other.interface().state()?;
+    assert_eq!(state.link, LinkState::Up, "{state:?}");
+    leave(other)
+}

@@ -1,0 +1,51 @@
+//! Frames, as a machine at the other end of the wire makes them.
+
+use alloc::vec::Vec;
+
+/// An Ethernet address of that other machine.
+pub const PEER: [u8; 6] = [0x02, 0, 0, 0, 0, 0x99];
+const IPV4: u16 = 0x0800;
+const UDP: u8 = 17;
+/// `EtherType` for experiments (IEEE Std 802).
+const EXPERIMENT: u16 = 0x88b5;
+
+/// A frame that is not IP's, with `length` bytes in all, 14 or more, that
+/// differ from those of another `seed`.
+pub fn raw(to: [u8; 6], length: usize, seed: u8) -> Vec<u8> {
+    let mut frame = [&to[..], &PEER, &EXPERIMENT.to_be_bytes()].concat();
+    let payload = (frame.len()..length).map(|at| at.to_le_bytes()[0].wrapping_mul(31) ^ seed);
+    frame.extend(payload);
+    frame
+}
+
+/// A UDP datagram without a checksum of its own (RFC 768), from the `flow`th
+/// of many addresses.
+pub fn udp(to: [u8; 6], flow: u16, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(8 + payload.len()).unwrap_or(u16::MAX);
+    let [source, target, length, none] = [4000, 5000, length, 0].map(u16::to_be_bytes);
+    let datagram = [&source[..], &target, &length, &none, payload].concat();
+    let total = u16::try_from(20 + datagram.len()).unwrap_or(u16::MAX);
+    let [flow_high, flow_low] = flow.to_be_bytes();
+    let mut head = [
+        &[0x45, 0][..],
+        &total.to_be_bytes(),
+        &[0, 0, 0, 0, 64, UDP, 0, 0],
+        &[10, 1, flow_high, flow_low],
+        &[10, 2, 0, 1],
+    ]
+    .concat();
+    let sum = checksum(&head).to_be_bytes();
+    head[10..12].copy_from_slice(&sum);
+    [&to[..], &PEER, &IPV4.to_be_bytes(), &head, &datagram].concat()
+}
+
+/// The Internet checksum (RFC 1071) of an even number of bytes.
+fn checksum(bytes: &[u8]) -> u16 {
+    let sum: u32 = bytes
+        .chunks_exact(2)
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
+        .sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let folded = (folded & 0xffff) + (folded >> 16);
+    !u16::try_from(folded & 0xffff).unwrap_or(0)
+}

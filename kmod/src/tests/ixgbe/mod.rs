@@ -1,0 +1,143 @@
+//! The ixgbe driver: the tree's own, on a card and a bus made of software.
+
+mod attach;
+mod frame;
+mod link;
+mod receive;
+mod transmit;
+mod wire;
+
+use crate::kpi::cpus::cpus;
+use crate::kpi::interface::{Interface, LinkState, State};
+use crate::kpi::nic::{Card, Setup};
+use crate::kpi::time;
+use core::time::Duration;
+use kdk_harness::{Stop, TestResult, kdk_test};
+
+/// An attach resets the card several times and waits each time.
+const LIMIT_MS: u32 = 60_000;
+
+/// What driver and iflib allocate; all of it has to come back. (Of "bus" and
+/// "sysctloid" the kernel keeps a little for each class of devices that it has
+/// ever had; `attach-100` looks at them.)
+const TYPES: &[&str] = &[
+    "iflib",
+    "ix",
+    "devbuf",
+    "ifnet",
+    "ifaddr",
+    "lltable",
+    "ether_multi",
+    "rman",
+    "bus-sc",
+    "kobj",
+    "taskqueue",
+    "gtaskqueue",
+    "mp_ring",
+    "lro",
+    "kenv",
+];
+
+kdk_test!(
+    "ixgbe/attach-detach",
+    attach::attach_detach,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/attach-100",
+    attach::hundred_times,
+    limit_ms = 10 * LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/two-cards",
+    attach::two_cards,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/receive-queues",
+    receive::each_queue,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/transmit",
+    transmit::byte_for_byte,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/link",
+    link::down_and_up,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/wire",
+    wire::both_ways,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+
+/// Longest that something may take which the driver does by itself.
+const SOON: Duration = Duration::from_secs(10);
+
+/// Waits for something that the driver's threads do.
+fn until<T>(what: &'static str, mut seen: impl FnMut() -> Option<T>) -> Result<T, Stop> {
+    let deadline = time::uptime() + SOON;
+    loop {
+        if let Some(seen) = seen() {
+            return Ok(seen);
+        }
+        if time::uptime() > deadline {
+            return Err(Stop::Fail(what));
+        }
+        time::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits until the interface says so.
+fn until_state(
+    interface: &Interface,
+    what: &'static str,
+    wanted: impl Fn(&State) -> bool,
+) -> Result<State, Stop> {
+    until(what, || interface.state().ok().filter(&wanted))
+}
+
+/// A card whose interface is up and has a link.
+fn running(setup: &Setup) -> Result<Card, Stop> {
+    let card = Card::attach(setup)?;
+    card.interface().set_up(true)?;
+    until_state(card.interface(), "the link does not come up", |state| {
+        state.running && state.link == LinkState::Up
+    })?;
+    Ok(card)
+}
+
+/// How many queues the driver takes by itself on this machine.
+fn several_queues() -> Result<usize, Stop> {
+    match cpus().count_ones() as usize {
+        1 => Err(Stop::Skip("one CPU, so one queue: try `--cpus 4`")),
+        cpus => Ok(cpus),
+    }
+}
+
+/// The driver has kept to the card's contract all the time, and leaves it.
+fn leave(card: Card) -> TestResult {
+    innocent(&card);
+    card.detach()?;
+    Ok(())
+}
+
+#[track_caller]
+fn innocent(card: &Card) {
+    let violations = card.violations();
+    assert!(violations.is_empty(), "violations: {violations:?}");
+    let accounts = card.with(|nic, _| nic.invariants());
+    assert!(accounts.is_ok(), "the model: {accounts:?}");
+    assert_eq!(card.astray(), 0, "accesses to what is no memory");
+    assert_eq!(card.usage().stray, 0, "interrupts that nobody handles");
+}

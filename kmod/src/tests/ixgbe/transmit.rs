@@ -1,0 +1,22 @@
+//! From the stack to the wire.
+
+use super::{Setup, frame, leave, running, until};
+use kdk_harness::TestResult;
+
+/// Shortest and longest frames of Ethernet's, without their checksum, and
+/// what is around the sizes of the kernel's buffers.
+const LENGTHS: [usize; 9] = [60, 61, 64, 255, 256, 257, 1024, 1513, 1514];
+
+/// What was handed to the interface is what leaves the card.
+pub fn byte_for_byte() -> TestResult {
+    let card = running(&Setup::nth(0))?;
+    for (nth, length) in LENGTHS.into_iter().enumerate() {
+        let seed = nth.to_le_bytes()[0];
+        let sent = frame::raw(frame::PEER, length, seed);
+        card.interface().transmit(&sent)?;
+        let left = until("a frame does not leave", || card.transmitted())?;
+        assert_eq!(left, sent, "a frame of {length} bytes");
+    }
+    assert_eq!(card.transmitted(), None, "a frame that nobody has sent");
+    leave(card)
+}
