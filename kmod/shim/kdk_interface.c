@@ -11,7 +11,10 @@
 #include <sys/sockio.h>
 
 #include <net/if.h>
+#include <net/ethernet.h>
+#include <net/if_dl.h>
 #include <net/if_media.h>
+#include <net/if_types.h>
 #include <net/if_var.h>
 #include <net/vnet.h>
 
@@ -122,6 +125,33 @@ kdk_interface_set_up(const char *name, int up)
 	ifr.ifr_flags = flags & 0xffff;
 	ifr.ifr_flagshigh = flags >> 16;
 	return (kdk_interface_ioctl(SIOCSIFFLAGS, &ifr));
+}
+
+int
+kdk_interface_multicast(const char *name, uint8_t group, int join)
+{
+	struct sockaddr_dl sdl = {};
+	if_t ifp;
+	int error;
+
+	ifp = kdk_interface_ref(name);
+	if (ifp == NULL)
+		return (ENXIO);
+	sdl.sdl_len = sizeof(sdl);
+	sdl.sdl_family = AF_LINK;
+	sdl.sdl_index = if_getindex(ifp);
+	sdl.sdl_type = IFT_ETHER;
+	sdl.sdl_alen = ETHER_ADDR_LEN;
+	memcpy(LLADDR(&sdl), "\x01\x00\x5e\x00\x00", ETHER_ADDR_LEN - 1);
+	LLADDR(&sdl)[ETHER_ADDR_LEN - 1] = group;
+	CURVNET_SET(vnet0);
+	if (join)
+		error = if_addmulti(ifp, (struct sockaddr *)&sdl, NULL);
+	else
+		error = if_delmulti(ifp, (struct sockaddr *)&sdl);
+	CURVNET_RESTORE();
+	if_rele(ifp);
+	return (error);
 }
 
 int

@@ -427,6 +427,7 @@ impl Nic {
         } else {
             Reset::Device
         };
+        self.counters.resets += 1;
         self.counters.flushed += self.buffer.len() as u64;
         self.buffer.clear();
         self.buffered = 0;

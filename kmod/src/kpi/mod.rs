@@ -45,6 +45,8 @@ pub mod seed;
 pub mod sendfile;
 #[cfg(ixgbe)]
 mod spin;
+#[cfg(ixgbe)]
+pub mod sysctl;
 pub mod taskqueue;
 pub mod time;
 

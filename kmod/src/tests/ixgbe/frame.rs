@@ -39,6 +39,11 @@ pub fn udp(to: [u8; 6], flow: u16, payload: &[u8]) -> Vec<u8> {
     [&to[..], &PEER, &IPV4.to_be_bytes(), &head, &datagram].concat()
 }
 
+/// Which flow [`udp`] has made a datagram of.
+pub fn flow(frame: &[u8]) -> Option<u16> {
+    frame.get(28..30)?.try_into().ok().map(u16::from_be_bytes)
+}
+
 /// The Internet checksum (RFC 1071) of an even number of bytes.
 fn checksum(bytes: &[u8]) -> u16 {
     let sum: u32 = bytes

@@ -1,8 +1,15 @@
 //! The ixgbe driver: the tree's own, on a card and a bus made of software.
 
 mod attach;
+mod drop;
+mod flow_control;
+mod flows;
 mod frame;
+mod interrupt;
 mod link;
+mod order;
+mod play;
+mod property;
 mod receive;
 mod transmit;
 mod wire;
@@ -80,6 +87,96 @@ kdk_test!(
     limit_ms = LIMIT_MS,
     leak_types = TYPES
 );
+kdk_test!(
+    "ixgbe/drop-without-pause",
+    drop::without_pause,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/drop-follows-partner",
+    drop::follows_partner,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/drop-rx-pause-only",
+    drop::rx_pause_only,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/drop-before-link-up",
+    drop::before_link_up,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/pause-holds-back",
+    drop::pause_holds_back,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/pause-off-by-hand",
+    drop::pause_off_by_hand,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/pause-forced",
+    drop::pause_forced,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/one-queue-holds-back",
+    drop::one_queue_holds_back,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/flow-control-off-stays",
+    flow_control::off_stays,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/flow-control-forced",
+    flow_control::forced,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/link-interrupt-unmasked",
+    interrupt::unmasked_without_task,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/link-interrupt-waits",
+    interrupt::masked_until_task,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/ecc-error",
+    interrupt::ecc_error,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/order",
+    order::order,
+    limit_ms = 2 * LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/property",
+    property::property,
+    limit_ms = 10 * LIMIT_MS,
+    leak_types = TYPES
+);
 
 /// Longest that something may take which the driver does by itself.
 const SOON: Duration = Duration::from_secs(10);
@@ -110,11 +207,17 @@ fn until_state(
 /// A card whose interface is up and has a link.
 fn running(setup: &Setup) -> Result<Card, Stop> {
     let card = Card::attach(setup)?;
+    start(&card)?;
+    Ok(card)
+}
+
+/// Its interface comes up and gets a link.
+fn start(card: &Card) -> TestResult {
     card.interface().set_up(true)?;
     until_state(card.interface(), "the link does not come up", |state| {
         state.running && state.link == LinkState::Up
     })?;
-    Ok(card)
+    Ok(())
 }
 
 /// How many queues the driver takes by itself on this machine.
