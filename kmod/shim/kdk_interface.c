@@ -128,6 +128,16 @@ kdk_interface_set_up(const char *name, int up)
 }
 
 int
+kdk_interface_set_mtu(const char *name, u_int mtu)
+{
+	struct ifreq ifr = {};
+
+	(void)strlcpy(ifr.ifr_name, name, sizeof(ifr.ifr_name));
+	ifr.ifr_mtu = mtu;
+	return (kdk_interface_ioctl(SIOCSIFMTU, &ifr));
+}
+
+int
 kdk_interface_multicast(const char *name, uint8_t group, int join)
 {
 	struct sockaddr_dl sdl = {};

@@ -110,6 +110,16 @@ impl Interface {
         Errno::check(unsafe { bindings::kdk_interface_set_up(self.0.as_ptr(), up.into()) })
     }
 
+    /// Sets the longest payload of a frame, bytes. A running driver is
+    /// initialised anew.
+    ///
+    /// # Errors
+    /// `ENXIO` when there is no such interface, or what its driver says.
+    pub fn set_mtu(&self, mtu: u32) -> Result<(), Errno> {
+        // SAFETY: the name is a C string.
+        Errno::check(unsafe { bindings::kdk_interface_set_mtu(self.0.as_ptr(), mtu) })
+    }
+
     /// Joins or leaves the group of the Ethernet address 01:00:5e:00:00:`group`
     /// (RFC 1112).
     ///

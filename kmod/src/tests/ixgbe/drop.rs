@@ -5,15 +5,22 @@ use super::flow_control::{
     Mode, WITH_PAUSE, WITHOUT_PAUSE, ask, connect, running_with, sends_pause,
 };
 use super::flows::{all_arrived, of_each_queue};
-use super::{Card, Setup, leave, several_queues, until_state};
+use super::{Card, Setup, leave, queues, until_state};
 use crate::kpi::cpus::cpus;
 use core::ops::Range;
-use kdk_harness::TestResult;
+use kdk_harness::{Stop, TestResult};
 use kdk_nic82599::Received;
 use kdk_nic82599::registers::{SRRCTL_DROP_EN, srrctl};
 
 /// Frames for each of the other queues.
 const OTHERS: u32 = 50;
+
+fn several_queues() -> Result<usize, Stop> {
+    match queues() as usize {
+        1 => Err(Stop::Skip("one CPU, so one queue: try `--cpus 2`")),
+        queues => Ok(queues),
+    }
+}
 
 fn queue(index: usize) -> u16 {
     u16::try_from(index).unwrap_or(u16::MAX)

@@ -72,7 +72,7 @@ pub fn masked_until_task() -> TestResult {
 
 /// The card has lost its mind, and the interface comes back with a new one.
 pub fn ecc_error() -> TestResult {
-    let queues = cpus().count_ones() as usize;
+    let queues = super::queues() as usize;
     let card = running(&Setup::nth(0))?;
     let mut tap = card.interface().tap()?;
     for _ in 0..2 {

@@ -11,6 +11,8 @@ mod order;
 mod play;
 mod property;
 mod receive;
+mod refused;
+mod stress;
 mod transmit;
 mod wire;
 
@@ -20,9 +22,13 @@ use crate::kpi::nic::{Card, Setup};
 use crate::kpi::time;
 use core::time::Duration;
 use kdk_harness::{Stop, TestResult, kdk_test};
+use kdk_nic82599::Violation;
 
 /// An attach resets the card several times and waits each time.
 const LIMIT_MS: u32 = 60_000;
+
+/// Most queues that this driver takes.
+const MOST_QUEUES: u32 = 16;
 
 /// What driver and iflib allocate; all of it has to come back. (Of "bus" and
 /// "sysctloid" the kernel keeps a little for each class of devices that it has
@@ -45,6 +51,19 @@ const TYPES: &[&str] = &[
     "kenv",
 ];
 
+kdk_test!("ixgbe/refused", refused::refused, limit_ms = LIMIT_MS);
+kdk_test!(
+    "ixgbe/attach-fails",
+    refused::attach_fails,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/left-behind",
+    refused::left_behind,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
 kdk_test!(
     "ixgbe/attach-detach",
     attach::attach_detach,
@@ -178,6 +197,19 @@ kdk_test!(
     leak_types = TYPES
 );
 
+kdk_test!(
+    "ixgbe/stress-cable",
+    stress::cable,
+    limit_ms = 2 * LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/stress-down",
+    stress::down,
+    limit_ms = 2 * LIMIT_MS,
+    leak_types = TYPES
+);
+
 /// Longest that something may take which the driver does by itself.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -220,18 +252,16 @@ fn start(card: &Card) -> TestResult {
     Ok(())
 }
 
-/// How many queues the driver takes by itself on this machine.
-fn several_queues() -> Result<usize, Stop> {
-    match cpus().count_ones() as usize {
-        1 => Err(Stop::Skip("one CPU, so one queue: try `--cpus 4`")),
-        cpus => Ok(cpus),
-    }
+/// How many queues the driver takes by itself on this machine: one a CPU.
+fn queues() -> u32 {
+    cpus().count_ones().min(MOST_QUEUES)
 }
 
 /// The driver has kept to the card's contract all the time, and leaves it.
 fn leave(card: Card) -> TestResult {
     innocent(&card);
-    card.detach()?;
+    let violations = card.detach()?;
+    assert!(violations.is_empty(), "while leaving: {violations:?}");
     Ok(())
 }
 
@@ -239,8 +269,23 @@ fn leave(card: Card) -> TestResult {
 fn innocent(card: &Card) {
     let violations = card.violations();
     assert!(violations.is_empty(), "violations: {violations:?}");
+    consistent(card);
+}
+
+/// The card's own accounts agree, and the driver has not had it go astray.
+#[track_caller]
+fn consistent(card: &Card) {
     let accounts = card.with(|nic, _| nic.invariants());
     assert!(accounts.is_ok(), "the model: {accounts:?}");
     assert_eq!(card.astray(), 0, "accesses to what is no memory");
     assert_eq!(card.usage().stray, 0, "interrupts that nobody handles");
+}
+
+/// The stop of iflib(9) resets the card first, and then waits for tasks that
+/// receive: a doorbell of theirs can come to a ring that is no more.
+const fn is_late_doorbell(violation: Violation) -> bool {
+    matches!(
+        violation,
+        Violation::TailBeyondRing { entries: 0, .. } | Violation::DoorbellOfDisabledQueue { .. }
+    )
 }

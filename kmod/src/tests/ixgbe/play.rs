@@ -2,8 +2,7 @@
 //! ledger judges what the stack gets.
 
 use super::flow_control::{WITH_PAUSE, WITHOUT_PAUSE};
-use super::{Setup, frame, start, until_state};
-use crate::kpi::cpus::cpus;
+use super::{Setup, frame, is_late_doorbell, queues, start, until_state};
 use crate::kpi::errno::Errno;
 use crate::kpi::interface::{Interface, LinkState, Tap};
 use crate::kpi::kthread::Thread;
@@ -22,7 +21,7 @@ use kdk_nic_oracle::{
     Account, ECC, Fault, GROUPS, Ledger, Mix, Offer, Operation, Shape, Target, digest, shapes,
 };
 use kdk_nic82599::registers::{EIMS, RXCTRL, RXCTRL_RXEN, eitr};
-use kdk_nic82599::{Partner, Received, Violation};
+use kdk_nic82599::{Partner, Received};
 
 /// Longest that the driver may take for what it has to do.
 const SOON: Duration = Duration::from_secs(5);
@@ -387,15 +386,14 @@ impl Player {
                 "accesses to what is no memory, or interrupts that nobody handles".to_string(),
             ));
         }
+        let resets = card.with(|nic, _| nic.counters().resets);
         let (forgiven, violations): (Vec<_>, Vec<_>) = card
-            .violations()
+            .detach()?
             .into_iter()
             .partition(|violation| stopped && is_late_doorbell(*violation));
         if let Some(violation) = violations.first() {
             return Err(Failure::Wrong(format!("the driver's fault: {violation}")));
         }
-        let resets = card.with(|nic, _| nic.counters().resets);
-        card.detach()?;
         Ok(Played {
             offered: ledger.next(),
             arrived: ledger.arrived(),
@@ -403,19 +401,6 @@ impl Player {
             late: forgiven.len(),
         })
     }
-}
-
-/// The stop of iflib(9) resets the card first, and then waits for tasks that
-/// receive: a doorbell of theirs can come to a ring that is no more.
-const fn is_late_doorbell(violation: Violation) -> bool {
-    matches!(
-        violation,
-        Violation::TailBeyondRing { entries: 0, .. } | Violation::DoorbellOfDisabledQueue { .. }
-    )
-}
-
-fn queues() -> u32 {
-    cpus().count_ones()
 }
 
 /// A frame with its number in it.

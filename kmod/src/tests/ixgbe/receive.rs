@@ -1,12 +1,12 @@
 //! From the wire to the stack.
 
 use super::flows::of_each_queue;
-use super::{Setup, leave, running, several_queues};
+use super::{Setup, leave, queues, running};
 use kdk_harness::TestResult;
 
 /// A frame on each queue of the card's reaches the stack, byte for byte.
 pub fn each_queue() -> TestResult {
-    let queues = several_queues()?;
+    let queues = queues() as usize;
     let card = running(&Setup::nth(0))?;
     let mut tap = card.interface().tap()?;
     for flow in &mut of_each_queue(&card, &mut tap, queues)? {
