@@ -138,6 +138,21 @@ kdk_interface_set_mtu(const char *name, u_int mtu)
 }
 
 int
+kdk_interface_set_lro(const char *name, int on)
+{
+	struct ifreq ifr = {};
+	int error;
+
+	(void)strlcpy(ifr.ifr_name, name, sizeof(ifr.ifr_name));
+	error = kdk_interface_ioctl(SIOCGIFCAP, &ifr);
+	if (error != 0)
+		return (error);
+	ifr.ifr_reqcap = on ? ifr.ifr_curcap | IFCAP_LRO :
+	    ifr.ifr_curcap & ~IFCAP_LRO;
+	return (kdk_interface_ioctl(SIOCSIFCAP, &ifr));
+}
+
+int
 kdk_interface_multicast(const char *name, uint8_t group, int join)
 {
 	struct sockaddr_dl sdl = {};

@@ -27,6 +27,16 @@ pub fn digest(bytes: &[u8]) -> u64 {
     })
 }
 
+/// What has to stay in the order of the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The frames of each flow. Large receive offload sorts what it gets at
+    /// once by flows.
+    Flow,
+    /// Those of each queue, too.
+    Queue,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     offer: Offer,
@@ -58,7 +68,7 @@ struct Tally {
     /// Held back, bad ones.
     held_bad: u64,
     arrived: u64,
-    /// The last frame that arrived.
+    /// The latest frame on the wire that arrived.
     last: Option<u32>,
 }
 
@@ -76,12 +86,13 @@ struct Said {
 
 /// What the wire brought, what the card said of each frame, and what the stack
 /// got: each good frame that the card has written to memory, once, unaltered,
-/// in the order of the wire in each queue and each flow, and nothing else.
+/// in the order of the wire in each flow, and nothing else.
 ///
 /// A stop of the interface may cost frames that are in memory, the last ones
 /// of each queue: see [`close`](Self::close).
 #[derive(Clone, Debug)]
 pub struct Ledger {
+    order: Order,
     frames: Vec<Frame>,
     /// The first one since the interface was last started.
     opened: usize,
@@ -98,8 +109,9 @@ pub struct Ledger {
 impl Ledger {
     /// An empty one of a card that counts so now.
     #[must_use]
-    pub fn new(account: &Account) -> Self {
+    pub fn new(order: Order, account: &Account) -> Self {
         Self {
+            order,
             frames: Vec::new(),
             opened: 0,
             then: *account,
@@ -169,7 +181,7 @@ impl Ledger {
     /// # Errors
     /// What is wrong with that.
     pub fn arrive(&mut self, number: Option<u32>, digest: u64) -> Result<(), Fault> {
-        let opened = self.opened;
+        let (opened, order) = (self.opened, self.order);
         let number = number.ok_or(Fault::Unknown)?;
         let at = number as usize;
         let entry = self.frames.get_mut(at).ok_or(Fault::Unknown)?;
@@ -201,13 +213,19 @@ impl Ledger {
         }
         let tally = self.tally(queue)?;
         tally.arrived += 1;
-        match tally.last.replace(number) {
-            Some(before) if before > number => Err(Fault::QueueOrder {
-                queue,
-                frame: number,
-                before,
-            }),
-            _ => Ok(()),
+        match tally.last {
+            Some(before) if before > number => match order {
+                Order::Flow => Ok(()),
+                Order::Queue => Err(Fault::QueueOrder {
+                    queue,
+                    frame: number,
+                    before,
+                }),
+            },
+            _ => {
+                tally.last = Some(number);
+                Ok(())
+            }
         }
     }
 

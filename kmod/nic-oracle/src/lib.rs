@@ -21,7 +21,7 @@ mod shrink;
 
 pub use account::{Account, WATCHED};
 pub use fault::{Count, Fault};
-pub use ledger::{Ledger, Offer, digest};
+pub use ledger::{Ledger, Offer, Order, digest};
 pub use operation::{ECC, FLOWS, GROUPS, Mix, Operation, generate};
 pub use shape::{Error, Shape, Target, shapes};
 pub use shrink::shrink;

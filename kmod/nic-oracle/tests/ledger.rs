@@ -1,6 +1,6 @@
 //! The ledger against histories that are right, and against ones that are not.
 
-use kdk_nic_oracle::{Account, Count, Fault, Ledger, Offer, digest};
+use kdk_nic_oracle::{Account, Count, Fault, Ledger, Offer, Order, digest};
 use kdk_nic82599::Received;
 use proptest::prelude::*;
 
@@ -27,9 +27,13 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::ordered(Order::Queue)
+    }
+
+    fn ordered(order: Order) -> Self {
         let account = Account::default();
         Self {
-            ledger: Ledger::new(&account),
+            ledger: Ledger::new(order, &account),
             account,
         }
     }
@@ -159,6 +163,36 @@ fn order() {
         before: 1,
     };
     assert_eq!(scene.arrive(0), Err(fault));
+
+    let sorted = || {
+        let mut scene = Scene::ordered(Order::Flow);
+        for (number, flow) in (0..).zip([7, 8, 7]) {
+            scene.offer(offer(flow, number), Q0);
+        }
+        scene
+    };
+    let mut scene = sorted();
+    for number in [0, 2, 1] {
+        assert_eq!(scene.arrive(number), Ok(()));
+    }
+    assert_eq!(scene.settle(), Ok(()));
+    let mut scene = sorted();
+    for number in [2, 1] {
+        assert_eq!(scene.arrive(number), Ok(()));
+    }
+    // Lost, though the last one that arrived is not the latest.
+    let skipped = Fault::Skipped {
+        queue: 0,
+        frame: 0,
+        last: 2,
+    };
+    assert_eq!(scene.close(), Err(skipped));
+    let fault = Fault::FlowOrder {
+        flow: 7,
+        frame: 0,
+        before: 2,
+    };
+    assert_eq!(scene.arrive(0), Err(fault));
 }
 
 #[test]
@@ -249,7 +283,7 @@ fn what_the_card_counts() {
         assert_eq!(scene.ledger.settle(&scene.account), Err(fault));
         assert_eq!(scene.close(), Err(fault));
         // What was before the ledger is not its business.
-        let ledger = Ledger::new(&scene.account);
+        let ledger = Ledger::new(Order::Queue, &scene.account);
         assert_eq!(ledger.settle(&scene.account), Ok(()));
     }
 }

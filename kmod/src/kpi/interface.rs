@@ -120,6 +120,16 @@ impl Interface {
         Errno::check(unsafe { bindings::kdk_interface_set_mtu(self.0.as_ptr(), mtu) })
     }
 
+    /// Whether segments of one TCP stream that are received together are
+    /// joined. A running driver is initialised anew.
+    ///
+    /// # Errors
+    /// `ENXIO` when there is no such interface, or what its driver says.
+    pub fn set_lro(&self, on: bool) -> Result<(), Errno> {
+        // SAFETY: the name is a C string.
+        Errno::check(unsafe { bindings::kdk_interface_set_lro(self.0.as_ptr(), on.into()) })
+    }
+
     /// Joins or leaves the group of the Ethernet address 01:00:5e:00:00:`group`
     /// (RFC 1112).
     ///

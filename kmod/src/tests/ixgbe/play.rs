@@ -18,7 +18,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use kdk_harness::Stop;
 use kdk_nic_oracle::{
-    Account, ECC, Fault, GROUPS, Ledger, Mix, Offer, Operation, Shape, Target, digest, shapes,
+    Account, ECC, Fault, GROUPS, Ledger, Mix, Offer, Operation, Order, Shape, Target, digest,
+    shapes,
 };
 use kdk_nic82599::registers::{EIMS, RXCTRL, RXCTRL_RXEN, eitr};
 use kdk_nic82599::{Partner, Received};
@@ -82,6 +83,8 @@ pub struct Scene {
     pub setup: Setup,
     /// What is at the other end of its cable.
     pub partner: Partner,
+    /// Large receive offload: it has nothing to join, but sorts by flows.
+    pub lro: bool,
     /// What happens to it.
     pub mix: Mix,
 }
@@ -99,6 +102,7 @@ impl Scene {
         Self {
             setup,
             partner,
+            lro: seed & 4 != 0,
             mix,
         }
     }
@@ -123,10 +127,12 @@ impl fmt::Display for Played {
 pub fn play(scene: &Scene, operations: &[Operation]) -> Result<Played, Failure> {
     let card = Card::attach(&scene.setup)?;
     card.with(|nic, _| nic.set_partner(scene.partner));
+    card.interface().set_lro(scene.lro)?;
     start(&card)?;
+    let order = if scene.lro { Order::Flow } else { Order::Queue };
     let tap = card.interface().tap()?;
     let mut player = Player {
-        ledger: Ledger::new(&card.with(|nic, _| Account::of(nic))),
+        ledger: Ledger::new(order, &card.with(|nic, _| Account::of(nic))),
         card,
         tap,
         mix: scene.mix,

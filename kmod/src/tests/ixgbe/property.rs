@@ -19,7 +19,11 @@ pub fn property() -> TestResult {
     let seed = seed().ok_or(Stop::Fail("the host has set no kdk.seed"))?;
     let scene = Scene::new(seed, Mix::ALL);
     let operations = generate(seed, OPERATIONS, Mix::ALL);
-    let Some(what) = wrong(play(&scene, &operations))? else {
+    let played = play(&scene, &operations);
+    if let Ok(played) = &played {
+        note("played", played);
+    }
+    let Some(what) = wrong(played)? else {
         return Ok(());
     };
     say(format_args!("with {OPERATIONS} operations: {what}"));
@@ -35,8 +39,9 @@ pub fn property() -> TestResult {
         }
     });
     say(format_args!(
-        "moderation {}, {:?}, and these {} operations:",
+        "moderation {}, LRO {}, {:?}, and these {} operations:",
         scene.setup.card.moderation,
+        scene.lro,
         scene.partner,
         fewer.len()
     ));
@@ -48,10 +53,7 @@ pub fn property() -> TestResult {
 
 fn wrong(played: Result<Played, Failure>) -> Result<Option<alloc::string::String>, Stop> {
     match played {
-        Ok(played) => {
-            note("played", &played);
-            Ok(None)
-        }
+        Ok(_) => Ok(None),
         Err(Failure::Wrong(what)) => Ok(Some(what)),
         Err(Failure::Stop(stop)) => Err(stop),
     }
