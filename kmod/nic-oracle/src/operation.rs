@@ -182,7 +182,7 @@ fn operation(rng: &mut Rng, mix: Mix) -> Operation {
         },
         // More often in than out.
         56..64 => Operation::Link {
-            up: rng.u8(0..4) > 0,
+            up: rng.u8(0..6) > 0,
         },
         64..67 => Operation::Restart { settle: rng.bool() },
         67..69 if mix.jumbo => Operation::Mtu {
@@ -192,7 +192,7 @@ fn operation(rng: &mut Rng, mix: Mix) -> Operation {
         69..70 if mix.ecc => Operation::Ecc,
         67..74 => Operation::Stall {
             queue: rng.u8(0..QUEUES),
-            stalled: rng.u8(0..3) == 0,
+            stalled: rng.u8(0..4) == 0,
         },
         74..80 => Operation::Raise {
             causes: [

@@ -137,6 +137,7 @@ pub fn play(scene: &Scene, operations: &[Operation]) -> Result<Played, Failure> 
         tap,
         mix: scene.mix,
         joined: [false; GROUPS as usize],
+        jumbo: false,
         stopped: false,
     };
     for (nth, operation) in operations.iter().enumerate() {
@@ -158,6 +159,7 @@ struct Player {
     ledger: Ledger,
     mix: Mix,
     joined: [bool; GROUPS as usize],
+    jumbo: bool,
     /// The interface was stopped while it received.
     stopped: bool,
 }
@@ -176,9 +178,13 @@ impl Player {
                 Ok(())
             }
             Operation::Restart { settle } => self.restart(settle),
+            // The kernel does nothing when it is that already.
+            Operation::Mtu { jumbo, .. } if jumbo == self.jumbo => Ok(()),
             Operation::Mtu { jumbo, settle } => self.anew(settle, |player| {
                 let mtu = if jumbo { 9000 } else { 1500 };
-                Ok(player.card.interface().set_mtu(mtu)?)
+                player.card.interface().set_mtu(mtu)?;
+                player.jumbo = jumbo;
+                Ok(())
             }),
             Operation::Ecc => self.anew(false, Self::ecc),
             Operation::Stall { queue, stalled } => {
