@@ -96,6 +96,11 @@ impl Interrupts {
         u16::try_from(vector).ok()
     }
 
+    /// Whether a message was not taken yet.
+    pub const fn has(&self) -> bool {
+        self.sent != 0
+    }
+
     /// Time passes.
     pub fn advance(&mut self, microseconds: u64) {
         self.now = self.now.saturating_add(microseconds);
