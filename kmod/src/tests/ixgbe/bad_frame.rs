@@ -12,7 +12,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::vec::Vec;
 use kdk_harness::{Stop, TestResult};
-use kdk_nic82599::registers::rdh;
+use kdk_nic82599::registers::{rdh, rdlen};
 use kdk_nic82599::{Direction, FrameErrors};
 
 /// Payload of the longest frames, and such a frame with its header: the driver
@@ -100,7 +100,6 @@ pub fn chain() -> TestResult {
     let card = plain(JUMBO)?;
     let mut tap = card.interface().tap()?;
     let before = resets(&card);
-    let owned = owned(&card, QUEUE);
     let head = || card.with(|nic, _| nic.peek(rdh(QUEUE)));
     let first_descriptor = head();
     let [first, bad, second] = [1, 2, 3].map(|seed| raw(&card, JUMBO_FRAME, seed));
@@ -119,15 +118,28 @@ pub fn chain() -> TestResult {
         expect(&mut tap, frame)?;
     }
     nothing_more(&card, &[QUEUE], &mut tap)?;
-    assert_eq!(self::owned(&card, QUEUE), owned, "descriptors of the card");
+    refilled(&card, QUEUE);
     undisturbed(&card, before)?;
     drop(tap);
     leave(card)
 }
 
-/// Descriptors of a queue that the card has.
-fn owned(card: &Card, queue: u16) -> u32 {
-    card.with(|nic, _| nic.owned(Direction::Receive, queue))
+/// Bytes of a descriptor.
+const DESCRIPTOR: u32 = 16;
+
+/// The card has all descriptors of a queue again: all but the one that tells a
+/// full ring from an empty one. (The first frame makes the driver fill it.)
+#[track_caller]
+fn refilled(card: &Card, queue: u16) {
+    let (owned, length) = card.with(|nic, _| {
+        let owned = nic.owned(Direction::Receive, queue);
+        (owned, nic.peek(rdlen(queue)))
+    });
+    assert_eq!(
+        owned,
+        length / DESCRIPTOR - 1,
+        "descriptors of queue {queue}"
+    );
 }
 
 /// Flows of a burst, enough for each queue to have one.
@@ -144,11 +156,13 @@ pub fn burst() -> TestResult {
     let queues: Vec<u16> = (0..16).take(cpus().count_ones() as usize).collect();
     let mut tap = card.interface().tap()?;
     let before = resets(&card);
-    let full: Vec<u32> = queues.iter().map(|&queue| owned(&card, queue)).collect();
-    // Three rings, in each queue.
-    let total = full.iter().map(|&owned| 3 * (owned as usize + 1)).sum();
-    let numbers: Vec<usize> = (0..total).collect();
-    for numbers in numbers.chunks(TURN) {
+    let rings = queues
+        .iter()
+        .map(|&queue| card.with(|nic, _| nic.peek(rdlen(queue))) / DESCRIPTOR);
+    let numbers: Vec<usize> = (0..3 * rings.sum::<u32>() as usize).collect();
+    // Few to begin with, until the rings are full of descriptors.
+    let (first, others) = numbers.split_at(usize::from(FLOWS));
+    for numbers in core::iter::once(first).chain(others.chunks(TURN)) {
         let numbered = |&number: &usize| {
             let errors = if number % GOOD_EVERY == 0 { GOOD } else { BAD };
             (datagram(&card, number), errors)
@@ -162,10 +176,10 @@ pub fn burst() -> TestResult {
         in_order(&card, good, &mut tap)?;
     }
     nothing_more(&card, &queues, &mut tap)?;
-    for (&queue, full) in queues.iter().zip(full) {
+    for &queue in &queues {
         let delivered = card.with(|nic, _| nic.counters().queue(queue).delivered);
         assert!(delivered > 0, "queue {queue} had no frame");
-        assert_eq!(owned(&card, queue), full, "descriptors of queue {queue}");
+        refilled(&card, queue);
     }
     undisturbed(&card, before)?;
     drop(tap);
