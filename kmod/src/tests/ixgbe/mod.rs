@@ -9,8 +9,10 @@ mod frame;
 mod link;
 mod quiet;
 mod receive;
+mod refused;
 #[cfg(iflib)]
 mod rx_error;
+mod stress;
 mod tap;
 mod transmit;
 mod turn;
@@ -25,6 +27,9 @@ use kdk_harness::{Stop, TestResult, kdk_test};
 
 /// An attach resets the card several times and waits each time.
 const LIMIT_MS: u32 = 60_000;
+
+/// Most queues that this driver takes.
+const MOST_QUEUES: u32 = 16;
 
 /// What driver and iflib allocate; all of it has to come back. (Of "bus" and
 /// "sysctloid" the kernel keeps a little for each class of devices that it has
@@ -48,6 +53,19 @@ const TYPES: &[&str] = &[
     "pfil",
 ];
 
+kdk_test!("ixgbe/refused", refused::refused, limit_ms = LIMIT_MS);
+kdk_test!(
+    "ixgbe/attach-fails",
+    refused::attach_fails,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/left-behind",
+    refused::left_behind,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
 kdk_test!(
     "ixgbe/attach-detach",
     attach::attach_detach,
@@ -203,6 +221,19 @@ kdk_test!(
     leak_types = TYPES
 );
 
+kdk_test!(
+    "ixgbe/stress-cable",
+    stress::cable,
+    limit_ms = 2 * LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/stress-down",
+    stress::down,
+    limit_ms = 2 * LIMIT_MS,
+    leak_types = TYPES
+);
+
 /// Longest that something may take which the driver does by itself.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -243,18 +274,16 @@ fn up(card: Card) -> Result<Card, Stop> {
     Ok(card)
 }
 
-/// How many queues the driver takes by itself on this machine.
-fn several_queues() -> Result<usize, Stop> {
-    match cpus().count_ones() as usize {
-        1 => Err(Stop::Skip("one CPU, so one queue: try `--cpus 4`")),
-        cpus => Ok(cpus),
-    }
+/// How many queues the driver takes by itself on this machine: one a CPU.
+fn queues() -> u32 {
+    cpus().count_ones().min(MOST_QUEUES)
 }
 
 /// The driver has kept to the card's contract all the time, and leaves it.
 fn leave(card: Card) -> TestResult {
     innocent(&card);
-    card.detach()?;
+    let violations = card.detach()?;
+    assert!(violations.is_empty(), "while leaving: {violations:?}");
     Ok(())
 }
 
@@ -262,6 +291,12 @@ fn leave(card: Card) -> TestResult {
 fn innocent(card: &Card) {
     let violations = card.violations();
     assert!(violations.is_empty(), "violations: {violations:?}");
+    consistent(card);
+}
+
+/// The card's own accounts agree, and the driver has not had it go astray.
+#[track_caller]
+fn consistent(card: &Card) {
     let accounts = card.with(|nic, _| nic.invariants());
     assert!(accounts.is_ok(), "the model: {accounts:?}");
     assert_eq!(card.astray(), 0, "accesses to what is no memory");
