@@ -404,6 +404,17 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_there_until_it_is_taken() {
+        let mut card = card(MSIX);
+        card.queue_event(Direction::Receive, 1);
+        assert!(!card.has(), "the cause is masked");
+        card.write(EIMS_EX[0], 2);
+        assert!(card.has());
+        assert_eq!(taken(&mut card), [1]);
+        assert!(!card.has());
+    }
+
+    #[test]
     fn masks_are_set_and_cleared_by_ones_and_mirrored() {
         let mut card = card(MSIX);
         for (register, value, eims, low, high) in [
