@@ -16,7 +16,7 @@ const SHIM: [&str; 8] = [
     "shim/kdk_pci.c",
     "shim/kdk_interface.c",
     "shim/kdk_filter.c",
-    "shim/kdk_rx_error.c",
+    "shim/kdk_iflib.c",
 ];
 const SHIM_HEADERS: [&str; 10] = [
     HEADER,
@@ -27,7 +27,7 @@ const SHIM_HEADERS: [&str; 10] = [
     "shim/kdk_pci.h",
     "shim/kdk_interface.h",
     "shim/kdk_filter.h",
-    "shim/kdk_rx_error.h",
+    "shim/kdk_iflib.h",
     REGISTERS,
 ];
 /// What the shim includes of a tree besides headers, where a tree has it.

@@ -1,7 +1,7 @@
 //! Frames with an error, which the card stores all the same: they are dropped
 //! and counted, and nothing else happens.
 
-use super::quiet::{quiet, resets};
+use super::quiet::resets;
 use super::tap::{expect, next, nothing_more};
 use super::turn::turn;
 use super::{Card, LinkState, Setup, frame, leave, up};
@@ -109,15 +109,15 @@ pub fn chain() -> TestResult {
         &[QUEUE],
         &[(&first, GOOD), (&bad, BAD), (&second, GOOD), (&short, GOOD)],
     )?;
+    for frame in [&first, &second, &short] {
+        expect(&mut tap, frame)?;
+    }
+    nothing_more(&card, &[QUEUE], &mut tap)?;
     assert_eq!(
         head() - first_descriptor,
         3 * JUMBO_BUFFERS + 1,
         "descriptors that these frames have"
     );
-    for frame in [&first, &second, &short] {
-        expect(&mut tap, frame)?;
-    }
-    nothing_more(&card, &[QUEUE], &mut tap)?;
     refilled(&card, QUEUE);
     undisturbed(&card, before)?;
     drop(tap);
@@ -283,7 +283,6 @@ pub fn counted() -> TestResult {
         expect(&mut tap, frame)?;
         bytes += frame.len() as u64;
     }
-    quiet(&card, &[QUEUE])?;
     nothing_more(&card, &[QUEUE], &mut tap)?;
     let after = card.interface().counted()?;
     assert_eq!(
