@@ -8,15 +8,17 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 const HEADER: &str = "shim/kpi.h";
-const SHIM: [&str; 6] = [
+const SHIM: [&str; 8] = [
     "shim/kdk_shim.c",
     "shim/kdk_stir.c",
     "shim/kdk_sendfile.c",
     "shim/kdk_flowtable.c",
     "shim/kdk_pci.c",
     "shim/kdk_interface.c",
+    "shim/kdk_filter.c",
+    "shim/kdk_iflib.c",
 ];
-const SHIM_HEADERS: [&str; 8] = [
+const SHIM_HEADERS: [&str; 10] = [
     HEADER,
     "shim/kdk_shim.h",
     "shim/kdk_stir.h",
@@ -24,6 +26,8 @@ const SHIM_HEADERS: [&str; 8] = [
     "shim/kdk_flowtable.h",
     "shim/kdk_pci.h",
     "shim/kdk_interface.h",
+    "shim/kdk_filter.h",
+    "shim/kdk_iflib.h",
     REGISTERS,
 ];
 /// What the shim includes of a tree besides headers, where a tree has it.
@@ -39,11 +43,12 @@ const REGISTERS: &str = "shim/kdk_ixgbe_io.h";
 /// What the Rust half uses. Everything else stays out of the bindings.
 const FUNCTIONS: &str = "kdk_.*|callout_init|taskqueue_(enqueue|drain|free)|wakeup|kthread_exit|m_freem|m_append|\
                          m_length|m_copydata|kernel_sysctlbyname|uiomove|printf|panic|getenv_string";
-const VARIABLES: &str = "M_KDK|kdk_module_mtx|M_WAITOK|M_NOWAIT|M_ZERO|MTX_RECURSE|EWOULDBLOCK|EINVAL|EBUSY|EIO|ENXIO|ENOMEM|EAGAIN|ENAMETOOLONG|ENOENT|EBADF|ENOBUFS|ENOTCONN|EPIPE|\
-                         MCLBYTES|PAGE_SIZE|EVFILT_SENDFILE|EV_ADD|SF_SYNC|IFF_UP|IFF_DRV_RUNNING|LINK_STATE_(UP|DOWN)|KDK_(HOLD|STEP|FLOWTABLE|ROUTE|PCI)_.*";
+const VARIABLES: &str = "M_KDK|kdk_module_mtx|M_WAITOK|M_NOWAIT|M_ZERO|MTX_RECURSE|EWOULDBLOCK|EINVAL|EBUSY|ENXIO|ENOMEM|EAGAIN|EIO|EBADMSG|ENAMETOOLONG|ENOENT|EBADF|ENOBUFS|ENOTCONN|EPIPE|\
+                         MCLBYTES|PAGE_SIZE|EVFILT_SENDFILE|EV_ADD|SF_SYNC|IFF_UP|IFF_DRV_RUNNING|LINK_STATE_(UP|DOWN)|CSUM_L[34]_VALID|KDK_(FILTER|HOLD|STEP|FLOWTABLE|ROUTE|PCI)_.*";
 /// Known by size and alignment only: their fields are the shim's business.
-const OPAQUE: &str = "callout|mtx|task|taskqueue|mbuf|thread|uio|malloc_type|kdk_pci|kdk_tap";
-const TYPES: &str = "kdk_(malloc_stats|sendfile|event|flow|flow_walk|flowtable_counts|pci_use|interface|tapped)|(__)?u?_?int(8|16|32|64)?_t|u_int|caddr_t|c_caddr_t";
+const OPAQUE: &str =
+    "callout|mtx|task|taskqueue|mbuf|thread|uio|malloc_type|kdk_pci|kdk_tap|kdk_filter";
+const TYPES: &str = "kdk_(malloc_stats|sendfile|event|flow|flow_walk|flowtable_counts|pci_use|interface|counted|tapped|filter_rule|filtered)|(__)?u?_?int(8|16|32|64)?_t|u_int|caddr_t|c_caddr_t";
 
 fn main() -> ExitCode {
     match build() {
@@ -252,6 +257,7 @@ fn bind(flags: &[String]) -> Result<(), Problem> {
         ("sendfile_kqueue", "fn kdk_sendfile"),
         ("flowtable", "fn kdk_flowtable_open"),
         ("ixgbe", "fn kdk_pci_attach"),
+        ("iflib", "const KDK_PCI_IFLIB"),
     ] {
         println!("cargo:rustc-check-cfg=cfg({cfg})");
         if bound.contains(function) {

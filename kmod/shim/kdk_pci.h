@@ -10,6 +10,7 @@
 
 #if __has_include(<dev/ixgbe/if_ix.c>)
 #define	KDK_HAVE_IXGBE
+#define	KDK_PCI_IFLIB	1	/* the driver is based on iflib(9) */
 
 /* Messages that a card may have, as the 82599 has. */
 #define	KDK_PCI_VECTORS	64

@@ -104,6 +104,7 @@ pub struct Ledger {
     /// The last frame that arrived, of each flow.
     flows: BTreeMap<u16, u32>,
     arrived: u64,
+    bad: u64,
 }
 
 impl Ledger {
@@ -120,6 +121,7 @@ impl Ledger {
             said: Said::default(),
             flows: BTreeMap::new(),
             arrived: 0,
+            bad: 0,
         }
     }
 
@@ -133,6 +135,12 @@ impl Ledger {
     #[must_use]
     pub const fn arrived(&self) -> u64 {
         self.arrived
+    }
+
+    /// Frames so far that are bad by their descriptor, in memory or held back.
+    #[must_use]
+    pub const fn bad(&self) -> u64 {
+        self.bad
     }
 
     /// The next frame came in from the wire, and the card said what became of
@@ -160,6 +168,7 @@ impl Ledger {
         };
         self.frames.push(frame);
         if let Some(queue) = frame.queue() {
+            self.bad += u64::from(offer.bad);
             let tally = self.tally(queue)?;
             match (frame.is_due(queue), offer.bad, received) {
                 (true, ..) => tally.good += 1,

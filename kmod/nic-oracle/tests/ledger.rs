@@ -116,12 +116,14 @@ fn what_the_stack_should_not_get() {
         Received::Control,
         Received::Deaf,
     ] {
-        let mut scene = Scene::of(&[(offer(7, 0), received)]);
+        let mut scene = Scene::of(&[(bad(7, 0), received)]);
+        assert_eq!(scene.ledger.bad(), 0);
         assert_eq!(scene.settle(), Ok(()), "{received:?}");
         assert_eq!(scene.arrive(0), Err(Fault::Discarded { frame: 0 }));
     }
     for received in [Q0, HELD] {
         let mut scene = Scene::of(&[(bad(7, 0), received)]);
+        assert_eq!(scene.ledger.bad(), 1);
         assert_eq!(scene.settle(), Ok(()), "{received:?}");
         assert_eq!(scene.arrive(0), Err(Fault::Bad { frame: 0 }));
     }

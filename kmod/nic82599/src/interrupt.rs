@@ -96,6 +96,11 @@ impl Interrupts {
         u16::try_from(vector).ok()
     }
 
+    /// Whether a message was not taken yet.
+    pub const fn has(&self) -> bool {
+        self.sent != 0
+    }
+
     /// Time passes.
     pub fn advance(&mut self, microseconds: u64) {
         self.now = self.now.saturating_add(microseconds);
@@ -396,6 +401,17 @@ mod tests {
 
     fn taken(card: &mut Interrupts) -> Vec<u16> {
         core::iter::from_fn(|| card.take()).collect()
+    }
+
+    #[test]
+    fn a_message_is_there_until_it_is_taken() {
+        let mut card = card(MSIX);
+        card.queue_event(Direction::Receive, 1);
+        assert!(!card.has(), "the cause is masked");
+        card.write(EIMS_EX[0], 2);
+        assert!(card.has());
+        assert_eq!(taken(&mut card), [1]);
+        assert!(!card.has());
     }
 
     #[test]

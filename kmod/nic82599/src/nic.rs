@@ -289,6 +289,12 @@ impl Nic {
         self.interrupts.take()
     }
 
+    /// Whether [`take_interrupt`](Self::take_interrupt) has one.
+    #[must_use]
+    pub const fn has_interrupt(&self) -> bool {
+        self.interrupts.has()
+    }
+
     /// Connects or disconnects the link.
     pub fn set_link(&mut self, up: bool, host: &mut impl Host) {
         self.change_link(host, |nic| nic.link.connected = up);

@@ -20,9 +20,13 @@ pub mod descriptor;
 pub mod errno;
 mod exclusive;
 pub mod fault;
+#[cfg(iflib)]
+pub mod filter;
 #[cfg(flowtable)]
 pub mod flowtable;
 mod held;
+#[cfg(iflib)]
+pub mod iflib;
 #[cfg(ixgbe)]
 pub mod interface;
 #[cfg(ixgbe)]

@@ -368,6 +368,17 @@ impl Card {
         self.shared.with(f)
     }
 
+    /// Whether `f` holds of the card at a moment at which no interrupt is due
+    /// or being handled.
+    pub fn settled(&self, f: impl FnOnce(&mut Nic) -> bool) -> bool {
+        self.shared.state.with(|state| {
+            // Whoever has taken an interrupt is inside, and was before.
+            !state.nic.has_interrupt()
+                && self.shared.inside.load(Ordering::SeqCst) == 0
+                && f(&mut state.nic)
+        })
+    }
+
     /// What the driver did that the card's contract forbids, the first
     /// [`MAX_VIOLATIONS`] of it.
     #[must_use]

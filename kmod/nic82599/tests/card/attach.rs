@@ -225,6 +225,15 @@ fn a_reset_takes_as_many_reads_as_configured() {
 }
 
 #[test]
+fn resets_are_counted() {
+    let mut machine = Machine::new(Config::new(MAC));
+    for (nth, bit) in (1..).zip([CTRL_RST, CTRL_LNK_RST, CTRL_RST | CTRL_LNK_RST]) {
+        reset(&mut machine, bit);
+        assert_eq!(machine.nic.counters().resets, nth);
+    }
+}
+
+#[test]
 fn a_reset_takes_everything_away() {
     let mut machine = Machine::running(2);
     machine.scale(2);

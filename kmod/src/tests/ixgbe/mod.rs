@@ -1,7 +1,11 @@
 //! The ixgbe driver: the tree's own, on a card and a bus made of software.
 
 mod attach;
+#[cfg(iflib)]
+mod bad_frame;
 mod drop;
+#[cfg(iflib)]
+mod filter;
 mod flow_control;
 mod flows;
 mod frame;
@@ -10,10 +14,15 @@ mod link;
 mod order;
 mod play;
 mod property;
+mod quiet;
 mod receive;
 mod refused;
+#[cfg(iflib)]
+mod rx_error;
 mod stress;
+mod tap;
 mod transmit;
+mod turn;
 mod wire;
 
 use crate::kpi::cpus::cpus;
@@ -49,6 +58,7 @@ const TYPES: &[&str] = &[
     "mp_ring",
     "lro",
     "kenv",
+    "pfil",
 ];
 
 kdk_test!("ixgbe/refused", refused::refused, limit_ms = LIMIT_MS);
@@ -85,6 +95,118 @@ kdk_test!(
 kdk_test!(
     "ixgbe/receive-queues",
     receive::each_queue,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/bad-frame-alone",
+    bad_frame::alone,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/bad-frame-between",
+    bad_frame::between,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/bad-frame-chain",
+    bad_frame::chain,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/bad-frame-burst",
+    bad_frame::burst,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/bad-frame-kinds",
+    bad_frame::kinds,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/bad-frame-counted",
+    bad_frame::counted,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/pfil-chain-drop",
+    filter::chain_drop,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/pfil-chain-once",
+    filter::chain_once,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/pfil-chain-later",
+    filter::chain_later,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/pfil-chain-consume",
+    filter::chain_consume,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/pfil-one-buffer",
+    filter::one_buffer,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/pfil-realloc",
+    filter::realloc,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/pfil-realloc-small",
+    filter::realloc_small,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/rx-error-keeps-earlier",
+    rx_error::keeps_earlier,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/rx-error-lro",
+    rx_error::lro,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/rx-error-resets",
+    rx_error::resets_once,
     limit_ms = LIMIT_MS,
     leak_types = TYPES
 );
@@ -238,12 +360,16 @@ fn until_state(
 
 /// A card whose interface is up and has a link.
 fn running(setup: &Setup) -> Result<Card, Stop> {
-    let card = Card::attach(setup)?;
+    up(Card::attach(setup)?)
+}
+
+/// Brings a card's interface up, which has a link then.
+fn up(card: Card) -> Result<Card, Stop> {
     start(&card)?;
     Ok(card)
 }
 
-/// Its interface comes up and gets a link.
+/// An interface comes up and gets a link.
 fn start(card: &Card) -> TestResult {
     card.interface().set_up(true)?;
     until_state(card.interface(), "the link does not come up", |state| {

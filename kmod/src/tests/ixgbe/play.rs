@@ -4,6 +4,8 @@
 use super::flow_control::{WITH_PAUSE, WITHOUT_PAUSE};
 use super::{Setup, frame, is_late_doorbell, queues, start, until_state};
 use crate::kpi::errno::Errno;
+#[cfg(iflib)]
+use crate::kpi::iflib;
 use crate::kpi::interface::{Interface, LinkState, Tap};
 use crate::kpi::kthread::Thread;
 use crate::kpi::nic::Card;
@@ -319,6 +321,14 @@ impl Player {
     /// Takes what the stack has got by now.
     fn take(&mut self) -> Result<(), Failure> {
         while let Some(tapped) = self.tap.take() {
+            if !tapped.mine || tapped.header != tapped.bytes.len() {
+                return Err(Failure::Wrong(format!(
+                    "a packet header says {} bytes of {}, and of this interface: {}",
+                    tapped.header,
+                    tapped.bytes.len(),
+                    tapped.mine
+                )));
+            }
             self.ledger
                 .arrive(number(&tapped.bytes), digest(&tapped.bytes))?;
         }
@@ -358,6 +368,21 @@ impl Player {
         Ok(())
     }
 
+    /// What the stack got iflib(9) has counted, and no bad frame that was none.
+    #[cfg(iflib)]
+    fn counted(&self) -> Result<(), Failure> {
+        // It counts after the stack has got them.
+        iflib::settle();
+        let counted = self.card.interface().counted()?;
+        let (arrived, bad) = (self.ledger.arrived(), self.ledger.bad());
+        if counted.packets == arrived && counted.errors <= bad {
+            return Ok(());
+        }
+        Err(Failure::Wrong(format!(
+            "the stack got {arrived} frames, {bad} were bad, and iflib(9) has counted {counted:?}"
+        )))
+    }
+
     /// All that still waits goes on, and has to arrive.
     fn end(mut self) -> Result<Played, Failure> {
         for queue in 0..queues() {
@@ -383,6 +408,8 @@ impl Player {
             |state| state.running && state.link == LinkState::Up,
         )?;
         self.settle()?;
+        #[cfg(iflib)]
+        self.counted()?;
         let Self {
             ledger,
             card,
