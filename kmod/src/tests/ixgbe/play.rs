@@ -2,7 +2,7 @@
 //! ledger judges what the stack gets.
 
 use super::flow_control::{WITH_PAUSE, WITHOUT_PAUSE};
-use super::{Setup, frame, is_late_doorbell, queues, start, until_state};
+use super::{SOON, Setup, frame, is_late_doorbell, queues, start, until_state};
 use crate::kpi::errno::Errno;
 #[cfg(iflib)]
 use crate::kpi::iflib;
@@ -10,7 +10,7 @@ use crate::kpi::interface::{Interface, LinkState, Tap};
 use crate::kpi::kthread::Thread;
 use crate::kpi::nic::Card;
 use crate::kpi::time;
-use crate::tests::refused;
+use crate::tests;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -26,11 +26,10 @@ use kdk_nic_oracle::{
 use kdk_nic82599::registers::{EIMS, RXCTRL, RXCTRL_RXEN, eitr};
 use kdk_nic82599::{Partner, Received};
 
-/// Longest that the driver may take for what it has to do.
-const SOON: Duration = Duration::from_secs(5);
 /// What passes for the card each time that we look, microseconds.
 const TICK: u64 = 1000;
-/// Frames that come in while the interface is started, at most, and at once.
+/// Frames that come in while the interface is brought up or down, at most, and
+/// at once.
 const MEANWHILE: u32 = 400;
 const AT_ONCE: u8 = 4;
 /// Before the number in a frame.
@@ -268,22 +267,32 @@ impl Player {
         Ok(())
     }
 
-    /// The interface is stopped, and started while frames come in.
+    /// The interface is stopped, while frames come in if it need not settle,
+    /// and started while frames come in.
     fn restart(&mut self, settle: bool) -> Result<(), Failure> {
         self.anew(settle, |player| {
-            Ok(player.card.interface().set_up(false)?)
+            if settle {
+                Ok(player.card.interface().set_up(false)?)
+            } else {
+                player.meanwhile(false)
+            }
         })?;
-        let started = Starting::new(self.card.interface())?;
-        let mut meanwhile = 0;
-        while !started.is_over() {
-            if meanwhile < MEANWHILE {
-                meanwhile += u32::from(AT_ONCE);
-                self.frames(&shapes(meanwhile.into(), AT_ONCE, self.mix), false)?;
+        self.meanwhile(true)
+    }
+
+    /// Frames come in while another thread brings the interface up or down.
+    fn meanwhile(&mut self, up: bool) -> Result<(), Failure> {
+        let change = Change::new(self.card.interface(), up)?;
+        let last = self.ledger.next() + MEANWHILE;
+        while !change.is_over() {
+            let next = self.ledger.next();
+            if next < last {
+                self.frames(&shapes(next.into(), AT_ONCE, self.mix), false)?;
                 self.take()?;
             }
             time::give_way();
         }
-        started.end()
+        change.end()
     }
 
     /// What the interface had received is gone after `stop`, if it is not with
@@ -462,30 +471,26 @@ fn number(frame: &[u8]) -> Option<u32> {
     number.first_chunk().copied().map(u32::from_be_bytes)
 }
 
-/// An interface that another thread starts.
-struct Starting {
+/// An interface that another thread brings up or down.
+struct Change {
     thread: Thread,
     over: Arc<AtomicBool>,
-    failed: Arc<AtomicBool>,
+    refused: Arc<AtomicBool>,
 }
 
-impl Starting {
-    fn new(interface: &Interface) -> Result<Self, Failure> {
-        let (over, failed) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicBool::new(false)),
-        );
-        let (interface, said, refusal) =
-            (interface.clone(), Arc::clone(&over), Arc::clone(&failed));
-        let start = move || {
-            refusal.store(interface.set_up(true).is_err(), Ordering::SeqCst);
-            said.store(true, Ordering::SeqCst);
+impl Change {
+    fn new(interface: &Interface, up: bool) -> Result<Self, Failure> {
+        let [over, refused] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        let (interface, is_over, is_refused) =
+            (interface.clone(), Arc::clone(&over), Arc::clone(&refused));
+        let change = move || {
+            is_refused.store(interface.set_up(up).is_err(), Ordering::SeqCst);
+            is_over.store(true, Ordering::SeqCst);
         };
-        let thread = Thread::spawn(c"kdk start", start).map_err(refused)?;
         Ok(Self {
-            thread,
+            thread: Thread::spawn(c"kdk change", change).map_err(tests::refused)?,
             over,
-            failed,
+            refused,
         })
     }
 
@@ -495,13 +500,13 @@ impl Starting {
 
     fn end(self) -> Result<(), Failure> {
         if self.thread.join(SOON).is_err() {
-            return Err(Stop::Fail("the thread that starts the interface does not end").into());
+            return Err(Stop::Fail("the thread that changes the interface does not end").into());
         }
-        match self.failed.load(Ordering::SeqCst) {
-            false => Ok(()),
-            true => Err(Failure::Wrong(
-                "the interface cannot be started".to_string(),
-            )),
+        if self.refused.load(Ordering::SeqCst) {
+            return Err(Failure::Wrong(
+                "the interface cannot be brought up or down".to_string(),
+            ));
         }
+        Ok(())
     }
 }
