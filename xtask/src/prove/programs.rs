@@ -17,6 +17,13 @@ const SHARED: [&str; 4] = ["init", "relay", "scene", "sys"];
 const KERNEL: &str = "kmod";
 const KERNEL_TESTS: &str = "kmod/src/tests";
 const SHIM: &str = "kdk_";
+/// Files of a suite that are named after what they are.
+const ALSO: [(&str, &str); 4] = [
+    ("nic82599", "ixgbe"),
+    ("nic", "ixgbe"),
+    ("pci", "ixgbe"),
+    ("ixgbe_io", "ixgbe"),
+];
 /// In-kernel tests beside a userland suite of the same subsystem.
 const IN_KERNEL: &str = "-kernel";
 
@@ -79,7 +86,9 @@ impl Suites {
     fn owner(&self, path: &Path) -> Option<&String> {
         let own = |name: &Path| {
             let stem = name.file_stem()?.to_str()?;
-            self.0.get(stem.strip_prefix(SHIM).unwrap_or(stem))
+            let stem = stem.strip_prefix(SHIM).unwrap_or(stem);
+            let also = ALSO.iter().find(|(name, _)| *name == stem);
+            self.0.get(also.map_or(stem, |(_, suite)| *suite))
         };
         let below = |top| path.strip_prefix(top).ok();
         match (below(USERLAND), below(KERNEL)) {
@@ -98,7 +107,7 @@ mod tests {
     use super::*;
 
     fn suites() -> Suites {
-        let names = ["bench", "flowtable", "kmod", "sendfile"];
+        let names = ["bench", "flowtable", "ixgbe", "kmod", "sendfile"];
         Suites(names.map(str::to_owned).into())
     }
 
@@ -113,6 +122,8 @@ mod tests {
             ("kmod/src/kpi/sendfile.rs", Some("sendfile")),
             ("kmod/shim/kdk_flowtable.c", Some("flowtable")),
             ("kmod/shim/kdk_shim.c", None),
+            ("kmod/shim/kdk_pci.c", Some("ixgbe")),
+            ("kmod/nic82599/src/lib.rs", Some("ixgbe")),
             ("kmod/src/tests/flowtable/bench.rs", Some("flowtable")),
             ("kmod/src/tests/mod.rs", None),
             ("vm/conf/KDK", None),
