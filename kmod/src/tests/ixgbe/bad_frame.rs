@@ -191,7 +191,7 @@ fn flows(card: &Card, queues: &[u16], tap: &mut Tap) -> Result<Vec<u16>, Stop> {
     for nth in 0..TRIED {
         // The hash is linear, so that neighbours might share a queue.
         let flow = nth.wrapping_mul(0x9e37);
-        let frame = frame::udp(card.address(), flow, b"which queue?");
+        let frame = frame::udp(card.address(), flow, &[0; 64]);
         match card.receive(&frame, GOOD) {
             Received::Delivered { queue } => found.entry(queue).or_default().push(flow),
             other => panic!("flow {flow} was {other:?}"),
