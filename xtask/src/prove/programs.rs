@@ -18,8 +18,9 @@ const KERNEL: &str = "kmod";
 const KERNEL_TESTS: &str = "kmod/src/tests";
 const SHIM: &str = "kdk_";
 /// Files of a suite that are named after what they are.
-const ALSO: [(&str, &str); 4] = [
+const ALSO: [(&str, &str); 5] = [
     ("nic82599", "ixgbe"),
+    ("nic-oracle", "ixgbe"),
     ("nic", "ixgbe"),
     ("pci", "ixgbe"),
     ("ixgbe_io", "ixgbe"),
@@ -124,6 +125,7 @@ mod tests {
             ("kmod/shim/kdk_shim.c", None),
             ("kmod/shim/kdk_pci.c", Some("ixgbe")),
             ("kmod/nic82599/src/lib.rs", Some("ixgbe")),
+            ("kmod/nic-oracle/src/lib.rs", Some("ixgbe")),
             ("kmod/src/tests/flowtable/bench.rs", Some("flowtable")),
             ("kmod/src/tests/mod.rs", None),
             ("vm/conf/KDK", None),
