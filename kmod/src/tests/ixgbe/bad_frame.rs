@@ -1,7 +1,7 @@
 //! Frames with an error, which the card stores all the same: they are dropped
 //! and counted, and nothing else happens.
 
-use super::quiet::resets;
+use super::quiet::{resets, task_done};
 use super::tap::{expect, next, nothing_more};
 use super::turn::turn;
 use super::{Card, LinkState, Setup, frame, leave, up};
@@ -48,6 +48,7 @@ fn raw(card: &Card, length: usize, seed: u8) -> Vec<u8> {
 
 /// The card was not reset since, and the link is up.
 fn undisturbed(card: &Card, before: u64) -> TestResult {
+    task_done(card)?;
     assert_eq!(resets(card), before, "resets");
     let state = card.interface().state()?;
     assert_eq!(state.link, LinkState::Up, "{state:?}");

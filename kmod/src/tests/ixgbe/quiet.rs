@@ -5,7 +5,7 @@ use super::{Card, until, until_state};
 use crate::kpi::iflib;
 use crate::kpi::interface::LinkState;
 use kdk_harness::TestResult;
-use kdk_nic82599::registers::{EICS_EX, EIMS_EX};
+use kdk_nic82599::registers::{EICR_LSC, EICR_OTHER, EICS_EX, EIMS, EIMS_EX};
 
 /// The bits of queues' interrupts: the driver gives each queue, of the first
 /// 32, the vector of its number.
@@ -33,6 +33,20 @@ fn unmasked(card: &Card, queues: &[u16]) -> TestResult {
         });
         rests.then_some(())
     })
+}
+
+/// Waits until the driver's task for all but the queues has done what it was
+/// asked for, such as a reset: it is asked to look at the link, too, which
+/// comes last and has it unmask its interrupt.
+pub fn task_done(card: &Card) -> TestResult {
+    card.with(|nic, _| nic.raise(EICR_LSC));
+    until("the driver does not look at the link", || {
+        let unmasked = card.settled(|nic| nic.read(EIMS) & EICR_OTHER != 0);
+        unmasked.then_some(())
+    })?;
+    // The interface is not asked before the driver is done with a reset.
+    card.interface().state()?;
+    Ok(())
 }
 
 /// How often the card was reset by its driver. One initialisation may be

@@ -2,7 +2,7 @@
 //! interface.
 
 use super::bad_frame::plain;
-use super::quiet::{quiet, resets, until_reset};
+use super::quiet::{quiet, resets, task_done, until_reset};
 use super::tap::{expect, next, nothing_more};
 use super::turn::{good, turn};
 use super::{Card, Setup, frame, leave, running};
@@ -95,6 +95,7 @@ pub fn resets_once() -> TestResult {
         good(&card, &frames[..1])?;
         expect(&mut tap, &frames[0])?;
         nothing_more(&card, &[0], &mut tap)?;
+        task_done(&card)?;
         assert_eq!(resets(&card) - before, one, "resets, after {failure:?}");
     }
     drop(tap);
