@@ -570,6 +570,49 @@ mod tests {
     }
 
     #[test]
+    fn other_causes_are_cleared_and_masked_as_asked() {
+        let both = EICR_LSC | EICR_TCP_TIMER;
+        // EIAC, EIAM, GPIE: what is left of causes and of the mask.
+        for (eiac, eiam, gpie, causes, mask) in [
+            (0, 0, MSIX, both, both),
+            (EICR_TCP_TIMER, 0, MSIX, EICR_LSC, both),
+            (0, EICR_LSC, MSIX, both, EICR_TCP_TIMER),
+            (0, EICR_LSC, GPIE_MSIX_MODE, both, both),
+            (0, 0xFFFF_FFFF, MSIX, both, 0),
+        ] {
+            let mut card = card(gpie);
+            card.write(IVAR_MISC, 0x8485);
+            card.write(EIAC, eiac);
+            card.write(EIAM, eiam);
+            card.write(EIMS, both | EICR_OTHER);
+            card.raise(both);
+            assert_eq!(taken(&mut card), [4, 5]);
+            assert_eq!(card.read(EICS), Some(causes));
+            assert_eq!(card.read(EIMS), Some(mask | EICR_OTHER));
+        }
+    }
+
+    #[test]
+    fn clearing_masks_and_setting_unmasks_by_eiam() {
+        // Without EIAME, so that nothing else changes the mask.
+        for (eiam, cleared, mask) in [
+            (0x0010_0003, 0x0010_0003, 0x0020_0004),
+            (0x0010_0003, 0x0030_0007, 0x0020_0004),
+            (0x0010_0003, 0x0020_0004, 0x0030_0007),
+            (0, 0x0030_0007, 0x0030_0007),
+        ] {
+            let mut card = card(GPIE_MSIX_MODE);
+            card.write(EIAM, eiam);
+            card.write(EIMS, 0x0030_0007);
+            card.write(EICR, cleared);
+            assert_eq!(card.read(EIMS), Some(mask), "{eiam:#x} {cleared:#x}");
+            card.write(EIMC, u32::MAX);
+            card.write(EICS, cleared);
+            assert_eq!(card.read(EIMS), Some(eiam & cleared));
+        }
+    }
+
+    #[test]
     fn closing_the_gate_holds_back_what_comes_meanwhile() {
         let mut card = card(MSIX);
         card.write(EIMS, EICR_OTHER | EICR_LSC | EICR_ECC);
