@@ -27,16 +27,20 @@ const UNITS: u32 = 4;
 /// The machine's memory, as a card reaches it.
 #[derive(Debug)]
 pub struct Memory {
-    /// Accesses to what is no memory.
+    /// Accesses to what is no memory, or not this card's any more.
     astray: u32,
+    /// The card was taken out.
+    gone: bool,
 }
 
 impl Host for Memory {
     fn dma_read(&mut self, address: u64, into: &mut [u8]) {
         // SAFETY: so many bytes are written, if it is memory of the machine's.
         // Whose it is the driver has to know: that is what is tested.
-        let there =
-            unsafe { bindings::kdk_dma_read(address, into.as_mut_ptr().cast(), into.len()) != 0 };
+        let there = !self.gone
+            && unsafe {
+                bindings::kdk_dma_read(address, into.as_mut_ptr().cast(), into.len()) != 0
+            };
         if !there {
             into.fill(0);
             self.astray += 1;
@@ -45,8 +49,8 @@ impl Host for Memory {
 
     fn dma_write(&mut self, address: u64, from: &[u8]) {
         // SAFETY: as in `dma_read`: the driver has given this address for it.
-        let there =
-            unsafe { bindings::kdk_dma_write(address, from.as_ptr().cast(), from.len()) != 0 };
+        let there = !self.gone
+            && unsafe { bindings::kdk_dma_write(address, from.as_ptr().cast(), from.len()) != 0 };
         if !there {
             self.astray += 1;
         }
@@ -115,6 +119,8 @@ impl Shared {
         let pci = self.pci.load(Ordering::SeqCst);
         // SAFETY: the card is attached, and detached by one thread, once.
         Errno::check(unsafe { bindings::kdk_pci_detach(pci) })?;
+        // A wire may still bring frames.
+        self.state.with(|state| state.memory.gone = true);
         self.pci.store(core::ptr::null_mut(), Ordering::SeqCst);
         while self.inside.load(Ordering::SeqCst) != 0 {
             time::give_way();
@@ -266,7 +272,10 @@ impl Card {
                 c"kdk card",
                 State {
                     nic: Nic::new(setup.card),
-                    memory: Memory { astray: 0 },
+                    memory: Memory {
+                        astray: 0,
+                        gone: false,
+                    },
                     wire: None,
                 },
             ),
@@ -290,15 +299,16 @@ impl Card {
         })
     }
 
-    /// Takes the card out: the driver detaches.
+    /// Takes the card out: the driver detaches. What it ever did that the
+    /// card's contract forbids, as [`violations`](Self::violations).
     ///
     /// # Errors
     /// What the driver's detach failed with; the card is still there then, and
     /// is taken out when it is dropped.
-    pub fn detach(self) -> Result<(), Errno> {
+    pub fn detach(self) -> Result<Vec<Violation>, Errno> {
         self.shared.detach()?;
         self.shared.stopped.store(true, Ordering::SeqCst);
-        Ok(())
+        Ok(self.violations())
     }
 
     /// The network interface that the driver has made of it.

@@ -4,6 +4,8 @@ mod attach;
 mod frame;
 mod link;
 mod receive;
+mod refused;
+mod stress;
 mod transmit;
 mod wire;
 
@@ -38,6 +40,19 @@ const TYPES: &[&str] = &[
     "kenv",
 ];
 
+kdk_test!("ixgbe/refused", refused::refused, limit_ms = LIMIT_MS);
+kdk_test!(
+    "ixgbe/attach-fails",
+    refused::attach_fails,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/left-behind",
+    refused::left_behind,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
 kdk_test!(
     "ixgbe/attach-detach",
     attach::attach_detach,
@@ -78,6 +93,19 @@ kdk_test!(
     "ixgbe/wire",
     wire::both_ways,
     limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+
+kdk_test!(
+    "ixgbe/stress-cable",
+    stress::cable,
+    limit_ms = 2 * LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/stress-down",
+    stress::down,
+    limit_ms = 2 * LIMIT_MS,
     leak_types = TYPES
 );
 
@@ -128,7 +156,8 @@ fn several_queues() -> Result<usize, Stop> {
 /// The driver has kept to the card's contract all the time, and leaves it.
 fn leave(card: Card) -> TestResult {
     innocent(&card);
-    card.detach()?;
+    let violations = card.detach()?;
+    assert!(violations.is_empty(), "while leaving: {violations:?}");
     Ok(())
 }
 
@@ -136,6 +165,12 @@ fn leave(card: Card) -> TestResult {
 fn innocent(card: &Card) {
     let violations = card.violations();
     assert!(violations.is_empty(), "violations: {violations:?}");
+    consistent(card);
+}
+
+/// The card's own accounts agree, and the driver has not had it go astray.
+#[track_caller]
+fn consistent(card: &Card) {
     let accounts = card.with(|nic, _| nic.invariants());
     assert!(accounts.is_ok(), "the model: {accounts:?}");
     assert_eq!(card.astray(), 0, "accesses to what is no memory");
