@@ -1,6 +1,7 @@
 //! The ixgbe driver: the tree's own, on a card and a bus made of software.
 
 mod attach;
+mod bench;
 mod frame;
 mod link;
 mod receive;
