@@ -326,7 +326,8 @@ fn a_ring_that_runs_is_not_changed() {
         for register in registers {
             let mut machine = Machine::running(1);
             let value = machine.read(register);
-            machine.write(register, value);
+            machine.write(register, value ^ 1 << 7);
+            machine.nic.invariants().unwrap();
             let seen = Violation::RingChangedWhileEnabled {
                 direction,
                 queue: 0,

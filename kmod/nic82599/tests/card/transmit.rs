@@ -436,6 +436,18 @@ fn a_pause_frame_waits_for_room_on_the_wire() {
 }
 
 #[test]
+fn marks_in_the_wrong_order_send_no_flood() {
+    let mut machine = Machine::running(1);
+    machine.nic.stall(0, true, &mut machine.memory);
+    machine.inject(&numbered(MAC, 1, 60));
+    machine.write(FCCFG, FCCFG_TFCE_802_3X);
+    machine.write(FCRTL0, FCRTL_XONE | 0x80);
+    machine.write(FCRTH0, FCRTH_FCEN | 0x20);
+    let taken = (0..10).filter(|_| machine.taken().is_some()).count();
+    assert_eq!(taken, 1);
+}
+
+#[test]
 fn thresholds_act_when_they_are_written() {
     let mut machine = Machine::running(1);
     machine.nic.stall(0, true, &mut machine.memory);

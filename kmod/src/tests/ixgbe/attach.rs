@@ -1,15 +1,11 @@
 //! Cards come and go.
 
-use super::{Card, Setup, innocent, leave, running};
+use super::{Card, Setup, innocent, leave, queues, running};
 use crate::kpi::counters;
-use crate::kpi::cpus::cpus;
 use crate::kpi::interface::LinkState;
 use alloc::format;
 use core::ffi::CStr;
 use kdk_harness::TestResult;
-
-/// Most queues that this driver takes.
-const MOST: u32 = 16;
 
 /// It is there with all that ifconfig(8) shows of it, and then it is gone.
 pub fn attach_detach() -> TestResult {
@@ -20,9 +16,9 @@ pub fn attach_detach() -> TestResult {
     assert_eq!(state.baudrate, 10_000_000_000, "{state:?}");
     assert_eq!(state.medium, "10GBase-KX4", "{state:?}");
 
-    // A message for each queue, one queue a CPU, and one for all else.
+    // A message for each queue, and one for all else.
     let usage = card.usage();
-    let messages = cpus().count_ones().min(MOST) + 1;
+    let messages = queues() + 1;
     assert_eq!(
         (usage.messages, usage.interrupts, usage.handlers),
         (messages, messages, messages),
