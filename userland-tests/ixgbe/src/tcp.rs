@@ -140,6 +140,6 @@ fn in_order(bytes: usize) {
         let bytes = bytes.and_then(|bytes| bytes.first_chunk());
         bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
     };
-    assert_eq!(count(RCVBYTE), bytes as u64, "tcps_rcvbyte");
     assert_eq!(count(RCVOOPACK), 0, "tcps_rcvoopack");
+    assert_eq!(count(RCVBYTE), bytes as u64, "tcps_rcvbyte");
 }
