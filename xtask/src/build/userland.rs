@@ -24,7 +24,7 @@ pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, F
     let sources = ["userland-tests", "kmod/harness", "Cargo.toml", "Cargo.lock"];
     let mut inputs = Inputs::new("userland", "all");
     inputs.digest("userland sources", digest::folders(workspace(), &sources)?);
-    inputs.bytes("programs", &SUITES.map(|(name, _)| name).join(" "));
+    inputs.bytes("programs", SUITES.map(|(name, _)| name).join(" "));
     inputs.bytes("rustc", &rust.version);
     builder.obtain(
         Phase::Userland,
