@@ -6,7 +6,8 @@
 extern crate alloc;
 
 mod cards;
-mod refused;
+mod commands;
+
 mod tcp;
 
 kdk_sys::suite_main!();

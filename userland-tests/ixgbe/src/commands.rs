@@ -1,4 +1,4 @@
-//! Commands about cards that cannot be done.
+//! Commands about cards, and those that cannot be done.
 
 use crate::cards::Cards;
 use kdk_harness::{TestResult, kdk_test};
@@ -8,7 +8,8 @@ use kdk_sys::suite::must;
 
 kdk_test!("ixgbe/card-commands", commands, limit_ms = 60_000);
 
-/// Each is refused with its errno, and does nothing.
+/// What can be done is answered; what cannot is refused with its errno, and
+/// does nothing.
 fn commands() -> TestResult {
     let cards = Cards::none();
     cards.add(0)?;
@@ -32,6 +33,14 @@ fn commands() -> TestResult {
         ("remove 1", Errno::ENXIO),
     ] {
         assert_eq!(cards.ask(command), Err(errno), "card {command}");
+    }
+    for (command, answer) in [
+        ("link 0 down", "# card 0 link down"),
+        ("link 0 up", "# card 0 link up"),
+        ("stall 0 3", "# card 0 queue 3 stalled"),
+        ("unstall 0 3", "# card 0 queue 3 runs"),
+    ] {
+        assert_eq!(cards.ask(command).as_deref(), Ok(answer), "card {command}");
     }
     let other = Cards::none();
     assert_eq!(other.ask("new"), Err(Errno::EBUSY), "cards of two");
