@@ -7,7 +7,6 @@ extern crate alloc;
 
 mod cards;
 mod commands;
-
 mod tcp;
 
 kdk_sys::suite_main!();
