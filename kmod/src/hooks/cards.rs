@@ -139,22 +139,23 @@ impl Cards {
     }
 }
 
-/// Frames of all queues, and TCP segments as the wire has brought them.
+/// Frames of all queues, and TCP segments as the wire has brought them. Lost
+/// are those that were for the card, which listened.
 fn counts(nth: usize, card: &Card) -> Text<ANSWER> {
-    let (offered, held, queues) = card.with(|nic, _| {
+    let (offered, held, elsewhere, queues) = card.with(|nic, _| {
         let counters = nic.counters();
-        (counters.offered, nic.held(), counters.all_queues())
+        let elsewhere = counters.missed + counters.flushed;
+        let queues = counters.all_queues();
+        (counters.offered, nic.held(), elsewhere, queues)
     });
     let QueueCounters {
-        delivered,
-        dropped,
-        sent,
-        ..
+        delivered, sent, ..
     } = queues;
+    let lost = elsewhere + queues.dropped + queues.lost;
     let segments = card.segments();
     let violations = card.violations().len();
     Text::of(format_args!(
-        "# card {nth} offered={offered} delivered={delivered} dropped={dropped} held={held} \
+        "# card {nth} offered={offered} delivered={delivered} lost={lost} held={held} \
          sent={sent} next={} ahead={} again={} violations={violations}\n",
         segments.next, segments.ahead, segments.again
     ))

@@ -8,7 +8,7 @@
 //! | `card wire N M` | `# card N wire M`: each receives what the other one transmits |
 //! | `card link N up`, `card link N down` | `# card N link up` or `down` |
 //! | `card stall N QUEUE`, `card unstall N QUEUE` | `# card N queue QUEUE stalled` or `runs`: as if the ring had no descriptors |
-//! | `card counts N` | `# card N offered=.. delivered=.. dropped=.. held=.. sent=.. next=.. ahead=.. again=.. violations=..`: frames, TCP segments that the wire brought by their order, breaches of the card's contract |
+//! | `card counts N` | `# card N offered=.. delivered=.. lost=.. held=.. sent=.. next=.. ahead=.. again=.. violations=..`: frames, TCP segments that the wire brought by their order, breaches of the card's contract |
 //! | `card remove N` | `# card N removed violations=..` |
 //!
 //! Cards are numbered from 0 and go with their descriptor. While it has any,

@@ -14,12 +14,10 @@ pub struct Cards(Fd);
 /// brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Frames that came over the wire.
-    pub offered: u64,
-    /// Of those: in the host's memory.
+    /// Frames that came over the wire and are in the host's memory.
     pub delivered: u64,
-    /// Of those: for want of descriptors.
-    pub dropped: u64,
+    /// Those that the card listened to and had no room for.
+    pub lost: u64,
     /// Frames that it sent.
     pub sent: u64,
     /// Segments that were the next of their connection.
@@ -76,9 +74,8 @@ impl Cards {
             number.unwrap_or_else(|| panic!("no {key} in {answer:?}"))
         };
         Counts {
-            offered: number("offered"),
             delivered: number("delivered"),
-            dropped: number("dropped"),
+            lost: number("lost"),
             sent: number("sent"),
             next: number("next"),
             ahead: number("ahead"),

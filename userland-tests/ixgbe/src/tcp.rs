@@ -94,15 +94,15 @@ fn back_to_back() -> TestResult {
     here.join();
     there.join();
 
-    for (name, jail) in names.iter().zip(&jails) {
-        must("take it back", interfaces.take_back(name, jail));
-    }
     for (nth, least) in [ANSWERED, ASKED].into_iter().enumerate() {
         let seen = cards.counts(nth);
         // No segment is longer than a frame may be.
         assert!(seen.next >= (least / 1500) as u64, "{nth}: {seen:?}");
-        assert_eq!((seen.ahead, seen.dropped), (0, 0), "{nth}: {seen:?}");
-        assert_eq!(seen.delivered, seen.offered, "{nth}: {seen:?}");
+        assert_eq!((seen.ahead, seen.lost), (0, 0), "{nth}: {seen:?}");
+        assert!(seen.delivered >= seen.next, "{nth}: {seen:?}");
+    }
+    for (name, jail) in names.iter().zip(&jails) {
+        must("take it back", interfaces.take_back(name, jail));
     }
     for jail in jails {
         must("remove a jail", jail.remove());
