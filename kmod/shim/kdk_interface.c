@@ -18,6 +18,8 @@
 #include <net/if_var.h>
 #include <net/vnet.h>
 
+#include <machine/cpufunc.h>
+
 /* Taps that there are at one time. */
 #define	KDK_TAPS	8
 /* Frames that one keeps. */
@@ -29,6 +31,8 @@ struct kdk_tap {
 	struct mtx	 mtx;
 	struct mbufq	 frames;
 	u_int		 lost;
+	uint64_t	 arrived;
+	uint64_t	 last;		/* when, by kdk_ticks() */
 };
 
 static struct kdk_tap	*kdk_taps[KDK_TAPS];
@@ -231,6 +235,8 @@ kdk_tap_put(struct kdk_tap *tap, struct mbuf *m)
 {
 
 	mtx_lock(&tap->mtx);
+	tap->arrived++;
+	tap->last = kdk_ticks();
 	if (mbufq_enqueue(&tap->frames, m) != 0) {
 		tap->lost++;
 		m_freem(m);
@@ -369,5 +375,24 @@ kdk_tap_lost(struct kdk_tap *tap)
 	lost = tap->lost;
 	mtx_unlock(&tap->mtx);
 	return (lost);
+}
+
+uint64_t
+kdk_tap_arrived(struct kdk_tap *tap, uint64_t *last)
+{
+	uint64_t arrived;
+
+	mtx_lock(&tap->mtx);
+	arrived = tap->arrived;
+	*last = tap->last;
+	mtx_unlock(&tap->mtx);
+	return (arrived);
+}
+
+uint64_t
+kdk_ticks(void)
+{
+
+	return (rdtsc());
 }
 #endif

@@ -73,6 +73,13 @@ int	 kdk_tap_take(struct kdk_tap *tap, void *bytes, size_t room,
 	    struct kdk_tapped *tapped);
 /* Frames that it had no room for. */
 u_int	 kdk_tap_lost(struct kdk_tap *tap);
+/*
+ * Frames that have come so far, and when the last one did, in ticks of the
+ * CPU's counter.
+ */
+uint64_t kdk_tap_arrived(struct kdk_tap *tap, uint64_t *last);
+/* The CPU's counter. */
+uint64_t kdk_ticks(void);
 #endif
 
 #endif /* !_KDK_INTERFACE_H_ */

@@ -1,5 +1,7 @@
 //! One open descriptor.
 
+#[cfg(ixgbe)]
+use super::cards::{Cards, Command as CardCommand};
 use super::slot::Slot;
 use crate::kpi::errno::Errno;
 use crate::kpi::{Device, Exclusive, Uio};
@@ -11,6 +13,9 @@ use kdk_harness::{Answer, Command, Place, Reader, Text, parse};
 /// Longest command, bytes.
 const COMMAND: usize = 200;
 
+/// Longest answer that is ready at once, bytes.
+pub const TEXT: usize = 180;
+
 /// Bytes handed to the user at a time.
 const PIECE: usize = 512;
 
@@ -19,7 +24,7 @@ enum State {
     /// Nothing was asked.
     Idle,
     /// Text that is ready.
-    Text { text: Text<64>, taken: usize },
+    Text { text: Text<TEXT>, taken: usize },
     /// An answer, and the right to run tests if it does.
     Answer {
         reader: Box<Reader<'static>>,
@@ -30,19 +35,30 @@ enum State {
 /// One open descriptor. Two calls at once on one descriptor: the second gets
 /// `EBUSY`.
 pub struct Session {
-    state: Exclusive<State>,
+    inner: Exclusive<Inner>,
+}
+
+struct Inner {
+    state: State,
+    /// What it has made.
+    #[cfg(ixgbe)]
+    cards: Option<Cards>,
 }
 
 impl Device for Session {
     fn open() -> Result<Self, Errno> {
         Ok(Self {
-            state: Exclusive::new(State::Idle),
+            inner: Exclusive::new(Inner {
+                state: State::Idle,
+                #[cfg(ixgbe)]
+                cards: None,
+            }),
         })
     }
 
     fn write(&self, user: &mut Uio<'_>) -> Result<(), Errno> {
-        let mut state = self.state.enter().ok_or(Errno::EBUSY)?;
-        if !matches!(*state, State::Idle) {
+        let mut inner = self.inner.enter().ok_or(Errno::EBUSY)?;
+        if !matches!(inner.state, State::Idle) {
             return Err(Errno::EBUSY);
         }
         let mut bytes = [0; COMMAND];
@@ -53,27 +69,31 @@ impl Device for Session {
         let line = bytes
             .get(..count)
             .and_then(|line| core::str::from_utf8(line).ok());
-        *state = answer(line.ok_or(Errno::EINVAL)?)?;
+        inner.state = inner.answer(line.ok_or(Errno::EINVAL)?)?;
         Ok(())
     }
 
     fn read(&self, user: &mut Uio<'_>) -> Result<(), Errno> {
-        let mut state = self.state.enter().ok_or(Errno::EBUSY)?;
+        let mut inner = self.inner.enter().ok_or(Errno::EBUSY)?;
         if user.left() == 0 {
             return Ok(());
         }
         let mut piece = [0; PIECE];
         let room = piece.len().min(user.left());
         let room = piece.get_mut(..room).unwrap_or_default();
-        let count = state.read(room);
+        let count = inner.state.read(room);
         if count == 0 {
-            *state = State::Idle;
+            inner.state = State::Idle;
         }
         user.give(room.get(..count).unwrap_or_default()).map(|_| ())
     }
 }
 
 impl State {
+    const fn text(text: Text<TEXT>) -> Self {
+        Self::Text { text, taken: 0 }
+    }
+
     fn read(&mut self, room: &mut [u8]) -> usize {
         match self {
             Self::Idle => 0,
@@ -91,12 +111,40 @@ impl State {
     }
 }
 
-/// What answers a command.
-fn answer(line: &str) -> Result<State, Errno> {
-    if line.trim_ascii() == "version" {
-        let text = Text::of(concat!("# kdk-version ", env!("CARGO_PKG_VERSION"), "\n"));
-        return Ok(State::Text { text, taken: 0 });
+impl Inner {
+    /// What answers a command.
+    fn answer(&mut self, line: &str) -> Result<State, Errno> {
+        let mut words = line.split_ascii_whitespace();
+        match words.next() {
+            Some("version") if words.next().is_none() => Ok(State::text(Text::of(concat!(
+                "# kdk-version ",
+                env!("CARGO_PKG_VERSION"),
+                "\n"
+            )))),
+            Some("card") => self.card(words),
+            _ => tests(line),
+        }
     }
+
+    #[cfg(ixgbe)]
+    fn card<'a>(&mut self, words: impl Iterator<Item = &'a str>) -> Result<State, Errno> {
+        let command = CardCommand::parse(words).ok_or(Errno::EINVAL)?;
+        if self.cards.is_none() {
+            self.cards = Some(Cards::new()?);
+        }
+        let cards = self.cards.as_mut().ok_or(Errno::ENXIO)?;
+        cards.execute(command).map(State::text)
+    }
+
+    /// There is no driver.
+    #[cfg(not(ixgbe))]
+    fn card<'a>(&mut self, _words: impl Iterator<Item = &'a str>) -> Result<State, Errno> {
+        Err(Errno::ENXIO)
+    }
+}
+
+/// What answers a command about tests.
+fn tests(line: &str) -> Result<State, Errno> {
     let slot = match parse(line) {
         Ok(Command::Run(_)) => Some(Slot::take()?),
         Ok(Command::List) => None,

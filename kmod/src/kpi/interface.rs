@@ -15,6 +15,14 @@ use core::sync::atomic::{AtomicBool, Ordering};
 /// Longest frame that a tap hands out, bytes.
 const LONGEST: usize = 65536;
 
+/// The CPU's counter, which ticks in nanoseconds where instructions are
+/// counted (QEMU's `-icount`).
+#[must_use]
+pub fn ticks() -> u64 {
+    // SAFETY: reads a register of the CPU's.
+    unsafe { bindings::kdk_ticks() }
+}
+
 /// Whether an interface has a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkState {
@@ -305,6 +313,16 @@ impl Tap {
             checksums: raw.csum_flags,
             vlan: u16::try_from(raw.vlan).ok(),
         })
+    }
+
+    /// How many frames have come so far, and when the last one did, by
+    /// [`ticks`].
+    #[must_use]
+    pub fn arrived(&self) -> (u64, u64) {
+        let mut last = 0;
+        // SAFETY: the tap is open; the number is written during the call.
+        let arrived = unsafe { bindings::kdk_tap_arrived(self.open.raw, &raw mut last) };
+        (arrived, last)
     }
 
     /// Frames that the tap had no room for.

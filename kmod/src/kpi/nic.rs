@@ -18,7 +18,8 @@ use alloc::vec::Vec;
 use core::ffi::{CStr, c_int};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use kdk_nic82599::{
-    Config, FrameErrors, Host, MAX_FRAME, MAX_VIOLATIONS, Nic, Received, Violation,
+    Config, FrameErrors, Host, MAX_FRAME, MAX_VIOLATIONS, Nic, Received, SegmentCounts, Segments,
+    Violation,
 };
 
 /// Cards that can be there at one time with a number of queues of the test's.
@@ -62,6 +63,8 @@ struct State {
     memory: Memory,
     /// Takes what is transmitted away.
     wire: Option<Arc<Task>>,
+    /// What the wire has brought.
+    brought: Segments,
 }
 
 /// What the driver's threads, the bus and the test share.
@@ -277,6 +280,7 @@ impl Card {
                         gone: false,
                     },
                     wire: None,
+                    brought: Segments::new(),
                 },
             ),
             pci: AtomicPtr::new(core::ptr::null_mut()),
@@ -391,6 +395,12 @@ impl Card {
         seen
     }
 
+    /// TCP segments that a wire has brought, and whether in order.
+    #[must_use]
+    pub fn segments(&self) -> SegmentCounts {
+        self.shared.state.with(|state| state.brought.counts())
+    }
+
     /// How often the driver had it access what is no memory.
     #[must_use]
     pub fn astray(&self) -> u32 {
@@ -470,6 +480,7 @@ fn carry_one(from: &Shared, to: &Shared, buffer: &mut [u8]) -> bool {
     let Some(frame) = taken.and_then(|length| buffer.get(..length)) else {
         return false;
     };
+    to.state.with(|state| state.brought.saw(frame));
     to.with(|nic, memory| nic.receive(frame, FrameErrors::NONE, memory));
     true
 }

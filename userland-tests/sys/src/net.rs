@@ -12,6 +12,9 @@ const IOC_OUT: usize = 0x4000_0000;
 const IOC_IN: usize = 0x8000_0000;
 const NAME: usize = 16;
 const IFF_UP: u16 = 1;
+/// `IFM_AVALID` and `IFM_ACTIVE`: the state of the link is known, and it is
+/// there.
+const LINK: i32 = 3;
 
 /// The number of a request of `group` about `length` bytes.
 pub(crate) const fn request(direction: usize, group: u8, nth: usize, length: usize) -> usize {
@@ -28,7 +31,9 @@ pub(crate) mod direction {
 const SIOCSIFFLAGS: usize = request(direction::IN, b'i', 16, 32);
 const SIOCGIFFLAGS: usize = request(direction::BOTH, b'i', 17, 32);
 const SIOCAIFADDR: usize = request(direction::IN, b'i', 43, 68);
+const SIOCGIFMEDIA: usize = request(direction::BOTH, b'i', 56, 48);
 const SIOCSIFVNET: usize = request(direction::BOTH, b'i', 90, 32);
+const SIOCSIFRVNET: usize = request(direction::BOTH, b'i', 91, 32);
 const SIOCIFDESTROY: usize = request(direction::IN, b'i', 121, 32);
 const SIOCIFCREATE2: usize = request(direction::BOTH, b'i', 124, 32);
 
@@ -130,6 +135,29 @@ impl Interfaces {
         let mut bytes = interface_request(name)?;
         bytes[16..20].copy_from_slice(&jail.id().to_le_bytes());
         control(&self.0, SIOCSIFVNET, &mut bytes)
+    }
+
+    /// Takes an interface back that was moved to a jail.
+    ///
+    /// # Errors
+    /// Those of `SIOCSIFRVNET`.
+    pub fn take_back(&self, name: &str, jail: &Jail) -> Result<()> {
+        let mut bytes = interface_request(name)?;
+        bytes[16..20].copy_from_slice(&jail.id().to_le_bytes());
+        control(&self.0, SIOCSIFRVNET, &mut bytes)
+    }
+
+    /// Whether an interface has a link, as its driver says.
+    ///
+    /// # Errors
+    /// `ENXIO`: there is none of this name; `EINVAL`: it knows no media.
+    pub fn has_link(&self, name: &str) -> Result<bool> {
+        // An ifmediareq: name, current, mask, status, active, count, list.
+        let mut bytes = [0; 48];
+        put_name(&mut bytes, name)?;
+        control(&self.0, SIOCGIFMEDIA, &mut bytes)?;
+        let status = i32::from_le_bytes([bytes[24], bytes[25], bytes[26], bytes[27]]);
+        Ok(status & LINK == LINK)
     }
 }
 

@@ -9,10 +9,11 @@ use crate::failure::Failure;
 use crate::store::Inputs;
 
 /// Suites: the program's name and its package.
-pub const SUITES: [(&str, &str); 6] = [
+pub const SUITES: [(&str, &str); 7] = [
     ("smoke", "kdk-smoke"),
     ("sendfile", "kdk-sendfile"),
     ("flowtable", "kdk-flowtable"),
+    ("ixgbe", "kdk-ixgbe"),
     ("kmod", "kdk-lifecycle"),
     ("boot", "kdk-boot"),
     ("bench", "kdk-bench"),
@@ -23,6 +24,7 @@ pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, F
     let sources = ["userland-tests", "kmod/harness", "Cargo.toml", "Cargo.lock"];
     let mut inputs = Inputs::new("userland", "all");
     inputs.digest("userland sources", digest::folders(workspace(), &sources)?);
+    inputs.bytes("programs", SUITES.map(|(name, _)| name).join(" "));
     inputs.bytes("rustc", &rust.version);
     builder.obtain(
         Phase::Userland,

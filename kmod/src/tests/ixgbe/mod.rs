@@ -3,6 +3,7 @@
 mod attach;
 #[cfg(iflib)]
 mod bad_frame;
+mod bench;
 mod drop;
 #[cfg(iflib)]
 mod filter;

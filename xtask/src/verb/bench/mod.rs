@@ -6,6 +6,7 @@ mod clock;
 mod flowtable;
 mod goal;
 mod isolation;
+mod ixgbe;
 mod notes;
 mod overhead;
 mod plot;
@@ -36,6 +37,8 @@ enum What {
     Sendfile(sendfile::Args),
     /// The flowtable's expiry: the series, the tree, and FreeBSD 10.0's walk
     Flowtable(flowtable::Args),
+    /// The ixgbe driver's receive path, with a ring that is stalled and without
+    Ixgbe(ixgbe::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,9 +56,11 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         What::Overhead(common) | What::Isolation(common) => &common.wanted,
         What::Sendfile(args) => &args.wanted,
         What::Flowtable(args) => &args.wanted,
+        What::Ixgbe(args) => &args.wanted,
     };
     let name = match &args.what {
         What::Flowtable(args) => args.base(),
+        What::Ixgbe(args) => args.base(),
         _ => guest::base_name(cx, wanted)?,
     };
     doctor::need(cx, Need::guest(&name), false)?;
@@ -64,6 +69,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         What::Isolation(common) => isolation::run(cx, &common.wanted, &name, common.rounds),
         What::Sendfile(args) => sendfile::run(cx, args, &name),
         What::Flowtable(args) => flowtable::run(cx, args, &name),
+        What::Ixgbe(args) => ixgbe::run(cx, args, &name),
     }
 }
 

@@ -37,8 +37,19 @@ pub struct Chart {
     pub x: &'static str,
     /// The axis that goes up.
     pub y: String,
+    /// Where its lines leave room for their names.
+    pub legend: Legend,
     /// Its lines.
     pub lines: Vec<Line>,
+}
+
+/// A place for the names of lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Legend {
+    /// At the top, on the left.
+    Top,
+    /// Half way up, on the left.
+    Middle,
 }
 
 /// A line of a chart.
@@ -180,7 +191,10 @@ fn draw_chart<B: DrawingBackend>(
     }
     context
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(match chart.legend {
+            Legend::Top => SeriesLabelPosition::UpperLeft,
+            Legend::Middle => SeriesLabelPosition::MiddleLeft,
+        })
         .margin(8)
         .legend_area_size(34)
         .label_font((FONT, 15))
@@ -227,6 +241,7 @@ mod tests {
             title: "one".into(),
             x: "buckets",
             y: "instructions".into(),
+            legend: Legend::Top,
             lines: looks
                 .map(|look| Line {
                     name: format!("{look:?}"),

@@ -4,7 +4,7 @@
 use super::figures::{Quantity, percents, series, time};
 use super::notes::{Algorithm, Walk};
 use crate::verb::bench::clock::Clock;
-use crate::verb::bench::plot::{Chart, Line, Look, Sheet};
+use crate::verb::bench::plot::{Chart, Legend, Line, Look, Sheet};
 
 /// What is drawn.
 pub fn sheet(walks: &[Walk], clock: Clock, caption: String) -> Sheet {
@@ -17,6 +17,7 @@ pub fn sheet(walks: &[Walk], clock: Clock, caption: String) -> Sheet {
         title: format!("{what}, {percent} % of the buckets in use"),
         x: "buckets of the table",
         y: y.into(),
+        legend: Legend::Top,
         lines: lines(walks, percent, quantity, clock),
     };
     let times = percents

@@ -3,7 +3,7 @@
 use super::figures::{Quantity, cpu, p50, p99, throughput};
 use super::notes::{Case, Method, Pace};
 use crate::verb::bench::clock::Clock;
-use crate::verb::bench::plot::{Chart, Line, Look, Sheet};
+use crate::verb::bench::plot::{Chart, Legend, Line, Look, Sheet};
 
 /// What is drawn.
 pub fn sheet(cases: &[Case], clock: Clock, caption: String) -> Sheet {
@@ -47,18 +47,21 @@ fn charts(cases: &[Case], clock: Clock) -> Vec<Chart> {
             title: "Readers rate-limited: throughput".into(),
             x: "sockets of one worker",
             y: "MiB/s".into(),
+            legend: Legend::Top,
             lines: lines(&rated, sockets, mib, "", false),
         },
         Chart {
             title: "Readers unthrottled: throughput".into(),
             x: "sockets of one worker",
             y: "MiB/s".into(),
+            legend: Legend::Top,
             lines: lines(&unthrottled, sockets, mib, "", false),
         },
         Chart {
             title: "Readers unthrottled, 64 sockets: CPU".into(),
             x: "KiB of a buffer",
             y: format!("{unit} per byte, whole machine"),
+            legend: Legend::Top,
             lines: lines(
                 &sizes,
                 |case| case.setup.chunk as f64 / 1024.0,
@@ -74,6 +77,7 @@ fn charts(cases: &[Case], clock: Clock) -> Vec<Chart> {
             title: "Readers rate-limited: until a buffer can be used again".into(),
             x: "sockets of one worker",
             y: "ms".into(),
+            legend: Legend::Top,
             lines: [
                 lines(&rated, sockets, p50, ", median", false),
                 lines(&rated, sockets, p99, ", 99 %", true),
