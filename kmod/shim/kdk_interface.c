@@ -6,7 +6,9 @@
 #include "kpi.h"
 
 #ifdef KDK_HAVE_IXGBE
+#if __FreeBSD_version >= 1200000
 #include <sys/epoch.h>
+#endif
 #include <sys/socketvar.h>
 #include <sys/sockio.h>
 
@@ -14,6 +16,8 @@
 #include <net/if_media.h>
 #include <net/if_var.h>
 #include <net/vnet.h>
+
+#include "kdk_compat.h"
 
 /* Taps that there are at one time. */
 #define	KDK_TAPS	8
@@ -29,6 +33,7 @@ struct kdk_tap {
 };
 
 static struct kdk_tap	*kdk_taps[KDK_TAPS];
+static volatile u_int	kdk_taps_inside;	/* threads in a tap */
 static struct mtx	kdk_taps_mtx;
 MTX_SYSINIT(kdk_taps, &kdk_taps_mtx, "kdk taps", MTX_DEF);
 
@@ -180,13 +185,14 @@ kdk_tap_of(if_t ifp)
 	return (NULL);
 }
 
-/* In an epoch, which closing waits for.  Drivers give several at once. */
+/* Closing waits for whoever is in here.  Drivers give several at once. */
 static void
 kdk_tap_input(if_t ifp, struct mbuf *m)
 {
 	struct kdk_tap *tap;
 	struct mbuf *next;
 
+	atomic_add_int(&kdk_taps_inside, 1);
 	tap = kdk_tap_of(ifp);
 	for (; m != NULL; m = next) {
 		next = m->m_nextpkt;
@@ -196,6 +202,7 @@ kdk_tap_input(if_t ifp, struct mbuf *m)
 		else
 			m_freem(m);
 	}
+	atomic_subtract_rel_int(&kdk_taps_inside, 1);
 }
 
 /* Puts 'new' where 'old' is. */
@@ -250,7 +257,8 @@ kdk_tap_close(struct kdk_tap *tap)
 
 	if_setinputfn(tap->ifp, tap->input);
 	(void)kdk_tap_replace(tap, NULL);
-	NET_EPOCH_WAIT();
+	while (atomic_load_acq_int(&kdk_taps_inside) != 0)
+		pause("kdktap", 1);
 	mbufq_drain(&tap->frames);
 	mtx_destroy(&tap->mtx);
 	if_rele(tap->ifp);

@@ -12,6 +12,7 @@ use super::taskqueue::{Task, Taskqueue};
 use super::{bindings, left, time};
 use alloc::ffi::CString;
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -22,6 +23,7 @@ use kdk_nic82599::{
 };
 
 /// Cards that can be there at one time with a number of queues of the test's.
+#[cfg(iflib)]
 const UNITS: u32 = 4;
 
 /// The machine's memory, as a card reaches it.
@@ -185,9 +187,17 @@ extern "C" fn kdk_nic_take_interrupt(nic: usize) -> c_int {
 pub struct Setup {
     /// The card.
     pub card: Config,
-    /// Queues in each direction, fewer than the machine has CPUs; `None` for
-    /// as many as it has, which is what the driver takes by itself.
+    /// Queues in each direction; `None` for what the driver takes by itself:
+    /// as many as the machine has CPUs.
     pub queues: Option<u32>,
+    /// Descriptors of a ring in each direction; `None` for what the driver
+    /// takes by itself.
+    pub descriptors: Option<u32>,
+    /// Whether it has MSI-X; otherwise it has one MSI message.
+    pub msix: bool,
+    /// Whether its DMA reaches the first 16 MB of memory only, so that all
+    /// that it sends and receives goes through bounce pages.
+    pub bounced: bool,
 }
 
 impl Setup {
@@ -197,16 +207,35 @@ impl Setup {
         Self {
             card: Config::new([0x02, 0x4b, 0x44, 0x4b, 0x00, nth]),
             queues: None,
+            descriptors: None,
+            msix: true,
+            bounced: false,
         }
+    }
+
+    /// `KDK_PCI_*`.
+    const fn flags(&self) -> u32 {
+        let msix = if self.msix {
+            0
+        } else {
+            bindings::KDK_PCI_WITHOUT_MSIX
+        };
+        let bounced = if self.bounced {
+            bindings::KDK_PCI_BOUNCED
+        } else {
+            0
+        };
+        msix | bounced
     }
 
     /// Queues in each direction that the driver will have.
     ///
     /// # Errors
-    /// `EINVAL` for none, and for as many as the machine has CPUs or more:
-    /// iflib(9) would take other numbers, and not the same in both directions.
+    /// `EINVAL` for none. With iflib(9) for as many as the machine has CPUs,
+    /// or more, too: it would take other numbers, and not the same in both
+    /// directions.
     fn checked_queues(&self) -> Result<Option<u32>, Errno> {
-        let bad = |&queues: &u32| queues == 0 || queues >= cpus().count_ones();
+        let bad = |&queues: &u32| queues == 0 || cfg!(iflib) && queues >= cpus().count_ones();
         match self.queues.filter(bad) {
             Some(_) => Err(Errno::EINVAL),
             None => Ok(self.queues),
@@ -215,17 +244,44 @@ impl Setup {
 
     /// The tunables of whichever unit the card will be.
     fn tunables(&self) -> Result<Vec<Tunable>, Errno> {
-        let Some(queues) = self.checked_queues()? else {
-            return Ok(Vec::new());
-        };
-        let names = ["override_nrxqs", "override_ntxqs"];
-        let units = (0..UNITS).flat_map(|unit| names.map(|name| (unit, name)));
-        units
-            .map(|(unit, name)| {
-                Tunable::set(&format!("dev.ix.{unit}.iflib.{name}"), &format!("{queues}"))
-            })
-            .collect()
+        let wanted = [
+            (QUEUES, self.checked_queues()?),
+            (DESCRIPTORS, self.descriptors),
+        ];
+        let mut set = Vec::new();
+        for (names, value) in wanted {
+            for name in value.iter().flat_map(|_| tunable_names(names)) {
+                set.push(Tunable::set(
+                    &name,
+                    &format!("{}", value.unwrap_or_default()),
+                )?);
+            }
+        }
+        Ok(set)
     }
+}
+
+/// What the driver calls its numbers of queues and of descriptors.
+#[cfg(iflib)]
+const QUEUES: &[&str] = &["override_nrxqs", "override_ntxqs"];
+#[cfg(iflib)]
+const DESCRIPTORS: &[&str] = &["override_nrxds", "override_ntxds"];
+#[cfg(not(iflib))]
+const QUEUES: &[&str] = &["num_queues"];
+#[cfg(not(iflib))]
+const DESCRIPTORS: &[&str] = &["rxd", "txd"];
+
+/// Each unit has its own.
+#[cfg(iflib)]
+fn tunable_names(names: &'static [&str]) -> impl Iterator<Item = String> {
+    let units = (0..UNITS).flat_map(move |unit| names.iter().map(move |name| (unit, name)));
+    units.map(|(unit, name)| format!("dev.ix.{unit}.iflib.{name}"))
+}
+
+/// The driver looks at them whenever a card comes, see `shim/kdk_ixgbe_io.h`.
+#[cfg(not(iflib))]
+fn tunable_names(names: &'static [&str]) -> impl Iterator<Item = String> {
+    names.iter().map(|name| format!("hw.ixgbe.{name}"))
 }
 
 /// What the driver has of its card.
@@ -237,7 +293,7 @@ pub struct Use {
     pub interrupts: u32,
     /// Interrupts with a handler.
     pub handlers: u32,
-    /// MSI-X messages.
+    /// MSI-X or MSI messages.
     pub messages: u32,
     /// Interrupts that were handled so far.
     pub fired: u32,
@@ -275,7 +331,9 @@ impl Card {
             stopped: AtomicBool::new(false),
         });
         // SAFETY: the card outlives its driver, see `Drop` and `Stop`.
-        Errno::check(unsafe { bindings::kdk_pci_attach(shared.handle(), shared.pci.as_ptr()) })?;
+        Errno::check(unsafe {
+            bindings::kdk_pci_attach(shared.handle(), setup.flags(), shared.pci.as_ptr())
+        })?;
         drop(tunables);
         // SAFETY: the card does not move, and `drop` removes the registration
         // first.
@@ -329,6 +387,15 @@ impl Card {
             fired: raw.fired,
             stray: raw.stray,
         }
+    }
+
+    /// Whether the driver's filter or handler of an interrupt has done all
+    /// that it was called for. (What it has left to a task may not be done.)
+    #[must_use]
+    pub fn is_idle(&self, vector: u32) -> bool {
+        let pci = self.shared.pci.load(Ordering::SeqCst);
+        // SAFETY: the card is attached.
+        unsafe { bindings::kdk_pci_idle(pci, vector) != 0 }
     }
 
     /// A frame comes in from the wire, without its checksum.
