@@ -8,6 +8,7 @@
 #ifdef KDK_HAVE_IXGBE
 #include <sys/bus.h>
 #include <sys/interrupt.h>
+#include <sys/proc.h>
 
 #include "kdk_compat.h"
 #include "kdk_vector.h"
@@ -48,6 +49,7 @@ kdk_vector_handle(void *arg)
 	struct kdk_vector *vector = arg;
 	u_int seen;
 
+	vector->thread = curthread;
 	seen = atomic_load_acq_int(&vector->fired);
 	vector->handler(vector->arg);
 	atomic_store_rel_int(&vector->handled, seen);
@@ -99,6 +101,24 @@ kdk_vector_set(struct kdk_vector *vector, const char *name, int flags,
 	return (0);
 }
 
+/*
+ * Without its handler the thread may still have to do with its event, which
+ * the kernel frees without looking.
+ */
+static int
+kdk_vector_is_asleep(const struct kdk_vector *vector)
+{
+	struct thread *td = vector->thread;
+	int asleep;
+
+	if (td == NULL)
+		return (1);
+	thread_lock(td);
+	asleep = TD_AWAITING_INTR(td);
+	thread_unlock(td);
+	return (asleep);
+}
+
 void
 kdk_vector_clear(struct kdk_vector *vector)
 {
@@ -114,6 +134,9 @@ kdk_vector_clear(struct kdk_vector *vector)
 	if (event == NULL)
 		return;
 	(void)intr_event_remove_handler(vector->cookie);
+	while (!kdk_vector_is_asleep(vector))
+		pause("kdkirq", 1);
+	vector->thread = NULL;
 	(void)intr_event_destroy(event);
 	atomic_store_rel_int(&vector->handled, vector->fired);
 }
