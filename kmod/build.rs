@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 const HEADER: &str = "shim/kpi.h";
-const SHIM: [&str; 8] = [
+const SHIM: [&str; 10] = [
     "shim/kdk_shim.c",
     "shim/kdk_stir.c",
     "shim/kdk_sendfile.c",
@@ -17,8 +17,10 @@ const SHIM: [&str; 8] = [
     "shim/kdk_vector.c",
     "shim/kdk_tunable.c",
     "shim/kdk_interface.c",
+    "shim/kdk_filter.c",
+    "shim/kdk_rx_error.c",
 ];
-const SHIM_HEADERS: [&str; 10] = [
+const SHIM_HEADERS: [&str; 12] = [
     HEADER,
     "shim/kdk_shim.h",
     "shim/kdk_stir.h",
@@ -28,6 +30,8 @@ const SHIM_HEADERS: [&str; 10] = [
     "shim/kdk_vector.h",
     "shim/kdk_interface.h",
     "shim/kdk_compat.h",
+    "shim/kdk_filter.h",
+    "shim/kdk_rx_error.h",
     REGISTERS,
 ];
 /// What the shim includes of a tree besides headers, where a tree has it.
@@ -60,12 +64,13 @@ const REGISTERS: &str = "shim/kdk_ixgbe_io.h";
 
 /// What the Rust half uses. Everything else stays out of the bindings.
 const FUNCTIONS: &str = "kdk_.*|callout_init|taskqueue_(enqueue|drain|free)|wakeup|kthread_exit|m_freem|m_append|\
-                         m_length|m_copydata|uiomove|printf|panic|getenv_string";
-const VARIABLES: &str = "M_KDK|kdk_module_mtx|M_WAITOK|M_NOWAIT|M_ZERO|MTX_RECURSE|EWOULDBLOCK|EINVAL|EBUSY|ENXIO|ENOMEM|EAGAIN|ENAMETOOLONG|ENOENT|EBADF|ENOBUFS|ENOTCONN|EPIPE|\
-                         MCLBYTES|PAGE_SIZE|EVFILT_SENDFILE|EV_ADD|SF_SYNC|IFF_UP|IFF_DRV_RUNNING|LINK_STATE_(UP|DOWN)|KDK_(HOLD|STEP|FLOWTABLE|ROUTE|PCI)_.*";
+                         m_length|m_copydata|kernel_sysctlbyname|uiomove|printf|panic|getenv_string";
+const VARIABLES: &str = "M_KDK|kdk_module_mtx|M_WAITOK|M_NOWAIT|M_ZERO|MTX_RECURSE|EWOULDBLOCK|EINVAL|EBUSY|ENXIO|ENOMEM|EAGAIN|EIO|EBADMSG|ENAMETOOLONG|ENOENT|EBADF|ENOBUFS|ENOTCONN|EPIPE|\
+                         MCLBYTES|PAGE_SIZE|EVFILT_SENDFILE|EV_ADD|SF_SYNC|IFF_UP|IFF_DRV_RUNNING|LINK_STATE_(UP|DOWN)|CSUM_L[34]_VALID|KDK_(FILTER|HOLD|STEP|FLOWTABLE|ROUTE|PCI)_.*";
 /// Known by size and alignment only: their fields are the shim's business.
-const OPAQUE: &str = "callout|mtx|task|taskqueue|mbuf|thread|uio|malloc_type|kdk_pci|kdk_tap";
-const TYPES: &str = "kdk_(malloc_stats|sendfile|event|flow|flow_walk|flowtable_counts|pci_use|interface|tapped)|(__)?u?_?int(8|16|32|64)?_t|u_int|caddr_t|c_caddr_t";
+const OPAQUE: &str =
+    "callout|mtx|task|taskqueue|mbuf|thread|uio|malloc_type|kdk_pci|kdk_tap|kdk_filter";
+const TYPES: &str = "kdk_(malloc_stats|sendfile|event|flow|flow_walk|flowtable_counts|pci_use|interface|counted|tapped|filter_rule|filtered)|(__)?u?_?int(8|16|32|64)?_t|u_int|caddr_t|c_caddr_t";
 
 fn main() -> ExitCode {
     match build() {

@@ -130,6 +130,48 @@ kdk_interface_set_up(const char *name, int up)
 }
 
 int
+kdk_interface_set_mtu(const char *name, u_int mtu)
+{
+	struct ifreq ifr = {};
+
+	(void)strlcpy(ifr.ifr_name, name, sizeof(ifr.ifr_name));
+	ifr.ifr_mtu = mtu;
+	return (kdk_interface_ioctl(SIOCSIFMTU, &ifr));
+}
+
+int
+kdk_interface_set_lro(const char *name, int on)
+{
+	struct ifreq ifr = {};
+	int error;
+
+	(void)strlcpy(ifr.ifr_name, name, sizeof(ifr.ifr_name));
+	error = kdk_interface_ioctl(SIOCGIFCAP, &ifr);
+	if (error != 0)
+		return (error);
+	ifr.ifr_reqcap = on ? ifr.ifr_curcap | IFCAP_LRO :
+	    ifr.ifr_curcap & ~IFCAP_LRO;
+	return (kdk_interface_ioctl(SIOCSIFCAP, &ifr));
+}
+
+#ifdef KDK_PCI_IFLIB
+int
+kdk_interface_counted(const char *name, struct kdk_counted *counted)
+{
+	if_t ifp;
+
+	ifp = kdk_interface_ref(name);
+	if (ifp == NULL)
+		return (ENXIO);
+	counted->ipackets = if_get_counter_default(ifp, IFCOUNTER_IPACKETS);
+	counted->ibytes = if_get_counter_default(ifp, IFCOUNTER_IBYTES);
+	counted->ierrors = if_get_counter_default(ifp, IFCOUNTER_IERRORS);
+	if_rele(ifp);
+	return (0);
+}
+#endif
+
+int
 kdk_interface_transmit(const char *name, const void *frame, size_t length)
 {
 	struct epoch_tracker et;
@@ -276,20 +318,22 @@ kdk_tap_take(struct kdk_tap *tap, void *bytes, size_t room,
 	m = mbufq_first(&tap->frames);
 	if (m == NULL)
 		error = ENOENT;
-	else if (m->m_pkthdr.len > room)
+	else if (m_length(m, NULL) > room)
 		error = EMSGSIZE;
 	else
 		(void)mbufq_dequeue(&tap->frames);
 	mtx_unlock(&tap->mtx);
 	if (error != 0)
 		return (error);
-	tapped->length = m->m_pkthdr.len;
+	tapped->length = m_length(m, NULL);
+	tapped->header = m->m_pkthdr.len;
+	tapped->mine = m->m_pkthdr.rcvif == tap->ifp;
 	tapped->flowid = m->m_pkthdr.flowid;
 	tapped->hash_type = M_HASHTYPE_GET(m);
 	tapped->csum_flags = m->m_pkthdr.csum_flags;
 	tapped->vlan = (m->m_flags & M_VLANTAG) != 0 ?
 	    m->m_pkthdr.ether_vtag : -1;
-	m_copydata(m, 0, m->m_pkthdr.len, bytes);
+	m_copydata(m, 0, tapped->length, bytes);
 	m_freem(m);
 	return (0);
 }

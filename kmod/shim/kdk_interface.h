@@ -24,9 +24,22 @@ struct kdk_interface {
 	uint64_t	oerrors;
 };
 
+#ifdef KDK_PCI_IFLIB
+/* What iflib(9) has counted, of which drivers may show something else. */
+struct kdk_counted {
+	uint64_t	ipackets;
+	uint64_t	ibytes;
+	uint64_t	ierrors;
+};
+
+int	 kdk_interface_counted(const char *name, struct kdk_counted *counted);
+#endif
+
 /* A frame that a tap has taken, without its bytes. */
 struct kdk_tapped {
-	size_t		length;
+	size_t		length;		/* of the whole chain, bytes */
+	size_t		header;		/* the same, as the first mbuf says */
+	int		mine;		/* received by the tap's interface */
 	uint32_t	flowid;
 	u_int		hash_type;	/* M_HASHTYPE_* */
 	u_int		csum_flags;
@@ -41,6 +54,9 @@ struct kdk_tap;
  */
 int	 kdk_interface_get(const char *name, struct kdk_interface *interface);
 int	 kdk_interface_set_up(const char *name, int up);
+/* As ifconfig(8)'s mtu and lro; a running driver is initialised anew. */
+int	 kdk_interface_set_mtu(const char *name, u_int mtu);
+int	 kdk_interface_set_lro(const char *name, int on);
 int	 kdk_interface_transmit(const char *name, const void *frame,
 	    size_t length);
 

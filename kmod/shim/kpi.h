@@ -33,3 +33,5 @@
 #include "kdk_flowtable.h"
 #include "kdk_pci.h"
 #include "kdk_interface.h"
+#include "kdk_filter.h"
+#include "kdk_rx_error.h"

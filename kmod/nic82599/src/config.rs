@@ -10,9 +10,11 @@ pub struct Config {
     pub port: u8,
     /// Bytes that the wire holds of transmitted frames until they are taken.
     /// When it is full, transmission waits. At least one frame of
-    /// [`MAX_FRAME`](crate::MAX_FRAME) bytes.
+    /// [`MAX_FRAME`](crate::MAX_FRAME) bytes. A packet to be segmented waits
+    /// until all of its segments have room, so one that is larger than the
+    /// wire waits for ever: give it 512 KB for the card's largest, of 256 KB.
     pub wire_bytes: usize,
-    /// Frames that the wire holds, at least 1.
+    /// Frames that the wire holds, at least 1; likewise.
     pub wire_frames: usize,
     /// Receive buffers that can be watched for being armed twice. Beyond it
     /// they go unwatched, which is a violation of its own.
@@ -39,7 +41,7 @@ impl Config {
             mac,
             port: 0,
             wire_bytes: 512 * 1024,
-            wire_frames: 1024,
+            wire_frames: 4096,
             armed_buffers: 16 * 1024,
             moderation: false,
             other_gate: true,

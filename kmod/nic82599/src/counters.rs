@@ -40,6 +40,8 @@ pub struct Counters {
     pub flushed: u64,
     /// Pause frames that the card has sent.
     pub pauses_sent: u64,
+    /// Resets by software (CTRL.RST, CTRL.LNK_RST).
+    pub resets: u64,
     queues: Box<[QueueCounters]>,
 }
 
@@ -54,6 +56,7 @@ impl Counters {
             missed: 0,
             flushed: 0,
             pauses_sent: 0,
+            resets: 0,
             queues: vec![QueueCounters::default(); usize::from(QUEUES)].into_boxed_slice(),
         }
     }

@@ -96,6 +96,11 @@ impl Interrupts {
         u16::try_from(vector).ok()
     }
 
+    /// Whether a message was not taken yet.
+    pub const fn has(&self) -> bool {
+        self.sent != 0
+    }
+
     /// Time passes.
     pub fn advance(&mut self, microseconds: u64) {
         self.now = self.now.saturating_add(microseconds);
@@ -399,6 +404,17 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_there_until_it_is_taken() {
+        let mut card = card(MSIX);
+        card.queue_event(Direction::Receive, 1);
+        assert!(!card.has(), "the cause is masked");
+        card.write(EIMS_EX[0], 2);
+        assert!(card.has());
+        assert_eq!(taken(&mut card), [1]);
+        assert!(!card.has());
+    }
+
+    #[test]
     fn masks_are_set_and_cleared_by_ones_and_mirrored() {
         let mut card = card(MSIX);
         for (register, value, eims, low, high) in [
@@ -566,6 +582,49 @@ mod tests {
             card.write(EIMS, eims);
             card.raise(causes);
             assert_eq!(taken(&mut card), vectors);
+        }
+    }
+
+    #[test]
+    fn other_causes_are_cleared_and_masked_as_asked() {
+        let both = EICR_LSC | EICR_TCP_TIMER;
+        // EIAC, EIAM, GPIE: what is left of causes and of the mask.
+        for (eiac, eiam, gpie, causes, mask) in [
+            (0, 0, MSIX, both, both),
+            (EICR_TCP_TIMER, 0, MSIX, EICR_LSC, both),
+            (0, EICR_LSC, MSIX, both, EICR_TCP_TIMER),
+            (0, EICR_LSC, GPIE_MSIX_MODE, both, both),
+            (0, 0xFFFF_FFFF, MSIX, both, 0),
+        ] {
+            let mut card = card(gpie);
+            card.write(IVAR_MISC, 0x8485);
+            card.write(EIAC, eiac);
+            card.write(EIAM, eiam);
+            card.write(EIMS, both | EICR_OTHER);
+            card.raise(both);
+            assert_eq!(taken(&mut card), [4, 5]);
+            assert_eq!(card.read(EICS), Some(causes));
+            assert_eq!(card.read(EIMS), Some(mask | EICR_OTHER));
+        }
+    }
+
+    #[test]
+    fn clearing_masks_and_setting_unmasks_by_eiam() {
+        // Without EIAME, so that nothing else changes the mask.
+        for (eiam, cleared, mask) in [
+            (0x0010_0003, 0x0010_0003, 0x0020_0004),
+            (0x0010_0003, 0x0030_0007, 0x0020_0004),
+            (0x0010_0003, 0x0020_0004, 0x0030_0007),
+            (0, 0x0030_0007, 0x0030_0007),
+        ] {
+            let mut card = card(GPIE_MSIX_MODE);
+            card.write(EIAM, eiam);
+            card.write(EIMS, 0x0030_0007);
+            card.write(EICR, cleared);
+            assert_eq!(card.read(EIMS), Some(mask), "{eiam:#x} {cleared:#x}");
+            card.write(EIMC, u32::MAX);
+            card.write(EICS, cleared);
+            assert_eq!(card.read(EIMS), Some(eiam & cleared));
         }
     }
 

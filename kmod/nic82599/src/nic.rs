@@ -60,7 +60,8 @@ pub struct Nic {
     /// Frames that have left and nobody has taken yet.
     pub(crate) wire: FrameQueue<Transmitted>,
     pub(crate) armed: Armed,
-    /// A buffer was armed wrongly, so that `armed` is not what rings say.
+    /// A buffer was armed wrongly or a ring changed while it ran, so that
+    /// `armed` is not what rings say.
     pub(crate) armed_wrongly: bool,
     /// Two contexts of each transmit queue.
     pub(crate) contexts: Box<[[Context; 2]]>,
@@ -70,6 +71,8 @@ pub struct Nic {
     pub(crate) drops: u128,
     /// Queues that a test treats as if they had no descriptors.
     pub(crate) stalled: u128,
+    /// A pause frame of the card's own found no room on the wire.
+    pub(crate) pause_waits: bool,
     /// XOFF was the last pause frame sent.
     pub(crate) partner_paused: bool,
     /// Until when the partner's XOFF holds, in microseconds.
@@ -107,6 +110,7 @@ impl Nic {
             scratch: vec![0; MAX_FRAME + 8].into_boxed_slice(),
             drops: 0,
             stalled: 0,
+            pause_waits: false,
             partner_paused: false,
             paused_until: None,
             now: 0,
@@ -285,6 +289,12 @@ impl Nic {
         self.interrupts.take()
     }
 
+    /// Whether [`take_interrupt`](Self::take_interrupt) has one.
+    #[must_use]
+    pub const fn has_interrupt(&self) -> bool {
+        self.interrupts.has()
+    }
+
     /// Connects or disconnects the link.
     pub fn set_link(&mut self, up: bool, host: &mut impl Host) {
         self.change_link(host, |nic| nic.link.connected = up);
@@ -427,6 +437,7 @@ impl Nic {
         } else {
             Reset::Device
         };
+        self.counters.resets += 1;
         self.counters.flushed += self.buffer.len() as u64;
         self.buffer.clear();
         self.buffered = 0;
@@ -434,6 +445,7 @@ impl Nic {
         self.armed_wrongly = false;
         self.contexts.fill([Context::default(); 2]);
         self.drops = 0;
+        self.pause_waits = false;
         self.partner_paused = false;
         self.paused_until = None;
         self.interrupts.reset();
@@ -483,6 +495,7 @@ impl Nic {
                         queue,
                         register,
                     });
+                    self.armed_wrongly |= direction == Direction::Receive;
                 }
                 self.registers.set(register, value);
             }

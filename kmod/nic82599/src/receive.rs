@@ -431,6 +431,7 @@ impl Nic {
     /// is.
     pub(crate) fn pause_partner(&mut self) {
         let wanted = flow_control::wanted(&self.registers, self.buffered, self.partner_paused);
+        self.pause_waits = false;
         let Some(word) = wanted.filter(|_| self.link_is_up()) else {
             return;
         };
@@ -445,7 +446,8 @@ impl Nic {
             length: frame.len(),
             queue: None,
         };
-        if self.wire.push(&frame, note) {
+        self.pause_waits = !self.wire.push(&frame, note);
+        if !self.pause_waits {
             self.partner_paused = word != Word::Xon;
             self.counters.pauses_sent += 1;
             self.registers.add(counter, 1);

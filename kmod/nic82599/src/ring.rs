@@ -13,13 +13,16 @@ use crate::violation::Direction;
 pub const DESCRIPTOR: u32 = 16;
 /// Granularity of a ring's base and length, in bytes.
 pub const ALIGNMENT: u32 = 128;
+/// RDLEN and TDLEN have bits 19:7; the card is validated up to 128 KB.
+const LENGTH: u32 = 0xF_FF80;
+const LONGEST: u32 = 128 * 1024;
 
 /// A ring as its registers describe it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ring {
     /// Bus address of the first descriptor.
     pub base: u64,
-    /// Length in bytes.
+    /// Length in bytes, as it was written.
     pub length: u32,
     /// The next descriptor that the card uses.
     pub head: u32,
@@ -49,7 +52,7 @@ impl Ring {
     /// Whether base and length are as they must be.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.length != 0
+        (ALIGNMENT..=LONGEST).contains(&self.length)
             && self.length.is_multiple_of(ALIGNMENT)
             && self.base.is_multiple_of(u64::from(ALIGNMENT))
             && self.base != 0
@@ -58,7 +61,7 @@ impl Ring {
     /// Descriptors in the ring.
     #[must_use]
     pub const fn entries(&self) -> u32 {
-        self.length / DESCRIPTOR
+        (self.length & LENGTH) / DESCRIPTOR
     }
 
     /// Bus address of a descriptor.
@@ -124,6 +127,8 @@ mod tests {
         }
         assert_eq!((RING.next(6), RING.next(7)), (7, 0));
         assert_eq!(RING.address(2), 0x1_0000_00A0);
+        let length = u32::MAX;
+        assert_eq!(Ring { length, ..RING }.entries(), 65_528);
     }
 
     #[test]
@@ -134,6 +139,9 @@ mod tests {
             (0x88, 128, false),
             (0x80, 0, false),
             (0x80, 64, false),
+            (0x80, 128 * 1024, true),
+            (0x80, 128 * 1024 + 128, false),
+            (0x80, u32::MAX, false),
         ] {
             let ring = Ring {
                 base,

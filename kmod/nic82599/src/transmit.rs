@@ -105,6 +105,8 @@ struct Span {
 struct Gather {
     ring: Ring,
     index: u32,
+    /// The index after the packet's last descriptor.
+    after: u32,
     /// Bytes taken of the buffer at `index`.
     taken: usize,
 }
@@ -117,6 +119,11 @@ impl Gather {
             if left == 0 {
                 self.index = self.ring.next(self.index);
                 self.taken = 0;
+                if self.index == self.after {
+                    // The driver has changed its descriptors meanwhile.
+                    into.fill(0);
+                    return;
+                }
                 continue;
             }
             let count = left.min(into.len());
@@ -136,8 +143,11 @@ impl Nic {
         let (_, frame) = self.wire.front()?;
         self.wire.copy(0, into);
         self.wire.pop();
-        // A pause frame may have waited for room.
-        self.pause_partner();
+        // Only then: with the low mark above the high one there would be
+        // another one to send, for ever.
+        if self.pause_waits {
+            self.pause_partner();
+        }
         Some(frame)
     }
 
@@ -288,6 +298,7 @@ impl Nic {
         let mut gather = Gather {
             ring,
             index: span.first,
+            after: span.after,
             taken: 0,
         };
         if !first.is(31) {

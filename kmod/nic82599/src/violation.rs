@@ -48,8 +48,8 @@ pub enum Violation {
         /// Offset of the register.
         register: u32,
     },
-    /// A queue was enabled with a ring of no length, of a length that is not
-    /// a multiple of 128 bytes, or at a base that is not.
+    /// A queue was enabled with a ring of no length, of more than 128 KB, of a
+    /// length that is not a multiple of 128 bytes, or at a base that is not.
     BadRing {
         /// Receive or transmit.
         direction: Direction,

@@ -21,6 +21,9 @@ impl Errno {
     pub const EAGAIN: Self = Self(bindings::EAGAIN as c_int);
     /// Name too long; here, a command.
     pub const ENAMETOOLONG: Self = Self(bindings::ENAMETOOLONG as c_int);
+    /// Input/output error; here, of a card that does not work.
+    #[cfg(ixgbe)]
+    pub const EIO: Self = Self(bindings::EIO as c_int);
     /// Bad file descriptor.
     #[cfg(sendfile_kqueue)]
     pub const EBADF: Self = Self(bindings::EBADF as c_int);

@@ -8,6 +8,8 @@ use alloc::ffi::CString;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ffi::CStr;
+#[cfg(iflib)]
+use core::ffi::c_char;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Longest frame that a tap hands out, bytes.
@@ -68,6 +70,11 @@ impl Interface {
         self.0.to_str().unwrap_or("?")
     }
 
+    #[cfg(iflib)]
+    pub(super) fn raw_name(&self) -> *const c_char {
+        self.0.as_ptr()
+    }
+
     /// What is known of it now.
     ///
     /// # Errors
@@ -110,6 +117,44 @@ impl Interface {
         Errno::check(unsafe { bindings::kdk_interface_set_up(self.0.as_ptr(), up.into()) })
     }
 
+    /// Sets the longest payload of a frame, bytes. A running driver is
+    /// initialised anew.
+    ///
+    /// # Errors
+    /// `ENXIO` when there is no such interface, or what its driver says.
+    pub fn set_mtu(&self, mtu: u32) -> Result<(), Errno> {
+        // SAFETY: the name is a C string.
+        Errno::check(unsafe { bindings::kdk_interface_set_mtu(self.0.as_ptr(), mtu) })
+    }
+
+    /// Whether segments of one TCP stream that are received together are
+    /// joined. A running driver is initialised anew.
+    ///
+    /// # Errors
+    /// `ENXIO` when there is no such interface, or what its driver says.
+    pub fn set_lro(&self, on: bool) -> Result<(), Errno> {
+        // SAFETY: the name is a C string.
+        Errno::check(unsafe { bindings::kdk_interface_set_lro(self.0.as_ptr(), on.into()) })
+    }
+
+    /// What iflib(9) has counted of it.
+    ///
+    /// # Errors
+    /// `ENXIO` when there is no such interface.
+    #[cfg(iflib)]
+    pub fn counted(&self) -> Result<Counted, Errno> {
+        // SAFETY: a structure of numbers.
+        let mut raw: bindings::kdk_counted = unsafe { core::mem::zeroed() };
+        // SAFETY: the name is a C string; the structure is written during the
+        // call.
+        Errno::check(unsafe { bindings::kdk_interface_counted(self.0.as_ptr(), &raw mut raw) })?;
+        Ok(Counted {
+            packets: raw.ipackets,
+            bytes: raw.ibytes,
+            errors: raw.ierrors,
+        })
+    }
+
     /// Hands it a whole Ethernet frame to send, without a checksum.
     ///
     /// # Errors
@@ -145,11 +190,29 @@ impl Interface {
     }
 }
 
+/// What iflib(9) has counted of received frames; drivers may show something
+/// else, such as what their card has counted.
+#[cfg(iflib)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Good frames.
+    pub packets: u64,
+    /// Bytes of good frames.
+    pub bytes: u64,
+    /// Bad frames.
+    pub errors: u64,
+}
+
 /// A frame that an interface has received, as its driver gave it to the stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tapped {
-    /// From the destination's address to the end of the payload.
+    /// From the destination's address to the end of the payload: all that is
+    /// in the chain of mbufs.
     pub bytes: Vec<u8>,
+    /// How many bytes that is by the packet header.
+    pub header: usize,
+    /// Whether it was received by the interface that has the tap.
+    pub mine: bool,
     /// The hash of its flow that the card has found.
     pub flow: u32,
     /// `M_HASHTYPE_*`.
@@ -158,6 +221,28 @@ pub struct Tapped {
     pub checksums: u32,
     /// The VLAN tag that the card has taken out.
     pub vlan: Option<u16>,
+}
+
+impl Tapped {
+    /// Which checksums the card has found right.
+    #[cfg(iflib)]
+    #[must_use]
+    pub const fn valid(&self) -> Checksums {
+        Checksums {
+            network: self.checksums & bindings::CSUM_L3_VALID != 0,
+            transport: self.checksums & bindings::CSUM_L4_VALID != 0,
+        }
+    }
+}
+
+/// Checksums of a received frame.
+#[cfg(iflib)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checksums {
+    /// IP's.
+    pub network: bool,
+    /// TCP's or UDP's.
+    pub transport: bool,
 }
 
 struct Open {
@@ -200,6 +285,8 @@ impl Tap {
         let error = unsafe { bindings::kdk_tap_take(self.open.raw, at, room, &raw mut raw) };
         (error == 0).then(|| Tapped {
             bytes: self.bytes.get(..raw.length).unwrap_or_default().to_vec(),
+            header: raw.header,
+            mine: raw.mine != 0,
             flow: raw.flowid,
             hash_type: raw.hash_type,
             checksums: raw.csum_flags,

@@ -20,6 +20,8 @@ pub mod descriptor;
 pub mod errno;
 mod exclusive;
 pub mod fault;
+#[cfg(iflib)]
+pub mod filter;
 #[cfg(flowtable)]
 pub mod flowtable;
 mod held;
@@ -40,11 +42,15 @@ pub mod nic;
 pub mod notes;
 mod panic;
 mod resource;
+#[cfg(iflib)]
+pub mod rx_error;
 pub mod seed;
 #[cfg(sendfile_kqueue)]
 pub mod sendfile;
 #[cfg(ixgbe)]
 mod spin;
+#[cfg(ixgbe)]
+pub mod sysctl;
 pub mod taskqueue;
 pub mod time;
 

@@ -29,16 +29,20 @@ const UNITS: u32 = 4;
 /// The machine's memory, as a card reaches it.
 #[derive(Debug)]
 pub struct Memory {
-    /// Accesses to what is no memory.
+    /// Accesses to what is no memory, or not this card's any more.
     astray: u32,
+    /// The card was taken out.
+    gone: bool,
 }
 
 impl Host for Memory {
     fn dma_read(&mut self, address: u64, into: &mut [u8]) {
         // SAFETY: so many bytes are written, if it is memory of the machine's.
         // Whose it is the driver has to know: that is what is tested.
-        let there =
-            unsafe { bindings::kdk_dma_read(address, into.as_mut_ptr().cast(), into.len()) != 0 };
+        let there = !self.gone
+            && unsafe {
+                bindings::kdk_dma_read(address, into.as_mut_ptr().cast(), into.len()) != 0
+            };
         if !there {
             into.fill(0);
             self.astray += 1;
@@ -47,8 +51,8 @@ impl Host for Memory {
 
     fn dma_write(&mut self, address: u64, from: &[u8]) {
         // SAFETY: as in `dma_read`: the driver has given this address for it.
-        let there =
-            unsafe { bindings::kdk_dma_write(address, from.as_ptr().cast(), from.len()) != 0 };
+        let there = !self.gone
+            && unsafe { bindings::kdk_dma_write(address, from.as_ptr().cast(), from.len()) != 0 };
         if !there {
             self.astray += 1;
         }
@@ -117,6 +121,8 @@ impl Shared {
         let pci = self.pci.load(Ordering::SeqCst);
         // SAFETY: the card is attached, and detached by one thread, once.
         Errno::check(unsafe { bindings::kdk_pci_detach(pci) })?;
+        // A wire may still bring frames.
+        self.state.with(|state| state.memory.gone = true);
         self.pci.store(core::ptr::null_mut(), Ordering::SeqCst);
         while self.inside.load(Ordering::SeqCst) != 0 {
             time::give_way();
@@ -322,7 +328,10 @@ impl Card {
                 c"kdk card",
                 State {
                     nic: Nic::new(setup.card),
-                    memory: Memory { astray: 0 },
+                    memory: Memory {
+                        astray: 0,
+                        gone: false,
+                    },
                     wire: None,
                 },
             ),
@@ -348,15 +357,16 @@ impl Card {
         })
     }
 
-    /// Takes the card out: the driver detaches.
+    /// Takes the card out: the driver detaches. What it ever did that the
+    /// card's contract forbids, as [`violations`](Self::violations).
     ///
     /// # Errors
     /// What the driver's detach failed with; the card is still there then, and
     /// is taken out when it is dropped.
-    pub fn detach(self) -> Result<(), Errno> {
+    pub fn detach(self) -> Result<Vec<Violation>, Errno> {
         self.shared.detach()?;
         self.shared.stopped.store(true, Ordering::SeqCst);
-        Ok(())
+        Ok(self.violations())
     }
 
     /// The network interface that the driver has made of it.
@@ -423,6 +433,17 @@ impl Card {
     /// sleep nor allocate.
     pub fn with<R>(&self, f: impl FnOnce(&mut Nic, &mut Memory) -> R) -> R {
         self.shared.with(f)
+    }
+
+    /// Whether `f` holds of the card at a moment at which no interrupt is due
+    /// or being handled.
+    pub fn settled(&self, f: impl FnOnce(&mut Nic) -> bool) -> bool {
+        self.shared.state.with(|state| {
+            // Whoever has taken an interrupt is inside, and was before.
+            !state.nic.has_interrupt()
+                && self.shared.inside.load(Ordering::SeqCst) == 0
+                && f(&mut state.nic)
+        })
     }
 
     /// What the driver did that the card's contract forbids, the first

@@ -37,7 +37,7 @@ kdk_test!("harness/skipped", || Err(Stop::Skip(
 )));
 
 /// What the runner says of one test.
-fn said(test: &'static Test) -> Result<String, Stop> {
+pub(super) fn said(test: &'static Test) -> Result<String, Stop> {
     let tests = [test];
     let pattern = Pattern::new(test.name).map_err(|_| Stop::Fail("no pattern"))?;
     let run = Run::new(&Registry::new(&tests), pattern);
@@ -52,7 +52,7 @@ fn said(test: &'static Test) -> Result<String, Stop> {
 
 /// The result line the runner ends with.
 #[track_caller]
-fn expect(text: &str, result: &str) {
+pub(super) fn expect(text: &str, result: &str) {
     assert!(
         text.lines().any(|line| line == result),
         "no `{result}` in:\n{text}"

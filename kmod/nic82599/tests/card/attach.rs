@@ -4,7 +4,7 @@
 use crate::support::{MAC, Machine, numbered};
 use kdk_nic82599::registers::*;
 use kdk_nic82599::statistics::{GORC, GPRC, TPR};
-use kdk_nic82599::{Config, Direction, Violation};
+use kdk_nic82599::{Config, Direction, Received, Violation};
 
 /// A word of the EEPROM through EERD.
 fn eeprom(machine: &mut Machine, at: u32) -> u16 {
@@ -225,6 +225,15 @@ fn a_reset_takes_as_many_reads_as_configured() {
 }
 
 #[test]
+fn resets_are_counted() {
+    let mut machine = Machine::new(Config::new(MAC));
+    for (nth, bit) in (1..).zip([CTRL_RST, CTRL_LNK_RST, CTRL_RST | CTRL_LNK_RST]) {
+        reset(&mut machine, bit);
+        assert_eq!(machine.nic.counters().resets, nth);
+    }
+}
+
+#[test]
 fn a_reset_takes_everything_away() {
     let mut machine = Machine::running(2);
     machine.scale(2);
@@ -257,6 +266,13 @@ fn a_reset_takes_everything_away() {
     }
     machine.nic.invariants().unwrap();
     assert_eq!(machine.nic.violations().seen(), []);
+    // Nothing is left in the packet buffer: 1 KB takes a frame of 1004.
+    machine.receive.clear();
+    machine.transmit.clear();
+    machine.bring_up(1, 16, 2);
+    machine.write(rxpbsize(0), 1 << 10);
+    let received = machine.inject(&numbered(MAC, 1, 1000));
+    assert_eq!(received, Received::Held { queue: 0 });
 }
 
 #[test]
@@ -319,7 +335,8 @@ fn a_ring_that_runs_is_not_changed() {
         for register in registers {
             let mut machine = Machine::running(1);
             let value = machine.read(register);
-            machine.write(register, value);
+            machine.write(register, value ^ 1 << 7);
+            machine.nic.invariants().unwrap();
             let seen = Violation::RingChangedWhileEnabled {
                 direction,
                 queue: 0,
@@ -428,4 +445,123 @@ fn ports_and_configuration_space() {
         machine.nic.config_write(0x04, 2, 6);
         assert_eq!(machine.nic.config_read(0x04, 2), 6);
     }
+}
+
+#[test]
+fn registers_with_a_life_of_their_own() {
+    // Written, and read back.
+    for (register, written, read) in [
+        (
+            EEC,
+            EEC_REQ,
+            EEC_REQ | EEC_GNT | EEC_PRES | EEC_ARD | EEC_ADDR_SIZE | 3 << 11,
+        ),
+        (EEC, 0, EEC_PRES | EEC_ARD | EEC_ADDR_SIZE | 3 << 11),
+        (FDIRCTRL, 1, 1 | FDIRCTRL_INIT_DONE),
+        (FDIRCTRL, FDIRCTRL_INIT_DONE, 0),
+        (FDIRCMD, 1 << 8, 1 << 8),
+        (AUTOC, 1 << 12 | 4 << 13, 4 << 13),
+        (MSCA, MSCA_MDI_COMMAND | 5, 5),
+        (rxdctl(3), XDCTL_SWFLSH, 0),
+        (txdctl(3), XDCTL_SWFLSH | 0x20_0801, 0x20_0801),
+    ] {
+        let mut machine = Machine::new(Config::new(MAC));
+        machine.write(register, written);
+        assert_eq!(machine.read(register), read, "{register:#x}");
+    }
+    for (allocation, free) in [(1, 8190), (2, 16_382), (3, 32_766)] {
+        let mut machine = Machine::new(Config::new(MAC));
+        machine.write(FDIRCTRL, allocation);
+        assert_eq!(machine.read(FDIRFREE), free);
+    }
+    // Wake-up status: nothing sets it here, and ones clear it.
+    let mut machine = Machine::new(Config::new(MAC));
+    machine.write(WUS, u32::MAX);
+    assert_eq!(machine.read(WUS), 0);
+}
+
+#[test]
+fn changes_of_the_link_are_told() {
+    type Step = fn(&mut Machine);
+    let cases: [(&str, bool, Step); 7] = [
+        ("down", true, |m| m.nic.set_link(false, &mut m.memory)),
+        ("up, as it is", false, |m| {
+            m.nic.set_link(true, &mut m.memory)
+        }),
+        ("disabled", true, |m| m.write(AUTOC2, 1 << 28)),
+        ("AUTOC2 otherwise", false, |m| m.write(AUTOC2, 1)),
+        ("negotiated again", true, |m| {
+            m.write(AUTOC, m.nic.peek(AUTOC) | 1 << 12)
+        }),
+        ("AUTOC otherwise", false, |m| {
+            m.write(AUTOC, m.nic.peek(AUTOC))
+        }),
+        ("raised by a test", true, |m| m.nic.raise(EICR_LSC)),
+    ];
+    for (name, told, step) in cases {
+        let mut machine = Machine::running(1);
+        machine.write(EIMS, EICR_OTHER | EICR_LSC);
+        step(&mut machine);
+        let expected: &[u16] = if told { &[1] } else { &[] };
+        assert_eq!(machine.interrupts(), expected, "{name}");
+        assert_eq!(machine.read(EICR) & EICR_LSC != 0, told, "{name}");
+    }
+    // While it is down, negotiating again tells nothing.
+    let mut machine = Machine::running(1);
+    machine.nic.set_link(false, &mut machine.memory);
+    machine.read(EICR);
+    machine.write(AUTOC, machine.nic.peek(AUTOC) | 1 << 12);
+    assert_eq!(machine.read(EICR), 0);
+    machine.nic.set_link(true, &mut machine.memory);
+    assert_eq!(machine.read(EICR), EICR_LSC);
+}
+
+#[test]
+fn a_reset_forgets_what_no_register_shows() {
+    let mut machine = Machine::running(1);
+    // Queue 0 drops by QDE; the packet buffer is nearly full and the partner
+    // paused; the partner has paused us.
+    machine.write(FCTTV0, 9);
+    machine.write(FCRTH0, FCRTH_FCEN | 0x20);
+    machine.write(FCCFG, FCCFG_TFCE_802_3X);
+    machine.nic.stall(0, true, &mut machine.memory);
+    machine.inject(&numbered(MAC, 0, 1000));
+    assert_eq!(machine.all_taken().len(), 1);
+    machine.write(QDE, 1 << 16 | 1);
+    machine.write(MFLCN, MFLCN_RFCE | MFLCN_DPF);
+    machine.nic.stall(0, false, &mut machine.memory);
+    let mut pause = vec![
+        1, 0x80, 0xC2, 0, 0, 1, 2, 2, 2, 2, 2, 2, 0x88, 8, 0, 1, 9, 9,
+    ];
+    pause.resize(60, 0);
+    machine.inject(&pause);
+    assert_eq!(machine.read(TFCS), TFCS_TXOFF);
+
+    reset(&mut machine, CTRL_RST);
+    assert_eq!(machine.read(TFCS), 0);
+    machine.receive.clear();
+    machine.transmit.clear();
+    machine.bring_up(1, 16, 2);
+    machine.nic.stall(0, true, &mut machine.memory);
+    // One frame fits, is held and not dropped, and the partner hears of it.
+    machine.write(rxpbsize(0), 1 << 10);
+    machine.write(FCRTH0, FCRTH_FCEN | 0x20);
+    machine.write(FCCFG, FCCFG_TFCE_802_3X);
+    let received = machine.inject(&numbered(MAC, 1, 1000));
+    assert_eq!(received, Received::Held { queue: 0 });
+    assert_eq!(machine.all_taken().len(), 1);
+}
+
+#[test]
+fn a_queue_that_is_enabled_again_has_its_descriptors() {
+    let mut machine = Machine::running(1);
+    machine.write(rxdctl(0), 0);
+    assert_eq!(machine.nic.owned(Direction::Receive, 0), 0);
+    machine.nic.invariants().unwrap();
+    machine.write(rxdctl(0), XDCTL_ENABLE);
+    assert_eq!(machine.nic.owned(Direction::Receive, 0), 15);
+    machine.nic.invariants().unwrap();
+    machine.inject(&numbered(MAC, 1, 60));
+    assert!(machine.next_frame(0).is_some());
+    assert_eq!(machine.nic.violations().seen(), []);
 }

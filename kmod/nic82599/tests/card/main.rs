@@ -4,6 +4,7 @@
 mod allocation;
 mod attach;
 mod conservation;
+mod hostile;
 mod receive;
 mod support;
 mod transmit;

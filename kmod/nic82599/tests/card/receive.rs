@@ -434,7 +434,11 @@ fn drop_enable_lets_the_others_go_on() {
                 machine.write(0x0_2100, value);
             } else {
                 machine.write(QDE, 1 << 16 | 1);
-                assert_eq!(machine.read(QDE) & 1, 1);
+                // Without the write bit it only shows a queue's.
+                for (queue, drops) in [(1, 0), (0, 1)] {
+                    machine.write(QDE, 1 << 17 | queue << 8);
+                    assert_eq!(machine.read(QDE) & 1, drops);
+                }
             }
         };
         if late {

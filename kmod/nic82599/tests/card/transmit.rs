@@ -368,6 +368,112 @@ fn a_full_wire_holds_back_until_frames_are_taken() {
 }
 
 #[test]
+fn a_segmented_packet_leaves_whole_or_waits() {
+    let data = [7u8; 3000];
+    // Room for two frames of three; or for three short ones in bytes.
+    for (wire_frames, wire_bytes) in [(2, 1 << 20), (100, 0)] {
+        let mut machine = Machine::new(Config {
+            wire_frames,
+            wire_bytes,
+            ..Config::new(MAC)
+        });
+        machine.bring_up(1, 16, 2);
+        if wire_bytes == 0 {
+            // The least is 15.5 KB: ten frames leave too little.
+            for number in 0..10 {
+                machine.send(0, &numbered(PEER, number, 1514));
+            }
+            assert_eq!(machine.nic.on_wire(), 10);
+        }
+        let before = machine.nic.on_wire();
+        let frame = [&unsummed(6, b"")[..], &data].concat();
+        machine.post(0, context(0, [14, 20, 20], true, true, 1000));
+        machine.post_data(0, &frame, DATA | TSE | END, payload(3000));
+        machine.doorbell(0);
+        assert_eq!(machine.nic.on_wire(), before, "none of it");
+        assert_eq!(
+            machine.nic.owned(Direction::Transmit, 0),
+            1,
+            "the context is through"
+        );
+        machine.all_taken();
+        machine.nic.pump(&mut machine.memory);
+        let sent = if wire_frames == 2 { 0 } else { 3 };
+        assert_eq!(machine.nic.on_wire(), sent);
+        assert_eq!(machine.nic.violations().seen(), []);
+    }
+}
+
+#[test]
+fn what_was_sent_is_no_longer_in_its_descriptor() {
+    let mut machine = Machine::running(1);
+    machine.send(0, &numbered(PEER, 1, 60));
+    let descriptor = machine.transmit[0].descriptor(0);
+    let words = [0, 4, 8, 12].map(|at| machine.memory.word(descriptor + at));
+    assert_eq!(words, [0, 0, 0, 1]);
+}
+
+#[test]
+fn a_pause_frame_waits_for_room_on_the_wire() {
+    let mut machine = Machine::new(Config {
+        wire_frames: 1,
+        ..Config::new(MAC)
+    });
+    machine.bring_up(1, 16, 2);
+    machine.send(0, &numbered(PEER, 1, 60));
+    machine.nic.stall(0, true, &mut machine.memory);
+    machine.inject(&numbered(MAC, 1, 60));
+    machine.write(FCRTH0, FCRTH_FCEN | 0x20);
+    // The register's write is enough to send it, had it room.
+    machine.write(FCCFG, FCCFG_TFCE_802_3X);
+    assert_eq!(machine.taken().unwrap().1.queue, Some(0));
+    let (pause, transmitted) = machine.taken().unwrap();
+    assert_eq!(
+        (pause[..2].to_vec(), transmitted.queue),
+        (vec![1, 0x80], None)
+    );
+    assert_eq!(machine.nic.counters().pauses_sent, 1);
+}
+
+#[test]
+fn marks_in_the_wrong_order_send_no_flood() {
+    let mut machine = Machine::running(1);
+    machine.nic.stall(0, true, &mut machine.memory);
+    machine.inject(&numbered(MAC, 1, 60));
+    machine.write(FCCFG, FCCFG_TFCE_802_3X);
+    machine.write(FCRTL0, FCRTL_XONE | 0x80);
+    machine.write(FCRTH0, FCRTH_FCEN | 0x20);
+    let taken = (0..10).filter(|_| machine.taken().is_some()).count();
+    assert_eq!(taken, 1);
+}
+
+#[test]
+fn thresholds_act_when_they_are_written() {
+    let mut machine = Machine::running(1);
+    machine.nic.stall(0, true, &mut machine.memory);
+    machine.inject(&numbered(MAC, 1, 60));
+    machine.write(FCCFG, FCCFG_TFCE_802_3X);
+    assert_eq!(machine.nic.on_wire(), 0);
+    machine.write(FCRTH0, FCRTH_FCEN | 0x20);
+    assert_eq!(machine.nic.on_wire(), 1);
+    machine.write(FCRTL0, FCRTL_XONE | 0x40);
+    assert_eq!(machine.nic.on_wire(), 2);
+}
+
+#[test]
+fn a_link_that_goes_down_forgets_the_partners_pause() {
+    let mut machine = Machine::running(1);
+    machine.write(MFLCN, MFLCN_RFCE | MFLCN_DPF);
+    pause(&mut machine, 0xFFFF);
+    assert_ne!(machine.read(TFCS), 0);
+    machine.nic.set_link(false, &mut machine.memory);
+    machine.nic.set_link(true, &mut machine.memory);
+    assert_eq!(machine.read(TFCS), 0);
+    machine.send(0, &numbered(PEER, 1, 60));
+    assert_eq!(machine.nic.on_wire(), 1);
+}
+
+#[test]
 fn in_loopback_mode_nothing_leaves() {
     let mut machine = Machine::running(1);
     machine.write(HLREG0, machine.nic.peek(HLREG0) | HLREG0_LPBK);

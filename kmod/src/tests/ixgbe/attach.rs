@@ -1,15 +1,12 @@
 //! Cards come and go.
 
-use super::{Card, Setup, innocent, leave, running};
+use super::{Card, Setup, innocent, leave, queues, running};
 use crate::kpi::counters;
-use crate::kpi::cpus::cpus;
 use crate::kpi::interface::LinkState;
 use alloc::format;
 use core::ffi::CStr;
 use kdk_harness::TestResult;
 
-/// Most queues that this driver takes by itself.
-const MOST: u32 = if cfg!(iflib) { 16 } else { 8 };
 /// How ifconfig(8) names its medium: the driver of 2014 knows no better one.
 const MEDIUM: &str = if cfg!(iflib) {
     "10GBase-KX4"
@@ -26,9 +23,9 @@ pub fn attach_detach() -> TestResult {
     assert_eq!(state.baudrate, 10_000_000_000, "{state:?}");
     assert_eq!(state.medium, MEDIUM, "{state:?}");
 
-    // A message for each queue, one queue a CPU, and one for all else.
+    // A message for each queue, and one for all else.
     let usage = card.usage();
-    let messages = cpus().count_ones().min(MOST) + 1;
+    let messages = queues() + 1;
     assert_eq!(
         (usage.messages, usage.interrupts, usage.handlers),
         (messages, messages, messages),

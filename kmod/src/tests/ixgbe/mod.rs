@@ -1,10 +1,21 @@
 //! The ixgbe driver: the tree's own, on a card and a bus made of software.
 
 mod attach;
+#[cfg(iflib)]
+mod bad_frame;
+#[cfg(iflib)]
+mod filter;
 mod frame;
 mod link;
+mod quiet;
 mod receive;
+mod refused;
+#[cfg(iflib)]
+mod rx_error;
+mod stress;
+mod tap;
 mod transmit;
+mod turn;
 mod wire;
 
 use crate::kpi::cpus::cpus;
@@ -16,6 +27,9 @@ use kdk_harness::{Stop, TestResult, kdk_test};
 
 /// An attach resets the card several times and waits each time.
 const LIMIT_MS: u32 = 60_000;
+
+/// Most queues that this driver takes.
+const MOST_QUEUES: u32 = 16;
 
 /// What driver and iflib allocate; all of it has to come back. (Of "bus" and
 /// "sysctloid" the kernel keeps a little for each class of devices that it has
@@ -36,8 +50,22 @@ const TYPES: &[&str] = &[
     "mp_ring",
     "lro",
     "kenv",
+    "pfil",
 ];
 
+kdk_test!("ixgbe/refused", refused::refused, limit_ms = LIMIT_MS);
+kdk_test!(
+    "ixgbe/attach-fails",
+    refused::attach_fails,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/left-behind",
+    refused::left_behind,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
 kdk_test!(
     "ixgbe/attach-detach",
     attach::attach_detach,
@@ -62,6 +90,118 @@ kdk_test!(
     limit_ms = LIMIT_MS,
     leak_types = TYPES
 );
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/bad-frame-alone",
+    bad_frame::alone,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/bad-frame-between",
+    bad_frame::between,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/bad-frame-chain",
+    bad_frame::chain,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/bad-frame-burst",
+    bad_frame::burst,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/bad-frame-kinds",
+    bad_frame::kinds,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/bad-frame-counted",
+    bad_frame::counted,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/pfil-chain-drop",
+    filter::chain_drop,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/pfil-chain-once",
+    filter::chain_once,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/pfil-chain-later",
+    filter::chain_later,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/pfil-chain-consume",
+    filter::chain_consume,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/pfil-one-buffer",
+    filter::one_buffer,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/pfil-realloc",
+    filter::realloc,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/pfil-realloc-small",
+    filter::realloc_small,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/rx-error-keeps-earlier",
+    rx_error::keeps_earlier,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/rx-error-lro",
+    rx_error::lro,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(iflib)]
+kdk_test!(
+    "ixgbe/rx-error-resets",
+    rx_error::resets_once,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
 kdk_test!(
     "ixgbe/transmit",
     transmit::byte_for_byte,
@@ -78,6 +218,19 @@ kdk_test!(
     "ixgbe/wire",
     wire::both_ways,
     limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+
+kdk_test!(
+    "ixgbe/stress-cable",
+    stress::cable,
+    limit_ms = 2 * LIMIT_MS,
+    leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/stress-down",
+    stress::down,
+    limit_ms = 2 * LIMIT_MS,
     leak_types = TYPES
 );
 
@@ -109,7 +262,11 @@ fn until_state(
 
 /// A card whose interface is up and has a link.
 fn running(setup: &Setup) -> Result<Card, Stop> {
-    let card = Card::attach(setup)?;
+    up(Card::attach(setup)?)
+}
+
+/// Brings a card's interface up, which has a link then.
+fn up(card: Card) -> Result<Card, Stop> {
     card.interface().set_up(true)?;
     until_state(card.interface(), "the link does not come up", |state| {
         state.running && state.link == LinkState::Up
@@ -117,18 +274,16 @@ fn running(setup: &Setup) -> Result<Card, Stop> {
     Ok(card)
 }
 
-/// How many queues the driver takes by itself on this machine.
-fn several_queues() -> Result<usize, Stop> {
-    match cpus().count_ones() as usize {
-        1 => Err(Stop::Skip("one CPU, so one queue: try `--cpus 4`")),
-        cpus => Ok(cpus),
-    }
+/// How many queues the driver takes by itself on this machine: one a CPU.
+fn queues() -> u32 {
+    cpus().count_ones().min(MOST_QUEUES)
 }
 
 /// The driver has kept to the card's contract all the time, and leaves it.
 fn leave(card: Card) -> TestResult {
     innocent(&card);
-    card.detach()?;
+    let violations = card.detach()?;
+    assert!(violations.is_empty(), "while leaving: {violations:?}");
     Ok(())
 }
 
@@ -136,6 +291,12 @@ fn leave(card: Card) -> TestResult {
 fn innocent(card: &Card) {
     let violations = card.violations();
     assert!(violations.is_empty(), "violations: {violations:?}");
+    consistent(card);
+}
+
+/// The card's own accounts agree, and the driver has not had it go astray.
+#[track_caller]
+fn consistent(card: &Card) {
     let accounts = card.with(|nic, _| nic.invariants());
     assert!(accounts.is_ok(), "the model: {accounts:?}");
     assert_eq!(card.astray(), 0, "accesses to what is no memory");

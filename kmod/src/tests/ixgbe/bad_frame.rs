@@ -1,0 +1,300 @@
+//! Frames with an error, which the card stores all the same: they are dropped
+//! and counted, and nothing else happens.
+
+use super::quiet::{quiet, resets};
+use super::tap::{expect, next, nothing_more};
+use super::turn::turn;
+use super::{Card, LinkState, Setup, frame, leave, up};
+use crate::kpi::cpus::cpus;
+use crate::kpi::interface::{Checksums, Tap};
+use crate::kpi::sysctl;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::vec::Vec;
+use kdk_harness::{Stop, TestResult};
+use kdk_nic82599::registers::{rdh, rdlen};
+use kdk_nic82599::{Direction, FrameErrors};
+
+/// Payload of the longest frames, and such a frame with its header: the driver
+/// takes buffers of 4096 bytes, so one has three.
+pub const JUMBO: u32 = 9000;
+pub const JUMBO_FRAME: usize = 9014;
+const JUMBO_BUFFERS: u32 = 3;
+
+const QUEUE: u16 = 0;
+
+/// A card that does not join what it receives, with frames up to this payload.
+pub fn plain(mtu: u32) -> Result<Card, Stop> {
+    let card = Card::attach(&Setup::nth(0))?;
+    card.interface().set_lro(false)?;
+    card.interface().set_mtu(mtu)?;
+    up(card)
+}
+
+const fn wrong(descriptor: u32) -> FrameErrors {
+    FrameErrors {
+        descriptor,
+        ..FrameErrors::NONE
+    }
+}
+
+const BAD: FrameErrors = wrong(FrameErrors::RXE);
+const GOOD: FrameErrors = FrameErrors::NONE;
+
+/// A frame for queue 0: RSS does not hash it.
+fn raw(card: &Card, length: usize, seed: u8) -> Vec<u8> {
+    frame::raw(card.address(), length, seed)
+}
+
+/// The card was not reset since, and the link is up.
+fn undisturbed(card: &Card, before: u64) -> TestResult {
+    assert_eq!(resets(card), before, "resets");
+    let state = card.interface().state()?;
+    assert_eq!(state.link, LinkState::Up, "{state:?}");
+    Ok(())
+}
+
+fn discarded() -> Result<u64, Stop> {
+    Ok(sysctl::read(&format!(
+        "dev.ix.0.queue{QUEUE}.rx_discarded"
+    ))?)
+}
+
+/// The next frame is received as if the bad one had not been.
+pub fn alone() -> TestResult {
+    let card = plain(1500)?;
+    let mut tap = card.interface().tap()?;
+    let before = resets(&card);
+    let [bad, good] = [1, 2].map(|seed| raw(&card, 600, seed));
+    turn(&card, &[QUEUE], &[(&bad, BAD)])?;
+    turn(&card, &[QUEUE], &[(&good, GOOD)])?;
+    expect(&mut tap, &good)?;
+    nothing_more(&card, &[QUEUE], &mut tap)?;
+    undisturbed(&card, before)?;
+    assert_eq!(discarded()?, 1, "frames that the driver has discarded");
+    drop(tap);
+    leave(card)
+}
+
+/// What is in the ring before and behind it is received.
+pub fn between() -> TestResult {
+    let card = plain(1500)?;
+    let mut tap = card.interface().tap()?;
+    let before = resets(&card);
+    let [first, bad, last] = [1, 2, 3].map(|seed| raw(&card, 600, seed));
+    turn(
+        &card,
+        &[QUEUE],
+        &[(&first, GOOD), (&bad, BAD), (&last, GOOD)],
+    )?;
+    expect(&mut tap, &first)?;
+    expect(&mut tap, &last)?;
+    nothing_more(&card, &[QUEUE], &mut tap)?;
+    undisturbed(&card, before)?;
+    drop(tap);
+    leave(card)
+}
+
+/// All buffers of one that has several are skipped.
+pub fn chain() -> TestResult {
+    let card = plain(JUMBO)?;
+    let mut tap = card.interface().tap()?;
+    let before = resets(&card);
+    let head = || card.with(|nic, _| nic.peek(rdh(QUEUE)));
+    let first_descriptor = head();
+    let [first, bad, second] = [1, 2, 3].map(|seed| raw(&card, JUMBO_FRAME, seed));
+    let short = raw(&card, 100, 4);
+    turn(
+        &card,
+        &[QUEUE],
+        &[(&first, GOOD), (&bad, BAD), (&second, GOOD), (&short, GOOD)],
+    )?;
+    assert_eq!(
+        head() - first_descriptor,
+        3 * JUMBO_BUFFERS + 1,
+        "descriptors that these frames have"
+    );
+    for frame in [&first, &second, &short] {
+        expect(&mut tap, frame)?;
+    }
+    nothing_more(&card, &[QUEUE], &mut tap)?;
+    refilled(&card, QUEUE);
+    undisturbed(&card, before)?;
+    drop(tap);
+    leave(card)
+}
+
+/// Bytes of a descriptor.
+const DESCRIPTOR: u32 = 16;
+
+/// The card has all descriptors of a queue again: all but the one that tells a
+/// full ring from an empty one. (The first frame makes the driver fill it.)
+#[track_caller]
+fn refilled(card: &Card, queue: u16) {
+    let (owned, length) = card.with(|nic, _| {
+        let owned = nic.owned(Direction::Receive, queue);
+        (owned, nic.peek(rdlen(queue)))
+    });
+    assert_eq!(
+        owned,
+        length / DESCRIPTOR - 1,
+        "descriptors of queue {queue}"
+    );
+}
+
+/// Flows of a burst, enough for each queue to have one.
+const FLOWS: u16 = 16;
+/// Frames of a turn, and which are good.
+const TURN: usize = 500;
+const GOOD_EVERY: usize = 7;
+/// Where a datagram's payload is.
+const PAYLOAD: usize = 14 + 20 + 8;
+
+/// However many come, no descriptor and no buffer is lost.
+pub fn burst() -> TestResult {
+    let card = plain(1500)?;
+    let queues: Vec<u16> = (0..16).take(cpus().count_ones() as usize).collect();
+    let mut tap = card.interface().tap()?;
+    let before = resets(&card);
+    let rings = queues
+        .iter()
+        .map(|&queue| card.with(|nic, _| nic.peek(rdlen(queue))) / DESCRIPTOR);
+    let numbers: Vec<usize> = (0..3 * rings.sum::<u32>() as usize).collect();
+    // Few to begin with, until the rings are full of descriptors.
+    let (first, others) = numbers.split_at(usize::from(FLOWS));
+    for numbers in core::iter::once(first).chain(others.chunks(TURN)) {
+        let numbered = |&number: &usize| {
+            let errors = if number % GOOD_EVERY == 0 { GOOD } else { BAD };
+            (datagram(&card, number), errors)
+        };
+        turn(
+            &card,
+            &queues,
+            &numbers.iter().map(numbered).collect::<Vec<_>>(),
+        )?;
+        let good = numbers.iter().filter(|&number| number % GOOD_EVERY == 0);
+        in_order(&card, good, &mut tap)?;
+    }
+    nothing_more(&card, &queues, &mut tap)?;
+    for &queue in &queues {
+        let delivered = card.with(|nic, _| nic.counters().queue(queue).delivered);
+        assert!(delivered > 0, "queue {queue} had no frame");
+        refilled(&card, queue);
+    }
+    undisturbed(&card, before)?;
+    drop(tap);
+    leave(card)
+}
+
+fn flow_of(number: usize) -> u16 {
+    u16::try_from(number % usize::from(FLOWS)).unwrap_or_default()
+}
+
+fn datagram(card: &Card, number: usize) -> Vec<u8> {
+    let payload = u64::try_from(number).unwrap_or_default().to_be_bytes();
+    frame::udp(card.address(), flow_of(number), &payload.repeat(8))
+}
+
+/// The stack gets all these datagrams, those of a flow in this order.
+fn in_order<'a>(
+    card: &Card,
+    numbers: impl Iterator<Item = &'a usize>,
+    tap: &mut Tap,
+) -> TestResult {
+    let mut due: BTreeMap<u16, VecDeque<usize>> = BTreeMap::new();
+    let mut count = 0;
+    for &number in numbers {
+        due.entry(flow_of(number)).or_default().push_back(number);
+        count += 1;
+    }
+    for _ in 0..count {
+        let tapped = next(tap)?;
+        let number = tapped.bytes.get(PAYLOAD..).and_then(<[u8]>::first_chunk);
+        let number = number.map_or(usize::MAX, |bytes| {
+            usize::try_from(u64::from_be_bytes(*bytes)).unwrap_or(usize::MAX)
+        });
+        let wanted = due.get_mut(&flow_of(number)).and_then(VecDeque::pop_front);
+        assert_eq!(Some(number), wanted, "the next of its flow");
+        assert_eq!(tapped.bytes, datagram(card, number), "datagram {number}");
+    }
+    Ok(())
+}
+
+/// Each error of a frame makes it a bad one; those of checksums do not.
+pub fn kinds() -> TestResult {
+    let card = plain(1500)?;
+    let mut tap = card.interface().tap()?;
+    let before = resets(&card);
+    let segment = frame::tcp(card.address(), 1, 1000, &[0x5a; 600]);
+    // Which queue that is.
+    let queues: Vec<u16> = (0..16).take(cpus().count_ones() as usize).collect();
+    for bit in [
+        FrameErrors::CE,
+        FrameErrors::LE,
+        FrameErrors::PE,
+        FrameErrors::OSE,
+        FrameErrors::RXE,
+    ] {
+        turn(&card, &queues, &[(&segment, wrong(bit))])?;
+        nothing_more(&card, &queues, &mut tap)?;
+    }
+    const NEITHER: Checksums = Checksums {
+        network: false,
+        transport: false,
+    };
+    const BOTH: Checksums = Checksums {
+        network: true,
+        transport: true,
+    };
+    for (bit, checked) in [
+        (0, BOTH),
+        (FrameErrors::IPE, NEITHER),
+        (FrameErrors::L4E, NEITHER),
+    ] {
+        turn(&card, &queues, &[(&segment, wrong(bit))])?;
+        let tapped = next(&mut tap)?;
+        assert_eq!(tapped.bytes, segment, "with the error {bit:#x}");
+        assert_eq!(tapped.valid(), checked, "with the error {bit:#x}");
+    }
+    nothing_more(&card, &queues, &mut tap)?;
+    undisturbed(&card, before)?;
+    drop(tap);
+    leave(card)
+}
+
+/// A bad frame is an input error, and no packet.
+pub fn counted() -> TestResult {
+    let card = plain(1500)?;
+    let mut tap = card.interface().tap()?;
+    let before = card.interface().counted()?;
+    let lengths = [600, 700, 800, 900, 1000, 1100, 1200, 1300];
+    let frames: Vec<_> = lengths
+        .into_iter()
+        .enumerate()
+        .map(|(nth, length)| {
+            let errors = if nth % 3 == 1 { GOOD } else { BAD };
+            (raw(&card, length, nth.to_le_bytes()[0]), errors)
+        })
+        .collect();
+    turn(&card, &[QUEUE], &frames)?;
+    let mut bytes = 0;
+    let good = frames.iter().filter(|(_, errors)| *errors == GOOD);
+    for (frame, _) in good {
+        expect(&mut tap, frame)?;
+        bytes += frame.len() as u64;
+    }
+    quiet(&card, &[QUEUE])?;
+    nothing_more(&card, &[QUEUE], &mut tap)?;
+    let after = card.interface().counted()?;
+    assert_eq!(
+        (
+            after.errors - before.errors,
+            after.packets - before.packets,
+            after.bytes - before.bytes
+        ),
+        (5, 3, bytes),
+        "errors, packets and bytes"
+    );
+    drop(tap);
+    leave(card)
+}

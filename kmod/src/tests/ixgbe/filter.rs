@@ -1,0 +1,175 @@
+//! Packet filters that are shown frames as the driver receives them: pfil(9)
+//! on the interface's own head.
+
+use super::bad_frame::{JUMBO, JUMBO_FRAME, plain};
+use super::quiet::quiet;
+use super::tap::{expect, nothing_more};
+use super::{Card, frame, leave, turn};
+use crate::kpi::filter::{Filter, Rule, Shown};
+use alloc::vec;
+use alloc::vec::Vec;
+use kdk_harness::TestResult;
+
+/// Bytes of the driver's buffers for the longest frames.
+const BUFFER: usize = 4096;
+
+fn frames(card: &Card, count: usize, length: usize) -> Vec<Vec<u8>> {
+    (0..count)
+        .map(|nth| frame::raw(card.address(), length, nth.to_le_bytes()[0]))
+        .collect()
+}
+
+/// What the filter was shown, when the driver has come to rest.
+fn shown(card: &Card, filter: &mut Filter) -> Result<Vec<Shown>, kdk_harness::Stop> {
+    quiet(card, &[0])?;
+    assert_eq!(filter.lost(), 0, "calls without memory to remember them");
+    Ok(core::iter::from_fn(|| filter.shown()).collect())
+}
+
+/// The filter was called once, for the frame as a chain of mbufs.
+fn as_a_chain(shown: &[Shown], frame: &[u8]) {
+    let calls: Vec<_> = shown
+        .iter()
+        .map(|call| (call.in_ring, call.length, call.chain))
+        .collect();
+    let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+    assert_eq!(
+        calls,
+        [(false, length, length)],
+        "calls: in the ring, bytes"
+    );
+    assert!(shown[0].bytes == frame, "not the frame that came in");
+}
+
+/// A dropped frame is gone with all its buffers.
+pub fn chain_drop() -> TestResult {
+    let card = plain(JUMBO)?;
+    let mut tap = card.interface().tap()?;
+    let mut filter = Filter::on(card.interface(), Rule::Drop)?;
+    let frames = frames(&card, 100, JUMBO_FRAME);
+    for some in frames.chunks(10) {
+        turn::good(&card, some)?;
+        nothing_more(&card, &[0], &mut tap)?;
+        assert_eq!(shown(&card, &mut filter)?.len(), some.len(), "calls");
+    }
+    drop(filter);
+    turn::good(&card, &frames[..1])?;
+    expect(&mut tap, &frames[0])?;
+    nothing_more(&card, &[0], &mut tap)?;
+    drop(tap);
+    leave(card)
+}
+
+/// A frame is shown once, whole.
+pub fn chain_once() -> TestResult {
+    let card = plain(JUMBO)?;
+    let mut tap = card.interface().tap()?;
+    let mut filter = Filter::on(card.interface(), Rule::Pass)?;
+    let frames = frames(&card, 1, JUMBO_FRAME);
+    turn::good(&card, &frames)?;
+    as_a_chain(&shown(&card, &mut filter)?, &frames[0]);
+    expect(&mut tap, &frames[0])?;
+    nothing_more(&card, &[0], &mut tap)?;
+    drop(filter);
+    drop(tap);
+    leave(card)
+}
+
+/// What begins in the middle of a frame is no frame.
+pub fn chain_later() -> TestResult {
+    const DROPPED: u8 = 0xff;
+    let card = plain(JUMBO)?;
+    let mut tap = card.interface().tap()?;
+    let mut filter = Filter::on(card.interface(), Rule::DropFirst(DROPPED))?;
+    let mut frames = frames(&card, 1, JUMBO_FRAME);
+    frames[0][BUFFER] = DROPPED;
+    turn::good(&card, &frames)?;
+    as_a_chain(&shown(&card, &mut filter)?, &frames[0]);
+    expect(&mut tap, &frames[0])?;
+    nothing_more(&card, &[0], &mut tap)?;
+    drop(filter);
+    drop(tap);
+    leave(card)
+}
+
+/// Who takes a frame gets all of it.
+pub fn chain_consume() -> TestResult {
+    let card = plain(JUMBO)?;
+    let mut tap = card.interface().tap()?;
+    let mut filter = Filter::on(card.interface(), Rule::Consume)?;
+    let frames = frames(&card, 20, JUMBO_FRAME);
+    for frame in &frames {
+        turn::good(&card, core::slice::from_ref(frame))?;
+        as_a_chain(&shown(&card, &mut filter)?, frame);
+        let kept: Vec<_> = core::iter::from_fn(|| filter.kept()).collect();
+        as_a_chain(&kept, frame);
+    }
+    nothing_more(&card, &[0], &mut tap)?;
+    drop(filter);
+    drop(tap);
+    leave(card)
+}
+
+/// A frame of one buffer is shown in the ring, with its own length, and its
+/// buffer is used again.
+pub fn one_buffer() -> TestResult {
+    // The shortest and the longest, and around what is copied.
+    const LENGTHS: [usize; 4] = [60, 128, 129, 1514];
+    let card = plain(1500)?;
+    let mut tap = card.interface().tap()?;
+    for rule in [Rule::Pass, Rule::Drop, Rule::Consume] {
+        let mut filter = Filter::on(card.interface(), rule)?;
+        let frames = LENGTHS.map(|length| frame::raw(card.address(), length, 1));
+        turn::good(&card, &frames)?;
+        let shown = shown(&card, &mut filter)?;
+        let expected = frames.iter().map(|frame| {
+            let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+            Shown {
+                in_ring: true,
+                length,
+                chain: length,
+                bytes: frame.clone(),
+            }
+        });
+        assert!(shown.into_iter().eq(expected), "{rule:?}: not these frames");
+        for frame in frames.iter().filter(|_| rule == Rule::Pass) {
+            expect(&mut tap, frame)?;
+        }
+        nothing_more(&card, &[0], &mut tap)?;
+        assert_eq!(filter.kept(), None, "{rule:?}");
+    }
+    drop(tap);
+    leave(card)
+}
+
+/// The stack gets what a filter has made of these frames.
+fn replaced(length: usize, at: u32, trim: u32) -> TestResult {
+    let card = plain(1500)?;
+    let mut tap = card.interface().tap()?;
+    let mut filter = Filter::on(card.interface(), Rule::Replace { at, trim })?;
+    let frames = frames(&card, 300, length);
+    for some in frames.chunks(50) {
+        turn::good(&card, some)?;
+        assert_eq!(shown(&card, &mut filter)?.len(), some.len(), "calls");
+        for frame in some {
+            let mut expected = vec![0; length - trim as usize];
+            expected.copy_from_slice(&frame[..length - trim as usize]);
+            expected[at as usize] ^= 0xff;
+            expect(&mut tap, &expected)?;
+        }
+    }
+    nothing_more(&card, &[0], &mut tap)?;
+    drop(filter);
+    drop(tap);
+    leave(card)
+}
+
+/// Frames whose buffer the driver would hand on.
+pub fn realloc() -> TestResult {
+    replaced(1000, 100, 10)
+}
+
+/// Frames that the driver would copy.
+pub fn realloc_small() -> TestResult {
+    replaced(100, 50, 10)
+}

@@ -1,0 +1,47 @@
+//! When the driver has done all that it does by itself.
+
+use super::{Card, until, until_state};
+use crate::kpi::interface::LinkState;
+use kdk_harness::TestResult;
+use kdk_nic82599::registers::{EICS_EX, EIMS_EX};
+
+/// The bits of queues' interrupts: the driver gives each queue, of the first
+/// 32, the vector of its number.
+pub fn bits(queues: &[u16]) -> u32 {
+    queues.iter().fold(0, |bits, queue| bits | 1 << queue)
+}
+
+/// Waits until the driver has left these queues to the card: their interrupts
+/// are unmasked, which is the last that it does, and none is due. (What it has
+/// overlooked in a ring stays there.)
+pub fn quiet(card: &Card, queues: &[u16]) -> TestResult {
+    let bits = bits(queues);
+    until("the driver does not come to rest", || {
+        let rests = card.settled(|nic| {
+            // Neither read has a side effect.
+            nic.read(EIMS_EX[0]) & bits == bits && nic.read(EICS_EX[0]) & bits == 0
+        });
+        rests.then_some(())
+    })
+}
+
+/// How often the card was reset by its driver. One initialisation may be
+/// several.
+pub fn resets(card: &Card) -> u64 {
+    card.with(|nic, _| nic.counters().resets)
+}
+
+/// Waits for a reset that is to come, when there were `before`, and for its
+/// end: the interface runs and has a link.
+pub fn until_reset(card: &Card, before: u64) -> TestResult {
+    until("the driver does not reset the card", || {
+        (resets(card) != before).then_some(())
+    })?;
+    // The interface is not asked before the driver is done with the reset.
+    until_state(
+        card.interface(),
+        "the link does not come back after a reset",
+        |state| state.running && state.link == LinkState::Up,
+    )?;
+    Ok(())
+}

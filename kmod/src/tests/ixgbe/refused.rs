@@ -1,0 +1,86 @@
+//! What is refused, and what is cleaned up.
+
+use super::{Card, Setup, leave, running};
+use crate::kpi::Locked;
+use crate::kpi::cpus::cpus;
+use crate::kpi::errno::Errno;
+use crate::kpi::interface::{Interface, Tap};
+use crate::kpi::left;
+use crate::kpi::nic::Wire;
+use crate::tests::harness::{expect, said};
+use kdk_harness::{Stop, Test, TestResult};
+
+/// Interfaces that are not there, taps that are, queues that cannot be had.
+pub fn refused() -> TestResult {
+    let nobody = Interface::named(c"ix7".into());
+    assert_eq!(nobody.state(), Err(Errno::ENXIO));
+    assert_eq!(nobody.set_up(true), Err(Errno::ENXIO));
+    assert_eq!(nobody.transmit(&[0; 60]), Err(Errno::ENXIO));
+    assert_eq!(nobody.tap().err(), Some(Errno::ENXIO));
+
+    for queues in [0, cpus().count_ones(), u32::MAX] {
+        let setup = Setup {
+            queues: Some(queues),
+            ..Setup::nth(0)
+        };
+        assert_eq!(Card::attach(&setup).err(), Some(Errno::EINVAL), "{queues}");
+    }
+
+    let card = Card::attach(&Setup::nth(0))?;
+    let tap = card.interface().tap()?;
+    assert_eq!(card.interface().tap().err(), Some(Errno::EBUSY));
+    drop(tap);
+    drop(card.interface().tap()?);
+    leave(card)
+}
+
+/// A card that never comes out of its reset: the driver gives up, and takes
+/// the next one as if nothing had been.
+pub fn attach_fails() -> TestResult {
+    let mut setup = Setup::nth(0);
+    setup.card.reset_reads = u32::MAX;
+    for _ in 0..3 {
+        assert_eq!(Card::attach(&setup).err(), Some(Errno::EIO));
+    }
+    let card = running(&Setup::nth(0))?;
+    assert_eq!(card.interface().name(), "ix0");
+    leave(card)
+}
+
+/// What a test leaves behind that ends without its destructors.
+static KEPT: Locked<Option<(Card, Card, Wire, Tap)>> = Locked::new(None);
+
+/// It is taken out for the test, and told.
+pub fn left_behind() -> TestResult {
+    static LEAVES: Test = Test {
+        limit_ms: super::LIMIT_MS,
+        ..Test::new("inner/leaves-cards", || {
+            let (one, other) = (running(&Setup::nth(0))?, running(&Setup::nth(1))?);
+            let wire = Wire::between(&one, &other)?;
+            let tap = one.interface().tap()?;
+            let mut all = Some((one, other, wire, tap));
+            KEPT.with(|kept| core::mem::swap(kept, &mut all));
+            Ok(())
+        })
+    };
+    let text = said(&LEAVES)?;
+    let kept = KEPT.with(Option::take);
+    let (one, other, wire, tap) = kept.ok_or(Stop::Fail("no card was left"))?;
+    for card in [&one, &other] {
+        assert_eq!(card.interface().state(), Err(Errno::ENXIO));
+    }
+    drop((tap, wire, one, other));
+    for (kind, count) in [
+        ("network card", 2),
+        ("tap", 1),
+        ("task", 1),
+        ("task queue", 1),
+    ] {
+        expect(&text, &alloc::format!("# leak: {kind} +{count}"));
+        for _ in 0..count {
+            left::forgive(kind, "");
+        }
+    }
+    expect(&text, "not ok 1 inner/leaves-cards");
+    Ok(())
+}

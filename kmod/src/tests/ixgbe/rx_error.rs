@@ -1,0 +1,102 @@
+//! The driver cannot say what is in its ring, and iflib(9) resets the
+//! interface.
+
+use super::bad_frame::plain;
+use super::quiet::{quiet, resets, until_reset};
+use super::tap::{expect, next, nothing_more};
+use super::turn::{good, turn};
+use super::{Card, Setup, frame, leave, running};
+use crate::kpi::cpus::cpus;
+use crate::kpi::rx_error::{Failure, Planned};
+use alloc::vec::Vec;
+use kdk_harness::TestResult;
+use kdk_nic82599::{FrameErrors, Received};
+
+fn three(card: &Card) -> [Vec<u8>; 3] {
+    [1, 2, 3].map(|seed| frame::raw(card.address(), 600, seed))
+}
+
+/// What was taken from the ring before is received, and counted.
+pub fn keeps_earlier() -> TestResult {
+    let card = plain(1500)?;
+    let mut tap = card.interface().tap()?;
+    let (before, counted) = (resets(&card), card.interface().counted()?);
+    let planned = Planned::at(0, 3, Failure::Card);
+    let frames = three(&card);
+    good(&card, &frames)?;
+    until_reset(&card, before)?;
+    expect(&mut tap, &frames[0])?;
+    expect(&mut tap, &frames[1])?;
+    nothing_more(&card, &[0], &mut tap)?;
+    let after = card.interface().counted()?;
+    assert_eq!(after.packets - counted.packets, 2, "packets");
+    assert_eq!(after.errors - counted.errors, 0, "errors");
+    drop(planned);
+    drop(tap);
+    leave(card)
+}
+
+/// Segments that wait to be joined with others are received, too.
+pub fn lro() -> TestResult {
+    const SEQUENCE: u32 = 1000;
+    let card = running(&Setup::nth(0))?;
+    card.interface().set_lro(true)?;
+    let mut tap = card.interface().tap()?;
+    let queues: Vec<u16> = (0..16).take(cpus().count_ones() as usize).collect();
+    let payloads = [[0xa5; 600], [0x5a; 600]];
+    let segment = |nth: usize| {
+        let sequence = SEQUENCE + 600 * u32::try_from(nth).unwrap_or_default();
+        frame::tcp(card.address(), 1, sequence, &payloads[nth % 2])
+    };
+    // Which queue the flow falls on.
+    let queue = match card.receive(&segment(0), FrameErrors::NONE) {
+        Received::Delivered { queue } => queue,
+        other => panic!("a segment was {other:?}"),
+    };
+    next(&mut tap)?;
+    nothing_more(&card, &queues, &mut tap)?;
+
+    let before = resets(&card);
+    let planned = Planned::at(queue, 3, Failure::Card);
+    let segments = [0, 1, 2].map(|nth| (segment(nth), FrameErrors::NONE));
+    turn(&card, &queues, &segments)?;
+    until_reset(&card, before)?;
+    let mut received = Vec::new();
+    while received.len() < payloads.as_flattened().len() {
+        let tapped = next(&mut tap)?;
+        received.extend_from_slice(&tapped.bytes[frame::TCP_HEADERS..]);
+    }
+    assert!(received == payloads.as_flattened(), "other bytes than sent");
+    nothing_more(&card, &queues, &mut tap)?;
+    drop(planned);
+    drop(tap);
+    leave(card)
+}
+
+/// The interface is initialised anew, once, and goes on.
+pub fn resets_once() -> TestResult {
+    let card = plain(1500)?;
+    let mut tap = card.interface().tap()?;
+    // What one initialisation of a running interface is.
+    let before = resets(&card);
+    card.interface().set_mtu(1400)?;
+    until_reset(&card, before)?;
+    let one = resets(&card) - before;
+
+    for failure in [Failure::Card, Failure::Frame] {
+        let before = resets(&card);
+        let planned = Planned::at(0, 3, failure);
+        let frames = three(&card);
+        good(&card, &frames)?;
+        until_reset(&card, before)?;
+        drop(planned);
+        quiet(&card, &[0])?;
+        while tap.take().is_some() {}
+        good(&card, &frames[..1])?;
+        expect(&mut tap, &frames[0])?;
+        nothing_more(&card, &[0], &mut tap)?;
+        assert_eq!(resets(&card) - before, one, "resets, after {failure:?}");
+    }
+    drop(tap);
+    leave(card)
+}
