@@ -24,6 +24,7 @@ typedef void (*if_input_fn_t)(struct ifnet *, struct mbuf *);
 #define	if_getflags(ifp)	((ifp)->if_flags)
 #define	if_getdrvflags(ifp)	((ifp)->if_drv_flags)
 #define	if_getlinkstate(ifp)	((ifp)->if_link_state)
+#define	if_getindex(ifp)	((ifp)->if_index)
 #define	if_getmtu(ifp)		((ifp)->if_mtu)
 #define	if_getbaudrate(ifp)	((ifp)->if_baudrate)
 #define	if_getcounter(ifp, counter) ((ifp)->counter)

@@ -13,7 +13,10 @@
 #include <sys/sockio.h>
 
 #include <net/if.h>
+#include <net/ethernet.h>
+#include <net/if_dl.h>
 #include <net/if_media.h>
+#include <net/if_types.h>
 #include <net/if_var.h>
 #include <net/vnet.h>
 
@@ -170,6 +173,33 @@ kdk_interface_counted(const char *name, struct kdk_counted *counted)
 	return (0);
 }
 #endif
+
+int
+kdk_interface_multicast(const char *name, uint8_t group, int join)
+{
+	struct sockaddr_dl sdl = {};
+	if_t ifp;
+	int error;
+
+	ifp = kdk_interface_ref(name);
+	if (ifp == NULL)
+		return (ENXIO);
+	sdl.sdl_len = sizeof(sdl);
+	sdl.sdl_family = AF_LINK;
+	sdl.sdl_index = if_getindex(ifp);
+	sdl.sdl_type = IFT_ETHER;
+	sdl.sdl_alen = ETHER_ADDR_LEN;
+	memcpy(LLADDR(&sdl), "\x01\x00\x5e\x00\x00", ETHER_ADDR_LEN - 1);
+	LLADDR(&sdl)[ETHER_ADDR_LEN - 1] = group;
+	CURVNET_SET(vnet0);
+	if (join)
+		error = if_addmulti(ifp, (struct sockaddr *)&sdl, NULL);
+	else
+		error = if_delmulti(ifp, (struct sockaddr *)&sdl);
+	CURVNET_RESTORE();
+	if_rele(ifp);
+	return (error);
+}
 
 int
 kdk_interface_transmit(const char *name, const void *frame, size_t length)

@@ -57,6 +57,8 @@ int	 kdk_interface_set_up(const char *name, int up);
 /* As ifconfig(8)'s mtu and lro; a running driver is initialised anew. */
 int	 kdk_interface_set_mtu(const char *name, u_int mtu);
 int	 kdk_interface_set_lro(const char *name, int on);
+/* A group of IPv4's, by its last 8 bits, as a multicast program would. */
+int	 kdk_interface_multicast(const char *name, uint8_t group, int join);
 int	 kdk_interface_transmit(const char *name, const void *frame,
 	    size_t length);
 

@@ -192,6 +192,23 @@ kdk_spin_unlock(struct mtx *m)
 }
 
 /*
+ * Critical sections.
+ */
+void
+kdk_critical_enter(void)
+{
+
+	critical_enter();
+}
+
+void
+kdk_critical_exit(void)
+{
+
+	critical_exit();
+}
+
+/*
  * Sleeping.
  */
 int

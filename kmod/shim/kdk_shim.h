@@ -57,6 +57,10 @@ void	 kdk_spin_destroy(struct mtx *m);
 void	 kdk_spin_lock(struct mtx *m);
 void	 kdk_spin_unlock(struct mtx *m);
 
+/* Nothing else runs on this CPU in between; nothing may sleep. */
+void	 kdk_critical_enter(void);
+void	 kdk_critical_exit(void);
+
 /* Sleeping. */
 int	 kdk_mtx_sleep(void *chan, struct mtx *m, const char *wmesg,
 	    int64_t sbt);

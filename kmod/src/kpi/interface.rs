@@ -155,6 +155,19 @@ impl Interface {
         })
     }
 
+    /// Joins or leaves the group of the Ethernet address 01:00:5e:00:00:`group`
+    /// (RFC 1112).
+    ///
+    /// # Errors
+    /// `ENXIO` when there is no such interface, `ENOENT` for a group that was
+    /// not joined, or what else the kernel says.
+    pub fn multicast(&self, group: u8, join: bool) -> Result<(), Errno> {
+        // SAFETY: the name is a C string.
+        Errno::check(unsafe {
+            bindings::kdk_interface_multicast(self.0.as_ptr(), group, join.into())
+        })
+    }
+
     /// Hands it a whole Ethernet frame to send, without a checksum.
     ///
     /// # Errors

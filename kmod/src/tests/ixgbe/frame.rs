@@ -74,6 +74,11 @@ fn ipv4(flow: u16, protocol: u8, payload: usize) -> Vec<u8> {
     head
 }
 
+/// Which flow [`udp`] has made a datagram of.
+pub fn flow(frame: &[u8]) -> Option<u16> {
+    frame.get(28..30)?.try_into().ok().map(u16::from_be_bytes)
+}
+
 /// The Internet checksum (RFC 1071) of an even number of bytes.
 fn checksum(bytes: &[u8]) -> u16 {
     let sum: u32 = bytes

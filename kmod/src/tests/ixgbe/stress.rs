@@ -1,6 +1,6 @@
 //! Everything at once.
 
-use super::{Card, Setup, consistent, leave, running, until_state};
+use super::{Card, Setup, consistent, is_late_doorbell, leave, running, until_state};
 use crate::kpi::interface::LinkState;
 use crate::kpi::kthread::{End, Thread};
 use crate::kpi::nic::Wire;
@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use kdk_harness::{Stop, TestResult};
-use kdk_nic82599::{FrameErrors, Violation};
+use kdk_nic82599::FrameErrors;
 
 /// Frames of a thread.
 const FRAMES: u16 = 4000;
@@ -109,13 +109,6 @@ pub fn down() -> TestResult {
     }
     note("doorbells after a stop", &late);
     Ok(())
-}
-
-const fn is_late_doorbell(violation: Violation) -> bool {
-    matches!(
-        violation,
-        Violation::TailBeyondRing { entries: 0, .. } | Violation::DoorbellOfDisabledQueue { .. }
-    )
 }
 
 /// Traffic in all directions, and these besides. Both cards are up in the end.

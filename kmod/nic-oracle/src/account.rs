@@ -1,0 +1,62 @@
+//! What the card has counted, at one moment.
+
+use kdk_nic82599::{Nic, QueueCounters};
+
+/// Queues that are looked at; what falls on others is a fault.
+pub const WATCHED: usize = 16;
+
+/// What the card has counted since it was made, at one moment. It is made
+/// without allocating, so under a spin lock, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// As [`Counters::deaf`](kdk_nic82599::Counters::deaf).
+    pub deaf: u64,
+    /// As [`Counters::errored`](kdk_nic82599::Counters::errored).
+    pub errored: u64,
+    /// As [`Counters::control`](kdk_nic82599::Counters::control).
+    pub control: u64,
+    /// As [`Counters::filtered`](kdk_nic82599::Counters::filtered).
+    pub filtered: u64,
+    /// As [`Counters::missed`](kdk_nic82599::Counters::missed).
+    pub missed: u64,
+    /// As [`Counters::flushed`](kdk_nic82599::Counters::flushed).
+    pub flushed: u64,
+    /// Frames in the packet buffer now.
+    pub held: u64,
+    /// The first queues'.
+    pub queues: [QueueCounters; WATCHED],
+}
+
+impl Account {
+    /// The card's, now.
+    #[must_use]
+    pub fn of(nic: &Nic) -> Self {
+        let counters = nic.counters();
+        let mut queues = [QueueCounters::default(); WATCHED];
+        for (queue, slot) in (0..).zip(&mut queues) {
+            *slot = counters.queue(queue);
+        }
+        Self {
+            deaf: counters.deaf,
+            errored: counters.errored,
+            control: counters.control,
+            filtered: counters.filtered,
+            missed: counters.missed,
+            flushed: counters.flushed,
+            held: nic.held() as u64,
+            queues,
+        }
+    }
+
+    pub(crate) fn delivered(&self) -> u64 {
+        self.queues.iter().map(|queue| queue.delivered).sum()
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.queues.iter().map(|queue| queue.dropped).sum()
+    }
+
+    pub(crate) fn lost(&self) -> u64 {
+        self.queues.iter().map(|queue| queue.lost).sum()
+    }
+}

@@ -1,0 +1,133 @@
+//! What frames are like.
+
+use alloc::vec::Vec;
+use fastrand::Rng;
+use kdk_nic82599::FrameErrors;
+
+use crate::operation::{FLOWS, GROUPS, Mix};
+
+/// Whom a frame is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The card.
+    Card,
+    /// A multicast group, of [`GROUPS`].
+    Group(u8),
+    /// Another machine.
+    Other,
+}
+
+/// What is wrong with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// Nothing.
+    None,
+    /// Its frame check sequence.
+    Crc,
+    /// The card says so in its descriptor.
+    Descriptor,
+}
+
+impl Error {
+    /// As the card is told.
+    #[must_use]
+    pub const fn errors(self) -> FrameErrors {
+        match self {
+            Self::None => FrameErrors::NONE,
+            Self::Crc => FrameErrors {
+                crc: true,
+                ..FrameErrors::NONE
+            },
+            Self::Descriptor => FrameErrors {
+                descriptor: FrameErrors::RXE,
+                ..FrameErrors::NONE
+            },
+        }
+    }
+}
+
+/// What a frame is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Its flow, below [`FLOWS`].
+    pub flow: u16,
+    /// All its bytes, without frame check sequence.
+    pub length: u16,
+    /// Whom it is for.
+    pub target: Target,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+/// Frames of any kind, the same for the same seed.
+#[must_use]
+pub fn shapes(seed: u64, count: u8, mix: Mix) -> Vec<Shape> {
+    let mut rng = Rng::with_seed(seed);
+    // Some bursts are of a few flows only.
+    let flows = if rng.bool() {
+        FLOWS
+    } else {
+        rng.u16(1..=FLOWS)
+    };
+    (0..count).map(|_| shape(&mut rng, flows, mix)).collect()
+}
+
+fn shape(rng: &mut Rng, flows: u16, mix: Mix) -> Shape {
+    let target = match rng.u8(0..16) {
+        0 => Target::Group(rng.u8(0..GROUPS)),
+        1 => Target::Other,
+        _ => Target::Card,
+    };
+    let error = match rng.u8(0..24) {
+        0 => Error::Crc,
+        1 => Error::Descriptor,
+        _ => Error::None,
+    };
+    let length = match rng.u8(0..8) {
+        // What is copied, and what is around a small mbuf.
+        0..4 => rng.u16(60..=260),
+        4 if mix.jumbo => rng.u16(1515..=9014),
+        _ => rng.u16(60..=1514),
+    };
+    Shape {
+        flow: rng.u16(0..flows),
+        length,
+        target,
+        error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_makes_the_same_frames() {
+        for seed in 0..50 {
+            let all = shapes(seed, 64, Mix::ALL);
+            assert_eq!(all.len(), 64);
+            assert_eq!(all, shapes(seed, 64, Mix::ALL));
+            assert_ne!(all, shapes(seed + 1, 64, Mix::ALL));
+            for shape in all {
+                assert!(shape.flow < FLOWS && shape.length >= 60, "{shape:?}");
+            }
+            for shape in shapes(seed, 64, Mix::ORDER) {
+                assert!(shape.length <= 1514, "{shape:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn there_is_some_of_each_kind() {
+        let all: Vec<Shape> = (0..50)
+            .flat_map(|seed| shapes(seed, 64, Mix::ALL))
+            .collect();
+        let any = |wanted: fn(&Shape) -> bool| assert!(all.iter().any(wanted));
+        any(|shape| shape.error == Error::Crc);
+        any(|shape| shape.error == Error::Descriptor);
+        any(|shape| shape.target == Target::Other);
+        any(|shape| matches!(shape.target, Target::Group(_)));
+        any(|shape| shape.length > 9000);
+        assert!((0..FLOWS).all(|flow| all.iter().any(|shape| shape.flow == flow)));
+    }
+}

@@ -1,0 +1,98 @@
+//! Flow control (IEEE 802.3x): what is negotiated, and what root says.
+
+use super::{Card, Setup, leave, running, until_state};
+use crate::kpi::interface::LinkState;
+use crate::kpi::sysctl;
+use alloc::format;
+use alloc::string::String;
+use kdk_harness::{Stop, TestResult};
+use kdk_nic82599::Partner;
+use kdk_nic82599::registers::{FCCFG, FCCFG_TFCE_802_3X, MFLCN, MFLCN_RFCE};
+
+/// It negotiates, and has no pause frames.
+pub const WITHOUT_PAUSE: Partner = partner(false);
+/// It sends and obeys pause frames.
+pub const WITH_PAUSE: Partner = partner(true);
+
+const fn partner(pause: bool) -> Partner {
+    Partner {
+        autoneg: true,
+        symmetric_pause: pause,
+        asymmetric_pause: false,
+    }
+}
+
+/// A mode that root can ask for: `dev.ix.N.fc`.
+#[derive(Clone, Copy)]
+pub enum Mode {
+    /// No pause frames.
+    None = 0,
+    /// They are obeyed.
+    Receive = 1,
+    /// They are sent and obeyed.
+    Full = 3,
+}
+
+/// Asks for it.
+pub fn ask(card: &Card, mode: Mode) -> TestResult {
+    Ok(sysctl::write(&variable(card), mode as i32)?)
+}
+
+fn variable(card: &Card) -> String {
+    let unit = card.interface().name().trim_start_matches("ix");
+    format!("dev.ix.{unit}.fc")
+}
+
+/// A card with a link to such a partner.
+pub fn running_with(setup: &Setup, partner: Partner) -> Result<Card, Stop> {
+    let card = running(setup)?;
+    connect(&card, partner)?;
+    Ok(card)
+}
+
+/// The link goes down, and comes up to such a partner; the interface has seen
+/// both.
+pub fn connect(card: &Card, partner: Partner) -> TestResult {
+    card.set_link(false);
+    until_state(card.interface(), "the link does not go down", |state| {
+        state.link == LinkState::Down
+    })?;
+    card.with(|nic, _| nic.set_partner(partner));
+    card.set_link(true);
+    until_state(card.interface(), "the link does not come back", |state| {
+        state.link == LinkState::Up
+    })?;
+    Ok(())
+}
+
+/// Whether pause frames are sent.
+pub fn sends_pause(card: &Card) -> bool {
+    card.with(|nic, _| nic.peek(FCCFG)) & FCCFG_TFCE_802_3X != 0
+}
+
+fn obeys_pause(card: &Card) -> bool {
+    card.with(|nic, _| nic.peek(MFLCN)) & MFLCN_RFCE != 0
+}
+
+/// Root's word holds, though it changed nothing when it was given.
+pub fn off_stays() -> TestResult {
+    let card = running_with(&Setup::nth(0), WITHOUT_PAUSE)?;
+    assert!(!sends_pause(&card) && !obeys_pause(&card), "negotiated");
+    ask(&card, Mode::None)?;
+    assert_eq!(sysctl::read(&variable(&card))?, 0, "what is asked for");
+    connect(&card, WITH_PAUSE)?;
+    assert!(!sends_pause(&card), "pause frames are sent");
+    assert!(!obeys_pause(&card), "pause frames are obeyed");
+    assert_eq!(sysctl::read(&variable(&card))?, 0, "what is asked for");
+    leave(card)
+}
+
+/// What is asked for by default can be forced on a partner.
+pub fn forced() -> TestResult {
+    let card = running_with(&Setup::nth(0), WITHOUT_PAUSE)?;
+    assert!(!sends_pause(&card), "negotiated");
+    ask(&card, Mode::Full)?;
+    assert!(sends_pause(&card), "pause frames are not sent");
+    assert!(obeys_pause(&card), "pause frames are not obeyed");
+    leave(card)
+}

@@ -1,0 +1,103 @@
+//! The interrupt for all that is not a queue's.
+
+use super::flows::of_each_queue;
+use super::{Card, Setup, frame, leave, running, until, until_state};
+use crate::kpi::cpus::{cpus, uninterrupted};
+use crate::kpi::interface::LinkState;
+use crate::kpi::sysctl;
+use alloc::format;
+use kdk_harness::{Stop, TestResult};
+use kdk_nic82599::registers::{
+    EICR_ECC, EICR_GPI_SDP1, EICR_LSC, EICR_OTHER, EIMS, RXCTRL, RXCTRL_RXEN,
+};
+
+fn unmasked(card: &Card) -> u32 {
+    card.with(|nic, _| nic.read(EIMS))
+}
+
+/// Waits until the driver has done what it was asked for.
+fn idle(card: &Card) -> TestResult {
+    let wanted = EICR_OTHER | EICR_LSC;
+    until("link interrupts stay masked", || {
+        (unmasked(card) & wanted == wanted).then_some(())
+    })
+}
+
+/// What is unmasked right after these causes were handled, before any task
+/// can run on this CPU.
+fn after(card: &Card, causes: u32) -> u32 {
+    uninterrupted(|| {
+        card.with(|nic, _| nic.raise(causes));
+        unmasked(card)
+    })
+}
+
+fn link_interrupts(card: &Card) -> Result<u64, Stop> {
+    let unit = card.interface().name().trim_start_matches("ix");
+    Ok(sysctl::read(&format!("dev.ix.{unit}.link_irq"))?)
+}
+
+/// A cause that asks for no task does not keep others waiting: here a pin
+/// that means nothing on a card without pluggable optics.
+pub fn unmasked_without_task() -> TestResult {
+    let card = running(&Setup::nth(0))?;
+    for _ in 0..3 {
+        idle(&card)?;
+        let before = link_interrupts(&card)?;
+        let mask = after(&card, EICR_GPI_SDP1);
+        assert_eq!(link_interrupts(&card)? - before, 1, "interrupts");
+        assert_ne!(mask & EICR_OTHER, 0, "other causes are masked: {mask:#x}");
+        card.with(|nic, _| nic.raise(EICR_LSC));
+        assert_eq!(link_interrupts(&card)? - before, 2, "interrupts");
+    }
+    leave(card)
+}
+
+/// A link change keeps others waiting until the task has seen to it.
+pub fn masked_until_task() -> TestResult {
+    if cpus().count_ones() > 1 {
+        return Err(Stop::Skip(
+            "the task can run on another CPU: try `--cpus 1`",
+        ));
+    }
+    let card = running(&Setup::nth(0))?;
+    for _ in 0..3 {
+        idle(&card)?;
+        let mask = after(&card, EICR_LSC);
+        assert_eq!(mask & (EICR_OTHER | EICR_LSC), 0, "not masked: {mask:#x}");
+    }
+    idle(&card)?;
+    leave(card)
+}
+
+/// The card has lost its mind, and the interface comes back with a new one.
+pub fn ecc_error() -> TestResult {
+    let queues = super::queues() as usize;
+    let card = running(&Setup::nth(0))?;
+    let mut tap = card.interface().tap()?;
+    for _ in 0..2 {
+        idle(&card)?;
+        let resets = || card.with(|nic, _| nic.counters().resets);
+        let before = resets();
+        card.with(|nic, _| nic.raise(EICR_ECC));
+        until("the card is not reset and initialised", || {
+            let receives = card.with(|nic, _| nic.peek(RXCTRL)) & RXCTRL_RXEN != 0;
+            let listens = unmasked(&card).count_ones() as usize > queues;
+            (resets() > before && receives && listens).then_some(())
+        })?;
+        until_state(card.interface(), "the link is not up again", |state| {
+            state.running && state.link == LinkState::Up
+        })?;
+        idle(&card)?;
+        for flow in &mut of_each_queue(&card, &mut tap, queues)? {
+            flow.send(&card);
+            flow.arrived(&mut tap)?;
+        }
+        let sent = frame::raw(frame::PEER, 60, 0);
+        card.interface().transmit(&sent)?;
+        let left = until("a frame does not leave", || card.transmitted())?;
+        assert_eq!(left, sent);
+    }
+    drop(tap);
+    leave(card)
+}

@@ -1,0 +1,480 @@
+//! Operations (`kdk_nic_oracle`) happen to a card and its driver, and the
+//! ledger judges what the stack gets.
+
+use super::flow_control::{WITH_PAUSE, WITHOUT_PAUSE};
+use super::{Setup, frame, is_late_doorbell, queues, start, until_state};
+use crate::kpi::errno::Errno;
+use crate::kpi::interface::{Interface, LinkState, Tap};
+use crate::kpi::kthread::Thread;
+use crate::kpi::nic::Card;
+use crate::kpi::time;
+use crate::tests::refused;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use kdk_harness::Stop;
+use kdk_nic_oracle::{
+    Account, ECC, Fault, GROUPS, Ledger, Mix, Offer, Operation, Order, Shape, Target, digest,
+    shapes,
+};
+use kdk_nic82599::registers::{EIMS, RXCTRL, RXCTRL_RXEN, eitr};
+use kdk_nic82599::{Partner, Received};
+
+/// Longest that the driver may take for what it has to do.
+const SOON: Duration = Duration::from_secs(5);
+/// What passes for the card each time that we look, microseconds.
+const TICK: u64 = 1000;
+/// Frames that come in while the interface is started, at most, and at once.
+const MEANWHILE: u32 = 400;
+const AT_ONCE: u8 = 4;
+/// Before the number in a frame.
+const MARK: &[u8] = b"kdk!";
+/// Where the payload is.
+const PAYLOAD: usize = 14 + 20 + 8;
+
+/// Why it did not end well.
+#[derive(Debug)]
+pub enum Failure {
+    /// It could not be played.
+    Stop(Stop),
+    /// What is wrong.
+    Wrong(String),
+}
+
+impl From<Stop> for Failure {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self::Wrong(format!("the kernel refused it: {errno}"))
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Wrong(fault.to_string())
+    }
+}
+
+/// What was played.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Played {
+    /// Frames that came in from the wire.
+    pub offered: u32,
+    /// Frames that the stack got.
+    pub arrived: u64,
+    /// Resets of the card.
+    pub resets: u64,
+    /// Doorbells after a stop.
+    pub late: usize,
+}
+
+/// What is the same all the time.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene {
+    /// The card.
+    pub setup: Setup,
+    /// What is at the other end of its cable.
+    pub partner: Partner,
+    /// Large receive offload: it has nothing to join, but sorts by flows.
+    pub lro: bool,
+    /// What happens to it.
+    pub mix: Mix,
+}
+
+impl Scene {
+    /// The same for the same seed.
+    pub fn new(seed: u64, mix: Mix) -> Self {
+        let mut setup = Setup::nth(0);
+        setup.card.moderation = seed & 1 != 0;
+        let partner = if seed & 2 != 0 {
+            WITH_PAUSE
+        } else {
+            WITHOUT_PAUSE
+        };
+        Self {
+            setup,
+            partner,
+            lro: seed & 4 != 0,
+            mix,
+        }
+    }
+}
+
+impl fmt::Display for Played {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            offered,
+            arrived,
+            resets,
+            late,
+        } = self;
+        write!(
+            out,
+            "{offered} frames, {arrived} arrived, {resets} resets, {late} doorbells after a stop"
+        )
+    }
+}
+
+/// Attaches a card, plays the operations on it, and takes it out.
+pub fn play(scene: &Scene, operations: &[Operation]) -> Result<Played, Failure> {
+    let card = Card::attach(&scene.setup)?;
+    card.with(|nic, _| nic.set_partner(scene.partner));
+    card.interface().set_lro(scene.lro)?;
+    start(&card)?;
+    let order = if scene.lro { Order::Flow } else { Order::Queue };
+    let tap = card.interface().tap()?;
+    let mut player = Player {
+        ledger: Ledger::new(order, &card.with(|nic, _| Account::of(nic))),
+        card,
+        tap,
+        mix: scene.mix,
+        joined: [false; GROUPS as usize],
+        jumbo: false,
+        stopped: false,
+    };
+    for (nth, operation) in operations.iter().enumerate() {
+        let played = player.one(*operation).and_then(|()| player.take());
+        played.map_err(|failure| match failure {
+            Failure::Wrong(what) => {
+                Failure::Wrong(format!("{what}, after operation {nth}, {operation:?}"))
+            }
+            stop @ Failure::Stop(_) => stop,
+        })?;
+    }
+    player.end()
+}
+
+struct Player {
+    /// It has to go before the card.
+    tap: Tap,
+    card: Card,
+    ledger: Ledger,
+    mix: Mix,
+    joined: [bool; GROUPS as usize],
+    jumbo: bool,
+    /// The interface was stopped while it received.
+    stopped: bool,
+}
+
+impl Player {
+    fn one(&mut self, operation: Operation) -> Result<(), Failure> {
+        match operation {
+            Operation::Frames {
+                seed,
+                count,
+                together,
+            } => self.frames(&shapes(seed, count, self.mix), together),
+            Operation::Multicast { group, join } => self.multicast(group, join),
+            Operation::Link { up } => {
+                self.card.set_link(up);
+                Ok(())
+            }
+            Operation::Restart { settle } => self.restart(settle),
+            // The kernel does nothing when it is that already.
+            Operation::Mtu { jumbo, .. } if jumbo == self.jumbo => Ok(()),
+            Operation::Mtu { jumbo, settle } => self.anew(settle, |player| {
+                let mtu = if jumbo { 9000 } else { 1500 };
+                player.card.interface().set_mtu(mtu)?;
+                player.jumbo = jumbo;
+                Ok(())
+            }),
+            Operation::Ecc => self.anew(false, Self::ecc),
+            Operation::Stall { queue, stalled } => {
+                if u32::from(queue) < queues() {
+                    let queue = u16::from(queue);
+                    self.card
+                        .with(|nic, memory| nic.stall(queue, stalled, memory));
+                }
+                Ok(())
+            }
+            Operation::Raise { causes } => {
+                self.card.with(|nic, _| nic.raise(causes));
+                Ok(())
+            }
+            Operation::Time { microseconds } => {
+                self.pass(microseconds.into());
+                Ok(())
+            }
+            Operation::Moderation {
+                queue,
+                microseconds,
+            } => {
+                if u32::from(queue) < queues() {
+                    let value = u32::from(microseconds) / 2 << 3;
+                    self.card
+                        .with(|nic, memory| nic.write(eitr(queue.into()), value, memory));
+                }
+                Ok(())
+            }
+            Operation::Settle => self.settle(),
+        }
+    }
+
+    fn pass(&self, microseconds: u64) {
+        self.card
+            .with(|nic, memory| nic.advance(microseconds, memory));
+    }
+
+    fn account(&self) -> Account {
+        self.card.with(|nic, _| Account::of(nic))
+    }
+
+    fn frames(&mut self, shapes: &[Shape], together: bool) -> Result<(), Failure> {
+        let numbered = (self.ledger.next()..).zip(shapes);
+        let frames: Vec<_> = numbered
+            .map(|(number, shape)| (bytes(self.card.address(), number, *shape), *shape))
+            .collect();
+        let mut received: Vec<Received> = Vec::with_capacity(frames.len());
+        if together {
+            // There is room, so that nothing is allocated.
+            self.card.with(|nic, memory| {
+                for (bytes, shape) in &frames {
+                    received.push(nic.receive(bytes, shape.error.errors(), memory));
+                }
+            });
+        } else {
+            for (bytes, shape) in &frames {
+                received.push(self.card.receive(bytes, shape.error.errors()));
+            }
+        }
+        for ((bytes, shape), received) in frames.iter().zip(received) {
+            let offer = Offer {
+                flow: shape.flow,
+                digest: digest(bytes),
+                bad: shape.error == kdk_nic_oracle::Error::Descriptor,
+            };
+            self.ledger.offer(offer, received)?;
+        }
+        Ok(())
+    }
+
+    fn multicast(&mut self, group: u8, join: bool) -> Result<(), Failure> {
+        if let Some(joined) = self.joined.get_mut(usize::from(group))
+            && *joined != join
+        {
+            self.card.interface().multicast(group, join)?;
+            *joined = join;
+        }
+        Ok(())
+    }
+
+    /// The interface is stopped, and started while frames come in.
+    fn restart(&mut self, settle: bool) -> Result<(), Failure> {
+        self.anew(settle, |player| {
+            Ok(player.card.interface().set_up(false)?)
+        })?;
+        let started = Starting::new(self.card.interface())?;
+        let mut meanwhile = 0;
+        while !started.is_over() {
+            if meanwhile < MEANWHILE {
+                meanwhile += u32::from(AT_ONCE);
+                self.frames(&shapes(meanwhile.into(), AT_ONCE, self.mix), false)?;
+                self.take()?;
+            }
+            time::give_way();
+        }
+        started.end()
+    }
+
+    /// What the interface had received is gone after `stop`, if it is not with
+    /// the stack.
+    fn anew(
+        &mut self,
+        settle: bool,
+        stop: impl FnOnce(&mut Self) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if settle {
+            self.settle()?;
+        } else {
+            self.stopped = true;
+        }
+        stop(self)?;
+        self.take()?;
+        let now = self.account();
+        self.ledger.close(&now)?;
+        Ok(())
+    }
+
+    fn ecc(&mut self) -> Result<(), Failure> {
+        let resets = |player: &Self| player.card.with(|nic, _| nic.counters().resets);
+        let before = resets(self);
+        self.card.with(|nic, _| nic.raise(ECC));
+        self.wait("after an ECC error the card is not initialised", |player| {
+            let started = player.card.with(|nic, _| {
+                nic.peek(RXCTRL) & RXCTRL_RXEN != 0 && nic.read(EIMS).count_ones() > queues()
+            });
+            let state = player.card.interface().state();
+            Ok(resets(player) > before && started && state.is_ok_and(|state| state.running))
+        })
+    }
+
+    /// Takes what the stack has got by now.
+    fn take(&mut self) -> Result<(), Failure> {
+        while let Some(tapped) = self.tap.take() {
+            self.ledger
+                .arrive(number(&tapped.bytes), digest(&tapped.bytes))?;
+        }
+        match self.tap.lost() {
+            0 => Ok(()),
+            _ => Err(Stop::Fail("the tap is full").into()),
+        }
+    }
+
+    /// Waits until the stack has all that is there for it.
+    fn settle(&mut self) -> Result<(), Failure> {
+        let deadline = time::uptime() + SOON;
+        loop {
+            self.take()?;
+            let now = self.account();
+            if !self.ledger.is_due(&now) || time::uptime() > deadline {
+                return Ok(self.ledger.settle(&now)?);
+            }
+            self.pass(TICK);
+            time::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn wait(
+        &mut self,
+        what: &str,
+        mut seen: impl FnMut(&mut Self) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let deadline = time::uptime() + SOON;
+        while !seen(self)? {
+            if time::uptime() > deadline {
+                return Err(Failure::Wrong(what.to_string()));
+            }
+            self.pass(TICK);
+            time::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// All that still waits goes on, and has to arrive.
+    fn end(mut self) -> Result<Played, Failure> {
+        for queue in 0..queues() {
+            let queue = u16::try_from(queue).unwrap_or(u16::MAX);
+            self.card
+                .with(|nic, memory| nic.stall(queue, false, memory));
+        }
+        self.card.set_link(true);
+        self.settle()?;
+        for group in 0..GROUPS {
+            self.multicast(group, false)?;
+        }
+        let last = self.account();
+        if last.held != 0 {
+            return Err(Failure::Wrong(format!(
+                "{} frames are held back, and no queue is full",
+                last.held
+            )));
+        }
+        until_state(
+            self.card.interface(),
+            "the link is not up in the end",
+            |state| state.running && state.link == LinkState::Up,
+        )?;
+        self.settle()?;
+        let Self {
+            ledger,
+            card,
+            tap,
+            stopped,
+            ..
+        } = self;
+        drop(tap);
+        card.with(|nic, _| nic.invariants())
+            .map_err(|broken| Failure::Wrong(broken.to_string()))?;
+        if card.astray() != 0 || card.usage().stray != 0 {
+            return Err(Failure::Wrong(
+                "accesses to what is no memory, or interrupts that nobody handles".to_string(),
+            ));
+        }
+        let resets = card.with(|nic, _| nic.counters().resets);
+        let (forgiven, violations): (Vec<_>, Vec<_>) = card
+            .detach()?
+            .into_iter()
+            .partition(|violation| stopped && is_late_doorbell(*violation));
+        if let Some(violation) = violations.first() {
+            return Err(Failure::Wrong(format!("the driver's fault: {violation}")));
+        }
+        Ok(Played {
+            offered: ledger.next(),
+            arrived: ledger.arrived(),
+            resets,
+            late: forgiven.len(),
+        })
+    }
+}
+
+/// A frame with its number in it.
+fn bytes(card: [u8; 6], number: u32, shape: Shape) -> Vec<u8> {
+    let to = match shape.target {
+        Target::Card => card,
+        Target::Group(group) => [0x01, 0x00, 0x5e, 0x00, 0x00, group],
+        Target::Other => frame::PEER,
+    };
+    let mut payload = [MARK, &number.to_be_bytes()].concat();
+    let filler = (0_u8..=255).cycle().map(|at| at ^ number.to_le_bytes()[0]);
+    let more = usize::from(shape.length).saturating_sub(PAYLOAD + payload.len());
+    payload.extend(filler.take(more));
+    frame::udp(to, shape.flow, &payload)
+}
+
+/// The number in a frame.
+fn number(frame: &[u8]) -> Option<u32> {
+    let number = frame.get(PAYLOAD..)?.strip_prefix(MARK)?;
+    number.first_chunk().copied().map(u32::from_be_bytes)
+}
+
+/// An interface that another thread starts.
+struct Starting {
+    thread: Thread,
+    over: Arc<AtomicBool>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Starting {
+    fn new(interface: &Interface) -> Result<Self, Failure> {
+        let (over, failed) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let (interface, said, refusal) =
+            (interface.clone(), Arc::clone(&over), Arc::clone(&failed));
+        let start = move || {
+            refusal.store(interface.set_up(true).is_err(), Ordering::SeqCst);
+            said.store(true, Ordering::SeqCst);
+        };
+        let thread = Thread::spawn(c"kdk start", start).map_err(refused)?;
+        Ok(Self {
+            thread,
+            over,
+            failed,
+        })
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        if self.thread.join(SOON).is_err() {
+            return Err(Stop::Fail("the thread that starts the interface does not end").into());
+        }
+        match self.failed.load(Ordering::SeqCst) {
+            false => Ok(()),
+            true => Err(Failure::Wrong(
+                "the interface cannot be started".to_string(),
+            )),
+        }
+    }
+}
