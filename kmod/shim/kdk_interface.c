@@ -9,6 +9,7 @@
 #if __FreeBSD_version >= 1200000
 #include <sys/epoch.h>
 #endif
+#include <sys/endian.h>
 #include <sys/socketvar.h>
 #include <sys/sockio.h>
 
@@ -33,6 +34,10 @@ struct kdk_tap {
 	struct mtx	 mtx;
 	struct mbufq	 frames;
 	u_int		 lost;
+	int		 holds;		/* the frame below waits */
+	size_t		 hold_at;
+	uint32_t	 hold_value;
+	struct thread	*held;		/* that has brought it */
 };
 
 static struct kdk_tap	*kdk_taps[KDK_TAPS];
@@ -231,11 +236,43 @@ kdk_interface_transmit(const char *name, const void *frame, size_t length)
 /*
  * Taps.
  */
+static int
+kdk_tap_holds(const struct kdk_tap *tap, const struct mbuf *m)
+{
+	uint32_t value;
+
+	if (!tap->holds || m->m_pkthdr.len < tap->hold_at + sizeof(value))
+		return (0);
+	m_copydata(m, tap->hold_at, sizeof(value), (caddr_t)&value);
+	return (be32toh(value) == tap->hold_value);
+}
+
+/*
+ * An interrupt thread may wait for a mutex but not sleep, lest what it holds
+ * up is forgotten; here that is what is wanted.
+ */
+static void
+kdk_tap_wait(struct kdk_tap *tap)
+{
+	int forbidden;
+
+	tap->held = curthread;
+	forbidden = curthread->td_no_sleeping;
+	curthread->td_no_sleeping = 0;
+	while (tap->holds)
+		(void)msleep(&tap->held, &tap->mtx, 0, "kdkheld", 0);
+	curthread->td_no_sleeping = forbidden;
+	tap->held = NULL;
+	wakeup(&tap->holds);
+}
+
 static void
 kdk_tap_put(struct kdk_tap *tap, struct mbuf *m)
 {
 
 	mtx_lock(&tap->mtx);
+	if (kdk_tap_holds(tap, m))
+		kdk_tap_wait(tap);
 	if (mbufq_enqueue(&tap->frames, m) != 0) {
 		tap->lost++;
 		m_freem(m);
@@ -324,9 +361,44 @@ fail:
 }
 
 void
+kdk_tap_hold(struct kdk_tap *tap, size_t at, uint32_t value)
+{
+
+	mtx_lock(&tap->mtx);
+	tap->hold_at = at;
+	tap->hold_value = value;
+	tap->holds = 1;
+	mtx_unlock(&tap->mtx);
+}
+
+const struct thread *
+kdk_tap_held(struct kdk_tap *tap)
+{
+	const struct thread *held;
+
+	mtx_lock(&tap->mtx);
+	held = tap->held;
+	mtx_unlock(&tap->mtx);
+	return (held);
+}
+
+void
+kdk_tap_let_go(struct kdk_tap *tap)
+{
+
+	mtx_lock(&tap->mtx);
+	tap->holds = 0;
+	wakeup(&tap->held);
+	while (tap->held != NULL)
+		(void)msleep(&tap->holds, &tap->mtx, 0, "kdkgoes", 0);
+	mtx_unlock(&tap->mtx);
+}
+
+void
 kdk_tap_close(struct kdk_tap *tap)
 {
 
+	kdk_tap_let_go(tap);
 	if_setinputfn(tap->ifp, tap->input);
 	(void)kdk_tap_replace(tap, NULL);
 	while (atomic_load_acq_int(&kdk_taps_inside) != 0)

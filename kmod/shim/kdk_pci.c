@@ -839,6 +839,14 @@ kdk_pci_idle(struct kdk_pci *pci, u_int vector)
 	    kdk_vector_idle(&pci->vectors[vector]));
 }
 
+const struct thread *
+kdk_pci_thread(const struct kdk_pci *pci, u_int vector)
+{
+
+	return (vector >= KDK_PCI_VECTORS ? NULL :
+	    pci->vectors[vector].thread);
+}
+
 const char *
 kdk_pci_device(const struct kdk_pci *pci)
 {

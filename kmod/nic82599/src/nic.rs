@@ -73,6 +73,8 @@ pub struct Nic {
     pub(crate) stalled: u128,
     /// A pause frame of the card's own found no room on the wire.
     pub(crate) pause_waits: bool,
+    /// Descriptors that the next longer frame gets, and no more.
+    pub(crate) cut: Option<usize>,
     /// XOFF was the last pause frame sent.
     pub(crate) partner_paused: bool,
     /// Until when the partner's XOFF holds, in microseconds.
@@ -110,6 +112,7 @@ impl Nic {
             scratch: vec![0; MAX_FRAME + 8].into_boxed_slice(),
             drops: 0,
             stalled: 0,
+            cut: None,
             pause_waits: false,
             partner_paused: false,
             paused_until: None,
@@ -333,6 +336,13 @@ impl Nic {
             self.stalled &= !bit;
         }
         self.pump(host);
+    }
+
+    /// The next frame that needs more descriptors than these, 1 or more, gets
+    /// them and no others, as if the card were reset while it stores it. It
+    /// counts as delivered.
+    pub fn cut(&mut self, descriptors: usize) {
+        self.cut = Some(descriptors);
     }
 
     /// Lets time pass: interrupt throttling and the partner's pause.

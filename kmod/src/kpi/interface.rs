@@ -216,6 +216,16 @@ pub struct Counted {
     pub errors: u64,
 }
 
+/// A thread, to be told from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadId(usize);
+
+impl ThreadId {
+    pub(super) fn of(thread: *const bindings::thread) -> Option<Self> {
+        (!thread.is_null()).then(|| Self(thread.addr()))
+    }
+}
+
 /// A frame that an interface has received, as its driver gave it to the stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tapped {
@@ -305,6 +315,27 @@ impl Tap {
             checksums: raw.csum_flags,
             vlan: u16::try_from(raw.vlan).ok(),
         })
+    }
+
+    /// The frame with this number, big-endian at the offset `at`, waits before
+    /// the tap takes it, and with it the thread that has brought it, until
+    /// [`let_go`](Self::let_go).
+    pub fn hold(&self, at: usize, number: u32) {
+        // SAFETY: the tap is open.
+        unsafe { bindings::kdk_tap_hold(self.open.raw, at, number) }
+    }
+
+    /// Who is held.
+    #[must_use]
+    pub fn held(&self) -> Option<ThreadId> {
+        // SAFETY: the tap is open.
+        ThreadId::of(unsafe { bindings::kdk_tap_held(self.open.raw) })
+    }
+
+    /// Holds nobody any more.
+    pub fn let_go(&self) {
+        // SAFETY: the tap is open.
+        unsafe { bindings::kdk_tap_let_go(self.open.raw) }
     }
 
     /// Frames that the tap had no room for.

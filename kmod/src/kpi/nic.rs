@@ -4,7 +4,7 @@
 use super::cpus::cpus;
 use super::errno::Errno;
 use super::exclusive::Exclusive;
-use super::interface::Interface;
+use super::interface::{Interface, ThreadId};
 use super::kenv::Tunable;
 use super::resource::{Registration, Stop};
 use super::spin::Spin;
@@ -64,6 +64,33 @@ struct State {
     memory: Memory,
     /// Takes what is transmitted away.
     wire: Option<Arc<Task>>,
+    /// What is to happen before a write.
+    before: Option<Before>,
+    received_before: Option<Received>,
+}
+
+/// A frame that comes in before a write of all these bits.
+struct Before {
+    register: u32,
+    mask: u32,
+    frame: Vec<u8>,
+}
+
+impl State {
+    /// A write of the driver's. Returns what came in before it, to be freed
+    /// without the card's lock.
+    fn write(&mut self, register: u32, value: u32) -> Option<Before> {
+        let due =
+            |before: &mut Before| before.register == register && value & before.mask == before.mask;
+        let before = self.before.take_if(due);
+        if let Some(before) = &before {
+            let frame = &before.frame;
+            let received = self.nic.receive(frame, FrameErrors::NONE, &mut self.memory);
+            self.received_before = Some(received);
+        }
+        self.nic.write(register, value, &mut self.memory);
+        before
+    }
 }
 
 /// What the driver's threads, the bus and the test share.
@@ -79,8 +106,12 @@ struct Shared {
 impl Shared {
     /// Does something with the card, and handles the interrupts it causes.
     fn with<R>(&self, f: impl FnOnce(&mut Nic, &mut Memory) -> R) -> R {
+        self.change(|state| f(&mut state.nic, &mut state.memory))
+    }
+
+    fn change<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
         let result = self.state.with(|state| {
-            let result = f(&mut state.nic, &mut state.memory);
+            let result = f(state);
             if let Some(wire) = state.wire.as_ref().filter(|_| state.nic.on_wire() > 0) {
                 // A wire that is being taken away does not carry it any more.
                 let _ = wire.enqueue();
@@ -89,6 +120,22 @@ impl Shared {
         });
         self.interrupt();
         result
+    }
+
+    /// A write of the driver's.
+    fn write(&self, register: u32, value: u32) {
+        if self.change(|state| state.write(register, value)).is_some() {
+            while (0..bindings::KDK_PCI_VECTORS).any(|vector| !self.is_idle(vector)) {
+                // The driver may hold a mutex, so nothing sleeps here.
+                core::hint::spin_loop();
+            }
+        }
+    }
+
+    fn is_idle(&self, vector: u32) -> bool {
+        let pci = self.pci.load(Ordering::SeqCst);
+        // SAFETY: the bus is there while the driver is attached.
+        unsafe { bindings::kdk_pci_idle(pci, vector) != 0 }
     }
 
     /// Takes a frame off the card; how long it is.
@@ -165,7 +212,7 @@ extern "C" fn kdk_nic_read(nic: usize, reg: u32) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn kdk_nic_write(nic: usize, reg: u32, value: u32) {
-    card(nic).with(|nic, memory| nic.write(reg, value, memory));
+    card(nic).write(reg, value);
 }
 
 #[unsafe(no_mangle)]
@@ -333,6 +380,8 @@ impl Card {
                         gone: false,
                     },
                     wire: None,
+                    before: None,
+                    received_before: None,
                 },
             ),
             pci: AtomicPtr::new(core::ptr::null_mut()),
@@ -403,9 +452,36 @@ impl Card {
     /// that it was called for. (What it has left to a task may not be done.)
     #[must_use]
     pub fn is_idle(&self, vector: u32) -> bool {
+        self.shared.is_idle(vector)
+    }
+
+    /// The thread that the driver's handler of an interrupt has run in, if it
+    /// has one, and has run.
+    #[must_use]
+    pub fn thread(&self, vector: u32) -> Option<ThreadId> {
         let pci = self.shared.pci.load(Ordering::SeqCst);
         // SAFETY: the card is attached.
-        unsafe { bindings::kdk_pci_idle(pci, vector) != 0 }
+        ThreadId::of(unsafe { bindings::kdk_pci_thread(pci, vector) })
+    }
+
+    /// Right before the driver next writes `register` with all bits of `mask`
+    /// a frame comes in. The driver goes on when the handlers of what that
+    /// write has fired are done.
+    pub fn receive_before(&self, register: u32, mask: u32, frame: Vec<u8>) {
+        let mut before = Some(Before {
+            register,
+            mask,
+            frame,
+        });
+        self.shared
+            .state
+            .with(|state| core::mem::swap(&mut state.before, &mut before));
+    }
+
+    /// What became of that frame, when it has come in.
+    #[must_use]
+    pub fn received_before(&self) -> Option<Received> {
+        self.shared.state.with(|state| state.received_before)
     }
 
     /// A frame comes in from the wire, without its checksum.

@@ -106,6 +106,21 @@ pub fn before_link_up() -> TestResult {
     leave(card)
 }
 
+/// What root has said holds when the card is initialised, and when its link
+/// comes up.
+#[cfg(not(iflib))]
+pub fn keeps_over_reset() -> TestResult {
+    let queues = several_queues()?;
+    let card = running_with(&Setup::nth(0), WITH_PAUSE)?;
+    ask(&card, Mode::None)?;
+    assert_eq!(drops(&card, queues), Some(true), "as root has said");
+    card.interface().set_mtu(1400)?;
+    assert_eq!(drops(&card, queues), Some(true), "after a reset");
+    connect(&card, WITH_PAUSE)?;
+    assert_eq!(drops(&card, queues), Some(true), "with a new link");
+    leave(card)
+}
+
 /// With pause frames the partner waits, and nothing is lost.
 pub fn pause_holds_back() -> TestResult {
     let queues = several_queues()?;

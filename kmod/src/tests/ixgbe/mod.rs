@@ -3,24 +3,37 @@
 mod attach;
 #[cfg(iflib)]
 mod bad_frame;
+#[cfg(not(iflib))]
+mod bounce;
+#[cfg(not(iflib))]
+mod burst;
+#[cfg(not(iflib))]
+mod chain;
+mod drop;
 #[cfg(iflib)]
 mod filter;
-mod drop;
 mod flow_control;
 mod flows;
 mod frame;
+#[cfg(iflib)]
 mod interrupt;
 mod link;
-mod quiet;
+#[cfg(not(iflib))]
+mod numbered;
 mod order;
 mod play;
 mod property;
+mod quiet;
 mod receive;
 mod refused;
 #[cfg(iflib)]
 mod rx_error;
+#[cfg(not(iflib))]
+mod start;
 mod stress;
 mod tap;
+#[cfg(not(iflib))]
+mod threads;
 mod transmit;
 mod turn;
 mod wire;
@@ -36,8 +49,8 @@ use kdk_nic82599::Violation;
 /// An attach resets the card several times and waits each time.
 const LIMIT_MS: u32 = 60_000;
 
-/// Most queues that this driver takes.
-const MOST_QUEUES: u32 = 16;
+/// Most queues that this driver takes by itself.
+const MOST_QUEUES: u32 = if cfg!(iflib) { 16 } else { 8 };
 
 /// What driver and iflib allocate; all of it has to come back. (Of "bus" and
 /// "sysctloid" the kernel keeps a little for each class of devices that it has
@@ -60,6 +73,10 @@ const TYPES: &[&str] = &[
     "kenv",
     "pfil",
 ];
+
+/// Without "devbuf", of which are the bounce pages that the kernel keeps.
+#[cfg(not(iflib))]
+const BOUNCED_TYPES: &[&str] = &["ifnet", "ifaddr", "rman", "bus-sc", "taskqueue", "kenv"];
 
 kdk_test!("ixgbe/refused", refused::refused, limit_ms = LIMIT_MS);
 kdk_test!(
@@ -288,18 +305,21 @@ kdk_test!(
     limit_ms = LIMIT_MS,
     leak_types = TYPES
 );
+#[cfg(iflib)]
 kdk_test!(
     "ixgbe/link-interrupt-unmasked",
     interrupt::unmasked_without_task,
     limit_ms = LIMIT_MS,
     leak_types = TYPES
 );
+#[cfg(iflib)]
 kdk_test!(
     "ixgbe/link-interrupt-waits",
     interrupt::masked_until_task,
     limit_ms = LIMIT_MS,
     leak_types = TYPES
 );
+#[cfg(iflib)]
 kdk_test!(
     "ixgbe/ecc-error",
     interrupt::ecc_error,
@@ -330,6 +350,112 @@ kdk_test!(
     stress::down,
     limit_ms = 2 * LIMIT_MS,
     leak_types = TYPES
+);
+
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/discard-chain",
+    chain::discard,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/chain-three-buffers",
+    chain::three_buffers,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/reset-between-buffers",
+    chain::reset_between,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/burst-is-received-msix",
+    burst::msix,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/burst-is-received-second-queue",
+    burst::second_queue,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/burst-is-received-legacy",
+    burst::legacy,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/legacy-after-link",
+    burst::after_link,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/order-multicast-msix",
+    threads::multicast_msix,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/order-mtu-msix",
+    threads::mtu_msix,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/order-link-legacy",
+    threads::link_legacy,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/packet-during-init",
+    start::packet_during_init,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/again-and-again",
+    start::again_and_again,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/drop-keeps-over-reset",
+    drop::keeps_over_reset,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/bounced-packets",
+    bounce::packets,
+    limit_ms = LIMIT_MS,
+    leak_types = BOUNCED_TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/bounced-many",
+    bounce::many,
+    limit_ms = 5 * LIMIT_MS,
+    leak_types = BOUNCED_TYPES
 );
 
 /// Longest that something may take which the driver does by itself.

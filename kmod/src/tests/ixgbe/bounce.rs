@@ -1,0 +1,64 @@
+//! A card that does not reach the memory of what it receives: all of it goes
+//! through bounce pages, see bus_dma(9).
+
+use super::numbered::{QUEUE, all, burst, numbered, plain};
+use super::tap::{expect, nothing_more};
+use super::{Setup, leave};
+use crate::kpi::sysctl;
+use alloc::format;
+use kdk_harness::{Stop, TestResult};
+use kdk_nic82599::{FrameErrors, Received};
+
+/// Few descriptors: each has a bounce page, of which there are not many.
+const SETUP: Setup = Setup {
+    descriptors: Some(64),
+    bounced: true,
+    ..Setup::nth(0)
+};
+/// Zones of bounce pages that a machine may have.
+const ZONES: u32 = 8;
+
+/// Bounce pages in use.
+fn active() -> Result<u64, Stop> {
+    let pages = (0..ZONES)
+        .map_while(|zone| sysctl::read(&format!("hw.busdma.zone{zone}.active_bpages")).ok());
+    let pages: alloc::vec::Vec<u64> = pages.collect();
+    if pages.is_empty() {
+        return Err(Stop::Fail("no zone of bounce pages"));
+    }
+    Ok(pages.iter().sum())
+}
+
+/// Those that the driver copies, and those that it hands on.
+pub fn packets() -> TestResult {
+    let card = plain(&SETUP)?;
+    assert!(active()? > 0, "nothing is bounced");
+    let mut tap = card.interface().tap()?;
+    let lengths = [60, 160, 161, 1000, 1514].repeat(40);
+    for (number, length) in (0..).zip(lengths) {
+        let frame = numbered(&card, number, length);
+        let queue = QUEUE;
+        let received = card.receive(&frame, FrameErrors::NONE);
+        assert_eq!(received, Received::Delivered { queue });
+        expect(&mut tap, &frame)?;
+    }
+    nothing_more(&card, &[QUEUE], &mut tap)?;
+    drop(tap);
+    leave(card)
+}
+
+/// However many are received, each gives its bounce page back.
+pub fn many() -> TestResult {
+    let card = plain(&SETUP)?;
+    let mut tap = card.interface().tap()?;
+    let before = active()?;
+    for first in (0..20_000).step_by(50) {
+        burst(&card, first..first + 50)?;
+        all(&card, &mut tap, first..first + 50)?;
+    }
+    assert_eq!(active()?, before, "bounce pages in use");
+    drop(tap);
+    leave(card)?;
+    assert_eq!(active()?, 0, "bounce pages in use without a card");
+    Ok(())
+}
