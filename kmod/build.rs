@@ -18,7 +18,7 @@ const SHIM: [&str; 10] = [
     "shim/kdk_tunable.c",
     "shim/kdk_interface.c",
     "shim/kdk_filter.c",
-    "shim/kdk_rx_error.c",
+    "shim/kdk_iflib.c",
 ];
 const SHIM_HEADERS: [&str; 12] = [
     HEADER,
@@ -31,7 +31,7 @@ const SHIM_HEADERS: [&str; 12] = [
     "shim/kdk_interface.h",
     "shim/kdk_compat.h",
     "shim/kdk_filter.h",
-    "shim/kdk_rx_error.h",
+    "shim/kdk_iflib.h",
     REGISTERS,
 ];
 /// What the shim includes of a tree besides headers, where a tree has it.

@@ -34,4 +34,4 @@
 #include "kdk_pci.h"
 #include "kdk_interface.h"
 #include "kdk_filter.h"
-#include "kdk_rx_error.h"
+#include "kdk_iflib.h"

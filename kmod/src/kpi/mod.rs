@@ -25,6 +25,8 @@ pub mod filter;
 #[cfg(flowtable)]
 pub mod flowtable;
 mod held;
+#[cfg(iflib)]
+pub mod iflib;
 #[cfg(ixgbe)]
 pub mod interface;
 #[cfg(ixgbe)]
@@ -42,8 +44,6 @@ pub mod nic;
 pub mod notes;
 mod panic;
 mod resource;
-#[cfg(iflib)]
-pub mod rx_error;
 pub mod seed;
 #[cfg(sendfile_kqueue)]
 pub mod sendfile;

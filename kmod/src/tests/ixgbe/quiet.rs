@@ -4,6 +4,8 @@
 use super::until_state;
 use super::{Card, until};
 #[cfg(iflib)]
+use crate::kpi::iflib;
+#[cfg(iflib)]
 use crate::kpi::interface::LinkState;
 use kdk_harness::TestResult;
 use kdk_nic82599::registers::{EICS_EX, EIMS_EX};
@@ -15,9 +17,17 @@ pub fn bits(queues: &[u16]) -> u32 {
 }
 
 /// Waits until the driver has left these queues to the card: their interrupts
-/// are unmasked, which is the last that it does, and none is due. (What it has
-/// overlooked in a ring stays there.)
+/// are unmasked, none is due, and all that was queued for them has been done.
+/// (What was overlooked in a ring stays there.)
 pub fn quiet(card: &Card, queues: &[u16]) -> TestResult {
+    unmasked(card, queues)?;
+    // Unmasked they are earlier: iflib(9) does it for the transmit queue, too.
+    #[cfg(iflib)]
+    iflib::settle();
+    unmasked(card, queues)
+}
+
+fn unmasked(card: &Card, queues: &[u16]) -> TestResult {
     let bits = bits(queues);
     until("the driver does not come to rest", || {
         let rests = card.settled(|nic| {

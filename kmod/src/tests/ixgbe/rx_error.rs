@@ -7,7 +7,7 @@ use super::tap::{expect, next, nothing_more};
 use super::turn::{good, turn};
 use super::{Card, Setup, frame, leave, running};
 use crate::kpi::cpus::cpus;
-use crate::kpi::rx_error::{Failure, Planned};
+use crate::kpi::iflib::{Failure, Planned};
 use alloc::vec::Vec;
 use kdk_harness::TestResult;
 use kdk_nic82599::{FrameErrors, Received};

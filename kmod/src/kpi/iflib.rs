@@ -1,10 +1,16 @@
-//! Errors of the receive path that no card can be made to have: see
-//! `shim/kdk_rx_error.h`.
+//! Between iflib(9) and the driver: see `shim/kdk_iflib.h`.
 
 use super::bindings;
 use core::ffi::c_int;
 
-/// What the driver says of a frame.
+/// Waits until the tasks that take frames from the rings of all cards have
+/// nothing to do. Sleeps.
+pub fn settle() {
+    // SAFETY: waits only.
+    unsafe { bindings::kdk_iflib_settle() }
+}
+
+/// What the driver says of a frame, which no card can make it say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// `EIO`: something is wrong with the card.
@@ -33,7 +39,7 @@ impl Planned {
     #[must_use]
     pub fn at(queue: u16, nth: u32, failure: Failure) -> Self {
         // SAFETY: sets numbers.
-        unsafe { bindings::kdk_rx_error_set(queue.into(), nth, failure.errno()) };
+        unsafe { bindings::kdk_iflib_fail(queue.into(), nth, failure.errno()) };
         Self(())
     }
 }
@@ -41,6 +47,6 @@ impl Planned {
 impl Drop for Planned {
     fn drop(&mut self) {
         // SAFETY: sets numbers.
-        unsafe { bindings::kdk_rx_error_set(0, 0, 0) }
+        unsafe { bindings::kdk_iflib_fail(0, 0, 0) }
     }
 }
