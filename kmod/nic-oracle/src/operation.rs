@@ -208,7 +208,7 @@ fn operation(rng: &mut Rng, mix: Mix) -> Operation {
         },
         90..95 => Operation::Moderation {
             queue: rng.u8(0..QUEUES),
-            microseconds: rng.u16(0..=500) / 2 * 2,
+            microseconds: rng.u16(0..=500),
         },
         _ => Operation::Settle,
     }

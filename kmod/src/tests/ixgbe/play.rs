@@ -208,7 +208,7 @@ impl Player {
                 microseconds,
             } => {
                 if u32::from(queue) < queues() {
-                    let value = u32::from(microseconds) / 2 << 3;
+                    let value = (u32::from(microseconds) / 2) << 3;
                     self.card
                         .with(|nic, memory| nic.write(eitr(queue.into()), value, memory));
                 }
