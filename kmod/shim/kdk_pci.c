@@ -23,6 +23,13 @@
 #include <dev/pci/pcireg.h>
 #include <dev/pci/pcivar.h>
 
+#include <net/if.h>
+#include <net/if_var.h>
+#include <net/vnet.h>
+#include <netinet/in.h>
+#include <netinet/ip6.h>
+#include <netinet6/ip6_var.h>
+
 #include "bus_if.h"
 #include "device_if.h"
 #include "pci_if.h"
@@ -32,6 +39,9 @@
 
 /* More than any of the card's has. */
 #define	KDK_BAR_SIZE	0x100000ul
+/* Of the driver's descriptor rings, bytes. */
+#define	KDK_RING_ALIGN	128
+#define	KDK_RING_SIZE	(4096 * 16)
 
 struct kdk_pci {
 	device_t	 bus;
@@ -676,6 +686,25 @@ kdk_drivers_delete(void)
 	    kdk_ixgbe_driver);
 }
 
+#ifdef KDK_2014
+/*
+ * Memory that has to be aligned comes with bounce pages, here for the largest
+ * ring, which the kernel keeps for whoever asks next: they are there before a
+ * test is asked what it has left.
+ */
+static void
+kdk_bounce_zone(void *arg __unused)
+{
+	bus_dma_tag_t tag;
+
+	if (bus_dma_tag_create(NULL, KDK_RING_ALIGN, 0, BUS_SPACE_MAXADDR,
+	    BUS_SPACE_MAXADDR, NULL, NULL, KDK_RING_SIZE, 1, KDK_RING_SIZE,
+	    BUS_DMA_ALLOCNOW, NULL, NULL, &tag) == 0)
+		(void)bus_dma_tag_destroy(tag);
+}
+SYSINIT(kdk_bounce_zone, SI_SUB_DRIVERS, SI_ORDER_ANY, kdk_bounce_zone, NULL);
+#endif
+
 /*
  * A card comes and goes.
  */
@@ -758,16 +787,37 @@ kdk_pci_free(struct kdk_pci *pci)
 	return (forgotten);
 }
 
+/*
+ * In the trees of 2014 a new interface gets an address of IPv6's own, for
+ * which the stack sends packets that no test has asked for, and loses some of
+ * them when the interface goes.
+ */
+static int
+kdk_swap_linklocal(int on)
+{
+	int before = on;
+
+#ifdef KDK_2014
+	CURVNET_SET(vnet0);
+	before = V_ip6_auto_linklocal;
+	V_ip6_auto_linklocal = on;
+	CURVNET_RESTORE();
+#endif
+	return (before);
+}
+
 static int
 kdk_bus_add(struct kdk_pci *pci)
 {
-	int error;
+	int error, linklocal;
 
 	pci->bus = device_add_child(root_bus, kdk_pci_driver.name, -1);
 	if (pci->bus == NULL)
 		return (ENOMEM);
 	device_set_ivars(pci->bus, pci);
+	linklocal = kdk_swap_linklocal(0);
 	error = device_probe_and_attach(pci->bus);
+	(void)kdk_swap_linklocal(linklocal);
 	if (error != 0)
 		(void)device_delete_child(root_bus, pci->bus);
 	return (error);

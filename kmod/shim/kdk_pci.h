@@ -63,7 +63,7 @@ const char *kdk_pci_device(const struct kdk_pci *pci);
 void	 kdk_pci_interrupt(struct kdk_pci *pci);
 /* Whether this interrupt's filter or handler has done all that is to do. */
 int	 kdk_pci_idle(struct kdk_pci *pci, u_int vector);
-/* The thread that its handler has run in, if it has. */
+/* The thread that its handler runs in, or NULL for a filter. */
 const struct thread *kdk_pci_thread(const struct kdk_pci *pci, u_int vector);
 /*
  * A driver that looks at its tunables once, when its module is loaded, looks

@@ -51,7 +51,8 @@ kdk_vector_handle(void *arg)
 
 	vector->thread = curthread;
 	seen = atomic_load_acq_int(&vector->fired);
-	vector->handler(vector->arg);
+	if (kdk_vector_event(vector) != NULL)
+		vector->handler(vector->arg);
 	atomic_store_rel_int(&vector->handled, seen);
 }
 
@@ -63,6 +64,10 @@ kdk_vector_assign_cpu(void *source __unused, kdk_cpu_t cpu __unused)
 	return (0);
 }
 
+/*
+ * The thread has to run once before its event may be destroyed: it begins by
+ * writing to it, whenever that is.
+ */
 static int
 kdk_vector_start(struct kdk_vector *vector, const char *name, int flags)
 {
@@ -79,6 +84,9 @@ kdk_vector_start(struct kdk_vector *vector, const char *name, int flags)
 		(void)intr_event_destroy(event);
 		return (error);
 	}
+	(void)intr_event_handle(event, NULL);
+	while (vector->thread == NULL)
+		pause("kdkirq", 1);
 	atomic_store_rel_ptr((uintptr_t *)&vector->event, (uintptr_t)event);
 	return (0);
 }
@@ -111,8 +119,6 @@ kdk_vector_is_asleep(const struct kdk_vector *vector)
 	struct thread *td = vector->thread;
 	int asleep;
 
-	if (td == NULL)
-		return (1);
 	thread_lock(td);
 	asleep = TD_AWAITING_INTR(td);
 	thread_unlock(td);

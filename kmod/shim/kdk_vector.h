@@ -19,7 +19,7 @@ struct kdk_vector {
 	void		*arg;
 	struct intr_event *event;	/* of the handler's thread */
 	void		*cookie;
-	struct thread	*thread; /* that one, once it has run */
+	struct thread	*volatile thread;
 	volatile u_int	 due;	/* while it is handled, and once more */
 	volatile u_int	 fired;
 	volatile u_int	 handled; /* of those, by the handler */

@@ -17,13 +17,13 @@ use crate::receive::Note;
 use crate::registers::{
     ANLP1, AUTOC, AUTOC2, CTRL, CTRL_GIO_DIS, CTRL_LNK_RST, CTRL_RST, DMATXCTL, EEC, EEC_ADDR_SIZE,
     EEC_ARD, EEC_GNT, EEC_PRES, EEC_REQ, EERD, EEWR, EICR_LSC, FACTPS, FCCFG, FCRTH0, FCRTL0,
-    FDIRCMD, FDIRCMD_CMD, FDIRCTRL, FDIRCTRL_INIT_DONE, FDIRCTRL_PBALLOC, FDIRFREE, FRTIMER, FWSM,
-    HLREG0, HLREG0_RXCRCSTRP, LINKS, LINKS2, MRQC, MRQC_MRQE, MSCA, MSCA_MDI_COMMAND, MSRWD,
-    PCS1GANLP, PCS1GLSTA, QDE, QUEUES, QueueRegister, RDRXCTL, RDRXCTL_CRCSTRIP, RXCTRL,
-    RXCTRL_RXEN, Registers, SEC_RDY, SECRXCTRL, SECRXCTRL_RX_DIS, SECRXSTAT, SECTXCTRL, SECTXSTAT,
-    SPACE, SRRCTL_BSIZEPACKET, SRRCTL_DESCTYPE, SRRCTL_DESCTYPE_ONE_BUFFER, STATUS, STATUS_GIO,
-    SW_FW_SYNC, SWSM, TFCS, TFCS_TXOFF, WUS, XDCTL_ENABLE, XDCTL_SWFLSH, canonical,
-    receive_register, rxdctl, srrctl, transmit_register,
+    FDIRCMD, FDIRCMD_CMD, FDIRCMD_QUERY, FDIRCTRL, FDIRCTRL_INIT_DONE, FDIRCTRL_PBALLOC, FDIRFREE,
+    FRTIMER, FWSM, HLREG0, HLREG0_RXCRCSTRP, LINKS, LINKS2, MRQC, MRQC_MRQE, MSCA,
+    MSCA_MDI_COMMAND, MSRWD, PCS1GANLP, PCS1GLSTA, QDE, QUEUES, QueueRegister, RDRXCTL,
+    RDRXCTL_CRCSTRIP, RXCTRL, RXCTRL_RXEN, Registers, SEC_RDY, SECRXCTRL, SECRXCTRL_RX_DIS,
+    SECRXSTAT, SECTXCTRL, SECTXSTAT, SPACE, SRRCTL_BSIZEPACKET, SRRCTL_DESCTYPE,
+    SRRCTL_DESCTYPE_ONE_BUFFER, STATUS, STATUS_GIO, SW_FW_SYNC, SWSM, TFCS, TFCS_TXOFF, WUS,
+    XDCTL_ENABLE, XDCTL_SWFLSH, canonical, receive_register, rxdctl, srrctl, transmit_register,
 };
 use crate::reset::{Reset, reset};
 use crate::ring::Ring;
@@ -256,7 +256,9 @@ impl Nic {
                 }
             }
             FDIRCMD => {
-                if value & FDIRCMD_CMD != 0 {
+                // A filter that is added, or taken out, never matches, as if
+                // the table had been full.
+                if value & FDIRCMD_CMD == FDIRCMD_QUERY {
                     self.violations
                         .note(Violation::NotModelled { register, value });
                 }

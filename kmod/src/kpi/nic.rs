@@ -284,11 +284,9 @@ impl Setup {
     /// Queues in each direction that the driver will have.
     ///
     /// # Errors
-    /// `EINVAL` for none. With iflib(9) for as many as the machine has CPUs,
-    /// or more, too: it would take other numbers, and not the same in both
-    /// directions.
+    /// `EINVAL` for none, and for more than [`most_queues`].
     fn checked_queues(&self) -> Result<Option<u32>, Errno> {
-        let bad = |&queues: &u32| queues == 0 || cfg!(iflib) && queues >= cpus().count_ones();
+        let bad = |&queues: &u32| queues == 0 || queues > most_queues();
         match self.queues.filter(bad) {
             Some(_) => Err(Errno::EINVAL),
             None => Ok(self.queues),
@@ -313,6 +311,21 @@ impl Setup {
         Ok(set)
     }
 }
+
+/// Most queues in each direction that a test can ask for. With iflib(9) it is
+/// one less than the machine has CPUs: of more it would take other numbers, and
+/// not the same in both directions.
+#[must_use]
+pub fn most_queues() -> u32 {
+    if cfg!(iflib) {
+        cpus().count_ones() - 1
+    } else {
+        RSS_QUEUES
+    }
+}
+
+/// Queues that the card spreads flows over (RETA's entries have 4 bits).
+const RSS_QUEUES: u32 = 16;
 
 /// What the driver calls its numbers of queues and of descriptors.
 #[cfg(iflib)]
@@ -455,8 +468,8 @@ impl Card {
         self.shared.is_idle(vector)
     }
 
-    /// The thread that the driver's handler of an interrupt has run in, if it
-    /// has one, and has run.
+    /// The thread that the driver's handler of an interrupt runs in; filters
+    /// have none.
     #[must_use]
     pub fn thread(&self, vector: u32) -> Option<ThreadId> {
         let pci = self.shared.pci.load(Ordering::SeqCst);

@@ -4,7 +4,7 @@
 
 use super::numbered::{QUEUE, numbered, plain, rings};
 use super::tap::{expect, nothing_more};
-use super::{Card, Setup, leave};
+use super::{Card, Setup, leave_initialised};
 use kdk_harness::{Stop, TestResult};
 use kdk_nic82599::registers::{HLREG0, HLREG0_JUMBOEN, MAXFRS};
 use kdk_nic82599::{FrameErrors, Received};
@@ -59,7 +59,7 @@ pub fn discard() -> TestResult {
     }
     rings(&card, &mut tap, 3)?;
     drop(tap);
-    leave(card)
+    leave_initialised(card)
 }
 
 /// Good ones reach the stack whole.
@@ -73,7 +73,7 @@ pub fn three_buffers() -> TestResult {
     }
     nothing_more(&card, &[QUEUE], &mut tap)?;
     drop(tap);
-    leave(card)
+    leave_initialised(card)
 }
 
 /// The interface is initialised when the first of three buffers was received:
@@ -90,5 +90,5 @@ pub fn reset_between() -> TestResult {
         take_long(&card)?;
     }
     drop(tap);
-    leave(card)
+    leave_initialised(card)
 }

@@ -1,7 +1,7 @@
 //! The interface starts while frames come in.
 
 use super::numbered::{LENGTH, QUEUE, all, numbered, one};
-use super::{Card, LinkState, Setup, leave, until_state};
+use super::{Card, LinkState, Setup, leave, leave_initialised, until_state};
 use kdk_harness::TestResult;
 use kdk_nic82599::Received;
 use kdk_nic82599::registers::EIMS_EX;
@@ -35,5 +35,5 @@ pub fn again_and_again() -> TestResult {
     for mtu in [1400, 1500].repeat(4) {
         card.interface().set_mtu(mtu)?;
     }
-    leave(card)
+    leave_initialised(card)
 }

@@ -3,7 +3,7 @@
 
 use super::numbered::{AT, burst, one, plain, until_number};
 use super::tap::nothing_more;
-use super::{Card, Setup, leave, until};
+use super::{Card, Setup, leave, leave_initialised, until};
 use crate::kpi::interface::Tap;
 use alloc::vec::Vec;
 use kdk_harness::TestResult;
@@ -86,5 +86,5 @@ pub fn mtu_msix() -> TestResult {
     assert_eq!(taken, first, "frames before the initialisation");
     assert_eq!(after, [FRAMES], "frames after it");
     drop(tap);
-    leave(card)
+    leave_initialised(card)
 }
