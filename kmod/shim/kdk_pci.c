@@ -726,14 +726,14 @@ kdk_pci_init_rman(struct rman *rm, const char *descr, rman_res_t size)
 	return (error);
 }
 
-/* Of memory above 16 MB all is bounced. */
+/* Buffers begin anywhere, so that they are bounced. */
 static int
 kdk_pci_init_dma(struct kdk_pci *pci, u_int flags)
 {
 
 	if ((flags & KDK_PCI_BOUNCED) == 0)
 		return (0);
-	return (bus_dma_tag_create(NULL, 1, 0, BUS_SPACE_MAXADDR_24BIT,
+	return (bus_dma_tag_create(NULL, PAGE_SIZE, 0, BUS_SPACE_MAXADDR,
 	    BUS_SPACE_MAXADDR, NULL, NULL, BUS_SPACE_MAXSIZE,
 	    BUS_SPACE_UNRESTRICTED, BUS_SPACE_MAXSIZE, 0, NULL, NULL,
 	    &pci->dma));

@@ -49,10 +49,13 @@ kdk_vector_handle(void *arg)
 	struct kdk_vector *vector = arg;
 	u_int seen;
 
-	vector->thread = curthread;
+	if (kdk_vector_event(vector) == NULL) {
+		/* The first time, for kdk_vector_start(). */
+		vector->thread = curthread;
+		return;
+	}
 	seen = atomic_load_acq_int(&vector->fired);
-	if (kdk_vector_event(vector) != NULL)
-		vector->handler(vector->arg);
+	vector->handler(vector->arg);
 	atomic_store_rel_int(&vector->handled, seen);
 }
 

@@ -248,8 +248,8 @@ pub struct Setup {
     pub descriptors: Option<u32>,
     /// Whether it has MSI-X; otherwise it has one MSI message.
     pub msix: bool,
-    /// Whether its DMA reaches the first 16 MB of memory only, so that all
-    /// that it sends and receives goes through bounce pages.
+    /// Whether its DMA needs buffers that begin with a page, so that what it
+    /// sends and receives goes through bounce pages.
     pub bounced: bool,
 }
 
