@@ -55,7 +55,6 @@ struct kdk_pci {
 	int		 messages;
 	u_int		 stray;
 	int		 without_msix;
-	bus_dma_tag_t	 dma;		/* of a card that reaches little */
 	struct kdk_vector vectors[KDK_PCI_VECTORS];
 	uint8_t		 busy[MAXCPU];	/* that CPU handles interrupts */
 };
@@ -153,16 +152,6 @@ kdk_describe_intr(device_t bus __unused, device_t child __unused,
 {
 
 	return (0);
-}
-
-/*
- * What the card's DMA reaches.
- */
-static bus_dma_tag_t
-kdk_get_dma_tag(device_t bus, device_t child __unused)
-{
-
-	return (kdk_pci_of(bus)->dma);
 }
 
 /*
@@ -621,7 +610,6 @@ static device_method_t kdk_pci_methods[] = {
 	DEVMETHOD(bus_teardown_intr,	kdk_teardown_intr),
 	DEVMETHOD(bus_bind_intr,	kdk_bind_intr),
 	DEVMETHOD(bus_describe_intr,	kdk_describe_intr),
-	DEVMETHOD(bus_get_dma_tag,	kdk_get_dma_tag),
 
 	DEVMETHOD(pci_read_config,	kdk_read_config),
 	DEVMETHOD(pci_write_config,	kdk_write_config),
@@ -726,19 +714,6 @@ kdk_pci_init_rman(struct rman *rm, const char *descr, rman_res_t size)
 	return (error);
 }
 
-/* Buffers begin anywhere, so that they are bounced. */
-static int
-kdk_pci_init_dma(struct kdk_pci *pci, u_int flags)
-{
-
-	if ((flags & KDK_PCI_BOUNCED) == 0)
-		return (0);
-	return (bus_dma_tag_create(NULL, PAGE_SIZE, 0, BUS_SPACE_MAXADDR,
-	    BUS_SPACE_MAXADDR, NULL, NULL, BUS_SPACE_MAXSIZE,
-	    BUS_SPACE_UNRESTRICTED, BUS_SPACE_MAXSIZE, 0, NULL, NULL,
-	    &pci->dma));
-}
-
 static int
 kdk_pci_alloc(uintptr_t nic, u_int flags, struct kdk_pci **pcip)
 {
@@ -748,9 +723,6 @@ kdk_pci_alloc(uintptr_t nic, u_int flags, struct kdk_pci **pcip)
 	pci = malloc(sizeof(*pci), M_KDK, M_WAITOK | M_ZERO);
 	pci->nic = nic;
 	pci->without_msix = (flags & KDK_PCI_WITHOUT_MSIX) != 0;
-	error = kdk_pci_init_dma(pci, flags);
-	if (error != 0)
-		goto fail_dma;
 	error = kdk_pci_init_rman(&pci->memory, "kdk card's memory",
 	    (PCIR_MAX_BAR_0 + 1) * KDK_BAR_SIZE);
 	if (error != 0)
@@ -764,9 +736,6 @@ kdk_pci_alloc(uintptr_t nic, u_int flags, struct kdk_pci **pcip)
 	*pcip = pci;
 	return (0);
 fail:
-	if (pci->dma != NULL)
-		(void)bus_dma_tag_destroy(pci->dma);
-fail_dma:
 	free(pci, M_KDK);
 	return (error);
 }
@@ -781,8 +750,6 @@ kdk_pci_free(struct kdk_pci *pci)
 	    pci->messages;
 	(void)rman_fini(&pci->memory);
 	(void)rman_fini(&pci->interrupts);
-	if (pci->dma != NULL && bus_dma_tag_destroy(pci->dma) != 0)
-		forgotten++;
 	free(pci, M_KDK);
 	return (forgotten);
 }

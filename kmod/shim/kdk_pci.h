@@ -22,7 +22,6 @@
 
 /* What a card or its bus does not have. */
 #define	KDK_PCI_WITHOUT_MSIX	0x1	/* it has one MSI message */
-#define	KDK_PCI_BOUNCED		0x2	/* access to what begins within a page */
 
 struct kdk_pci;
 

@@ -248,9 +248,6 @@ pub struct Setup {
     pub descriptors: Option<u32>,
     /// Whether it has MSI-X; otherwise it has one MSI message.
     pub msix: bool,
-    /// Whether its DMA needs buffers that begin with a page, so that what it
-    /// sends and receives goes through bounce pages.
-    pub bounced: bool,
 }
 
 impl Setup {
@@ -262,23 +259,16 @@ impl Setup {
             queues: None,
             descriptors: None,
             msix: true,
-            bounced: false,
         }
     }
 
     /// `KDK_PCI_*`.
     const fn flags(&self) -> u32 {
-        let msix = if self.msix {
+        if self.msix {
             0
         } else {
             bindings::KDK_PCI_WITHOUT_MSIX
-        };
-        let bounced = if self.bounced {
-            bindings::KDK_PCI_BOUNCED
-        } else {
-            0
-        };
-        msix | bounced
+        }
     }
 
     /// Queues in each direction that the driver will have.
