@@ -8,35 +8,57 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 const HEADER: &str = "shim/kpi.h";
-const SHIM: [&str; 8] = [
+const SHIM: [&str; 10] = [
     "shim/kdk_shim.c",
     "shim/kdk_stir.c",
     "shim/kdk_sendfile.c",
     "shim/kdk_flowtable.c",
     "shim/kdk_pci.c",
+    "shim/kdk_vector.c",
+    "shim/kdk_tunable.c",
     "shim/kdk_interface.c",
     "shim/kdk_filter.c",
     "shim/kdk_iflib.c",
 ];
-const SHIM_HEADERS: [&str; 10] = [
+const SHIM_HEADERS: [&str; 12] = [
     HEADER,
     "shim/kdk_shim.h",
     "shim/kdk_stir.h",
     "shim/kdk_sendfile.h",
     "shim/kdk_flowtable.h",
     "shim/kdk_pci.h",
+    "shim/kdk_vector.h",
     "shim/kdk_interface.h",
+    "shim/kdk_compat.h",
     "shim/kdk_filter.h",
     "shim/kdk_iflib.h",
     REGISTERS,
 ];
 /// What the shim includes of a tree besides headers, where a tree has it.
 const FLOWTABLE: &str = "net/flowtable.c";
-/// Where a tree has the ixgbe driver, and its main file.
+/// Where a tree has the ixgbe driver.
 const IXGBE: &str = "dev/ixgbe";
-const IXGBE_MAIN: &str = "if_ix.c";
-/// The ixgbe driver's own makefile, which lists its files.
-const IXGBE_MAKEFILE: &str = "modules/ix/Makefile";
+/// The driver as a tree has it.
+struct Driver {
+    /// Its main file.
+    main: &'static str,
+    /// Its own makefile, which lists its files.
+    makefile: &'static str,
+    /// Of them, another driver's: of virtual functions.
+    without: Option<&'static str>,
+}
+const DRIVERS: [Driver; 2] = [
+    Driver {
+        main: "if_ix.c",
+        makefile: "modules/ix/Makefile",
+        without: None,
+    },
+    Driver {
+        main: "ixgbe.c",
+        makefile: "modules/ixgbe/Makefile",
+        without: Some("ixv.c"),
+    },
+];
 /// What turns the driver's accesses to registers into calls.
 const REGISTERS: &str = "shim/kdk_ixgbe_io.h";
 
@@ -77,8 +99,9 @@ fn build() -> Result<(), Problem> {
     );
     bind(&flags)?;
     compile(&tree, &flags)?;
-    if tree.sys.join(IXGBE).join(IXGBE_MAIN).exists() {
-        compile_ixgbe(&tree, &flags)?;
+    let folder = tree.sys.join(IXGBE);
+    if let Some(driver) = DRIVERS.iter().find(|one| folder.join(one.main).exists()) {
+        compile_ixgbe(&tree, &flags, driver)?;
     }
     Ok(())
 }
@@ -302,8 +325,8 @@ fn compile(tree: &Tree, flags: &[String]) -> Result<(), Problem> {
 }
 
 /// The tree's own ixgbe driver, as it is: its warnings are not ours.
-fn compile_ixgbe(tree: &Tree, flags: &[String]) -> Result<(), Problem> {
-    let (folder, makefile) = (tree.sys.join(IXGBE), tree.sys.join(IXGBE_MAKEFILE));
+fn compile_ixgbe(tree: &Tree, flags: &[String], driver: &Driver) -> Result<(), Problem> {
+    let (folder, makefile) = (tree.sys.join(IXGBE), tree.sys.join(driver.makefile));
     let text = fs::read_to_string(&makefile)
         .map_err(|error| Problem::Unreadable(makefile.clone(), error))?;
     println!("cargo:rerun-if-changed={}", makefile.display());
@@ -315,17 +338,21 @@ fn compile_ixgbe(tree: &Tree, flags: &[String]) -> Result<(), Problem> {
         .flag("-w")
         .flag("-include")
         .flag(registers);
-    for file in driver_files(&text) {
-        build.file(folder.join(file));
+    for define in driver_words(&text, "CFLAGS").filter(|word| word.starts_with("-D")) {
+        build.flag(define);
+    }
+    for file in driver_words(&text, "SRCS").filter(|word| word.ends_with(".c")) {
+        if Some(file) != driver.without {
+            build.file(folder.join(file));
+        }
     }
     build.try_compile("kdk_ixgbe").map_err(Problem::Driver)
 }
 
-/// The C files that a kernel module's makefile lists.
-fn driver_files(makefile: &str) -> impl Iterator<Item = &str> {
+/// What a kernel module's makefile adds to a variable.
+fn driver_words<'a>(makefile: &'a str, variable: &str) -> impl Iterator<Item = &'a str> {
     makefile
         .lines()
-        .filter(|line| line.starts_with("SRCS"))
+        .filter(move |line| line.starts_with(variable))
         .flat_map(str::split_whitespace)
-        .filter(|word| word.ends_with(".c"))
 }

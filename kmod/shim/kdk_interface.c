@@ -6,7 +6,10 @@
 #include "kpi.h"
 
 #ifdef KDK_HAVE_IXGBE
+#if __FreeBSD_version >= 1200000
 #include <sys/epoch.h>
+#endif
+#include <sys/endian.h>
 #include <sys/socketvar.h>
 #include <sys/sockio.h>
 
@@ -19,6 +22,8 @@
 #include <net/vnet.h>
 
 #include <machine/cpufunc.h>
+
+#include "kdk_compat.h"
 
 /* Taps that there are at one time. */
 #define	KDK_TAPS	8
@@ -33,9 +38,14 @@ struct kdk_tap {
 	u_int		 lost;
 	uint64_t	 arrived;
 	uint64_t	 last;		/* when, by kdk_ticks() */
+	int		 holds;		/* the frame below waits */
+	size_t		 hold_at;
+	uint32_t	 hold_value;
+	struct thread	*held;		/* that has brought it */
 };
 
 static struct kdk_tap	*kdk_taps[KDK_TAPS];
+static volatile u_int	kdk_taps_inside;	/* threads in a tap */
 static struct mtx	kdk_taps_mtx;
 MTX_SYSINIT(kdk_taps, &kdk_taps_mtx, "kdk taps", MTX_DEF);
 
@@ -156,6 +166,23 @@ kdk_interface_set_lro(const char *name, int on)
 	return (kdk_interface_ioctl(SIOCSIFCAP, &ifr));
 }
 
+#ifdef KDK_PCI_IFLIB
+int
+kdk_interface_counted(const char *name, struct kdk_counted *counted)
+{
+	if_t ifp;
+
+	ifp = kdk_interface_ref(name);
+	if (ifp == NULL)
+		return (ENXIO);
+	counted->ipackets = if_get_counter_default(ifp, IFCOUNTER_IPACKETS);
+	counted->ibytes = if_get_counter_default(ifp, IFCOUNTER_IBYTES);
+	counted->ierrors = if_get_counter_default(ifp, IFCOUNTER_IERRORS);
+	if_rele(ifp);
+	return (0);
+}
+#endif
+
 int
 kdk_interface_multicast(const char *name, uint8_t group, int join)
 {
@@ -182,23 +209,6 @@ kdk_interface_multicast(const char *name, uint8_t group, int join)
 	if_rele(ifp);
 	return (error);
 }
-
-#ifdef KDK_PCI_IFLIB
-int
-kdk_interface_counted(const char *name, struct kdk_counted *counted)
-{
-	if_t ifp;
-
-	ifp = kdk_interface_ref(name);
-	if (ifp == NULL)
-		return (ENXIO);
-	counted->ipackets = if_get_counter_default(ifp, IFCOUNTER_IPACKETS);
-	counted->ibytes = if_get_counter_default(ifp, IFCOUNTER_IBYTES);
-	counted->ierrors = if_get_counter_default(ifp, IFCOUNTER_IERRORS);
-	if_rele(ifp);
-	return (0);
-}
-#endif
 
 int
 kdk_interface_transmit(const char *name, const void *frame, size_t length)
@@ -230,11 +240,43 @@ kdk_interface_transmit(const char *name, const void *frame, size_t length)
 /*
  * Taps.
  */
+static int
+kdk_tap_holds(const struct kdk_tap *tap, const struct mbuf *m)
+{
+	uint32_t value;
+
+	if (!tap->holds || m->m_pkthdr.len < tap->hold_at + sizeof(value))
+		return (0);
+	m_copydata(m, tap->hold_at, sizeof(value), (caddr_t)&value);
+	return (be32toh(value) == tap->hold_value);
+}
+
+/*
+ * An interrupt thread may wait for a mutex but not sleep, lest what it holds
+ * up is forgotten; here that is what is wanted.
+ */
+static void
+kdk_tap_wait(struct kdk_tap *tap)
+{
+	int forbidden;
+
+	tap->held = curthread;
+	forbidden = curthread->td_no_sleeping;
+	curthread->td_no_sleeping = 0;
+	while (tap->holds)
+		(void)msleep(&tap->held, &tap->mtx, 0, "kdkheld", 0);
+	curthread->td_no_sleeping = forbidden;
+	tap->held = NULL;
+	wakeup(&tap->holds);
+}
+
 static void
 kdk_tap_put(struct kdk_tap *tap, struct mbuf *m)
 {
 
 	mtx_lock(&tap->mtx);
+	if (kdk_tap_holds(tap, m))
+		kdk_tap_wait(tap);
 	tap->arrived++;
 	tap->last = kdk_ticks();
 	if (mbufq_enqueue(&tap->frames, m) != 0) {
@@ -258,13 +300,14 @@ kdk_tap_of(if_t ifp)
 	return (NULL);
 }
 
-/* In an epoch, which closing waits for.  Drivers give several at once. */
+/* Closing waits for whoever is in here.  Drivers give several at once. */
 static void
 kdk_tap_input(if_t ifp, struct mbuf *m)
 {
 	struct kdk_tap *tap;
 	struct mbuf *next;
 
+	atomic_add_int(&kdk_taps_inside, 1);
 	tap = kdk_tap_of(ifp);
 	for (; m != NULL; m = next) {
 		next = m->m_nextpkt;
@@ -274,6 +317,7 @@ kdk_tap_input(if_t ifp, struct mbuf *m)
 		else
 			m_freem(m);
 	}
+	atomic_subtract_rel_int(&kdk_taps_inside, 1);
 }
 
 /* Puts 'new' where 'old' is. */
@@ -323,12 +367,48 @@ fail:
 }
 
 void
+kdk_tap_hold(struct kdk_tap *tap, size_t at, uint32_t value)
+{
+
+	mtx_lock(&tap->mtx);
+	tap->hold_at = at;
+	tap->hold_value = value;
+	tap->holds = 1;
+	mtx_unlock(&tap->mtx);
+}
+
+const struct thread *
+kdk_tap_held(struct kdk_tap *tap)
+{
+	const struct thread *held;
+
+	mtx_lock(&tap->mtx);
+	held = tap->held;
+	mtx_unlock(&tap->mtx);
+	return (held);
+}
+
+void
+kdk_tap_let_go(struct kdk_tap *tap)
+{
+
+	mtx_lock(&tap->mtx);
+	tap->holds = 0;
+	wakeup(&tap->held);
+	while (tap->held != NULL)
+		(void)msleep(&tap->holds, &tap->mtx, 0, "kdkgoes", 0);
+	mtx_unlock(&tap->mtx);
+}
+
+void
 kdk_tap_close(struct kdk_tap *tap)
 {
 
+	kdk_tap_let_go(tap);
 	if_setinputfn(tap->ifp, tap->input);
 	(void)kdk_tap_replace(tap, NULL);
-	NET_EPOCH_WAIT();
+	while (atomic_load_acq_int(&kdk_taps_inside) != 0)
+		pause("kdktap", 1);
 	mbufq_drain(&tap->frames);
 	mtx_destroy(&tap->mtx);
 	if_rele(tap->ifp);

@@ -32,4 +32,29 @@ void	 kdk_nic_write(uintptr_t nic, uint32_t reg, uint32_t value);
 	driver_t *kdk_ixgbe_driver = &(driver)
 extern driver_t *kdk_ixgbe_driver;
 
+/*
+ * What older drivers read from the kernel's environment when their module is
+ * loaded is read when a card comes.
+ */
+struct kdk_tunable {
+	const char	*path;
+	int		*value;
+	int		 preset;	/* by the driver */
+	struct kdk_tunable *next;
+};
+
+void	 kdk_ixgbe_tunable(void *tunable);
+
+#if __FreeBSD_version < 1200000
+#undef	TUNABLE_INT
+#define	TUNABLE_INT(name, variable)					\
+	static struct kdk_tunable __CONCAT(kdk_tunable_, __LINE__) = {	\
+		.path = (name),						\
+		.value = (variable),					\
+	};								\
+	SYSINIT(__CONCAT(kdk_tunable_add_, __LINE__), SI_SUB_TUNABLES,	\
+	    SI_ORDER_MIDDLE, kdk_ixgbe_tunable,				\
+	    &__CONCAT(kdk_tunable_, __LINE__))
+#endif
+
 #endif /* !_KDK_IXGBE_IO_H_ */

@@ -23,19 +23,25 @@
 #include <dev/pci/pcireg.h>
 #include <dev/pci/pcivar.h>
 
+#include <net/if.h>
+#include <net/if_var.h>
+#include <net/vnet.h>
+#include <netinet/in.h>
+#include <netinet/ip6.h>
+#include <netinet6/ip6_var.h>
+
 #include "bus_if.h"
 #include "device_if.h"
 #include "pci_if.h"
 
+#include "kdk_compat.h"
+#include "kdk_vector.h"
+
 /* More than any of the card's has. */
 #define	KDK_BAR_SIZE	0x100000ul
-
-struct kdk_vector {
-	driver_filter_t	*filter;
-	void		*arg;
-	volatile u_int	 due;	/* while it is handled, and once more */
-	u_int		 fired;
-};
+/* Of the driver's descriptor rings, bytes. */
+#define	KDK_RING_ALIGN	128
+#define	KDK_RING_SIZE	(4096 * 16)
 
 struct kdk_pci {
 	device_t	 bus;
@@ -48,6 +54,7 @@ struct kdk_pci {
 	u_int		 handlers;
 	int		 messages;
 	u_int		 stray;
+	int		 without_msix;
 	struct kdk_vector vectors[KDK_PCI_VECTORS];
 	uint8_t		 busy[MAXCPU];	/* that CPU handles interrupts */
 };
@@ -57,6 +64,13 @@ kdk_pci_of(device_t bus)
 {
 
 	return (device_get_ivars(bus));
+}
+
+static uint32_t
+kdk_config(struct kdk_pci *pci, int reg, int width)
+{
+
+	return (kdk_nic_config_read(pci->nic, reg, width));
 }
 
 /*
@@ -72,30 +86,6 @@ kdk_vector_of(struct kdk_pci *pci, struct resource *irq)
 	return (&pci->vectors[rid == 0 ? 0 : rid - 1]);
 }
 
-/*
- * A message that comes while its handler runs, here or on another CPU, makes
- * that run again, as a pending interrupt would.
- */
-static void
-kdk_vector_fire(struct kdk_pci *pci, struct kdk_vector *vector)
-{
-	driver_filter_t *filter;
-	u_int seen;
-
-	if (atomic_fetchadd_int(&vector->due, 1) != 0)
-		return;
-	do {
-		seen = atomic_load_acq_int(&vector->due);
-		filter = (driver_filter_t *)atomic_load_acq_ptr(
-		    (uintptr_t *)&vector->filter);
-		if (filter != NULL) {
-			vector->fired++;
-			(void)filter(vector->arg);
-		} else
-			atomic_add_int(&pci->stray, 1);
-	} while (atomic_cmpset_rel_int(&vector->due, seen, 0) == 0);
-}
-
 void
 kdk_pci_interrupt(struct kdk_pci *pci)
 {
@@ -105,28 +95,29 @@ kdk_pci_interrupt(struct kdk_pci *pci)
 	if (!pci->busy[curcpu]) {
 		pci->busy[curcpu] = 1;
 		while ((vector = kdk_nic_take_interrupt(pci->nic)) >= 0)
-			if (vector < KDK_PCI_VECTORS)
-				kdk_vector_fire(pci, &pci->vectors[vector]);
+			if (vector < KDK_PCI_VECTORS &&
+			    !kdk_vector_fire(&pci->vectors[vector]))
+				atomic_add_int(&pci->stray, 1);
 		pci->busy[curcpu] = 0;
 	}
 	critical_exit();
 }
 
 static int
-kdk_setup_intr(device_t bus, device_t child __unused, struct resource *irq,
-    int flags __unused, driver_filter_t *filter, driver_intr_t *handler,
+kdk_setup_intr(device_t bus, device_t child, struct resource *irq,
+    int flags, driver_filter_t *filter, driver_intr_t *handler,
     void *arg, void **cookiep)
 {
 	struct kdk_pci *pci = kdk_pci_of(bus);
 	struct kdk_vector *vector = kdk_vector_of(pci, irq);
+	char name[MAXCOMLEN + 1];
+	int error;
 
-	/* This tree's driver has filters only. */
-	if (filter == NULL || handler != NULL)
-		return (EOPNOTSUPP);
-	if (vector->filter != NULL)
-		return (EBUSY);
-	vector->arg = arg;
-	atomic_store_rel_ptr((uintptr_t *)&vector->filter, (uintptr_t)filter);
+	(void)snprintf(name, sizeof(name), "%s:%d",
+	    device_get_nameunit(child), (int)(vector - pci->vectors));
+	error = kdk_vector_set(vector, name, flags, filter, handler, arg);
+	if (error != 0)
+		return (error);
 	pci->handlers++;
 	*cookiep = vector;
 	return (0);
@@ -139,23 +130,19 @@ kdk_teardown_intr(device_t bus, device_t child __unused, struct resource *irq,
 	struct kdk_pci *pci = kdk_pci_of(bus);
 	struct kdk_vector *vector = kdk_vector_of(pci, irq);
 
-	if (cookie != vector || vector->filter == NULL)
+	if (cookie != vector || !kdk_vector_is_set(vector))
 		return (EINVAL);
-	atomic_store_rel_ptr((uintptr_t *)&vector->filter, 0);
-	atomic_thread_fence_seq_cst();
-	while (atomic_load_acq_int(&vector->due) != 0)
-		cpu_spinwait();
+	kdk_vector_clear(vector);
 	pci->handlers--;
 	return (0);
 }
 
-/* Handled where they are found due. */
 static int
-kdk_bind_intr(device_t bus __unused, device_t child __unused,
-    struct resource *irq __unused, int cpu __unused)
+kdk_bind_intr(device_t bus, device_t child __unused, struct resource *irq,
+    int cpu)
 {
 
-	return (0);
+	return (kdk_vector_bind(kdk_vector_of(kdk_pci_of(bus), irq), cpu));
 }
 
 static int
@@ -178,8 +165,9 @@ kdk_alloc_memory(struct kdk_pci *pci, device_t child, int rid, u_int flags)
 	u_int bar;
 
 	bar = PCI_RID2BAR(rid);
+	/* Of one that the card does not have nothing can be written. */
 	if (rid != PCIR_BAR(bar) || bar > PCIR_MAX_BAR_0 ||
-	    pci->bars[bar] != NULL)
+	    pci->bars[bar] != NULL || kdk_config(pci, rid, 4) == 0)
 		return (NULL);
 	start = bar * KDK_BAR_SIZE;
 	res = rman_reserve_resource(&pci->memory, start,
@@ -229,16 +217,25 @@ kdk_alloc_resource(device_t bus, device_t child, int type, int *rid,
 	if (res == NULL)
 		return (NULL);
 	rman_set_rid(res, *rid);
+#ifndef KDK_2014
 	rman_set_type(res, type);
+#endif
 	/* There is nothing to be done for it, so it cannot fail. */
 	if ((flags & RF_ACTIVE) != 0)
 		(void)rman_activate_resource(res);
 	return (res);
 }
 
+/* Methods of 2014 are told the type and the id that the resource knows. */
+#ifdef KDK_2014
+#define	KDK_TYPE_AND_RID	int type __unused, int rid __unused,
+#else
+#define	KDK_TYPE_AND_RID
+#endif
+
 static int
 kdk_activate_resource(device_t bus __unused, device_t child __unused,
-    struct resource *res)
+    KDK_TYPE_AND_RID struct resource *res)
 {
 
 	return (rman_activate_resource(res));
@@ -246,7 +243,7 @@ kdk_activate_resource(device_t bus __unused, device_t child __unused,
 
 static int
 kdk_deactivate_resource(device_t bus __unused, device_t child __unused,
-    struct resource *res)
+    KDK_TYPE_AND_RID struct resource *res)
 {
 
 	return (rman_deactivate_resource(res));
@@ -265,18 +262,27 @@ kdk_release(struct resource **place)
 	return (error);
 }
 
+static struct resource **
+kdk_place_of(struct resource **places, u_int length, struct resource *res)
+{
+
+	for (u_int i = 0; i < length; i++)
+		if (places[i] == res)
+			return (&places[i]);
+	return (NULL);
+}
+
 static int
 kdk_release_resource(device_t bus, device_t child __unused,
-    struct resource *res)
+    KDK_TYPE_AND_RID struct resource *res)
 {
 	struct kdk_pci *pci = kdk_pci_of(bus);
 	struct resource **place;
 
-	if (rman_get_type(res) == SYS_RES_MEMORY)
-		place = &pci->bars[rman_get_start(res) / KDK_BAR_SIZE];
-	else
-		place = &pci->irqs[rman_get_start(res)];
-	return (*place == res ? kdk_release(place) : EINVAL);
+	place = kdk_place_of(pci->bars, nitems(pci->bars), res);
+	if (place == NULL)
+		place = kdk_place_of(pci->irqs, nitems(pci->irqs), res);
+	return (place != NULL ? kdk_release(place) : EINVAL);
 }
 
 static u_int
@@ -312,13 +318,6 @@ kdk_irqs(const struct kdk_pci *pci)
 /*
  * Configuration space.
  */
-static uint32_t
-kdk_config(struct kdk_pci *pci, int reg, int width)
-{
-
-	return (kdk_nic_config_read(pci->nic, reg, width));
-}
-
 static uint32_t
 kdk_read_config(device_t bus, device_t child __unused, int reg, int width)
 {
@@ -436,19 +435,21 @@ kdk_write_ivar(device_t bus __unused, device_t child __unused,
 }
 
 /*
- * MSI-X.
+ * MSI-X and MSI.
  */
 static int
 kdk_msix_count(device_t bus, device_t child)
 {
 	int reg;
 
-	if (kdk_find_cap(bus, child, PCIY_MSIX, &reg) != 0)
+	if (kdk_pci_of(bus)->without_msix ||
+	    kdk_find_cap(bus, child, PCIY_MSIX, &reg) != 0)
 		return (0);
 	return (PCI_MSIX_MSGNUM(kdk_config(kdk_pci_of(bus),
 	    reg + PCIR_MSIX_CTRL, 2)));
 }
 
+#ifndef KDK_2014
 static int
 kdk_msix_bar(device_t bus, device_t child, int where)
 {
@@ -474,38 +475,67 @@ kdk_msix_pba_bar(device_t bus, device_t child)
 
 	return (kdk_msix_bar(bus, child, PCIR_MSIX_PBA));
 }
+#endif
 
+/* A bit of the control word of one of the capabilities. */
 static void
-kdk_msix_control(device_t bus, device_t child, int enable)
+kdk_message_control(device_t bus, device_t child, int capability, int where,
+    uint16_t bit, int enable)
 {
 	struct kdk_pci *pci = kdk_pci_of(bus);
 	uint32_t control;
 	int reg;
 
-	if (kdk_find_cap(bus, child, PCIY_MSIX, &reg) != 0)
+	if (kdk_find_cap(bus, child, capability, &reg) != 0)
 		return;
-	control = kdk_config(pci, reg + PCIR_MSIX_CTRL, 2);
-	control &= ~PCIM_MSIXCTRL_MSIX_ENABLE;
+	control = kdk_config(pci, reg + where, 2) & ~bit;
 	if (enable)
-		control |= PCIM_MSIXCTRL_MSIX_ENABLE;
-	kdk_nic_config_write(pci->nic, reg + PCIR_MSIX_CTRL, control, 2);
+		control |= bit;
+	kdk_nic_config_write(pci->nic, reg + where, control, 2);
+}
+
+static int
+kdk_may_alloc(const struct kdk_pci *pci, int count)
+{
+
+	if (count < 1)
+		return (EINVAL);
+	return (pci->messages != 0 || kdk_irqs(pci) != 0 ? ENXIO : 0);
 }
 
 static int
 kdk_alloc_msix(device_t bus, device_t child, int *count)
 {
 	struct kdk_pci *pci = kdk_pci_of(bus);
-	int most;
+	int error, most;
 
-	if (*count < 1)
-		return (EINVAL);
-	if (pci->messages != 0 || kdk_irqs(pci) != 0)
-		return (ENXIO);
+	error = kdk_may_alloc(pci, *count);
+	if (error != 0)
+		return (error);
 	most = MIN(kdk_msix_count(bus, child), KDK_PCI_VECTORS);
 	if (most == 0)
 		return (ENODEV);
 	*count = pci->messages = MIN(*count, most);
-	kdk_msix_control(bus, child, 1);
+	kdk_message_control(bus, child, PCIY_MSIX, PCIR_MSIX_CTRL,
+	    PCIM_MSIXCTRL_MSIX_ENABLE, 1);
+	return (0);
+}
+
+/* The card has one such message. */
+static int
+kdk_alloc_msi(device_t bus, device_t child, int *count)
+{
+	struct kdk_pci *pci = kdk_pci_of(bus);
+	int error;
+
+	error = kdk_may_alloc(pci, *count);
+	if (error != 0)
+		return (error);
+	if (kdk_find_cap(bus, child, PCIY_MSI, NULL) != 0)
+		return (ENODEV);
+	*count = pci->messages = 1;
+	kdk_message_control(bus, child, PCIY_MSI, PCIR_MSI_CTRL,
+	    PCIM_MSICTRL_MSI_ENABLE, 1);
 	return (0);
 }
 
@@ -518,7 +548,10 @@ kdk_release_msi(device_t bus, device_t child)
 		return (ENODEV);
 	if (kdk_irqs(pci) != 0)
 		return (EBUSY);
-	kdk_msix_control(bus, child, 0);
+	kdk_message_control(bus, child, PCIY_MSIX, PCIR_MSIX_CTRL,
+	    PCIM_MSIXCTRL_MSIX_ENABLE, 0);
+	kdk_message_control(bus, child, PCIY_MSI, PCIR_MSI_CTRL,
+	    PCIM_MSICTRL_MSI_ENABLE, 0);
 	pci->messages = 0;
 	return (0);
 }
@@ -554,16 +587,12 @@ kdk_bus_attach(device_t bus)
 	return (error);
 }
 
+/* The card goes before its bus. */
 static int
 kdk_bus_detach(device_t bus)
 {
-	struct kdk_pci *pci = kdk_pci_of(bus);
-	int error;
 
-	error = device_delete_child(bus, pci->card);
-	if (error == 0)
-		pci->card = NULL;
-	return (error);
+	return (kdk_pci_of(bus)->card != NULL ? EBUSY : 0);
 }
 
 static device_method_t kdk_pci_methods[] = {
@@ -588,8 +617,11 @@ static device_method_t kdk_pci_methods[] = {
 	DEVMETHOD(pci_disable_busmaster, kdk_disable_busmaster),
 	DEVMETHOD(pci_find_cap,		kdk_find_cap),
 	DEVMETHOD(pci_msix_count,	kdk_msix_count),
+#ifndef KDK_2014
 	DEVMETHOD(pci_msix_table_bar,	kdk_msix_table_bar),
 	DEVMETHOD(pci_msix_pba_bar,	kdk_msix_pba_bar),
+#endif
+	DEVMETHOD(pci_alloc_msi,	kdk_alloc_msi),
 	DEVMETHOD(pci_alloc_msix,	kdk_alloc_msix),
 	DEVMETHOD(pci_release_msi,	kdk_release_msi),
 
@@ -611,21 +643,21 @@ static u_int	kdk_cards;
 static int
 kdk_drivers_add(void)
 {
-	devclass_t root;
+	devclass_t bus, class, root;
 	int error;
 
 	if (kdk_cards++ != 0)
 		return (0);
 	root = devclass_find("root");
-	error = devclass_add_driver(devclass_create(kdk_pci_driver.name),
-	    kdk_ixgbe_driver, BUS_PASS_DEFAULT, NULL);
+	bus = devclass_create(kdk_pci_driver.name);
+	error = devclass_add_driver(bus, kdk_ixgbe_driver, BUS_PASS_DEFAULT,
+	    &class);
 	if (error == 0) {
 		error = devclass_add_driver(root, &kdk_pci_driver,
-		    BUS_PASS_DEFAULT, NULL);
+		    BUS_PASS_DEFAULT, &class);
 		if (error == 0)
 			return (0);
-		(void)devclass_delete_driver(
-		    devclass_find(kdk_pci_driver.name), kdk_ixgbe_driver);
+		(void)devclass_delete_driver(bus, kdk_ixgbe_driver);
 	}
 	kdk_cards--;
 	return (error);
@@ -641,6 +673,25 @@ kdk_drivers_delete(void)
 	(void)devclass_delete_driver(devclass_find(kdk_pci_driver.name),
 	    kdk_ixgbe_driver);
 }
+
+#ifdef KDK_2014
+/*
+ * Memory that has to be aligned comes with bounce pages, here for the largest
+ * ring, which the kernel keeps for whoever asks next: they are there before a
+ * test is asked what it has left.
+ */
+static void
+kdk_bounce_zone(void *arg __unused)
+{
+	bus_dma_tag_t tag;
+
+	if (bus_dma_tag_create(NULL, KDK_RING_ALIGN, 0, BUS_SPACE_MAXADDR,
+	    BUS_SPACE_MAXADDR, NULL, NULL, KDK_RING_SIZE, 1, KDK_RING_SIZE,
+	    BUS_DMA_ALLOCNOW, NULL, NULL, &tag) == 0)
+		(void)bus_dma_tag_destroy(tag);
+}
+SYSINIT(kdk_bounce_zone, SI_SUB_DRIVERS, SI_ORDER_ANY, kdk_bounce_zone, NULL);
+#endif
 
 /*
  * A card comes and goes.
@@ -664,13 +715,14 @@ kdk_pci_init_rman(struct rman *rm, const char *descr, rman_res_t size)
 }
 
 static int
-kdk_pci_alloc(uintptr_t nic, struct kdk_pci **pcip)
+kdk_pci_alloc(uintptr_t nic, u_int flags, struct kdk_pci **pcip)
 {
 	struct kdk_pci *pci;
 	int error;
 
 	pci = malloc(sizeof(*pci), M_KDK, M_WAITOK | M_ZERO);
 	pci->nic = nic;
+	pci->without_msix = (flags & KDK_PCI_WITHOUT_MSIX) != 0;
 	error = kdk_pci_init_rman(&pci->memory, "kdk card's memory",
 	    (PCIR_MAX_BAR_0 + 1) * KDK_BAR_SIZE);
 	if (error != 0)
@@ -702,30 +754,52 @@ kdk_pci_free(struct kdk_pci *pci)
 	return (forgotten);
 }
 
+/*
+ * In the trees of 2014 a new interface gets an address of IPv6's own, for
+ * which the stack sends packets that no test has asked for, and loses some of
+ * them when the interface goes.
+ */
+static int
+kdk_swap_linklocal(int on)
+{
+	int before = on;
+
+#ifdef KDK_2014
+	CURVNET_SET(vnet0);
+	before = V_ip6_auto_linklocal;
+	V_ip6_auto_linklocal = on;
+	CURVNET_RESTORE();
+#endif
+	return (before);
+}
+
 static int
 kdk_bus_add(struct kdk_pci *pci)
 {
-	int error;
+	int error, linklocal;
 
 	pci->bus = device_add_child(root_bus, kdk_pci_driver.name, -1);
 	if (pci->bus == NULL)
 		return (ENOMEM);
 	device_set_ivars(pci->bus, pci);
+	linklocal = kdk_swap_linklocal(0);
 	error = device_probe_and_attach(pci->bus);
+	(void)kdk_swap_linklocal(linklocal);
 	if (error != 0)
 		(void)device_delete_child(root_bus, pci->bus);
 	return (error);
 }
 
 int
-kdk_pci_attach(uintptr_t nic, struct kdk_pci **pcip)
+kdk_pci_attach(uintptr_t nic, u_int flags, struct kdk_pci **pcip)
 {
 	struct kdk_pci *pci;
 	int error;
 
-	error = kdk_pci_alloc(nic, &pci);
+	error = kdk_pci_alloc(nic, flags, &pci);
 	if (error != 0)
 		return (error);
+	kdk_ixgbe_fetch_tunables();
 	/* The card may interrupt as soon as it is attached. */
 	*pcip = pci;
 	bus_topo_lock();
@@ -749,9 +823,13 @@ kdk_pci_detach(struct kdk_pci *pci)
 	int error;
 
 	bus_topo_lock();
-	error = device_delete_child(root_bus, pci->bus);
-	if (error == 0)
+	error = device_delete_child(pci->bus, pci->card);
+	if (error == 0) {
+		pci->card = NULL;
+		error = device_delete_child(root_bus, pci->bus);
+		KASSERT(error == 0, ("kdk: the bus stays: errno %d", error));
 		kdk_drivers_delete();
+	}
 	bus_topo_unlock();
 	return (error);
 }
@@ -768,6 +846,22 @@ kdk_pci_use(const struct kdk_pci *pci, struct kdk_pci_use *use)
 	use->fired = 0;
 	for (int i = 0; i < KDK_PCI_VECTORS; i++)
 		use->fired += pci->vectors[i].fired;
+}
+
+int
+kdk_pci_idle(struct kdk_pci *pci, u_int vector)
+{
+
+	return (vector >= KDK_PCI_VECTORS ||
+	    kdk_vector_idle(&pci->vectors[vector]));
+}
+
+const struct thread *
+kdk_pci_thread(const struct kdk_pci *pci, u_int vector)
+{
+
+	return (vector >= KDK_PCI_VECTORS ? NULL :
+	    pci->vectors[vector].thread);
 }
 
 const char *

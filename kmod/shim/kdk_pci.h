@@ -11,9 +11,17 @@
 #if __has_include(<dev/ixgbe/if_ix.c>)
 #define	KDK_HAVE_IXGBE
 #define	KDK_PCI_IFLIB	1	/* the driver is based on iflib(9) */
+#elif __has_include(<dev/ixgbe/ixgbe.c>)
+#define	KDK_HAVE_IXGBE
+#endif
+
+#ifdef KDK_HAVE_IXGBE
 
 /* Messages that a card may have, as the 82599 has. */
 #define	KDK_PCI_VECTORS	64
+
+/* What a card or its bus does not have. */
+#define	KDK_PCI_WITHOUT_MSIX	0x1	/* it has one MSI message */
 
 struct kdk_pci;
 
@@ -22,7 +30,7 @@ struct kdk_pci_use {
 	u_int	memory;		/* regions of memory */
 	u_int	interrupts;	/* interrupts */
 	u_int	handlers;	/* of them with a handler */
-	u_int	messages;	/* MSI-X messages allocated */
+	u_int	messages;	/* MSI-X or MSI messages allocated */
 	u_int	fired;		/* interrupts with a handler, ever */
 	u_int	stray;		/* without one, ever */
 };
@@ -35,7 +43,7 @@ struct kdk_pci_use {
  * After a failed attach there is nothing, after a failed detach all is as it
  * was.
  */
-int	 kdk_pci_attach(uintptr_t nic, struct kdk_pci **pcip);
+int	 kdk_pci_attach(uintptr_t nic, u_int flags, struct kdk_pci **pcip);
 int	 kdk_pci_detach(struct kdk_pci *pci);
 /*
  * After the detach, once nobody is in kdk_pci_interrupt() any more.  Says how
@@ -47,10 +55,20 @@ void	 kdk_pci_use(const struct kdk_pci *pci, struct kdk_pci_use *use);
 const char *kdk_pci_device(const struct kdk_pci *pci);
 
 /*
- * Calls the handlers of all interrupts that are due.  An interrupt is handled
- * where it is found due, without being preempted, and one at a time.
+ * Fires all interrupts that are due, see kdk_vector.h.  A filter is called
+ * where its interrupt is found due, without being preempted, and one at a
+ * time.
  */
 void	 kdk_pci_interrupt(struct kdk_pci *pci);
+/* Whether this interrupt's filter or handler has done all that is to do. */
+int	 kdk_pci_idle(struct kdk_pci *pci, u_int vector);
+/* The thread that its handler runs in, or NULL for a filter. */
+const struct thread *kdk_pci_thread(const struct kdk_pci *pci, u_int vector);
+/*
+ * A driver that looks at its tunables once, when its module is loaded, looks
+ * again before a card is attached.
+ */
+void	 kdk_ixgbe_fetch_tunables(void);
 
 /*
  * A card's access to the memory of the machine: 0 when there is no such memory,

@@ -17,13 +17,13 @@ use crate::receive::Note;
 use crate::registers::{
     ANLP1, AUTOC, AUTOC2, CTRL, CTRL_GIO_DIS, CTRL_LNK_RST, CTRL_RST, DMATXCTL, EEC, EEC_ADDR_SIZE,
     EEC_ARD, EEC_GNT, EEC_PRES, EEC_REQ, EERD, EEWR, EICR_LSC, FACTPS, FCCFG, FCRTH0, FCRTL0,
-    FDIRCMD, FDIRCMD_CMD, FDIRCTRL, FDIRCTRL_INIT_DONE, FDIRCTRL_PBALLOC, FDIRFREE, FRTIMER, FWSM,
-    HLREG0, HLREG0_RXCRCSTRP, LINKS, LINKS2, MRQC, MRQC_MRQE, MSCA, MSCA_MDI_COMMAND, MSRWD,
-    PCS1GANLP, PCS1GLSTA, QDE, QUEUES, QueueRegister, RDRXCTL, RDRXCTL_CRCSTRIP, RXCTRL,
-    RXCTRL_RXEN, Registers, SEC_RDY, SECRXCTRL, SECRXCTRL_RX_DIS, SECRXSTAT, SECTXCTRL, SECTXSTAT,
-    SPACE, SRRCTL_BSIZEPACKET, SRRCTL_DESCTYPE, SRRCTL_DESCTYPE_ONE_BUFFER, STATUS, STATUS_GIO,
-    SW_FW_SYNC, SWSM, TFCS, TFCS_TXOFF, WUS, XDCTL_ENABLE, XDCTL_SWFLSH, canonical,
-    receive_register, rxdctl, srrctl, transmit_register,
+    FDIRCMD, FDIRCMD_CMD, FDIRCMD_QUERY, FDIRCTRL, FDIRCTRL_INIT_DONE, FDIRCTRL_PBALLOC, FDIRFREE,
+    FRTIMER, FWSM, HLREG0, HLREG0_RXCRCSTRP, LINKS, LINKS2, MRQC, MRQC_MRQE, MSCA,
+    MSCA_MDI_COMMAND, MSRWD, PCS1GANLP, PCS1GLSTA, QDE, QUEUES, QueueRegister, RDRXCTL,
+    RDRXCTL_CRCSTRIP, RXCTRL, RXCTRL_RXEN, Registers, SEC_RDY, SECRXCTRL, SECRXCTRL_RX_DIS,
+    SECRXSTAT, SECTXCTRL, SECTXSTAT, SPACE, SRRCTL_BSIZEPACKET, SRRCTL_DESCTYPE,
+    SRRCTL_DESCTYPE_ONE_BUFFER, STATUS, STATUS_GIO, SW_FW_SYNC, SWSM, TFCS, TFCS_TXOFF, WUS,
+    XDCTL_ENABLE, XDCTL_SWFLSH, canonical, receive_register, rxdctl, srrctl, transmit_register,
 };
 use crate::reset::{Reset, reset};
 use crate::ring::Ring;
@@ -73,6 +73,8 @@ pub struct Nic {
     pub(crate) stalled: u128,
     /// A pause frame of the card's own found no room on the wire.
     pub(crate) pause_waits: bool,
+    /// Descriptors that the next longer frame gets, and no more.
+    pub(crate) cut: Option<usize>,
     /// XOFF was the last pause frame sent.
     pub(crate) partner_paused: bool,
     /// Until when the partner's XOFF holds, in microseconds.
@@ -110,6 +112,7 @@ impl Nic {
             scratch: vec![0; MAX_FRAME + 8].into_boxed_slice(),
             drops: 0,
             stalled: 0,
+            cut: None,
             pause_waits: false,
             partner_paused: false,
             paused_until: None,
@@ -253,7 +256,9 @@ impl Nic {
                 }
             }
             FDIRCMD => {
-                if value & FDIRCMD_CMD != 0 {
+                // A filter that is added, or taken out, never matches, as if
+                // the table had been full.
+                if value & FDIRCMD_CMD == FDIRCMD_QUERY {
                     self.violations
                         .note(Violation::NotModelled { register, value });
                 }
@@ -333,6 +338,13 @@ impl Nic {
             self.stalled &= !bit;
         }
         self.pump(host);
+    }
+
+    /// The next frame that needs more descriptors than these, 1 or more, gets
+    /// them and no others, as if the card were reset while it stores it. It
+    /// counts as delivered.
+    pub fn cut(&mut self, descriptors: usize) {
+        self.cut = Some(descriptors);
     }
 
     /// Lets time pass: interrupt throttling and the partner's pause.

@@ -390,7 +390,12 @@ impl Nic {
         let ring = Ring::of(&self.registers, Direction::Receive, queue);
         let mut index = ring.head;
         let mut parts = frame.chunks(buffer).peekable();
-        while let Some(part) = parts.next() {
+        let cut = self.cut.take_if(|cut| frame.len().div_ceil(buffer) > *cut);
+        let mut left = cut.unwrap_or(usize::MAX);
+        while left > 0
+            && let Some(part) = parts.next()
+        {
+            left -= 1;
             let descriptor = ring.address(index);
             let mut bytes = [0; 8];
             host.dma_read(descriptor, &mut bytes);

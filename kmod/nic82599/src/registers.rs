@@ -478,6 +478,8 @@ pub const FDIRCTRL_INIT_DONE: u32 = 1 << 3;
 pub const FDIRCMD: u32 = 0x0_EE2C;
 /// `FDIRCMD.CMD`.
 pub const FDIRCMD_CMD: u32 = 3;
+/// `FDIRCMD.CMD`: query.
+pub const FDIRCMD_QUERY: u32 = 3;
 /// Flow Director Filters Free.
 pub const FDIRFREE: u32 = 0x0_EE38;
 /// Flow Director Filters Length.

@@ -145,19 +145,6 @@ impl Interface {
         Errno::check(unsafe { bindings::kdk_interface_set_lro(self.0.as_ptr(), on.into()) })
     }
 
-    /// Joins or leaves the group of the Ethernet address 01:00:5e:00:00:`group`
-    /// (RFC 1112).
-    ///
-    /// # Errors
-    /// `ENXIO` when there is no such interface, `ENOENT` for a group that was
-    /// not joined, or what else the kernel says.
-    pub fn multicast(&self, group: u8, join: bool) -> Result<(), Errno> {
-        // SAFETY: the name is a C string.
-        Errno::check(unsafe {
-            bindings::kdk_interface_multicast(self.0.as_ptr(), group, join.into())
-        })
-    }
-
     /// What iflib(9) has counted of it.
     ///
     /// # Errors
@@ -173,6 +160,19 @@ impl Interface {
             packets: raw.ipackets,
             bytes: raw.ibytes,
             errors: raw.ierrors,
+        })
+    }
+
+    /// Joins or leaves the group of the Ethernet address 01:00:5e:00:00:`group`
+    /// (RFC 1112).
+    ///
+    /// # Errors
+    /// `ENXIO` when there is no such interface, `ENOENT` for a group that was
+    /// not joined, or what else the kernel says.
+    pub fn multicast(&self, group: u8, join: bool) -> Result<(), Errno> {
+        // SAFETY: the name is a C string.
+        Errno::check(unsafe {
+            bindings::kdk_interface_multicast(self.0.as_ptr(), group, join.into())
         })
     }
 
@@ -222,6 +222,16 @@ pub struct Counted {
     pub bytes: u64,
     /// Bad frames.
     pub errors: u64,
+}
+
+/// A thread, to be told from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadId(usize);
+
+impl ThreadId {
+    pub(super) fn of(thread: *const bindings::thread) -> Option<Self> {
+        (!thread.is_null()).then(|| Self(thread.addr()))
+    }
 }
 
 /// A frame that an interface has received, as its driver gave it to the stack.
@@ -323,6 +333,27 @@ impl Tap {
         // SAFETY: the tap is open; the number is written during the call.
         let arrived = unsafe { bindings::kdk_tap_arrived(self.open.raw, &raw mut last) };
         (arrived, last)
+    }
+
+    /// The frame with this number, big-endian at the offset `at`, waits before
+    /// the tap takes it, and with it the thread that has brought it, until
+    /// [`let_go`](Self::let_go).
+    pub fn hold(&self, at: usize, number: u32) {
+        // SAFETY: the tap is open.
+        unsafe { bindings::kdk_tap_hold(self.open.raw, at, number) }
+    }
+
+    /// Who is held.
+    #[must_use]
+    pub fn held(&self) -> Option<ThreadId> {
+        // SAFETY: the tap is open.
+        ThreadId::of(unsafe { bindings::kdk_tap_held(self.open.raw) })
+    }
+
+    /// Holds nobody any more.
+    pub fn let_go(&self) {
+        // SAFETY: the tap is open.
+        unsafe { bindings::kdk_tap_let_go(self.open.raw) }
     }
 
     /// Frames that the tap had no room for.

@@ -4,7 +4,7 @@
 use super::cpus::cpus;
 use super::errno::Errno;
 use super::exclusive::Exclusive;
-use super::interface::Interface;
+use super::interface::{Interface, ThreadId};
 use super::kenv::Tunable;
 use super::resource::{Registration, Stop};
 use super::spin::Spin;
@@ -12,6 +12,7 @@ use super::taskqueue::{Task, Taskqueue};
 use super::{bindings, left, time};
 use alloc::ffi::CString;
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -23,6 +24,7 @@ use kdk_nic82599::{
 };
 
 /// Cards that can be there at one time with a number of queues of the test's.
+#[cfg(iflib)]
 const UNITS: u32 = 4;
 
 /// The machine's memory, as a card reaches it.
@@ -65,6 +67,33 @@ struct State {
     wire: Option<Arc<Task>>,
     /// What the wire has brought.
     brought: Segments,
+    /// What is to happen before a write.
+    before: Option<Before>,
+    received_before: Option<Received>,
+}
+
+/// A frame that comes in before a write of all these bits.
+struct Before {
+    register: u32,
+    mask: u32,
+    frame: Vec<u8>,
+}
+
+impl State {
+    /// A write of the driver's. Returns what came in before it, to be freed
+    /// without the card's lock.
+    fn write(&mut self, register: u32, value: u32) -> Option<Before> {
+        let due =
+            |before: &mut Before| before.register == register && value & before.mask == before.mask;
+        let before = self.before.take_if(due);
+        if let Some(before) = &before {
+            let frame = &before.frame;
+            let received = self.nic.receive(frame, FrameErrors::NONE, &mut self.memory);
+            self.received_before = Some(received);
+        }
+        self.nic.write(register, value, &mut self.memory);
+        before
+    }
 }
 
 /// What the driver's threads, the bus and the test share.
@@ -80,8 +109,12 @@ struct Shared {
 impl Shared {
     /// Does something with the card, and handles the interrupts it causes.
     fn with<R>(&self, f: impl FnOnce(&mut Nic, &mut Memory) -> R) -> R {
+        self.change(|state| f(&mut state.nic, &mut state.memory))
+    }
+
+    fn change<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
         let result = self.state.with(|state| {
-            let result = f(&mut state.nic, &mut state.memory);
+            let result = f(state);
             if let Some(wire) = state.wire.as_ref().filter(|_| state.nic.on_wire() > 0) {
                 // A wire that is being taken away does not carry it any more.
                 let _ = wire.enqueue();
@@ -90,6 +123,22 @@ impl Shared {
         });
         self.interrupt();
         result
+    }
+
+    /// A write of the driver's.
+    fn write(&self, register: u32, value: u32) {
+        if self.change(|state| state.write(register, value)).is_some() {
+            while (0..bindings::KDK_PCI_VECTORS).any(|vector| !self.is_idle(vector)) {
+                // The driver may hold a mutex, so nothing sleeps here.
+                core::hint::spin_loop();
+            }
+        }
+    }
+
+    fn is_idle(&self, vector: u32) -> bool {
+        let pci = self.pci.load(Ordering::SeqCst);
+        // SAFETY: the bus is there while the driver is attached.
+        unsafe { bindings::kdk_pci_idle(pci, vector) != 0 }
     }
 
     /// Takes a frame off the card; how long it is.
@@ -166,7 +215,7 @@ extern "C" fn kdk_nic_read(nic: usize, reg: u32) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn kdk_nic_write(nic: usize, reg: u32, value: u32) {
-    card(nic).with(|nic, memory| nic.write(reg, value, memory));
+    card(nic).write(reg, value);
 }
 
 #[unsafe(no_mangle)]
@@ -194,9 +243,14 @@ extern "C" fn kdk_nic_take_interrupt(nic: usize) -> c_int {
 pub struct Setup {
     /// The card.
     pub card: Config,
-    /// Queues in each direction, fewer than the machine has CPUs; `None` for
-    /// as many as it has, which is what the driver takes by itself.
+    /// Queues in each direction; `None` for what the driver takes by itself:
+    /// as many as the machine has CPUs.
     pub queues: Option<u32>,
+    /// Descriptors of a ring in each direction; `None` for what the driver
+    /// takes by itself.
+    pub descriptors: Option<u32>,
+    /// Whether it has MSI-X; otherwise it has one MSI message.
+    pub msix: bool,
 }
 
 impl Setup {
@@ -206,16 +260,26 @@ impl Setup {
         Self {
             card: Config::new([0x02, 0x4b, 0x44, 0x4b, 0x00, nth]),
             queues: None,
+            descriptors: None,
+            msix: true,
+        }
+    }
+
+    /// `KDK_PCI_*`.
+    const fn flags(&self) -> u32 {
+        if self.msix {
+            0
+        } else {
+            bindings::KDK_PCI_WITHOUT_MSIX
         }
     }
 
     /// Queues in each direction that the driver will have.
     ///
     /// # Errors
-    /// `EINVAL` for none, and for as many as the machine has CPUs or more:
-    /// iflib(9) would take other numbers, and not the same in both directions.
+    /// `EINVAL` for none, and for more than [`most_queues`].
     fn checked_queues(&self) -> Result<Option<u32>, Errno> {
-        let bad = |&queues: &u32| queues == 0 || queues >= cpus().count_ones();
+        let bad = |&queues: &u32| queues == 0 || queues > most_queues();
         match self.queues.filter(bad) {
             Some(_) => Err(Errno::EINVAL),
             None => Ok(self.queues),
@@ -224,17 +288,59 @@ impl Setup {
 
     /// The tunables of whichever unit the card will be.
     fn tunables(&self) -> Result<Vec<Tunable>, Errno> {
-        let Some(queues) = self.checked_queues()? else {
-            return Ok(Vec::new());
-        };
-        let names = ["override_nrxqs", "override_ntxqs"];
-        let units = (0..UNITS).flat_map(|unit| names.map(|name| (unit, name)));
-        units
-            .map(|(unit, name)| {
-                Tunable::set(&format!("dev.ix.{unit}.iflib.{name}"), &format!("{queues}"))
-            })
-            .collect()
+        let wanted = [
+            (QUEUES, self.checked_queues()?),
+            (DESCRIPTORS, self.descriptors),
+        ];
+        let mut set = Vec::new();
+        for (names, value) in wanted {
+            for name in value.iter().flat_map(|_| tunable_names(names)) {
+                set.push(Tunable::set(
+                    &name,
+                    &format!("{}", value.unwrap_or_default()),
+                )?);
+            }
+        }
+        Ok(set)
     }
+}
+
+/// Most queues in each direction that a test can ask for. With iflib(9) it is
+/// one less than the machine has CPUs: of more it would take other numbers, and
+/// not the same in both directions.
+#[must_use]
+pub fn most_queues() -> u32 {
+    if cfg!(iflib) {
+        cpus().count_ones() - 1
+    } else {
+        RSS_QUEUES
+    }
+}
+
+/// Queues that the card spreads flows over (RETA's entries have 4 bits).
+const RSS_QUEUES: u32 = 16;
+
+/// What the driver calls its numbers of queues and of descriptors.
+#[cfg(iflib)]
+const QUEUES: &[&str] = &["override_nrxqs", "override_ntxqs"];
+#[cfg(iflib)]
+const DESCRIPTORS: &[&str] = &["override_nrxds", "override_ntxds"];
+#[cfg(not(iflib))]
+const QUEUES: &[&str] = &["num_queues"];
+#[cfg(not(iflib))]
+const DESCRIPTORS: &[&str] = &["rxd", "txd"];
+
+/// Each unit has its own.
+#[cfg(iflib)]
+fn tunable_names(names: &'static [&str]) -> impl Iterator<Item = String> {
+    let units = (0..UNITS).flat_map(move |unit| names.iter().map(move |name| (unit, name)));
+    units.map(|(unit, name)| format!("dev.ix.{unit}.iflib.{name}"))
+}
+
+/// The driver looks at them whenever a card comes, see `shim/kdk_ixgbe_io.h`.
+#[cfg(not(iflib))]
+fn tunable_names(names: &'static [&str]) -> impl Iterator<Item = String> {
+    names.iter().map(|name| format!("hw.ixgbe.{name}"))
 }
 
 /// What the driver has of its card.
@@ -246,7 +352,7 @@ pub struct Use {
     pub interrupts: u32,
     /// Interrupts with a handler.
     pub handlers: u32,
-    /// MSI-X messages.
+    /// MSI-X or MSI messages.
     pub messages: u32,
     /// Interrupts that were handled so far.
     pub fired: u32,
@@ -281,6 +387,8 @@ impl Card {
                     },
                     wire: None,
                     brought: Segments::new(),
+                    before: None,
+                    received_before: None,
                 },
             ),
             pci: AtomicPtr::new(core::ptr::null_mut()),
@@ -288,7 +396,9 @@ impl Card {
             stopped: AtomicBool::new(false),
         });
         // SAFETY: the card outlives its driver, see `Drop` and `Stop`.
-        Errno::check(unsafe { bindings::kdk_pci_attach(shared.handle(), shared.pci.as_ptr()) })?;
+        Errno::check(unsafe {
+            bindings::kdk_pci_attach(shared.handle(), setup.flags(), shared.pci.as_ptr())
+        })?;
         drop(tunables);
         // SAFETY: the card does not move, and `drop` removes the registration
         // first.
@@ -343,6 +453,42 @@ impl Card {
             fired: raw.fired,
             stray: raw.stray,
         }
+    }
+
+    /// Whether the driver's filter or handler of an interrupt has done all
+    /// that it was called for. (What it has left to a task may not be done.)
+    #[must_use]
+    pub fn is_idle(&self, vector: u32) -> bool {
+        self.shared.is_idle(vector)
+    }
+
+    /// The thread that the driver's handler of an interrupt runs in; filters
+    /// have none.
+    #[must_use]
+    pub fn thread(&self, vector: u32) -> Option<ThreadId> {
+        let pci = self.shared.pci.load(Ordering::SeqCst);
+        // SAFETY: the card is attached.
+        ThreadId::of(unsafe { bindings::kdk_pci_thread(pci, vector) })
+    }
+
+    /// Right before the driver next writes `register` with all bits of `mask`
+    /// a frame comes in. The driver goes on when the handlers of what that
+    /// write has fired are done.
+    pub fn receive_before(&self, register: u32, mask: u32, frame: Vec<u8>) {
+        let mut before = Some(Before {
+            register,
+            mask,
+            frame,
+        });
+        self.shared
+            .state
+            .with(|state| core::mem::swap(&mut state.before, &mut before));
+    }
+
+    /// What became of that frame, when it has come in.
+    #[must_use]
+    pub fn received_before(&self) -> Option<Received> {
+        self.shared.state.with(|state| state.received_before)
     }
 
     /// A frame comes in from the wire, without its checksum.

@@ -61,7 +61,12 @@ pub const HEADERS: &str = "headers.digest";
 
 /// What the module is made of besides a tree's headers (kmod/build.rs): paths
 /// below `sys`, folders with a slash.
-const INCLUDED: [&str; 3] = ["net/flowtable.c", "dev/ixgbe/", "modules/ix/"];
+const INCLUDED: [&str; 4] = [
+    "net/flowtable.c",
+    "dev/ixgbe/",
+    "modules/ix/",
+    "modules/ixgbe/",
+];
 
 /// Whether a change of this file, a path below `sys`, makes another module.
 fn is_included(path: &str) -> bool {

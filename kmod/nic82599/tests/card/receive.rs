@@ -170,6 +170,33 @@ fn frames_over_several_descriptors() {
 }
 
 #[test]
+fn a_frame_that_is_cut_is_the_next_that_is_longer() {
+    let mut machine = Machine::running(1);
+    machine.write(HLREG0, machine.nic.peek(HLREG0) | HLREG0_JUMBOEN);
+    machine.write(MAXFRS, 9018 << 16);
+    let owned = machine.owned(0);
+    machine.nic.cut(2);
+    // Length, descriptors written back.
+    for (length, written) in [(4096, 2), (5000, 2), (5000, 3)] {
+        let before = machine.owned(0);
+        assert_eq!(machine.inject(&numbered(MAC, 7, length)), DELIVERED);
+        assert_eq!(before - machine.owned(0), written, "{length}");
+        assert_eq!(machine.interrupts(), [0], "{length}");
+    }
+    assert_eq!(owned - machine.owned(0), 7);
+    let base = machine.receive[0].base;
+    for (index, status) in [(1, 0x3), (2, 0x1), (3, 0x1), (4, 0x1), (6, 0x3)] {
+        assert_eq!(
+            machine.memory.word(base + 16 * index + 8),
+            status,
+            "{index}"
+        );
+    }
+    assert_eq!(machine.nic.invariants(), Ok(()));
+    assert_eq!(machine.nic.violations().seen(), []);
+}
+
+#[test]
 fn only_the_last_descriptor_has_more_than_dd() {
     let mut machine = Machine::running(1);
     machine.write(HLREG0, machine.nic.peek(HLREG0) | HLREG0_JUMBOEN);

@@ -73,6 +73,8 @@ pub fn without_pause() -> TestResult {
 pub fn follows_partner() -> TestResult {
     let queues = several_queues()?;
     let card = running_with(&Setup::nth(0), WITH_PAUSE)?;
+    let seen =
+        card.with(|nic, _| [0x42A0, 0x42B0, 0x42A4, 0x4324, 0x3D00, 0x4294].map(|r| nic.peek(r)));
     assert_eq!(drops(&card, queues), Some(false), "with pause");
     for _ in 0..2 {
         connect(&card, WITHOUT_PAUSE)?;
@@ -104,6 +106,21 @@ pub fn before_link_up() -> TestResult {
     })?;
     assert_eq!(drops(&card, queues), Some(true));
     leave(card)
+}
+
+/// What root has said holds when the card is initialised, and when its link
+/// comes up.
+#[cfg(not(iflib))]
+pub fn keeps_over_reset() -> TestResult {
+    let queues = several_queues()?;
+    let card = running_with(&Setup::nth(0), WITH_PAUSE)?;
+    ask(&card, Mode::None)?;
+    assert_eq!(drops(&card, queues), Some(true), "as root has said");
+    card.interface().set_mtu(1400)?;
+    assert_eq!(drops(&card, queues), Some(true), "after a reset");
+    connect(&card, WITH_PAUSE)?;
+    assert_eq!(drops(&card, queues), Some(true), "with a new link");
+    super::leave_initialised(card)
 }
 
 /// With pause frames the partner waits, and nothing is lost.
@@ -149,6 +166,7 @@ pub fn pause_off_by_hand() -> TestResult {
 }
 
 /// Root has turned it on, whatever the partner can do.
+#[cfg(iflib)]
 pub fn pause_forced() -> TestResult {
     let queues = several_queues()?;
     let card = running_with(&Setup::nth(0), WITHOUT_PAUSE)?;

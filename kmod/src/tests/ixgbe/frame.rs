@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 /// An Ethernet address of that other machine.
 pub const PEER: [u8; 6] = [0x02, 0, 0, 0, 0, 0x99];
 const IPV4: u16 = 0x0800;
+#[cfg(iflib)]
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 /// `EtherType` for experiments (IEEE Std 802).
@@ -34,10 +35,12 @@ pub fn udp(to: [u8; 6], flow: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Bytes of the headers of what [`tcp`] makes.
+#[cfg(iflib)]
 pub const TCP_HEADERS: usize = 14 + 20 + 20;
 
 /// A TCP segment (RFC 9293) with an acknowledgment, from the `flow`th of many
 /// addresses. All checksums are right; the payload's length is even.
+#[cfg(iflib)]
 pub fn tcp(to: [u8; 6], flow: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
     let [source, target, window, none] = [4000, 5000, 0xffff, 0].map(u16::to_be_bytes);
     let (sequence, acknowledged) = (sequence.to_be_bytes(), 1_u32.to_be_bytes());

@@ -4,14 +4,21 @@ mod attach;
 #[cfg(iflib)]
 mod bad_frame;
 mod bench;
+#[cfg(not(iflib))]
+mod burst;
+#[cfg(not(iflib))]
+mod chain;
 mod drop;
 #[cfg(iflib)]
 mod filter;
 mod flow_control;
 mod flows;
 mod frame;
+#[cfg(iflib)]
 mod interrupt;
 mod link;
+#[cfg(not(iflib))]
+mod numbered;
 mod order;
 mod play;
 mod property;
@@ -20,8 +27,12 @@ mod receive;
 mod refused;
 #[cfg(iflib)]
 mod rx_error;
+#[cfg(not(iflib))]
+mod start;
 mod stress;
 mod tap;
+#[cfg(not(iflib))]
+mod threads;
 mod transmit;
 mod turn;
 mod wire;
@@ -30,20 +41,22 @@ use crate::kpi::cpus::cpus;
 use crate::kpi::interface::{Interface, LinkState, State};
 use crate::kpi::nic::{Card, Setup};
 use crate::kpi::time;
+use alloc::vec::Vec;
 use core::time::Duration;
 use kdk_harness::{Stop, TestResult, kdk_test};
 use kdk_nic82599::Violation;
+use kdk_nic82599::registers::{EICR, EIMS};
 
 /// An attach resets the card several times and waits each time.
 const LIMIT_MS: u32 = 60_000;
 
-/// Most queues that this driver takes.
-const MOST_QUEUES: u32 = 16;
+/// Most queues that this driver takes by itself.
+const MOST_QUEUES: u32 = if cfg!(iflib) { 16 } else { 8 };
 
 /// What driver and iflib allocate; all of it has to come back. (Of "bus" and
 /// "sysctloid" the kernel keeps a little for each class of devices that it has
 /// ever had; `attach-100` looks at them.)
-const TYPES: &[&str] = &[
+const ALL_TYPES: &[&str] = &[
     "iflib",
     "ix",
     "devbuf",
@@ -61,8 +74,24 @@ const TYPES: &[&str] = &[
     "kenv",
     "pfil",
 ];
+/// Of the driver of 2014 one patch alone is about what it leaves behind when it
+/// is detached: of two of these types.
+#[cfg(iflib)]
+const TYPES: &[&str] = ALL_TYPES;
+#[cfg(not(iflib))]
+const TYPES: &[&str] = &[
+    "ifnet",
+    "lltable",
+    "ether_multi",
+    "rman",
+    "bus-sc",
+    "kobj",
+    "taskqueue",
+    "kenv",
+];
 
 kdk_test!("ixgbe/refused", refused::refused, limit_ms = LIMIT_MS);
+#[cfg(iflib)]
 kdk_test!(
     "ixgbe/attach-fails",
     refused::attach_fails,
@@ -79,7 +108,7 @@ kdk_test!(
     "ixgbe/attach-detach",
     attach::attach_detach,
     limit_ms = LIMIT_MS,
-    leak_types = TYPES
+    leak_types = ALL_TYPES
 );
 kdk_test!(
     "ixgbe/attach-100",
@@ -265,6 +294,7 @@ kdk_test!(
     limit_ms = LIMIT_MS,
     leak_types = TYPES
 );
+#[cfg(iflib)]
 kdk_test!(
     "ixgbe/pause-forced",
     drop::pause_forced,
@@ -283,24 +313,28 @@ kdk_test!(
     limit_ms = LIMIT_MS,
     leak_types = TYPES
 );
+#[cfg(iflib)]
 kdk_test!(
     "ixgbe/flow-control-forced",
     flow_control::forced,
     limit_ms = LIMIT_MS,
     leak_types = TYPES
 );
+#[cfg(iflib)]
 kdk_test!(
     "ixgbe/link-interrupt-unmasked",
     interrupt::unmasked_without_task,
     limit_ms = LIMIT_MS,
     leak_types = TYPES
 );
+#[cfg(iflib)]
 kdk_test!(
     "ixgbe/link-interrupt-waits",
     interrupt::masked_until_task,
     limit_ms = LIMIT_MS,
     leak_types = TYPES
 );
+#[cfg(iflib)]
 kdk_test!(
     "ixgbe/ecc-error",
     interrupt::ecc_error,
@@ -333,6 +367,98 @@ kdk_test!(
     leak_types = TYPES
 );
 
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/discard-chain",
+    chain::discard,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/chain-three-buffers",
+    chain::three_buffers,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/reset-between-buffers",
+    chain::reset_between,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/burst-is-received-msix",
+    burst::msix,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/burst-is-received-second-queue",
+    burst::second_queue,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/burst-is-received-legacy",
+    burst::legacy,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/legacy-after-link",
+    burst::after_link,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/order-multicast-msix",
+    threads::multicast_msix,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/order-mtu-msix",
+    threads::mtu_msix,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/order-link-legacy",
+    threads::link_legacy,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/packet-during-init",
+    start::packet_during_init,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/again-and-again",
+    start::again_and_again,
+    limit_ms = LIMIT_MS,
+    leak_types = ALL_TYPES
+);
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/drop-keeps-over-reset",
+    drop::keeps_over_reset,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
+
 /// Longest that something may take which the driver does by itself.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -357,6 +483,15 @@ fn until_state(
     wanted: impl Fn(&State) -> bool,
 ) -> Result<State, Stop> {
     until(what, || interface.state().ok().filter(&wanted))
+}
+
+/// Waits until filters and handlers have done what they were called for.
+fn handled(card: &Card) -> TestResult {
+    until("an interrupt is not handled", || {
+        (0..=queues())
+            .all(|vector| card.is_idle(vector))
+            .then_some(())
+    })
 }
 
 /// A card whose interface is up and has a link.
@@ -387,8 +522,34 @@ fn queues() -> u32 {
 /// The driver has kept to the card's contract all the time, and leaves it.
 fn leave(card: Card) -> TestResult {
     innocent(&card);
-    let violations = card.detach()?;
+    let violations = card.detach()?.into_iter();
+    let violations: Vec<_> = violations.filter(|one| !is_late_interrupt(*one)).collect();
     assert!(violations.is_empty(), "while leaving: {violations:?}");
+    Ok(())
+}
+
+/// The stop of the driver of 2014 does not wait for its interrupt threads: one
+/// that has begun clears and unmasks its causes while the card is being reset.
+/// That of iflib(9) does.
+const fn is_late_interrupt(violation: Violation) -> bool {
+    cfg!(not(iflib))
+        && matches!(
+            violation,
+            Violation::WrittenDuringReset {
+                register: EICR | EIMS
+            }
+        )
+}
+
+/// The same of a card that was initialised while it was running: as is said at
+/// [`is_late_doorbell`].
+#[cfg(not(iflib))]
+fn leave_initialised(card: Card) -> TestResult {
+    consistent(&card);
+    for violation in card.detach()? {
+        let late = is_late_doorbell(violation) || is_late_interrupt(violation);
+        assert!(late, "{violation:?}");
+    }
     Ok(())
 }
 

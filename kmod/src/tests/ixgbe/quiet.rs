@@ -1,8 +1,11 @@
 //! When the driver has done all that it does by itself.
 
-use super::{Card, until, until_state};
+#[cfg(iflib)]
+use super::until_state;
+use super::{Card, until};
 #[cfg(iflib)]
 use crate::kpi::iflib;
+#[cfg(iflib)]
 use crate::kpi::interface::LinkState;
 use kdk_harness::TestResult;
 use kdk_nic82599::registers::{EICR_LSC, EICR_OTHER, EICS_EX, EIMS, EIMS_EX};
@@ -31,7 +34,8 @@ fn unmasked(card: &Card, queues: &[u16]) -> TestResult {
             // Neither read has a side effect.
             nic.read(EIMS_EX[0]) & bits == bits && nic.read(EICS_EX[0]) & bits == 0
         });
-        rests.then_some(())
+        let idle = queues.iter().all(|&queue| card.is_idle(queue.into()));
+        (rests && idle).then_some(())
     })
 }
 
@@ -51,12 +55,14 @@ pub fn task_done(card: &Card) -> TestResult {
 
 /// How often the card was reset by its driver. One initialisation may be
 /// several.
+#[cfg(iflib)]
 pub fn resets(card: &Card) -> u64 {
     card.with(|nic, _| nic.counters().resets)
 }
 
 /// Waits for a reset that is to come, when there were `before`, and for its
 /// end: the interface runs and has a link.
+#[cfg(iflib)]
 pub fn until_reset(card: &Card, before: u64) -> TestResult {
     until("the driver does not reset the card", || {
         (resets(card) != before).then_some(())

@@ -2,11 +2,10 @@
 
 use super::{Card, Setup, leave, running};
 use crate::kpi::Locked;
-use crate::kpi::cpus::cpus;
 use crate::kpi::errno::Errno;
 use crate::kpi::interface::{Interface, Tap};
 use crate::kpi::left;
-use crate::kpi::nic::Wire;
+use crate::kpi::nic::{Wire, most_queues};
 use crate::tests::harness::{expect, said};
 use kdk_harness::{Stop, Test, TestResult};
 
@@ -18,7 +17,7 @@ pub fn refused() -> TestResult {
     assert_eq!(nobody.transmit(&[0; 60]), Err(Errno::ENXIO));
     assert_eq!(nobody.tap().err(), Some(Errno::ENXIO));
 
-    for queues in [0, cpus().count_ones(), u32::MAX] {
+    for queues in [0, most_queues() + 1, u32::MAX] {
         let setup = Setup {
             queues: Some(queues),
             ..Setup::nth(0)
@@ -35,7 +34,8 @@ pub fn refused() -> TestResult {
 }
 
 /// A card that never comes out of its reset: the driver gives up, and takes
-/// the next one as if nothing had been.
+/// the next one as if nothing had been. (That of 2014 does not give up.)
+#[cfg(iflib)]
 pub fn attach_fails() -> TestResult {
     let mut setup = Setup::nth(0);
     setup.card.reset_reads = u32::MAX;

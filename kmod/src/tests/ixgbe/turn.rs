@@ -29,6 +29,7 @@ pub fn turn<F: AsRef<[u8]>>(
 }
 
 /// As [`turn`], of good frames for queue 0.
+#[cfg(iflib)]
 pub fn good<F: AsRef<[u8]>>(card: &Card, frames: &[F]) -> TestResult {
     let frames = frames.iter().map(|frame| (frame, FrameErrors::NONE));
     turn(card, &[0], &frames.collect::<alloc::vec::Vec<_>>())

@@ -1,0 +1,90 @@
+//! A queue's frames are in the hands of one thread at a time: what another one
+//! took would overtake them on the way to the stack.
+
+use super::numbered::{AT, burst, one, plain, until_number};
+use super::tap::nothing_more;
+use super::{Card, Setup, leave, leave_initialised, until};
+use crate::kpi::interface::Tap;
+use alloc::vec::Vec;
+use kdk_harness::TestResult;
+use kdk_nic82599::registers::EICR_LSC;
+
+/// Frames that the driver finds in the ring: more than it takes at a time.
+const FRAMES: u32 = 300;
+/// The first that it leaves for later.
+const HELD: u32 = 256;
+/// The vector of the queue.
+const VECTOR: u32 = 0;
+
+/// While the stack still has the first frame that the driver has left for
+/// later, something happens, and one more frame comes in. Numbers of all
+/// frames that the stack gets.
+fn meanwhile(
+    card: &Card,
+    tap: &mut Tap,
+    happens: impl FnOnce(&Card) -> TestResult,
+) -> Result<Vec<u32>, kdk_harness::Stop> {
+    tap.hold(AT, HELD);
+    burst(card, 0..FRAMES)?;
+    let held = until("no frame is left for later", || tap.held())?;
+    happens(card)?;
+    one(card, FRAMES);
+    // Whoever else has to do with the queue has done it; unless it is who is
+    // held.
+    until("the interrupt is not handled", || {
+        let done = card.is_idle(VECTOR) || card.thread(VECTOR) == Some(held);
+        done.then_some(())
+    })?;
+    tap.let_go();
+    let seen = until_number(card, tap, FRAMES)?;
+    nothing_more(card, &[super::numbered::QUEUE], tap)?;
+    Ok(seen)
+}
+
+fn in_order(setup: &Setup, happens: impl FnOnce(&Card) -> TestResult) -> TestResult {
+    let card = plain(setup)?;
+    let mut tap = card.interface().tap()?;
+    let seen = meanwhile(&card, &mut tap, happens)?;
+    let sent: Vec<u32> = (0..=FRAMES).collect();
+    assert_eq!(seen, sent, "frames in the order of the wire");
+    drop(tap);
+    leave(card)
+}
+
+/// A program joins a multicast group, for which the driver masks and unmasks
+/// all interrupts.
+pub fn multicast_msix() -> TestResult {
+    in_order(&Setup::nth(0), |card| {
+        card.interface().multicast(7, true)?;
+        Ok(card.interface().multicast(7, false)?)
+    })
+}
+
+/// The one interrupt comes for the link.
+pub fn link_legacy() -> TestResult {
+    let setup = Setup {
+        msix: false,
+        ..Setup::nth(0)
+    };
+    in_order(&setup, |card| {
+        card.with(|nic, _| nic.raise(EICR_LSC));
+        Ok(())
+    })
+}
+
+/// The interface is initialised: what is in the ring is lost, what comes
+/// afterwards comes afterwards.
+pub fn mtu_msix() -> TestResult {
+    let card = plain(&Setup::nth(0))?;
+    let mut tap = card.interface().tap()?;
+    let seen = meanwhile(&card, &mut tap, |card| {
+        Ok(card.interface().set_mtu(1400)?)
+    })?;
+    assert!(seen.is_sorted(), "frames are overtaken: {seen:?}");
+    let (taken, after) = seen.split_at(seen.len() - 1);
+    let first: Vec<u32> = (0..=HELD).collect();
+    assert_eq!(taken, first, "frames before the initialisation");
+    assert_eq!(after, [FRAMES], "frames after it");
+    drop(tap);
+    leave_initialised(card)
+}
