@@ -73,8 +73,6 @@ pub fn without_pause() -> TestResult {
 pub fn follows_partner() -> TestResult {
     let queues = several_queues()?;
     let card = running_with(&Setup::nth(0), WITH_PAUSE)?;
-    let seen =
-        card.with(|nic, _| [0x42A0, 0x42B0, 0x42A4, 0x4324, 0x3D00, 0x4294].map(|r| nic.peek(r)));
     assert_eq!(drops(&card, queues), Some(false), "with pause");
     for _ in 0..2 {
         connect(&card, WITHOUT_PAUSE)?;
