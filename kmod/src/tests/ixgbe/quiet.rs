@@ -8,7 +8,9 @@ use crate::kpi::iflib;
 #[cfg(iflib)]
 use crate::kpi::interface::LinkState;
 use kdk_harness::TestResult;
-use kdk_nic82599::registers::{EICR_LSC, EICR_OTHER, EICS_EX, EIMS, EIMS_EX};
+#[cfg(iflib)]
+use kdk_nic82599::registers::{EICR_LSC, EICR_OTHER, EIMS};
+use kdk_nic82599::registers::{EICS_EX, EIMS_EX};
 
 /// The bits of queues' interrupts: the driver gives each queue, of the first
 /// 32, the vector of its number.
@@ -42,6 +44,7 @@ fn unmasked(card: &Card, queues: &[u16]) -> TestResult {
 /// Waits until the driver's task for all but the queues has done what it was
 /// asked for, such as a reset: it is asked to look at the link, too, which
 /// comes last and has it unmask its interrupt.
+#[cfg(iflib)]
 pub fn task_done(card: &Card) -> TestResult {
     card.with(|nic, _| nic.raise(EICR_LSC));
     until("the driver does not look at the link", || {
