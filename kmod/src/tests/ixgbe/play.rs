@@ -187,6 +187,8 @@ impl Player {
                 player.jumbo = jumbo;
                 Ok(())
             }),
+            // The driver of 2014 asks for a reboot, on the console.
+            Operation::Ecc if cfg!(not(iflib)) => Ok(()),
             Operation::Ecc => self.anew(false, Self::ecc),
             Operation::Stall { queue, stalled } => {
                 if u32::from(queue) < queues() {
