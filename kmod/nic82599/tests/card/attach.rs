@@ -425,11 +425,22 @@ fn crc_stripping_must_agree() {
 
 #[test]
 fn what_is_not_modelled_is_said() {
-    for (register, value) in [(MRQC, 0x8), (MRQC, 0x2), (FDIRCMD, 1)] {
+    for (register, value) in [(MRQC, 0x8), (MRQC, 0x2), (FDIRCMD, 3)] {
         let mut machine = Machine::new(Config::new(MAC));
         machine.write(register, value);
         let seen = Violation::NotModelled { register, value };
         assert_eq!(machine.nic.violations().seen(), [seen]);
+    }
+}
+
+#[test]
+fn a_flow_director_filter_is_taken_and_never_matches() {
+    // Added, and removed.
+    for command in [1, 2] {
+        let mut machine = Machine::new(Config::new(MAC));
+        machine.write(FDIRCMD, command | 0x8000);
+        assert_eq!(machine.read(FDIRCMD), 0x8000, "the command is done");
+        assert!(machine.nic.violations().seen().is_empty());
     }
 }
 
