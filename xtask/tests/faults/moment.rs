@@ -49,7 +49,7 @@ const MOMENTS: &[Moment] = &[
         name: "between tests",
         options: "",
         tests: &[FIRST, "fault/deaf", GOOD],
-        mark: "demo: fault/deaf: still here",
+        mark: "s  fault/deaf",
         ends: &[(FIRST, Pass), ("fault/deaf", Pass), (GOOD, NotRun)],
     },
     Moment {
