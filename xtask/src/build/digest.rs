@@ -12,34 +12,48 @@ use crate::prove::mutants::MUTANTS;
 /// tools write (`target`, hidden ones) are passed over, and those of mutants,
 /// which no program is made of.
 pub fn folders(root: &Path, dirs: &[&str]) -> Result<String, Failure> {
-    chosen(root, dirs, &|_| true)
+    Ok(Sources::read(root, dirs)?.digest(|_| true))
 }
 
-/// The same, of those files alone that `wanted` says, by their path below
-/// `root`.
-pub fn chosen(
-    root: &Path,
-    dirs: &[&str],
-    wanted: &dyn Fn(&Path) -> bool,
-) -> Result<String, Failure> {
-    let mut files = Vec::new();
-    for dir in dirs {
-        collect(&root.join(dir), &mut files)?;
-    }
-    files.sort();
-    let mut hasher = blake3::Hasher::new();
-    for file in files {
-        let name = file.strip_prefix(root).unwrap_or(&file);
-        if !wanted(name) {
-            continue;
+/// The same files, to be digested in parts.
+pub struct Sources(Vec<(PathBuf, Vec<u8>)>);
+
+impl Sources {
+    /// Those of [`folders`].
+    pub fn read(root: &Path, dirs: &[&str]) -> Result<Self, Failure> {
+        let mut files = Vec::new();
+        for dir in dirs {
+            collect(&root.join(dir), &mut files)?;
         }
-        let content =
-            fs::read(&file).map_err(|error| Failure::io("read a source", &file, error))?;
-        hasher.update(name.as_os_str().as_encoded_bytes());
-        hasher.update(&(content.len() as u64).to_le_bytes());
-        hasher.update(&content);
+        files.sort();
+        let mut sources = Vec::with_capacity(files.len());
+        for file in files {
+            let content =
+                fs::read(&file).map_err(|error| Failure::io("read a source", &file, error))?;
+            let name = file.strip_prefix(root).unwrap_or(&file).to_owned();
+            sources.push((name, content));
+        }
+        Ok(Self(sources))
     }
-    Ok(hasher.finalize().to_hex().to_string())
+
+    /// Digest of those that `wanted` says, by their path below the root.
+    pub fn digest(&self, wanted: impl Fn(&Path) -> bool) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (name, content) in self.0.iter().filter(|(name, _)| wanted(name)) {
+            hasher.update(name.as_os_str().as_encoded_bytes());
+            hasher.update(&(content.len() as u64).to_le_bytes());
+            hasher.update(content);
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|(name, _)| name))
+            .finish()
+    }
 }
 
 fn collect(path: &Path, into: &mut Vec<PathBuf>) -> Result<(), Failure> {

@@ -87,14 +87,14 @@ pub fn hunt(
     again: bool,
 ) -> Result<(), Failure> {
     let mut findings = Findings::read(&series.dir)?;
-    let mut stale: Vec<Prey<'_>> = Vec::new();
-    for prey in quarry {
-        let (mutant, key) = (&prey.mutant, key(series, trees, prey)?);
-        let known = findings.mutants.get(&mutant.name());
-        if again || known.is_none_or(|noticed| noticed.key != key) {
-            stale.push((mutant, key));
-        }
-    }
+    let stale: Vec<Prey<'_>> = quarry
+        .iter()
+        .map(|prey| (&prey.mutant, key(series, trees, prey)))
+        .filter(|(mutant, key)| {
+            let known = findings.mutants.get(&mutant.name());
+            again || known.is_none_or(|noticed| noticed.key != *key)
+        })
+        .collect();
     let mut failed: BTreeMap<String, String> = BTreeMap::new();
     let mut note = |mutant: &Mutant, key: &str, end: End| {
         let name = mutant.name();
@@ -153,7 +153,7 @@ pub fn hunt(
 }
 
 /// Digest of all that a mutant's end depends on.
-fn key(series: &Loaded, trees: &Trees, prey: &Quarry) -> Result<String, Failure> {
+fn key(series: &Loaded, trees: &Trees, prey: &Quarry) -> String {
     let more = format!("mutant {:?}", prey.mutant.described.cpus);
     trees.key(series, &prey.tree, &prey.mutant.tests(), &more)
 }

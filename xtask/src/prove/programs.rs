@@ -4,18 +4,16 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
-use crate::build::digest;
+use crate::build::digest::Sources;
+use crate::build::userland::SUITES;
 use crate::failure::Failure;
 
 /// What guests are made of, and the configuration of their kernels.
 const FOLDERS: [&str; 4] = ["kmod", "userland-tests", "vm/conf", "vm/bases"];
-/// Where a suite of userland programs has its folder, and what else is there.
+/// Where a suite of userland programs has its folder.
 const USERLAND: &str = "userland-tests";
-const SHARED: [&str; 4] = ["init", "relay", "scene", "sys"];
-/// Where a suite of kdk.ko has its folder, and what its other files begin
-/// with.
+/// Where kdk.ko's sources are, and what the C files' names begin with.
 const KERNEL: &str = "kmod";
-const KERNEL_TESTS: &str = "kmod/src/tests";
 const SHIM: &str = "kdk_";
 /// Files of a suite that are named after what they are.
 const ALSO: [(&str, &str); 5] = [
@@ -28,89 +26,74 @@ const ALSO: [(&str, &str); 5] = [
 /// In-kernel tests beside a userland suite of the same subsystem.
 const IN_KERNEL: &str = "-kernel";
 
-/// The suites that have files of their own.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Suites(BTreeSet<String>);
+/// The sources, read once.
+#[derive(Debug)]
+pub struct Programs(Sources);
 
-impl Suites {
+impl Programs {
     /// Those of the workspace at `root`.
     ///
     /// # Errors
-    /// A folder cannot be read.
-    pub fn of(root: &Path) -> Result<Self, Failure> {
-        let mut names = BTreeSet::new();
-        for place in [USERLAND, KERNEL_TESTS] {
-            let place = root.join(place);
-            let failed = |error| Failure::io("look for suites", &place, error);
-            for entry in std::fs::read_dir(&place).map_err(failed)? {
-                let entry = entry.map_err(failed)?;
-                if entry.path().is_dir() {
-                    names.insert(entry.file_name().to_string_lossy().into_owned());
-                }
-            }
-        }
-        for shared in SHARED {
-            names.remove(shared);
-        }
-        Ok(Self(names))
+    /// A source cannot be read.
+    pub fn read(root: &Path) -> Result<Self, Failure> {
+        Ok(Self(Sources::read(root, &FOLDERS)?))
     }
 
-    /// Digest of the files below `root` that tests `patterns` depend on.
-    ///
-    /// # Errors
-    /// A source cannot be read.
-    pub fn digest(&self, root: &Path, patterns: &[String]) -> Result<String, Failure> {
-        let named = self.named(patterns);
-        digest::chosen(root, &FOLDERS, &|path| match (&named, self.owner(path)) {
+    /// Digest of those that tests `patterns` depend on.
+    pub fn digest(&self, patterns: &[String]) -> String {
+        let named = named(patterns);
+        self.0.digest(|path| match (&named, owner(path)) {
             (Some(named), Some(owner)) => named.contains(owner),
             _ => true,
         })
     }
+}
 
-    /// The suites that `patterns` spell out; `None` where they may be of any.
-    fn named(&self, patterns: &[String]) -> Option<BTreeSet<String>> {
-        if patterns.is_empty() {
+/// The suites that `patterns` spell out; `None` where they may be of any.
+fn named(patterns: &[String]) -> Option<BTreeSet<&str>> {
+    if patterns.is_empty() {
+        return None;
+    }
+    let mut named = BTreeSet::new();
+    for pattern in patterns {
+        let suite = pattern.split('/').next().unwrap_or(pattern);
+        if pattern.starts_with('!') || suite.contains(['*', '?']) {
             return None;
         }
-        let mut named = BTreeSet::new();
-        for pattern in patterns {
-            let suite = pattern.split('/').next().unwrap_or(pattern);
-            if pattern.starts_with('!') || suite.contains(['*', '?']) {
-                return None;
-            }
-            named.insert(suite.strip_suffix(IN_KERNEL).unwrap_or(suite).to_owned());
-        }
-        Some(named)
+        named.insert(suite.strip_suffix(IN_KERNEL).unwrap_or(suite));
     }
+    Some(named)
+}
 
-    /// The suite that alone has to do with the file `path` of the workspace.
-    fn owner(&self, path: &Path) -> Option<&String> {
-        let own = |name: &Path| {
-            let stem = name.file_stem()?.to_str()?;
-            let stem = stem.strip_prefix(SHIM).unwrap_or(stem);
-            let also = ALSO.iter().find(|(name, _)| *name == stem);
-            self.0.get(also.map_or(stem, |(_, suite)| *suite))
-        };
-        let below = |top| path.strip_prefix(top).ok();
-        match (below(USERLAND), below(KERNEL)) {
-            (Some(rest), _) => own(Path::new(rest.components().next()?.as_os_str())),
-            (None, Some(rest)) => rest
-                .components()
-                .filter(|part| matches!(part, Component::Normal(_)))
-                .find_map(|part| own(Path::new(part.as_os_str()))),
-            (None, None) => None,
-        }
+/// The suite that alone has to do with the file `path` of the workspace.
+fn owner(path: &Path) -> Option<&'static str> {
+    let mut parts = path.components();
+    let top = parts.next()?.as_os_str();
+    let mut parts = parts.filter(|part| matches!(part, Component::Normal(_)));
+    if top == USERLAND {
+        suite(parts.next()?)
+    } else if top == KERNEL {
+        parts.find_map(suite)
+    } else {
+        None
     }
+}
+
+/// The suite that a file or folder is named after.
+fn suite(part: Component<'_>) -> Option<&'static str> {
+    let stem = Path::new(part.as_os_str()).file_stem()?.to_str()?;
+    let stem = stem.strip_prefix(SHIM).unwrap_or(stem);
+    let also = ALSO.iter().find(|(name, _)| *name == stem);
+    let name = also.map_or(stem, |(_, suite)| *suite);
+    SUITES
+        .iter()
+        .map(|(suite, _)| *suite)
+        .find(|suite| *suite == name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn suites() -> Suites {
-        let names = ["bench", "flowtable", "ixgbe", "kmod", "sendfile"];
-        Suites(names.map(str::to_owned).into())
-    }
 
     #[test]
     fn a_file_is_of_the_suite_that_it_is_named_after() {
@@ -130,8 +113,7 @@ mod tests {
             ("kmod/src/tests/mod.rs", None),
             ("vm/conf/KDK", None),
         ] {
-            let found = suites().owner(Path::new(path)).cloned();
-            assert_eq!(found.as_deref(), owner, "{path}");
+            assert_eq!(super::owner(Path::new(path)), owner, "{path}");
         }
     }
 
@@ -147,7 +129,7 @@ mod tests {
             (&[], None),
         ] {
             let patterns: Vec<String> = patterns.iter().map(|&text| text.into()).collect();
-            let named = suites().named(&patterns);
+            let named = named(&patterns);
             let named = named.map(|named| Vec::from_iter(named).join(" "));
             assert_eq!(named.as_deref(), want, "{patterns:?}");
         }
@@ -172,10 +154,7 @@ mod tests {
         ] {
             write(path, "before");
         }
-        let digest = |pattern: &str| {
-            let suites = Suites::of(root).unwrap();
-            suites.digest(root, &[pattern.into()]).unwrap()
-        };
+        let digest = |pattern: &str| Programs::read(root).unwrap().digest(&[pattern.into()]);
         for (changed, sendfile, flowtable) in [
             ("userland-tests/sendfile/main.rs", true, false),
             ("kmod/src/tests/flowtable/mod.rs", false, true),

@@ -38,7 +38,7 @@ pub fn each_step(
         let (here, later) = ids.split_at(count);
         let last = here.last().map_or("(none)", String::as_str);
         let patterns = plan::tests_of_step(&series.manifest.patches, count);
-        let key = trees.key(series, tree, &patterns, "step")?;
+        let key = trees.key(series, tree, &patterns, "step");
         let known = findings
             .tested
             .get(tree)

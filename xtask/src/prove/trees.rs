@@ -6,7 +6,7 @@ use crate::base::apply::{self, Change};
 use crate::base::repo;
 use crate::build::workspace;
 use crate::failure::Failure;
-use crate::prove::programs::Suites;
+use crate::prove::programs::Programs;
 use crate::series::bind::Bound;
 use crate::series::canon::patch_id;
 use crate::series::load::Loaded;
@@ -23,8 +23,8 @@ pub struct Trees {
     pub steps: Vec<String>,
     /// `git patch-id --stable`, by the patch's id.
     pub patch_ids: BTreeMap<String, String>,
-    /// Whose the sources are of what runs in the guest.
-    suites: Suites,
+    /// What runs in the guest, and the kernel's configuration.
+    programs: Programs,
 }
 
 /// Makes the commits of all kernels of a proof and looks at their trees.
@@ -60,7 +60,7 @@ pub fn trees(bound: &Bound<'_>) -> Result<Trees, Failure> {
         without,
         steps,
         patch_ids,
-        suites: Suites::of(workspace())?,
+        programs: Programs::read(workspace())?,
     })
 }
 
@@ -73,23 +73,13 @@ fn cannot_leave_out(id: &str, failure: &Failure) -> Failure {
 impl Trees {
     /// Digest of all that the tests `patterns` of a kernel with the tree
     /// `tree` depend on; `more` is what else is asked.
-    ///
-    /// # Errors
-    /// A source of what runs in the guest cannot be read.
-    pub fn key(
-        &self,
-        series: &Loaded,
-        tree: &str,
-        patterns: &[String],
-        more: &str,
-    ) -> Result<String, Failure> {
-        let programs = self.suites.digest(workspace(), patterns)?;
+    pub fn key(&self, series: &Loaded, tree: &str, patterns: &[String], more: &str) -> String {
         let mut inputs = Inputs::new("proof", series.name());
         inputs.digest("whole", &self.whole);
         inputs.digest("tree", tree);
-        inputs.digest("programs", programs);
+        inputs.digest("programs", self.programs.digest(patterns));
         inputs.bytes("tests", patterns.join("\n"));
         inputs.bytes("more", more);
-        Ok(inputs.key())
+        inputs.key()
     }
 }

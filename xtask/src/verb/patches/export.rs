@@ -76,11 +76,14 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         .help("commit them or put them back"));
     }
     let exported = export::exported(&bound, &ids, args.format == Format::Github)?;
-    let mut unproven = Vec::new();
-    for (patch, _) in &exported.patches {
-        let key = prove::key(&series, &trees, patch)?;
-        unproven.extend(gate::unproven(&Known { patch, key }, &findings));
-    }
+    let mut unproven: Vec<String> = exported
+        .patches
+        .iter()
+        .filter_map(|(patch, _)| {
+            let key = prove::key(&series, &trees, patch);
+            gate::unproven(&Known { patch, key }, &findings)
+        })
+        .collect();
     unproven.extend(gate::untested(&series, &findings, &ids, &exported.tree));
     let letter = {
         let text = cover_file(&series)?;
