@@ -9,6 +9,7 @@ use kdk_vm::qemu::{Boot, Engine};
 use kdk_vm::verdict::{Outcome, Verdict};
 
 use super::clock::Clock;
+use super::results::unread;
 use crate::context::Context;
 use crate::crash::Explainer;
 use crate::failure::Failure;
@@ -117,6 +118,52 @@ impl<'a> Bed<'a> {
             }),
         }
     }
+}
+
+/// What is compared: one of several kernels, and the tests that measure it.
+pub struct Side<K> {
+    /// Which.
+    pub which: K,
+    /// Its guest.
+    pub wanted: Wanted,
+    /// Patterns of its tests.
+    pub tests: Vec<String>,
+}
+
+/// What came of all sides, one after the other.
+pub struct Compared<N> {
+    /// What `read` made of the tests' notes.
+    pub noted: Vec<N>,
+    /// What was measured on, in a line; the same for all.
+    pub about: String,
+    /// What its clock counts.
+    pub clock: Clock,
+}
+
+/// Measures each side.
+///
+/// # Errors
+/// The host failed, a guest did not come up, or a test has not passed or not
+/// noted what it has to.
+pub fn compared<K: Copy, N>(
+    (cx, name, logs): (&Context, &str, &Path),
+    sides: Vec<Side<K>>,
+    read: impl Fn(K, &str) -> Result<Vec<N>, String>,
+) -> Result<Compared<N>, Failure> {
+    let mut compared = Compared {
+        noted: Vec::new(),
+        about: String::new(),
+        clock: Clock::Time,
+    };
+    for side in sides {
+        let bed = Bed::prepared(cx, &side.wanted, name, logs)?;
+        for (test, detail) in bed.measured(&side.tests)?.all()? {
+            let noted = read(side.which, detail).map_err(|why| unread(test, &why))?;
+            compared.noted.extend(noted);
+        }
+        (compared.about, compared.clock) = (bed.about(), bed.clock);
+    }
+    Ok(compared)
 }
 
 /// What tests have noted, and which have not come to their end.

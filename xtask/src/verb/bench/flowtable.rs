@@ -11,17 +11,17 @@ mod table;
 
 use notes::Algorithm;
 
-use super::bed::Bed;
+use super::bed::{Compared, Side, compared};
 use super::goal::Goal;
-use super::results::{Out, publish, unread};
+use super::results::{Out, publish};
 use crate::build::workspace;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::guest::Wanted;
 use crate::logs;
 
-/// The base that has a flowtable.
-const BASE: &str = "head-2014";
+/// The base that is measured: one alone has a flowtable.
+pub const BASE: &str = "head-2014";
 /// The tests, without the number of buckets that ends their names.
 const TEST: &str = "flowtable/bench-expiry-";
 /// The patch that brings the walk.
@@ -48,30 +48,20 @@ pub struct Args {
     out: Out,
 }
 
-impl Args {
-    /// The base that is measured: one alone has what is measured.
-    pub fn base(&self) -> String {
-        self.wanted.base.clone().unwrap_or_else(|| BASE.to_owned())
-    }
-}
-
 /// Measures and prints.
 pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     let logs = logs::folder(cx)?;
     let out = args.out.folder(cx, &logs)?;
-    let mut walks = Vec::new();
-    let mut about = None;
-    for algorithm in Algorithm::ALL {
-        let bed = Bed::prepared(cx, &kernel(&args.wanted, algorithm), name, &logs)?;
-        for (test, detail) in bed.measured(&tests(algorithm, args.quick))?.all()? {
-            let noted = notes::walks(algorithm, detail);
-            walks.extend(noted.map_err(|why| unread(test, &why))?);
-        }
-        about.get_or_insert((bed.about(), bed.clock));
-    }
-    let Some((about, clock)) = about else {
-        return Ok(());
-    };
+    let sides = Algorithm::ALL.map(|algorithm| Side {
+        which: algorithm,
+        wanted: kernel(&args.wanted, algorithm),
+        tests: tests(algorithm, args.quick),
+    });
+    let Compared {
+        noted: walks,
+        about,
+        clock,
+    } = compared((cx, name, &logs), sides.into(), notes::walks)?;
     let mut lines = vec![
         about.clone(),
         "one walk over a CPU's buckets in use, a flow in each, none of them stale; medians of 5, long walks once"

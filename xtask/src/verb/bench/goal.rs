@@ -25,3 +25,13 @@ impl std::fmt::Display for Goal {
         write!(f, "{what}: {seen:.3} (goal {need}: {})", word(self.reached))
     }
 }
+
+/// Goals and the tests they name, for snapshots.
+#[cfg(test)]
+pub fn told(goals: &[Goal]) -> String {
+    let lines: Vec<String> = goals
+        .iter()
+        .map(|goal| format!("{goal} by {}", goal.test))
+        .collect();
+    lines.join("\n")
+}

@@ -12,9 +12,9 @@ mod table;
 
 use notes::Driver;
 
-use super::bed::Bed;
+use super::bed::{Compared, Side, compared};
 use super::goal::Goal;
-use super::results::{Out, publish, unread};
+use super::results::{Out, publish};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::guest::{KernelWish, Wanted};
@@ -22,7 +22,7 @@ use crate::logs;
 use crate::series::load;
 
 /// The base whose ixgbe driver is measured.
-const BASE: &str = "releng-15.1";
+pub const BASE: &str = "releng-15.1";
 /// The tests, without the size that ends their names.
 const TEST: &str = "ixgbe/bench-";
 /// Bytes of a frame with its check sequence.
@@ -49,30 +49,23 @@ pub struct Args {
     out: Out,
 }
 
-impl Args {
-    /// The base that is measured.
-    pub fn base(&self) -> String {
-        self.wanted.base.clone().unwrap_or_else(|| BASE.to_owned())
-    }
-}
-
 /// Measures and prints.
 pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     let logs = logs::folder(cx)?;
     let out = args.out.folder(cx, &logs)?;
-    let mut runs = Vec::new();
-    let mut about = None;
+    let mut sides = Vec::new();
     for driver in Driver::ALL {
-        let bed = Bed::prepared(cx, &kernel(&args.wanted, driver, name)?, name, &logs)?;
-        for (test, detail) in bed.measured(&tests(args.quick))?.all()? {
-            let noted = notes::runs(driver, detail);
-            runs.extend(noted.map_err(|why| unread(test, &why))?);
-        }
-        about.get_or_insert((bed.about(), bed.clock));
+        sides.push(Side {
+            which: driver,
+            wanted: kernel(&args.wanted, driver, name)?,
+            tests: tests(args.quick),
+        });
     }
-    let Some((about, clock)) = about else {
-        return Ok(());
-    };
+    let Compared {
+        noted: runs,
+        about,
+        clock,
+    } = compared((cx, name, &logs), sides, notes::runs)?;
     let mut lines = vec![
         about.clone(),
         "a software 82599 with four receive queues, UDP to all in turn; the work of all CPUs together, that of the \

@@ -58,9 +58,13 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         What::Flowtable(args) => &args.wanted,
         What::Ixgbe(args) => &args.wanted,
     };
-    let name = match &args.what {
-        What::Flowtable(args) => args.base(),
-        What::Ixgbe(args) => args.base(),
+    let own = match &args.what {
+        What::Flowtable(_) => Some(flowtable::BASE),
+        What::Ixgbe(_) => Some(ixgbe::BASE),
+        What::Overhead(_) | What::Isolation(_) | What::Sendfile(_) => None,
+    };
+    let name = match (&wanted.base, own) {
+        (None, Some(base)) => base.to_owned(),
         _ => guest::base_name(cx, wanted)?,
     };
     doctor::need(cx, Need::guest(&name), false)?;

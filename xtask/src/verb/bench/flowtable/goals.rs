@@ -93,19 +93,11 @@ fn faster(walks: &[Walk], test: &str) -> Option<Goal> {
 mod tests {
     use super::super::figures::tests::sample;
     use super::*;
-
-    fn told(walks: &[Walk]) -> String {
-        let goals = of(walks, "a/b-");
-        let lines: Vec<String> = goals
-            .iter()
-            .map(|goal| format!("{goal} by {}", goal.test))
-            .collect();
-        lines.join("\n")
-    }
+    use crate::verb::bench::goal::told;
 
     #[test]
     fn each_is_judged() {
-        insta::assert_snapshot!(told(&sample()));
+        insta::assert_snapshot!(told(&of(&sample(), "a/b-")));
     }
 
     #[test]
@@ -120,7 +112,7 @@ mod tests {
             };
             walk.visited -= u64::from(walk.size == 4096);
         }
-        insta::assert_snapshot!(told(&walks));
+        insta::assert_snapshot!(told(&of(&walks, "a/b-")));
     }
 
     #[test]

@@ -90,19 +90,11 @@ fn wrong(runs: &[Run]) -> Option<u64> {
 mod tests {
     use super::super::figures::tests::sample;
     use super::*;
-
-    fn told(runs: &[Run]) -> String {
-        let goals = of(runs, "a/b-");
-        let lines: Vec<String> = goals
-            .iter()
-            .map(|goal| format!("{goal} by {}", goal.test))
-            .collect();
-        lines.join("\n")
-    }
+    use crate::verb::bench::goal::told;
 
     #[test]
     fn each_is_judged() {
-        insta::assert_snapshot!(told(&sample()));
+        insta::assert_snapshot!(told(&of(&sample(), "a/b-")));
     }
 
     #[test]
@@ -121,7 +113,7 @@ mod tests {
                 run.receiving *= 2;
             }
         }
-        insta::assert_snapshot!(told(&runs));
+        insta::assert_snapshot!(told(&of(&runs, "a/b-")));
     }
 
     #[test]
