@@ -91,20 +91,73 @@ const TYPES: &[&str] = &[
     "kenv",
 ];
 
-kdk_test!("ixgbe/refused", refused::refused, limit_ms = LIMIT_MS);
+/// Registers tests that leave nothing of [`TYPES`] behind.
+macro_rules! suite {
+    ($($name:literal => $run:path,)*) => {$(
+        kdk_test!($name, $run, limit_ms = LIMIT_MS, leak_types = TYPES);
+    )*};
+}
+
+suite! {
+    "ixgbe/left-behind" => refused::left_behind,
+    "ixgbe/two-cards" => attach::two_cards,
+    "ixgbe/receive-queues" => receive::each_queue,
+    "ixgbe/transmit" => transmit::byte_for_byte,
+    "ixgbe/link" => link::down_and_up,
+    "ixgbe/wire" => wire::both_ways,
+    "ixgbe/drop-without-pause" => drop::without_pause,
+    "ixgbe/drop-follows-partner" => drop::follows_partner,
+    "ixgbe/drop-rx-pause-only" => drop::rx_pause_only,
+    "ixgbe/drop-before-link-up" => drop::before_link_up,
+    "ixgbe/pause-holds-back" => drop::pause_holds_back,
+    "ixgbe/pause-off-by-hand" => drop::pause_off_by_hand,
+    "ixgbe/one-queue-holds-back" => drop::one_queue_holds_back,
+    "ixgbe/flow-control-off-stays" => flow_control::off_stays,
+}
+
 #[cfg(iflib)]
-kdk_test!(
-    "ixgbe/attach-fails",
-    refused::attach_fails,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-kdk_test!(
-    "ixgbe/left-behind",
-    refused::left_behind,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
+suite! {
+    "ixgbe/attach-fails" => refused::attach_fails,
+    "ixgbe/bad-frame-alone" => bad_frame::alone,
+    "ixgbe/bad-frame-between" => bad_frame::between,
+    "ixgbe/bad-frame-chain" => bad_frame::chain,
+    "ixgbe/bad-frame-burst" => bad_frame::burst,
+    "ixgbe/bad-frame-kinds" => bad_frame::kinds,
+    "ixgbe/bad-frame-counted" => bad_frame::counted,
+    "ixgbe/pfil-chain-drop" => filter::chain_drop,
+    "ixgbe/pfil-chain-once" => filter::chain_once,
+    "ixgbe/pfil-chain-later" => filter::chain_later,
+    "ixgbe/pfil-chain-consume" => filter::chain_consume,
+    "ixgbe/pfil-one-buffer" => filter::one_buffer,
+    "ixgbe/pfil-realloc" => filter::realloc,
+    "ixgbe/pfil-realloc-small" => filter::realloc_small,
+    "ixgbe/rx-error-keeps-earlier" => rx_error::keeps_earlier,
+    "ixgbe/rx-error-lro" => rx_error::lro,
+    "ixgbe/rx-error-resets" => rx_error::resets_once,
+    "ixgbe/pause-forced" => drop::pause_forced,
+    "ixgbe/flow-control-forced" => flow_control::forced,
+    "ixgbe/link-interrupt-unmasked" => interrupt::unmasked_without_task,
+    "ixgbe/link-interrupt-waits" => interrupt::masked_until_task,
+    "ixgbe/ecc-error" => interrupt::ecc_error,
+}
+
+#[cfg(not(iflib))]
+suite! {
+    "ixgbe/discard-chain" => chain::discard,
+    "ixgbe/chain-three-buffers" => chain::three_buffers,
+    "ixgbe/reset-between-buffers" => chain::reset_between,
+    "ixgbe/burst-is-received-msix" => burst::msix,
+    "ixgbe/burst-is-received-second-queue" => burst::second_queue,
+    "ixgbe/burst-is-received-legacy" => burst::legacy,
+    "ixgbe/legacy-after-link" => burst::after_link,
+    "ixgbe/order-multicast-msix" => threads::multicast_msix,
+    "ixgbe/order-mtu-msix" => threads::mtu_msix,
+    "ixgbe/order-link-legacy" => threads::link_legacy,
+    "ixgbe/packet-during-init" => start::packet_during_init,
+    "ixgbe/drop-keeps-over-reset" => drop::keeps_over_reset,
+}
+
+kdk_test!("ixgbe/refused", refused::refused, limit_ms = LIMIT_MS);
 kdk_test!(
     "ixgbe/attach-detach",
     attach::attach_detach,
@@ -115,231 +168,6 @@ kdk_test!(
     "ixgbe/attach-100",
     attach::hundred_times,
     limit_ms = 10 * LIMIT_MS,
-    leak_types = TYPES
-);
-kdk_test!(
-    "ixgbe/two-cards",
-    attach::two_cards,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-kdk_test!(
-    "ixgbe/receive-queues",
-    receive::each_queue,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/bad-frame-alone",
-    bad_frame::alone,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/bad-frame-between",
-    bad_frame::between,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/bad-frame-chain",
-    bad_frame::chain,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/bad-frame-burst",
-    bad_frame::burst,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/bad-frame-kinds",
-    bad_frame::kinds,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/bad-frame-counted",
-    bad_frame::counted,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/pfil-chain-drop",
-    filter::chain_drop,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/pfil-chain-once",
-    filter::chain_once,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/pfil-chain-later",
-    filter::chain_later,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/pfil-chain-consume",
-    filter::chain_consume,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/pfil-one-buffer",
-    filter::one_buffer,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/pfil-realloc",
-    filter::realloc,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/pfil-realloc-small",
-    filter::realloc_small,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/rx-error-keeps-earlier",
-    rx_error::keeps_earlier,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/rx-error-lro",
-    rx_error::lro,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/rx-error-resets",
-    rx_error::resets_once,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-kdk_test!(
-    "ixgbe/transmit",
-    transmit::byte_for_byte,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-kdk_test!(
-    "ixgbe/link",
-    link::down_and_up,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-kdk_test!(
-    "ixgbe/wire",
-    wire::both_ways,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-kdk_test!(
-    "ixgbe/drop-without-pause",
-    drop::without_pause,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-kdk_test!(
-    "ixgbe/drop-follows-partner",
-    drop::follows_partner,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-kdk_test!(
-    "ixgbe/drop-rx-pause-only",
-    drop::rx_pause_only,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-kdk_test!(
-    "ixgbe/drop-before-link-up",
-    drop::before_link_up,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-kdk_test!(
-    "ixgbe/pause-holds-back",
-    drop::pause_holds_back,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-kdk_test!(
-    "ixgbe/pause-off-by-hand",
-    drop::pause_off_by_hand,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/pause-forced",
-    drop::pause_forced,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-kdk_test!(
-    "ixgbe/one-queue-holds-back",
-    drop::one_queue_holds_back,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-kdk_test!(
-    "ixgbe/flow-control-off-stays",
-    flow_control::off_stays,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/flow-control-forced",
-    flow_control::forced,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/link-interrupt-unmasked",
-    interrupt::unmasked_without_task,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/link-interrupt-waits",
-    interrupt::masked_until_task,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(iflib)]
-kdk_test!(
-    "ixgbe/ecc-error",
-    interrupt::ecc_error,
-    limit_ms = LIMIT_MS,
     leak_types = TYPES
 );
 // The driver of 2014 sometimes ends it without a link; not understood yet.
@@ -356,7 +184,6 @@ kdk_test!(
     limit_ms = 10 * LIMIT_MS,
     leak_types = TYPES
 );
-
 kdk_test!(
     "ixgbe/stress-cable",
     stress::cable,
@@ -369,97 +196,12 @@ kdk_test!(
     limit_ms = 2 * LIMIT_MS,
     leak_types = TYPES
 );
-
-#[cfg(not(iflib))]
-kdk_test!(
-    "ixgbe/discard-chain",
-    chain::discard,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(not(iflib))]
-kdk_test!(
-    "ixgbe/chain-three-buffers",
-    chain::three_buffers,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(not(iflib))]
-kdk_test!(
-    "ixgbe/reset-between-buffers",
-    chain::reset_between,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(not(iflib))]
-kdk_test!(
-    "ixgbe/burst-is-received-msix",
-    burst::msix,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(not(iflib))]
-kdk_test!(
-    "ixgbe/burst-is-received-second-queue",
-    burst::second_queue,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(not(iflib))]
-kdk_test!(
-    "ixgbe/burst-is-received-legacy",
-    burst::legacy,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(not(iflib))]
-kdk_test!(
-    "ixgbe/legacy-after-link",
-    burst::after_link,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(not(iflib))]
-kdk_test!(
-    "ixgbe/order-multicast-msix",
-    threads::multicast_msix,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(not(iflib))]
-kdk_test!(
-    "ixgbe/order-mtu-msix",
-    threads::mtu_msix,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(not(iflib))]
-kdk_test!(
-    "ixgbe/order-link-legacy",
-    threads::link_legacy,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
-#[cfg(not(iflib))]
-kdk_test!(
-    "ixgbe/packet-during-init",
-    start::packet_during_init,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
-);
 #[cfg(not(iflib))]
 kdk_test!(
     "ixgbe/again-and-again",
     start::again_and_again,
     limit_ms = LIMIT_MS,
     leak_types = ALL_TYPES
-);
-#[cfg(not(iflib))]
-kdk_test!(
-    "ixgbe/drop-keeps-over-reset",
-    drop::keeps_over_reset,
-    limit_ms = LIMIT_MS,
-    leak_types = TYPES
 );
 
 /// Longest that something may take which the driver does by itself.
