@@ -13,10 +13,18 @@ use core::time::Duration;
 use fastrand::Rng;
 use kdk_harness::{Stop, TestResult};
 
-/// Packets of a thread.
-const PACKETS: u32 = 4000;
-/// Walks of a thread that expires or flushes.
-const WALKS: u32 = 60;
+/// The table is looked at after each.
+const ROUNDS: u32 = 20;
+/// Buckets that packets fall into: few, so that a walk and a packet are often
+/// in the same one.
+const BUCKETS: u32 = 32;
+/// Flows that a bucket can have, all of one route: a flush empties it.
+const FLOWS: u32 = 2;
+/// Walks of a thread that expires or flushes, in a round. Packets come as long
+/// as there are walks.
+const WALKS: u32 = 4;
+/// Threads that walk.
+const WALKERS: [Role; 3] = [Role::Cleaner, Role::Flusher, Role::Flusher];
 const LONG: Duration = Duration::from_secs(50);
 
 /// What a thread does, over and over.
@@ -30,33 +38,42 @@ enum Role {
 struct Shared {
     table: Table,
     clock: AtomicU32,
+    walkers: AtomicU32,
     failures: AtomicU32,
 }
 
 impl Shared {
     fn work(&self, role: Role, mut random: Rng) {
-        let rounds = match role {
-            Role::Packets { .. } => PACKETS,
-            Role::Cleaner | Role::Flusher => WALKS,
-        };
-        for round in 0..rounds {
-            if self.step(role, &mut random).is_err() {
-                self.failures.fetch_add(1, Ordering::SeqCst);
+        match role {
+            Role::Packets { .. } => {
+                while self.walkers.load(Ordering::SeqCst) != 0 {
+                    self.one(role, &mut random);
+                }
             }
-            if round % 16 == 0 {
-                time::give_way();
+            Role::Cleaner | Role::Flusher => {
+                for _ in 0..WALKS {
+                    self.one(role, &mut random);
+                }
+                self.walkers.fetch_sub(1, Ordering::SeqCst);
             }
         }
+    }
+
+    fn one(&self, role: Role, random: &mut Rng) {
+        if self.step(role, random).is_err() {
+            self.failures.fetch_add(1, Ordering::SeqCst);
+        }
+        time::give_way();
     }
 
     fn step(&self, role: Role, random: &mut Rng) -> TestResult {
         let table = &self.table;
         match role {
             Role::Packets { cpu } => {
-                let (route, bucket) = (random.u32(0..ROUTES), random.u32(0..SMALLEST));
-                let key = key(SMALLEST, route, bucket, random.u32(0..4));
-                let there = table.touch(cpu, key)?;
-                assert!(there, "{key:#x} was refused");
+                let bucket = random.u32(0..BUCKETS);
+                let (route, nth) = (bucket % ROUTES, random.u32(0..FLOWS));
+                let there = table.touch(cpu, key(SMALLEST, route, bucket, nth))?;
+                assert!(there, "a flow was refused");
             }
             Role::Cleaner => {
                 let now = self.clock.fetch_add(20, Ordering::SeqCst);
@@ -74,14 +91,24 @@ pub fn all() -> TestResult {
     let shared = Arc::new(Shared {
         table: Table::open(SMALLEST, cpus())?,
         clock: AtomicU32::new(super::START),
+        walkers: AtomicU32::new(0),
         failures: AtomicU32::new(0),
     });
     let (seed, mut random) = random()?;
+    for number in 0..ROUNDS {
+        round(&shared, &mut random)?;
+        consistent(&shared.table, seed, number)?;
+    }
+    assert_eq!(shared.failures.load(Ordering::SeqCst), 0);
+    nothing_stays(&shared.table)
+}
+
+fn round(shared: &Arc<Shared>, random: &mut Rng) -> TestResult {
     let packets = each_cpu().flat_map(|cpu| [Role::Packets { cpu }; 2]);
-    let walks = [Role::Cleaner, Role::Flusher, Role::Flusher];
+    shared.walkers.store(WALKERS.len() as u32, Ordering::SeqCst);
     let mut threads = Vec::new();
-    for role in packets.chain(walks) {
-        let (theirs, random) = (Arc::clone(&shared), random.fork());
+    for role in packets.chain(WALKERS) {
+        let (theirs, random) = (Arc::clone(shared), random.fork());
         let work = move || theirs.work(role, random);
         threads.push(Thread::spawn(c"kdk flows", work).map_err(refused)?);
     }
@@ -92,21 +119,28 @@ pub fn all() -> TestResult {
             Err(_) => return Err(Stop::Fail("a thread does not end")),
         }
     }
-    assert_eq!(shared.failures.load(Ordering::SeqCst), 0);
-    settled(&shared.table, seed)
+    Ok(())
 }
 
-fn settled(table: &Table, seed: u64) -> TestResult {
+/// Every flow is accounted for, and the buckets in use are marked so.
+fn consistent(table: &Table, seed: u64, round: u32) -> TestResult {
     let counts = table.counts()?;
     assert_eq!(
         counts.inserts,
         counts.frees + counts.flows,
-        "(seed {seed:016x})"
+        "after round {round} (seed {seed:016x})"
     );
     for cpu in each_cpu() {
         let (used, mask) = (table.used(cpu)?, table.mask(cpu)?);
-        assert!(used == mask, "in use on CPU {cpu} (seed {seed:016x})");
+        assert!(
+            used == mask,
+            "in use on CPU {cpu}: {used:x?}, and marked {mask:x?} after round {round} (seed {seed:016x})"
+        );
     }
+    Ok(())
+}
+
+fn nothing_stays(table: &Table) -> TestResult {
     table.expire(-1)?;
     assert_eq!(table.counts()?.flows, 0);
     for cpu in each_cpu() {
