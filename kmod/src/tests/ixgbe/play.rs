@@ -2,7 +2,7 @@
 //! ledger judges what the stack gets.
 
 use super::flow_control::{WITH_PAUSE, WITHOUT_PAUSE};
-use super::{SOON, Setup, frame, is_late_doorbell, queues, start, until_state};
+use super::{SOON, Setup, frame, is_late, queues, start};
 use crate::kpi::errno::Errno;
 #[cfg(iflib)]
 use crate::kpi::iflib;
@@ -413,11 +413,11 @@ impl Player {
                 last.held
             )));
         }
-        until_state(
-            self.card.interface(),
-            "the link is not up in the end",
-            |state| state.running && state.link == LinkState::Up,
-        )?;
+        // What the card says of its link may be moderated: time has to pass.
+        self.wait("the link is not up in the end", |player| {
+            let state = player.card.interface().state();
+            Ok(state.is_ok_and(|state| state.running && state.link == LinkState::Up))
+        })?;
         self.settle()?;
         #[cfg(iflib)]
         self.counted()?;
@@ -440,7 +440,7 @@ impl Player {
         let (forgiven, violations): (Vec<_>, Vec<_>) = card
             .detach()?
             .into_iter()
-            .partition(|violation| stopped && is_late_doorbell(*violation));
+            .partition(|violation| stopped && is_late(*violation));
         if let Some(violation) = violations.first() {
             return Err(Failure::Wrong(format!("the driver's fault: {violation}")));
         }

@@ -1,6 +1,6 @@
 //! Everything at once.
 
-use super::{Card, Setup, consistent, is_late_doorbell, leave, running, until_state};
+use super::{Card, Setup, consistent, is_late, leave, running, until_state};
 use crate::kpi::interface::LinkState;
 use crate::kpi::kthread::{End, Thread};
 use crate::kpi::nic::Wire;
@@ -94,20 +94,19 @@ pub fn cable() -> TestResult {
     Ok(())
 }
 
-/// The same with an administrator. The stop of iflib(9) resets the card first,
-/// and then waits for tasks that receive: a doorbell of theirs can come to a
-/// ring that is no more. How many did is noted, and nothing else is forgiven.
+/// The same with an administrator. How much of the driver came too late is
+/// noted, and nothing else is forgiven.
 pub fn down() -> TestResult {
     let cards = run(&[Role::Cable(0), Role::Down(1)])?;
     let mut late = 0;
     for card in cards {
         consistent(&card);
         for violation in card.detach()? {
-            assert!(is_late_doorbell(violation), "{violation:?}");
+            assert!(is_late(violation), "{violation:?}");
             late += 1;
         }
     }
-    note("doorbells after a stop", &late);
+    note("after a stop", &late);
     Ok(())
 }
 
