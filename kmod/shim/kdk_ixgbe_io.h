@@ -15,6 +15,9 @@
 #include <sys/module.h>
 #include <sys/bus.h>
 #include <machine/bus.h>
+#if __FreeBSD_version < 1200000
+#include <sys/bus_dma.h>
+#endif
 
 uint32_t kdk_nic_read(uintptr_t nic, uint32_t reg);
 void	 kdk_nic_write(uintptr_t nic, uint32_t reg, uint32_t value);
@@ -25,6 +28,17 @@ void	 kdk_nic_write(uintptr_t nic, uint32_t reg, uint32_t value);
 #undef	bus_space_write_4
 #define	bus_space_write_4(tag, handle, reg, value)			\
 	((void)(tag), kdk_nic_write((handle), (reg), (value)))
+
+/*
+ * A card may reach buffers only where they begin on such a boundary: the other
+ * ones go through bounce pages, see bus_dma(9).  iflib(9) has tags of its own.
+ */
+extern bus_size_t kdk_dma_alignment;
+#if __FreeBSD_version < 1200000
+#define	bus_dma_tag_create(parent, alignment, ...)			\
+	(bus_dma_tag_create)((parent), MAX((alignment), kdk_dma_alignment), \
+	    __VA_ARGS__)
+#endif
 
 /* Not a module of its own, which would be there when this one is refused. */
 #undef	DRIVER_MODULE

@@ -674,6 +674,9 @@ kdk_drivers_delete(void)
 	    kdk_ixgbe_driver);
 }
 
+/* Of what is attached now, see kdk_ixgbe_io.h. */
+bus_size_t	kdk_dma_alignment = 1;
+
 #ifdef KDK_2014
 /*
  * Memory that has to be aligned comes with bounce pages, here for the largest
@@ -805,7 +808,10 @@ kdk_pci_attach(uintptr_t nic, u_int flags, struct kdk_pci **pcip)
 	bus_topo_lock();
 	error = kdk_drivers_add();
 	if (error == 0) {
+		if ((flags & KDK_PCI_BOUNCED) != 0)
+			kdk_dma_alignment = PAGE_SIZE;
 		error = kdk_bus_add(pci);
+		kdk_dma_alignment = 1;
 		if (error != 0)
 			kdk_drivers_delete();
 	}

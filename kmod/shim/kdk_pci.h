@@ -22,6 +22,7 @@
 
 /* What a card or its bus does not have. */
 #define	KDK_PCI_WITHOUT_MSIX	0x1	/* it has one MSI message */
+#define	KDK_PCI_BOUNCED		0x2	/* it reaches the beginnings of pages */
 
 struct kdk_pci;
 

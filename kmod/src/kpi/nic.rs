@@ -251,6 +251,9 @@ pub struct Setup {
     pub descriptors: Option<u32>,
     /// Whether it has MSI-X; otherwise it has one MSI message.
     pub msix: bool,
+    /// Whether its bus reaches only the beginnings of pages: most of what is
+    /// received goes through bounce pages then. iflib(9) knows nothing of it.
+    pub bounced: bool,
 }
 
 impl Setup {
@@ -262,16 +265,23 @@ impl Setup {
             queues: None,
             descriptors: None,
             msix: true,
+            bounced: false,
         }
     }
 
     /// `KDK_PCI_*`.
     const fn flags(&self) -> u32 {
-        if self.msix {
+        let without_msix = if self.msix {
             0
         } else {
             bindings::KDK_PCI_WITHOUT_MSIX
-        }
+        };
+        let bounced = if self.bounced {
+            bindings::KDK_PCI_BOUNCED
+        } else {
+            0
+        };
+        without_msix | bounced
     }
 
     /// Queues in each direction that the driver will have.

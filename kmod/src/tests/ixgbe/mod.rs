@@ -5,6 +5,8 @@ mod attach;
 mod bad_frame;
 mod bench;
 #[cfg(not(iflib))]
+mod bounce;
+#[cfg(not(iflib))]
 mod burst;
 #[cfg(not(iflib))]
 mod chain;
@@ -154,6 +156,8 @@ suite! {
     "ixgbe/order-link-legacy" => threads::link_legacy,
     "ixgbe/packet-during-init" => start::packet_during_init,
     "ixgbe/drop-keeps-over-reset" => drop::keeps_over_reset,
+    "ixgbe/bounced-packets" => bounce::packets,
+    "ixgbe/bounced-given-back" => bounce::given_back,
 }
 
 kdk_test!("ixgbe/refused", refused::refused, limit_ms = LIMIT_MS);
