@@ -6,7 +6,7 @@
 //! [`Ledger`] knows what the wire brought, what the card said of each frame,
 //! and what the network stack got. It says what is wrong with that.
 //! [`Operation`]s are what happens to card and driver, from a seed. [`shrink`]
-//! finds fewer of them that are as bad.
+//! finds fewer of them that are as bad. [`mod@frame`] makes the frames.
 //!
 //! Nothing here knows the driver, the kernel or the time.
 
@@ -14,6 +14,7 @@ extern crate alloc;
 
 mod account;
 mod fault;
+pub mod frame;
 mod ledger;
 mod operation;
 mod shape;

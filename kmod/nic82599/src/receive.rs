@@ -272,6 +272,13 @@ impl Nic {
         mflcn & MFLCN_DPF != 0 || mflcn & MFLCN_PMCF == 0
     }
 
+    /// The queue that a frame would fall on now, if it passed the filters.
+    #[must_use]
+    pub fn queue_of(&self, frame: &[u8]) -> u16 {
+        let packet = Packet::of(frame, (self.registers.get(VLNCTRL) & 0xFFFF) as u16);
+        self.note(&packet, 0, 0).queue
+    }
+
     /// The queue and the descriptor of a frame that passed.
     fn note(&self, packet: &Packet, wire: u32, status: u32) -> Note {
         let mrqc = self.registers.get(MRQC);

@@ -2,6 +2,7 @@
 //! descriptor that made them.
 
 use super::slot::Slot;
+use super::traffic::{Frames, Traffic};
 use crate::kpi::errno::Errno;
 use crate::kpi::nic::{Card, Setup, Wire};
 use alloc::vec::Vec;
@@ -22,6 +23,16 @@ pub enum Command {
     Link(usize, bool),
     /// Treats a receive queue as if its ring had no descriptors, or no longer.
     Stall(usize, u16, bool),
+    /// Has interrupt causes come, bits of EICR.
+    Raise(usize, u32),
+    /// Keeps what its interface receives from the stack.
+    Tap(usize),
+    /// Has frames come in from the wire.
+    Inject(usize, Frames),
+    /// Tells of which flows something was received.
+    Flows(usize),
+    /// Tells what was received of a flow.
+    Received(usize, u16),
     /// Tells what became of its frames.
     Counts(usize),
     /// Takes one out; the driver detaches.
@@ -40,6 +51,13 @@ impl Command {
             ["link", card, "down"] => Some(Self::Link(nth(card)?, false)),
             ["stall", card, queue] => Some(Self::Stall(nth(card)?, queue.parse().ok()?, true)),
             ["unstall", card, queue] => Some(Self::Stall(nth(card)?, queue.parse().ok()?, false)),
+            ["raise", card, causes] => Some(Self::Raise(nth(card)?, hexadecimal(causes)?)),
+            ["tap", card] => Some(Self::Tap(nth(card)?)),
+            ["inject", card, ref frames @ ..] => {
+                Some(Self::Inject(nth(card)?, Frames::parse(frames)?))
+            }
+            ["received", card] => Some(Self::Flows(nth(card)?)),
+            ["received", card, flow] => Some(Self::Received(nth(card)?, flow.parse().ok()?)),
             ["counts", card] => Some(Self::Counts(nth(card)?)),
             ["remove", card] => Some(Self::Remove(nth(card)?)),
             _ => None,
@@ -47,11 +65,21 @@ impl Command {
     }
 }
 
+fn hexadecimal(word: &str) -> Option<u32> {
+    u32::from_str_radix(word.strip_prefix("0x")?, 16).ok()
+}
+
+/// A card, after what has to go before it.
+struct Slotted {
+    traffic: Traffic,
+    card: Card,
+}
+
 /// A descriptor's cards.
 pub struct Cards {
     /// In the order they go: wires before their ends.
     wires: Vec<(usize, usize, Wire)>,
-    cards: Vec<Option<Card>>,
+    cards: Vec<Option<Slotted>>,
     _slot: Slot,
 }
 
@@ -72,9 +100,10 @@ impl Cards {
     /// Does what is asked, and says what came of it.
     ///
     /// # Errors
-    /// `ENXIO` when there is no such card, or no driver for one; `EINVAL` for
-    /// a wire from a card to itself; `EBUSY` for a second wire; what a driver
-    /// says of attaching and detaching.
+    /// `ENXIO` when there is no such card, no driver for one, and no tap;
+    /// `EINVAL` for a wire from a card to itself; `EBUSY` for a second wire or
+    /// tap; `ENOBUFS` when more was received than is kept; what a driver says
+    /// of attaching and detaching.
     pub fn execute(&mut self, command: Command) -> Result<Text<ANSWER>, Errno> {
         match command {
             Command::New => self.add(),
@@ -92,16 +121,35 @@ impl Cards {
                     "# card {nth} queue {queue} {state}\n"
                 )))
             }
+            Command::Raise(nth, causes) => {
+                self.card(nth)?.with(|nic, _| nic.raise(causes));
+                Ok(Text::of(format_args!("# card {nth} raised {causes:#x}\n")))
+            }
+            Command::Tap(nth) => {
+                let Slotted { traffic, card } = self.slotted(nth)?;
+                traffic.tap(card)?;
+                Ok(Text::of(format_args!("# card {nth} tapped\n")))
+            }
+            Command::Inject(nth, frames) => {
+                let Slotted { traffic, card } = self.slotted(nth)?;
+                let injected = traffic.inject(card, &frames)?;
+                Ok(Text::of(format_args!("# card {nth} {injected}\n")))
+            }
+            Command::Flows(nth) => self.slotted(nth)?.traffic.flows(nth),
+            Command::Received(nth, flow) => self.slotted(nth)?.traffic.received(nth, flow),
             Command::Counts(nth) => Ok(counts(nth, self.card(nth)?)),
             Command::Remove(nth) => self.remove(nth),
         }
     }
 
+    fn slotted(&mut self, nth: usize) -> Result<&mut Slotted, Errno> {
+        let place = self.cards.get_mut(nth);
+        place.and_then(Option::as_mut).ok_or(Errno::ENXIO)
+    }
+
     fn card(&self, nth: usize) -> Result<&Card, Errno> {
-        self.cards
-            .get(nth)
-            .and_then(Option::as_ref)
-            .ok_or(Errno::ENXIO)
+        let place = self.cards.get(nth).and_then(Option::as_ref);
+        place.map(|slotted| &slotted.card).ok_or(Errno::ENXIO)
     }
 
     fn add(&mut self) -> Result<Text<ANSWER>, Errno> {
@@ -109,7 +157,8 @@ impl Cards {
         let address = u8::try_from(nth).map_err(|_| Errno::EAGAIN)?;
         let card = Card::attach(&Setup::nth(address))?;
         let name = Text::<ANSWER>::of(format_args!("# card {nth} {}\n", card.interface().name()));
-        self.cards.push(Some(card));
+        let traffic = Traffic::default();
+        self.cards.push(Some(Slotted { traffic, card }));
         Ok(name)
     }
 
@@ -129,7 +178,8 @@ impl Cards {
 
     fn remove(&mut self, nth: usize) -> Result<Text<ANSWER>, Errno> {
         let place = self.cards.get_mut(nth);
-        let card = place.and_then(Option::take).ok_or(Errno::ENXIO)?;
+        let Slotted { traffic, card } = place.and_then(Option::take).ok_or(Errno::ENXIO)?;
+        drop(traffic);
         self.wires
             .retain(|(one, other, _)| *one != nth && *other != nth);
         let violations = card.detach()?.len();

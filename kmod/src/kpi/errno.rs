@@ -28,7 +28,7 @@ impl Errno {
     #[cfg(sendfile_kqueue)]
     pub const EBADF: Self = Self(bindings::EBADF as c_int);
     /// No buffer space available.
-    #[cfg(sendfile_kqueue)]
+    #[cfg(any(sendfile_kqueue, ixgbe))]
     pub const ENOBUFS: Self = Self(bindings::ENOBUFS as c_int);
     /// Socket is not connected.
     #[cfg(sendfile_kqueue)]

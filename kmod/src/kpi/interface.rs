@@ -256,7 +256,6 @@ pub struct Tapped {
 
 impl Tapped {
     /// Which checksums the card has found right.
-    #[cfg(iflib)]
     #[must_use]
     pub const fn valid(&self) -> Checksums {
         Checksums {
@@ -267,7 +266,6 @@ impl Tapped {
 }
 
 /// Checksums of a received frame.
-#[cfg(iflib)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checksums {
     /// IP's.

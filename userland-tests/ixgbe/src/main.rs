@@ -7,6 +7,7 @@ extern crate alloc;
 
 mod cards;
 mod commands;
+mod frames;
 mod tcp;
 
 kdk_sys::suite_main!();

@@ -149,8 +149,6 @@ const TRIED: u16 = 512;
 /// Frames of a turn, and which are good.
 const TURN: usize = 500;
 const GOOD_EVERY: usize = 7;
-/// Where a datagram's payload is.
-const PAYLOAD: usize = 14 + 20 + 8;
 
 /// However many come, no descriptor and no buffer is lost.
 pub fn burst() -> TestResult {
@@ -235,7 +233,10 @@ fn in_order<'a>(
     }
     for _ in 0..count {
         let tapped = next(tap)?;
-        let number = tapped.bytes.get(PAYLOAD..).and_then(<[u8]>::first_chunk);
+        let number = tapped
+            .bytes
+            .get(frame::UDP_PAYLOAD..)
+            .and_then(<[u8]>::first_chunk);
         let number = number.map_or(usize::MAX, |bytes| {
             usize::try_from(u64::from_be_bytes(*bytes)).unwrap_or(usize::MAX)
         });

@@ -15,7 +15,6 @@ mod drop;
 mod filter;
 mod flow_control;
 mod flows;
-mod frame;
 #[cfg(iflib)]
 mod interrupt;
 mod link;
@@ -46,6 +45,7 @@ use crate::kpi::time;
 use alloc::vec::Vec;
 use core::time::Duration;
 use kdk_harness::{Stop, TestResult, kdk_test};
+use kdk_nic_oracle::frame;
 use kdk_nic82599::Violation;
 use kdk_nic82599::registers::{EICR, EICS_EX, EIMS, EIMS_EX};
 

@@ -32,10 +32,6 @@ const TICK: u64 = 1000;
 /// at once.
 const MEANWHILE: u32 = 400;
 const AT_ONCE: u8 = 4;
-/// Before the number in a frame.
-const MARK: &[u8] = b"kdk!";
-/// Where the payload is.
-const PAYLOAD: usize = 14 + 20 + 8;
 
 /// Why it did not end well.
 #[derive(Debug)]
@@ -341,7 +337,7 @@ impl Player {
                 )));
             }
             self.ledger
-                .arrive(number(&tapped.bytes), digest(&tapped.bytes))?;
+                .arrive(frame::number(&tapped.bytes), digest(&tapped.bytes))?;
         }
         match self.tap.lost() {
             0 => Ok(()),
@@ -460,17 +456,8 @@ fn bytes(card: [u8; 6], number: u32, shape: Shape) -> Vec<u8> {
         Target::Group(group) => [0x01, 0x00, 0x5e, 0x00, 0x00, group],
         Target::Other => frame::PEER,
     };
-    let mut payload = [MARK, &number.to_be_bytes()].concat();
-    let filler = (0_u8..=255).cycle().map(|at| at ^ number.to_le_bytes()[0]);
-    let more = usize::from(shape.length).saturating_sub(PAYLOAD + payload.len());
-    payload.extend(filler.take(more));
+    let payload = frame::payload(number, shape.length.into());
     frame::udp(to, shape.flow, &payload)
-}
-
-/// The number in a frame.
-fn number(frame: &[u8]) -> Option<u32> {
-    let number = frame.get(PAYLOAD..)?.strip_prefix(MARK)?;
-    number.first_chunk().copied().map(u32::from_be_bytes)
 }
 
 /// An interface that another thread brings up or down.

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 /// An Ethernet address of that other machine.
 pub const PEER: [u8; 6] = [0x02, 0, 0, 0, 0, 0x99];
 const IPV4: u16 = 0x0800;
-#[cfg(iflib)]
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 /// `EtherType` for experiments (IEEE Std 802).
@@ -13,6 +12,7 @@ const EXPERIMENT: u16 = 0x88b5;
 
 /// A frame that is not IP's, with `length` bytes in all, 14 or more, that
 /// differ from those of another `seed`.
+#[must_use]
 pub fn raw(to: [u8; 6], length: usize, seed: u8) -> Vec<u8> {
     let mut frame = [&to[..], &PEER, &EXPERIMENT.to_be_bytes()].concat();
     let payload = (frame.len()..length).map(|at| at.to_le_bytes()[0].wrapping_mul(31) ^ seed);
@@ -20,8 +20,12 @@ pub fn raw(to: [u8; 6], length: usize, seed: u8) -> Vec<u8> {
     frame
 }
 
+/// Where the payload of what [`udp`] makes is.
+pub const UDP_PAYLOAD: usize = 14 + 20 + 8;
+
 /// A UDP datagram without a checksum of its own (RFC 768), from the `flow`th
 /// of many addresses.
+#[must_use]
 pub fn udp(to: [u8; 6], flow: u16, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(8 + payload.len()).unwrap_or(u16::MAX);
     let [source, target, length, none] = [4000, 5000, length, 0].map(u16::to_be_bytes);
@@ -34,13 +38,62 @@ pub fn udp(to: [u8; 6], flow: u16, payload: &[u8]) -> Vec<u8> {
     .concat()
 }
 
+/// Gives a datagram that [`udp`] has made a checksum, the right one or one that
+/// is not.
+pub fn sum_udp(frame: &mut [u8], right: bool) {
+    const SUM: usize = UDP_PAYLOAD - 2;
+    let (Some(addresses), Some(datagram)) = (frame.get(26..34), frame.get(34..)) else {
+        return;
+    };
+    let length = u16::try_from(datagram.len()).unwrap_or(u16::MAX);
+    let odd = (datagram.len() % 2 == 1).then_some(0);
+    let pseudo = [addresses, &[0, UDP], &length.to_be_bytes(), datagram].concat();
+    let padded: Vec<u8> = pseudo.into_iter().chain(odd).collect();
+    // None at all is said by 0.
+    let sum = match checksum(&padded) {
+        0 => 0xffff,
+        sum => sum,
+    };
+    let sum = if right { sum } else { sum ^ 0x0101 };
+    if let Some(field) = frame.get_mut(SUM..SUM + 2) {
+        field.copy_from_slice(&sum.to_be_bytes());
+    }
+}
+
+/// Makes the checksum of the IP header a wrong one.
+pub fn break_ip_sum(frame: &mut [u8]) {
+    if let Some(byte) = frame.get_mut(25) {
+        *byte ^= 1;
+    }
+}
+
+/// Before the number in a frame.
+const MARK: &[u8] = b"kdk!";
+
+/// A payload with a number in it, so that the frame of it is `length` bytes if
+/// that is enough.
+#[must_use]
+pub fn payload(number: u32, length: usize) -> Vec<u8> {
+    let mut payload = [MARK, &number.to_be_bytes()].concat();
+    let filler = (0_u8..=255).cycle().map(|at| at ^ number.to_le_bytes()[0]);
+    let more = length.saturating_sub(UDP_PAYLOAD + payload.len());
+    payload.extend(filler.take(more));
+    payload
+}
+
+/// The number in the payload of a frame.
+#[must_use]
+pub fn number(frame: &[u8]) -> Option<u32> {
+    let number = frame.get(UDP_PAYLOAD..)?.strip_prefix(MARK)?;
+    number.first_chunk().copied().map(u32::from_be_bytes)
+}
+
 /// Bytes of the headers of what [`tcp`] makes.
-#[cfg(iflib)]
 pub const TCP_HEADERS: usize = 14 + 20 + 20;
 
 /// A TCP segment (RFC 9293) with an acknowledgment, from the `flow`th of many
 /// addresses. All checksums are right; the payload's length is even.
-#[cfg(iflib)]
+#[must_use]
 pub fn tcp(to: [u8; 6], flow: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
     let [source, target, window, none] = [4000, 5000, 0xffff, 0].map(u16::to_be_bytes);
     let (sequence, acknowledged) = (sequence.to_be_bytes(), 1_u32.to_be_bytes());
@@ -78,6 +131,7 @@ fn ipv4(flow: u16, protocol: u8, payload: usize) -> Vec<u8> {
 }
 
 /// Which flow [`udp`] has made a datagram of.
+#[must_use]
 pub fn flow(frame: &[u8]) -> Option<u16> {
     frame.get(28..30)?.try_into().ok().map(u16::from_be_bytes)
 }
@@ -91,4 +145,45 @@ fn checksum(bytes: &[u8]) -> u16 {
     let folded = (sum & 0xffff) + (sum >> 16);
     let folded = (folded & 0xffff) + (folded >> 16);
     !u16::try_from(folded & 0xffff).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CARD: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+    fn sum_holds(bytes: &[u8]) -> bool {
+        checksum(bytes) == 0
+    }
+
+    #[test]
+    fn a_datagram_says_its_flow_and_its_number() {
+        for (number, length) in [(0, 0), (7, 60), (0x0102_0304, 1514)] {
+            let frame = udp(CARD, 300, &payload(number, length));
+            assert_eq!(frame.len(), length.max(UDP_PAYLOAD + 8));
+            assert_eq!(flow(&frame), Some(300));
+            assert_eq!(super::number(&frame), Some(number));
+        }
+        assert_eq!(super::number(&raw(CARD, 100, 0)), None);
+    }
+
+    #[test]
+    fn checksums_hold_or_do_not() {
+        for length in [60, 61, 1000, 1513] {
+            for right in [true, false] {
+                let mut frame = udp(CARD, 5, &payload(1, length));
+                assert!(sum_holds(&frame[14..34]));
+                sum_udp(&mut frame, right);
+                let datagram = &frame[34..];
+                let length = u16::try_from(datagram.len()).unwrap().to_be_bytes();
+                let odd: &[u8] = if datagram.len() % 2 == 1 { &[0] } else { &[] };
+                let pseudo = [&frame[26..34], &[0, UDP], &length, datagram, odd].concat();
+                assert_eq!(sum_holds(&pseudo), right, "{length:?}");
+            }
+        }
+        let mut frame = udp(CARD, 5, &[]);
+        break_ip_sum(&mut frame);
+        assert!(!sum_holds(&frame[14..34]));
+    }
 }

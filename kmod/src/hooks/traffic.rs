@@ -1,0 +1,336 @@
+//! Frames for a card of user space, and what the stack would get of them.
+
+use super::cards::ANSWER;
+use crate::kpi::errno::Errno;
+use crate::kpi::interface::{Tap, Tapped};
+use crate::kpi::nic::Card;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+use kdk_harness::Text;
+use kdk_nic_oracle::frame;
+use kdk_nic82599::{FrameErrors, Received};
+
+/// Most frames of one command, so that all of them fit into the tap.
+const MOST: u16 = 1000;
+/// Most frames that are kept for [`Traffic::received`].
+const KEPT: usize = 1 << 16;
+/// Flows that are tried for one that falls on a queue.
+const TRIED: u16 = 1024;
+/// Bytes of a frame unless it is said: the fewest, without frame check
+/// sequence.
+const LENGTH: u16 = 60;
+
+/// Which flow frames are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The one of this number.
+    Flow(u16),
+    /// The first one that falls on this queue.
+    OfQueue(u16),
+}
+
+/// Checksums of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sums {
+    Right,
+    WrongIp,
+    WrongUdp,
+    /// UDP's is left out.
+    NoUdp,
+}
+
+/// Datagrams that come in from the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct Frames {
+    which: Which,
+    count: u16,
+    length: u16,
+    errors: FrameErrors,
+    sums: Sums,
+}
+
+impl Frames {
+    /// Reads `flow F` or `queue Q` and what follows; none for what is neither.
+    pub fn parse(words: &[&str]) -> Option<Self> {
+        let [kind, number, options @ ..] = words else {
+            return None;
+        };
+        let number = number.parse().ok()?;
+        let mut frames = Self {
+            which: match *kind {
+                "flow" => Which::Flow(number),
+                "queue" => Which::OfQueue(number),
+                _ => return None,
+            },
+            count: 1,
+            length: LENGTH,
+            errors: FrameErrors::NONE,
+            sums: Sums::Right,
+        };
+        for option in options {
+            frames.set(option.split_once('=')?)?;
+        }
+        Some(frames)
+    }
+
+    fn set(&mut self, (key, value): (&str, &str)) -> Option<()> {
+        match (key, value) {
+            ("count", count) => {
+                let count = count.parse().ok();
+                self.count = count.filter(|count| (1..=MOST).contains(count))?;
+            }
+            ("length", length) => self.length = length.parse().ok()?,
+            ("error", "crc") => self.errors.crc = true,
+            ("error", "byte") => self.errors.illegal_byte = true,
+            ("error", "length") => self.errors.length = true,
+            ("error", "stored") => self.errors.descriptor = FrameErrors::RXE,
+            ("checksum", "right") => self.sums = Sums::Right,
+            ("checksum", "wrong-ip") => self.sums = Sums::WrongIp,
+            ("checksum", "wrong-udp") => self.sums = Sums::WrongUdp,
+            ("checksum", "none") => self.sums = Sums::NoUdp,
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn make(&self, card: &Card, flow: u16, number: u32) -> Vec<u8> {
+        let payload = frame::payload(number, self.length.into());
+        let mut bytes = frame::udp(card.address(), flow, &payload);
+        match self.sums {
+            Sums::NoUdp => {}
+            sums => frame::sum_udp(&mut bytes, sums != Sums::WrongUdp),
+        }
+        if self.sums == Sums::WrongIp {
+            frame::break_ip_sum(&mut bytes);
+        }
+        bytes
+    }
+}
+
+/// A frame that the stack would have got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Arrival {
+    number: u32,
+    /// Whether the driver says that its checksums are right.
+    checked: bool,
+}
+
+/// What came to a card, and what its interface has received since it has a tap.
+#[derive(Default)]
+pub struct Traffic {
+    tap: Option<Tap>,
+    /// The next number of each flow.
+    next: BTreeMap<u16, u32>,
+    arrived: BTreeMap<u16, Vec<Arrival>>,
+    /// Frames that are none of ours.
+    foreign: u32,
+}
+
+impl Traffic {
+    /// From now on what the interface receives is kept, and the stack does not
+    /// get it.
+    ///
+    /// # Errors
+    /// `EBUSY` when the interface has a tap.
+    pub fn tap(&mut self, card: &Card) -> Result<(), Errno> {
+        if self.tap.is_some() {
+            return Err(Errno::EBUSY);
+        }
+        self.tap = Some(card.interface().tap()?);
+        Ok(())
+    }
+
+    /// Frames come in, and it is said what the card did with them. The numbers
+    /// of a flow's frames go on from one command to the next.
+    ///
+    /// # Errors
+    /// `ENXIO` when no flow falls on the queue; `ENOBUFS` while too many
+    /// frames wait for [`received`](Self::received).
+    pub fn inject(&mut self, card: &Card, frames: &Frames) -> Result<Injected, Errno> {
+        if self.tap.is_some() {
+            self.take()?;
+        }
+        let flow = match frames.which {
+            Which::Flow(flow) => flow,
+            Which::OfQueue(queue) => flow_on(card, queue).ok_or(Errno::ENXIO)?,
+        };
+        let mut injected = Injected {
+            flow,
+            ..Injected::default()
+        };
+        let next = self.next.entry(flow).or_default();
+        for _ in 0..frames.count {
+            let bytes = frames.make(card, flow, *next);
+            *next = next.wrapping_add(1);
+            injected.count(card.receive(&bytes, frames.errors));
+        }
+        Ok(injected)
+    }
+
+    /// The flows of which frames have come, and how many.
+    ///
+    /// # Errors
+    /// `ENXIO` without a tap; `ENOBUFS` when the tap has lost some.
+    pub fn flows(&mut self, nth: usize) -> Result<Text<ANSWER>, Errno> {
+        self.take()?;
+        let frames: usize = self.arrived.values().map(Vec::len).sum();
+        let flows = self.arrived.values().filter(|flow| !flow.is_empty());
+        let foreign = self.foreign;
+        Ok(Text::of(format_args!(
+            "# card {nth} flows={} frames={frames} foreign={foreign}\n",
+            flows.count()
+        )))
+    }
+
+    /// The numbers of a flow's frames in the order they came, which are
+    /// forgotten then; as many as fit.
+    ///
+    /// # Errors
+    /// As for [`flows`](Self::flows).
+    pub fn received(&mut self, nth: usize, flow: u16) -> Result<Text<ANSWER>, Errno> {
+        self.take()?;
+        let arrived = self.arrived.entry(flow).or_default();
+        let mut text = Line::new(format_args!("# card {nth} flow {flow}"));
+        let mut told = 0;
+        for run in arrived.chunk_by(|one, next| {
+            one.checked == next.checked && one.number.checked_add(1) == Some(next.number)
+        }) {
+            if !text.add(run) {
+                text.more();
+                break;
+            }
+            told += run.len();
+        }
+        arrived.drain(..told);
+        Ok(text.end())
+    }
+
+    /// Takes what has come from the tap.
+    fn take(&mut self) -> Result<(), Errno> {
+        let tap = self.tap.as_mut().ok_or(Errno::ENXIO)?;
+        while let Some(tapped) = tap.take() {
+            match of(&tapped) {
+                Some((flow, arrival)) => self.arrived.entry(flow).or_default().push(arrival),
+                None => self.foreign += 1,
+            }
+        }
+        let kept: usize = self.arrived.values().map(Vec::len).sum();
+        if tap.lost() != 0 || kept > KEPT {
+            return Err(Errno::ENOBUFS);
+        }
+        Ok(())
+    }
+}
+
+/// The flow and the number of a frame that [`Frames`] has made.
+fn of(tapped: &Tapped) -> Option<(u16, Arrival)> {
+    let valid = tapped.valid();
+    let arrival = Arrival {
+        number: frame::number(&tapped.bytes)?,
+        checked: valid.network && valid.transport,
+    };
+    Some((frame::flow(&tapped.bytes)?, arrival))
+}
+
+fn flow_on(card: &Card, queue: u16) -> Option<u16> {
+    (0..TRIED).find(|flow| {
+        let bytes = frame::udp(card.address(), *flow, &frame::payload(0, 0));
+        card.with(|nic, _| nic.queue_of(&bytes)) == queue
+    })
+}
+
+/// What the card did with frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Injected {
+    flow: u16,
+    delivered: u32,
+    held: u32,
+    dropped: u32,
+    errored: u32,
+    elsewhere: u32,
+}
+
+impl Injected {
+    const fn count(&mut self, received: Received) {
+        let count = match received {
+            Received::Delivered { .. } => &mut self.delivered,
+            Received::Held { .. } => &mut self.held,
+            Received::Dropped { .. } => &mut self.dropped,
+            Received::Errored => &mut self.errored,
+            Received::Lost { .. }
+            | Received::Missed
+            | Received::Filtered
+            | Received::Control
+            | Received::Deaf => &mut self.elsewhere,
+        };
+        *count += 1;
+    }
+}
+
+impl fmt::Display for Injected {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            flow,
+            delivered,
+            held,
+            dropped,
+            errored,
+            elsewhere,
+        } = self;
+        write!(
+            out,
+            "flow={flow} delivered={delivered} held={held} dropped={dropped} errored={errored} \
+             elsewhere={elsewhere}"
+        )
+    }
+}
+
+/// A line of an answer, that has room for a word of its own in the end.
+struct Line {
+    text: Text<ANSWER>,
+    left: usize,
+}
+
+/// What says that there are more.
+const MORE: &str = " ..";
+
+impl Line {
+    fn new(start: fmt::Arguments<'_>) -> Self {
+        let text = Text::of(start);
+        let left = ANSWER - text.as_str().len() - MORE.len() - 1;
+        Self { text, left }
+    }
+
+    /// A run of frames; whether there was room.
+    fn add(&mut self, run: &[Arrival]) -> bool {
+        let [first, ..] = run else {
+            return true;
+        };
+        let mark = if first.checked { "" } else { "!" };
+        let word: Text<32> = match run {
+            [_, .., last] => Text::of(format_args!(" {}-{}{mark}", first.number, last.number)),
+            _ => Text::of(format_args!(" {}{mark}", first.number)),
+        };
+        self.push(word.as_str())
+    }
+
+    fn push(&mut self, word: &str) -> bool {
+        if word.len() > self.left {
+            return false;
+        }
+        self.left -= word.len();
+        self.text.write_str(word).is_ok()
+    }
+
+    fn more(&mut self) {
+        self.left += MORE.len();
+        self.push(MORE);
+    }
+
+    fn end(mut self) -> Text<ANSWER> {
+        self.left = 1;
+        self.push("\n");
+        self.text
+    }
+}
