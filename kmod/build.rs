@@ -10,7 +10,7 @@ use std::{env, fs};
 const HEADER: &str = "shim/kpi.h";
 const SHIM: [&str; 10] = [
     "shim/kdk_shim.c",
-    "shim/kdk_stir.c",
+    "shim/kdk_entropy.c",
     "shim/kdk_sendfile.c",
     "shim/kdk_flowtable.c",
     "shim/kdk_pci.c",
@@ -23,7 +23,7 @@ const SHIM: [&str; 10] = [
 const SHIM_HEADERS: [&str; 12] = [
     HEADER,
     "shim/kdk_shim.h",
-    "shim/kdk_stir.h",
+    "shim/kdk_entropy.h",
     "shim/kdk_sendfile.h",
     "shim/kdk_flowtable.h",
     "shim/kdk_pci.h",

@@ -5,7 +5,7 @@
  * for what the kernel offers only as macros and inlines.
  */
 #include "kpi.h"
-#include "kdk_stir.h"
+#include "kdk_entropy.h"
 
 MALLOC_DEFINE(M_KDK, "kdk", "kdk.ko");
 
@@ -20,9 +20,9 @@ static SYSCTL_NODE(_debug, OID_AUTO, kdk, CTLFLAG_RD | CTLFLAG_MPSAFE, 0,
     "kdk.ko");
 SYSCTL_STRING(_debug_kdk, OID_AUTO, version, CTLFLAG_RD,
     __DECONST(char *, KDK_VERSION), 0, "Version of kdk.ko");
-SYSCTL_PROC(_debug_kdk, OID_AUTO, stir,
-    CTLTYPE_OPAQUE | CTLFLAG_WR | CTLFLAG_MPSAFE, NULL, 0, kdk_sysctl_stir, "",
-    "64 bytes to reseed the kernel's random numbers with");
+SYSCTL_PROC(_debug_kdk, OID_AUTO, entropy,
+    CTLTYPE_OPAQUE | CTLFLAG_WR | CTLFLAG_MPSAFE, NULL, 0, kdk_sysctl_entropy,
+    "", "Seed of 64 bytes, mixed into the kernel's random numbers");
 
 /*
  * Memory.

@@ -4,7 +4,7 @@
 
 extern crate alloc;
 
-pub mod hooks;
+pub mod dev_kdk;
 pub mod kpi;
 pub mod platform;
 pub mod registry;

@@ -1,7 +1,7 @@
 //! The kernel as a place where tests can run.
 
 use crate::kpi::kthread::{self, Thread};
-use crate::kpi::{counters, left, malloc, notes, time};
+use crate::kpi::{counters, leaked, malloc, notes, time};
 use core::ffi::CStr;
 use core::fmt;
 use core::time::Duration;
@@ -45,7 +45,7 @@ impl Platform for Kernel {
         into.set("mbufs", "", counters::mbufs());
         into.set("mbuf clusters", "", counters::clusters());
         into.set("threads", "", counters::threads());
-        for left in left::all() {
+        for left in leaked::all() {
             into.set(left.kind, left.name, left.count);
         }
         for name in [malloc::TYPE].iter().chain(test.leak_types) {

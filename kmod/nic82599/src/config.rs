@@ -18,7 +18,7 @@ pub struct Config {
     pub wire_frames: usize,
     /// Receive buffers that can be watched for being armed twice. Beyond it
     /// they go unwatched, which is a violation of its own.
-    pub armed_buffers: usize,
+    pub owned_buffers: usize,
     /// Whether EITR delays interrupts. Then time passes only by
     /// [`Nic::advance`](crate::Nic::advance). Without it there is no time and
     /// every interrupt fires at once.
@@ -42,7 +42,7 @@ impl Config {
             port: 0,
             wire_bytes: 512 * 1024,
             wire_frames: 4096,
-            armed_buffers: 16 * 1024,
+            owned_buffers: 16 * 1024,
             moderation: false,
             other_gate: true,
             reset_reads: 1,

@@ -27,7 +27,6 @@
 
 extern crate alloc;
 
-mod armed;
 mod checksum;
 mod config;
 mod config_space;
@@ -41,6 +40,7 @@ mod interrupt;
 mod link;
 mod nic;
 mod offload;
+mod owned_buffers;
 mod packet;
 mod receive;
 pub mod registers;

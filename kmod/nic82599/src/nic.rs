@@ -3,7 +3,6 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
-use crate::armed::{Added, Armed};
 use crate::config::Config;
 use crate::config_space::ConfigSpace;
 use crate::counters::{Broken, Counters};
@@ -13,6 +12,7 @@ use crate::host::Host;
 use crate::interrupt::Interrupts;
 use crate::link::{AUTOC_RESTART, Link, Partner};
 use crate::offload::Context;
+use crate::owned_buffers::{Added, OwnedBuffers};
 use crate::receive::Note;
 use crate::registers::{
     ANLP1, AUTOC, AUTOC2, CTRL, CTRL_GIO_DIS, CTRL_LNK_RST, CTRL_RST, DMATXCTL, EEC, EEC_ADDR_SIZE,
@@ -59,10 +59,10 @@ pub struct Nic {
     pub(crate) buffered: u32,
     /// Frames that have left and nobody has taken yet.
     pub(crate) wire: FrameQueue<Transmitted>,
-    pub(crate) armed: Armed,
+    pub(crate) owned_buffers: OwnedBuffers,
     /// A buffer was armed wrongly or a ring changed while it ran, so that
     /// `armed` is not what rings say.
-    pub(crate) armed_wrongly: bool,
+    pub(crate) ownership_unknown: bool,
     /// Two contexts of each transmit queue.
     pub(crate) contexts: Box<[[Context; 2]]>,
     /// One frame, while it is worked on.
@@ -106,8 +106,8 @@ impl Nic {
             buffer: FrameQueue::new(PACKET_BUFFER, PACKET_BUFFER_FRAMES),
             buffered: 0,
             wire: FrameQueue::new(config.wire_bytes.max(MAX_FRAME), config.wire_frames.max(1)),
-            armed: Armed::new(config.armed_buffers),
-            armed_wrongly: false,
+            owned_buffers: OwnedBuffers::new(config.owned_buffers),
+            ownership_unknown: false,
             contexts: vec![[Context::default(); 2]; usize::from(QUEUES)].into_boxed_slice(),
             scratch: vec![0; MAX_FRAME + 8].into_boxed_slice(),
             drops: 0,
@@ -414,8 +414,8 @@ impl Nic {
         let owned = (0..QUEUES)
             .map(|queue| u64::from(self.owned(Direction::Receive, queue)))
             .sum();
-        let watched = self.armed.count() as u64;
-        if !self.armed_wrongly && watched != owned {
+        let watched = self.owned_buffers.count() as u64;
+        if !self.ownership_unknown && watched != owned {
             return Err(Broken::Descriptors { watched, owned });
         }
         Ok(())
@@ -453,8 +453,8 @@ impl Nic {
         self.counters.flushed += self.buffer.len() as u64;
         self.buffer.clear();
         self.buffered = 0;
-        self.armed.clear();
-        self.armed_wrongly = false;
+        self.owned_buffers.clear();
+        self.ownership_unknown = false;
         self.contexts.fill([Context::default(); 2]);
         self.drops = 0;
         self.pause_waits = false;
@@ -507,7 +507,7 @@ impl Nic {
                         queue,
                         register,
                     });
-                    self.armed_wrongly |= direction == Direction::Receive;
+                    self.ownership_unknown |= direction == Direction::Receive;
                 }
                 self.registers.set(register, value);
             }
@@ -533,8 +533,8 @@ impl Nic {
         self.registers.set(register, value & !XDCTL_SWFLSH);
         let enabled = value & XDCTL_ENABLE != 0;
         if was.enabled && !enabled && direction == Direction::Receive {
-            if was.owned() != 0 || self.armed_wrongly {
-                self.armed.remove_queue(queue);
+            if was.owned() != 0 || self.ownership_unknown {
+                self.owned_buffers.remove_queue(queue);
             }
             // What waits for it will never be delivered.
             self.drain(host);
@@ -625,7 +625,7 @@ impl Nic {
                     index,
                 })
             } else {
-                match self.armed.add(address, queue) {
+                match self.owned_buffers.add(address, queue) {
                     Added::New => None,
                     Added::Twice => Some(Violation::ArmedTwice {
                         queue,
@@ -636,7 +636,7 @@ impl Nic {
                 }
             };
             if let Some(violation) = violation {
-                self.armed_wrongly = true;
+                self.ownership_unknown = true;
                 self.violations.note(violation);
             }
             index = ring.next(index);

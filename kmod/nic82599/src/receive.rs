@@ -407,8 +407,8 @@ impl Nic {
             let mut bytes = [0; 8];
             host.dma_read(descriptor, &mut bytes);
             let address = u64::from_le_bytes(bytes);
-            if !self.armed.remove(address, queue) && !self.armed_wrongly {
-                self.armed_wrongly = true;
+            if !self.owned_buffers.remove(address, queue) && !self.ownership_unknown {
+                self.ownership_unknown = true;
                 self.violations.note(Violation::ChangedWhileArmed {
                     queue,
                     index,

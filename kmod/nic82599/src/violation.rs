@@ -88,7 +88,7 @@ pub enum Violation {
         address: u64,
     },
     /// More buffers are armed than the model can watch
-    /// ([`Config::armed_buffers`](crate::Config::armed_buffers)).
+    /// ([`Config::owned_buffers`](crate::Config::owned_buffers)).
     TooManyArmed {
         /// The queue.
         queue: u16,

@@ -2,7 +2,7 @@
 
 use super::errno::Errno;
 use super::{bindings, module};
-use crate::hooks::Session;
+use crate::dev_kdk::Session;
 use alloc::boxed::Box;
 use core::ffi::{c_int, c_void};
 

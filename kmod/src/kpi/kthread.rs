@@ -6,7 +6,7 @@
 
 use super::errno::Errno;
 use super::locked::Locked;
-use super::{bindings, held, resource, time};
+use super::{bindings, held_locks, resource, time};
 use alloc::boxed::Box;
 use arrayvec::ArrayVec;
 use core::ffi::{CStr, c_int, c_void};
@@ -31,7 +31,7 @@ pub(super) struct Entry {
     detached: bool,
     /// How it went; there is something from the moment it is over.
     end: Option<End>,
-    pub(super) held: ArrayVec<held::Held, { held::DEPTH }>,
+    pub(super) held: ArrayVec<held_locks::Held, { held_locks::DEPTH }>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,7 +267,7 @@ extern "C" fn main(arg: *mut c_void) {
 
 /// Cleans up after the current thread, says that it is over, and ends it.
 fn end(how: End) -> ! {
-    held::release_all();
+    held_locks::release_all();
     if let Some(group) = with_current(|entry| entry.leader.then_some(entry.group)).flatten() {
         resource::stop_group(group);
     }

@@ -4,7 +4,7 @@
 //! the same everywhere: the kernel object lives in a heap block of its own
 //! that never moves, and dropping the wrapper first makes the kernel forget
 //! it. A test that dies without running destructors is handled by
-//! [`resource`] and [`held`], which know what it still has.
+//! [`resource`] and [`held_locks`], which know what it still has.
 #![allow(unsafe_code)]
 
 mod alloc;
@@ -24,7 +24,7 @@ pub mod fault;
 pub mod filter;
 #[cfg(flowtable)]
 pub mod flowtable;
-mod held;
+mod held_locks;
 #[cfg(iflib)]
 pub mod iflib;
 #[cfg(ixgbe)]
@@ -32,7 +32,7 @@ pub mod interface;
 #[cfg(ixgbe)]
 pub mod kenv;
 pub mod kthread;
-pub mod left;
+pub mod leaked;
 pub mod linker_set;
 mod locked;
 pub mod malloc;

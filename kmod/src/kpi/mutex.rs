@@ -1,6 +1,6 @@
 //! Sleep mutexes (mtx(9), `MTX_DEF`), with WITNESS.
 
-use super::{bindings, held, left, time};
+use super::{bindings, held_locks, leaked, time};
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_int};
@@ -86,7 +86,7 @@ impl Lock {
     }
 
     fn taken(&self) -> Guard<'_> {
-        held::push(self.raw, self.name);
+        held_locks::push(self.raw, self.name);
         Guard {
             lock: self,
             not_send: PhantomData,
@@ -99,10 +99,10 @@ impl Drop for Lock {
         // A guard that was forgotten: the lock would be destroyed while WITNESS
         // believes this thread to hold it.
         while self.is_mine() {
-            held::pop(self.raw);
+            held_locks::pop(self.raw);
             // SAFETY: the current thread has the lock.
             unsafe { bindings::kdk_mtx_unlock(self.raw, c"kdk".as_ptr(), 0) };
-            left::note("held lock", self.name);
+            leaked::note("held lock", self.name);
         }
         // SAFETY: made in `new` (a static is never dropped), destroyed once, and
         // no guard is left.
@@ -133,7 +133,7 @@ impl Guard<'_> {
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let raw = self.lock.raw;
-        held::pop(raw);
+        held_locks::pop(raw);
         // SAFETY: this guard stands for one taking of the lock by this thread.
         unsafe { bindings::kdk_mtx_unlock(raw, c"kdk".as_ptr(), 0) }
     }

@@ -9,7 +9,7 @@ use super::kenv::Tunable;
 use super::resource::{Registration, Stop};
 use super::spin::Spin;
 use super::taskqueue::{Task, Taskqueue};
-use super::{bindings, left, time};
+use super::{bindings, leaked, time};
 use alloc::ffi::CString;
 use alloc::format;
 use alloc::string::String;
@@ -179,7 +179,7 @@ impl Shared {
         }
         // SAFETY: nobody is inside, nor will be.
         for _ in 0..unsafe { bindings::kdk_pci_free(pci) } {
-            left::note("resource of a card", c"");
+            leaked::note("resource of a card", c"");
         }
         Ok(())
     }

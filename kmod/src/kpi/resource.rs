@@ -7,7 +7,7 @@
 
 use super::errno::Errno;
 use super::locked::Locked;
-use super::{kthread, left};
+use super::{kthread, leaked};
 use core::time::Duration;
 
 /// Registered at one time, over all tests.
@@ -116,7 +116,7 @@ pub(super) fn stop_group(group: u32) {
             }
         });
         TABLE.wake();
-        left::note(what, c"");
+        leaked::note(what, c"");
     }
 }
 

@@ -5,7 +5,7 @@ use super::{fault, refused};
 use crate::kpi::callout::Callout;
 use crate::kpi::kthread::Thread;
 use crate::kpi::mbuf::{Header, Mbuf};
-use crate::kpi::{Locked, counters, left, mutex, time};
+use crate::kpi::{Locked, counters, leaked, mutex, time};
 use crate::platform::Kernel;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -226,7 +226,7 @@ fn leak_callout() -> TestResult {
     // It was stopped for good.
     callout.schedule(Duration::from_secs(3600));
     assert!(!callout.is_pending());
-    left::forgive("callout", "");
+    leaked::forgive("callout", "");
     expect(&text, "# leak: callout +1");
     expect(&text, "not ok 1 inner/leaks-callout");
     Ok(())
@@ -250,7 +250,7 @@ fn late_free() -> TestResult {
 fn lock_left_held() -> TestResult {
     static FORGETS: Test = Test::new("inner/forgets", fault::held_lock);
     let text = said(&FORGETS)?;
-    left::forgive("held lock", "kdk module");
+    leaked::forgive("held lock", "kdk module");
     assert!(mutex::MODULE.try_lock().is_some(), "the lock is still held");
     expect(&text, "# leak: held lock kdk module +1");
     expect(&text, "not ok 1 inner/forgets");
@@ -263,7 +263,7 @@ fn lock_released() -> TestResult {
         fault::rust_panic()
     });
     let text = said(&PANICS)?;
-    left::forgive("held lock", "kdk module");
+    leaked::forgive("held lock", "kdk module");
     assert!(mutex::MODULE.try_lock().is_some(), "the lock is still held");
     expect_detail(&text, "# panic: asked for by a test at ");
     expect(&text, "# leak: held lock kdk module +1");

@@ -16,7 +16,7 @@ use kdk_sys::{Descriptor, Errno, Result, kenv, sysctl};
 const VARIABLE: &str = "kdk.seed";
 const RANDOM: &str = "/dev/random";
 /// kdk.ko's way to the kernel's random numbers, and the bytes it takes.
-const STIR: &str = "debug.kdk.stir";
+const ENTROPY: &str = "debug.kdk.entropy";
 const SEED: usize = 64;
 /// How long a machine rests before it is saved, milliseconds.
 const REST_MS: u64 = 200;
@@ -32,7 +32,7 @@ pub fn wake(wake: &Wake) -> core::result::Result<String, String> {
     let wanted = Duration::new(wake.seconds, wake.nanoseconds);
     set_clock(wanted, time::set_today, time::today).map_err(told("clock_settime"))?;
     kenv::set(VARIABLE, &format!("{:016x}", wake.seed)).map_err(told("kenv"))?;
-    stir(wake.seed).map_err(told(STIR))?;
+    reseed(wake.seed).map_err(told(ENTROPY))?;
     let random = draw().map_err(told("read /dev/random"))?;
     let now = time::today();
     Ok(format!(
@@ -53,10 +53,10 @@ pub fn rest() {
 }
 
 /// Has the kernel mix the seed into its random numbers.
-fn stir(seed: u64) -> Result<()> {
+fn reseed(seed: u64) -> Result<()> {
     let words = (0..SEED as u64 / 8).map(|n| seed.wrapping_add(n).to_le_bytes());
     let bytes: Vec<u8> = words.flatten().collect();
-    sysctl::write(STIR, &bytes)
+    sysctl::write(ENTROPY, &bytes)
 }
 
 /// Some of the kernel's random numbers: they are there, and not those of

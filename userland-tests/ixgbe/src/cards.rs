@@ -1,4 +1,4 @@
-//! Cards of software, made through `/dev/kdk` (`kmod/src/hooks`).
+//! Cards of software, made through `/dev/kdk` (`kmod/src/dev_kdk`).
 
 use alloc::format;
 use alloc::string::{String, ToString};

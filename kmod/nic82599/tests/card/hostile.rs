@@ -133,7 +133,7 @@ fn play(moderation: bool, runs: bool, steps: Vec<Step>) {
         moderation,
         wire_bytes: 40_000,
         wire_frames: 20,
-        armed_buffers: 200,
+        owned_buffers: 200,
         ..Config::new(MAC)
     });
     let mut host = Anything {

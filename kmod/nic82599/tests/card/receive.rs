@@ -653,7 +653,7 @@ fn frames_for_a_null_address_go_nowhere() {
 #[test]
 fn too_many_buffers_to_watch() {
     let mut machine = Machine::new(Config {
-        armed_buffers: 20,
+        owned_buffers: 20,
         ..Config::new(MAC)
     });
     machine.add_receive_ring(0, 16, 2);

@@ -21,13 +21,13 @@ mod link;
 #[cfg(not(iflib))]
 mod numbered;
 mod order;
-mod play;
 mod property;
 mod quiet;
 mod receive;
 mod refused;
 #[cfg(iflib)]
 mod rx_error;
+mod scenario;
 #[cfg(not(iflib))]
 mod start;
 mod stress;

@@ -1,6 +1,6 @@
 //! The order of frames.
 
-use super::play::{Failure, Scene, play};
+use super::scenario::{Failure, Scene, play};
 use crate::kpi::notes::note;
 use crate::kpi::seed::seed;
 use kdk_harness::{Stop, TestResult};

@@ -1,6 +1,6 @@
 //! Whatever happens to card and driver, in whatever order.
 
-use super::play::{Failure, Played, Scene, play};
+use super::scenario::{Failure, Played, Scene, play};
 use crate::kpi::console::say;
 use crate::kpi::notes::note;
 use crate::kpi::seed::seed;

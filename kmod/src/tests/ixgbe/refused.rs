@@ -4,7 +4,7 @@ use super::{Card, Setup, leave, running};
 use crate::kpi::Locked;
 use crate::kpi::errno::Errno;
 use crate::kpi::interface::{Interface, Tap};
-use crate::kpi::left;
+use crate::kpi::leaked;
 use crate::kpi::nic::{Wire, most_queues};
 use crate::tests::harness::{expect, said};
 use kdk_harness::{Stop, Test, TestResult};
@@ -78,7 +78,7 @@ pub fn left_behind() -> TestResult {
     ] {
         expect(&text, &alloc::format!("# leak: {kind} +{count}"));
         for _ in 0..count {
-            left::forgive(kind, "");
+            leaked::forgive(kind, "");
         }
     }
     expect(&text, "not ok 1 inner/leaves-cards");

@@ -1,7 +1,7 @@
 //! Locks the current thread holds, so that they can be given back when it dies
 //! without running its guards' destructors.
 
-use super::{bindings, kthread, left};
+use super::{bindings, kthread, leaked};
 use core::ffi::CStr;
 
 /// One held lock. The pointer is used by the owning thread only.
@@ -41,6 +41,6 @@ pub(super) fn release_all() {
         // SAFETY: a lock is removed from the list before it is given back or
         // destroyed, so this one exists and the current thread owns it.
         unsafe { bindings::kdk_mtx_unlock(held.lock, c"kdk".as_ptr(), 0) };
-        left::note("held lock", held.name);
+        leaked::note("held lock", held.name);
     }
 }

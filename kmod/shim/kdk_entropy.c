@@ -3,11 +3,11 @@
  *
  * Random numbers of a machine's own, for one that was loaded from a saved
  * state: all that are loaded from it would have the same.  What is written to
- * debug.kdk.stir is mixed into the kernel's generators at once; /dev/random
+ * debug.kdk.entropy is mixed into the kernel's generators at once; /dev/random
  * takes its time, or, in 2014, throws away what is written to it.
  */
 #include "kpi.h"
-#include "kdk_stir.h"
+#include "kdk_entropy.h"
 #include <sys/random.h>
 #include <sys/libkern.h>
 #if __FreeBSD_version < 1200000
@@ -28,7 +28,7 @@
 #define	KDK_EVENTS	(KDK_POOLS * 8)
 
 static void
-kdk_harvest(const uint8_t *seed)
+kdk_entropy_harvest(const uint8_t *seed)
 {
 	const size_t step = 2 * sizeof(uint32_t);
 	int n;
@@ -39,7 +39,7 @@ kdk_harvest(const uint8_t *seed)
 }
 #else
 static void
-kdk_harvest(const uint8_t *seed)
+kdk_entropy_harvest(const uint8_t *seed)
 {
 	const size_t step = 2 * sizeof(uint32_t);
 	size_t at;
@@ -54,7 +54,7 @@ kdk_harvest(const uint8_t *seed)
 #endif
 
 int
-kdk_sysctl_stir(SYSCTL_HANDLER_ARGS)
+kdk_sysctl_entropy(SYSCTL_HANDLER_ARGS)
 {
 	uint8_t seed[KDK_SEED];
 	uint32_t word;
@@ -65,7 +65,7 @@ kdk_sysctl_stir(SYSCTL_HANDLER_ARGS)
 	error = SYSCTL_IN(req, seed, sizeof(seed));
 	if (error != 0)
 		return (error);
-	kdk_harvest(seed);
+	kdk_entropy_harvest(seed);
 	/* The generator of everybody else in the kernel. */
 	arc4rand(&word, sizeof(word), 1);
 	return (0);

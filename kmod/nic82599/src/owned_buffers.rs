@@ -13,24 +13,24 @@ struct Buffer {
 /// A set of buffers by address: open addressing, linear probing, no
 /// allocation after it was made.
 #[derive(Debug)]
-pub struct Armed {
+pub struct OwnedBuffers {
     slots: Box<[Option<Buffer>]>,
     count: usize,
     max: usize,
 }
 
-/// What came of [`Armed::add`].
+/// What came of [`OwnedBuffers::add`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
-    /// It was not armed.
+    /// It was not owned.
     New,
-    /// It is armed already.
+    /// It is owned already.
     Twice,
     /// There is no room to watch it.
     Full,
 }
 
-impl Armed {
+impl OwnedBuffers {
     /// Room for `max` buffers.
     pub fn new(max: usize) -> Self {
         // Half empty, so that probes stay short.
@@ -78,7 +78,7 @@ impl Armed {
         }
     }
 
-    /// Takes a buffer away; `false` if that queue had not armed it.
+    /// Takes a buffer away; `false` if that queue had not owned it.
     pub fn remove(&mut self, address: u64, queue: u16) -> bool {
         match self.find(address) {
             Ok(slot) if self.slots[slot].is_some_and(|buffer| buffer.queue == queue) => {
@@ -143,22 +143,22 @@ mod tests {
 
     #[test]
     fn twice_and_full() {
-        let mut armed = Armed::new(2);
-        assert_eq!(armed.add(0x1000, 0), Added::New);
-        assert_eq!(armed.add(0x1000, 1), Added::Twice);
-        assert_eq!(armed.add(0x2000, 1), Added::New);
-        assert_eq!(armed.add(0x3000, 1), Added::Full);
-        assert!(!armed.remove(0x1000, 1), "it is another queue's");
-        assert!(armed.remove(0x1000, 0));
-        assert_eq!(armed.add(0x3000, 1), Added::New);
-        armed.remove_queue(1);
-        assert_eq!(armed.count(), 0);
+        let mut owned = OwnedBuffers::new(2);
+        assert_eq!(owned.add(0x1000, 0), Added::New);
+        assert_eq!(owned.add(0x1000, 1), Added::Twice);
+        assert_eq!(owned.add(0x2000, 1), Added::New);
+        assert_eq!(owned.add(0x3000, 1), Added::Full);
+        assert!(!owned.remove(0x1000, 1), "it is another queue's");
+        assert!(owned.remove(0x1000, 0));
+        assert_eq!(owned.add(0x3000, 1), Added::New);
+        owned.remove_queue(1);
+        assert_eq!(owned.count(), 0);
     }
 
     proptest! {
         #[test]
         fn is_a_map(steps in prop::collection::vec((0u8..4, 0u64..40, 0u16..3), 1..400)) {
-            let (mut armed, mut map) = (Armed::new(24), BTreeMap::new());
+            let (mut owned, mut map) = (OwnedBuffers::new(24), BTreeMap::new());
             for (what, address, queue) in steps {
                 let address = address << 6;
                 match what {
@@ -171,26 +171,26 @@ mod tests {
                             map.insert(address, queue);
                             Added::New
                         };
-                        prop_assert_eq!(armed.add(address, queue), expected);
+                        prop_assert_eq!(owned.add(address, queue), expected);
                     }
                     2 => {
                         let there = map.get(&address) == Some(&queue);
                         if there {
                             map.remove(&address);
                         }
-                        prop_assert_eq!(armed.remove(address, queue), there);
+                        prop_assert_eq!(owned.remove(address, queue), there);
                     }
                     _ => {
                         map.retain(|_, of| *of != queue);
-                        armed.remove_queue(queue);
+                        owned.remove_queue(queue);
                     }
                 }
-                prop_assert_eq!(armed.count(), map.len());
+                prop_assert_eq!(owned.count(), map.len());
             }
             for (address, queue) in map {
-                prop_assert!(armed.remove(address, queue));
+                prop_assert!(owned.remove(address, queue));
             }
-            prop_assert_eq!(armed.count(), 0);
+            prop_assert_eq!(owned.count(), 0);
         }
     }
 }

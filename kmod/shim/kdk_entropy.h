@@ -1,0 +1,11 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Of the shim alone; Rust has no use for it.
+ */
+#ifndef _KDK_ENTROPY_H_
+#define	_KDK_ENTROPY_H_
+
+int	 kdk_sysctl_entropy(SYSCTL_HANDLER_ARGS);
+
+#endif /* !_KDK_ENTROPY_H_ */
