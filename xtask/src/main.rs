@@ -46,6 +46,8 @@ enum Verb {
     VmTest(verb::vm_test::Args),
     /// The kit's own tests: formatting, clippy, host tests, demo guest in QEMU
     Test(verb::test::Args),
+    /// Check the style of the repository's files: words, links, docs, lengths
+    Tidy,
     /// The FreeBSD trees that the kit tests on
     Base(verb::base::Args),
     /// Whether each patch is needed: its tests fail without it, and pass with it
@@ -92,6 +94,7 @@ fn dispatch(verb: &Verb) -> Result<(), Failure> {
     match verb {
         Verb::VmTest(args) => verb::vm_test::run(args, &cx),
         Verb::Test(args) => verb::test::run(args, &cx),
+        Verb::Tidy => verb::tidy::run(),
         Verb::Base(args) => verb::base::run(args, &cx),
         Verb::Patches(args) => verb::patches::run(args, &cx),
         Verb::Prove(args) => verb::prove::run(args, &cx),

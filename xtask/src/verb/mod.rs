@@ -9,4 +9,5 @@ pub mod patches;
 pub mod prove;
 pub mod shell;
 pub mod test;
+pub mod tidy;
 pub mod vm_test;
