@@ -26,7 +26,7 @@ pub const DEADLINE: Duration = Duration::from_secs(5);
 
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wish {
+pub enum AccelChoice {
     /// The fastest that works.
     #[default]
     Auto,
@@ -34,7 +34,7 @@ pub enum Wish {
     Exactly(Engine),
 }
 
-impl FromStr for Wish {
+impl FromStr for AccelChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -62,14 +62,14 @@ pub struct Attempt {
 
 /// What was chosen. It holds for this host and this QEMU: callers may keep it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Choice {
+pub struct Resolved {
     /// The engine to use.
     pub engine: Engine,
     /// What was tried on the way.
     pub tried: Vec<Attempt>,
 }
 
-impl Choice {
+impl Resolved {
     /// One line for people, if there is anything to say: why a faster engine
     /// is not used.
     pub fn remark(&self) -> Option<String> {
@@ -96,22 +96,26 @@ impl Choice {
 ///
 /// # Errors
 /// [`InfraError::Accel`] if the one asked for does not work; for
-/// [`Wish::Auto`] only if not even a probe could be set up.
-pub fn choose(qemu: &Qemu, wish: Wish, deadline: Duration) -> Result<Choice, InfraError> {
-    let tried = match wish {
-        Wish::Exactly(Engine::Tcg) => Vec::new(),
-        Wish::Exactly(engine) => vec![attempt(qemu, engine, deadline)?],
-        Wish::Auto => match hosts_own() {
+/// [`AccelChoice::Auto`] only if not even a probe could be set up.
+pub fn choose(
+    qemu: &Qemu,
+    choice: AccelChoice,
+    deadline: Duration,
+) -> Result<Resolved, InfraError> {
+    let tried = match choice {
+        AccelChoice::Exactly(Engine::Tcg) => Vec::new(),
+        AccelChoice::Exactly(engine) => vec![attempt(qemu, engine, deadline)?],
+        AccelChoice::Auto => match hosts_own() {
             Some(engine) => vec![attempt(qemu, engine, deadline)?],
             None => Vec::new(),
         },
     };
-    decide(wish, tried)
+    decide(choice, tried)
 }
 
 /// The decision, given what was tried. Pure.
-fn decide(wish: Wish, tried: Vec<Attempt>) -> Result<Choice, InfraError> {
-    if let Wish::Exactly(engine) = wish
+fn decide(choice: AccelChoice, tried: Vec<Attempt>) -> Result<Resolved, InfraError> {
+    if let AccelChoice::Exactly(engine) = choice
         && let Some(why) = tried.iter().find_map(|attempt| attempt.why_not.clone())
     {
         return Err(InfraError::Accel {
@@ -121,7 +125,7 @@ fn decide(wish: Wish, tried: Vec<Attempt>) -> Result<Choice, InfraError> {
     }
     let works = tried.iter().find(|attempt| attempt.why_not.is_none());
     let engine = works.map_or(Engine::Tcg, |attempt| attempt.engine);
-    Ok(Choice { engine, tried })
+    Ok(Resolved { engine, tried })
 }
 
 /// The hypervisor of this host's system, if it can run amd64 guests.
@@ -283,18 +287,18 @@ mod tests {
                 ms: 5000,
             }]
         };
-        let choice = decide(Wish::Auto, failed()).unwrap();
+        let choice = decide(AccelChoice::Auto, failed()).unwrap();
         assert_eq!(choice.engine, Engine::Tcg);
         assert_eq!(choice.remark().unwrap(), "using tcg (no kvm: it sleeps)");
         let json = serde_json::to_string(&choice).unwrap();
-        assert_eq!(serde_json::from_str::<Choice>(&json).unwrap(), choice);
+        assert_eq!(serde_json::from_str::<Resolved>(&json).unwrap(), choice);
 
-        let error = decide(Wish::Exactly(Engine::Kvm), failed()).unwrap_err();
+        let error = decide(AccelChoice::Exactly(Engine::Kvm), failed()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "accelerator kvm does not work here: it sleeps"
         );
-        let plain = decide(Wish::Exactly(Engine::Tcg), Vec::new()).unwrap();
+        let plain = decide(AccelChoice::Exactly(Engine::Tcg), Vec::new()).unwrap();
         assert_eq!((plain.engine, plain.remark()), (Engine::Tcg, None));
     }
 
@@ -312,8 +316,8 @@ mod tests {
 
     #[test]
     fn wishes_are_read() {
-        assert_eq!("auto".parse(), Ok(Wish::Auto));
-        assert_eq!("tcg".parse(), Ok(Wish::Exactly(Engine::Tcg)));
-        assert!("KVM".parse::<Wish>().is_err());
+        assert_eq!("auto".parse(), Ok(AccelChoice::Auto));
+        assert_eq!("tcg".parse(), Ok(AccelChoice::Exactly(Engine::Tcg)));
+        assert!("KVM".parse::<AccelChoice>().is_err());
     }
 }

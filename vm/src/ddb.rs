@@ -240,7 +240,9 @@ impl Dialogue {
         let mut backtrace: Vec<String> = traces.into_iter().flat_map(Trace::lines).collect();
         if backtrace.is_empty() {
             let panic = self.entry.death();
-            backtrace = panic.map(|sign| sign.backtrace.clone()).unwrap_or_default();
+            backtrace = panic
+                .map(|matched| matched.backtrace.clone())
+                .unwrap_or_default();
         }
         Findings {
             backtrace,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use miette::Diagnostic;
 
 use crate::exit::{Exit, Status};
-use crate::panic::Sign;
+use crate::panic::ConsoleMatch;
 use crate::phase::Phase;
 use crate::protocol::HelloError;
 use crate::select::SelectError;
@@ -325,7 +325,7 @@ fn quote<'a>(text: &mut String, title: &str, lines: impl IntoIterator<Item = &'a
 pub enum BootFault {
     /// It died, or waits for a person.
     #[error("{}", .0.title)]
-    Died(Sign),
+    Died(ConsoleMatch),
     /// The machine ended before the guest said hello.
     #[error("{0}")]
     Ended(Exit),
@@ -354,7 +354,7 @@ pub enum BootFault {
     List(String),
     /// It was not ready for its first test.
     #[error("the guest did not take the time and a seed: {0}")]
-    Wake(String),
+    Resume(String),
 }
 
 impl BootFault {

@@ -29,8 +29,12 @@ impl Interrupt {
         self.0.set.store(true, Ordering::SeqCst);
         // A full channel means that its reader is awake and will look at the
         // flag; a closed one has no reader any more.
-        self.lock()
-            .retain(|tx| !matches!(tx.try_send(Event::Wake), Err(TrySendError::Disconnected(_))));
+        self.lock().retain(|tx| {
+            !matches!(
+                tx.try_send(Event::Interrupted),
+                Err(TrySendError::Disconnected(_))
+            )
+        });
     }
 
     /// Whether it was triggered.
@@ -39,7 +43,7 @@ impl Interrupt {
     }
 
     /// Has `sleeper` woken when the flag is set.
-    pub(crate) fn wakes(&self, sleeper: SyncSender<Event>) {
+    pub(crate) fn notify(&self, sleeper: SyncSender<Event>) {
         self.lock().push(sleeper);
         if self.is_set() {
             self.trigger();

@@ -25,7 +25,7 @@ pub enum Event {
     /// The machine ended. All of its output came before this; nothing follows.
     Ended(Ending),
     /// Nothing: have a look at the [`Interrupt`] flag.
-    Wake,
+    Interrupted,
 }
 
 /// A serial port of the machine.
@@ -127,8 +127,8 @@ impl Inbox {
     }
 
     /// Has `interrupt` end the waits of [`Self::next`].
-    pub fn obey(&self, interrupt: &Interrupt) {
-        interrupt.wakes(self.waker.clone());
+    pub fn cancel_on(&self, interrupt: &Interrupt) {
+        interrupt.notify(self.waker.clone());
     }
 
     /// Lets go of all events: whoever still sends fails at once.

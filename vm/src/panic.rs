@@ -1,5 +1,5 @@
 //! What a dead, dying or complaining kernel looks like on its console. Pure:
-//! from lines to [`Sign`]s.
+//! from lines to [`ConsoleMatch`]s.
 //!
 //! The texts are those of FreeBSD's sys/kern/kern_shutdown.c, subr_kdb.c,
 //! subr_witness.c, subr_prf.c, vfs_mountroot.c, kern_linker.c, link_elf*.c,
@@ -63,7 +63,7 @@ impl Kind {
 
 /// Something seen on a console.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sign {
+pub struct ConsoleMatch {
     /// What it is.
     pub kind: Kind,
     /// One line that names it.
@@ -74,11 +74,11 @@ pub struct Sign {
     pub registers: Vec<String>,
 }
 
-/// Most signs kept of one boot.
-const MAX_SIGNS: usize = 64;
-/// Most backtrace lines kept of one sign.
+/// Most matches kept of one boot.
+const MAX_MATCHES: usize = 64;
+/// Most backtrace lines kept of one match.
 const MAX_FRAMES: usize = 128;
-/// Most lines of registers kept of one sign.
+/// Most lines of registers kept of one match.
 const MAX_REGISTERS: usize = 40;
 /// Longest title, characters.
 const MAX_TITLE: usize = 300;
@@ -88,12 +88,12 @@ const PATIENCE: usize = 6;
 /// Reads a console line by line.
 #[derive(Debug, Default)]
 pub struct Scanner {
-    signs: Vec<Sign>,
-    /// The sign that lines still belong to.
+    matches: Vec<ConsoleMatch>,
+    /// The match that lines still belong to.
     open: Option<usize>,
-    /// The sign of death.
+    /// The match of death.
     death: Option<usize>,
-    /// Lines since the open sign's last frame.
+    /// Lines since the open match's last frame.
     idle: usize,
     /// A `panic: ` in the middle of a line, to be confirmed by the next one.
     doubtful: Option<String>,
@@ -117,12 +117,12 @@ impl Scanner {
         Self::default()
     }
 
-    /// Takes one line, cleaned of escape sequences. Returns the new sign's
-    /// index in [`Self::signs`], if there is one.
+    /// Takes one line, cleaned of escape sequences. Returns the new match's
+    /// index in [`Self::matches`], if there is one.
     pub fn line(&mut self, line: &str) -> Option<usize> {
         let seen = self.recognise(line);
         if let Some((kind, title)) = seen
-            && let Some(new) = self.sign(kind, title)
+            && let Some(new) = self.record(kind, title)
         {
             return Some(new);
         }
@@ -134,7 +134,7 @@ impl Scanner {
     /// somebody to type.
     pub fn partial(&mut self, line: &str) -> Option<usize> {
         let (kind, title) = prompt(line).or_else(|| self.no_boot(line))?;
-        self.sign(kind, title)
+        self.record(kind, title)
     }
 
     /// `OK ` is a prompt only while the loader is all there is.
@@ -150,14 +150,14 @@ impl Scanner {
         Some((Kind::NoBoot, title.to_owned()))
     }
 
-    /// The signs, in the order they came.
-    pub fn signs(&self) -> &[Sign] {
-        &self.signs
+    /// The matches, in the order they came.
+    pub fn matches(&self) -> &[ConsoleMatch] {
+        &self.matches
     }
 
     /// The kernel's death, if it died.
-    pub fn death(&self) -> Option<&Sign> {
-        self.signs.get(self.death?)
+    pub fn death(&self) -> Option<&ConsoleMatch> {
+        self.matches.get(self.death?)
     }
 
     fn recognise(&mut self, line: &str) -> Option<(Kind, String)> {
@@ -186,16 +186,16 @@ impl Scanner {
         None
     }
 
-    fn sign(&mut self, kind: Kind, title: String) -> Option<usize> {
+    fn record(&mut self, kind: Kind, title: String) -> Option<usize> {
         if kind.is_death() && self.death.is_some() {
             return None; // more of the same death
         }
-        let known = |sign: &Sign| sign.kind == kind && sign.title == title;
-        if self.signs.len() == MAX_SIGNS && !kind.is_death() || self.signs.iter().any(known) {
+        let known = |matched: &ConsoleMatch| matched.kind == kind && matched.title == title;
+        if self.matches.len() == MAX_MATCHES && !kind.is_death() || self.matches.iter().any(known) {
             return None;
         }
-        let new = self.signs.len();
-        self.signs.push(Sign {
+        let new = self.matches.len();
+        self.matches.push(ConsoleMatch {
             kind,
             title: title.chars().take(MAX_TITLE).collect(),
             backtrace: Vec::new(),
@@ -209,31 +209,35 @@ impl Scanner {
         Some(new)
     }
 
-    /// Gives a line to the sign it belongs to.
+    /// Gives a line to the match it belongs to.
     fn follow(&mut self, line: &str) {
-        let Some(sign) = self.open.and_then(|open| self.signs.get_mut(open)) else {
+        let Some(matched) = self.open.and_then(|open| self.matches.get_mut(open)) else {
             return;
         };
         let text = line.trim();
         if is_frame(text) || backtrace::is_heading(text) {
-            if sign.backtrace.len() < MAX_FRAMES {
-                sign.backtrace.push(text.to_owned());
+            if matched.backtrace.len() < MAX_FRAMES {
+                matched.backtrace.push(text.to_owned());
             }
             self.idle = 0;
-        } else if sign.kind.is_death() && registers::is_register(text) {
-            if sign.registers.len() < MAX_REGISTERS {
-                sign.registers.push(text.to_owned());
+        } else if matched.kind.is_death() && registers::is_register(text) {
+            if matched.registers.len() < MAX_REGISTERS {
+                matched.registers.push(text.to_owned());
             }
-        } else if let Some(lock) = named_lock(sign.kind, text) {
-            if sign.title.chars().count() < MAX_TITLE {
-                let comma = if sign.title.ends_with(':') { " " } else { ", " };
-                sign.title.push_str(comma);
-                sign.title.push_str(&lock);
+        } else if let Some(lock) = named_lock(matched.kind, text) {
+            if matched.title.chars().count() < MAX_TITLE {
+                let comma = if matched.title.ends_with(':') {
+                    " "
+                } else {
+                    ", "
+                };
+                matched.title.push_str(comma);
+                matched.title.push_str(&lock);
             }
         } else {
             self.idle += 1;
             // A dead kernel says nothing that is not about its death.
-            if !sign.kind.is_death() && self.idle > PATIENCE {
+            if !matched.kind.is_death() && self.idle > PATIENCE {
                 self.open = None;
             }
         }
@@ -250,12 +254,12 @@ fn named_lock(kind: Kind, text: &str) -> Option<String> {
 }
 
 /// Reads a whole console.
-pub fn scan<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<Sign> {
+pub fn scan<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<ConsoleMatch> {
     let mut scanner = Scanner::new();
     for line in lines {
         scanner.line(line);
     }
-    scanner.signs
+    scanner.matches
 }
 
 /// Lines that a kernel prints once per boot.

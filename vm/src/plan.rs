@@ -31,7 +31,7 @@ impl Isolation {
 
 /// What is wanted of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct Selection {
     /// Names and globs; without any, the tests that run by default.
     pub patterns: Vec<String>,
     /// How often each test runs; 0 counts as 1.
@@ -55,25 +55,25 @@ pub struct Case {
 
 /// Cases that share a kernel, by their place in the plan, in the order they
 /// run in.
-pub type Unit = Vec<usize>;
+pub type Batch = Vec<usize>;
 
 /// Every case of a run, in the order of the report.
 ///
 /// # Errors
 /// See [`select`].
-pub fn plan(tests: &[TestEntry], wish: &Wish) -> Result<Vec<Case>, SelectError> {
-    let chosen = select(tests, &wish.patterns)?;
-    let mut cases: Vec<Case> = (1..=wish.repeat.max(1))
+pub fn plan(tests: &[TestEntry], selection: &Selection) -> Result<Vec<Case>, SelectError> {
+    let chosen = select(tests, &selection.patterns)?;
+    let mut cases: Vec<Case> = (1..=selection.repeat.max(1))
         .flat_map(|round| {
             chosen.iter().map(move |test| Case {
                 test: test.clone(),
                 round,
-                seed: seed(wish.seed, &test.name, round),
+                seed: seed(selection.seed, &test.name, round),
             })
         })
         .collect();
-    if wish.shuffle {
-        fastrand::Rng::with_seed(wish.seed).shuffle(&mut cases);
+    if selection.shuffle {
+        fastrand::Rng::with_seed(selection.seed).shuffle(&mut cases);
     }
     Ok(cases)
 }
@@ -91,36 +91,36 @@ fn seed(run: u64, name: &str, round: usize) -> u64 {
 }
 
 /// Cuts a plan into what shares a kernel.
-pub fn units(cases: &[Case], isolation: Isolation) -> Vec<Unit> {
+pub fn batches(cases: &[Case], isolation: Isolation) -> Vec<Batch> {
     match isolation {
         Isolation::Test => (0..cases.len()).map(|at| vec![at]).collect(),
         Isolation::None if cases.is_empty() => Vec::new(),
         Isolation::None => vec![(0..cases.len()).collect()],
         Isolation::Suite => {
-            let mut units: Vec<Unit> = Vec::new();
+            let mut batches: Vec<Batch> = Vec::new();
             let mut known: BTreeMap<(usize, &str), usize> = BTreeMap::new();
             for (at, case) in cases.iter().enumerate() {
                 let key = (case.round, case.test.suite());
-                let unit = *known.entry(key).or_insert_with(|| {
-                    units.push(Unit::new());
-                    units.len() - 1
+                let batch = *known.entry(key).or_insert_with(|| {
+                    batches.push(Batch::new());
+                    batches.len() - 1
                 });
-                units[unit].push(at);
+                batches[batch].push(at);
             }
-            units
+            batches
         }
     }
 }
 
 /// Puts what took longest the last time first, so that several guests end at
 /// about the same time. A test that is not known may take its limit.
-pub fn longest_first(units: &mut [Unit], cases: &[Case], last: &BTreeMap<String, u64>) {
+pub fn longest_first(batches: &mut [Batch], cases: &[Case], last: &BTreeMap<String, u64>) {
     let ms = |case: &Case| {
         let known = last.get(&case.test.name).copied();
         known.unwrap_or_else(|| u64::try_from(case.test.limit.as_millis()).unwrap_or(u64::MAX))
     };
-    units.sort_by_key(|unit| {
-        let time = unit.iter().filter_map(|at| cases.get(*at)).map(ms);
+    batches.sort_by_key(|batch| {
+        let time = batch.iter().filter_map(|at| cases.get(*at)).map(ms);
         std::cmp::Reverse(time.fold(0, u64::saturating_add))
     });
 }
@@ -147,21 +147,21 @@ mod tests {
 
     #[test]
     fn rounds_follow_each_other_and_every_case_has_its_own_seed() {
-        let wish = Wish {
+        let selection = Selection {
             repeat: 2,
             seed: 7,
-            ..Wish::default()
+            ..Selection::default()
         };
-        let cases = plan(&tests(&NAMES), &wish).unwrap();
+        let cases = plan(&tests(&NAMES), &selection).unwrap();
         assert_eq!(names(&cases), [NAMES, NAMES].concat());
         assert_eq!((cases[3].round, cases[4].round), (1, 2));
         let seeds: std::collections::BTreeSet<u64> = cases.iter().map(|case| case.seed).collect();
         assert_eq!(seeds.len(), cases.len());
-        assert_eq!(plan(&tests(&NAMES), &wish).unwrap(), cases);
+        assert_eq!(plan(&tests(&NAMES), &selection).unwrap(), cases);
         // A test's seed does not depend on which others run.
-        let alone = Wish {
+        let alone = Selection {
             patterns: vec!["a/two".into()],
-            ..wish
+            ..selection
         };
         assert_eq!(plan(&tests(&NAMES), &alone).unwrap()[0], cases[2]);
     }
@@ -169,12 +169,12 @@ mod tests {
     #[test]
     fn a_seed_decides_the_order_of_a_shuffle() {
         let shuffled = |seed| {
-            let wish = Wish {
+            let selection = Selection {
                 shuffle: true,
                 seed,
-                ..Wish::default()
+                ..Selection::default()
             };
-            plan(&tests(&NAMES), &wish).unwrap()
+            plan(&tests(&NAMES), &selection).unwrap()
         };
         assert_eq!(shuffled(1), shuffled(1));
         let orders: std::collections::BTreeSet<Vec<String>> = (0..20)
@@ -193,32 +193,32 @@ mod tests {
 
     #[test]
     fn what_shares_a_kernel() {
-        let wish = Wish {
+        let selection = Selection {
             repeat: 2,
-            ..Wish::default()
+            ..Selection::default()
         };
-        let cases = plan(&tests(&NAMES), &wish).unwrap();
-        assert_eq!(units(&cases, Isolation::Test).len(), 8);
+        let cases = plan(&tests(&NAMES), &selection).unwrap();
+        assert_eq!(batches(&cases, Isolation::Test).len(), 8);
         assert_eq!(
-            units(&cases, Isolation::Suite),
+            batches(&cases, Isolation::Suite),
             [vec![0, 2], vec![1], vec![3], vec![4, 6], vec![5], vec![7]]
         );
-        assert_eq!(units(&cases, Isolation::None), [Vec::from_iter(0..8)]);
+        assert_eq!(batches(&cases, Isolation::None), [Vec::from_iter(0..8)]);
         for isolation in [Isolation::Test, Isolation::Suite, Isolation::None] {
-            assert!(units(&[], isolation).is_empty());
+            assert!(batches(&[], isolation).is_empty());
         }
     }
 
     #[test]
     fn what_took_longest_goes_first_and_the_unknown_before_the_quick() {
-        let cases = plan(&tests(&NAMES), &Wish::default()).unwrap();
+        let cases = plan(&tests(&NAMES), &Selection::default()).unwrap();
         let last = BTreeMap::from([
             ("a/one".into(), 10),
             ("b/one".into(), 5000),
             ("a/two".into(), 20),
         ]);
-        let mut units = units(&cases, Isolation::Test);
-        longest_first(&mut units, &cases, &last);
-        assert_eq!(units, [[1], [3], [2], [0]]);
+        let mut batches = batches(&cases, Isolation::Test);
+        longest_first(&mut batches, &cases, &last);
+        assert_eq!(batches, [[1], [3], [2], [0]]);
     }
 }

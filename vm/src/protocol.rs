@@ -1,4 +1,4 @@
-//! The result channel's own lines, protocol version 1: the guest's hello, its
+//! The result channel's own lines, protocol version 2: the guest's hello, its
 //! list of tests, and what brackets a KTAP document.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::verdict::Where;
 
 /// The version of the protocol that this host speaks.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Who answers on the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,15 +99,15 @@ impl TestEntry {
 
 /// What a guest says when it knows the time and has random numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Awake {
+pub struct Resumed {
     /// Its time of day, since 1970.
     pub time: Duration,
     /// A random number of its own.
     pub random: u64,
 }
 
-impl Awake {
-    /// Understands what follows `# awake `.
+impl Resumed {
+    /// Understands what follows `# resumed `.
     pub fn parse(fields: &str) -> Result<Self, String> {
         let wrong = |key| format!("{key} is missing or wrong in {fields:?}");
         let time = field(fields, "time").and_then(|time| {
@@ -138,10 +138,10 @@ pub enum Line<'a> {
     Done(usize),
     /// `# error COMMAND: reason`.
     Error(&'a str),
-    /// `# awake ...`, still to be understood by [`Awake::parse`].
-    Awake(&'a str),
-    /// `# rested`.
-    Rested,
+    /// `# resumed ...`, still to be understood by [`Resumed::parse`].
+    Resumed(&'a str),
+    /// `# quiesced`.
+    Quiesced,
     /// `# bye`.
     Bye,
     /// Anything else.
@@ -167,8 +167,8 @@ impl<'a> Line<'a> {
             "start" if !rest.is_empty() => Self::Start(rest),
             "done" => count(rest, Self::Done),
             "error" => Self::Error(rest),
-            "awake" => Self::Awake(rest),
-            "rested" if rest.is_empty() => Self::Rested,
+            "resumed" => Self::Resumed(rest),
+            "quiesced" if rest.is_empty() => Self::Quiesced,
             "bye" if rest.is_empty() => Self::Bye,
             _ => Self::Other,
         }
@@ -285,23 +285,23 @@ mod tests {
 
     #[test]
     fn what_a_woken_guest_says_is_read_or_refused() {
-        let awake = |fields| match Line::parse(fields) {
-            Line::Awake(fields) => Awake::parse(fields).ok(),
+        let resumed = |fields| match Line::parse(fields) {
+            Line::Resumed(fields) => Resumed::parse(fields).ok(),
             _ => None,
         };
-        let want = Awake {
+        let want = Resumed {
             time: Duration::new(5, 7),
             random: 0xff,
         };
         for (line, want) in [
-            ("# awake time=5.000000007 random=ff", Some(want)),
-            ("# awake time=5 random=ff", None),
-            ("# awake time=5.1000000000 random=ff", None),
-            ("# awake time=5.000000007", None),
-            ("# awake time=5.000000007 random=x", None),
-            ("# awake", None),
+            ("# resumed time=5.000000007 random=ff", Some(want)),
+            ("# resumed time=5 random=ff", None),
+            ("# resumed time=5.1000000000 random=ff", None),
+            ("# resumed time=5.000000007", None),
+            ("# resumed time=5.000000007 random=x", None),
+            ("# resumed", None),
         ] {
-            assert_eq!(awake(line), want, "{line}");
+            assert_eq!(resumed(line), want, "{line}");
         }
     }
 
@@ -316,35 +316,35 @@ mod tests {
     fn a_guest_of_another_version_is_refused_in_one_clear_line() {
         for (line, text) in [
             (
-                "# kdk-hello protocol=2 guest=demo kmod=none uname=x",
-                "the guest speaks protocol 2, this host speaks 1",
+                "# kdk-hello protocol=3 guest=demo kmod=none uname=x",
+                "the guest speaks protocol 3, this host speaks 2",
             ),
             (
                 "# kdk-hello protocol=99999999999999999999 nonsense",
-                "the guest speaks protocol 99999999999999999999, this host speaks 1",
+                "the guest speaks protocol 99999999999999999999, this host speaks 2",
             ),
             (
                 "# kdk-hello guest=demo kmod=none uname=x",
                 "the guest's hello is damaged: it names no protocol",
             ),
             (
-                "# kdk-hello protocol=1 guest=plan9 kmod=none uname=x",
+                "# kdk-hello protocol=2 guest=plan9 kmod=none uname=x",
                 "the guest's hello is damaged: it has guest=plan9",
             ),
             (
-                "# kdk-hello protocol=1 guest=freebsd kmod=none uname=x",
+                "# kdk-hello protocol=2 guest=freebsd kmod=none uname=x",
                 "the guest's hello is damaged: it names no osreldate",
             ),
             (
-                "# kdk-hello protocol=1 guest=freebsd osreldate=1501000 uname=x",
+                "# kdk-hello protocol=2 guest=freebsd osreldate=1501000 uname=x",
                 "the guest's hello is damaged: it does not speak of kmod",
             ),
             (
-                "# kdk-hello protocol=1 guest=freebsd osreldate=1501000 kmod=0.1.0 una",
+                "# kdk-hello protocol=2 guest=freebsd osreldate=1501000 kmod=0.1.0 una",
                 "the guest's hello is damaged: it is cut off before uname",
             ),
             (
-                "# kdk-hello protocol=1 guest=freebsd osreldate=1 kmod=none kmod-error=x uname=x",
+                "# kdk-hello protocol=2 guest=freebsd osreldate=1 kmod=none kmod-error=x uname=x",
                 "the guest's hello is damaged: it has kmod-error=x",
             ),
         ] {
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn a_refused_module_is_told_from_none_and_from_a_loaded_one() {
         let with = |kmod: &str| {
-            let line = format!("# kdk-hello protocol=1 guest=freebsd osreldate=1100020 {kmod}");
+            let line = format!("# kdk-hello protocol=2 guest=freebsd osreldate=1100020 {kmod}");
             hello(&format!("{line} uname=FreeBSD 11.0-CURRENT #0"))
                 .unwrap()
                 .kmod
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn uname_may_hold_anything_even_keys() {
         let hello = hello(
-            "# kdk-hello protocol=1 guest=freebsd osreldate=1501000 kmod=0.1.0 \
+            "# kdk-hello protocol=2 guest=freebsd osreldate=1501000 kmod=0.1.0 \
              uname=FreeBSD 15.1 kmod=none kmod-error=3",
         )
         .unwrap();
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn firmware_noise_before_the_hello_is_no_part_of_it() {
-        let hello = hello("Shell> # kdk-hello protocol=1 guest=demo kmod=none uname=kdk demo 0.1");
+        let hello = hello("Shell> # kdk-hello protocol=2 guest=demo kmod=none uname=kdk demo 0.1");
         assert_eq!(hello.unwrap().guest, Guest::Demo);
     }
 

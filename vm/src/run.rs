@@ -16,7 +16,7 @@ use crate::console::log::{Cap, StampedLog};
 use crate::error::{InfraError, RunError};
 use crate::interrupt::Interrupt;
 use crate::machine::Factory;
-use crate::plan::{Case, Isolation, Unit, Wish, longest_first, plan, units};
+use crate::plan::{Batch, Case, Isolation, Selection, batches, longest_first, plan};
 use crate::progress::{Progress, Sink};
 use crate::protocol::{Hello, TestEntry};
 use crate::session::{Limits, Logs, Session, Setup};
@@ -39,7 +39,7 @@ pub struct LogDir {
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Which tests, how often, in which order.
-    pub wish: Wish,
+    pub selection: Selection,
     /// How long things may take.
     pub limits: Limits,
     /// Where the raw logs go.
@@ -109,7 +109,7 @@ struct Run<'a> {
     options: &'a Options,
     setup: Setup<'a>,
     cases: Vec<Case>,
-    queue: Mutex<VecDeque<Unit>>,
+    queue: Mutex<VecDeque<Batch>>,
     /// Set when no more tests are to begin.
     stopped: AtomicBool,
     found: Mutex<Found>,
@@ -161,20 +161,20 @@ impl<'a> Run<'a> {
                 (session.list()?, Some((number, session)))
             }
         };
-        self.cases = plan(&tests, &self.options.wish)?;
+        self.cases = plan(&tests, &self.options.selection)?;
         let selected: Vec<TestEntry> = self.cases.iter().map(|case| case.test.clone()).collect();
         self.tell(Progress::Selected(&selected));
-        let mut units = units(&self.cases, self.options.isolation);
-        let jobs = self.options.jobs.clamp(1, units.len().max(1));
+        let mut batches = batches(&self.cases, self.options.isolation);
+        let jobs = self.options.jobs.clamp(1, batches.len().max(1));
         if jobs > 1 {
-            longest_first(&mut units, &self.cases, &self.options.durations);
+            longest_first(&mut batches, &self.cases, &self.options.durations);
         }
-        self.queue = Mutex::new(units.into());
+        self.queue = Mutex::new(batches.into());
         let run = &*self;
         let mut first = Some(Worker::new(run, 1, first));
         std::thread::scope(|scope| {
-            for lane in 2..=jobs {
-                scope.spawn(move || Worker::new(run, lane, None).work());
+            for worker in 2..=jobs {
+                scope.spawn(move || Worker::new(run, worker, None).work());
             }
             if let Some(mut worker) = first.take() {
                 worker.work();
@@ -221,14 +221,14 @@ impl<'a> Run<'a> {
         match self.guests {
             Guests::Boot(_) => {
                 let (number, mut session) = self.boot()?;
-                self.wake(&mut session, seed)?;
+                self.resume(&mut session, seed)?;
                 Ok((number, session))
             }
             Guests::Load(machines, saved) => {
                 let (number, logs) = self.next()?;
                 let machine = machines.start(number)?;
-                let mut session = Session::resume(machine, logs, &self.setup, &saved.hello)?;
-                self.wake(&mut session, seed)?;
+                let mut session = Session::restore(machine, logs, &self.setup, &saved.hello)?;
+                self.resume(&mut session, seed)?;
                 self.came_up(number, &session);
                 Ok((number, session))
             }
@@ -237,12 +237,12 @@ impl<'a> Run<'a> {
 
     /// Gives a guest the time and a seed, and makes sure that it is no twin
     /// of an earlier one.
-    fn wake(&self, session: &mut Session<'a>, seed: u64) -> Result<(), RunError> {
-        let random = session.wake(seed)?;
+    fn resume(&self, session: &mut Session<'a>, seed: u64) -> Result<(), RunError> {
+        let random = session.resume(seed)?;
         if self.found().random.insert(random) {
             return Ok(());
         }
-        Err(session.is_a_twin(random).into())
+        Err(session.duplicate_entropy(random).into())
     }
 
     fn came_up(&self, number: usize, session: &Session<'_>) {
@@ -262,7 +262,7 @@ impl<'a> Run<'a> {
         self.stopped.load(Ordering::SeqCst)
     }
 
-    fn next_unit(&self) -> Option<Unit> {
+    fn next_batch(&self) -> Option<Batch> {
         if self.is_stopped() {
             return None;
         }

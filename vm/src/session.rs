@@ -5,8 +5,8 @@ mod boot;
 mod debugger;
 mod end;
 mod link;
+mod resume;
 mod test;
-mod wake;
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -20,7 +20,7 @@ use crate::console::log::StampedLog;
 use crate::error::InfraError;
 use crate::interrupt::Interrupt;
 use crate::machine::Machine;
-use crate::panic::Sign;
+use crate::panic::ConsoleMatch;
 use crate::progress::Sink;
 use crate::protocol::Hello;
 use crate::verdict::{Outcome, Verdict};
@@ -101,7 +101,7 @@ pub struct Session<'a> {
     limits: Limits,
     known: &'a [String],
     hello: Hello,
-    /// How many of the console's signs belong to somebody.
+    /// How many of the console's matches belong to somebody.
     claimed: usize,
 }
 
@@ -155,10 +155,10 @@ impl<'a> Session<'a> {
 
     /// What the console showed since the last test was asked for (or since the
     /// last call), and no test has answered for.
-    pub fn unclaimed(&mut self) -> Vec<Sign> {
-        let signs = self.link.scanner.signs();
-        let unclaimed = signs.get(self.claimed..).unwrap_or_default().to_vec();
-        self.claimed = signs.len();
+    pub fn unclaimed(&mut self) -> Vec<ConsoleMatch> {
+        let matches = self.link.scanner.matches();
+        let unclaimed = matches.get(self.claimed..).unwrap_or_default().to_vec();
+        self.claimed = matches.len();
         unclaimed
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{InfraError, RunError};
 use crate::machine::Machine;
-use crate::panic::Sign;
+use crate::panic::ConsoleMatch;
 use crate::protocol::{Hello, TestEntry};
 use crate::session::{Logs, Session, Setup};
 
@@ -21,13 +21,13 @@ pub struct Saved {
     /// The tests it has.
     pub tests: Vec<TestEntry>,
     /// What the console showed while it booted.
-    pub complaints: Vec<Sign>,
+    pub complaints: Vec<ConsoleMatch>,
     /// How long it took to come up.
     pub booted_in: Duration,
 }
 
 /// Boots a machine, asks for its tests, and saves it to `file`. No test has run on it, and it does not know yet what
-/// time it is: whoever loads it [tells it](Session::wake).
+/// time it is: whoever loads it [tells it](Session::resume).
 ///
 /// # Errors
 /// See [`Session::boot`]; [`InfraError::Save`] when QEMU did not save it.
@@ -39,7 +39,7 @@ pub fn save(
 ) -> Result<Saved, RunError> {
     let mut session = Session::boot(machine, logs, setup)?;
     let tests = session.list()?;
-    session.rest()?;
+    session.quiesce()?;
     let saved = session.machine().save(file);
     saved.map_err(|error| InfraError::Save {
         why: error.to_string(),

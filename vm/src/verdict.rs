@@ -106,7 +106,7 @@ pub struct Outcome {
     pub machine: Option<usize>,
     /// Which of the machines side by side that was, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lane: Option<usize>,
+    pub worker: Option<usize>,
     /// The lines that show the processor's registers, if it died.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub registers: Vec<String>,
@@ -140,7 +140,7 @@ impl Outcome {
             detail: String::new(),
             backtrace: Vec::new(),
             machine: None,
-            lane: None,
+            worker: None,
             registers: Vec::new(),
             symbolized: Vec::new(),
             console: Vec::new(),
@@ -280,7 +280,7 @@ mod tests {
             detail: String::new(),
             backtrace: Vec::new(),
             machine: None,
-            lane: None,
+            worker: None,
             registers: Vec::new(),
             symbolized: Vec::new(),
             console: Vec::new(),

@@ -43,15 +43,15 @@ exec 3<>"$com1" 4<>"$com2"
 /// A guest with two tests, of which one resets the machine.
 const GUEST: &str = r##"
 echo 'Copyright (c) 1992-2026 The FreeBSD Project.' >&3
-echo '# kdk-hello protocol=1 guest=freebsd osreldate=1501000 kmod=0.1.0 uname=FreeBSD fake' >&4
+echo '# kdk-hello protocol=2 guest=freebsd osreldate=1501000 kmod=0.1.0 uname=FreeBSD fake' >&4
 while read -r verb name <&4; do
     case $verb in
     list)
         echo '# test a/passes where=kernel limit_ms=5000 expect=pass default=yes' >&4
         echo '# test a/resets where=kernel limit_ms=5000 expect=pass default=yes' >&4
         echo '# end list 2' >&4 ;;
-    wake)
-        echo "# awake ${name% *} random=${name#*seed=}" >&4 ;;
+    resume)
+        echo "# resumed ${name% *} random=${name#*seed=}" >&4 ;;
     run)
         echo "# start $name" >&4
         case $name in *resets) exit 3 ;; esac

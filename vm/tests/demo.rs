@@ -18,7 +18,7 @@ use kdk_vm::elf::{self, Role};
 use kdk_vm::error::{BootError, InfraError, RunError};
 use kdk_vm::interrupt::Interrupt;
 use kdk_vm::machine::Machine;
-use kdk_vm::plan::{Isolation, Wish};
+use kdk_vm::plan::{Isolation, Selection};
 use kdk_vm::progress::Progress;
 use kdk_vm::protocol::Guest;
 use kdk_vm::qemu::{Boot, Engine, Qemu, QemuMachine, Spec};
@@ -47,9 +47,9 @@ fn spec(cmdline: &str) -> Spec {
 
 fn options(patterns: &[&str]) -> Options {
     Options {
-        wish: Wish {
+        selection: Selection {
             patterns: patterns.iter().map(|p| (*p).to_owned()).collect(),
-            ..Wish::default()
+            ..Selection::default()
         },
         limits: Limits {
             boot: Duration::from_secs(60),
@@ -419,7 +419,7 @@ fn a_saved_guest_gives_every_test_a_fresh_kernel_even_side_by_side() {
     ]);
     options.isolation = Isolation::Test;
     options.jobs = 2;
-    options.wish.repeat = 2;
+    options.selection.repeat = 2;
     let report = guest.run(&options);
     assert!(report.error.is_none(), "{:?}", report.error);
     for outcome in &report.outcomes {

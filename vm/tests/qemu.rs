@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use kdk_vm::accel::{self, Wish};
+use kdk_vm::accel::{self, AccelChoice};
 use kdk_vm::error::InfraError;
 use kdk_vm::exit::{Exit, classify};
 use kdk_vm::guard::Guard;
@@ -73,7 +73,7 @@ fn wait_gone(pid: u32) {
 
 #[test]
 fn auto_always_finds_something_that_runs_a_guest() {
-    let choice = accel::choose(&qemu(), Wish::Auto, accel::DEADLINE).unwrap();
+    let choice = accel::choose(&qemu(), AccelChoice::Auto, accel::DEADLINE).unwrap();
     if choice.engine == Engine::Tcg {
         assert!(
             choice.tried.iter().all(|a| a.why_not.is_some()),
@@ -85,7 +85,8 @@ fn auto_always_finds_something_that_runs_a_guest() {
 
 #[test]
 fn an_accelerator_of_another_system_is_an_error_with_its_reason() {
-    let error = accel::choose(&qemu(), Wish::Exactly(Engine::Nvmm), accel::DEADLINE).unwrap_err();
+    let error =
+        accel::choose(&qemu(), AccelChoice::Exactly(Engine::Nvmm), accel::DEADLINE).unwrap_err();
     assert!(matches!(error, InfraError::Accel { .. }));
     assert!(error.to_string().contains("nvmm"), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use kdk_vm::accel::{Choice, DEADLINE, Wish, choose};
+use kdk_vm::accel::{AccelChoice, DEADLINE, Resolved, choose};
 use kdk_vm::qemu::Qemu;
 use serde::{Deserialize, Serialize};
 
@@ -13,13 +13,13 @@ use crate::home::{Home, write_atomically};
 #[derive(Debug, Serialize, Deserialize)]
 struct Remembered {
     host: String,
-    choice: Choice,
+    choice: Resolved,
 }
 
-/// The engine for `wish`, probed once per QEMU and state of the host.
-pub fn resolve(home: &Home, qemu: &Qemu, wish: Wish) -> Result<Choice, Failure> {
-    if wish != Wish::Auto {
-        return Ok(choose(qemu, wish, DEADLINE)?);
+/// The engine for `choice`, probed once per QEMU and state of the host.
+pub fn resolve(home: &Home, qemu: &Qemu, choice: AccelChoice) -> Result<Resolved, Failure> {
+    if choice != AccelChoice::Auto {
+        return Ok(choose(qemu, choice, DEADLINE)?);
     }
     let path = home.probes().join("accel.json");
     let host = host(qemu);
@@ -29,7 +29,7 @@ pub fn resolve(home: &Home, qemu: &Qemu, wish: Wish) -> Result<Choice, Failure> 
     if let Some(known) = known.filter(|known| known.host == host) {
         return Ok(known.choice);
     }
-    let choice = choose(qemu, wish, DEADLINE)?;
+    let choice = choose(qemu, choice, DEADLINE)?;
     home.create(&home.probes())?;
     let remembered = Remembered {
         host,

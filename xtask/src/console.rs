@@ -57,7 +57,7 @@ fn run<M: Machine + ?Sized>(
     keys: Option<&Receiver<u8>>,
     heard: Heard<'_, M>,
 ) -> Result<(), Failure> {
-    machine.inbox().obey(&cx.interrupt);
+    machine.inbox().cancel_on(&cx.interrupt);
     let mut talk = Talk {
         machine,
         console: Assembler::new(Overlong::Split),

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use kdk_vm::accel::Wish;
+use kdk_vm::accel::AccelChoice;
 use kdk_vm::error::RunError;
 use kdk_vm::run::Report;
 use kdk_vm::symbolize::{Program, Sources, annotate, trace};
@@ -139,7 +139,7 @@ pub fn command(base: &str, wanted: &Wanted, tests: &Tests) -> String {
     for patch in &wanted.patch {
         option("--patch", patch.display().to_string());
     }
-    if let Wish::Exactly(engine) = wanted.accel {
+    if let AccelChoice::Exactly(engine) = wanted.accel {
         option("--accel", engine.name().to_owned());
     }
     match wanted.boot {

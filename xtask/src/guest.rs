@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use kdk_vm::accel::Wish;
+use kdk_vm::accel::AccelChoice;
 use kdk_vm::elf::{Role, check};
 use kdk_vm::interrupt::Interrupt;
 use kdk_vm::symbolize::Sources;
@@ -53,7 +53,7 @@ pub struct Wanted {
     pub vmm: VmmWish,
     /// auto, kvm, hvf, nvmm or tcg
     #[arg(long, value_name = "A", default_value = "auto")]
-    pub accel: Wish,
+    pub accel: AccelChoice,
     /// auto, pvh (directly) or efi (through the loader)
     #[arg(long, value_name = "B", default_value = "auto")]
     pub boot: BootWish,
@@ -74,7 +74,7 @@ impl Default for Wanted {
             without: Vec::new(),
             patch: Vec::new(),
             vmm: VmmWish::Auto,
-            accel: Wish::Auto,
+            accel: AccelChoice::Auto,
             boot: BootWish::Auto,
             cpus: 1,
             kernel: KernelWish::Checked,

@@ -28,7 +28,7 @@ struct Seen {
 #[derive(Debug)]
 struct Start {
     name: String,
-    lane: Option<usize>,
+    worker: Option<usize>,
     ms: u64,
     start_ms: u64,
 }
@@ -136,7 +136,7 @@ impl Sink for Recorder<'_> {
             Event::Test(outcome) if outcome.verdict != Verdict::NotRun => {
                 self.seen().starts.push(Start {
                     name: outcome.name.clone(),
-                    lane: outcome.lane,
+                    worker: outcome.worker,
                     ms: outcome.ms,
                     start_ms: self.start_of(outcome.ms),
                 });
@@ -148,12 +148,12 @@ impl Sink for Recorder<'_> {
 }
 
 /// Each start belongs to one outcome of the same test; among the runs of one
-/// test, lane and duration tell which.
+/// test, worker and duration tell which.
 fn stamp(mut starts: Vec<Start>, outcomes: &mut [TestOutcome]) {
     for outcome in outcomes {
         let at = starts.iter().position(|start| {
-            (start.name.as_str(), start.lane, start.ms)
-                == (outcome.name.as_str(), outcome.lane, outcome.ms)
+            (start.name.as_str(), start.worker, start.ms)
+                == (outcome.name.as_str(), outcome.worker, outcome.ms)
         });
         if let Some(at) = at {
             outcome.start_ms = Some(starts.remove(at).start_ms);
@@ -172,10 +172,10 @@ mod tests {
         fn emit(&self, _: Event) {}
     }
 
-    fn start(name: &str, lane: Option<usize>, ms: u64, start_ms: u64) -> Start {
+    fn start(name: &str, worker: Option<usize>, ms: u64, start_ms: u64) -> Start {
         Start {
             name: name.into(),
-            lane,
+            worker,
             ms,
             start_ms,
         }
@@ -189,7 +189,7 @@ mod tests {
             outcome("a/x", Verdict::Fail, 5),
             outcome("a/y", Verdict::NotRun, 0),
         ];
-        outcomes[2].lane = Some(2);
+        outcomes[2].worker = Some(2);
         // The order that they ended in is another one.
         let starts = vec![
             start("a/x", Some(2), 5, 30),

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use kdk_vm::console::log::Cap;
-use kdk_vm::plan::{Isolation, Wish};
+use kdk_vm::plan::{Isolation, Selection};
 use kdk_vm::progress::Progress;
 use kdk_vm::run::{Guests, LogDir, Options, Report, run_all};
 use kdk_vm::session::Limits;
@@ -119,7 +119,7 @@ impl Tests {
     /// For the runner.
     fn options(&self, place: &Place<'_>, durations: BTreeMap<String, u64>) -> Options {
         Options {
-            wish: Wish {
+            selection: Selection {
                 patterns: self.tests.clone(),
                 repeat: usize::try_from(self.repeat).unwrap_or(usize::MAX),
                 shuffle: self.shuffle,

@@ -6,7 +6,7 @@ mod manual;
 
 use std::path::PathBuf;
 
-use kdk_vm::accel::Wish;
+use kdk_vm::accel::AccelChoice;
 use kdk_vm::bhyve::{self, Bhyve, BhyveMachine, load_env};
 use kdk_vm::efi;
 use kdk_vm::error::InfraError;
@@ -95,7 +95,7 @@ pub fn find(home: &Home, wanted: &Wanted) -> Result<(Player, Option<String>), Fa
             Ok((Player::Qemu(qemu, choice.engine), remark))
         }
         Vmm::Bhyve => {
-            if wanted.accel != Wish::Auto {
+            if wanted.accel != AccelChoice::Auto {
                 return Err(Failure::usage(
                     "use that accelerator",
                     "bhyve has only its own, the processor's",

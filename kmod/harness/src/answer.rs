@@ -32,7 +32,9 @@ impl<'a> Answer<'a> {
         Self(match parse(line) {
             Err(bad) => refused(&bad),
             Ok(Command::End) => Kind::End,
-            Ok(Command::Rest | Command::Wake(_)) => refused(&"only a whole machine rests or wakes"),
+            Ok(Command::Quiesce | Command::Resume(_)) => {
+                refused(&"only init quiesces and resumes the machine")
+            }
             Ok(Command::List) => match Listing::new(registry, place) {
                 Ok(listing) => Kind::List(listing),
                 Err(refusal) => refused(&refusal),

@@ -9,18 +9,18 @@ pub enum Command<'a> {
     List,
     /// Run the tests of this name or glob (not checked yet).
     Run(&'a str),
-    /// Come to rest, before the machine is saved.
-    Rest,
+    /// Become quiet, before the machine is saved.
+    Quiesce,
     /// Take the host's time and a seed, before the first test: a guest that
     /// was loaded from a saved state has those of the time it was saved.
-    Wake(Wake),
+    Resume(Resume),
     /// End the machine.
     End,
 }
 
 /// What a guest needs to know of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wake {
+pub struct Resume {
     /// The time, whole seconds since 1970 (UTC).
     pub seconds: u64,
     /// And nanoseconds.
@@ -29,18 +29,21 @@ pub struct Wake {
     pub seed: u64,
 }
 
-impl fmt::Display for Wake {
+impl fmt::Display for Resume {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             seconds,
             nanoseconds,
             seed,
         } = self;
-        write!(out, "wake time={seconds}.{nanoseconds:09} seed={seed:016x}")
+        write!(
+            out,
+            "resume time={seconds}.{nanoseconds:09} seed={seed:016x}"
+        )
     }
 }
 
-impl Wake {
+impl Resume {
     fn parse(time: &str, seed: &str) -> Option<Self> {
         let (seconds, nanoseconds) = time.strip_prefix("time=")?.split_once('.')?;
         if nanoseconds.len() != 9 || !nanoseconds.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -57,23 +60,25 @@ impl Wake {
 /// A line that is no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadCommand {
-    /// Another word than `list`, `run`, `rest`, `wake` and `end`, or none.
+    /// Another word than `list`, `run`, `quiesce`, `resume` and `end`, or none.
     Unknown,
     /// `run` without a name, or with more than one.
-    RunWhat,
-    /// `wake` without a time and a seed that can be read.
-    WakeHow,
+    RunArgument,
+    /// `resume` without a time and a seed that can be read.
+    ResumeArguments,
     /// Something after a command that takes nothing.
-    Extra,
+    ExtraArgument,
 }
 
 impl fmt::Display for BadCommand {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            Self::Unknown => "not a command; there are list, run NAME|GLOB, rest, wake and end",
-            Self::RunWhat => "run takes one test's name or one glob",
-            Self::WakeHow => "wake takes time=SECONDS.NANOSECONDS and seed=HEX",
-            Self::Extra => "this command takes no argument",
+            Self::Unknown => {
+                "not a command; there are list, run NAME|GLOB, quiesce, resume and end"
+            }
+            Self::RunArgument => "run takes one test's name or one glob",
+            Self::ResumeArguments => "resume takes time=SECONDS.NANOSECONDS and seed=HEX",
+            Self::ExtraArgument => "this command takes no argument",
         })
     }
 }
@@ -89,16 +94,17 @@ pub fn parse(line: &str) -> Result<Command<'_>, BadCommand> {
     let (command, argument, more) = (words.next(), words.next(), words.next());
     match (command, argument, more) {
         (Some("run"), Some(pattern), None) => Ok(Command::Run(pattern)),
-        (Some("run"), ..) => Err(BadCommand::RunWhat),
-        (Some("wake"), Some(time), Some(seed)) => match (Wake::parse(time, seed), words.next()) {
-            (Some(wake), None) => Ok(Command::Wake(wake)),
-            _ => Err(BadCommand::WakeHow),
+        (Some("run"), ..) => Err(BadCommand::RunArgument),
+        (Some("resume"), Some(time), Some(seed)) => match (Resume::parse(time, seed), words.next())
+        {
+            (Some(resume), None) => Ok(Command::Resume(resume)),
+            _ => Err(BadCommand::ResumeArguments),
         },
-        (Some("wake"), ..) => Err(BadCommand::WakeHow),
+        (Some("resume"), ..) => Err(BadCommand::ResumeArguments),
         (Some("list"), None, _) => Ok(Command::List),
-        (Some("rest"), None, _) => Ok(Command::Rest),
+        (Some("quiesce"), None, _) => Ok(Command::Quiesce),
         (Some("end"), None, _) => Ok(Command::End),
-        (Some("list" | "rest" | "end"), ..) => Err(BadCommand::Extra),
+        (Some("list" | "quiesce" | "end"), ..) => Err(BadCommand::ExtraArgument),
         _ => Err(BadCommand::Unknown),
     }
 }
@@ -116,19 +122,31 @@ mod tests {
             ("runx a/b", Err(BadCommand::Unknown)),
             ("sh", Err(BadCommand::Unknown)),
             ("\0", Err(BadCommand::Unknown)),
-            ("run", Err(BadCommand::RunWhat)),
-            ("run a/b c/d", Err(BadCommand::RunWhat)),
-            ("list all", Err(BadCommand::Extra)),
-            ("end now", Err(BadCommand::Extra)),
-            ("wake", Err(BadCommand::WakeHow)),
-            ("wake time=5 seed=1", Err(BadCommand::WakeHow)),
-            ("wake time=5.1 seed=1", Err(BadCommand::WakeHow)),
-            ("wake time=5.+00000001 seed=1", Err(BadCommand::WakeHow)),
-            ("wake time=5.000000001 seed=x", Err(BadCommand::WakeHow)),
-            ("wake time=5.000000001 seed=1 x", Err(BadCommand::WakeHow)),
-            ("wake seed=1 time=5.000000001", Err(BadCommand::WakeHow)),
+            ("run", Err(BadCommand::RunArgument)),
+            ("run a/b c/d", Err(BadCommand::RunArgument)),
+            ("list all", Err(BadCommand::ExtraArgument)),
+            ("end now", Err(BadCommand::ExtraArgument)),
+            ("resume", Err(BadCommand::ResumeArguments)),
+            ("resume time=5 seed=1", Err(BadCommand::ResumeArguments)),
+            ("resume time=5.1 seed=1", Err(BadCommand::ResumeArguments)),
+            (
+                "resume time=5.+00000001 seed=1",
+                Err(BadCommand::ResumeArguments),
+            ),
+            (
+                "resume time=5.000000001 seed=x",
+                Err(BadCommand::ResumeArguments),
+            ),
+            (
+                "resume time=5.000000001 seed=1 x",
+                Err(BadCommand::ResumeArguments),
+            ),
+            (
+                "resume seed=1 time=5.000000001",
+                Err(BadCommand::ResumeArguments),
+            ),
             ("list\n", Ok(Command::List)),
-            ("rest\n", Ok(Command::Rest)),
+            ("quiesce\n", Ok(Command::Quiesce)),
             ("  run\ta/b \r\n", Ok(Command::Run("a/b"))),
             ("run fault/*", Ok(Command::Run("fault/*"))),
             ("end\r\n", Ok(Command::End)),
@@ -138,13 +156,13 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_is_read_as_it_is_written() {
-        let wake = Wake {
+    fn a_resume_is_read_as_it_is_written() {
+        let resume = Resume {
             seconds: 1_795_546_553,
             nanoseconds: 7,
             seed: u64::MAX - 1,
         };
-        let text = crate::Text::<80>::of(wake);
-        assert_eq!(parse(text.as_str()), Ok(Command::Wake(wake)));
+        let text = crate::Text::<80>::of(resume);
+        assert_eq!(parse(text.as_str()), Ok(Command::Resume(resume)));
     }
 }

@@ -48,7 +48,7 @@ mod test;
 mod text;
 
 pub use answer::Answer;
-pub use command::{Command, Wake, parse};
+pub use command::{Command, Resume, parse};
 pub use counters::{Counter, Counters, CountersFull, Leak, MAX_COUNTERS};
 pub use ktap::{write_diagnostic, write_error};
 pub use list::{Listing, Place};

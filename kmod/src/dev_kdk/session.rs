@@ -149,7 +149,9 @@ fn tests(line: &str) -> Result<State, Errno> {
         Ok(Command::Run(_)) => Some(Slot::take()?),
         Ok(Command::List) => None,
         // Ending the machine is user space's affair.
-        Ok(Command::Rest | Command::Wake(_) | Command::End) | Err(_) => return Err(Errno::EINVAL),
+        Ok(Command::Quiesce | Command::Resume(_) | Command::End) | Err(_) => {
+            return Err(Errno::EINVAL);
+        }
     };
     let answer = Answer::to(&registry::all(), Place::Kernel, line);
     Ok(State::Answer {

@@ -15,7 +15,7 @@ pub fn say(channel: &mut Channel, module: Result<()>) -> fmt::Result {
     // Firmware may have written to the line too and left it unended.
     write!(
         channel,
-        "\n# kdk-hello protocol=1 guest=freebsd osreldate={osreldate} "
+        "\n# kdk-hello protocol=2 guest=freebsd osreldate={osreldate} "
     )?;
     match module.and_then(|()| kdk::version()) {
         Ok(version) => write!(channel, "kmod={version} ")?,

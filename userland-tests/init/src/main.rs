@@ -12,10 +12,10 @@ mod channel;
 mod end;
 mod hello;
 mod kdk;
+mod resume;
 mod serve;
 mod setup;
 mod suites;
-mod wake;
 
 use alloc::string::String;
 use kdk_sys::{complain, process};

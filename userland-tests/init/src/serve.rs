@@ -2,7 +2,7 @@
 
 use crate::channel::Channel;
 use crate::end::{Why, end};
-use crate::{hello, kdk, suites, wake};
+use crate::{hello, kdk, resume, suites};
 use alloc::format;
 use alloc::string::String;
 use core::fmt::{self, Write};
@@ -54,12 +54,12 @@ fn answer(
     match command {
         Ok(Command::List) => tests.insert(catalogue()).write(channel),
         Ok(Command::Run(name)) => run(channel, name, tests.get_or_insert_with(catalogue)),
-        Ok(Command::Rest) => {
-            wake::rest();
-            writeln!(channel, "# rested")
+        Ok(Command::Quiesce) => {
+            resume::quiesce();
+            writeln!(channel, "# quiesced")
         }
-        Ok(Command::Wake(how)) => match wake::wake(&how) {
-            Ok(awake) => writeln!(channel, "{awake}"),
+        Ok(Command::Resume(how)) => match resume::resume(&how) {
+            Ok(resumed) => writeln!(channel, "{resumed}"),
             Err(why) => write_error(channel, line, &why),
         },
         // The caller's.

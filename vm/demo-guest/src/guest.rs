@@ -1,16 +1,16 @@
 //! The guest's life: boot, hello, answers.
 
 use crate::cmdline::{self, Fault, Options};
+use crate::inject::Injection;
 use crate::platform::Demo;
 use crate::results::{self, Line};
-use crate::tamper::Tamper;
-use crate::{clock, dying, hw, log};
+use crate::{clock, hw, log, panic};
 use core::fmt::Write;
-use kdk_harness::{Answer, Command, MAX_CHUNK, Place, Registry, Text, Wake, parse};
+use kdk_harness::{Answer, Command, MAX_CHUNK, Place, Registry, Resume, Text, parse};
 use spin::Once;
 
 /// The protocol's version.
-const PROTOCOL: u32 = 1;
+const PROTOCOL: u32 = 2;
 /// What `uname -v` would say.
 const UNAME: &str = concat!(
     "kdk demo guest ",
@@ -75,11 +75,11 @@ fn play(fault: Option<Fault>) {
         }
         Some(Fault::EarlyExit) => hw::exit(EXIT_EARLY),
         Some(Fault::Mountroot) => {
-            dying::ask_for_root();
+            panic::ask_for_root();
             hw::stop_for_good()
         }
         Some(Fault::InitMissing) => {
-            dying::look_for_init();
+            panic::look_for_init();
             hw::demo_panic(format_args!("no init"))
         }
         Some(Fault::InitCrash) => {
@@ -91,7 +91,7 @@ fn play(fault: Option<Fault>) {
             hw::demo_panic(format_args!("demo: cannot load the module"))
         }
         Some(Fault::KmodRefused) => {
-            dying::refuse_module();
+            panic::refuse_module();
             hello(PROTOCOL, Some(ENOEXEC));
             clock::tick_on("demo")
         }
@@ -114,8 +114,8 @@ fn hello(protocol: u32, refused: Option<u8>) {
 
 /// It has neither a clock nor random numbers of its own, and so gives back
 /// what it was given.
-fn awake(how: &Wake) {
-    let Wake {
+fn resumed(how: &Resume) {
+    let Resume {
         seconds,
         nanoseconds,
         seed,
@@ -123,7 +123,7 @@ fn awake(how: &Wake) {
     let mut line = Text::<96>::new();
     let _ = writeln!(
         line,
-        "# awake time={seconds}.{nanoseconds:09} random={seed:016x}"
+        "# resumed time={seconds}.{nanoseconds:09} random={seed:016x}"
     );
     results::send(line.as_str().as_bytes());
 }
@@ -134,23 +134,23 @@ fn serve(registry: &Registry<'_>) -> ! {
         let line = Line::receive();
         let command = parse(line.text()).ok();
         match command {
-            Some(Command::Wake(how)) => {
-                awake(&how);
+            Some(Command::Resume(how)) => {
+                resumed(&how);
                 continue;
             }
             // It does nothing that it was not asked for.
-            Some(Command::Rest) => {
-                results::send(b"# rested\n");
+            Some(Command::Quiesce) => {
+                results::send(b"# quiesced\n");
                 continue;
             }
             _ => {}
         }
         before_answer(command);
         let mut answer = Answer::to(registry, Place::Kernel, line.text());
-        let tamper = Tamper::for_line(line.text());
+        let injection = Injection::for_line(line.text());
         // A chunk always fits (MAX_CHUNK), so writing cannot fail.
         while answer.next_chunk(&mut Demo, &mut chunk) == Ok(true) {
-            tamper.send(chunk.as_str(), &mut |text| results::send(text.as_bytes()));
+            injection.send(chunk.as_str(), &mut |text| results::send(text.as_bytes()));
             chunk.clear();
         }
         after_answer(command);

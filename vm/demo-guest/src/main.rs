@@ -10,7 +10,7 @@
 #[cfg(any(test, target_os = "none"))]
 mod cmdline;
 #[cfg(any(test, target_os = "none"))]
-mod tamper;
+mod inject;
 
 #[cfg(target_os = "none")]
 mod clock;
@@ -19,13 +19,13 @@ mod console;
 #[cfg(target_os = "none")]
 mod debugger;
 #[cfg(target_os = "none")]
-mod dying;
-#[cfg(target_os = "none")]
 mod guest;
 #[cfg(target_os = "none")]
 mod hw;
 #[cfg(target_os = "none")]
 mod objects;
+#[cfg(target_os = "none")]
+mod panic;
 #[cfg(target_os = "none")]
 mod platform;
 #[cfg(target_os = "none")]

@@ -5,17 +5,20 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::{Sign, scan};
+use super::{ConsoleMatch, scan};
 
 /// What stands above a console.
-fn heading(signs: &[Sign]) -> String {
-    if signs.is_empty() {
-        return "no sign\n".into();
+fn heading(matches: &[ConsoleMatch]) -> String {
+    if matches.is_empty() {
+        return "no match\n".into();
     }
     let mut text = String::new();
-    for sign in signs {
-        let _ = writeln!(text, "kind: {:?}\ntitle: {}", sign.kind, sign.title);
-        for (what, lines) in [("register", &sign.registers), ("frame", &sign.backtrace)] {
+    for matched in matches {
+        let _ = writeln!(text, "kind: {:?}\ntitle: {}", matched.kind, matched.title);
+        for (what, lines) in [
+            ("register", &matched.registers),
+            ("frame", &matched.backtrace),
+        ] {
             for line in lines {
                 let _ = writeln!(text, "{what}: {line}");
             }

@@ -1,7 +1,7 @@
 use super::*;
 
-/// The signs of a console, as `kind: title` with the number of frames.
-fn signs(console: &str) -> Vec<String> {
+/// The matches of a console, as `kind: title` with the number of frames.
+fn matches(console: &str) -> Vec<String> {
     scan(console.lines())
         .iter()
         .map(|s| format!("{:?}: {} [{}]", s.kind, s.title, s.backtrace.len()))
@@ -61,7 +61,7 @@ KDB: stack backtrace:
 Uptime: 3s
 ";
     assert_eq!(
-        signs(console),
+        matches(console),
         ["FatalTrap: Fatal trap 12: page fault while in kernel mode [3]"]
     );
 }
@@ -77,7 +77,7 @@ trap(c0de) at trap+0x5a
 calltrap() at 0xffffffff80c0ffee
 --- trap 0x17, rip = 0xffffffff80c0ffee, rsp = 0, rbp = 0 ---
 ";
-    assert_eq!(signs(console), ["DoubleFault: Fatal double fault [5]"]);
+    assert_eq!(matches(console), ["DoubleFault: Fatal double fault [5]"]);
 }
 
 #[test]
@@ -103,7 +103,7 @@ panic: later
 cpuid = 0
 ";
     assert_eq!(
-        signs(console),
+        matches(console),
         [
             "LockOrder: lock order reversal: 1st kdk one (kdk one, sleep mutex) @ kdk/shim.c:12, \
              2nd kdk two (kdk two, sleep mutex) @ kdk/shim.c:13 [5]",
@@ -163,7 +163,7 @@ fn each_text_has_its_kind() {
     ] {
         let mut scanner = Scanner::new();
         assert_eq!(scanner.line(line), Some(0), "{line}");
-        assert_eq!(scanner.signs()[0].kind, kind, "{line}");
+        assert_eq!(scanner.matches()[0].kind, kind, "{line}");
         assert_eq!(scanner.death().is_some(), kind.is_death(), "{line}");
     }
 }
@@ -198,8 +198,8 @@ fn what_only_looks_like_death_is_not_death() {
 #[test]
 fn a_panic_after_half_a_line_is_told_by_the_line_after_it() {
     let console = "loading kdk.ko...panic: bad\ncpuid = 0\nKDB: stack backtrace:\n";
-    assert_eq!(signs(console), ["Panic: panic: bad [1]"]);
-    assert_eq!(signs("loading kdk.ko...panic: bad\nno more\n"), [""; 0]);
+    assert_eq!(matches(console), ["Panic: panic: bad [1]"]);
+    assert_eq!(matches("loading kdk.ko...panic: bad\nno more\n"), [""; 0]);
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_loader_or_firmware_that_asks_is_no_boot_but_a_later_ok_is_none() {
         let mut scanner = Scanner::new();
         scanner.line(before);
         assert_eq!(scanner.partial(prompt), Some(0), "{prompt}");
-        assert_eq!(scanner.signs()[0].kind, Kind::NoBoot);
+        assert_eq!(scanner.matches()[0].kind, Kind::NoBoot);
 
         let mut scanner = Scanner::new();
         scanner.line(before);
@@ -240,7 +240,7 @@ fn a_second_boot_banner_is_a_reboot_but_the_two_of_one_boot_are_not() {
     assert!(scan(boot.lines()).is_empty());
     let twice = format!("{boot}Trying to mount root\n{boot}");
     assert_eq!(
-        signs(&twice),
+        matches(&twice),
         ["Reboot: the kernel booted a second time [0]"]
     );
 }
@@ -254,7 +254,7 @@ fn signs_and_frames_are_bounded() {
             scanner.line("#1 0xffffffff80ba8e64 at f+0x94");
         }
     }
-    assert_eq!(scanner.signs().len(), MAX_SIGNS);
+    assert_eq!(scanner.matches().len(), MAX_MATCHES);
     assert!(
         scanner.line("panic: at last").is_some(),
         "a death always counts"
@@ -262,7 +262,7 @@ fn signs_and_frames_are_bounded() {
     for _ in 0..1000 {
         scanner.line("#1 0xffffffff80ba8e64 at f+0x94");
     }
-    for sign in scanner.signs() {
-        assert!(sign.backtrace.len() <= MAX_FRAMES && sign.title.len() <= MAX_TITLE);
+    for matched in scanner.matches() {
+        assert!(matched.backtrace.len() <= MAX_FRAMES && matched.title.len() <= MAX_TITLE);
     }
 }

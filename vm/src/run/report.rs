@@ -1,7 +1,7 @@
 //! All that a run has found out.
 
 use crate::error::{InfraError, RunError};
-use crate::panic::Sign;
+use crate::panic::ConsoleMatch;
 use crate::protocol::Hello;
 use crate::verdict::{ExitClass, Outcome, Summary};
 
@@ -13,7 +13,7 @@ pub struct Report {
     /// Every selected test, each once, in the order it was run in.
     pub outcomes: Vec<Outcome>,
     /// What the console showed outside of tests.
-    pub complaints: Vec<Sign>,
+    pub complaints: Vec<ConsoleMatch>,
     /// From each machine's start to its hello, milliseconds; 0 if none came.
     pub boots: Vec<u64>,
     /// Why the run ended early, if it did.

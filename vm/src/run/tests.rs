@@ -9,9 +9,9 @@ use Verdict::{Crash, Fail, NotRun, Pass, Timeout};
 
 fn options(patterns: &[&str]) -> Options {
     Options {
-        wish: Wish {
+        selection: Selection {
             patterns: patterns.iter().map(|p| (*p).to_owned()).collect(),
-            ..Wish::default()
+            ..Selection::default()
         },
         limits: limits(),
         ..Options::default()
@@ -361,7 +361,7 @@ fn saved() -> Saved {
         .unwrap()
     };
     Saved {
-        hello: Hello::parse("protocol=1 guest=demo kmod=none uname=saved").unwrap(),
+        hello: Hello::parse("protocol=2 guest=demo kmod=none uname=saved").unwrap(),
         tests: TESTS.iter().map(test).collect(),
         complaints: Vec::new(),
         booted_in: std::time::Duration::ZERO,
@@ -448,14 +448,14 @@ fn side_by_side_the_report_keeps_its_order_and_nothing_is_shared() {
         it.says_bye();
     };
     let mut options = isolated(Isolation::Test, 3);
-    options.wish.repeat = 4;
+    options.selection.repeat = 4;
     options.durations = BTreeMap::from([("b/three".into(), 9000)]);
     let (report, _, left) = play_with(&options, Some(&saved()), vec![any; 12]);
     let names: Vec<&str> = report.outcomes.iter().map(|o| o.name.as_str()).collect();
     assert_eq!(names, [TESTS; 4].concat());
     assert!(report.outcomes.iter().all(|o| o.verdict == Pass));
-    let lanes: HashSet<_> = report.outcomes.iter().map(|o| o.lane).collect();
-    assert!(lanes.len() <= 3 && !lanes.contains(&None));
+    let workers: HashSet<_> = report.outcomes.iter().map(|o| o.worker).collect();
+    assert!(workers.len() <= 3 && !workers.contains(&None));
     let machines: HashSet<_> = report.outcomes.iter().map(|o| o.machine).collect();
     assert_eq!((machines.len(), report.boots.len(), left), (12, 12, 0));
 }
@@ -486,9 +486,9 @@ fn a_host_that_fails_one_guest_stops_all_and_loses_nothing_that_was_reported() {
 #[test]
 fn guests_whose_random_numbers_repeat_are_refused() {
     let twin: fn(Guest) = |it| {
-        let wake = it.raw_command().unwrap();
-        let time = wake.split(' ').nth(1).unwrap();
-        it.result(&format!("# awake {time} random=1\n"));
+        let command = it.raw_command().unwrap();
+        let time = command.split(' ').nth(1).unwrap();
+        it.result(&format!("# resumed {time} random=1\n"));
         it.passes("a/one");
         it.says_bye();
     };
@@ -496,9 +496,9 @@ fn guests_whose_random_numbers_repeat_are_refused() {
         &isolated(Isolation::Test, 1),
         Some(&saved()),
         vec![twin, |it| {
-            let wake = it.raw_command().unwrap();
-            let time = wake.split(' ').nth(1).unwrap();
-            it.result(&format!("# awake {time} random=1\n"));
+            let command = it.raw_command().unwrap();
+            let time = command.split(' ').nth(1).unwrap();
+            it.result(&format!("# resumed {time} random=1\n"));
             it.hangs();
         }],
     );

@@ -2,7 +2,7 @@
 
 use super::Run;
 use crate::error::RunError;
-use crate::plan::{Case, Unit};
+use crate::plan::{Batch, Case};
 use crate::progress::Progress;
 use crate::session::{Death, Goodbye, Ran, Session};
 use crate::verdict::Outcome;
@@ -10,7 +10,7 @@ use crate::verdict::Outcome;
 pub struct Worker<'r, 'a> {
     run: &'r Run<'a>,
     /// Its number, from 1.
-    lane: usize,
+    id: usize,
     guest: Option<Guest<'a>>,
 }
 
@@ -19,21 +19,21 @@ struct Guest<'a> {
     number: usize,
     session: Session<'a>,
     /// Whether it knows the time and has a seed.
-    awake: bool,
+    resumed: bool,
     /// The case that ran on it last, by its place in the plan.
     last: Option<usize>,
 }
 
 impl<'r, 'a> Worker<'r, 'a> {
     /// `first` is a guest that is there already.
-    pub fn new(run: &'r Run<'a>, lane: usize, first: Option<(usize, Session<'a>)>) -> Self {
+    pub fn new(run: &'r Run<'a>, id: usize, first: Option<(usize, Session<'a>)>) -> Self {
         Self {
             run,
-            lane,
+            id,
             guest: first.map(|(number, session)| Guest {
                 number,
                 session,
-                awake: false,
+                resumed: false,
                 last: None,
             }),
         }
@@ -41,16 +41,16 @@ impl<'r, 'a> Worker<'r, 'a> {
 
     /// Works until nothing is left to do, or the run is stopped.
     pub fn work(&mut self) {
-        while let Some(unit) = self.run.next_unit() {
-            if let Err(error) = self.unit(&unit) {
+        while let Some(batch) = self.run.next_batch() {
+            if let Err(error) = self.batch(&batch) {
                 self.guest = None;
                 self.run.stop_for(error);
             }
         }
     }
 
-    fn unit(&mut self, unit: &Unit) -> Result<(), RunError> {
-        for at in unit {
+    fn batch(&mut self, batch: &Batch) -> Result<(), RunError> {
+        for at in batch {
             match self.run.cases.get(*at) {
                 Some(case) if !self.run.is_stopped() => self.case(*at, case)?,
                 _ => break,
@@ -95,21 +95,21 @@ impl<'r, 'a> Worker<'r, 'a> {
                 Guest {
                     number,
                     session,
-                    awake: true,
+                    resumed: true,
                     last: None,
                 }
             }
         };
-        if !guest.awake {
-            self.run.wake(&mut guest.session, seed)?;
-            guest.awake = true;
+        if !guest.resumed {
+            self.run.resume(&mut guest.session, seed)?;
+            guest.resumed = true;
         }
         Ok(guest)
     }
 
     fn finished(&self, at: usize, mut outcome: Outcome, guest: &Guest<'_>) {
         outcome.machine = Some(guest.number);
-        outcome.lane = Some(self.lane);
+        outcome.worker = Some(self.id);
         self.run.finished(at, outcome);
     }
 

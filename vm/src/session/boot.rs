@@ -34,9 +34,9 @@ impl<'a> Session<'a> {
         // The kernel's own words about a module come by the other port.
         link.catch_up();
         if let Kmod::Refused(errno) = hello.kmod {
-            let signs = link.scanner.signs().iter();
-            let refusals = signs.filter(|sign| sign.kind == Kind::Module);
-            let reasons: Vec<&str> = refusals.map(|sign| sign.title.as_str()).collect();
+            let matches = link.scanner.matches().iter();
+            let refusals = matches.filter(|matched| matched.kind == Kind::Module);
+            let reasons: Vec<&str> = refusals.map(|matched| matched.title.as_str()).collect();
             let why = BootFault::Module {
                 errno,
                 reason: reasons.join("; "),
@@ -92,8 +92,8 @@ impl<'a> Session<'a> {
                 Line::Error(why) => break why.to_owned(),
                 Line::Start(_)
                 | Line::Done(_)
-                | Line::Awake(_)
-                | Line::Rested
+                | Line::Resumed(_)
+                | Line::Quiesced
                 | Line::Bye
                 | Line::Other => {}
             }
@@ -137,8 +137,8 @@ pub(super) fn lost(link: &mut Link<'_>, limits: &Limits) -> RunError {
     let exit = link.exit().cloned();
     let death = link.bury(limits, Verdict::Crash, "", &mut |_| {});
     let why = match (link.scanner.death(), exit) {
-        (Some(sign), _) if sign.kind == Kind::Reboot => BootFault::Rebooted,
-        (Some(sign), _) => BootFault::Died(sign.clone()),
+        (Some(matched), _) if matched.kind == Kind::Reboot => BootFault::Rebooted,
+        (Some(matched), _) => BootFault::Died(matched.clone()),
         (None, Some(exit)) => BootFault::Ended(exit),
         (None, None) => BootFault::Ended(crate::exit::Exit::Killed),
     };

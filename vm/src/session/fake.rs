@@ -60,13 +60,13 @@ impl Guest {
     pub fn command(&self) -> Option<String> {
         loop {
             let line = self.raw_command()?;
-            let Ok(kdk_harness::Command::Wake(wake)) = kdk_harness::parse(&line) else {
+            let Ok(kdk_harness::Command::Resume(resume)) = kdk_harness::parse(&line) else {
                 return Some(line);
             };
-            let (seconds, nanoseconds) = (wake.seconds, wake.nanoseconds);
+            let (seconds, nanoseconds) = (resume.seconds, resume.nanoseconds);
             self.result(&format!(
-                "# awake time={seconds}.{nanoseconds:09} random={:016x}\n",
-                wake.seed
+                "# resumed time={seconds}.{nanoseconds:09} random={:016x}\n",
+                resume.seed
             ));
         }
     }
@@ -77,7 +77,7 @@ impl Guest {
     }
 
     pub fn hello(&self) {
-        self.result("# kdk-hello protocol=1 guest=demo kmod=0.1.0 uname=fake\n");
+        self.result("# kdk-hello protocol=2 guest=demo kmod=0.1.0 uname=fake\n");
     }
 
     /// Answers `list` with these tests.

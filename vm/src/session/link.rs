@@ -78,7 +78,7 @@ pub struct Link<'a> {
 
 impl<'a> Link<'a> {
     pub fn new(machine: Box<dyn Machine>, logs: Logs, setup: &Setup<'a>) -> Self {
-        machine.inbox().obey(&setup.interrupt);
+        machine.inbox().cancel_on(&setup.interrupt);
         let now = Instant::now();
         Self {
             machine,
@@ -122,7 +122,7 @@ impl<'a> Link<'a> {
         }
         match self.machine.inbox().next(deadline) {
             None => Ok(Tick::Deadline),
-            Some(Event::Wake) => Ok(Tick::Heard),
+            Some(Event::Interrupted) => Ok(Tick::Heard),
             Some(Event::Notice(Notice::DiskError(reason))) => Err(InfraError::GuestDisk { reason }),
             Some(Event::Notice(Notice::Running)) => {
                 self.running = true;
@@ -200,7 +200,7 @@ impl<'a> Link<'a> {
         self.ended.as_ref()
     }
 
-    /// A line that the console never ended may be the sign that was missed.
+    /// A line that the console never ended may be the match that was missed.
     pub fn read_unfinished_line(&mut self) {
         let partial = self.unfinished_line();
         if self.scanner.death().is_none() && !partial.is_empty() {
@@ -209,7 +209,7 @@ impl<'a> Link<'a> {
     }
 
     /// Hears a lost guest out, asks its kernel debugger, ends its machine and
-    /// says how it was lost; `otherwise` is for a console without a sign and a
+    /// says how it was lost; `otherwise` is for a console without a match and a
     /// machine that still ran. The last lines of its other stream go to
     /// `late`: nothing says in which order the two streams arrive.
     pub fn bury(
@@ -221,16 +221,16 @@ impl<'a> Link<'a> {
     ) -> Death {
         self.hear_out(limits, late);
         self.read_unfinished_line();
-        let sign = self.scanner.death();
-        let (verdict, title) = match (sign, &self.ended) {
-            (Some(sign), _) => (Verdict::Crash, sign.title.clone()),
+        let matched = self.scanner.death();
+        let (verdict, title) = match (matched, &self.ended) {
+            (Some(matched), _) => (Verdict::Crash, matched.title.clone()),
             (None, Some(exit)) => (Verdict::Crash, exit.to_string()),
             (None, None) => (verdict, otherwise.to_owned()),
         };
-        let (backtrace, registers) = sign
-            .map(|sign| (sign.backtrace.clone(), sign.registers.clone()))
+        let (backtrace, registers) = matched
+            .map(|matched| (matched.backtrace.clone(), matched.registers.clone()))
             .unwrap_or_default();
-        let died = sign.is_some();
+        let died = matched.is_some();
         let console = self.last_lines();
         let mut told = match self.reach(verdict) {
             Some(reach) => self.question(limits, reach, late),

@@ -6,7 +6,7 @@ use super::link::Tick;
 use super::{Death, Ran, Session};
 use crate::error::InfraError;
 use crate::ktap;
-use crate::panic::{Kind, Sign};
+use crate::panic::{ConsoleMatch, Kind};
 use crate::progress::Progress;
 use crate::protocol::{Expect, Line, TestEntry};
 use crate::verdict::{Outcome, Verdict};
@@ -35,7 +35,7 @@ impl Session<'_> {
     /// # Errors
     /// The host's, or an interruption; then there is no verdict.
     pub fn run(&mut self, test: &TestEntry) -> Result<Ran, InfraError> {
-        self.claimed = self.link.scanner.signs().len();
+        self.claimed = self.link.scanner.matches().len();
         self.link.tell(Progress::Started(test));
         self.link.send(&format!("run {}", test.name));
         let mut running = Running {
@@ -108,12 +108,12 @@ impl Session<'_> {
             verdict = Verdict::Xpass;
         }
         let mut backtrace = Vec::new();
-        for sign in self.complaints() {
+        for matched in self.complaints() {
             if verdict == Verdict::Pass || verdict == Verdict::Skip {
                 verdict = Verdict::Fail;
             }
-            detail.push(format!("the kernel complained: {}", sign.title));
-            backtrace.extend(sign.backtrace);
+            detail.push(format!("the kernel complained: {}", matched.title));
+            backtrace.extend(matched.backtrace);
         }
         let console = if backtrace.is_empty() {
             Vec::new()
@@ -131,13 +131,13 @@ impl Session<'_> {
 
     /// What the kernel complained about since the test was asked for, without
     /// what is known.
-    fn complaints(&mut self) -> Vec<Sign> {
+    fn complaints(&mut self) -> Vec<ConsoleMatch> {
         let known = self.known;
-        let complaint = |sign: &Sign| {
+        let complaint = |matched: &ConsoleMatch| {
             matches!(
-                sign.kind,
+                matched.kind,
                 Kind::LockOrder | Kind::LocksHeld | Kind::Assertion
-            ) && !known.iter().any(|part| sign.title.contains(part))
+            ) && !known.iter().any(|part| matched.title.contains(part))
         };
         let mut new = self.unclaimed();
         new.retain(complaint);

@@ -135,9 +135,9 @@ fn each_way_not_to_boot_has_its_words() {
             Phase::Kernel,
         ),
         (
-            "the guest speaks protocol 2",
+            "the guest speaks protocol 3",
             |it| {
-                it.result("# kdk-hello protocol=2 guest=demo kmod=none uname=x\n");
+                it.result("# kdk-hello protocol=3 guest=demo kmod=none uname=x\n");
                 it.hangs();
             },
             Phase::Firmware,
@@ -147,7 +147,7 @@ fn each_way_not_to_boot_has_its_words() {
             |it| {
                 it.console("KLD kdk.ko: depends on kernel - not available or version mismatch\n");
                 it.result(
-                    "# kdk-hello protocol=1 guest=freebsd osreldate=1 kmod=none kmod-error=8 uname=x\n",
+                    "# kdk-hello protocol=2 guest=freebsd osreldate=1 kmod=none kmod-error=8 uname=x\n",
                 );
                 it.hangs();
             },
@@ -213,7 +213,7 @@ fn a_list_that_is_damaged_is_refused() {
         ("# test a/b where=kernel\n# end list 1\n".into(), "limit_ms"),
         ("# error list: no\n".into(), "list: no"),
         (
-            "# kdk-hello protocol=1 guest=demo kmod=none uname=x\n".into(),
+            "# kdk-hello protocol=2 guest=demo kmod=none uname=x\n".into(),
             "rebooted",
         ),
     ] {
@@ -689,23 +689,23 @@ fn both_streams_are_logged_raw_and_a_full_disk_costs_no_verdict() {
 fn a_guest_that_does_not_wake_is_not_up() {
     for (answer, want) in [
         (
-            "# awake time=5.000000000 random=1\n",
+            "# resumed time=5.000000000 random=1\n",
             "s from what it was set to",
         ),
-        ("# awake\n", "time is missing or wrong"),
-        ("# error wake: clock_settime: 1\n", "clock_settime"),
+        ("# resumed\n", "time is missing or wrong"),
+        ("# error resume: clock_settime: 1\n", "clock_settime"),
         ("", "no answer within"),
     ] {
         let machine = Fake::machine(move |it: Guest| {
-            let wake = it.raw_command();
-            assert!(wake.is_some_and(|line| line.ends_with(" seed=000000000000002a")));
+            let command = it.raw_command();
+            assert!(command.is_some_and(|line| line.ends_with(" seed=000000000000002a")));
             it.result(answer);
             it.hangs();
         });
-        let hello = crate::protocol::Hello::parse("protocol=1 guest=demo kmod=none uname=x");
-        let session = Session::resume(machine, Logs::default(), &setup(), &hello.unwrap());
+        let hello = crate::protocol::Hello::parse("protocol=2 guest=demo kmod=none uname=x");
+        let session = Session::restore(machine, Logs::default(), &setup(), &hello.unwrap());
         let mut session = session.unwrap_or_else(|e| panic!("{e}"));
-        let error = session.wake(42).unwrap_err();
+        let error = session.resume(42).unwrap_err();
         assert_eq!(error.exit_code(), 4);
         assert!(error.to_string().contains(want), "{error}");
     }
@@ -716,19 +716,19 @@ fn a_host_whose_clock_was_set_is_not_the_guests_fault() {
     // To the guest's answer it is years since it was told this time.
     let told = Duration::from_secs(1_000_000);
     for (answer, good) in [
-        ("# awake time=1000001.000000000 random=7\n", true),
-        ("# awake time=1000060.000000000 random=7\n", false),
+        ("# resumed time=1000001.000000000 random=7\n", true),
+        ("# resumed time=1000060.000000000 random=7\n", false),
     ] {
         let machine = Fake::machine(move |it: Guest| {
-            let wake = it.raw_command();
-            assert!(wake.is_some_and(|line| line.starts_with("wake time=1000000.0")));
+            let command = it.raw_command();
+            assert!(command.is_some_and(|line| line.starts_with("resume time=1000000.0")));
             it.result(answer);
             it.hangs();
         });
-        let hello = crate::protocol::Hello::parse("protocol=1 guest=demo kmod=none uname=x");
-        let session = Session::resume(machine, Logs::default(), &setup(), &hello.unwrap());
+        let hello = crate::protocol::Hello::parse("protocol=2 guest=demo kmod=none uname=x");
+        let session = Session::restore(machine, Logs::default(), &setup(), &hello.unwrap());
         let mut session = session.unwrap_or_else(|e| panic!("{e}"));
-        let woken = session.wake_at(told, 42);
-        assert_eq!(woken.ok(), good.then_some(7), "{answer}");
+        let resumed = session.resume_at(told, 42);
+        assert_eq!(resumed.ok(), good.then_some(7), "{answer}");
     }
 }

@@ -86,7 +86,7 @@ pub const AT_BOOT: &[AtBoot] = &[
     boot("boot-panic", Phase::Kernel, "panic: demo: cannot go on booting"),
     boot("boot-hang", Phase::Kernel, "it has said nothing for"),
     boot("no-hello", Phase::Kernel, "it was not up after"),
-    boot("bad-version", Phase::Kernel, "the guest speaks protocol 99, this host speaks 1"),
+    boot("bad-version", Phase::Kernel, "the guest speaks protocol 99, this host speaks 2"),
     boot("reboot-loop", Phase::Kernel, "reset the machine"),
     boot("early-exit", Phase::Kernel, "debug exit 16"),
     boot("mountroot", Phase::MountRoot, "root file system"),

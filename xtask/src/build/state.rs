@@ -251,7 +251,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(MEMORY), "1234").unwrap();
         let files = sizes(folder.path()).unwrap();
-        let hello = "protocol=1 guest=demo kmod=none uname=x";
+        let hello = "protocol=2 guest=demo kmod=none uname=x";
         let saved = Saved {
             hello: kdk_vm::protocol::Hello::parse(hello).unwrap(),
             tests: Vec::new(),

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kdk_vm::accel::Wish;
+use kdk_vm::accel::AccelChoice;
 use kdk_vm::image::Makefs;
 use serde::Serialize;
 
@@ -245,7 +245,7 @@ fn accelerator(cx: &Context) -> State {
     let Ok(qemu) = tools::qemu() else {
         return State::Note("not known without QEMU".into());
     };
-    match accel::resolve(&cx.home, &qemu, Wish::Auto) {
+    match accel::resolve(&cx.home, &qemu, AccelChoice::Auto) {
         Ok(choice) => State::Note(
             choice
                 .remark()

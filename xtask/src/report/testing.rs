@@ -18,7 +18,7 @@ pub fn outcome(name: &str, verdict: Verdict, ms: u64) -> Outcome {
         detail: String::new(),
         backtrace: Vec::new(),
         machine: None,
-        lane: None,
+        worker: None,
         registers: Vec::new(),
         symbolized: Vec::new(),
         console: Vec::new(),

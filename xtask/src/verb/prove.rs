@@ -37,7 +37,7 @@ pub struct Args {
     repeat: u32,
     /// auto, kvm, hvf, nvmm or tcg
     #[arg(long, value_name = "A", default_value = "auto")]
-    accel: kdk_vm::accel::Wish,
+    accel: kdk_vm::accel::AccelChoice,
     /// Virtual CPUs
     #[arg(long, value_name = "N", default_value_t = 1)]
     cpus: u32,

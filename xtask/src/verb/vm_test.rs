@@ -196,8 +196,12 @@ fn tested(
     if let Some(hello) = &report.hello {
         about.uname.clone_from(&hello.uname);
     }
-    for sign in &report.complaints {
-        guest::say(recorder, Phase::Tests, format!("console: {}", sign.title));
+    for matched in &report.complaints {
+        guest::say(
+            recorder,
+            Phase::Tests,
+            format!("console: {}", matched.title),
+        );
     }
     let exit = report.exit_code();
     let summary = report.summary();

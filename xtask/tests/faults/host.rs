@@ -395,14 +395,14 @@ case " $* " in
 *' kvm '*) exit 1 ;;
 esac
 printf '{{"QMP": {{}}}}\n{{"event": "RESUME"}}\n' >&12
-echo '# kdk-hello protocol=1 guest=demo osreldate=0 kmod=none uname=a script' >&11
+echo '# kdk-hello protocol=2 guest=demo osreldate=0 kmod=none uname=a script' >&11
 while read -r word name <&11; do
     case $word in
     list)
         echo '# test flood/log where=kernel limit_ms=3600000 expect=pass default=yes' >&11
         echo '# end list 1' >&11 ;;
-    wake)
-        echo "# awake ${{name% *}} random=${{name#*seed=}}" >&11 ;;
+    resume)
+        echo "# resumed ${{name% *}} random=${{name#*seed=}}" >&11 ;;
     run)
         echo "# start $name" >&11
         yes 'the console says this over and over, as some do' | head -c {bytes} >&10

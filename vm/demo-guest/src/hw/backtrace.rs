@@ -1,6 +1,6 @@
 //! Backtraces by frame pointers, told with the symbols that are known here.
 
-use super::deeds::{demo_hang, demo_overflow_stack, demo_panic, demo_read_unmapped};
+use super::faults::{demo_hang, demo_overflow_stack, demo_panic, demo_read_unmapped};
 use super::guard::kdk_guard_call;
 use core::arch::{asm, global_asm};
 

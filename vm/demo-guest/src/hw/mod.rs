@@ -5,8 +5,8 @@
 
 mod backtrace;
 mod boot;
-mod deeds;
 mod descriptors;
+mod faults;
 mod guard;
 mod linker_set;
 mod pic;
@@ -16,7 +16,7 @@ mod start_info;
 mod trap;
 
 pub use backtrace::{Frame, backtrace};
-pub use deeds::{demo_panic, invalid_opcode, overflow_stack, read_unmapped, stop_for_good};
+pub use faults::{demo_panic, invalid_opcode, overflow_stack, read_unmapped, stop_for_good};
 pub use guard::{Left, guarded, leave, put_off_deadline};
 pub use linker_set::registered_tests;
 pub use power::{exit, reset, triple_fault};

@@ -177,7 +177,7 @@ extern "sysv64" fn kdk_trap(frame: &TrapFrame) {
         // It has woken the processor; whoever waits will poll.
         COM2 => pic::acknowledge(),
         NMI => crate::debugger::nmi(frame),
-        vector if vector < pic::FIRST_VECTOR => crate::dying::trap(frame),
+        vector if vector < pic::FIRST_VECTOR => crate::panic::trap(frame),
         // Spurious interrupts of the 8259s are not acknowledged.
         _ => {}
     }

@@ -1,7 +1,7 @@
 //! Every fault a guest can have, each as a test that runs only when named.
 
 use crate::objects::Kind;
-use crate::{clock, console, debugger, dying, guest, hw, log, objects, results};
+use crate::{clock, console, debugger, guest, hw, log, objects, panic, results};
 use kdk_harness::{Stop, TestResult, kdk_test};
 
 /// Code for isa-debug-exit in the middle of a test.
@@ -34,8 +34,8 @@ fault!("double-fault", || hw::overflow_stack());
 fault!("triple", || hw::triple_fault());
 
 fault!("ddb-prompt", || {
-    dying::announce_panic(format_args!("demo: this panic stays in the debugger"), None);
-    dying::enter_debugger()
+    panic::announce_panic(format_args!("demo: this panic stays in the debugger"), None);
+    panic::enter_debugger()
 });
 
 fault!("reboot", || {
@@ -108,7 +108,7 @@ fault!("garbage", || {
     Ok(())
 });
 
-// These answer properly here; `tamper` spoils the answer.
+// These answer properly here; `inject` spoils the answer.
 fn passes() -> TestResult {
     Ok(())
 }

@@ -171,14 +171,14 @@ fn phase_rows(report: &Report) -> Vec<Row> {
 /// A row for each of the machines side by side; where they are not known, as
 /// many as do not overlap.
 fn test_rows(outcomes: &[Outcome]) -> Vec<Row> {
-    let mut guests: Vec<Option<usize>> = outcomes.iter().map(|test| test.lane).collect();
+    let mut guests: Vec<Option<usize>> = outcomes.iter().map(|test| test.worker).collect();
     guests.sort_unstable();
     guests.dedup();
     let mut rows = Vec::new();
     for guest in &guests {
         let tests = outcomes.iter().enumerate();
         let bars = tests
-            .filter(|(_, test)| test.lane == *guest)
+            .filter(|(_, test)| test.worker == *guest)
             .filter_map(|(at, test)| test_bar(at, test));
         let label = match guest {
             Some(number) if guests.len() > 1 => format!("guest {number}"),
@@ -336,7 +336,7 @@ mod checks {
     fn several_guests_have_a_row_each_and_overlaps_have_lanes() {
         let at = |lane, start, ms| {
             let mut one = outcome("a/x", Verdict::Pass, ms);
-            (one.lane, one.start_ms) = (lane, Some(start));
+            (one.worker, one.start_ms) = (lane, Some(start));
             one
         };
         let guests = report(vec![

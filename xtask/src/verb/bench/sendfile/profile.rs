@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use kdk_vm::machine::{self, Machine};
-use kdk_vm::plan::{Isolation, Wish};
+use kdk_vm::plan::{Isolation, Selection};
 use kdk_vm::progress::Progress;
 use kdk_vm::qemu::QemuMachine;
 use kdk_vm::qmp::{self, Start, Told};
@@ -104,9 +104,9 @@ pub fn take(bed: &Bed<'_>, names: &[String]) -> Result<Option<(Samples, Program)
         QemuMachine::start(qemu, &spec).map(|machine| Box::new(machine) as Box<dyn Machine>)
     };
     let options = Options {
-        wish: Wish {
+        selection: Selection {
             patterns: names.to_vec(),
-            ..Wish::default()
+            ..Selection::default()
         },
         isolation: Isolation::None,
         ..Options::default()

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use kdk_harness::Wake;
+use kdk_harness::Resume;
 
 use super::boot::{failed, hung, lost};
 use super::link::{Link, Tick};
@@ -10,18 +10,18 @@ use super::{Limits, Logs, Session, Setup};
 use crate::error::{BootError, BootFault, RunError};
 use crate::machine::Machine;
 use crate::phase::Phase;
-use crate::protocol::{Awake, Hello, Line};
+use crate::protocol::{Hello, Line, Resumed};
 
 /// How far the guest's clock may be from what it was set to.
 const APART: Duration = Duration::from_secs(5);
 
 impl<'a> Session<'a> {
     /// Takes over a guest that was saved after it had said `hello`. It has to
-    /// be [woken](Session::wake) before its first test.
+    /// be [woken](Session::resume) before its first test.
     ///
     /// # Errors
     /// The state was not loaded; or an interruption.
-    pub fn resume(
+    pub fn restore(
         machine: Box<dyn Machine>,
         logs: Logs,
         setup: &Setup<'a>,
@@ -56,47 +56,47 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`RunError::Boot`] when the guest dies, is silent, or has another time
     /// afterwards; else the host's, or an interruption.
-    pub fn wake(&mut self, seed: u64) -> Result<u64, RunError> {
-        self.wake_at(now(), seed)
+    pub fn resume(&mut self, seed: u64) -> Result<u64, RunError> {
+        self.resume_at(now(), seed)
     }
 
     /// The guest's answer is measured against the time it was given and what
     /// has passed since, never against the host's clock, which may have been
     /// set in between.
-    pub(super) fn wake_at(&mut self, time: Duration, seed: u64) -> Result<u64, RunError> {
+    pub(super) fn resume_at(&mut self, time: Duration, seed: u64) -> Result<u64, RunError> {
         let given = Instant::now();
         self.link.send(&command(time, seed).to_string());
         let answer = self.answer(|line| match line {
-            Line::Awake(fields) => Some(fields.to_owned()),
+            Line::Resumed(fields) => Some(fields.to_owned()),
             _ => None,
         })?;
         let due = time + given.elapsed();
-        let fault = match answer.and_then(|fields| Awake::parse(&fields)) {
-            Ok(awake) if awake.time.abs_diff(due) <= APART => return Ok(awake.random),
-            Ok(awake) => format!(
+        let fault = match answer.and_then(|fields| Resumed::parse(&fields)) {
+            Ok(resumed) if resumed.time.abs_diff(due) <= APART => return Ok(resumed.random),
+            Ok(resumed) => format!(
                 "its clock is {:.0} s from what it was set to",
-                awake.time.abs_diff(due).as_secs_f64()
+                resumed.time.abs_diff(due).as_secs_f64()
             ),
             Err(what) => what,
         };
-        Err(failed(&mut self.link, BootFault::Wake(fault)).into())
+        Err(failed(&mut self.link, BootFault::Resume(fault)).into())
     }
 
     /// The guest gave a random number that another of this run had given: its
     /// random numbers are worth nothing.
-    pub fn is_a_twin(&mut self, random: u64) -> BootError {
+    pub fn duplicate_entropy(&mut self, random: u64) -> BootError {
         let what = format!("its random number {random:016x} is an earlier guest's");
-        failed(&mut self.link, BootFault::Wake(what))
+        failed(&mut self.link, BootFault::Resume(what))
     }
 
     /// Has the guest come to rest, before its machine is saved.
     ///
     /// # Errors
-    /// See [`Session::wake`].
-    pub fn rest(&mut self) -> Result<(), RunError> {
-        self.link.send("rest");
-        let answer = self.answer(|line| matches!(line, Line::Rested).then_some(()))?;
-        answer.map_err(|what| failed(&mut self.link, BootFault::Wake(what)).into())
+    /// See [`Session::resume`].
+    pub fn quiesce(&mut self) -> Result<(), RunError> {
+        self.link.send("quiesce");
+        let answer = self.answer(|line| matches!(line, Line::Quiesced).then_some(()))?;
+        answer.map_err(|what| failed(&mut self.link, BootFault::Resume(what)).into())
     }
 
     /// Waits for an answer that `is_it` knows; the inner error is the guest's.
@@ -124,15 +124,15 @@ impl<'a> Session<'a> {
             }
             if Instant::now() >= deadline {
                 let secs = answer.as_secs_f64();
-                let why = BootFault::Wake(format!("no answer within {secs:.1} s"));
+                let why = BootFault::Resume(format!("no answer within {secs:.1} s"));
                 return Err(hung(&mut self.link, &self.limits, why).into());
             }
         }
     }
 }
 
-fn command(now: Duration, seed: u64) -> Wake {
-    Wake {
+fn command(now: Duration, seed: u64) -> Resume {
+    Resume {
         seconds: now.as_secs(),
         nanoseconds: now.subsec_nanos(),
         seed,

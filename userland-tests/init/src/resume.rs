@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-use kdk_harness::Wake;
+use kdk_harness::Resume;
 use kdk_relay::set_clock;
 use kdk_sys::file::{O_CLOEXEC, O_RDONLY, open};
 use kdk_sys::poll::{self, POLLIN};
@@ -28,15 +28,15 @@ const RANDOM_MS: u64 = 5_000;
 ///
 /// # Errors
 /// Which of it the kernel refused.
-pub fn wake(wake: &Wake) -> core::result::Result<String, String> {
-    let wanted = Duration::new(wake.seconds, wake.nanoseconds);
+pub fn resume(how: &Resume) -> core::result::Result<String, String> {
+    let wanted = Duration::new(how.seconds, how.nanoseconds);
     set_clock(wanted, time::set_today, time::today).map_err(told("clock_settime"))?;
-    kenv::set(VARIABLE, &format!("{:016x}", wake.seed)).map_err(told("kenv"))?;
-    reseed(wake.seed).map_err(told(ENTROPY))?;
+    kenv::set(VARIABLE, &format!("{:016x}", how.seed)).map_err(told("kenv"))?;
+    reseed(how.seed).map_err(told(ENTROPY))?;
     let random = draw().map_err(told("read /dev/random"))?;
     let now = time::today();
     Ok(format!(
-        "# awake time={}.{:09} random={random:016x}",
+        "# resumed time={}.{:09} random={random:016x}",
         now.as_secs(),
         now.subsec_nanos()
     ))
@@ -48,7 +48,7 @@ fn told(what: &str) -> impl Fn(Errno) -> String {
 
 /// Waits until the kernel takes a new seed at once, which it does not within
 /// 100 ms of the last one (sys/dev/random/fortuna.c).
-pub fn rest() {
+pub fn quiesce() {
     time::sleep_ms(REST_MS);
 }
 

@@ -60,10 +60,10 @@ pub fn stop_for_good() -> ! {
     demo_hang()
 }
 
-/// [`crate::dying::panic`].
+/// [`crate::panic::panic`].
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.named")]
 #[inline(never)]
 pub fn demo_panic(text: fmt::Arguments<'_>) -> ! {
-    crate::dying::panic(text)
+    crate::panic::panic(text)
 }

@@ -4,7 +4,7 @@ use kdk_harness::{Command, parse};
 
 /// How the answer to a command is spoilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tamper {
+pub enum Injection {
     /// Not at all.
     None,
     /// The plan is left out.
@@ -17,7 +17,7 @@ pub enum Tamper {
     AfterDone,
 }
 
-impl Tamper {
+impl Injection {
     /// What is due to the answer to `line`: by the name of the test it runs.
     pub fn for_line(line: &str) -> Self {
         match parse(line) {
@@ -72,13 +72,13 @@ mod tests {
             ),
             ("panic", "# start a/b\n1..1\nok 1 a/b\n# done 1\n"),
         ] {
-            let tamper = Tamper::for_line(&format!("run fault/{name}\n"));
+            let injection = Injection::for_line(&format!("run fault/{name}\n"));
             let mut sent = String::new();
             for chunk in ["# start a/b\n1..1\n", "ok 1 a/b\n# done 1\n"] {
-                tamper.send(chunk, &mut |text| sent.push_str(text));
+                injection.send(chunk, &mut |text| sent.push_str(text));
             }
             assert_eq!(sent, spoilt, "{name}");
         }
-        assert_eq!(Tamper::for_line("list"), Tamper::None);
+        assert_eq!(Injection::for_line("list"), Injection::None);
     }
 }
