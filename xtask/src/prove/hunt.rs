@@ -38,7 +38,7 @@ pub fn quarry(bound: &Bound<'_>, mutants: Vec<Mutant>) -> Result<Vec<Quarry>, Fa
             format!("no suite has mutants of the series {series}"),
         )
         .help(format!(
-            "they are described in userland-tests/SUITE/{MUTANTS}/{series}/{MANIFEST}"
+            "they are described in userland-tests/suites/SUITE/{MUTANTS}/{series}/{MANIFEST}"
         )));
     }
     let applied = |mutant: Mutant| {

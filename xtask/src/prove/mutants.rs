@@ -1,4 +1,4 @@
-//! `userland-tests/SUITE/mutants/SERIES/`: a series' patches with deliberate
+//! `userland-tests/suites/SUITE/mutants/SERIES/`: a series' patches with deliberate
 //! mistakes, one diff each on top of the series. A suite that is worth its
 //! name fails on every one.
 

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 const FOLDERS: [&str; 4] = ["kmod", "userland-tests", "vm/conf", "vm/bases"];
 /// Where a suite of userland programs has its folder.
 const USERLAND: &str = "userland-tests";
+const SUITES_FOLDER: &str = "suites";
 /// Where kdk.ko's sources are, and what the C files' names begin with.
 const KERNEL: &str = "kmod";
 const SHIM: &str = "kdk_";
@@ -71,7 +72,10 @@ fn owner(path: &Path) -> Option<&'static str> {
     let top = parts.next()?.as_os_str();
     let mut parts = parts.filter(|part| matches!(part, Component::Normal(_)));
     if top == USERLAND {
-        suite(parts.next()?)
+        match parts.next()?.as_os_str() == SUITES_FOLDER {
+            true => suite(parts.next()?),
+            false => None,
+        }
     } else if top == KERNEL {
         parts.find_map(suite)
     } else {
@@ -98,9 +102,12 @@ mod tests {
     #[test]
     fn a_file_is_of_the_suite_that_it_is_named_after() {
         for (path, owner) in [
-            ("userland-tests/sendfile/src/main.rs", Some("sendfile")),
-            ("userland-tests/kmod/src/main.rs", Some("kmod")),
-            ("userland-tests/sys/src/sendfile.rs", None),
+            (
+                "userland-tests/suites/sendfile/src/main.rs",
+                Some("sendfile"),
+            ),
+            ("userland-tests/suites/kmod/src/main.rs", Some("kmod")),
+            ("userland-tests/lib/sys/src/sendfile.rs", None),
             ("userland-tests/Cargo.toml", None),
             ("kmod/src/lib.rs", None),
             ("kmod/src/kpi/sendfile.rs", Some("sendfile")),
@@ -147,8 +154,8 @@ mod tests {
         for path in [
             "kmod/src/tests/flowtable/mod.rs",
             "kmod/src/lib.rs",
-            "userland-tests/sendfile/main.rs",
-            "userland-tests/sys/lib.rs",
+            "userland-tests/suites/sendfile/main.rs",
+            "userland-tests/lib/sys/lib.rs",
             "vm/conf/KDK",
             "vm/bases/a.yaml",
         ] {
@@ -156,10 +163,10 @@ mod tests {
         }
         let digest = |pattern: &str| Programs::read(root).unwrap().digest(&[pattern.into()]);
         for (changed, sendfile, flowtable) in [
-            ("userland-tests/sendfile/main.rs", true, false),
+            ("userland-tests/suites/sendfile/main.rs", true, false),
             ("kmod/src/tests/flowtable/mod.rs", false, true),
             ("kmod/src/lib.rs", true, true),
-            ("userland-tests/sys/lib.rs", true, true),
+            ("userland-tests/lib/sys/lib.rs", true, true),
             ("vm/conf/KDK", true, true),
         ] {
             let (all, one, two) = (digest("*"), digest("sendfile/*"), digest("flowtable/*"));

@@ -61,7 +61,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         let bound = bind::bind(&cx.home, &series, &|text| cx.terminal.line(&text))?;
         let quarry = match args.mutants {
             true => {
-                let suites = workspace().join("userland-tests");
+                let suites = workspace().join("userland-tests/suites");
                 let all = mutants::all(&suites, series.name())?;
                 hunt::quarry(&bound, mutants::chosen(all, &args.ids)?)?
             }

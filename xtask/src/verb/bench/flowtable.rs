@@ -27,7 +27,7 @@ const TEST: &str = "flowtable/bench-expiry-";
 /// The patch that brings the walk.
 const WALK: &str = "flowtable-expiry-walk";
 /// What makes the algorithm of FreeBSD 10.0 of the tree's own.
-const BIT_AT_A_TIME: &str = "userland-tests/flowtable/bench/head-2014/bit-at-a-time.patch";
+const BIT_AT_A_TIME: &str = "userland-tests/suites/flowtable/bench/head-2014/bit-at-a-time.patch";
 /// Powers of two of the sizes.
 const SIZES: std::ops::RangeInclusive<u32> = 8..=18;
 /// The largest ones that `--quick` measures, and the quadratic algorithm is

@@ -1,0 +1,95 @@
+//! Calls that fail: with a part sent there is an event, with nothing none.
+
+use crate::case;
+use crate::flight::{Flight, is_event, none, one};
+use kdk_fixtures::bytes::{assert_same, pattern, receive};
+use kdk_fixtures::link::Link;
+use kdk_fixtures::source::Source;
+use kdk_harness::TestResult;
+use kdk_sys::sendfile::{Request, Sent};
+use kdk_sys::suite::must;
+use kdk_sys::{Descriptor, Errno};
+
+const LENGTH: usize = 1 << 20;
+const BUFFER: i32 = 32 << 10;
+
+/// Sends until the socket is full and nothing goes any more. Each call that
+/// sent something is told, with its own count, and the last one is not.
+#[track_caller]
+fn fill(flight: &Flight, kind: Source, link: Link) -> TestResult {
+    let (file, expected) = kind.of(LENGTH);
+    let (here, there) = link.connect_with(BUFFER);
+    must("do not wait", here.set_nonblocking(true));
+    let mut calls = 0;
+    let mut total = 0;
+    let mut lengths = [0i64; 64];
+    loop {
+        let request = Request {
+            offset: total as u64,
+            ..Request::default()
+        };
+        let Sent { bytes, result } = flight.send(&file, &here, calls, &request);
+        assert_eq!(result, Err(Errno::EAGAIN), "expected the socket to be full");
+        if bytes == 0 {
+            break;
+        }
+        let length = lengths.get_mut(calls).map(|length| *length = bytes);
+        assert!(length.is_some(), "the socket takes ever more");
+        total += bytes as usize;
+        calls += 1;
+    }
+    assert!(calls > 0, "expected something to be sent first");
+    none("nothing was read", &flight.queue);
+    let seen = receive(&there, total);
+    let expected = expected.get(..total).unwrap_or_default();
+    assert_same("all that went", &seen, expected);
+    for _ in 0..calls {
+        let seen = one("all that went was read", &flight.queue);
+        let length = lengths.get(seen.ident).copied().unwrap_or(-1);
+        is_event("all that went was read", &seen, seen.ident, length);
+    }
+    flight.over("each was told once");
+    Ok(())
+}
+
+macro_rules! partial_tests {
+    ($($name:literal: $source:ident over $link:ident;)*) => {
+        $(case!($name, || fill(&Flight::new()?, Source::$source, Link::$link));)*
+    };
+}
+
+partial_tests! {
+    "sendfile/eagain-shm-tcp": Shm over Tcp;
+    "sendfile/eagain-shm-unix": Shm over Unix;
+    "sendfile/eagain-tmpfs-tcp": Tmpfs over Tcp;
+    "sendfile/eagain-tmpfs-unix": Tmpfs over Unix;
+}
+
+case!(
+    "sendfile/eagain-in-headers",
+    in_headers,
+    defect = "a call that fails after it sent headers alone has no event"
+);
+
+/// The headers alone fill the socket: no page is ever in flight, and the
+/// event is due when the call ends.
+fn in_headers() -> TestResult {
+    let flight = Flight::new()?;
+    let (file, _) = Source::Shm.of(LENGTH);
+    let (here, there) = Link::Tcp.connect_with(BUFFER);
+    must("do not wait", here.set_nonblocking(true));
+    let headers = pattern(LENGTH);
+    let request = Request {
+        headers: &[&headers],
+        ..Request::default()
+    };
+    let sent = flight.send(&file, &here, 1, &request);
+    assert_eq!(sent.result, Err(Errno::EAGAIN), "sendfile");
+    assert!(sent.bytes > 0, "expected a part of the headers to be sent");
+    flight.lands("no page is in flight", 1, sent.bytes);
+    let seen = receive(&there, sent.bytes as usize);
+    let expected = headers.get(..seen.len()).unwrap_or_default();
+    assert_same("headers", &seen, expected);
+    flight.over("it was told once");
+    Ok(())
+}

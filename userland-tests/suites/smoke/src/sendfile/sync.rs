@@ -1,0 +1,59 @@
+//! `SF_SYNC`: sendfile(2) comes back when the kernel no longer needs the
+//! memory, so that it can be written to again.
+
+use kdk_fixtures::bytes::{assert_same, receive, soon};
+use kdk_fixtures::child::Child;
+use kdk_fixtures::link::Link;
+use kdk_fixtures::source::Source;
+use kdk_harness::{TestResult, kdk_test};
+use kdk_sys::fd::pipe;
+use kdk_sys::file::PAGE;
+use kdk_sys::memory::Mapping;
+use kdk_sys::poll::{POLLIN, wait_for};
+use kdk_sys::sendfile::{Request, SF_SYNC, Sent, sendfile};
+use kdk_sys::suite::must;
+use kdk_sys::time::Deadline;
+use kdk_sys::{Descriptor, Errno};
+
+/// How long it is watched for coming back too early, milliseconds.
+const EARLY_MS: u64 = 200;
+
+fn waits(link: Link) -> TestResult {
+    const LENGTH: usize = 4 * PAGE;
+    let (memory, bytes) = Source::Shm.of(LENGTH);
+    let (here, there) = link.connect();
+    let (back, tell_back) = must("pipe", pipe());
+    let sender = Child::run(|| {
+        let request = Request {
+            flags: SF_SYNC,
+            ..Request::default()
+        };
+        let sent = sendfile(&memory, &here, &request);
+        let all = Sent {
+            bytes: LENGTH as i64,
+            result: Ok(()),
+        };
+        assert_eq!(sent, all, "sendfile with SF_SYNC");
+        let mut mapping = must("mmap shared memory", Mapping::of(&memory, LENGTH));
+        mapping.write(0, &[0; LENGTH]);
+        must("say so", tell_back.write_all(b"b"));
+    });
+    must("see the first byte", wait_for(&there, POLLIN, soon()));
+    let early = wait_for(&back, POLLIN, Deadline::after_ms(EARLY_MS));
+    assert_eq!(
+        early,
+        Err(Errno::ETIMEDOUT),
+        "back before anything was read"
+    );
+    // Were it back, these would be zeros.
+    assert_same("read after a while", &receive(&there, LENGTH), &bytes);
+    must(
+        "come back once all was read",
+        wait_for(&back, POLLIN, soon()),
+    );
+    sender.join();
+    Ok(())
+}
+
+kdk_test!("smoke/sendfile-sync-waits-tcp", || waits(Link::Tcp));
+kdk_test!("smoke/sendfile-sync-waits-unix", || waits(Link::Unix));
