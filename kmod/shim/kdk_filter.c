@@ -13,6 +13,8 @@
 #include <net/pfil.h>
 #include <net/vnet.h>
 
+#include "kdk_mbufq.h"
+
 /* Calls that are remembered, and chains that are kept. */
 #define	KDK_FILTER_CALLS	1024
 /*
@@ -33,7 +35,7 @@ struct kdk_filter {
 	struct mtx	 mtx;
 	STAILQ_HEAD(, kdk_filter_call) calls;
 	u_int		 ncalls;
-	struct mbufq	 kept;
+	struct mbufq	 consumed;
 	u_int		 lost;
 };
 
@@ -48,7 +50,7 @@ kdk_filter_lose(struct kdk_filter *filter)
 
 /* Room for a call's bytes, or NULL. */
 static struct kdk_filter_call *
-kdk_filter_call(int memory, u_int length, u_int chain, u_int copied)
+kdk_filter_call_alloc(int memory, u_int length, u_int chain, u_int copied)
 {
 	struct kdk_filter_call *call;
 
@@ -63,7 +65,7 @@ kdk_filter_call(int memory, u_int length, u_int chain, u_int copied)
 }
 
 static void
-kdk_filter_remember(struct kdk_filter *filter, struct kdk_filter_call *call)
+kdk_filter_record(struct kdk_filter *filter, struct kdk_filter_call *call)
 {
 
 	mtx_lock(&filter->mtx);
@@ -113,10 +115,10 @@ kdk_filter_mem(void *mem, u_int len, int flags __unused, struct ifnet *ifp,
 	struct kdk_filter *filter = arg;
 	struct kdk_filter_call *call;
 
-	call = kdk_filter_call(1, len, len, MIN(len, KDK_FILTER_COPIED));
+	call = kdk_filter_call_alloc(1, len, len, MIN(len, KDK_FILTER_COPIED));
 	if (call != NULL)
 		memcpy(call->bytes, mem, call->what.copied);
-	kdk_filter_remember(filter, call);
+	kdk_filter_record(filter, call);
 	if (kdk_filter_drops(&filter->rule, *(u_char *)mem))
 		return (PFIL_DROPPED);
 	switch (filter->rule.verdict) {
@@ -130,11 +132,11 @@ kdk_filter_mem(void *mem, u_int len, int flags __unused, struct ifnet *ifp,
 }
 
 static void
-kdk_filter_keep(struct kdk_filter *filter, struct mbuf *m)
+kdk_filter_consume(struct kdk_filter *filter, struct mbuf *m)
 {
 
 	mtx_lock(&filter->mtx);
-	if (mbufq_enqueue(&filter->kept, m) != 0) {
+	if (mbufq_enqueue(&filter->consumed, m) != 0) {
 		filter->lost++;
 		m_freem(m);
 	}
@@ -151,17 +153,17 @@ kdk_filter_mbuf(struct mbuf **mp, struct ifnet *ifp __unused,
 	u_int chain;
 
 	chain = m_length(m, NULL);
-	call = kdk_filter_call(0, m->m_pkthdr.len, chain, chain);
+	call = kdk_filter_call_alloc(0, m->m_pkthdr.len, chain, chain);
 	if (call != NULL)
 		m_copydata(m, 0, chain, (caddr_t)call->bytes);
-	kdk_filter_remember(filter, call);
+	kdk_filter_record(filter, call);
 	if (kdk_filter_drops(&filter->rule, *mtod(m, u_char *))) {
 		m_freem(m);
 		*mp = NULL;
 		return (PFIL_DROPPED);
 	}
 	if (filter->rule.verdict == KDK_FILTER_CONSUME) {
-		kdk_filter_keep(filter, m);
+		kdk_filter_consume(filter, m);
 		*mp = NULL;
 		return (PFIL_CONSUMED);
 	}
@@ -193,7 +195,7 @@ kdk_filter_open(const char *name, const struct kdk_filter_rule *rule,
 	filter->rule = *rule;
 	mtx_init(&filter->mtx, "kdk filter", NULL, MTX_DEF);
 	STAILQ_INIT(&filter->calls);
-	mbufq_init(&filter->kept, KDK_FILTER_CALLS);
+	mbufq_init(&filter->consumed, KDK_FILTER_CALLS);
 	hook.pa_ruleset = filter;
 	CURVNET_SET(vnet0);
 	link.pa_hook = filter->hook = pfil_add_hook(&hook);
@@ -221,13 +223,13 @@ kdk_filter_close(struct kdk_filter *filter)
 		STAILQ_REMOVE_HEAD(&filter->calls, link);
 		free(call, M_KDK);
 	}
-	mbufq_drain(&filter->kept);
+	mbufq_drain(&filter->consumed);
 	mtx_destroy(&filter->mtx);
 	free(filter, M_KDK);
 }
 
 int
-kdk_filter_seen(struct kdk_filter *filter, void *bytes, size_t room,
+kdk_filter_take_call(struct kdk_filter *filter, void *bytes, size_t room,
     struct kdk_filtered *filtered)
 {
 	struct kdk_filter_call *call;
@@ -253,21 +255,13 @@ kdk_filter_seen(struct kdk_filter *filter, void *bytes, size_t room,
 }
 
 int
-kdk_filter_kept(struct kdk_filter *filter, void *bytes, size_t room,
+kdk_filter_take_consumed(struct kdk_filter *filter, void *bytes, size_t room,
     struct kdk_filtered *filtered)
 {
 	struct mbuf *m;
-	int error = 0;
+	int error;
 
-	mtx_lock(&filter->mtx);
-	m = mbufq_first(&filter->kept);
-	if (m == NULL)
-		error = ENOENT;
-	else if (m_length(m, NULL) > room)
-		error = EMSGSIZE;
-	else
-		(void)mbufq_dequeue(&filter->kept);
-	mtx_unlock(&filter->mtx);
+	error = kdk_mbufq_take(&filter->consumed, &filter->mtx, room, &m);
 	if (error != 0)
 		return (error);
 	filtered->memory = 0;

@@ -50,9 +50,9 @@ void	 kdk_filter_close(struct kdk_filter *filter);
  * The oldest call, and the oldest chain that was kept, which is freed: ENOENT
  * when there is none, EMSGSIZE when there is less room than it needs.
  */
-int	 kdk_filter_seen(struct kdk_filter *filter, void *bytes, size_t room,
+int	 kdk_filter_take_call(struct kdk_filter *filter, void *bytes, size_t room,
 	    struct kdk_filtered *filtered);
-int	 kdk_filter_kept(struct kdk_filter *filter, void *bytes, size_t room,
+int	 kdk_filter_take_consumed(struct kdk_filter *filter, void *bytes, size_t room,
 	    struct kdk_filtered *filtered);
 /* Calls that there was no memory to remember, or to act upon. */
 u_int	 kdk_filter_lost(struct kdk_filter *filter);

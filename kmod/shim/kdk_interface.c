@@ -23,7 +23,7 @@
 
 #include <machine/cpufunc.h>
 
-#include "kdk_compat.h"
+#include "kdk_mbufq.h"
 
 /* Taps that there are at one time. */
 #define	KDK_TAPS	8
@@ -38,10 +38,10 @@ struct kdk_tap {
 	u_int		 lost;
 	uint64_t	 arrived;
 	uint64_t	 last;		/* when, by kdk_ticks() */
-	int		 holds;		/* the frame below waits */
-	size_t		 hold_at;
-	uint32_t	 hold_value;
-	struct thread	*held;		/* that has brought it */
+	int		 blocks;	/* the frame below blocks its thread */
+	size_t		 block_at;
+	uint32_t	 block_value;
+	struct thread	*blocked;	/* the thread that delivers it */
 };
 
 static struct kdk_tap	*kdk_taps[KDK_TAPS];
@@ -241,14 +241,14 @@ kdk_interface_transmit(const char *name, const void *frame, size_t length)
  * Taps.
  */
 static int
-kdk_tap_holds(const struct kdk_tap *tap, const struct mbuf *m)
+kdk_tap_matches(const struct kdk_tap *tap, const struct mbuf *m)
 {
 	uint32_t value;
 
-	if (!tap->holds || m->m_pkthdr.len < tap->hold_at + sizeof(value))
+	if (!tap->blocks || m->m_pkthdr.len < tap->block_at + sizeof(value))
 		return (0);
-	m_copydata(m, tap->hold_at, sizeof(value), (caddr_t)&value);
-	return (be32toh(value) == tap->hold_value);
+	m_copydata(m, tap->block_at, sizeof(value), (caddr_t)&value);
+	return (be32toh(value) == tap->block_value);
 }
 
 /*
@@ -260,14 +260,14 @@ kdk_tap_wait(struct kdk_tap *tap)
 {
 	int forbidden;
 
-	tap->held = curthread;
+	tap->blocked = curthread;
 	forbidden = curthread->td_no_sleeping;
 	curthread->td_no_sleeping = 0;
-	while (tap->holds)
-		(void)msleep(&tap->held, &tap->mtx, 0, "kdkheld", 0);
+	while (tap->blocks)
+		(void)msleep(&tap->blocked, &tap->mtx, 0, "kdkblk", 0);
 	curthread->td_no_sleeping = forbidden;
-	tap->held = NULL;
-	wakeup(&tap->holds);
+	tap->blocked = NULL;
+	wakeup(&tap->blocks);
 }
 
 static void
@@ -275,7 +275,7 @@ kdk_tap_put(struct kdk_tap *tap, struct mbuf *m)
 {
 
 	mtx_lock(&tap->mtx);
-	if (kdk_tap_holds(tap, m))
+	if (kdk_tap_matches(tap, m))
 		kdk_tap_wait(tap);
 	tap->arrived++;
 	tap->last = kdk_ticks();
@@ -367,36 +367,36 @@ fail:
 }
 
 void
-kdk_tap_hold(struct kdk_tap *tap, size_t at, uint32_t value)
+kdk_tap_block_on(struct kdk_tap *tap, size_t at, uint32_t value)
 {
 
 	mtx_lock(&tap->mtx);
-	tap->hold_at = at;
-	tap->hold_value = value;
-	tap->holds = 1;
+	tap->block_at = at;
+	tap->block_value = value;
+	tap->blocks = 1;
 	mtx_unlock(&tap->mtx);
 }
 
 const struct thread *
-kdk_tap_held(struct kdk_tap *tap)
+kdk_tap_blocked(struct kdk_tap *tap)
 {
-	const struct thread *held;
+	const struct thread *blocked;
 
 	mtx_lock(&tap->mtx);
-	held = tap->held;
+	blocked = tap->blocked;
 	mtx_unlock(&tap->mtx);
-	return (held);
+	return (blocked);
 }
 
 void
-kdk_tap_let_go(struct kdk_tap *tap)
+kdk_tap_unblock(struct kdk_tap *tap)
 {
 
 	mtx_lock(&tap->mtx);
-	tap->holds = 0;
-	wakeup(&tap->held);
-	while (tap->held != NULL)
-		(void)msleep(&tap->holds, &tap->mtx, 0, "kdkgoes", 0);
+	tap->blocks = 0;
+	wakeup(&tap->blocked);
+	while (tap->blocked != NULL)
+		(void)msleep(&tap->blocks, &tap->mtx, 0, "kdkunb", 0);
 	mtx_unlock(&tap->mtx);
 }
 
@@ -404,7 +404,7 @@ void
 kdk_tap_close(struct kdk_tap *tap)
 {
 
-	kdk_tap_let_go(tap);
+	kdk_tap_unblock(tap);
 	if_setinputfn(tap->ifp, tap->input);
 	(void)kdk_tap_replace(tap, NULL);
 	while (atomic_load_acq_int(&kdk_taps_inside) != 0)
@@ -420,17 +420,9 @@ kdk_tap_take(struct kdk_tap *tap, void *bytes, size_t room,
     struct kdk_tapped *tapped)
 {
 	struct mbuf *m;
-	int error = 0;
+	int error;
 
-	mtx_lock(&tap->mtx);
-	m = mbufq_first(&tap->frames);
-	if (m == NULL)
-		error = ENOENT;
-	else if (m_length(m, NULL) > room)
-		error = EMSGSIZE;
-	else
-		(void)mbufq_dequeue(&tap->frames);
-	mtx_unlock(&tap->mtx);
+	error = kdk_mbufq_take(&tap->frames, &tap->mtx, room, &m);
 	if (error != 0)
 		return (error);
 	tapped->length = m_length(m, NULL);

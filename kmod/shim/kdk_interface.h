@@ -74,11 +74,11 @@ int	 kdk_tap_take(struct kdk_tap *tap, void *bytes, size_t room,
 /*
  * The frame that has this number, of the network's byte order, at this place
  * waits before the tap takes it, and with it the thread that has brought it:
- * kdk_tap_held() says who that is, or NULL.  Closing lets it go, too.
+ * kdk_tap_blocked() says who that is, or NULL.  Closing lets it go, too.
  */
-void	 kdk_tap_hold(struct kdk_tap *tap, size_t at, uint32_t value);
-const struct thread *kdk_tap_held(struct kdk_tap *tap);
-void	 kdk_tap_let_go(struct kdk_tap *tap);
+void	 kdk_tap_block_on(struct kdk_tap *tap, size_t at, uint32_t value);
+const struct thread *kdk_tap_blocked(struct kdk_tap *tap);
+void	 kdk_tap_unblock(struct kdk_tap *tap);
 /* Frames that it had no room for. */
 u_int	 kdk_tap_lost(struct kdk_tap *tap);
 /*

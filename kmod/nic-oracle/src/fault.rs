@@ -2,11 +2,11 @@
 
 use core::fmt;
 
-/// What the card counts and the ledger does, too.
+/// What the card counts and the scoreboard does, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
     /// Nobody listened.
-    Deaf,
+    ReceiveDisabled,
     /// Bad on the wire.
     Errored,
     /// MAC control frames.
@@ -16,7 +16,7 @@ pub enum Count {
     /// No room in the packet buffer.
     Missed,
     /// For a queue that is not enabled.
-    Lost,
+    QueueDisabled,
     /// All that passed: in memory, dropped, flushed, or held still.
     Passed,
 }
@@ -91,7 +91,7 @@ pub enum Fault {
     },
     /// Of the frames that were held back, the card has written some to memory
     /// that the stack never got, or the stack got more than that.
-    Held {
+    Unbalanced {
         /// The queue.
         queue: u16,
         /// Frames that the card has written to memory, bad ones included.
@@ -105,8 +105,8 @@ pub enum Fault {
     Count {
         /// What.
         count: Count,
-        /// By what it said.
-        said: u64,
+        /// By what it reported.
+        reported: u64,
         /// By its counters.
         counted: u64,
     },
@@ -160,7 +160,7 @@ impl fmt::Display for Fault {
                 out,
                 "queue {queue}: frame {frame} is lost, but the stack got frame {last}"
             ),
-            Self::Held {
+            Self::Unbalanced {
                 queue,
                 written,
                 arrived,
@@ -172,11 +172,11 @@ impl fmt::Display for Fault {
             ),
             Self::Count {
                 count,
-                said,
+                reported,
                 counted,
             } => write!(
                 out,
-                "{count:?}: the card said so of {said} frames and counts {counted}"
+                "{count:?}: the card reported {reported} frames and counts {counted}"
             ),
             Self::Queue { queue } => write!(out, "a frame for queue {queue}"),
         }

@@ -40,17 +40,13 @@ pub fn udp(to: [u8; 6], flow: u16, payload: &[u8]) -> Vec<u8> {
 
 /// Gives a datagram that [`udp`] has made a checksum, the right one or one that
 /// is not.
-pub fn sum_udp(frame: &mut [u8], right: bool) {
+pub fn set_udp_checksum(frame: &mut [u8], right: bool) {
     const SUM: usize = UDP_PAYLOAD - 2;
     let (Some(addresses), Some(datagram)) = (frame.get(26..34), frame.get(34..)) else {
         return;
     };
-    let length = u16::try_from(datagram.len()).unwrap_or(u16::MAX);
-    let odd = (datagram.len() % 2 == 1).then_some(0);
-    let pseudo = [addresses, &[0, UDP], &length.to_be_bytes(), datagram].concat();
-    let padded: Vec<u8> = pseudo.into_iter().chain(odd).collect();
-    // None at all is said by 0.
-    let sum = match checksum(&padded) {
+    // A checksum of 0 means that there is none (RFC 768).
+    let sum = match transport_checksum(addresses, UDP, datagram) {
         0 => 0xffff,
         sum => sum,
     };
@@ -61,7 +57,7 @@ pub fn sum_udp(frame: &mut [u8], right: bool) {
 }
 
 /// Makes the checksum of the IP header a wrong one.
-pub fn break_ip_sum(frame: &mut [u8]) {
+pub fn corrupt_ip_checksum(frame: &mut [u8]) {
     if let Some(byte) = frame.get_mut(25) {
         *byte ^= 1;
     }
@@ -92,7 +88,7 @@ pub fn number(frame: &[u8]) -> Option<u32> {
 pub const TCP_HEADERS: usize = 14 + 20 + 20;
 
 /// A TCP segment (RFC 9293) with an acknowledgment, from the `flow`th of many
-/// addresses. All checksums are right; the payload's length is even.
+/// addresses. All its checksums are right.
 #[must_use]
 pub fn tcp(to: [u8; 6], flow: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
     let [source, target, window, none] = [4000, 5000, 0xffff, 0].map(u16::to_be_bytes);
@@ -103,9 +99,8 @@ pub fn tcp(to: [u8; 6], flow: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
     segment.extend([window, none, none].concat());
     segment.extend(payload);
     let head = ipv4(flow, TCP, segment.len());
-    let length = u16::try_from(segment.len()).unwrap_or(u16::MAX);
-    let pseudo = [&head[12..], &[0, TCP], &length.to_be_bytes(), &segment].concat();
-    segment[16..18].copy_from_slice(&checksum(&pseudo).to_be_bytes());
+    let sum = transport_checksum(&head[12..], TCP, &segment);
+    segment[16..18].copy_from_slice(&sum.to_be_bytes());
     [&ethernet(to)[..], &head, &segment].concat()
 }
 
@@ -130,18 +125,36 @@ fn ipv4(flow: u16, protocol: u8, payload: usize) -> Vec<u8> {
     head
 }
 
+/// Moves a datagram that [`udp`] has made to another flow, without updating
+/// its checksums.
+pub fn set_flow(frame: &mut [u8], flow: u16) {
+    if let Some(field) = frame.get_mut(28..30) {
+        field.copy_from_slice(&flow.to_be_bytes());
+    }
+}
+
 /// Which flow [`udp`] has made a datagram of.
 #[must_use]
 pub fn flow(frame: &[u8]) -> Option<u16> {
     frame.get(28..30)?.try_into().ok().map(u16::from_be_bytes)
 }
 
-/// The Internet checksum (RFC 1071) of an even number of bytes.
+/// Returns the checksum of a TCP segment or UDP datagram between two IPv4
+/// addresses: it includes a pseudo-header (RFC 9293, 3.1).
+fn transport_checksum(addresses: &[u8], protocol: u8, segment: &[u8]) -> u16 {
+    let length = u16::try_from(segment.len()).unwrap_or(u16::MAX);
+    checksum(&[addresses, &[0, protocol], &length.to_be_bytes(), segment].concat())
+}
+
+/// Returns the Internet checksum (RFC 1071), which pads an odd number of bytes
+/// with a zero.
 fn checksum(bytes: &[u8]) -> u16 {
-    let sum: u32 = bytes
-        .chunks_exact(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
-        .sum();
+    let word = |pair: &[u8]| match *pair {
+        [high, low] => u16::from_be_bytes([high, low]),
+        [high] => u16::from_be_bytes([high, 0]),
+        _ => 0,
+    };
+    let sum: u32 = bytes.chunks(2).map(|pair| u32::from(word(pair))).sum();
     let folded = (sum & 0xffff) + (sum >> 16);
     let folded = (folded & 0xffff) + (folded >> 16);
     !u16::try_from(folded & 0xffff).unwrap_or(0)
@@ -174,16 +187,15 @@ mod tests {
             for right in [true, false] {
                 let mut frame = udp(CARD, 5, &payload(1, length));
                 assert!(sum_holds(&frame[14..34]));
-                sum_udp(&mut frame, right);
+                set_udp_checksum(&mut frame, right);
                 let datagram = &frame[34..];
                 let length = u16::try_from(datagram.len()).unwrap().to_be_bytes();
-                let odd: &[u8] = if datagram.len() % 2 == 1 { &[0] } else { &[] };
-                let pseudo = [&frame[26..34], &[0, UDP], &length, datagram, odd].concat();
+                let pseudo = [&frame[26..34], &[0, UDP], &length, datagram].concat();
                 assert_eq!(sum_holds(&pseudo), right, "{length:?}");
             }
         }
         let mut frame = udp(CARD, 5, &[]);
-        break_ip_sum(&mut frame);
+        corrupt_ip_checksum(&mut frame);
         assert!(!sum_holds(&frame[14..34]));
     }
 }

@@ -15,19 +15,19 @@ pub struct QueueCounters {
     /// Received frames dropped for want of descriptors (DROP_EN).
     pub dropped: u64,
     /// Received frames lost because the queue was not enabled.
-    pub lost: u64,
+    pub queue_disabled: u64,
     /// Frames that it has sent.
     pub sent: u64,
 }
 
 /// Frames since the card was made. All that came in is in exactly one of the
-/// other counts, or held in the packet buffer.
+/// other counts, or in the packet buffer.
 #[derive(Clone, Debug)]
 pub struct Counters {
     /// Frames offered to [`Nic::receive`](crate::Nic::receive).
     pub offered: u64,
     /// Not listened to: link down, or the receiver is off.
-    pub deaf: u64,
+    pub receive_disabled: u64,
     /// Counted as bad by the MAC and discarded.
     pub errored: u64,
     /// MAC control frames (pause) that the MAC consumed.
@@ -49,7 +49,7 @@ impl Counters {
     pub(crate) fn new() -> Self {
         Self {
             offered: 0,
-            deaf: 0,
+            receive_disabled: 0,
             errored: 0,
             control: 0,
             filtered: 0,
@@ -82,7 +82,7 @@ impl Counters {
             .fold(QueueCounters::default(), |sum, queue| QueueCounters {
                 delivered: sum.delivered + queue.delivered,
                 dropped: sum.dropped + queue.dropped,
-                lost: sum.lost + queue.lost,
+                queue_disabled: sum.queue_disabled + queue.queue_disabled,
                 sent: sum.sent + queue.sent,
             })
     }
@@ -91,7 +91,7 @@ impl Counters {
     #[must_use]
     pub fn accounted(&self) -> u64 {
         let queues = self.all_queues();
-        self.deaf
+        self.receive_disabled
             + self.errored
             + self.control
             + self.filtered
@@ -99,13 +99,13 @@ impl Counters {
             + self.flushed
             + queues.delivered
             + queues.dropped
-            + queues.lost
+            + queues.queue_disabled
     }
 }
 
 /// The model contradicts itself: a defect of the model, not of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Broken {
+pub enum InvariantError {
     /// Offered frames are not all accounted for.
     Frames {
         /// Offered.
@@ -113,7 +113,7 @@ pub enum Broken {
         /// In another count.
         accounted: u64,
         /// In the packet buffer.
-        held: u64,
+        buffered: u64,
     },
     /// Receive buffers watched are not those that the rings' registers give
     /// the card. Not checked after a buffer was armed wrongly.
@@ -125,16 +125,16 @@ pub enum Broken {
     },
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for InvariantError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Frames {
                 offered,
                 accounted,
-                held,
+                buffered,
             } => write!(
                 out,
-                "the card was offered {offered} frames but accounts for {accounted} and holds {held}"
+                "the card was offered {offered} frames but accounts for {accounted} and buffers {buffered}"
             ),
             Self::Descriptors { watched, owned } => write!(
                 out,
@@ -144,4 +144,4 @@ impl fmt::Display for Broken {
     }
 }
 
-impl core::error::Error for Broken {}
+impl core::error::Error for InvariantError {}

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec;
 
-/// Frames with a note `N` each. Allocates only when made.
+/// Frames with a metadata `N` each. Allocates only when made.
 #[derive(Debug)]
 pub struct FrameQueue<N> {
     bytes: Box<[u8]>,
@@ -34,7 +34,7 @@ impl<N: Copy> FrameQueue<N> {
     }
 
     /// Puts a frame at the end; `false` if there is no room.
-    pub fn push(&mut self, frame: &[u8], note: N) -> bool {
+    pub fn push(&mut self, frame: &[u8], metadata: N) -> bool {
         if !self.fits(1, frame.len()) {
             return false;
         }
@@ -44,11 +44,11 @@ impl<N: Copy> FrameQueue<N> {
         self.bytes[at..at + head].copy_from_slice(before);
         self.bytes[..after.len()].copy_from_slice(after);
         self.used += frame.len();
-        self.frames.push_back((frame.len(), note));
+        self.frames.push_back((frame.len(), metadata));
         true
     }
 
-    /// Length and note of the first frame.
+    /// Length and metadata of the first frame.
     pub fn front(&self) -> Option<(usize, N)> {
         self.frames.front().copied()
     }
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn full_by_frames() {
         let mut queue = FrameQueue::new(100, 2);
-        let taken: Vec<_> = (0..3).map(|note| queue.push(&[1], note)).collect();
+        let taken: Vec<_> = (0..3).map(|metadata| queue.push(&[1], metadata)).collect();
         assert_eq!(taken, [true, true, false]);
         queue.clear();
         assert!(queue.fits(2, 100) && !queue.fits(1, 101) && !queue.fits(3, 1));

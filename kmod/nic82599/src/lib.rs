@@ -56,7 +56,7 @@ mod violation;
 
 pub use config::Config;
 pub use config_space::{DEVICE_ID, MSIX_CAPABILITY, PCIE_CAPABILITY, VENDOR_ID};
-pub use counters::{Broken, Counters, QueueCounters};
+pub use counters::{Counters, InvariantError, QueueCounters};
 pub use host::Host;
 pub use link::Partner;
 pub use nic::{MAX_FRAME, Nic};

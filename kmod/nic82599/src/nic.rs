@@ -5,7 +5,7 @@ use alloc::vec;
 
 use crate::config::Config;
 use crate::config_space::ConfigSpace;
-use crate::counters::{Broken, Counters};
+use crate::counters::{Counters, InvariantError};
 use crate::eeprom::{self, Eeprom};
 use crate::frame_queue::FrameQueue;
 use crate::host::Host;
@@ -13,7 +13,7 @@ use crate::interrupt::Interrupts;
 use crate::link::{AUTOC_RESTART, Link, Partner};
 use crate::offload::Context;
 use crate::owned_buffers::{Added, OwnedBuffers};
-use crate::receive::Note;
+use crate::receive::FrameInfo;
 use crate::registers::{
     ANLP1, AUTOC, AUTOC2, CTRL, CTRL_GIO_DIS, CTRL_LNK_RST, CTRL_RST, DMATXCTL, EEC, EEC_ADDR_SIZE,
     EEC_ARD, EEC_GNT, EEC_PRES, EEC_REQ, EERD, EEWR, EICR_LSC, FACTPS, FCCFG, FCRTH0, FCRTL0,
@@ -54,9 +54,9 @@ pub struct Nic {
     pub(crate) violations: Violations,
     pub(crate) counters: Counters,
     /// The receive packet buffer.
-    pub(crate) buffer: FrameQueue<Note>,
+    pub(crate) buffer: FrameQueue<FrameInfo>,
     /// Bytes in it, with frame check sequences.
-    pub(crate) buffered: u32,
+    pub(crate) buffered_bytes: u32,
     /// Frames that have left and nobody has taken yet.
     pub(crate) wire: FrameQueue<Transmitted>,
     pub(crate) owned_buffers: OwnedBuffers,
@@ -104,7 +104,7 @@ impl Nic {
             violations: Violations::new(),
             counters: Counters::new(),
             buffer: FrameQueue::new(PACKET_BUFFER, PACKET_BUFFER_FRAMES),
-            buffered: 0,
+            buffered_bytes: 0,
             wire: FrameQueue::new(config.wire_bytes.max(MAX_FRAME), config.wire_frames.max(1)),
             owned_buffers: OwnedBuffers::new(config.owned_buffers),
             ownership_unknown: false,
@@ -129,7 +129,7 @@ impl Nic {
     /// effects of the read. What is no register reads as 0.
     pub fn read(&mut self, register: u32) -> u32 {
         if register >= SPACE || !register.is_multiple_of(4) {
-            self.violations.note(Violation::NoRegister { register });
+            self.violations.record(Violation::NoRegister { register });
             return 0;
         }
         let register = canonical(register);
@@ -185,13 +185,13 @@ impl Nic {
 
     fn write_with(&mut self, register: u32, value: u32, host: &mut dyn Host) {
         if register >= SPACE || !register.is_multiple_of(4) {
-            self.violations.note(Violation::NoRegister { register });
+            self.violations.record(Violation::NoRegister { register });
             return;
         }
         let register = canonical(register);
         if register != CTRL && self.resetting.1 > 0 {
             let violation = Violation::WrittenDuringReset { register };
-            self.violations.note(violation);
+            self.violations.record(violation);
             return;
         }
         if self.interrupts.write(register, value) {
@@ -208,14 +208,14 @@ impl Nic {
             STATUS | LINKS | LINKS2 | ANLP1 | PCS1GLSTA | PCS1GANLP | FWSM | FACTPS | SECRXSTAT
             | SECTXSTAT | TFCS | FRTIMER => {
                 self.violations
-                    .note(Violation::ReadOnly { register, value });
+                    .record(Violation::ReadOnly { register, value });
             }
             RXCTRL => self.write_rxctrl(value),
             SWSM => self.semaphores.write_swsm(value),
             SW_FW_SYNC => {
                 if !self.semaphores.write_sync(value) {
                     let violation = Violation::SyncWithoutSemaphore { value };
-                    self.violations.note(violation);
+                    self.violations.record(violation);
                 }
             }
             EERD => self.registers.set(EERD, self.eeprom.read(value)),
@@ -236,7 +236,7 @@ impl Nic {
             MRQC => {
                 if !matches!(value & MRQC_MRQE, 0 | rss::RSS_ONLY) {
                     self.violations
-                        .note(Violation::NotModelled { register, value });
+                        .record(Violation::NotModelled { register, value });
                 }
                 self.registers.set(MRQC, value);
             }
@@ -260,7 +260,7 @@ impl Nic {
                 // the table had been full.
                 if value & FDIRCMD_CMD == FDIRCMD_QUERY {
                     self.violations
-                        .note(Violation::NotModelled { register, value });
+                        .record(Violation::NotModelled { register, value });
                 }
                 self.registers.set(FDIRCMD, value & !FDIRCMD_CMD);
             }
@@ -343,7 +343,7 @@ impl Nic {
     /// The next frame that needs more descriptors than these, 1 or more, gets
     /// them and no others, as if the card were reset while it stores it. It
     /// counts as delivered.
-    pub fn cut(&mut self, descriptors: usize) {
+    pub fn truncate_next(&mut self, descriptors: usize) {
         self.cut = Some(descriptors);
     }
 
@@ -387,7 +387,7 @@ impl Nic {
 
     /// Frames that wait in the receive packet buffer.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub fn buffered_frames(&self) -> usize {
         self.buffer.len()
     }
 
@@ -401,14 +401,14 @@ impl Nic {
     ///
     /// # Errors
     /// Which of them do not.
-    pub fn invariants(&self) -> Result<(), Broken> {
+    pub fn invariants(&self) -> Result<(), InvariantError> {
         let (offered, accounted) = (self.counters.offered, self.counters.accounted());
-        let held = self.buffer.len() as u64;
-        if offered != accounted + held {
-            return Err(Broken::Frames {
+        let buffered = self.buffer.len() as u64;
+        if offered != accounted + buffered {
+            return Err(InvariantError::Frames {
                 offered,
                 accounted,
-                held,
+                buffered,
             });
         }
         let owned = (0..QUEUES)
@@ -416,7 +416,7 @@ impl Nic {
             .sum();
         let watched = self.owned_buffers.count() as u64;
         if !self.ownership_unknown && watched != owned {
-            return Err(Broken::Descriptors { watched, owned });
+            return Err(InvariantError::Descriptors { watched, owned });
         }
         Ok(())
     }
@@ -452,7 +452,7 @@ impl Nic {
         self.counters.resets += 1;
         self.counters.flushed += self.buffer.len() as u64;
         self.buffer.clear();
-        self.buffered = 0;
+        self.buffered_bytes = 0;
         self.owned_buffers.clear();
         self.ownership_unknown = false;
         self.contexts.fill([Context::default(); 2]);
@@ -470,7 +470,7 @@ impl Nic {
         let mac = self.registers.has(HLREG0, HLREG0_RXCRCSTRP);
         let dma = self.registers.has(RDRXCTL, RDRXCTL_CRCSTRIP);
         if value & RXCTRL_RXEN != 0 && mac != dma {
-            self.violations.note(Violation::CrcStripDiffers);
+            self.violations.record(Violation::CrcStripDiffers);
         }
     }
 
@@ -502,7 +502,7 @@ impl Nic {
         match kind {
             QueueRegister::Base | QueueRegister::Length | QueueRegister::Head => {
                 if Ring::of(&self.registers, direction, queue).enabled {
-                    self.violations.note(Violation::RingChangedWhileEnabled {
+                    self.violations.record(Violation::RingChangedWhileEnabled {
                         direction,
                         queue,
                         register,
@@ -541,7 +541,7 @@ impl Nic {
         }
         if enabled && !was.enabled {
             if !was.is_sound() {
-                self.violations.note(Violation::BadRing {
+                self.violations.record(Violation::BadRing {
                     direction,
                     queue,
                     base: was.base,
@@ -563,7 +563,7 @@ impl Nic {
         if !one_buffer || value & SRRCTL_BSIZEPACKET == 0 {
             let register = srrctl(queue);
             self.violations
-                .note(Violation::NotModelled { register, value });
+                .record(Violation::NotModelled { register, value });
         }
     }
 
@@ -578,7 +578,7 @@ impl Nic {
         let ring = Ring::of(&self.registers, direction, queue);
         let entries = ring.entries();
         if tail >= entries && (tail != 0 || ring.enabled) {
-            return self.violations.note(Violation::TailBeyondRing {
+            return self.violations.record(Violation::TailBeyondRing {
                 direction,
                 queue,
                 tail,
@@ -589,7 +589,7 @@ impl Nic {
             if tail == ring.head {
                 self.registers.set(register, tail);
             } else {
-                self.violations.note(Violation::DoorbellOfDisabledQueue {
+                self.violations.record(Violation::DoorbellOfDisabledQueue {
                     direction,
                     queue,
                     tail,
@@ -627,17 +627,17 @@ impl Nic {
             } else {
                 match self.owned_buffers.add(address, queue) {
                     Added::New => None,
-                    Added::Twice => Some(Violation::ArmedTwice {
+                    Added::Twice => Some(Violation::BufferOwnedTwice {
                         queue,
                         index,
                         address,
                     }),
-                    Added::Full => Some(Violation::TooManyArmed { queue }),
+                    Added::Full => Some(Violation::TooManyOwned { queue }),
                 }
             };
             if let Some(violation) = violation {
                 self.ownership_unknown = true;
-                self.violations.note(violation);
+                self.violations.record(violation);
             }
             index = ring.next(index);
         }
@@ -649,7 +649,7 @@ impl Nic {
     }
 
     /// Whether frames can come in at all.
-    pub(crate) fn listens(&self) -> bool {
+    pub(crate) fn can_receive(&self) -> bool {
         self.link_is_up()
             && self.registers.has(RXCTRL, RXCTRL_RXEN)
             && !self.registers.has(SECRXCTRL, SECRXCTRL_RX_DIS)

@@ -106,7 +106,7 @@ pub enum Received {
         queue: u16,
     },
     /// In the packet buffer, behind a queue without descriptors.
-    Held {
+    Buffered {
         /// The frame's own queue.
         queue: u16,
     },
@@ -116,7 +116,7 @@ pub enum Received {
         queue: u16,
     },
     /// Its queue is not enabled.
-    Lost {
+    QueueDisabled {
         /// The queue.
         queue: u16,
     },
@@ -129,12 +129,12 @@ pub enum Received {
     /// A MAC control frame, consumed.
     Control,
     /// Nobody listens: the link is down or the receiver off.
-    Deaf,
+    ReceiveDisabled,
 }
 
 /// What is known of a frame in the packet buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct FrameInfo {
     queue: u16,
     tagged: Option<u16>,
     /// Bytes with frame check sequence.
@@ -185,9 +185,9 @@ impl Nic {
 
     fn receive_with(&mut self, frame: &[u8], errors: FrameErrors, host: &mut dyn Host) -> Received {
         self.counters.offered += 1;
-        if !self.listens() {
-            self.counters.deaf += 1;
-            return Received::Deaf;
+        if !self.can_receive() {
+            self.counters.receive_disabled += 1;
+            return Received::ReceiveDisabled;
         }
         let wire = u32::try_from(frame.len() + FCS).unwrap_or(u32::MAX);
         statistics::arrived(&mut self.registers, wire);
@@ -230,8 +230,8 @@ impl Nic {
         if bad {
             status |= FrameErrors::RXE;
         }
-        let note = self.note(&packet, wire, status | errors.descriptor);
-        self.accept(frame, note, host)
+        let info = self.classify(&packet, wire, status | errors.descriptor);
+        self.enqueue(frame, info, host)
     }
 
     /// Counts what is wrong; whether anything is.
@@ -276,11 +276,11 @@ impl Nic {
     #[must_use]
     pub fn queue_of(&self, frame: &[u8]) -> u16 {
         let packet = Packet::of(frame, (self.registers.get(VLNCTRL) & 0xFFFF) as u16);
-        self.note(&packet, 0, 0).queue
+        self.classify(&packet, 0, 0).queue
     }
 
     /// The queue and the descriptor of a frame that passed.
-    fn note(&self, packet: &Packet, wire: u32, status: u32) -> Note {
+    fn classify(&self, packet: &Packet, wire: u32, status: u32) -> FrameInfo {
         let mrqc = self.registers.get(MRQC);
         let scaled = if mrqc & MRQC_MRQE == rss::RSS_ONLY {
             rss::scale(packet, mrqc, &self.registers)
@@ -294,7 +294,7 @@ impl Nic {
         } else {
             0
         };
-        Note {
+        FrameInfo {
             queue: scaled.queue,
             tagged: packet.vlan,
             wire,
@@ -305,27 +305,28 @@ impl Nic {
     }
 
     /// Puts a frame into the packet buffer, and lets go what can.
-    fn accept(&mut self, frame: &[u8], note: Note, host: &mut dyn Host) -> Received {
-        let queue = note.queue;
+    fn enqueue(&mut self, frame: &[u8], info: FrameInfo, host: &mut dyn Host) -> Received {
+        let queue = info.queue;
         if !self.is_enabled(queue) {
             self.violations
-                .note(Violation::FrameForDisabledQueue { queue });
-            self.counters.of_queue(queue, |counters| counters.lost += 1);
-            return Received::Lost { queue };
+                .record(Violation::FrameForDisabledQueue { queue });
+            self.counters
+                .of_queue(queue, |counters| counters.queue_disabled += 1);
+            return Received::QueueDisabled { queue };
         }
         let size = self.registers.get(rxpbsize(0)) & RXPBSIZE_MASK;
-        if self.buffered.saturating_add(note.wire) > size || !self.buffer.push(frame, note) {
+        if self.buffered_bytes.saturating_add(info.wire) > size || !self.buffer.push(frame, info) {
             self.counters.missed += 1;
             self.registers.add(statistics::RXMPC0, 1);
             self.interrupts.raise(EICR_RX_MISS);
             return Received::Missed;
         }
-        self.buffered += note.wire;
+        self.buffered_bytes += info.wire;
         self.pause_partner();
         let last = self.drain(host);
         match last {
             Some(last) if self.buffer.len() == 0 => last,
-            _ => Received::Held { queue },
+            _ => Received::Buffered { queue },
         }
     }
 
@@ -333,12 +334,12 @@ impl Nic {
     /// wait. Says what became of the last one that went.
     pub(crate) fn drain(&mut self, host: &mut dyn Host) -> Option<Received> {
         let mut last = None;
-        while let Some((length, note)) = self.buffer.front() {
-            let Some(went) = self.let_go(length, note, host) else {
+        while let Some((length, info)) = self.buffer.front() {
+            let Some(went) = self.forward(length, info, host) else {
                 break;
             };
             self.buffer.pop();
-            self.buffered -= note.wire;
+            self.buffered_bytes -= info.wire;
             last = Some(went);
         }
         if last.is_some() {
@@ -347,11 +348,11 @@ impl Nic {
         last
     }
 
-    fn let_go(&mut self, length: usize, note: Note, host: &mut dyn Host) -> Option<Received> {
-        let queue = note.queue;
+    fn forward(&mut self, length: usize, info: FrameInfo, host: &mut dyn Host) -> Option<Received> {
+        let queue = info.queue;
         if !self.is_enabled(queue) {
             self.counters.flushed += 1;
-            return Some(Received::Lost { queue });
+            return Some(Received::QueueDisabled { queue });
         }
         if !self.has_bus() {
             return None;
@@ -361,7 +362,7 @@ impl Nic {
             0 => 2 * 1024,
             size => size * 1024,
         };
-        let strips = self.registers.has(rxdctl(queue), RXDCTL_VME) && note.tagged.is_some();
+        let strips = self.registers.has(rxdctl(queue), RXDCTL_VME) && info.tagged.is_some();
         let keeps_fcs = !self.registers.has(HLREG0, HLREG0_RXCRCSTRP);
         let stored = length + if keeps_fcs { FCS } else { 0 } - if strips { 4 } else { 0 };
         let ring = Ring::of(&self.registers, Direction::Receive, queue);
@@ -385,15 +386,22 @@ impl Nic {
         if strips {
             scratch.copy_within(16..stored + 4, 12);
         }
-        let tag = note.tagged.filter(|_| strips).unwrap_or(0);
-        self.deliver(&scratch[..stored], buffer, note, tag, host);
+        let tag = info.tagged.filter(|_| strips).unwrap_or(0);
+        self.deliver(&scratch[..stored], buffer, info, tag, host);
         self.scratch = scratch;
         Some(Received::Delivered { queue })
     }
 
     /// Writes a frame to as many descriptors as it takes; they are there.
-    fn deliver(&mut self, frame: &[u8], buffer: usize, note: Note, tag: u16, host: &mut dyn Host) {
-        let queue = note.queue;
+    fn deliver(
+        &mut self,
+        frame: &[u8],
+        buffer: usize,
+        info: FrameInfo,
+        tag: u16,
+        host: &mut dyn Host,
+    ) {
+        let queue = info.queue;
         let ring = Ring::of(&self.registers, Direction::Receive, queue);
         let mut index = ring.head;
         let mut parts = frame.chunks(buffer).peekable();
@@ -409,7 +417,7 @@ impl Nic {
             let address = u64::from_le_bytes(bytes);
             if !self.owned_buffers.remove(address, queue) && !self.ownership_unknown {
                 self.ownership_unknown = true;
-                self.violations.note(Violation::ChangedWhileArmed {
+                self.violations.record(Violation::ChangedWhileOwned {
                     queue,
                     index,
                     address,
@@ -420,9 +428,9 @@ impl Nic {
             }
             let length = (part.len() & 0xFFFF) as u16;
             let (low, status, tag) = if parts.peek().is_none() {
-                let packet = note.tagged.map_or(0, |_| VP);
-                let low = u64::from(note.hash) << 32 | u64::from(note.kind);
-                (low, note.status | packet | DD | EOP, tag)
+                let packet = info.tagged.map_or(0, |_| VP);
+                let low = u64::from(info.hash) << 32 | u64::from(info.kind);
+                (low, info.status | packet | DD | EOP, tag)
             } else {
                 (0, DD, 0)
             };
@@ -433,7 +441,7 @@ impl Nic {
             index = ring.next(index);
         }
         self.registers.set(rdh(queue), index);
-        statistics::queue_received(&mut self.registers, queue, note.wire);
+        statistics::queue_received(&mut self.registers, queue, info.wire);
         self.counters
             .of_queue(queue, |counters| counters.delivered += 1);
         self.interrupts.queue_event(Direction::Receive, queue);
@@ -442,7 +450,8 @@ impl Nic {
     /// Tells the partner to pause, or to go on, by how full the packet buffer
     /// is.
     pub(crate) fn pause_partner(&mut self) {
-        let wanted = flow_control::wanted(&self.registers, self.buffered, self.partner_paused);
+        let wanted =
+            flow_control::wanted(&self.registers, self.buffered_bytes, self.partner_paused);
         self.pause_waits = false;
         let Some(word) = wanted.filter(|_| self.link_is_up()) else {
             return;
@@ -454,11 +463,11 @@ impl Nic {
         let [a, b, c, d] = self.registers.get(ral(0)).to_le_bytes();
         let [e, f, ..] = self.registers.get(rah(0)).to_le_bytes();
         let frame = flow_control::pause([a, b, c, d, e, f], quanta);
-        let note = Transmitted {
+        let info = Transmitted {
             length: frame.len(),
             queue: None,
         };
-        self.pause_waits = !self.wire.push(&frame, note);
+        self.pause_waits = !self.wire.push(&frame, info);
         if !self.pause_waits {
             self.partner_paused = word != Word::Xon;
             self.counters.pauses_sent += 1;

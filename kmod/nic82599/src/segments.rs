@@ -15,14 +15,14 @@ const RST: u8 = 1 << 2;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SegmentCounts {
     /// The next ones, and the first of a connection.
-    pub next: u64,
+    pub in_order: u64,
     /// Ahead of the next one: something before them is missing, or comes
     /// later.
-    pub ahead: u64,
-    /// Nothing new in them: sent again.
-    pub again: u64,
+    pub out_of_order: u64,
+    /// Segments with no new data: retransmissions.
+    pub retransmitted: u64,
     /// Of more connections than are watched.
-    pub unwatched: u64,
+    pub untracked: u64,
 }
 
 /// Addresses and ports, from and to.
@@ -50,10 +50,10 @@ impl Segments {
         Self {
             flows: [None; FLOWS],
             counts: SegmentCounts {
-                next: 0,
-                ahead: 0,
-                again: 0,
-                unwatched: 0,
+                in_order: 0,
+                out_of_order: 0,
+                retransmitted: 0,
+                untracked: 0,
             },
         }
     }
@@ -65,7 +65,7 @@ impl Segments {
     }
 
     /// A frame comes, without frame check sequence.
-    pub fn saw(&mut self, frame: &[u8]) {
+    pub fn record(&mut self, frame: &[u8]) {
         let Some(segment) = read(frame) else { return };
         if segment.length == 0 || segment.flags & RST != 0 {
             return;
@@ -76,7 +76,7 @@ impl Segments {
             None => self.flows.iter().position(Option::is_none),
         };
         let Some(place) = place.and_then(|nth| self.flows.get_mut(nth)) else {
-            self.counts.unwatched += 1;
+            self.counts.untracked += 1;
             return;
         };
         let end = segment.sequence.wrapping_add(segment.length);
@@ -85,18 +85,18 @@ impl Segments {
             Some((_, next)) if !begins => next,
             place => {
                 *place = Some((segment.key, end));
-                self.counts.next += 1;
+                self.counts.in_order += 1;
                 return;
             }
         };
         // Differences of sequence numbers are signed (RFC 9293, 3.4).
         if end.wrapping_sub(*next).cast_signed() <= 0 {
-            self.counts.again += 1;
+            self.counts.retransmitted += 1;
         } else if segment.sequence.wrapping_sub(*next).cast_signed() > 0 {
-            self.counts.ahead += 1;
+            self.counts.out_of_order += 1;
             *next = end;
         } else {
-            self.counts.next += 1;
+            self.counts.in_order += 1;
             *next = end;
         }
     }
@@ -153,15 +153,15 @@ mod tests {
     fn counts(frames: &[Vec<u8>]) -> (u64, u64, u64, u64) {
         let mut segments = Segments::new();
         for frame in frames {
-            segments.saw(frame);
+            segments.record(frame);
         }
         let SegmentCounts {
-            next,
-            ahead,
-            again,
-            unwatched,
+            in_order,
+            out_of_order,
+            retransmitted,
+            untracked,
         } = segments.counts();
-        (next, ahead, again, unwatched)
+        (in_order, out_of_order, retransmitted, untracked)
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
             ("two swapped", &[0, 2, 1], (1, 1, 1, 0)),
             ("the second last", &[0, 2, 3, 1], (2, 1, 1, 0)),
             ("one lost", &[0, 2], (1, 1, 0, 0)),
-            ("sent again", &[0, 1, 1, 0, 2], (3, 0, 2, 0)),
+            ("retransmitted", &[0, 1, 1, 0, 2], (3, 0, 2, 0)),
         ] {
             let frames: Vec<_> = order
                 .iter()

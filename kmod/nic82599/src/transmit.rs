@@ -216,7 +216,7 @@ impl Nic {
     }
 
     fn note_bad(&mut self, queue: u16, ring: Ring, why: BadTransmit) {
-        self.violations.note(Violation::BadTransmit {
+        self.violations.record(Violation::BadTransmit {
             queue,
             index: ring.head,
             why,
@@ -261,7 +261,7 @@ impl Nic {
             if descriptor.length() == 0 {
                 wrong = Some(BadTransmit::Empty);
             } else if descriptor.address() == 0 {
-                self.violations.note(Violation::NullAddress {
+                self.violations.record(Violation::NullAddress {
                     direction: Direction::Transmit,
                     queue,
                     index: span.after,
@@ -374,11 +374,11 @@ impl Nic {
         self.counters.of_queue(queue, |counters| counters.sent += 1);
         // In loopback mode nothing leaves. It does not come back either.
         if !self.registers.has(HLREG0, HLREG0_LPBK) {
-            let note = Transmitted {
+            let info = Transmitted {
                 length,
                 queue: Some(queue),
             };
-            self.wire.push(&scratch[..length], note);
+            self.wire.push(&scratch[..length], info);
         }
     }
 

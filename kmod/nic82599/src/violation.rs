@@ -70,7 +70,7 @@ pub enum Violation {
         index: u32,
     },
     /// The same receive buffer is armed twice, on one ring or on two.
-    ArmedTwice {
+    BufferOwnedTwice {
         /// The queue whose doorbell armed it again.
         queue: u16,
         /// The descriptor's index.
@@ -79,7 +79,7 @@ pub enum Violation {
         address: u64,
     },
     /// A receive descriptor's address was changed after it was armed.
-    ChangedWhileArmed {
+    ChangedWhileOwned {
         /// The queue.
         queue: u16,
         /// The descriptor's index.
@@ -89,7 +89,7 @@ pub enum Violation {
     },
     /// More buffers are armed than the model can watch
     /// ([`Config::owned_buffers`](crate::Config::owned_buffers)).
-    TooManyArmed {
+    TooManyOwned {
         /// The queue.
         queue: u16,
     },
@@ -183,7 +183,7 @@ impl Violations {
         }
     }
 
-    pub(crate) fn note(&mut self, violation: Violation) {
+    pub(crate) fn record(&mut self, violation: Violation) {
         if self.seen.len() < MAX_VIOLATIONS {
             self.seen.push(violation);
         } else {
@@ -217,7 +217,7 @@ mod tests {
     fn what_is_too_much_is_counted() {
         let mut violations = Violations::new();
         for _ in 0..MAX_VIOLATIONS + 3 {
-            violations.note(Violation::CrcStripDiffers);
+            violations.record(Violation::CrcStripDiffers);
         }
         assert_eq!(violations.seen().len(), MAX_VIOLATIONS);
         assert_eq!(violations.more(), 3);

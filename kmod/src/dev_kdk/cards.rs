@@ -196,17 +196,17 @@ fn counts(nth: usize, card: &Card) -> Text<ANSWER> {
         let counters = nic.counters();
         let elsewhere = counters.missed + counters.flushed;
         let queues = counters.all_queues();
-        (counters.offered, nic.held(), elsewhere, queues)
+        (counters.offered, nic.buffered_frames(), elsewhere, queues)
     });
     let QueueCounters {
         delivered, sent, ..
     } = queues;
-    let lost = elsewhere + queues.dropped + queues.lost;
+    let lost = elsewhere + queues.dropped + queues.queue_disabled;
     let segments = card.segments();
     let violations = card.violations().len();
     Text::of(format_args!(
         "# card {nth} offered={offered} delivered={delivered} lost={lost} held={held} \
-         sent={sent} next={} ahead={} again={} violations={violations}\n",
-        segments.next, segments.ahead, segments.again
+         sent={sent} next={} out_of_order={} retransmitted={} violations={violations}\n",
+        segments.in_order, segments.out_of_order, segments.retransmitted
     ))
 }

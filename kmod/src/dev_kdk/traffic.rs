@@ -16,7 +16,7 @@ const MOST: u16 = 1000;
 /// Most frames that are kept for [`Traffic::received`].
 const KEPT: usize = 1 << 16;
 /// Flows that are tried for one that falls on a queue.
-const TRIED: u16 = 1024;
+const MAX_FLOWS_TRIED: u16 = 1024;
 /// Bytes of a frame unless it is said: the fewest, without frame check
 /// sequence.
 const LENGTH: u16 = 60;
@@ -99,10 +99,10 @@ impl Frames {
         let mut bytes = frame::udp(card.address(), flow, &payload);
         match self.sums {
             Sums::NoUdp => {}
-            sums => frame::sum_udp(&mut bytes, sums != Sums::WrongUdp),
+            sums => frame::set_udp_checksum(&mut bytes, sums != Sums::WrongUdp),
         }
         if self.sums == Sums::WrongIp {
-            frame::break_ip_sum(&mut bytes);
+            frame::corrupt_ip_checksum(&mut bytes);
         }
         bytes
     }
@@ -191,19 +191,19 @@ impl Traffic {
     pub fn received(&mut self, nth: usize, flow: u16) -> Result<Text<ANSWER>, Errno> {
         self.take()?;
         let arrived = self.arrived.entry(flow).or_default();
-        let mut text = Line::new(format_args!("# card {nth} flow {flow}"));
-        let mut told = 0;
-        for run in arrived.chunk_by(|one, next| {
-            one.checked == next.checked && one.number.checked_add(1) == Some(next.number)
-        }) {
-            if !text.add(run) {
-                text.more();
-                break;
-            }
-            told += run.len();
-        }
-        arrived.drain(..told);
-        Ok(text.end())
+        let mut line = Line::new(format_args!("# card {nth} flow {flow}"));
+        let mut written = 0;
+        let more = arrived
+            .chunk_by(|one, next| {
+                one.checked == next.checked && one.number.checked_add(1) == Some(next.number)
+            })
+            .any(|run| {
+                let fits = line.add(run);
+                written += if fits { run.len() } else { 0 };
+                !fits
+            });
+        arrived.drain(..written);
+        Ok(line.end(more))
     }
 
     /// Takes what has come from the tap.
@@ -233,9 +233,11 @@ fn of(tapped: &Tapped) -> Option<(u16, Arrival)> {
     Some((frame::flow(&tapped.bytes)?, arrival))
 }
 
+/// Finds the first flow whose frames the card puts on this queue.
 fn flow_on(card: &Card, queue: u16) -> Option<u16> {
-    (0..TRIED).find(|flow| {
-        let bytes = frame::udp(card.address(), *flow, &frame::payload(0, 0));
+    let mut bytes = frame::udp(card.address(), 0, &frame::payload(0, 0));
+    (0..MAX_FLOWS_TRIED).find(|&flow| {
+        frame::set_flow(&mut bytes, flow);
         card.with(|nic, _| nic.queue_of(&bytes)) == queue
     })
 }
@@ -255,14 +257,14 @@ impl Injected {
     const fn count(&mut self, received: Received) {
         let count = match received {
             Received::Delivered { .. } => &mut self.delivered,
-            Received::Held { .. } => &mut self.held,
+            Received::Buffered { .. } => &mut self.held,
             Received::Dropped { .. } => &mut self.dropped,
             Received::Errored => &mut self.errored,
-            Received::Lost { .. }
+            Received::QueueDisabled { .. }
             | Received::Missed
             | Received::Filtered
             | Received::Control
-            | Received::Deaf => &mut self.elsewhere,
+            | Received::ReceiveDisabled => &mut self.elsewhere,
         };
         *count += 1;
     }
@@ -286,23 +288,19 @@ impl fmt::Display for Injected {
     }
 }
 
-/// A line of an answer, that has room for a word of its own in the end.
-struct Line {
-    text: Text<ANSWER>,
-    left: usize,
-}
+/// One line of an answer. It keeps room for [`MORE`] and the end of the line.
+struct Line(Text<ANSWER>);
 
-/// What says that there are more.
+/// The word at the end of a line that lacks some of the answer.
 const MORE: &str = " ..";
 
 impl Line {
     fn new(start: fmt::Arguments<'_>) -> Self {
-        let text = Text::of(start);
-        let left = ANSWER - text.as_str().len() - MORE.len() - 1;
-        Self { text, left }
+        Self(Text::of(start))
     }
 
-    /// A run of frames; whether there was room.
+    /// Appends the numbers of a run of frames. Returns false if there is no
+    /// room for them.
     fn add(&mut self, run: &[Arrival]) -> bool {
         let [first, ..] = run else {
             return true;
@@ -312,25 +310,16 @@ impl Line {
             [_, .., last] => Text::of(format_args!(" {}-{}{mark}", first.number, last.number)),
             _ => Text::of(format_args!(" {}{mark}", first.number)),
         };
-        self.push(word.as_str())
+        let used = self.0.as_str().len() + word.as_str().len();
+        used + MORE.len() < ANSWER && self.0.write_str(word.as_str()).is_ok()
     }
 
-    fn push(&mut self, word: &str) -> bool {
-        if word.len() > self.left {
-            return false;
-        }
-        self.left -= word.len();
-        self.text.write_str(word).is_ok()
-    }
-
-    fn more(&mut self) {
-        self.left += MORE.len();
-        self.push(MORE);
-    }
-
-    fn end(mut self) -> Text<ANSWER> {
-        self.left = 1;
-        self.push("\n");
-        self.text
+    /// Ends the line. `more` tells the reader that some of the answer is
+    /// missing.
+    fn end(mut self, more: bool) -> Text<ANSWER> {
+        // There is room for both, so neither fails.
+        let _ = self.0.write_str(if more { MORE } else { "" });
+        let _ = self.0.write_str("\n");
+        self.0
     }
 }

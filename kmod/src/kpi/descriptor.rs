@@ -1,53 +1,34 @@
-//! Descriptors of the kernel's own process, which its threads have.
+//! Descriptors of the kernel process, which its threads share.
 
 use super::bindings;
 use super::errno::Errno;
-use super::resource::{Registration, Stop};
-use alloc::boxed::Box;
+use super::handle::{Handle, Kind};
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicBool, Ordering};
+
+/// A number that is not a descriptor.
+pub const NO_DESCRIPTOR: c_int = -1;
 
 /// An open descriptor. Dropping it closes it.
-pub struct Descriptor {
-    registration: Option<Registration>,
-    shared: Box<Shared>,
-}
+pub struct Descriptor(Handle<Number>);
 
-struct Shared {
-    number: c_int,
-    closed: AtomicBool,
-}
+struct Number;
 
-// SAFETY: a closed descriptor does nothing more in the test's name.
-unsafe impl Stop for Shared {
+// SAFETY: a closed descriptor does nothing more for the test.
+unsafe impl Kind for Number {
+    type Raw = c_int;
     const WHAT: &'static str = "descriptor";
 
-    fn stop(&self) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
-            // SAFETY: a number. An error of close(2) leaves nothing open.
-            let _ = unsafe { bindings::kdk_fd_close(self.number) };
-        }
+    unsafe fn close(number: c_int) {
+        // SAFETY: takes a number. If close(2) fails the descriptor is closed
+        // all the same.
+        let _ = unsafe { bindings::kdk_fd_close(number) };
     }
 }
 
 impl Descriptor {
     fn of(number: c_int) -> Result<Self, Errno> {
-        let shared = Box::new(Shared {
-            number,
-            closed: AtomicBool::new(false),
-        });
-        // SAFETY: `shared` is freed after the registration, see `drop`.
-        let registration = unsafe { Registration::new(&raw const *shared) };
-        match registration {
-            Ok(registration) => Ok(Self {
-                registration: Some(registration),
-                shared,
-            }),
-            Err(errno) => {
-                shared.stop();
-                Err(errno)
-            }
-        }
+        // SAFETY: the kernel has just opened it for this call.
+        unsafe { Handle::new(number) }.map(Self)
     }
 
     fn two(numbers: [c_int; 2]) -> Result<(Self, Self), Errno> {
@@ -119,14 +100,8 @@ impl Descriptor {
         Errno::check(unsafe { bindings::kdk_fd_shutdown(self.number()) })
     }
 
+    /// Returns the descriptor's number, or [`NO_DESCRIPTOR`] once it is closed.
     pub(super) fn number(&self) -> c_int {
-        self.shared.number
-    }
-}
-
-impl Drop for Descriptor {
-    fn drop(&mut self) {
-        self.shared.stop();
-        self.registration = None;
+        self.0.raw().unwrap_or(NO_DESCRIPTOR)
     }
 }

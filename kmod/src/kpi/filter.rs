@@ -2,13 +2,10 @@
 
 use super::bindings;
 use super::errno::Errno;
-use super::interface::Interface;
-use super::resource::{Registration, Stop};
-use alloc::boxed::Box;
-use alloc::vec;
+use super::handle::{Handle, Kind};
+use super::interface::{FrameBuffer, Interface};
 use alloc::vec::Vec;
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Longest frame that is handed out, bytes.
 const LONGEST: usize = 16 * 1024;
@@ -61,7 +58,7 @@ impl Rule {
 
 /// What a filter was shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct FilteredFrame {
     /// In the receive ring, by its address; else as a chain of mbufs.
     pub in_ring: bool,
     /// Bytes, as the filter was told.
@@ -79,36 +76,31 @@ type Take = unsafe extern "C" fn(
     *mut bindings::kdk_filtered,
 ) -> c_int;
 
-struct Open {
-    raw: *mut bindings::kdk_filter,
-    closed: AtomicBool,
-}
+struct OpenFilter;
 
-// SAFETY: closing waits for whoever is in the filter.
-unsafe impl Stop for Open {
+// SAFETY: closing waits for the threads that are in the filter.
+unsafe impl Kind for OpenFilter {
+    type Raw = *mut bindings::kdk_filter;
     const WHAT: &'static str = "packet filter";
 
-    fn stop(&self) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
-            // SAFETY: opened in `Filter::on`, closed once.
-            unsafe { bindings::kdk_filter_close(self.raw) }
-        }
+    unsafe fn close(raw: Self::Raw) {
+        // SAFETY: the caller promises that the filter is open.
+        unsafe { bindings::kdk_filter_close(raw) }
     }
 }
 
-/// A filter of received frames. It has to go before its interface does.
+/// A filter of received frames. Drop it before its interface detaches.
 pub struct Filter {
-    registration: Option<Registration>,
-    open: Box<Open>,
-    bytes: Vec<u8>,
+    handle: Handle<OpenFilter>,
+    buffer: FrameBuffer,
 }
 
 impl Filter {
-    /// A filter on an interface.
+    /// Opens a filter on an interface.
     ///
     /// # Errors
-    /// `ENOENT` when there is no such interface with a head of its own,
-    /// `EAGAIN` when the test has too many resources already.
+    /// Returns `ENOENT` if no such interface has a head of its own, and
+    /// `EAGAIN` if the test has too many resources already.
     pub fn on(interface: &Interface, rule: Rule) -> Result<Self, Errno> {
         let mut raw = core::ptr::null_mut();
         let rule = rule.raw();
@@ -117,60 +109,49 @@ impl Filter {
         Errno::check(unsafe {
             bindings::kdk_filter_open(interface.raw_name(), &raw const rule, &raw mut raw)
         })?;
-        let open = Box::new(Open {
-            raw,
-            closed: AtomicBool::new(false),
-        });
-        // SAFETY: a box's content does not move; `drop` removes the
-        // registration first.
-        let registration = unsafe { Registration::new(&raw const *open) };
-        let registration = registration.inspect_err(|_| open.stop())?;
+        // SAFETY: opened above, and closed by the handle alone.
+        let handle = unsafe { Handle::new(raw) }?;
         Ok(Self {
-            registration: Some(registration),
-            open,
-            bytes: vec![0; LONGEST],
+            handle,
+            buffer: FrameBuffer::new(LONGEST),
         })
     }
 
-    /// The oldest of the calls that were not asked for yet.
-    pub fn shown(&mut self) -> Option<Shown> {
-        self.take(bindings::kdk_filter_seen)
+    /// Removes and returns the oldest call of the filter.
+    pub fn next_call(&mut self) -> Option<FilteredFrame> {
+        self.take(bindings::kdk_filter_take_call)
     }
 
-    /// The oldest of the chains that it has taken; it is freed.
-    pub fn kept(&mut self) -> Option<Shown> {
-        self.take(bindings::kdk_filter_kept)
+    /// Removes and returns the oldest chain that the filter has consumed.
+    pub fn next_consumed(&mut self) -> Option<FilteredFrame> {
+        self.take(bindings::kdk_filter_take_consumed)
     }
 
-    fn take(&mut self, take: Take) -> Option<Shown> {
-        if self.open.closed.load(Ordering::SeqCst) {
-            return None;
-        }
-        // SAFETY: a structure of numbers.
-        let mut raw: bindings::kdk_filtered = unsafe { core::mem::zeroed() };
-        let (at, room) = (self.bytes.as_mut_ptr().cast(), self.bytes.len());
-        // SAFETY: the filter is open; both are written during the call.
-        let error = unsafe { take(self.open.raw, at, room, &raw mut raw) };
-        let copied = usize::try_from(raw.copied).unwrap_or_default();
-        (error == 0).then(|| Shown {
+    fn take(&mut self, take: Take) -> Option<FilteredFrame> {
+        let filter = self.handle.raw()?;
+        // SAFETY: the filter is open; the structure consists of numbers; at
+        // most the room of the buffer is written.
+        let (raw, bytes) = unsafe {
+            self.buffer.read(
+                |at, room, raw| take(filter, at, room, raw),
+                |raw| usize::try_from(raw.copied).unwrap_or_default(),
+            )
+        }?;
+        Some(FilteredFrame {
             in_ring: raw.memory != 0,
             length: raw.length,
             chain: raw.chain,
-            bytes: self.bytes.get(..copied).unwrap_or_default().to_vec(),
+            bytes,
         })
     }
 
-    /// Calls that there was no memory to remember or to act upon.
+    /// Returns the number of calls that could not be recorded, or not acted
+    /// upon, for want of memory.
     #[must_use]
     pub fn lost(&self) -> u32 {
-        // SAFETY: the filter is open.
-        unsafe { bindings::kdk_filter_lost(self.open.raw) }
-    }
-}
-
-impl Drop for Filter {
-    fn drop(&mut self) {
-        self.open.stop();
-        self.registration = None;
+        self.handle.raw().map_or(0, |filter| {
+            // SAFETY: the filter is open.
+            unsafe { bindings::kdk_filter_lost(filter) }
+        })
     }
 }

@@ -2,15 +2,13 @@
 
 use super::bindings;
 use super::errno::Errno;
-use super::resource::{Registration, Stop};
-use alloc::boxed::Box;
+use super::handle::{Handle, Kind};
 use alloc::ffi::CString;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::ffi::CStr;
 #[cfg(iflib)]
 use core::ffi::c_char;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::ffi::{CStr, c_int, c_void};
 
 /// Longest frame that a tap hands out, bytes.
 const LONGEST: usize = 65536;
@@ -195,18 +193,41 @@ impl Interface {
         let mut raw = core::ptr::null_mut();
         // SAFETY: the name is a C string; the pointer is written.
         Errno::check(unsafe { bindings::kdk_tap_open(self.0.as_ptr(), &raw mut raw) })?;
-        let open = Box::new(Open {
-            raw,
-            closed: AtomicBool::new(false),
-        });
-        // SAFETY: a box's content does not move; `drop` removes the
-        // registration first.
-        let registration = unsafe { Registration::new(&raw const *open) };
-        let registration = registration.inspect_err(|_| open.stop())?;
+        // SAFETY: opened above, and closed by the handle alone.
+        let handle = unsafe { Handle::new(raw) }?;
         Ok(Tap {
-            registration: Some(registration),
-            open,
-            bytes: vec![0; LONGEST],
+            handle,
+            buffer: FrameBuffer::new(LONGEST),
+        })
+    }
+}
+
+/// Memory for the longest frame that a call to C returns.
+pub(super) struct FrameBuffer(Vec<u8>);
+
+impl FrameBuffer {
+    /// Allocates `longest` bytes.
+    pub(super) fn new(longest: usize) -> Self {
+        Self(vec![0; longest])
+    }
+
+    /// Calls `read` with the buffer, its length, and a zeroed structure.
+    /// Returns the structure and the bytes that it counts, unless `read`
+    /// fails.
+    ///
+    /// # Safety
+    /// All-zero bytes are a valid `T`, and `read` writes within the buffer.
+    pub(super) unsafe fn read<T>(
+        &mut self,
+        read: impl FnOnce(*mut c_void, usize, *mut T) -> c_int,
+        length: impl FnOnce(&T) -> usize,
+    ) -> Option<(T, Vec<u8>)> {
+        // SAFETY: the caller promises that zeroes are a `T`.
+        let mut raw = unsafe { core::mem::zeroed() };
+        let error = read(self.0.as_mut_ptr().cast(), self.0.len(), &raw mut raw);
+        (error == 0).then(|| {
+            let bytes = self.0.get(..length(&raw)).unwrap_or_default().to_vec();
+            (raw, bytes)
         })
     }
 }
@@ -274,46 +295,44 @@ pub struct Checksums {
     pub transport: bool,
 }
 
-struct Open {
-    raw: *mut bindings::kdk_tap,
-    closed: AtomicBool,
-}
+struct OpenTap;
 
-// SAFETY: closing waits for whoever is in the tap.
-unsafe impl Stop for Open {
+// SAFETY: closing waits for the threads that are in the tap.
+unsafe impl Kind for OpenTap {
+    type Raw = *mut bindings::kdk_tap;
     const WHAT: &'static str = "tap";
 
-    fn stop(&self) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
-            // SAFETY: opened in `Interface::tap`, closed once.
-            unsafe { bindings::kdk_tap_close(self.raw) }
-        }
+    unsafe fn close(raw: Self::Raw) {
+        // SAFETY: the caller promises that the tap is open.
+        unsafe { bindings::kdk_tap_close(raw) }
     }
 }
 
-/// Takes what an interface receives. It has to go before the interface does.
+/// Receives frames in place of the stack. Drop it before its interface
+/// detaches.
 pub struct Tap {
-    registration: Option<Registration>,
-    open: Box<Open>,
-    bytes: Vec<u8>,
+    handle: Handle<OpenTap>,
+    buffer: FrameBuffer,
 }
 
-// SAFETY: the tap does its own locking.
+// SAFETY: the tap has a mutex of its own.
 unsafe impl Send for Tap {}
 
 impl Tap {
-    /// The oldest frame that was received, if there is one.
+    /// Removes and returns the oldest frame that was received, if there is
+    /// one.
     pub fn take(&mut self) -> Option<Tapped> {
-        if self.open.closed.load(Ordering::SeqCst) {
-            return None;
-        }
-        // SAFETY: a structure of numbers.
-        let mut raw: bindings::kdk_tapped = unsafe { core::mem::zeroed() };
-        let (at, room) = (self.bytes.as_mut_ptr().cast(), self.bytes.len());
-        // SAFETY: the tap is open; both are written during the call.
-        let error = unsafe { bindings::kdk_tap_take(self.open.raw, at, room, &raw mut raw) };
-        (error == 0).then(|| Tapped {
-            bytes: self.bytes.get(..raw.length).unwrap_or_default().to_vec(),
+        let tap = self.handle.raw()?;
+        // SAFETY: the tap is open; the structure consists of numbers; at most
+        // the room of the buffer is written.
+        let (raw, bytes) = unsafe {
+            self.buffer.read(
+                |at, room, raw| bindings::kdk_tap_take(tap, at, room, raw),
+                |raw: &bindings::kdk_tapped| raw.length,
+            )
+        }?;
+        Some(Tapped {
+            bytes,
             header: raw.header,
             mine: raw.mine != 0,
             flow: raw.flowid,
@@ -323,48 +342,49 @@ impl Tap {
         })
     }
 
-    /// How many frames have come so far, and when the last one did, by
-    /// [`ticks`].
+    /// Returns the number of frames that have arrived so far, and the time of
+    /// the last one by [`ticks`].
     #[must_use]
     pub fn arrived(&self) -> (u64, u64) {
         let mut last = 0;
-        // SAFETY: the tap is open; the number is written during the call.
-        let arrived = unsafe { bindings::kdk_tap_arrived(self.open.raw, &raw mut last) };
+        let arrived = self.handle.raw().map_or(0, |tap| {
+            // SAFETY: the tap is open; the number is written during the call.
+            unsafe { bindings::kdk_tap_arrived(tap, &raw mut last) }
+        });
         (arrived, last)
     }
 
-    /// The frame with this number, big-endian at the offset `at`, waits before
-    /// the tap takes it, and with it the thread that has brought it, until
-    /// [`let_go`](Self::let_go).
-    pub fn hold(&self, at: usize, number: u32) {
-        // SAFETY: the tap is open.
-        unsafe { bindings::kdk_tap_hold(self.open.raw, at, number) }
+    /// Blocks the thread that delivers the frame with this number, big-endian
+    /// at the offset `at`, until [`unblock`](Self::unblock). The tap takes the
+    /// frame afterwards.
+    pub fn block_on(&self, at: usize, number: u32) {
+        if let Some(tap) = self.handle.raw() {
+            // SAFETY: the tap is open.
+            unsafe { bindings::kdk_tap_block_on(tap, at, number) }
+        }
     }
 
-    /// Who is held.
+    /// Returns the thread that is blocked.
     #[must_use]
-    pub fn held(&self) -> Option<ThreadId> {
+    pub fn blocked(&self) -> Option<ThreadId> {
         // SAFETY: the tap is open.
-        ThreadId::of(unsafe { bindings::kdk_tap_held(self.open.raw) })
+        ThreadId::of(unsafe { bindings::kdk_tap_blocked(self.handle.raw()?) })
     }
 
-    /// Holds nobody any more.
-    pub fn let_go(&self) {
-        // SAFETY: the tap is open.
-        unsafe { bindings::kdk_tap_let_go(self.open.raw) }
+    /// Unblocks that thread, and blocks no other.
+    pub fn unblock(&self) {
+        if let Some(tap) = self.handle.raw() {
+            // SAFETY: the tap is open.
+            unsafe { bindings::kdk_tap_unblock(tap) }
+        }
     }
 
-    /// Frames that the tap had no room for.
+    /// Returns the number of frames that the tap had no room for.
     #[must_use]
     pub fn lost(&self) -> u32 {
-        // SAFETY: the tap is open.
-        unsafe { bindings::kdk_tap_lost(self.open.raw) }
-    }
-}
-
-impl Drop for Tap {
-    fn drop(&mut self) {
-        self.open.stop();
-        self.registration = None;
+        self.handle.raw().map_or(0, |tap| {
+            // SAFETY: the tap is open.
+            unsafe { bindings::kdk_tap_lost(tap) }
+        })
     }
 }

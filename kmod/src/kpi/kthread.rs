@@ -305,7 +305,7 @@ fn wait_until_gone(tid: c_int) {
         if !exists(tid) {
             return;
         }
-        time::give_way();
+        time::yield_now();
     }
     while exists(tid) {
         time::sleep(Duration::from_millis(1));

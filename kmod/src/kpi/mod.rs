@@ -24,6 +24,8 @@ pub mod fault;
 pub mod filter;
 #[cfg(flowtable)]
 pub mod flowtable;
+#[cfg(any(sendfile_kqueue, ixgbe))]
+mod handle;
 mod held_locks;
 #[cfg(iflib)]
 pub mod iflib;

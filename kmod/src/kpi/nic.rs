@@ -31,31 +31,31 @@ const UNITS: u32 = 4;
 #[derive(Debug)]
 pub struct Memory {
     /// Accesses to what is no memory, or not this card's any more.
-    astray: u32,
+    invalid_dma: u32,
     /// The card was taken out.
-    gone: bool,
+    detached: bool,
 }
 
 impl Host for Memory {
     fn dma_read(&mut self, address: u64, into: &mut [u8]) {
         // SAFETY: so many bytes are written, if it is memory of the machine's.
         // Whose it is the driver has to know: that is what is tested.
-        let there = !self.gone
+        let there = !self.detached
             && unsafe {
                 bindings::kdk_dma_read(address, into.as_mut_ptr().cast(), into.len()) != 0
             };
         if !there {
             into.fill(0);
-            self.astray += 1;
+            self.invalid_dma += 1;
         }
     }
 
     fn dma_write(&mut self, address: u64, from: &[u8]) {
         // SAFETY: as in `dma_read`: the driver has given this address for it.
-        let there = !self.gone
+        let there = !self.detached
             && unsafe { bindings::kdk_dma_write(address, from.as_ptr().cast(), from.len()) != 0 };
         if !there {
-            self.astray += 1;
+            self.invalid_dma += 1;
         }
     }
 }
@@ -172,10 +172,10 @@ impl Shared {
         // SAFETY: the card is attached, and detached by one thread, once.
         Errno::check(unsafe { bindings::kdk_pci_detach(pci) })?;
         // A wire may still bring frames.
-        self.state.with(|state| state.memory.gone = true);
+        self.state.with(|state| state.memory.detached = true);
         self.pci.store(core::ptr::null_mut(), Ordering::SeqCst);
         while self.inside.load(Ordering::SeqCst) != 0 {
-            time::give_way();
+            time::yield_now();
         }
         // SAFETY: nobody is inside, nor will be.
         for _ in 0..unsafe { bindings::kdk_pci_free(pci) } {
@@ -392,8 +392,8 @@ impl Card {
                 State {
                     nic: Nic::new(setup.card),
                     memory: Memory {
-                        astray: 0,
-                        gone: false,
+                        invalid_dma: 0,
+                        detached: false,
                     },
                     wire: None,
                     brought: Segments::new(),
@@ -559,8 +559,8 @@ impl Card {
 
     /// How often the driver had it access what is no memory.
     #[must_use]
-    pub fn astray(&self) -> u32 {
-        self.shared.with(|_, memory| memory.astray)
+    pub fn invalid_dma(&self) -> u32 {
+        self.shared.with(|_, memory| memory.invalid_dma)
     }
 }
 
@@ -636,7 +636,7 @@ fn carry_one(from: &Shared, to: &Shared, buffer: &mut [u8]) -> bool {
     let Some(frame) = taken.and_then(|length| buffer.get(..length)) else {
         return false;
     };
-    to.state.with(|state| state.brought.saw(frame));
+    to.state.with(|state| state.brought.record(frame));
     to.with(|nic, memory| nic.receive(frame, FrameErrors::NONE, memory));
     true
 }

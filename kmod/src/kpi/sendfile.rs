@@ -1,7 +1,7 @@
 //! sendfile(2) with SF_KQUEUE, its events, and the mbufs it makes.
 
 use super::bindings;
-use super::descriptor::Descriptor;
+use super::descriptor::{Descriptor, NO_DESCRIPTOR};
 use super::errno::Errno;
 use super::mbuf::Mbuf;
 use core::ffi::{c_int, c_uint};
@@ -38,9 +38,6 @@ pub struct Fault {
     /// With what.
     pub error: Errno,
 }
-
-/// A number that is no descriptor.
-pub const NO_DESCRIPTOR: c_int = -1;
 
 /// One call: from the start of `file`, with an event on `queue`.
 #[derive(Clone, Copy)]

@@ -20,7 +20,7 @@ pub fn sleep(time: Duration) {
 }
 
 /// Lets other threads of the same priority run.
-pub fn give_way() {
+pub fn yield_now() {
     // SAFETY: callable wherever sleeping is.
     unsafe { bindings::kdk_yield() }
 }

@@ -18,6 +18,12 @@ mod taskqueue;
 mod waiting;
 
 use crate::kpi::errno::Errno;
+#[cfg(any(flowtable, ixgbe))]
+use crate::kpi::kthread::{End, Thread};
+#[cfg(any(flowtable, ixgbe))]
+use alloc::vec::Vec;
+#[cfg(any(flowtable, ixgbe))]
+use core::time::Duration;
 use kdk_harness::Stop;
 
 /// A helper could not be had from the kernel.
@@ -30,4 +36,17 @@ impl From<Errno> for Stop {
     fn from(errno: Errno) -> Self {
         refused(errno)
     }
+}
+
+/// Waits for threads, each up to `limit`.
+#[cfg(any(flowtable, ixgbe))]
+fn join_all(threads: Vec<Thread>, limit: Duration) -> kdk_harness::TestResult {
+    for thread in threads {
+        match thread.join(limit) {
+            Ok(End::Returned(_)) => {}
+            Ok(End::Panicked(_)) => return Err(Stop::Fail("a thread panicked")),
+            Err(_) => return Err(Stop::Fail("a thread does not end")),
+        }
+    }
+    Ok(())
 }

@@ -31,7 +31,7 @@ fn excludes() -> TestResult {
                 spin();
                 *count = read + 1;
                 drop(count);
-                time::give_way();
+                time::yield_now();
             }
         };
         threads.push(Thread::spawn(c"kdk adder", add).map_err(refused)?);
@@ -113,7 +113,7 @@ impl Holder {
             let guard = lock.lock();
             tell.store(1, Ordering::SeqCst);
             while tell.load(Ordering::SeqCst) != 2 {
-                time::give_way();
+                time::yield_now();
             }
             drop(guard);
         };

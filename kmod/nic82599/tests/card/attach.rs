@@ -240,9 +240,9 @@ fn a_reset_takes_everything_away() {
     machine.inject(&numbered(MAC, 1, 60));
     machine.nic.stall(0, true, &mut machine.memory);
     machine.inject(&numbered(MAC, 2, 60));
-    assert_eq!(machine.nic.held(), 1);
+    assert_eq!(machine.nic.buffered_frames(), 1);
     reset(&mut machine, CTRL_RST);
-    assert_eq!(machine.nic.held(), 0);
+    assert_eq!(machine.nic.buffered_frames(), 0);
     assert_eq!(machine.nic.counters().flushed, 1);
     for queue in 0..2 {
         assert_eq!(machine.nic.owned(Direction::Receive, queue), 0);
@@ -272,7 +272,7 @@ fn a_reset_takes_everything_away() {
     machine.bring_up(1, 16, 2);
     machine.write(rxpbsize(0), 1 << 10);
     let received = machine.inject(&numbered(MAC, 1, 1000));
-    assert_eq!(received, Received::Held { queue: 0 });
+    assert_eq!(received, Received::Buffered { queue: 0 });
 }
 
 #[test]
@@ -559,7 +559,7 @@ fn a_reset_forgets_what_no_register_shows() {
     machine.write(FCRTH0, FCRTH_FCEN | 0x20);
     machine.write(FCCFG, FCCFG_TFCE_802_3X);
     let received = machine.inject(&numbered(MAC, 1, 1000));
-    assert_eq!(received, Received::Held { queue: 0 });
+    assert_eq!(received, Received::Buffered { queue: 0 });
     assert_eq!(machine.all_taken().len(), 1);
 }
 

@@ -64,14 +64,14 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// What the driver has seen, and what the test was told.
 #[derive(Default)]
-struct Ledger {
+struct Totals {
     /// The next number of each flow, and the last that arrived.
     next: BTreeMap<u16, u32>,
     last: BTreeMap<u16, u32>,
     arrived: u64,
 }
 
-impl Ledger {
+impl Totals {
     fn take(&mut self, machine: &mut Machine, queue: u16) {
         while let Some(frame) = machine.next_frame(queue) {
             let flow = u16::from_be_bytes([frame.bytes[34], frame.bytes[35]]);
@@ -98,12 +98,12 @@ fn play(steps: &[Step]) {
     let mut machine = Machine::running(QUEUES);
     machine.scale(u32::from(QUEUES));
     machine.write(MRQC, 1 | 1 << 22);
-    let mut ledger = Ledger::default();
+    let mut totals = Totals::default();
     for step in steps {
         match *step {
             Step::Receive { flow, payload, bad } => {
                 let before = machine.nic.counters().clone();
-                let received = ledger.receive(&mut machine, flow, payload, bad);
+                let received = totals.receive(&mut machine, flow, payload, bad);
                 let after = machine.nic.counters();
                 let grown = match received {
                     Received::Delivered { queue } => {
@@ -112,15 +112,15 @@ fn play(steps: &[Step]) {
                     Received::Dropped { queue } => {
                         after.queue(queue).dropped - before.queue(queue).dropped
                     }
-                    Received::Held { .. } => machine.nic.held() as u64,
+                    Received::Buffered { .. } => machine.nic.buffered_frames() as u64,
                     Received::Missed => after.missed - before.missed,
                     Received::Errored => after.errored - before.errored,
-                    Received::Deaf => after.deaf - before.deaf,
+                    Received::ReceiveDisabled => after.receive_disabled - before.receive_disabled,
                     other => panic!("{other:?}"),
                 };
                 assert!(grown > 0, "{received:?}");
             }
-            Step::Take { queue } => ledger.take(&mut machine, queue),
+            Step::Take { queue } => totals.take(&mut machine, queue),
             Step::Refill { queue } => machine.refill(queue),
             Step::Stall { queue, stalled } => {
                 machine.nic.stall(queue, stalled, &mut machine.memory);
@@ -141,20 +141,20 @@ fn play(steps: &[Step]) {
     for queue in 0..QUEUES {
         machine.nic.stall(queue, false, &mut machine.memory);
     }
-    for _ in 0..=machine.nic.held() {
+    for _ in 0..=machine.nic.buffered_frames() {
         for queue in 0..QUEUES {
-            ledger.take(&mut machine, queue);
+            totals.take(&mut machine, queue);
             machine.refill(queue);
         }
     }
-    assert_eq!(machine.nic.held(), 0);
+    assert_eq!(machine.nic.buffered_frames(), 0);
     let queues = machine.nic.counters().all_queues();
     for queue in 0..QUEUES {
-        ledger.take(&mut machine, queue);
+        totals.take(&mut machine, queue);
         machine.refill(queue);
         assert_eq!(machine.nic.owned(Direction::Receive, queue), 15);
     }
-    assert_eq!(ledger.arrived, queues.delivered);
+    assert_eq!(totals.arrived, queues.delivered);
     assert_eq!(
         machine.nic.counters().offered,
         machine.nic.counters().accounted()

@@ -2,7 +2,9 @@
 
 use kdk_nic82599::registers::*;
 use kdk_nic82599::statistics::*;
-use kdk_nic82599::{BadTransmit, Broken, Config, Direction, FrameErrors, Received, Violation};
+use kdk_nic82599::{
+    BadTransmit, Config, Direction, FrameErrors, InvariantError, Received, Violation,
+};
 
 use crate::support::{MAC, Machine, PEER, ipv4, numbered};
 
@@ -35,17 +37,20 @@ fn who_does_not_listen_hears_nothing() {
         machine.write(off.0, off.1);
         assert_eq!(
             machine.inject(&numbered(MAC, 1, 60)),
-            Received::Deaf,
+            Received::ReceiveDisabled,
             "{name}"
         );
         assert_eq!(machine.read(TPR), 0);
     }
     let mut machine = Machine::running(1);
     machine.nic.set_link(false, &mut machine.memory);
-    assert_eq!(machine.inject(&numbered(MAC, 1, 60)), Received::Deaf);
+    assert_eq!(
+        machine.inject(&numbered(MAC, 1, 60)),
+        Received::ReceiveDisabled
+    );
     machine.nic.set_link(true, &mut machine.memory);
     assert_eq!(machine.inject(&numbered(MAC, 1, 60)), DELIVERED);
-    assert_eq!(machine.nic.counters().deaf, 1);
+    assert_eq!(machine.nic.counters().receive_disabled, 1);
 }
 
 #[test]
@@ -175,7 +180,7 @@ fn a_frame_that_is_cut_is_the_next_that_is_longer() {
     machine.write(HLREG0, machine.nic.peek(HLREG0) | HLREG0_JUMBOEN);
     machine.write(MAXFRS, 9018 << 16);
     let owned = machine.owned(0);
-    machine.nic.cut(2);
+    machine.nic.truncate_next(2);
     // Length, descriptors written back.
     for (length, written) in [(4096, 2), (5000, 2), (5000, 3)] {
         let before = machine.owned(0);
@@ -417,11 +422,11 @@ fn a_full_ring_holds_back_all_rings() {
         assert_eq!(machine.inject(&numbered(MAC, number, 60)), DELIVERED);
     }
     assert_eq!(machine.owned(0), 0);
-    let held = |queue| Received::Held { queue };
+    let held = |queue| Received::Buffered { queue };
     assert_eq!(machine.inject(&numbered(MAC, 15, 60)), held(0));
     assert_eq!(machine.inject(&other), held(1), "behind it");
     assert_eq!(machine.inject(&numbered(MAC, 16, 60)), held(0));
-    assert_eq!(machine.nic.held(), 3);
+    assert_eq!(machine.nic.buffered_frames(), 3);
     assert_eq!(machine.next_frame(1), None);
     assert_eq!(machine.owned(1), 15);
     // The driver empties its ring: all goes on, in order.
@@ -431,7 +436,7 @@ fn a_full_ring_holds_back_all_rings() {
     }
     machine.interrupts();
     machine.refill(0);
-    assert_eq!(machine.nic.held(), 0);
+    assert_eq!(machine.nic.buffered_frames(), 0);
     assert_eq!(machine.interrupts(), [0, 1]);
     for number in 15..17 {
         assert_eq!(
@@ -471,7 +476,7 @@ fn drop_enable_lets_the_others_go_on() {
         if late {
             assert_eq!(
                 machine.inject(&numbered(MAC, 0, 60)),
-                Received::Held { queue: 0 }
+                Received::Buffered { queue: 0 }
             );
             enable(&mut machine);
         } else {
@@ -479,7 +484,7 @@ fn drop_enable_lets_the_others_go_on() {
             let dropped = Received::Dropped { queue: 0 };
             assert_eq!(machine.inject(&numbered(MAC, 0, 60)), dropped);
         }
-        assert_eq!(machine.nic.held(), 0);
+        assert_eq!(machine.nic.buffered_frames(), 0);
         assert_eq!(machine.nic.counters().queue(0).dropped, 1);
         assert_eq!(machine.read(qprdc(0)), 1, "{way}");
         assert_eq!(machine.read(RXMPC0), 0);
@@ -500,11 +505,11 @@ fn a_frame_needs_all_its_descriptors_at_once() {
         assert_eq!(machine.inject(&frame), DELIVERED);
     }
     assert_eq!(machine.owned(0), 1);
-    assert_eq!(machine.inject(&frame), Received::Held { queue: 0 });
+    assert_eq!(machine.inject(&frame), Received::Buffered { queue: 0 });
     assert_eq!(machine.owned(0), 1);
     machine.next_frame(0);
     machine.refill(0);
-    assert_eq!(machine.nic.held(), 0);
+    assert_eq!(machine.nic.buffered_frames(), 0);
     assert_eq!(machine.owned(0), 1);
 }
 
@@ -517,7 +522,7 @@ fn the_packet_buffer_is_finite() {
         machine.nic.stall(0, true, &mut machine.memory);
         for number in 0..room {
             let held = machine.inject(&numbered(MAC, number, length));
-            assert_eq!(held, Received::Held { queue: 0 });
+            assert_eq!(held, Received::Buffered { queue: 0 });
         }
         assert_eq!(machine.interrupts(), []);
         for missed in 1..=2 {
@@ -537,14 +542,14 @@ fn a_queue_that_is_disabled_loses_its_frames() {
     machine.nic.stall(0, true, &mut machine.memory);
     machine.inject(&numbered(MAC, 1, 60));
     machine.write(rxdctl(0), 0);
-    assert_eq!(machine.nic.held(), 0);
+    assert_eq!(machine.nic.buffered_frames(), 0);
     assert_eq!(machine.nic.counters().flushed, 1);
     assert_eq!(machine.nic.violations().seen(), []);
-    let lost = Received::Lost { queue: 0 };
+    let lost = Received::QueueDisabled { queue: 0 };
     assert_eq!(machine.inject(&numbered(MAC, 2, 60)), lost);
     let seen = Violation::FrameForDisabledQueue { queue: 0 };
     assert_eq!(machine.nic.violations().seen(), [seen]);
-    assert_eq!(machine.nic.counters().queue(0).lost, 1);
+    assert_eq!(machine.nic.counters().queue(0).queue_disabled, 1);
     machine.nic.invariants().unwrap();
 }
 
@@ -554,7 +559,7 @@ fn without_the_bus_frames_wait() {
     machine.write(CTRL, CTRL_GIO_DIS);
     assert_eq!(
         machine.inject(&numbered(MAC, 1, 60)),
-        Received::Held { queue: 0 }
+        Received::Buffered { queue: 0 }
     );
     machine.send(0, &numbered(PEER, 1, 60));
     assert_eq!(machine.nic.on_wire(), 0);
@@ -605,13 +610,13 @@ fn buffers_that_are_not_as_they_must_be() {
             machine.write(rdt(0), 0);
         });
         for violation in &twice {
-            if let Violation::ArmedTwice { address: found, .. } = violation {
+            if let Violation::BufferOwnedTwice { address: found, .. } = violation {
                 address = *found;
             }
         }
         assert_eq!(
             twice,
-            [Violation::ArmedTwice {
+            [Violation::BufferOwnedTwice {
                 queue,
                 index,
                 address
@@ -626,7 +631,7 @@ fn buffers_that_are_not_as_they_must_be() {
     assert!(
         matches!(
             changed[..],
-            [Violation::ChangedWhileArmed {
+            [Violation::ChangedWhileOwned {
                 queue: 0,
                 index: 4,
                 ..
@@ -659,7 +664,7 @@ fn too_many_buffers_to_watch() {
     machine.add_receive_ring(0, 16, 2);
     assert_eq!(machine.nic.violations().seen(), []);
     machine.add_receive_ring(1, 16, 2);
-    let seen = Violation::TooManyArmed { queue: 1 };
+    let seen = Violation::TooManyOwned { queue: 1 };
     assert_eq!(machine.nic.violations().seen(), [seen; 10]);
 }
 
@@ -681,16 +686,16 @@ fn descriptor_types_that_are_not_modelled() {
 fn errors_say_what_they_are() {
     for (text, part) in [
         (
-            Broken::Frames {
+            InvariantError::Frames {
                 offered: 3,
                 accounted: 1,
-                held: 1,
+                buffered: 1,
             }
             .to_string(),
             "offered 3 frames",
         ),
         (
-            Broken::Descriptors {
+            InvariantError::Descriptors {
                 watched: 2,
                 owned: 1,
             }

@@ -3,15 +3,15 @@
 use super::{IDLE, assert_references, each_cpu, random};
 use crate::kpi::cpus::cpus;
 use crate::kpi::flowtable::{ROUTES, SMALLEST, Table, key};
-use crate::kpi::kthread::{End, Thread};
+use crate::kpi::kthread::Thread;
 use crate::kpi::time;
-use crate::tests::refused;
+use crate::tests::{join_all, refused};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use fastrand::Rng;
-use kdk_harness::{Stop, TestResult};
+use kdk_harness::TestResult;
 
 /// The table is looked at after each.
 const ROUNDS: u32 = 20;
@@ -63,7 +63,7 @@ impl Shared {
         if self.step(role, random).is_err() {
             self.failures.fetch_add(1, Ordering::SeqCst);
         }
-        time::give_way();
+        time::yield_now();
     }
 
     fn step(&self, role: Role, random: &mut Rng) -> TestResult {
@@ -112,14 +112,7 @@ fn round(shared: &Arc<Shared>, random: &mut Rng) -> TestResult {
         let work = move || theirs.work(role, random);
         threads.push(Thread::spawn(c"kdk flows", work).map_err(refused)?);
     }
-    for thread in threads {
-        match thread.join(LONG) {
-            Ok(End::Returned(_)) => {}
-            Ok(End::Panicked(_)) => return Err(Stop::Fail("a thread panicked")),
-            Err(_) => return Err(Stop::Fail("a thread does not end")),
-        }
-    }
-    Ok(())
+    join_all(threads, LONG)
 }
 
 /// Every flow is accounted for, and the buckets in use are marked so.

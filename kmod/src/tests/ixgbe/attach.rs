@@ -1,6 +1,6 @@
 //! Cards come and go.
 
-use super::{Card, Setup, innocent, leave, queues, running};
+use super::{Card, Setup, assert_no_violations, leave, queues, running};
 use crate::kpi::counters;
 use crate::kpi::interface::LinkState;
 use alloc::format;
@@ -67,7 +67,7 @@ pub fn two_cards() -> TestResult {
     let cards = [running(&Setup::nth(0))?, running(&Setup::nth(1))?];
     for (nth, card) in cards.iter().enumerate() {
         assert_eq!(card.interface().name(), format!("ix{nth}"));
-        innocent(card);
+        assert_no_violations(card);
     }
     let [one, other] = cards;
     leave(one)?;

@@ -96,7 +96,7 @@ fn measure(size: usize) -> TestResult {
     }
     card.with(|nic, memory| nic.stall(STALLED, false, memory));
     until("frames stay in the packet buffer", || {
-        card.with(|nic, _| nic.held() == 0).then_some(())
+        card.with(|nic, _| nic.buffered_frames() == 0).then_some(())
     })?;
     drop(tap);
     leave(card)
@@ -188,7 +188,7 @@ impl Run {
                 let fit = matches!(
                     received,
                     Received::Delivered { .. }
-                        | Received::Held { .. }
+                        | Received::Buffered { .. }
                         | Received::Dropped { .. }
                         | Received::Missed
                 );

@@ -82,7 +82,7 @@ pub fn reset_between() -> TestResult {
     let card = card()?;
     let mut tap = card.interface().tap()?;
     for mtu in [1400, 1500] {
-        card.with(|nic, _| nic.cut(1));
+        card.with(|nic, _| nic.truncate_next(1));
         receive(&card, &numbered(&card, 0, LONG), FrameErrors::NONE);
         nothing_more(&card, &[QUEUE], &mut tap)?;
         card.interface().set_mtu(mtu)?;

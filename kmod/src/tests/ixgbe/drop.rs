@@ -139,7 +139,7 @@ fn holds_back(card: &Card, queues: usize) -> TestResult {
         card.with(|nic, memory| nic.stall(queue(full), stalled, memory));
     };
     stall(true);
-    let held = |nth| Received::Held { queue: queue(nth) };
+    let held = |nth| Received::Buffered { queue: queue(nth) };
     assert_eq!(flows[full].send(card), held(full));
     for _ in 0..OTHERS {
         for (nth, flow) in flows.iter_mut().enumerate() {

@@ -5,7 +5,7 @@ use super::bad_frame::{JUMBO, JUMBO_FRAME, plain};
 use super::quiet::quiet;
 use super::tap::{expect, nothing_more};
 use super::{Card, frame, leave, turn};
-use crate::kpi::filter::{Filter, Rule, Shown};
+use crate::kpi::filter::{Filter, FilteredFrame, Rule};
 use alloc::vec;
 use alloc::vec::Vec;
 use kdk_harness::TestResult;
@@ -20,14 +20,14 @@ fn frames(card: &Card, count: usize, length: usize) -> Vec<Vec<u8>> {
 }
 
 /// What the filter was shown, when the driver has come to rest.
-fn shown(card: &Card, filter: &mut Filter) -> Result<Vec<Shown>, kdk_harness::Stop> {
+fn shown(card: &Card, filter: &mut Filter) -> Result<Vec<FilteredFrame>, kdk_harness::Stop> {
     quiet(card, &[0])?;
     assert_eq!(filter.lost(), 0, "calls without memory to remember them");
-    Ok(core::iter::from_fn(|| filter.shown()).collect())
+    Ok(core::iter::from_fn(|| filter.next_call()).collect())
 }
 
 /// The filter was called once, for the frame as a chain of mbufs.
-fn as_a_chain(shown: &[Shown], frame: &[u8]) {
+fn as_a_chain(shown: &[FilteredFrame], frame: &[u8]) {
     let calls: Vec<_> = shown
         .iter()
         .map(|call| (call.in_ring, call.length, call.chain))
@@ -96,7 +96,7 @@ pub fn chain_consume() -> TestResult {
     for frame in &frames {
         turn::good(&card, core::slice::from_ref(frame))?;
         as_a_chain(&shown(&card, &mut filter)?, frame);
-        let kept: Vec<_> = core::iter::from_fn(|| filter.kept()).collect();
+        let kept: Vec<_> = core::iter::from_fn(|| filter.next_consumed()).collect();
         as_a_chain(&kept, frame);
     }
     nothing_more(&card, &[0], &mut tap)?;
@@ -119,7 +119,7 @@ pub fn one_buffer() -> TestResult {
         let shown = shown(&card, &mut filter)?;
         let expected = frames.iter().map(|frame| {
             let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-            Shown {
+            FilteredFrame {
                 in_ring: true,
                 length,
                 chain: length,
@@ -131,7 +131,7 @@ pub fn one_buffer() -> TestResult {
             expect(&mut tap, frame)?;
         }
         nothing_more(&card, &[0], &mut tap)?;
-        assert_eq!(filter.kept(), None, "{rule:?}");
+        assert_eq!(filter.next_consumed(), None, "{rule:?}");
     }
     drop(tap);
     leave(card)

@@ -60,7 +60,7 @@ impl Flow {
         let frame = frame::udp(card.address(), self.number, &payload);
         self.sent += 1;
         let received = card.receive(&frame, FrameErrors::NONE);
-        if let Received::Delivered { .. } | Received::Held { .. } = received {
+        if let Received::Delivered { .. } | Received::Buffered { .. } = received {
             self.due.push(frame);
         }
         received

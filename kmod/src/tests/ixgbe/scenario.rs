@@ -1,8 +1,8 @@
 //! Operations (`kdk_nic_oracle`) happen to a card and its driver, and the
-//! ledger judges what the stack gets.
+//! scoreboard judges what the stack gets.
 
 use super::flow_control::{WITH_PAUSE, WITHOUT_PAUSE};
-use super::{SOON, Setup, frame, is_late, queues, start};
+use super::{SOON, Setup, check_consistent, frame, is_late, queues, start};
 use crate::kpi::errno::Errno;
 #[cfg(iflib)]
 use crate::kpi::iflib;
@@ -20,8 +20,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use kdk_harness::Stop;
 use kdk_nic_oracle::{
-    Account, ECC, Fault, GROUPS, Ledger, Mix, Offer, Operation, Order, Shape, Target, digest,
-    shapes,
+    CounterSnapshot, ECC, Fault, GROUPS, InjectedFrame, Mix, Operation, Order, Scoreboard, Shape,
+    Target, digest, shapes,
 };
 use kdk_nic82599::registers::{EIMS, RXCTRL, RXCTRL_RXEN, eitr};
 use kdk_nic82599::{Partner, Received};
@@ -129,7 +129,7 @@ pub fn play(scene: &Scene, operations: &[Operation]) -> Result<Played, Failure> 
     let order = if scene.lro { Order::Flow } else { Order::Queue };
     let tap = card.interface().tap()?;
     let mut player = Player {
-        ledger: Ledger::new(order, &card.with(|nic, _| Account::of(nic))),
+        scoreboard: Scoreboard::new(order, &card.with(|nic, _| CounterSnapshot::of(nic))),
         card,
         tap,
         mix: scene.mix,
@@ -153,7 +153,7 @@ struct Player {
     /// It has to go before the card.
     tap: Tap,
     card: Card,
-    ledger: Ledger,
+    scoreboard: Scoreboard,
     mix: Mix,
     joined: [bool; GROUPS as usize],
     jumbo: bool,
@@ -222,12 +222,12 @@ impl Player {
             .with(|nic, memory| nic.advance(microseconds, memory));
     }
 
-    fn account(&self) -> Account {
-        self.card.with(|nic, _| Account::of(nic))
+    fn account(&self) -> CounterSnapshot {
+        self.card.with(|nic, _| CounterSnapshot::of(nic))
     }
 
     fn frames(&mut self, shapes: &[Shape], together: bool) -> Result<(), Failure> {
-        let numbered = (self.ledger.next()..).zip(shapes);
+        let numbered = (self.scoreboard.next()..).zip(shapes);
         let frames: Vec<_> = numbered
             .map(|(number, shape)| (bytes(self.card.address(), number, *shape), *shape))
             .collect();
@@ -245,12 +245,12 @@ impl Player {
             }
         }
         for ((bytes, shape), received) in frames.iter().zip(received) {
-            let offer = Offer {
+            let offer = InjectedFrame {
                 flow: shape.flow,
                 digest: digest(bytes),
                 bad: shape.error == kdk_nic_oracle::Error::Descriptor,
             };
-            self.ledger.offer(offer, received)?;
+            self.scoreboard.inject(offer, received)?;
         }
         Ok(())
     }
@@ -281,14 +281,14 @@ impl Player {
     /// Frames come in while another thread brings the interface up or down.
     fn meanwhile(&mut self, up: bool) -> Result<(), Failure> {
         let change = Change::new(self.card.interface(), up)?;
-        let last = self.ledger.next() + MEANWHILE;
+        let last = self.scoreboard.next() + MEANWHILE;
         while !change.is_over() {
-            let next = self.ledger.next();
+            let next = self.scoreboard.next();
             if next < last {
                 self.frames(&shapes(next.into(), AT_ONCE, self.mix), false)?;
                 self.take()?;
             }
-            time::give_way();
+            time::yield_now();
         }
         change.end()
     }
@@ -308,7 +308,7 @@ impl Player {
         stop(self)?;
         self.take()?;
         let now = self.account();
-        self.ledger.close(&now)?;
+        self.scoreboard.interface_stopped(&now)?;
         Ok(())
     }
 
@@ -336,7 +336,7 @@ impl Player {
                     tapped.mine
                 )));
             }
-            self.ledger
+            self.scoreboard
                 .arrive(frame::number(&tapped.bytes), digest(&tapped.bytes))?;
         }
         match self.tap.lost() {
@@ -351,8 +351,8 @@ impl Player {
         loop {
             self.take()?;
             let now = self.account();
-            if !self.ledger.is_due(&now) || time::uptime() > deadline {
-                return Ok(self.ledger.settle(&now)?);
+            if !self.scoreboard.is_pending(&now) || time::uptime() > deadline {
+                return Ok(self.scoreboard.check_settled(&now)?);
             }
             self.pass(TICK);
             time::sleep(Duration::from_millis(1));
@@ -381,7 +381,7 @@ impl Player {
         // It counts after the stack has got them.
         iflib::settle();
         let counted = self.card.interface().counted()?;
-        let (arrived, bad) = (self.ledger.arrived(), self.ledger.bad());
+        let (arrived, bad) = (self.scoreboard.arrived(), self.scoreboard.bad());
         if counted.packets == arrived && counted.errors <= bad {
             return Ok(());
         }
@@ -403,10 +403,10 @@ impl Player {
             self.multicast(group, false)?;
         }
         let last = self.account();
-        if last.held != 0 {
+        if last.buffered != 0 {
             return Err(Failure::Wrong(format!(
                 "{} frames are held back, and no queue is full",
-                last.held
+                last.buffered
             )));
         }
         // What the card says of its link may be moderated: time has to pass.
@@ -418,20 +418,14 @@ impl Player {
         #[cfg(iflib)]
         self.counted()?;
         let Self {
-            ledger,
+            scoreboard,
             card,
             tap,
             stopped,
             ..
         } = self;
         drop(tap);
-        card.with(|nic, _| nic.invariants())
-            .map_err(|broken| Failure::Wrong(broken.to_string()))?;
-        if card.astray() != 0 || card.usage().stray != 0 {
-            return Err(Failure::Wrong(
-                "accesses to what is no memory, or interrupts that nobody handles".to_string(),
-            ));
-        }
+        check_consistent(&card).map_err(Failure::Wrong)?;
         let resets = card.with(|nic, _| nic.counters().resets);
         let (forgiven, violations): (Vec<_>, Vec<_>) = card
             .detach()?
@@ -441,8 +435,8 @@ impl Player {
             return Err(Failure::Wrong(format!("the driver's fault: {violation}")));
         }
         Ok(Played {
-            offered: ledger.next(),
-            arrived: ledger.arrived(),
+            offered: scoreboard.next(),
+            arrived: scoreboard.arrived(),
             resets,
             late: forgiven.len(),
         })

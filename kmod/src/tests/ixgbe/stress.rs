@@ -1,13 +1,13 @@
 //! Everything at once.
 
-use super::{Card, Setup, consistent, is_late, leave, running, until_state};
+use super::{Card, Setup, assert_consistent, is_late, leave, running, until_state};
 use crate::kpi::interface::LinkState;
-use crate::kpi::kthread::{End, Thread};
+use crate::kpi::kthread::Thread;
 use crate::kpi::nic::Wire;
 use crate::kpi::notes::note;
 use crate::kpi::time;
 use crate::tests::ixgbe::frame;
-use crate::tests::refused;
+use crate::tests::{join_all, refused};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -100,7 +100,7 @@ pub fn down() -> TestResult {
     let cards = run(&[Role::Cable(0), Role::Down(1)])?;
     let mut late = 0;
     for card in cards {
-        consistent(&card);
+        assert_consistent(&card);
         for violation in card.detach()? {
             assert!(is_late(violation), "{violation:?}");
             late += 1;
@@ -126,13 +126,7 @@ fn run(more: &[Role]) -> Result<[Card; 2], Stop> {
         };
         threads.push(Thread::spawn(c"kdk stress", work).map_err(refused)?);
     }
-    for thread in threads {
-        match thread.join(LONG) {
-            Ok(End::Returned(_)) => {}
-            Ok(End::Panicked(_)) => return Err(Stop::Fail("a thread panicked")),
-            Err(_) => return Err(Stop::Fail("a thread does not end")),
-        }
-    }
+    join_all(threads, LONG)?;
     assert_eq!(failures.load(Ordering::SeqCst), 0, "threads that failed");
     for card in cards.iter() {
         until_state(card.interface(), "the link is not up in the end", |state| {

@@ -24,9 +24,9 @@ fn meanwhile(
     tap: &mut Tap,
     happens: impl FnOnce(&Card) -> TestResult,
 ) -> Result<Vec<u32>, kdk_harness::Stop> {
-    tap.hold(AT, HELD);
+    tap.block_on(AT, HELD);
     burst(card, 0..FRAMES)?;
-    let held = until("no frame is left for later", || tap.held())?;
+    let held = until("no frame is left for later", || tap.blocked())?;
     happens(card)?;
     one(card, FRAMES);
     // Whoever else has to do with the queue has done it; unless it is who is
@@ -35,7 +35,7 @@ fn meanwhile(
         let done = card.is_idle(VECTOR) || card.thread(VECTOR) == Some(held);
         done.then_some(())
     })?;
-    tap.let_go();
+    tap.unblock();
     let seen = until_number(card, tap, FRAMES)?;
     nothing_more(card, &[super::numbered::QUEUE], tap)?;
     Ok(seen)

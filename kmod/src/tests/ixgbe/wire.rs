@@ -1,6 +1,6 @@
 //! Two cards, back to back.
 
-use super::{Card, Setup, frame, innocent, leave, running, until};
+use super::{Card, Setup, assert_no_violations, frame, leave, running, until};
 use crate::kpi::interface::Tap;
 use crate::kpi::nic::Wire;
 use alloc::vec::Vec;
@@ -26,7 +26,7 @@ pub fn both_ways() -> TestResult {
     arrived(&mut taps, &cards, FRAMES / 64 * 64..FRAMES)?;
     drop(taps);
     for card in &cards {
-        innocent(card);
+        assert_no_violations(card);
     }
     drop(wire);
     let [one, other] = cards;

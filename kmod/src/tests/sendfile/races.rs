@@ -21,7 +21,7 @@ fn race(mbufs: Vec<Mbuf>, meanwhile: impl FnOnce()) -> TestResult {
     let free = move || {
         told.store(true, Ordering::SeqCst);
         while !theirs.load(Ordering::SeqCst) {
-            time::give_way();
+            time::yield_now();
         }
         drop(mbufs);
     };

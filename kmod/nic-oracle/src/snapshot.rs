@@ -3,14 +3,14 @@
 use kdk_nic82599::{Nic, QueueCounters};
 
 /// Queues that are looked at; what falls on others is a fault.
-pub const WATCHED: usize = 16;
+pub const MAX_QUEUES: usize = 16;
 
 /// What the card has counted since it was made, at one moment. It is made
 /// without allocating, so under a spin lock, too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Account {
-    /// As [`Counters::deaf`](kdk_nic82599::Counters::deaf).
-    pub deaf: u64,
+pub struct CounterSnapshot {
+    /// As [`Counters::receive_disabled`](kdk_nic82599::Counters::receive_disabled).
+    pub receive_disabled: u64,
     /// As [`Counters::errored`](kdk_nic82599::Counters::errored).
     pub errored: u64,
     /// As [`Counters::control`](kdk_nic82599::Counters::control).
@@ -22,28 +22,28 @@ pub struct Account {
     /// As [`Counters::flushed`](kdk_nic82599::Counters::flushed).
     pub flushed: u64,
     /// Frames in the packet buffer now.
-    pub held: u64,
+    pub buffered: u64,
     /// The first queues'.
-    pub queues: [QueueCounters; WATCHED],
+    pub queues: [QueueCounters; MAX_QUEUES],
 }
 
-impl Account {
+impl CounterSnapshot {
     /// The card's, now.
     #[must_use]
     pub fn of(nic: &Nic) -> Self {
         let counters = nic.counters();
-        let mut queues = [QueueCounters::default(); WATCHED];
+        let mut queues = [QueueCounters::default(); MAX_QUEUES];
         for (queue, slot) in (0..).zip(&mut queues) {
             *slot = counters.queue(queue);
         }
         Self {
-            deaf: counters.deaf,
+            receive_disabled: counters.receive_disabled,
             errored: counters.errored,
             control: counters.control,
             filtered: counters.filtered,
             missed: counters.missed,
             flushed: counters.flushed,
-            held: nic.held() as u64,
+            buffered: nic.buffered_frames() as u64,
             queues,
         }
     }
@@ -56,7 +56,7 @@ impl Account {
         self.queues.iter().map(|queue| queue.dropped).sum()
     }
 
-    pub(crate) fn lost(&self) -> u64 {
-        self.queues.iter().map(|queue| queue.lost).sum()
+    pub(crate) fn queue_disabled(&self) -> u64 {
+        self.queues.iter().map(|queue| queue.queue_disabled).sum()
     }
 }

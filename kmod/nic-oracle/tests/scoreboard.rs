@@ -1,28 +1,28 @@
-//! The ledger against histories that are right, and against ones that are not.
+//! The scoreboard against histories that are right, and against ones that are not.
 
-use kdk_nic_oracle::{Account, Count, Fault, Ledger, Offer, Order, digest};
+use kdk_nic_oracle::{Count, CounterSnapshot, Fault, InjectedFrame, Order, Scoreboard, digest};
 use kdk_nic82599::Received;
 use proptest::prelude::*;
 
-fn offer(flow: u16, number: u32) -> Offer {
-    Offer {
+fn good(flow: u16, number: u32) -> InjectedFrame {
+    InjectedFrame {
         flow,
         digest: digest(&number.to_be_bytes()),
         bad: false,
     }
 }
 
-fn bad(flow: u16, number: u32) -> Offer {
-    Offer {
+fn bad(flow: u16, number: u32) -> InjectedFrame {
+    InjectedFrame {
         bad: true,
-        ..offer(flow, number)
+        ..good(flow, number)
     }
 }
 
 /// A card that counts what it says, and frames that go where they have to.
 struct Scene {
-    ledger: Ledger,
-    account: Account,
+    scoreboard: Scoreboard,
+    snapshot: CounterSnapshot,
 }
 
 impl Scene {
@@ -31,107 +31,109 @@ impl Scene {
     }
 
     fn ordered(order: Order) -> Self {
-        let account = Account::default();
+        let snapshot = CounterSnapshot::default();
         Self {
-            ledger: Ledger::new(order, &account),
-            account,
+            scoreboard: Scoreboard::new(order, &snapshot),
+            snapshot,
         }
     }
 
-    fn of(offers: &[(Offer, Received)]) -> Self {
+    fn of(offers: &[(InjectedFrame, Received)]) -> Self {
         let mut scene = Self::new();
-        for (offer, received) in offers {
-            scene.offer(*offer, *received);
+        for (injected, received) in offers {
+            scene.inject(*injected, *received);
         }
         scene
     }
 
-    fn offer(&mut self, offer: Offer, received: Received) {
-        let account = &mut self.account;
+    fn inject(&mut self, injected: InjectedFrame, received: Received) {
+        let snapshot = &mut self.snapshot;
         match received {
-            Received::Delivered { queue } => account.queues[usize::from(queue)].delivered += 1,
-            Received::Dropped { queue } => account.queues[usize::from(queue)].dropped += 1,
-            Received::Lost { queue } => account.queues[usize::from(queue)].lost += 1,
-            Received::Held { .. } => account.held += 1,
-            Received::Missed => account.missed += 1,
-            Received::Filtered => account.filtered += 1,
-            Received::Errored => account.errored += 1,
-            Received::Control => account.control += 1,
-            Received::Deaf => account.deaf += 1,
+            Received::Delivered { queue } => snapshot.queues[usize::from(queue)].delivered += 1,
+            Received::Dropped { queue } => snapshot.queues[usize::from(queue)].dropped += 1,
+            Received::QueueDisabled { queue } => {
+                snapshot.queues[usize::from(queue)].queue_disabled += 1
+            }
+            Received::Buffered { .. } => snapshot.buffered += 1,
+            Received::Missed => snapshot.missed += 1,
+            Received::Filtered => snapshot.filtered += 1,
+            Received::Errored => snapshot.errored += 1,
+            Received::Control => snapshot.control += 1,
+            Received::ReceiveDisabled => snapshot.receive_disabled += 1,
         }
-        assert_eq!(self.ledger.offer(offer, received), Ok(()));
+        assert_eq!(self.scoreboard.inject(injected, received), Ok(()));
     }
 
     /// A frame that was held goes to memory.
     fn write(&mut self, queue: usize) {
-        self.account.held -= 1;
-        self.account.queues[queue].delivered += 1;
+        self.snapshot.buffered -= 1;
+        self.snapshot.queues[queue].delivered += 1;
     }
 
     fn arrive(&mut self, number: u32) -> Result<(), Fault> {
         let digest = digest(&number.to_be_bytes());
-        self.ledger.arrive(Some(number), digest)
+        self.scoreboard.arrive(Some(number), digest)
     }
 
     fn settle(&self) -> Result<(), Fault> {
-        let settled = self.ledger.settle(&self.account);
+        let settled = self.scoreboard.check_settled(&self.snapshot);
         // What is due is what is missing.
-        if self.ledger.is_due(&self.account) {
+        if self.scoreboard.is_pending(&self.snapshot) {
             assert!(settled.is_err(), "due, and settled");
         }
         settled
     }
 
     fn close(&mut self) -> Result<(), Fault> {
-        self.ledger.close(&self.account)
+        self.scoreboard.interface_stopped(&self.snapshot)
     }
 }
 
 const Q0: Received = Received::Delivered { queue: 0 };
 const Q1: Received = Received::Delivered { queue: 1 };
-const HELD: Received = Received::Held { queue: 0 };
+const HELD: Received = Received::Buffered { queue: 0 };
 
 #[test]
 fn what_arrives_as_it_should_is_right() {
-    let mut scene = Scene::of(&[(offer(7, 0), Q0), (offer(8, 1), Q1), (offer(7, 2), Q0)]);
-    assert!(scene.ledger.is_due(&scene.account));
+    let mut scene = Scene::of(&[(good(7, 0), Q0), (good(8, 1), Q1), (good(7, 2), Q0)]);
+    assert!(scene.scoreboard.is_pending(&scene.snapshot));
     for number in [1, 0, 2] {
         assert_eq!(scene.arrive(number), Ok(()));
     }
-    assert!(!scene.ledger.is_due(&scene.account));
+    assert!(!scene.scoreboard.is_pending(&scene.snapshot));
     assert_eq!(scene.settle(), Ok(()));
     assert_eq!(scene.close(), Ok(()));
-    assert_eq!(scene.ledger.arrived(), 3);
-    assert_eq!(scene.ledger.next(), 3);
+    assert_eq!(scene.scoreboard.arrived(), 3);
+    assert_eq!(scene.scoreboard.next(), 3);
 }
 
 #[test]
 fn what_the_stack_should_not_get() {
     for received in [
         Received::Dropped { queue: 0 },
-        Received::Lost { queue: 0 },
+        Received::QueueDisabled { queue: 0 },
         Received::Missed,
         Received::Filtered,
         Received::Errored,
         Received::Control,
-        Received::Deaf,
+        Received::ReceiveDisabled,
     ] {
         let mut scene = Scene::of(&[(bad(7, 0), received)]);
-        assert_eq!(scene.ledger.bad(), 0);
+        assert_eq!(scene.scoreboard.bad(), 0);
         assert_eq!(scene.settle(), Ok(()), "{received:?}");
         assert_eq!(scene.arrive(0), Err(Fault::Discarded { frame: 0 }));
     }
     for received in [Q0, HELD] {
         let mut scene = Scene::of(&[(bad(7, 0), received)]);
-        assert_eq!(scene.ledger.bad(), 1);
+        assert_eq!(scene.scoreboard.bad(), 1);
         assert_eq!(scene.settle(), Ok(()), "{received:?}");
         assert_eq!(scene.arrive(0), Err(Fault::Bad { frame: 0 }));
     }
-    let mut scene = Scene::of(&[(offer(7, 0), Q0)]);
-    assert_eq!(scene.ledger.arrive(None, 0), Err(Fault::Unknown));
+    let mut scene = Scene::of(&[(good(7, 0), Q0)]);
+    assert_eq!(scene.scoreboard.arrive(None, 0), Err(Fault::Unknown));
     assert_eq!(scene.arrive(1), Err(Fault::Unknown));
     assert_eq!(
-        scene.ledger.arrive(Some(0), 0),
+        scene.scoreboard.arrive(Some(0), 0),
         Err(Fault::Altered { frame: 0 })
     );
     assert_eq!(scene.arrive(0), Ok(()));
@@ -142,13 +144,13 @@ fn what_the_stack_should_not_get() {
 fn a_queue_that_is_none() {
     let mut scene = Scene::new();
     let received = Received::Delivered { queue: 16 };
-    let offered = scene.ledger.offer(offer(7, 0), received);
+    let offered = scene.scoreboard.inject(good(7, 0), received);
     assert_eq!(offered, Err(Fault::Queue { queue: 16 }));
 }
 
 #[test]
 fn order() {
-    let mut scene = Scene::of(&[(offer(7, 0), Q0), (offer(7, 1), Q0)]);
+    let mut scene = Scene::of(&[(good(7, 0), Q0), (good(7, 1), Q0)]);
     assert_eq!(scene.arrive(1), Ok(()));
     let fault = Fault::FlowOrder {
         flow: 7,
@@ -157,7 +159,7 @@ fn order() {
     };
     assert_eq!(scene.arrive(0), Err(fault));
 
-    let mut scene = Scene::of(&[(offer(7, 0), Q0), (offer(8, 1), Q0)]);
+    let mut scene = Scene::of(&[(good(7, 0), Q0), (good(8, 1), Q0)]);
     assert_eq!(scene.arrive(1), Ok(()));
     let fault = Fault::QueueOrder {
         queue: 0,
@@ -169,7 +171,7 @@ fn order() {
     let sorted = || {
         let mut scene = Scene::ordered(Order::Flow);
         for (number, flow) in (0..).zip([7, 8, 7]) {
-            scene.offer(offer(flow, number), Q0);
+            scene.inject(good(flow, number), Q0);
         }
         scene
     };
@@ -199,7 +201,7 @@ fn order() {
 
 #[test]
 fn what_is_lost() {
-    let mut scene = Scene::of(&[(offer(7, 0), Q0), (offer(8, 1), Q1), (offer(7, 2), Q0)]);
+    let mut scene = Scene::of(&[(good(7, 0), Q0), (good(8, 1), Q1), (good(7, 2), Q0)]);
     assert_eq!(scene.arrive(2), Ok(()));
     let lost = Fault::Lost {
         flow: 7,
@@ -218,24 +220,24 @@ fn what_is_lost() {
 
 #[test]
 fn a_stop_costs_the_last_ones() {
-    let mut scene = Scene::of(&[(offer(7, 0), Q0), (offer(7, 1), Q0), (offer(8, 2), Q1)]);
+    let mut scene = Scene::of(&[(good(7, 0), Q0), (good(7, 1), Q0), (good(8, 2), Q1)]);
     assert_eq!(scene.arrive(0), Ok(()));
     assert_eq!(scene.close(), Ok(()));
     assert_eq!(scene.settle(), Ok(()));
     assert_eq!(scene.arrive(1), Err(Fault::Late { frame: 1 }));
     // A flow may be on another queue now, but goes on.
-    scene.offer(offer(7, 3), Q1);
+    scene.inject(good(7, 3), Q1);
     assert_eq!(scene.arrive(3), Ok(()));
     assert_eq!(scene.settle(), Ok(()));
 }
 
 #[test]
 fn what_was_held() {
-    let mut scene = Scene::of(&[(offer(7, 0), HELD), (offer(7, 1), HELD)]);
+    let mut scene = Scene::of(&[(good(7, 0), HELD), (good(7, 1), HELD)]);
     assert_eq!(scene.settle(), Ok(()), "held still");
     scene.write(0);
-    assert!(scene.ledger.is_due(&scene.account));
-    let held = |written, arrived| Fault::Held {
+    assert!(scene.scoreboard.is_pending(&scene.snapshot));
+    let held = |written, arrived| Fault::Unbalanced {
         queue: 0,
         written,
         arrived,
@@ -251,42 +253,54 @@ fn what_was_held() {
     assert_eq!(scene.settle(), Ok(()));
 
     // A bad one may be the one that was written.
-    let mut scene = Scene::of(&[(bad(7, 0), HELD), (offer(7, 1), HELD)]);
+    let mut scene = Scene::of(&[(bad(7, 0), HELD), (good(7, 1), HELD)]);
     scene.write(0);
     assert_eq!(scene.settle(), Ok(()));
     // Held frames that go another way.
-    scene.account.held = 0;
-    scene.account.flushed = 1;
+    scene.snapshot.buffered = 0;
+    scene.snapshot.flushed = 1;
     assert_eq!(scene.settle(), Ok(()));
 }
 
 #[test]
 fn what_the_card_counts() {
-    type Wrong = fn(&mut Account);
+    type Wrong = fn(&mut CounterSnapshot);
     for (count, wrong, counted) in [
-        (Count::Deaf, (|account| account.deaf += 1) as Wrong, 1),
-        (Count::Errored, |account| account.errored += 1, 1),
-        (Count::Control, |account| account.control += 1, 1),
-        (Count::Filtered, |account| account.filtered += 1, 1),
-        (Count::Missed, |account| account.missed += 1, 1),
-        (Count::Lost, |account| account.queues[3].lost += 1, 1),
-        (Count::Passed, |account| account.queues[3].delivered += 1, 1),
-        (Count::Passed, |account| account.queues[3].dropped += 1, 1),
-        (Count::Passed, |account| account.flushed += 1, 1),
-        (Count::Passed, |account| account.held += 1, 1),
+        (
+            Count::ReceiveDisabled,
+            (|snapshot| snapshot.receive_disabled += 1) as Wrong,
+            1,
+        ),
+        (Count::Errored, |snapshot| snapshot.errored += 1, 1),
+        (Count::Control, |snapshot| snapshot.control += 1, 1),
+        (Count::Filtered, |snapshot| snapshot.filtered += 1, 1),
+        (Count::Missed, |snapshot| snapshot.missed += 1, 1),
+        (
+            Count::QueueDisabled,
+            |snapshot| snapshot.queues[3].queue_disabled += 1,
+            1,
+        ),
+        (
+            Count::Passed,
+            |snapshot| snapshot.queues[3].delivered += 1,
+            1,
+        ),
+        (Count::Passed, |snapshot| snapshot.queues[3].dropped += 1, 1),
+        (Count::Passed, |snapshot| snapshot.flushed += 1, 1),
+        (Count::Passed, |snapshot| snapshot.buffered += 1, 1),
     ] {
         let mut scene = Scene::new();
-        wrong(&mut scene.account);
+        wrong(&mut scene.snapshot);
         let fault = Fault::Count {
             count,
-            said: 0,
+            reported: 0,
             counted,
         };
-        assert_eq!(scene.ledger.settle(&scene.account), Err(fault));
+        assert_eq!(scene.scoreboard.check_settled(&scene.snapshot), Err(fault));
         assert_eq!(scene.close(), Err(fault));
-        // What was before the ledger is not its business.
-        let ledger = Ledger::new(Order::Queue, &scene.account);
-        assert_eq!(ledger.settle(&scene.account), Ok(()));
+        // What was before the scoreboard is not its business.
+        let scoreboard = Scoreboard::new(Order::Queue, &scene.snapshot);
+        assert_eq!(scoreboard.check_settled(&scene.snapshot), Ok(()));
     }
 }
 
@@ -297,10 +311,10 @@ fn faults_say_which_frame() {
         (
             Fault::Count {
                 count: Count::Missed,
-                said: 1,
+                reported: 1,
                 counted: 2,
             },
-            "Missed: the card said so of 1 frames and counts 2",
+            "Missed: the card reported 1 frames and counts 2",
         ),
     ] {
         assert_eq!(fault.to_string(), said);
@@ -320,7 +334,7 @@ fn delivered(flows: &[u16]) -> Scene {
     let mut scene = Scene::new();
     for (number, flow) in (0..).zip(flows) {
         let queue = queue(*flow);
-        scene.offer(offer(*flow, number), Received::Delivered { queue });
+        scene.inject(good(*flow, number), Received::Delivered { queue });
     }
     scene
 }

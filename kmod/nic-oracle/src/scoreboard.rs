@@ -5,12 +5,12 @@ use alloc::vec::Vec;
 
 use kdk_nic82599::Received;
 
-use crate::account::{Account, WATCHED};
 use crate::fault::{Count, Fault};
+use crate::snapshot::{CounterSnapshot, MAX_QUEUES};
 
 /// A frame on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
+pub struct InjectedFrame {
     /// Its flow.
     pub flow: u16,
     /// Of its bytes: [`digest`].
@@ -39,7 +39,7 @@ pub enum Order {
 
 #[derive(Clone, Copy, Debug)]
 struct Frame {
-    offer: Offer,
+    injected: InjectedFrame,
     received: Received,
     arrived: bool,
 }
@@ -48,14 +48,14 @@ impl Frame {
     /// The queue of a frame that may come to the stack.
     const fn queue(&self) -> Option<u16> {
         match self.received {
-            Received::Delivered { queue } | Received::Held { queue } => Some(queue),
+            Received::Delivered { queue } | Received::Buffered { queue } => Some(queue),
             _ => None,
         }
     }
 
     /// Written to memory, for certain, for this queue.
     fn is_due(&self, queue: u16) -> bool {
-        self.received == Received::Delivered { queue } && !self.offer.bad
+        self.received == Received::Delivered { queue } && !self.injected.bad
     }
 }
 
@@ -66,7 +66,7 @@ struct Tally {
     good: u64,
     bad: u64,
     /// Held back, bad ones.
-    held_bad: u64,
+    buffered_bad: u64,
     arrived: u64,
     /// The latest frame on the wire that arrived.
     last: Option<u32>,
@@ -74,13 +74,13 @@ struct Tally {
 
 /// How often the card said what.
 #[derive(Clone, Copy, Debug, Default)]
-struct Said {
-    deaf: u64,
+struct Reported {
+    receive_disabled: u64,
     errored: u64,
     control: u64,
     filtered: u64,
     missed: u64,
-    lost: u64,
+    queue_disabled: u64,
     passed: u64,
 }
 
@@ -89,36 +89,36 @@ struct Said {
 /// in the order of the wire in each flow, and nothing else.
 ///
 /// A stop of the interface may cost frames that are in memory, the last ones
-/// of each queue: see [`close`](Self::close).
+/// of each queue: see [`interface_stopped`](Self::interface_stopped).
 #[derive(Clone, Debug)]
-pub struct Ledger {
+pub struct Scoreboard {
     order: Order,
     frames: Vec<Frame>,
     /// The first one since the interface was last started.
     opened: usize,
-    /// The card's counters then, and when the ledger was made.
-    then: Account,
-    first: Account,
-    queues: [Tally; WATCHED],
-    said: Said,
+    /// The card's counters then, and when the scoreboard was made.
+    then: CounterSnapshot,
+    first: CounterSnapshot,
+    queues: [Tally; MAX_QUEUES],
+    reported: Reported,
     /// The last frame that arrived, of each flow.
     flows: BTreeMap<u16, u32>,
     arrived: u64,
     bad: u64,
 }
 
-impl Ledger {
+impl Scoreboard {
     /// An empty one of a card that counts so now.
     #[must_use]
-    pub fn new(order: Order, account: &Account) -> Self {
+    pub fn new(order: Order, snapshot: &CounterSnapshot) -> Self {
         Self {
             order,
             frames: Vec::new(),
             opened: 0,
-            then: *account,
-            first: *account,
-            queues: [Tally::default(); WATCHED],
-            said: Said::default(),
+            then: *snapshot,
+            first: *snapshot,
+            queues: [Tally::default(); MAX_QUEUES],
+            reported: Reported::default(),
             flows: BTreeMap::new(),
             arrived: 0,
             bad: 0,
@@ -148,31 +148,31 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Fault::Queue`].
-    pub fn offer(&mut self, offer: Offer, received: Received) -> Result<(), Fault> {
-        let said = &mut self.said;
+    pub fn inject(&mut self, injected: InjectedFrame, received: Received) -> Result<(), Fault> {
+        let reported = &mut self.reported;
         match received {
-            Received::Deaf => said.deaf += 1,
-            Received::Errored => said.errored += 1,
-            Received::Control => said.control += 1,
-            Received::Filtered => said.filtered += 1,
-            Received::Missed => said.missed += 1,
-            Received::Lost { .. } => said.lost += 1,
-            Received::Dropped { .. } | Received::Delivered { .. } | Received::Held { .. } => {
-                said.passed += 1;
+            Received::ReceiveDisabled => reported.receive_disabled += 1,
+            Received::Errored => reported.errored += 1,
+            Received::Control => reported.control += 1,
+            Received::Filtered => reported.filtered += 1,
+            Received::Missed => reported.missed += 1,
+            Received::QueueDisabled { .. } => reported.queue_disabled += 1,
+            Received::Dropped { .. } | Received::Delivered { .. } | Received::Buffered { .. } => {
+                reported.passed += 1;
             }
         }
         let frame = Frame {
-            offer,
+            injected,
             received,
             arrived: false,
         };
         self.frames.push(frame);
         if let Some(queue) = frame.queue() {
-            self.bad += u64::from(offer.bad);
+            self.bad += u64::from(injected.bad);
             let tally = self.tally(queue)?;
-            match (frame.is_due(queue), offer.bad, received) {
+            match (frame.is_due(queue), injected.bad, received) {
                 (true, ..) => tally.good += 1,
-                (false, true, Received::Held { .. }) => tally.held_bad += 1,
+                (false, true, Received::Buffered { .. }) => tally.buffered_bad += 1,
                 (false, true, _) => tally.bad += 1,
                 (false, false, _) => {}
             }
@@ -195,11 +195,11 @@ impl Ledger {
         let at = number as usize;
         let entry = self.frames.get_mut(at).ok_or(Fault::Unknown)?;
         let queue = entry.queue().ok_or(Fault::Discarded { frame: number })?;
-        let flow = entry.offer.flow;
-        if entry.offer.digest != digest {
+        let flow = entry.injected.flow;
+        if entry.injected.digest != digest {
             return Err(Fault::Altered { frame: number });
         }
-        if entry.offer.bad {
+        if entry.injected.bad {
             return Err(Fault::Bad { frame: number });
         }
         if entry.arrived {
@@ -240,18 +240,21 @@ impl Ledger {
 
     /// Whether the stack has to get more, by what the card counts now.
     #[must_use]
-    pub fn is_due(&self, now: &Account) -> bool {
+    pub fn is_pending(&self, now: &CounterSnapshot) -> bool {
         self.written(now).any(|(_, tally, written)| {
             tally.arrived
                 < tally
                     .good
-                    .max(written.saturating_sub(tally.bad + tally.held_bad))
+                    .max(written.saturating_sub(tally.bad + tally.buffered_bad))
         })
     }
 
     /// Each queue's frames that were written to memory since the interface was
     /// last started.
-    fn written<'a>(&'a self, now: &'a Account) -> impl Iterator<Item = (u16, &'a Tally, u64)> {
+    fn written<'a>(
+        &'a self,
+        now: &'a CounterSnapshot,
+    ) -> impl Iterator<Item = (u16, &'a Tally, u64)> {
         let queues = self.queues.iter().zip(&now.queues).zip(&self.then.queues);
         (0..)
             .zip(queues)
@@ -263,15 +266,15 @@ impl Ledger {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn settle(&self, now: &Account) -> Result<(), Fault> {
+    pub fn check_settled(&self, now: &CounterSnapshot) -> Result<(), Fault> {
         self.count(now)?;
         self.lost()?;
         for (queue, tally, written) in self.written(now) {
             let bad = tally.bad;
-            let least = written.saturating_sub(bad + tally.held_bad);
+            let least = written.saturating_sub(bad + tally.buffered_bad);
             let most = written.saturating_sub(bad);
             if !(least..=most).contains(&tally.arrived) {
-                return Err(Fault::Held {
+                return Err(Fault::Unbalanced {
                     queue,
                     written,
                     arrived: tally.arrived,
@@ -289,12 +292,12 @@ impl Ledger {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn close(&mut self, now: &Account) -> Result<(), Fault> {
+    pub fn interface_stopped(&mut self, now: &CounterSnapshot) -> Result<(), Fault> {
         self.count(now)?;
         self.skipped()?;
         for (queue, tally, written) in self.written(now) {
             if tally.arrived > written.saturating_sub(tally.bad) {
-                return Err(Fault::Held {
+                return Err(Fault::Unbalanced {
                     queue,
                     written,
                     arrived: tally.arrived,
@@ -304,7 +307,7 @@ impl Ledger {
         }
         self.opened = self.frames.len();
         self.then = *now;
-        self.queues = [Tally::default(); WATCHED];
+        self.queues = [Tally::default(); MAX_QUEUES];
         Ok(())
     }
 
@@ -323,7 +326,7 @@ impl Ledger {
             .next()
             .map_or(Ok(()), |(number, queue, frame)| {
                 Err(Fault::Lost {
-                    flow: frame.offer.flow,
+                    flow: frame.injected.flow,
                     queue,
                     frame: number,
                 })
@@ -342,25 +345,40 @@ impl Ledger {
     }
 
     /// What the card said of each frame is what it counts.
-    fn count(&self, now: &Account) -> Result<(), Fault> {
-        let (said, first) = (&self.said, &self.first);
-        let all = |account: &Account| {
-            account.delivered() + account.dropped() + account.flushed + account.held
+    fn count(&self, now: &CounterSnapshot) -> Result<(), Fault> {
+        let (reported, first) = (&self.reported, &self.first);
+        let all = |snapshot: &CounterSnapshot| {
+            snapshot.delivered() + snapshot.dropped() + snapshot.flushed + snapshot.buffered
         };
-        for (count, said, now, first) in [
-            (Count::Deaf, said.deaf, now.deaf, first.deaf),
-            (Count::Errored, said.errored, now.errored, first.errored),
-            (Count::Control, said.control, now.control, first.control),
-            (Count::Filtered, said.filtered, now.filtered, first.filtered),
-            (Count::Missed, said.missed, now.missed, first.missed),
-            (Count::Lost, said.lost, now.lost(), first.lost()),
-            (Count::Passed, said.passed, all(now), all(first)),
+        for (count, reported, now, first) in [
+            (
+                Count::ReceiveDisabled,
+                reported.receive_disabled,
+                now.receive_disabled,
+                first.receive_disabled,
+            ),
+            (Count::Errored, reported.errored, now.errored, first.errored),
+            (Count::Control, reported.control, now.control, first.control),
+            (
+                Count::Filtered,
+                reported.filtered,
+                now.filtered,
+                first.filtered,
+            ),
+            (Count::Missed, reported.missed, now.missed, first.missed),
+            (
+                Count::QueueDisabled,
+                reported.queue_disabled,
+                now.queue_disabled(),
+                first.queue_disabled(),
+            ),
+            (Count::Passed, reported.passed, all(now), all(first)),
         ] {
             let counted = now.saturating_sub(first);
-            if said != counted {
+            if reported != counted {
                 return Err(Fault::Count {
                     count,
-                    said,
+                    reported,
                     counted,
                 });
             }
