@@ -11,8 +11,8 @@ use kdk_vm::exit::{Exit, Status, classify};
 use kdk_vm::machine::{Event, Machine, Port};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
-use crate::context::Context;
-use crate::failure::Failure;
+use kdk_core::context::Context;
+use kdk_core::failure::Failure;
 
 /// ^], as in telnet.
 const LEAVE: u8 = 0x1d;

@@ -1,36 +1,15 @@
 //! The command line of fbsd-kdk.
 
-mod accel;
-mod base;
-mod build;
+mod cmd;
 mod console;
-mod context;
-mod crash;
-mod doctor;
-mod event;
-mod failure;
-mod guest;
-mod guest_failure;
-mod history;
-mod home;
-mod logs;
-mod prove;
-mod recorder;
-mod report;
-mod series;
-mod store;
-mod testing;
-mod verb;
-mod vmm;
-mod yaml;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::context::Context;
-use crate::failure::Failure;
+use kdk_core::context::Context;
+use kdk_core::failure::Failure;
 
 /// From a FreeBSD tree and a patch series to a verdict on a real kernel.
 #[derive(Debug, Parser)]
@@ -43,27 +22,27 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Build, boot and test a kernel
-    VmTest(verb::vm_test::Args),
+    VmTest(cmd::vm_test::Args),
     /// The kit's own tests: formatting, clippy, host tests, demo guest in QEMU
-    Test(verb::test::Args),
+    Test(cmd::test::Args),
     /// Check the style of the repository's files: words, links, docs, lengths
     Tidy,
     /// The FreeBSD trees that the kit tests on
-    Base(verb::base::Args),
+    Base(cmd::base::Args),
     /// Whether each patch is needed: its tests fail without it, and pass with it
-    Prove(verb::prove::Args),
+    Prove(cmd::prove::Args),
     /// The patch series: kept, checked, changed, sent
-    Patches(verb::patches::Args),
+    Patches(cmd::patches::Args),
     /// Look at what the host lacks, and mend it
-    Doctor(verb::doctor::Args),
+    Doctor(cmd::doctor::Args),
     /// A guest's console
-    Shell(verb::shell::Args),
+    Shell(cmd::shell::Args),
     /// A guest under gdb, lldb or the kernel's own debugger
-    Debug(verb::debug::Args),
+    Debug(cmd::debug::Args),
     /// Measure the kit itself
-    Bench(verb::bench::Args),
+    Bench(cmd::bench::Args),
     /// Remove what can be made again
-    Clean(verb::clean::Args),
+    Clean(cmd::clean::Args),
 }
 
 fn main() -> ExitCode {
@@ -88,20 +67,20 @@ fn main() -> ExitCode {
 fn dispatch(verb: &Verb) -> Result<(), Failure> {
     let cx = match (Context::open(), verb) {
         (Ok(cx), _) => cx,
-        (Err(failure), Verb::VmTest(args)) => return verb::vm_test::report_failure(args, failure),
+        (Err(failure), Verb::VmTest(args)) => return cmd::vm_test::report_failure(args, failure),
         (Err(failure), _) => return Err(failure),
     };
     match verb {
-        Verb::VmTest(args) => verb::vm_test::run(args, &cx),
-        Verb::Test(args) => verb::test::run(args, &cx),
-        Verb::Tidy => verb::tidy::run(),
-        Verb::Base(args) => verb::base::run(args, &cx),
-        Verb::Patches(args) => verb::patches::run(args, &cx),
-        Verb::Prove(args) => verb::prove::run(args, &cx),
-        Verb::Doctor(args) => verb::doctor::run(args, &cx),
-        Verb::Shell(args) => verb::shell::run(args, &cx),
-        Verb::Debug(args) => verb::debug::run(args, &cx),
-        Verb::Bench(args) => verb::bench::run(args, &cx),
-        Verb::Clean(args) => verb::clean::run(args, &cx),
+        Verb::VmTest(args) => cmd::vm_test::run(args, &cx),
+        Verb::Test(args) => cmd::test::run(args, &cx),
+        Verb::Tidy => cmd::tidy::run(),
+        Verb::Base(args) => cmd::base::run(args, &cx),
+        Verb::Patches(args) => cmd::patches::run(args, &cx),
+        Verb::Prove(args) => cmd::prove::run(args, &cx),
+        Verb::Doctor(args) => cmd::doctor::run(args, &cx),
+        Verb::Shell(args) => cmd::shell::run(args, &cx),
+        Verb::Debug(args) => cmd::debug::run(args, &cx),
+        Verb::Bench(args) => cmd::bench::run(args, &cx),
+        Verb::Clean(args) => cmd::clean::run(args, &cx),
     }
 }

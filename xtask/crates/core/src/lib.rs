@@ -1,0 +1,19 @@
+//! What every part of the command line shares: failures, the cache folder, the
+//! artefact store, events, git, YAML, and the terminal.
+
+pub mod cache_dir;
+pub mod clock;
+pub mod columns;
+pub mod context;
+pub mod event;
+pub mod failure;
+pub mod git;
+pub mod logs;
+pub mod store;
+pub mod terminal;
+mod vm_errors;
+pub mod workspace;
+pub mod yaml;
+
+/// The base name that means the demo guest.
+pub const DEMO: &str = "demo";

@@ -1,0 +1,622 @@
+//! The artefact store: what was built from which inputs, and why it must be
+//! built again.
+//!
+//! `store/KIND/BASE/KEY/` holds one result; `inputs.json` in it holds the
+//! digest of every named input, and `KEY` is the digest of those. An entry is
+//! published by a rename, so it is there completely or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, FileTimes};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::cache_dir::{Home, Lock};
+use crate::failure::Failure;
+
+const RECORD: &str = "inputs.json";
+/// Folder of unfinished entries; no kind has this name.
+const UNFINISHED: &str = ".unfinished";
+
+/// Everything a result depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// What is made ("kernel").
+    pub kind: String,
+    /// For which base; results of different bases are not compared.
+    pub base: String,
+    /// Digest by name. The names are for people: "config KDK".
+    pub digests: BTreeMap<String, String>,
+}
+
+impl Inputs {
+    /// No inputs yet.
+    pub fn new(kind: impl Into<String>, base: impl Into<String>) -> Self {
+        Self {
+            kind: kind.into(),
+            base: base.into(),
+            digests: BTreeMap::new(),
+        }
+    }
+
+    /// Adds an input by its content.
+    pub fn bytes(&mut self, name: impl Into<String>, content: impl AsRef<[u8]>) -> &mut Self {
+        let digest = blake3::hash(content.as_ref()).to_hex().to_string();
+        self.digest(name, digest)
+    }
+
+    /// Adds an input by a digest of it (a git object id, another entry's key).
+    pub fn digest(&mut self, name: impl Into<String>, digest: impl Into<String>) -> &mut Self {
+        self.digests.insert(name.into(), digest.into());
+        self
+    }
+
+    /// Adds a file by its content.
+    pub fn file(&mut self, name: impl Into<String>, path: &Path) -> Result<&mut Self, Failure> {
+        let name = name.into();
+        let digest = File::open(path)
+            .and_then(|file| Ok(blake3::Hasher::new().update_reader(file)?.finalize()))
+            .map_err(|error| Failure::io(format!("read {name}"), path, error))?;
+        Ok(self.digest(name, digest.to_hex().to_string()))
+    }
+
+    /// The digest of all inputs, which names the entry.
+    pub fn key(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let fields = self
+            .digests
+            .iter()
+            .flat_map(|(name, digest)| [name, digest]);
+        for field in [&self.kind, &self.base].into_iter().chain(fields) {
+            hasher.update(&(field.len() as u64).to_le_bytes());
+            hasher.update(field.as_bytes());
+        }
+        let mut key = hasher.finalize().to_hex().to_string();
+        key.truncate(32);
+        key
+    }
+}
+
+/// What a look into the store found.
+#[derive(Debug)]
+pub enum Lookup {
+    /// The result is there.
+    Hit(Entry),
+    /// It has to be made.
+    Miss {
+        /// Why, for people: "sys/kern/kern_sendfile.c changed".
+        why: String,
+    },
+}
+
+/// A result in the store. While it is held, [`Store::gc`] leaves it alone.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Its key, good as an input digest of what is made from it.
+    pub key: String,
+    _record: Lock,
+}
+
+impl Entry {
+    /// The artefact `name`.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// A result being made; dropped without [`Pending::publish`], it is gone.
+#[derive(Debug)]
+pub struct Pending {
+    dir: TempDir,
+    inputs: Inputs,
+    target: PathBuf,
+    _alive: Lock,
+}
+
+/// The store of one cache folder.
+#[derive(Debug, Clone)]
+pub struct Store {
+    home: Home,
+}
+
+impl Store {
+    /// The store of `home`.
+    pub fn new(home: &Home) -> Self {
+        Self { home: home.clone() }
+    }
+
+    /// Looks the result of `inputs` up. `detail` may explain a changed input
+    /// better than by its name: it is given the name, the old digest and the
+    /// new one, and returns what differs (paths), if it can tell.
+    pub fn lookup(
+        &self,
+        inputs: &Inputs,
+        detail: &dyn Fn(&str, &str, &str) -> Vec<String>,
+    ) -> Result<Lookup, Failure> {
+        let path = self.target(inputs);
+        if let Some(entry) = open_entry(&path, &inputs.key())? {
+            return Ok(Lookup::Hit(entry));
+        }
+        let last = last_used(&self.family(&inputs.kind, &inputs.base));
+        Ok(Lookup::Miss {
+            why: why_stale(last.as_ref(), inputs, detail),
+        })
+    }
+
+    /// The result of `kind` for `base` that was used last.
+    pub fn latest(&self, kind: &str, base: &str) -> Result<Option<Entry>, Failure> {
+        let Some(path) = by_last_use(&self.family(kind, base)).into_iter().next() else {
+            return Ok(None);
+        };
+        let key = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        open_entry(&path, &key)
+    }
+
+    /// Begins a result: artefacts go into [`Pending::path`].
+    pub fn begin(&self, inputs: &Inputs) -> Result<Pending, Failure> {
+        let failed = |error| Failure::io("store a result", &self.home.store(), error);
+        // One at a time: a folder and the lock that says its maker lives
+        // appear together for whoever sweeps.
+        let _sweeping = self.home.lock("store", &|_| {})?;
+        let unfinished = self.home.store().join(UNFINISHED);
+        fs::create_dir_all(&unfinished).map_err(failed)?;
+        sweep(&unfinished).map_err(failed)?;
+        let dir = TempDir::new_in(&unfinished).map_err(failed)?;
+        let alive = File::create(alive_file(dir.path())).map_err(failed)?;
+        alive.lock().map_err(failed)?;
+        Ok(Pending {
+            dir,
+            inputs: inputs.clone(),
+            target: self.target(inputs),
+            _alive: Lock::on(alive),
+        })
+    }
+
+    /// Removes a result that turned out to be damaged.
+    ///
+    /// # Errors
+    /// Another process uses it, too; or the disk's.
+    pub fn discard(&self, entry: Entry) -> Result<(), Failure> {
+        let path = entry.path.clone();
+        drop(entry);
+        let tried = format!("remove the damaged {}", path.display());
+        match remove_unused(&path) {
+            Ok(true) => Ok(()),
+            // Another process was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Ok(false) => Err(Failure::infra(tried, "another process uses it")
+                .help("try again when that is done")),
+            Err(error) => Err(Failure::io(tried, &path, error)),
+        }
+    }
+
+    /// Removes all but the `keep` most recently used results of each kind and
+    /// base. Returns how many went. Results in use stay.
+    pub fn gc(&self, keep: usize) -> Result<usize, Failure> {
+        let failed = |error| Failure::io("tidy the store", &self.home.store(), error);
+        let mut removed = 0;
+        for kind in folders(&self.home.store()) {
+            for base in folders(&kind) {
+                for old in by_last_use(&base).into_iter().skip(keep) {
+                    removed += usize::from(remove_unused(&old).map_err(failed)?);
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes every result, or every one of `base`. Results in use stay.
+    pub fn clear(&self, base: Option<&str>) -> Result<(), Failure> {
+        let failed = |error| Failure::io("empty the store", &self.home.store(), error);
+        for kind in folders(&self.home.store()) {
+            for family in folders(&kind) {
+                if base.is_some_and(|base| !family.ends_with(base)) {
+                    continue;
+                }
+                for entry in folders(&family) {
+                    remove_unused(&entry).map_err(failed)?;
+                }
+                // Not empty, if a result in it is in use.
+                let _ = fs::remove_dir(&family);
+            }
+            let _ = fs::remove_dir(&kind);
+        }
+        Ok(())
+    }
+
+    fn family(&self, kind: &str, base: &str) -> PathBuf {
+        self.home.store().join(kind).join(base)
+    }
+
+    fn target(&self, inputs: &Inputs) -> PathBuf {
+        self.family(&inputs.kind, &inputs.base).join(inputs.key())
+    }
+}
+
+impl Pending {
+    /// Where the artefacts go.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Puts the result into the store.
+    pub fn publish(self) -> Result<Entry, Failure> {
+        let failed = |error| Failure::io("store a result", &self.target, error);
+        let key = self.inputs.key();
+        let record = serde_json::to_vec_pretty(&self.inputs)
+            .map_err(|error| failed(io::Error::other(error)))?;
+        fs::write(self.dir.path().join(RECORD), record).map_err(failed)?;
+        let family = self.target.parent().unwrap_or(&self.target);
+        fs::create_dir_all(family).map_err(failed)?;
+        match fs::rename(self.dir.path(), &self.target) {
+            Ok(()) => {}
+            // Another process was faster; its result has the same inputs.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
+                ) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        open_entry(&self.target, &key)?
+            .ok_or_else(|| failed(io::Error::other("it went away again")))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // Its folder first: without its lock it is anybody's to sweep. What
+        // cannot be removed now, the next one sweeps.
+        let _ = fs::remove_dir_all(self.dir.path());
+        let _ = fs::remove_file(alive_file(self.dir.path()));
+    }
+}
+
+/// Why `now` has no result, given the inputs of the last one used.
+fn why_stale(
+    last: Option<&Inputs>,
+    now: &Inputs,
+    detail: &dyn Fn(&str, &str, &str) -> Vec<String>,
+) -> String {
+    let Some(last) = last else {
+        return "never built".into();
+    };
+    let names: BTreeSet<&String> = last.digests.keys().chain(now.digests.keys()).collect();
+    let mut reasons = Vec::new();
+    for name in names {
+        match (last.digests.get(name), now.digests.get(name)) {
+            (Some(old), Some(new)) if old != new => {
+                let parts = detail(name, old, new);
+                if parts.is_empty() {
+                    reasons.push(format!("{name} changed"));
+                }
+                reasons.extend(parts.iter().map(|part| format!("{part} changed")));
+            }
+            (Some(_), None) => reasons.push(format!("{name} is gone")),
+            (None, Some(_)) => reasons.push(format!("{name} is new")),
+            _ => {}
+        }
+    }
+    summary(&reasons)
+}
+
+/// At most three reasons, and how many more there are.
+fn summary(reasons: &[String]) -> String {
+    const SHOWN: usize = 3;
+    match reasons {
+        [] => "its result was removed".into(),
+        some if some.len() <= SHOWN => some.join(", "),
+        many => format!(
+            "{} and {} more",
+            many[..SHOWN].join(", "),
+            many.len() - SHOWN
+        ),
+    }
+}
+
+/// Opens the entry at `path` and marks it as used now.
+fn open_entry(path: &Path, key: &str) -> Result<Option<Entry>, Failure> {
+    let failed = |error| Failure::io("read the store", path, error);
+    let record = match File::open(path.join(RECORD)) {
+        Ok(record) => record,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    record.lock_shared().map_err(failed)?;
+    // It may have been removed between the two calls.
+    if !path.join(RECORD).exists() {
+        return Ok(None);
+    }
+    let now = FileTimes::new().set_modified(SystemTime::now());
+    record.set_times(now).map_err(failed)?;
+    Ok(Some(Entry {
+        path: path.to_path_buf(),
+        key: key.to_owned(),
+        _record: Lock::on(record),
+    }))
+}
+
+/// The inputs of the most recently used entry of a family.
+fn last_used(family: &Path) -> Option<Inputs> {
+    by_last_use(family).iter().find_map(|entry| {
+        let record = fs::read(entry.join(RECORD)).ok()?;
+        serde_json::from_slice(&record).ok()
+    })
+}
+
+/// The entries of a family, the most recently used first.
+fn by_last_use(family: &Path) -> Vec<PathBuf> {
+    let used = |entry: &PathBuf| {
+        fs::metadata(entry.join(RECORD))
+            .and_then(|record| record.modified())
+            .unwrap_or(UNIX_EPOCH)
+    };
+    let mut entries = folders(family);
+    entries.sort_by_key(|entry| std::cmp::Reverse(used(entry)));
+    entries
+}
+
+/// The visible folders in `dir`; none when it is not there.
+fn folders(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect()
+}
+
+/// Removes an entry unless a process holds it.
+fn remove_unused(entry: &Path) -> io::Result<bool> {
+    if let Ok(record) = File::open(entry.join(RECORD)) {
+        if record.try_lock().is_err() {
+            return Ok(false);
+        }
+        // Without its record it is no entry any more, whatever happens next.
+        fs::remove_file(entry.join(RECORD))?;
+    }
+    fs::remove_dir_all(entry)?;
+    Ok(true)
+}
+
+/// The file beside an unfinished entry that its maker keeps locked.
+fn alive_file(dir: &Path) -> PathBuf {
+    dir.with_extension("alive")
+}
+
+/// Removes unfinished entries whose makers are gone.
+fn sweep(unfinished: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(unfinished)? {
+        let dir = entry?.path();
+        if !dir.is_dir() {
+            continue;
+        }
+        let alive = alive_file(&dir);
+        let held = File::open(&alive).is_ok_and(|file| file.try_lock().is_err());
+        if !held {
+            fs::remove_dir_all(&dir)?;
+            let _ = fs::remove_file(alive);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use kdk_vm::interrupt::Interrupt;
+
+    use super::*;
+
+    fn inputs(pairs: &[(&str, &str)]) -> Inputs {
+        let mut inputs = Inputs::new("kernel", "main");
+        for (name, digest) in pairs {
+            inputs.digest(*name, *digest);
+        }
+        inputs
+    }
+
+    fn no_detail(_: &str, _: &str, _: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn why(lookup: Lookup) -> String {
+        match lookup {
+            Lookup::Hit(entry) => panic!("unexpected {entry:?}"),
+            Lookup::Miss { why } => why,
+        }
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        (dir, Store::new(&home))
+    }
+
+    #[test]
+    fn says_why() {
+        type Pairs<'a> = &'a [(&'a str, &'a str)];
+        let table: [(Option<Pairs>, Pairs, &str); 7] = [
+            (None, &[("tree", "1")], "never built"),
+            (
+                Some(&[("tree", "1")]),
+                &[("tree", "1")],
+                "its result was removed",
+            ),
+            (
+                Some(&[("config KDK", "1")]),
+                &[("config KDK", "2")],
+                "config KDK changed",
+            ),
+            (Some(&[("a", "1")]), &[("a", "1"), ("b", "1")], "b is new"),
+            (Some(&[("a", "1"), ("b", "1")]), &[("a", "1")], "b is gone"),
+            (
+                Some(&[("tree", "1"), ("clang", "1")]),
+                &[("tree", "2"), ("clang", "2")],
+                "clang changed, sys/kern/kern_sendfile.c changed",
+            ),
+            (
+                Some(&[("a", "1"), ("b", "1"), ("c", "1"), ("d", "1"), ("e", "1")]),
+                &[("a", "2"), ("b", "2"), ("c", "2"), ("d", "2"), ("e", "2")],
+                "a changed, b changed, c changed and 2 more",
+            ),
+        ];
+        let detail = |name: &str, old: &str, new: &str| match (name, old, new) {
+            ("tree", "1", "2") => vec!["sys/kern/kern_sendfile.c".to_owned()],
+            _ => Vec::new(),
+        };
+        for (last, now, want) in table {
+            let last = last.map(inputs);
+            assert_eq!(why_stale(last.as_ref(), &inputs(now), &detail), want);
+        }
+    }
+
+    #[test]
+    fn the_key_tells_names_from_digests() {
+        let table = [
+            inputs(&[("ab", "c")]),
+            inputs(&[("a", "bc")]),
+            inputs(&[("a", "b"), ("c", "")]),
+            inputs(&[]),
+            Inputs::new("kmod", "main"),
+            Inputs::new("kernel", "head-2014"),
+        ];
+        let keys: BTreeSet<String> = table.iter().map(Inputs::key).collect();
+        assert_eq!(keys.len(), table.len());
+    }
+
+    #[test]
+    fn a_result_is_found_again_by_its_inputs() {
+        let (_dir, store) = store();
+        let (one, two) = (inputs(&[("config", "1")]), inputs(&[("config", "2")]));
+        assert_eq!(why(store.lookup(&one, &no_detail).unwrap()), "never built");
+        let pending = store.begin(&one).unwrap();
+        fs::write(pending.path().join("kernel"), "ELF").unwrap();
+        let entry = pending.publish().unwrap();
+        assert_eq!(fs::read(entry.file("kernel")).unwrap(), b"ELF");
+        assert!(matches!(
+            store.lookup(&one, &no_detail).unwrap(),
+            Lookup::Hit(_)
+        ));
+        let latest = store.latest("kernel", "main").unwrap().unwrap();
+        assert_eq!((latest.path, latest.key), (entry.path, entry.key));
+        assert!(store.latest("kernel", "head-2014").unwrap().is_none());
+        assert_eq!(
+            why(store.lookup(&two, &no_detail).unwrap()),
+            "config changed"
+        );
+    }
+
+    #[test]
+    fn it_compares_with_the_entry_used_last() {
+        let (_dir, store) = store();
+        let (a, b) = (
+            inputs(&[("x", "1"), ("y", "1")]),
+            inputs(&[("x", "2"), ("y", "1")]),
+        );
+        store.begin(&a).unwrap().publish().unwrap();
+        store.begin(&b).unwrap().publish().unwrap();
+        // Back to `a`, then one step from there.
+        assert!(matches!(
+            store.lookup(&a, &no_detail).unwrap(),
+            Lookup::Hit(_)
+        ));
+        let c = inputs(&[("x", "1"), ("y", "2")]);
+        assert_eq!(why(store.lookup(&c, &no_detail).unwrap()), "y changed");
+    }
+
+    #[test]
+    fn two_makers_of_one_result_agree() {
+        let (_dir, store) = store();
+        let inputs = inputs(&[("a", "1")]);
+        let (first, second) = (store.begin(&inputs).unwrap(), store.begin(&inputs).unwrap());
+        let (first, second) = (first.publish().unwrap(), second.publish().unwrap());
+        assert_eq!(first.path, second.path);
+    }
+
+    #[test]
+    fn unfinished_results_do_not_stay() {
+        let (_dir, store) = store();
+        let unfinished = store.home.store().join(UNFINISHED);
+        let live = store.begin(&inputs(&[("a", "1")])).unwrap();
+        // What a killed process leaves: a folder, and a lock nobody holds.
+        let dead = unfinished.join("dead");
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join("kernel"), "half").unwrap();
+        fs::write(alive_file(&dead), "").unwrap();
+        drop(store.begin(&inputs(&[("b", "1")])).unwrap());
+        assert!(!dead.exists());
+        assert!(live.path().exists());
+        drop(live);
+        assert_eq!(fs::read_dir(unfinished).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_damaged_result_goes_unless_it_is_in_use() {
+        let (_dir, store) = store();
+        let inputs = inputs(&[("a", "1")]);
+        let entry = store.begin(&inputs).unwrap().publish().unwrap();
+        let found = || match store.lookup(&inputs, &no_detail).unwrap() {
+            Lookup::Hit(entry) => Some(entry),
+            Lookup::Miss { .. } => None,
+        };
+        let other = found().unwrap();
+        let failure = store.discard(entry).unwrap_err();
+        assert_eq!(failure.class(), crate::failure::Class::Infra);
+        assert!(failure.in_one_line().ends_with("another process uses it"));
+        store.discard(other).unwrap();
+        assert!(found().is_none());
+    }
+
+    #[test]
+    fn clearing_leaves_what_is_in_use_and_other_bases() {
+        let (_dir, store) = store();
+        let other = store
+            .begin(&Inputs::new("kernel", "head-2014"))
+            .unwrap()
+            .publish()
+            .unwrap()
+            .path;
+        let publish = |n: &str| {
+            store
+                .begin(&inputs(&[("a", n)]))
+                .unwrap()
+                .publish()
+                .unwrap()
+        };
+        let held = publish("1");
+        let free = publish("2").path;
+        store.clear(Some("main")).unwrap();
+        assert!(held.path.exists() && !free.exists() && other.exists());
+        store.clear(None).unwrap();
+        assert!(held.path.exists() && !other.exists());
+    }
+
+    #[test]
+    fn gc_keeps_what_is_recent_and_what_is_in_use() {
+        let (_dir, store) = store();
+        let publish = |n: &str| {
+            store
+                .begin(&inputs(&[("a", n)]))
+                .unwrap()
+                .publish()
+                .unwrap()
+        };
+        let held = publish("1");
+        let old = publish("2").path;
+        let recent = publish("3").path;
+        assert_eq!(store.gc(1).unwrap(), 1);
+        assert!(held.path.exists() && recent.exists() && !old.exists());
+    }
+}

@@ -1,0 +1,53 @@
+//! Which accelerator to use: the vm crate's probe, remembered between runs.
+
+use std::fs;
+
+use kdk_vm::accel::{AccelChoice, DEADLINE, Resolved, choose};
+use kdk_vm::qemu::Qemu;
+use serde::{Deserialize, Serialize};
+
+use kdk_core::cache_dir::{Home, write_atomically};
+use kdk_core::failure::Failure;
+
+/// An answer and what it was true for.
+#[derive(Debug, Serialize, Deserialize)]
+struct Remembered {
+    host: String,
+    choice: Resolved,
+}
+
+/// The engine for `choice`, probed once per QEMU and state of the host.
+pub fn resolve(home: &Home, qemu: &Qemu, choice: AccelChoice) -> Result<Resolved, Failure> {
+    if choice != AccelChoice::Auto {
+        return Ok(choose(qemu, choice, DEADLINE)?);
+    }
+    let path = home.probes().join("accel.json");
+    let host = host(qemu);
+    let known: Option<Remembered> = fs::read(&path)
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok());
+    if let Some(known) = known.filter(|known| known.host == host) {
+        return Ok(known.choice);
+    }
+    let choice = choose(qemu, choice, DEADLINE)?;
+    home.create(&home.probes())?;
+    let remembered = Remembered {
+        host,
+        choice: choice.clone(),
+    };
+    let text = serde_json::to_vec_pretty(&remembered)
+        .map_err(|error| Failure::infra("remember the accelerator", error.to_string()))?;
+    write_atomically(&path, &text)
+        .map_err(|error| Failure::io("remember the accelerator", &path, error))?;
+    Ok(choice)
+}
+
+/// What the answer depends on: QEMU, and whether this user may open KVM.
+fn host(qemu: &Qemu) -> String {
+    let kvm = fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .map_or_else(|error| error.kind().to_string(), |_| "open".to_owned());
+    format!("{} {:?} kvm {kvm}", qemu.path.display(), qemu.version)
+}

@@ -1,0 +1,268 @@
+//! What the host needs, what it has, and the command that mends the rest.
+
+pub mod accel;
+mod bhyve;
+pub mod checks;
+pub mod disk_space;
+pub mod hypervisor;
+pub mod packages;
+pub mod tools;
+
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+
+use checks::State;
+use kdk_core::DEMO;
+use kdk_core::context::Context;
+use kdk_core::failure::Failure;
+use packages::{Host, Remedy};
+
+/// For which work a check matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// FreeBSD trees: git.
+    Trees,
+    /// The demo guest: QEMU, a linker, a Rust for bare metal.
+    Demo,
+    /// The kit's own tests: that, makefs, firmware and linters.
+    Tests,
+    /// A FreeBSD kernel: the same without linters, and all its build needs.
+    FreeBsd,
+    /// `patches lint`: what checks style and manual pages.
+    Lint,
+}
+
+impl Need {
+    /// What a guest of the base `name` needs.
+    pub fn guest(name: &str) -> Self {
+        if name == DEMO {
+            Self::Demo
+        } else {
+            Self::FreeBsd
+        }
+    }
+}
+
+/// One line of the doctor's report.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// What was looked for.
+    pub what: &'static str,
+    /// What was found.
+    #[serde(flatten)]
+    pub state: State,
+    /// What mends it.
+    #[serde(skip)]
+    pub remedy: &'static Remedy,
+}
+
+/// Looks at everything that `need` calls for; without one, at everything.
+pub fn examine(cx: &Context, need: Option<Need>) -> Vec<Finding> {
+    checks::here()
+        .filter(|check| need.is_none_or(|need| check.needs.contains(&need)))
+        .map(|check| Finding {
+            what: check.what,
+            state: (check.probe)(cx),
+            remedy: &check.remedy,
+        })
+        .collect()
+}
+
+/// The report for people.
+pub fn text(findings: &[Finding], host: &Host) -> String {
+    let mut lines: Vec<String> = findings
+        .iter()
+        .map(|Finding { what, state, .. }| {
+            format!("{:<8} {what:<26} {}", state.word(), state.detail())
+        })
+        .collect();
+    let by_hand = findings
+        .iter()
+        .filter_map(|finding| packages::by_hand(finding, host));
+    lines.extend(by_hand.map(|text| format!("\n{text}")));
+    match packages::command(findings, host) {
+        Some(command) => {
+            lines.push("\nto mend it (`cargo xtask doctor --fix` runs this):".into());
+            lines.push(format!("  {command}"));
+        }
+        None if are_bad(findings) => {
+            lines.push("\nno command mends what is left: see the lines above".into());
+        }
+        None => {}
+    }
+    lines.join("\n")
+}
+
+/// How `remedy` is had here, in words.
+pub fn mending(remedy: &'static Remedy) -> String {
+    let finding = Finding {
+        what: "",
+        state: State::Missing(String::new()),
+        remedy,
+    };
+    match packages::command(&[finding], &Host::detect()) {
+        Some(command) => format!("run `{command}`, or let `cargo xtask doctor --fix` do it"),
+        None => "install it by hand: the kit knows no package of it for this system".into(),
+    }
+}
+
+fn are_bad(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.state.is_bad())
+}
+
+/// Makes sure that `need` is met: mends what is missing with `yes`, else
+/// fails with the command that would.
+pub fn need(cx: &Context, need: Need, yes: bool) -> Result<(), Failure> {
+    let findings = examine(cx, Some(need));
+    if !are_bad(&findings) {
+        return Ok(());
+    }
+    let host = Host::detect();
+    if !yes {
+        return Err(unmet(&findings, &host));
+    }
+    fix(cx, &findings, &host, true)?;
+    let findings = examine(cx, Some(need));
+    if are_bad(&findings) {
+        return Err(unmet(&findings, &host));
+    }
+    Ok(())
+}
+
+fn unmet(findings: &[Finding], host: &Host) -> Failure {
+    let bad: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.state.is_bad())
+        .map(|finding| format!("{} ({})", finding.what, finding.state.detail()))
+        .collect();
+    let failure = Failure::infra("begin", format!("the host lacks {}", bad.join(", ")));
+    match packages::command(findings, host) {
+        Some(command) => failure.help(format!(
+            "run `{command}`, or let `cargo xtask doctor --fix` do it"
+        )),
+        None => failure.help("run `cargo xtask doctor` for the details"),
+    }
+}
+
+/// Runs the mending command; asks first unless `yes`.
+pub fn fix(cx: &Context, findings: &[Finding], host: &Host, yes: bool) -> Result<(), Failure> {
+    let Some(command) = packages::command(findings, host) else {
+        return Ok(());
+    };
+    cx.terminal.line(&format!("running: {command}"));
+    if !yes && !confirmed("mend the host")? {
+        return Err(Failure::usage("mend the host", "you said no")
+            .help(format!("run it by hand: {command}")));
+    }
+    // What it prints is no result of ours.
+    let status = packages::shell(&command)
+        .stdout(std::io::stderr())
+        .status()
+        .map_err(|error| {
+            Failure::infra("mend the host", "the shell cannot be started").source(error)
+        })?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(
+        Failure::infra("mend the host", format!("the command ended with {status}")).help(format!(
+            "run it by hand and look at its messages: {command}"
+        )),
+    )
+}
+
+/// Asks whether to go on; `CI=true` says yes. `tried` completes "could not
+/// ..." where nobody can be asked.
+pub fn confirmed(tried: &str) -> Result<bool, Failure> {
+    if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
+        return Ok(true);
+    }
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(Failure::usage(tried, "there is no terminal to ask on")
+            .help("say `-y` to go on without asking"));
+    }
+    eprint!("go on? [y/N] ");
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    stdin
+        .read_line(&mut answer)
+        .map_err(|error| Failure::infra(tried, "the terminal is gone").source(error))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::packages::System;
+    use super::packages::tests::host;
+    use super::*;
+
+    /// What the checks might find, by name; the rest is there.
+    fn findings(bad: &[(&str, State)]) -> Vec<Finding> {
+        let state = |what: &str| {
+            let found = bad.iter().find(|(name, _)| *name == what);
+            found.map_or_else(|| State::Found("there".into()), |(_, state)| state.clone())
+        };
+        let finding = |check: &'static checks::Check| Finding {
+            what: check.what,
+            state: state(check.what),
+            remedy: &check.remedy,
+        };
+        checks::ALL.iter().map(finding).collect()
+    }
+
+    fn some_missing() -> Vec<Finding> {
+        findings(&[
+            (
+                "QEMU, 7.0 or later",
+                State::TooOld("qemu-system-x86_64 6.2.0; 7.0 is needed".into()),
+            ),
+            ("makefs", State::Missing("makefs is not in PATH".into())),
+            (
+                "no libelf-dev",
+                State::Trap("/usr/include/gelf.h shadows the tree's own".into()),
+            ),
+            (
+                "memory",
+                State::Note("1.0 GiB available; 3.0 GiB are advised".into()),
+            ),
+        ])
+    }
+
+    #[test]
+    fn reports_on_every_system() {
+        insta::assert_snapshot!("all_there", text(&findings(&[]), &host(System::Debian)));
+        for system in [
+            System::Debian,
+            System::Ubuntu,
+            System::Fedora,
+            System::FreeBsd,
+            System::MacOs,
+            System::Other,
+        ] {
+            let name = format!("some_missing_{system:?}").to_lowercase();
+            insta::assert_snapshot!(name, text(&some_missing(), &host(system)));
+        }
+    }
+
+    #[test]
+    fn what_no_command_mends_is_said_so() {
+        let full = [(
+            "disk space",
+            State::Missing("1.0 GiB free; 3.0 GiB are needed".into()),
+        )];
+        let text = text(&findings(&full), &host(System::Debian));
+        assert!(
+            text.ends_with("no command mends what is left: see the lines above"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_unmet_need_is_the_hosts_fault_and_names_the_command() {
+        let failure = unmet(&some_missing(), &host(System::Debian));
+        assert_eq!(failure.exit_code(), 5);
+        insta::assert_snapshot!(kdk_core::failure::rendered(&failure));
+    }
+}

@@ -1,0 +1,488 @@
+//! What mends a finding: packages by system, and the one command that
+//! installs them.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::Finding;
+use super::checks::State;
+
+/// A kind of system, by its package manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum System {
+    /// Debian: apt-get.
+    Debian,
+    /// Ubuntu and what is made from it: apt-get, other package names.
+    Ubuntu,
+    /// Fedora: dnf.
+    Fedora,
+    /// FreeBSD: pkg.
+    FreeBsd,
+    /// macOS: Homebrew.
+    MacOs,
+    /// None of these.
+    Other,
+}
+
+/// What the mending command depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// The system.
+    pub system: System,
+    /// Its release's code name ("bookworm").
+    pub codename: Option<String>,
+    /// Whether this user is root.
+    pub root: bool,
+    /// Whether rustup manages its Rust.
+    pub rustup: bool,
+    /// Debian: whether qemu-utils is installed.
+    pub qemu_utils: bool,
+}
+
+impl Host {
+    /// The host this program runs on.
+    pub fn detect() -> Self {
+        let os_release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+        Self {
+            system: detect_system(&os_release),
+            codename: os_release_field(&os_release, "VERSION_CODENAME"),
+            root: nix::unistd::Uid::effective().is_root(),
+            rustup: super::checks::find("rustup").is_some(),
+            qemu_utils: Path::new("/var/lib/dpkg/info/qemu-utils.list").exists(),
+        }
+    }
+}
+
+fn detect_system(os_release: &str) -> System {
+    if cfg!(target_os = "freebsd") {
+        return System::FreeBsd;
+    }
+    if cfg!(target_os = "macos") {
+        return System::MacOs;
+    }
+    system_of(os_release)
+}
+
+/// The system that an os-release(5) file describes.
+fn system_of(os_release: &str) -> System {
+    let id = os_release_field(os_release, "ID").unwrap_or_default();
+    let like = os_release_field(os_release, "ID_LIKE").unwrap_or_default();
+    let words: Vec<&str> = std::iter::once(id.as_str())
+        .chain(like.split_whitespace())
+        .collect();
+    [
+        ("ubuntu", System::Ubuntu),
+        ("debian", System::Debian),
+        ("fedora", System::Fedora),
+    ]
+    .into_iter()
+    .find(|(word, _)| words.contains(word))
+    .map_or(System::Other, |(_, system)| system)
+}
+
+fn os_release_field(os_release: &str, name: &str) -> Option<String> {
+    let value = os_release
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+    Some(value.trim_matches('"').to_owned())
+}
+
+/// The packages of one need, on each system. Empty where the system has it
+/// by itself, or has no package of it.
+#[derive(Debug)]
+pub struct Packages {
+    /// Debian, Ubuntu.
+    pub debian: &'static [&'static str],
+    /// Fedora.
+    pub fedora: &'static [&'static str],
+    /// FreeBSD.
+    pub freebsd: &'static [&'static str],
+    /// macOS.
+    pub macos: &'static [&'static str],
+}
+
+impl Packages {
+    /// Those of `system`.
+    pub fn of(&self, system: System) -> &'static [&'static str] {
+        match system {
+            System::Debian | System::Ubuntu => self.debian,
+            System::Fedora => self.fedora,
+            System::FreeBsd => self.freebsd,
+            System::MacOs => self.macos,
+            System::Other => &[],
+        }
+    }
+}
+
+/// How a need is met.
+#[derive(Debug)]
+pub enum Remedy {
+    /// By packages.
+    Install(Packages),
+    /// By removing packages.
+    Remove(Packages),
+    /// By loading a module into FreeBSD's kernel.
+    Load(&'static str),
+    /// By a Rust with the source of its library.
+    Rust,
+    /// By no command.
+    Nothing,
+}
+
+/// QEMU.
+pub const QEMU: Remedy = Remedy::Install(Packages {
+    debian: &["qemu-system-x86"],
+    fedora: &["qemu-system-x86-core"],
+    freebsd: &["qemu"],
+    macos: &["qemu"],
+});
+
+/// UEFI firmware for it.
+pub const OVMF: Remedy = Remedy::Install(Packages {
+    debian: &["ovmf"],
+    fedora: &["edk2-ovmf"],
+    freebsd: &["edk2-qemu-x64"],
+    macos: &["qemu"],
+});
+
+/// clang, lld and the binutils of LLVM 19.
+pub const LLVM: Remedy = Remedy::Install(Packages {
+    debian: &["clang-19", "lld-19", "llvm-19"],
+    fedora: &["clang19", "lld19", "llvm19"],
+    freebsd: &["llvm19"],
+    macos: &["llvm@19", "lld@19"],
+});
+
+/// libclang of LLVM 19, for bindgen.
+pub const LIBCLANG: Remedy = Remedy::Install(Packages {
+    debian: &["libclang-19-dev"],
+    fedora: &["clang19-devel"],
+    freebsd: &["llvm19"],
+    macos: &["llvm@19"],
+});
+
+/// makefs(8). FreeBSD has it by itself; the others here have no package.
+pub const MAKEFS: Remedy = Remedy::Install(Packages {
+    debian: &["makefs"],
+    fedora: &[],
+    freebsd: &[],
+    macos: &[],
+});
+
+/// Headers for the tree's bootstrap tools.
+pub const HEADERS: Remedy = Remedy::Install(Packages {
+    debian: &["libarchive-dev", "zlib1g-dev", "libssl-dev"],
+    fedora: &["libarchive-devel", "zlib-devel", "openssl-devel"],
+    freebsd: &[],
+    macos: &["libarchive", "openssl@3"],
+});
+
+/// Programs the tree's bootstrap runs.
+pub const BOOTSTRAP: Remedy = Remedy::Install(Packages {
+    debian: &["flex", "bison", "python3", "gcc", "g++", "make"],
+    fedora: &["flex", "bison", "python3", "gcc", "gcc-c++", "make"],
+    freebsd: &["python3"],
+    macos: &["flex", "bison", "python3"],
+});
+
+/// git.
+pub const GIT: Remedy = Remedy::Install(Packages {
+    debian: &["git"],
+    fedora: &["git-core"],
+    freebsd: &["git"],
+    macos: &["git"],
+});
+
+/// setpriv(1).
+pub const SETPRIV: Remedy = Remedy::Install(Packages {
+    debian: &["util-linux"],
+    fedora: &["util-linux"],
+    freebsd: &[],
+    macos: &[],
+});
+
+/// perl, with the modules that the tree's style checker loads. macOS has it by
+/// itself.
+pub const PERL: Remedy = Remedy::Install(Packages {
+    debian: &["perl"],
+    fedora: &[
+        "perl-interpreter",
+        "perl-Getopt-Long",
+        "perl-Term-ANSIColor",
+    ],
+    freebsd: &["perl5"],
+    macos: &[],
+});
+
+/// mandoc(1). FreeBSD and macOS have it by themselves.
+pub const MANDOC: Remedy = Remedy::Install(Packages {
+    debian: &["mandoc"],
+    fedora: &["mandoc"],
+    freebsd: &[],
+    macos: &[],
+});
+
+/// What puts a gelf.h where it shadows the tree's own.
+pub const LIBELF: Remedy = Remedy::Remove(Packages {
+    debian: &["libelf-dev"],
+    fedora: &["elfutils-libelf-devel"],
+    freebsd: &[],
+    macos: &[],
+});
+
+/// The one command that mends all of `findings` that a command can mend.
+pub fn command(findings: &[Finding], host: &Host) -> Option<String> {
+    let bad = || findings.iter().filter(|finding| finding.state.is_bad());
+    let mut install: Vec<&str> = Vec::new();
+    let mut remove: Vec<&str> = Vec::new();
+    let mut load: Vec<String> = Vec::new();
+    let mut rustup = None;
+    for finding in bad() {
+        match finding.remedy {
+            Remedy::Install(packages) => install.extend(packages.of(host.system)),
+            Remedy::Remove(packages) => remove.extend(packages.of(host.system)),
+            Remedy::Load(module) => load.push(format!("{}kldload {module}", sudo(host))),
+            Remedy::Rust => match rust(host) {
+                Rust::Packages(names) => install.extend(names),
+                Rust::Rustup(command) => rustup = Some(command),
+            },
+            Remedy::Nothing => {}
+        }
+    }
+    for list in [&mut install, &mut remove] {
+        list.sort_unstable();
+        list.dedup();
+    }
+    if rustup == Some(BREW_RUSTUP) && !host.rustup {
+        install.push("rustup");
+    }
+    let parts: Vec<String> = [
+        removing(host, &remove),
+        installing(host, &install),
+        rustup.map(str::to_owned),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(load)
+    .collect();
+    (!parts.is_empty()).then(|| parts.join(" && "))
+}
+
+enum Rust {
+    Packages(&'static [&'static str]),
+    Rustup(&'static str),
+}
+
+/// Homebrew keeps its rustup out of the PATH.
+const BREW_RUSTUP: &str = "\"$(brew --prefix rustup)/bin/rustup\" toolchain install stable --component clippy,rust-src,rustfmt";
+
+/// Where a Rust comes from that is new enough and has its library's source.
+fn rust(host: &Host) -> Rust {
+    const ADD: &str = "rustup component add clippy rust-src rustfmt";
+    match host.system {
+        // The one release whose own packages are known to be new enough.
+        System::Debian if host.codename.as_deref() == Some("bookworm") => {
+            Rust::Packages(&["cargo-web", "rust-web-clippy", "rust-web-src", "rustc-web"])
+        }
+        _ if host.rustup => Rust::Rustup(ADD),
+        System::MacOs => Rust::Rustup(BREW_RUSTUP),
+        System::Debian | System::Ubuntu => {
+            Rust::Packages(&["cargo", "rust-clippy", "rust-src", "rustc", "rustfmt"])
+        }
+        System::Fedora => Rust::Packages(&["cargo", "clippy", "rust", "rust-src", "rustfmt"]),
+        System::FreeBsd => Rust::Packages(&["rust"]),
+        System::Other => Rust::Rustup(ADD),
+    }
+}
+
+fn removing(host: &Host, packages: &[&str]) -> Option<String> {
+    if packages.is_empty() {
+        return None;
+    }
+    let (sudo, list) = (sudo(host), packages.join(" "));
+    Some(match host.system {
+        System::Debian | System::Ubuntu => format!("{sudo}apt-get remove -y {list}"),
+        System::Fedora => format!("{sudo}dnf remove -y {list}"),
+        System::FreeBsd => format!("{sudo}pkg delete -y {list}"),
+        System::MacOs => format!("brew uninstall {list}"),
+        System::Other => return None,
+    })
+}
+
+fn installing(host: &Host, packages: &[&str]) -> Option<String> {
+    if packages.is_empty() {
+        return None;
+    }
+    let (sudo, list) = (sudo(host), packages.join(" "));
+    Some(match host.system {
+        System::Debian | System::Ubuntu => {
+            let pin = qemu_utils_pin(host, packages);
+            format!(
+                "{sudo}apt-get update && {sudo}apt-get install -y --no-install-recommends {list}{pin}"
+            )
+        }
+        System::Fedora => format!("{sudo}dnf install -y {list}"),
+        System::FreeBsd => format!("{sudo}pkg install -y {list}"),
+        System::MacOs => format!("brew install {list}"),
+        System::Other => return None,
+    })
+}
+
+/// A qemu-utils from a newer suite (backports) "Breaks" this suite's QEMU, and
+/// apt would rather refuse than go back. Naming the suite's own lets it.
+fn qemu_utils_pin(host: &Host, packages: &[&str]) -> String {
+    match &host.codename {
+        Some(codename) if host.qemu_utils && packages.contains(&"qemu-system-x86") => {
+            format!(" --allow-downgrades qemu-utils/{codename}")
+        }
+        _ => String::new(),
+    }
+}
+
+fn sudo(host: &Host) -> &'static str {
+    if host.root { "" } else { "sudo " }
+}
+
+/// A shell that runs `command` without questions.
+pub fn shell(command: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", command])
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("HOMEBREW_NO_AUTO_UPDATE", "1");
+    shell
+}
+
+/// What to do where no command mends `finding`.
+pub fn by_hand(finding: &Finding, host: &Host) -> Option<&'static str> {
+    let no_makefs = matches!(host.system, System::Fedora | System::MacOs | System::Other);
+    match finding.state {
+        State::Missing(_) if finding.what == super::checks::MAKEFS && no_makefs => Some(
+            "this system has no package of makefs: build NetBSD's or FreeBSD's, and name it in \
+             KDK_MAKEFS",
+        ),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A host of `system`.
+    pub fn host(system: System) -> Host {
+        Host {
+            system,
+            codename: (system == System::Debian).then(|| "bookworm".into()),
+            root: false,
+            rustup: false,
+            qemu_utils: false,
+        }
+    }
+
+    fn missing(remedies: &[&'static Remedy]) -> Vec<Finding> {
+        let finding = |remedy: &&'static Remedy| Finding {
+            what: "x",
+            state: State::Missing("x".into()),
+            remedy,
+        };
+        remedies.iter().map(finding).collect()
+    }
+
+    const SYSTEMS: [System; 6] = [
+        System::Debian,
+        System::Ubuntu,
+        System::Fedora,
+        System::FreeBsd,
+        System::MacOs,
+        System::Other,
+    ];
+
+    #[test]
+    fn a_fresh_system_is_mended_by_one_command() {
+        let all: Vec<&Remedy> = super::super::checks::ALL
+            .iter()
+            .map(|c| &c.remedy)
+            .collect();
+        let findings = missing(&all);
+        let text: Vec<String> = SYSTEMS
+            .iter()
+            .map(|&system| format!("{system:?}: {:?}", command(&findings, &host(system))))
+            .collect();
+        insta::assert_snapshot!(text.join("\n"));
+    }
+
+    #[test]
+    fn nothing_bad_needs_no_command() {
+        let findings = [Finding {
+            what: "QEMU",
+            state: State::Found("x".into()),
+            remedy: &QEMU,
+        }];
+        for system in SYSTEMS {
+            assert_eq!(command(&findings, &host(system)), None);
+        }
+        assert_eq!(
+            command(&missing(&[&Remedy::Nothing]), &host(System::Debian)),
+            None
+        );
+    }
+
+    #[test]
+    fn a_newer_qemu_utils_is_taken_back() {
+        let mut host = host(System::Debian);
+        (host.qemu_utils, host.root) = (true, true);
+        assert_eq!(
+            command(&missing(&[&QEMU]), &host).as_deref(),
+            Some(
+                "apt-get update && apt-get install -y --no-install-recommends qemu-system-x86 \
+                 --allow-downgrades qemu-utils/bookworm"
+            )
+        );
+        let other = command(&missing(&[&GIT]), &host).unwrap();
+        assert!(!other.contains("qemu-utils"), "{other}");
+    }
+
+    #[test]
+    fn rustup_adds_the_source_where_packages_are_too_old() {
+        for (system, rustup, want) in [
+            (System::Debian, true, "rustc-web"),
+            (
+                System::Ubuntu,
+                true,
+                "rustup component add clippy rust-src rustfmt",
+            ),
+            (System::Ubuntu, false, "rust-src rustc rustfmt"),
+            (System::MacOs, false, "brew install rustup && \"$(brew"),
+            (
+                System::MacOs,
+                true,
+                "rustup component add clippy rust-src rustfmt",
+            ),
+            (System::FreeBsd, false, "pkg install -y rust"),
+        ] {
+            let mut host = host(system);
+            host.rustup = rustup;
+            let got = command(&missing(&[&Remedy::Rust]), &host).unwrap();
+            assert!(got.contains(want), "{system:?}: {got}");
+        }
+    }
+
+    #[test]
+    fn systems_by_their_os_release() {
+        for (text, want) in [
+            ("ID=debian\nVERSION_CODENAME=bookworm\n", System::Debian),
+            ("ID=ubuntu\nID_LIKE=debian\n", System::Ubuntu),
+            ("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", System::Ubuntu),
+            ("ID=fedora\n", System::Fedora),
+            (
+                "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n",
+                System::Fedora,
+            ),
+            ("ID=alpine\n", System::Other),
+            ("", System::Other),
+        ] {
+            assert_eq!(system_of(text), want, "{text}");
+        }
+    }
+}

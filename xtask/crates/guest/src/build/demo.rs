@@ -1,0 +1,51 @@
+//! The demo guest: a bare-metal program, so one crate is the whole build.
+
+use std::path::Path;
+
+use crate::build::guest::{Crates, Target};
+use crate::build::{Builder, Built, digest};
+use kdk_core::event::Phase;
+use kdk_core::failure::Failure;
+use kdk_core::store::Inputs;
+use kdk_core::workspace::workspace;
+use kdk_doctor::tools::Rust;
+
+/// The name of the guest in its store entry.
+pub const GUEST: &str = "kdk-demo-guest";
+
+/// The store's answer, built if need be.
+pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, Failure> {
+    let sources = ["vm/demo-guest", "kmod/harness", "Cargo.toml", "Cargo.lock"];
+    let mut inputs = Inputs::new("demo", "demo");
+    inputs.digest(
+        "demo guest sources",
+        digest::folders(workspace(), &sources)?,
+    );
+    inputs.bytes("rustc", &rust.version);
+    builder.obtain(
+        Phase::Kernel,
+        "building the demo guest",
+        &inputs,
+        &|_, _, _| Vec::new(),
+        |folder| {
+            let built = crates("build the demo guest", rust, llvm).build(builder)?;
+            let kept = folder.join(GUEST);
+            std::fs::copy(built.join(GUEST), &kept)
+                .map_err(|error| Failure::io("store the demo guest", &kept, error))?;
+            Ok(())
+        },
+    )
+}
+
+/// The guest's crate.
+pub fn crates<'a>(what: &'a str, rust: &'a Rust, llvm: &'a Path) -> Crates<'a> {
+    Crates {
+        what,
+        rust,
+        llvm,
+        target: Target::BareMetal,
+        packages: vec![GUEST],
+        env: Vec::new(),
+        slot: "demo".into(),
+    }
+}

@@ -1,0 +1,142 @@
+//! Digests of source folders and git trees, as inputs of the store.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use xshell::Shell;
+
+use kdk_core::failure::Failure;
+
+/// The name of the folder of mutants in that of a suite.
+pub const MUTANTS: &str = "mutants";
+
+/// Digest of every file below `dirs` of `root`, names included. Folders that
+/// tools write (`target`, hidden ones) are passed over, and those of mutants,
+/// which no program is made of.
+pub fn folders(root: &Path, dirs: &[&str]) -> Result<String, Failure> {
+    Ok(Sources::read(root, dirs)?.digest(|_| true))
+}
+
+/// The same files, to be digested in parts.
+pub struct Sources(Vec<(PathBuf, Vec<u8>)>);
+
+impl Sources {
+    /// Those of [`folders`].
+    pub fn read(root: &Path, dirs: &[&str]) -> Result<Self, Failure> {
+        let mut files = Vec::new();
+        for dir in dirs {
+            collect(&root.join(dir), &mut files)?;
+        }
+        files.sort();
+        let mut sources = Vec::with_capacity(files.len());
+        for file in files {
+            let content =
+                fs::read(&file).map_err(|error| Failure::io("read a source", &file, error))?;
+            let name = file.strip_prefix(root).unwrap_or(&file).to_owned();
+            sources.push((name, content));
+        }
+        Ok(Self(sources))
+    }
+
+    /// Digest of those that `wanted` says, by their path below the root.
+    pub fn digest(&self, wanted: impl Fn(&Path) -> bool) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (name, content) in self.0.iter().filter(|(name, _)| wanted(name)) {
+            hasher.update(name.as_os_str().as_encoded_bytes());
+            hasher.update(&(content.len() as u64).to_le_bytes());
+            hasher.update(content);
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|(name, _)| name))
+            .finish()
+    }
+}
+
+fn collect(path: &Path, into: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    if path.is_file() {
+        into.push(path.to_owned());
+        return Ok(());
+    }
+    let failed = |error| Failure::io("read the sources", path, error);
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let is_source = name != "target" && name != MUTANTS;
+        if is_source && !name.as_encoded_bytes().starts_with(b".") {
+            collect(&entry.path(), into)?;
+        }
+    }
+    Ok(())
+}
+
+/// What `git -C dir args` prints, trimmed.
+pub fn git(dir: &Path, args: &[&str]) -> Result<String, Failure> {
+    let failed = |error: xshell::Error| {
+        Failure::infra(format!("read {} with git", dir.display()), "git failed").source(error)
+    };
+    let shell = Shell::new().map_err(failed)?;
+    shell
+        .cmd("git")
+        .arg("-C")
+        .arg(dir)
+        .args(args)
+        .quiet()
+        .ignore_stderr()
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .read()
+        .map_err(failed)
+}
+
+/// The files of `commit`'s tree: `(path, object id)`.
+pub fn entries(dir: &Path, commit: &str) -> Result<Vec<(String, String)>, Failure> {
+    let listing = git(dir, &["ls-tree", "-r", commit])?;
+    Ok(parse_ls_tree(&listing))
+}
+
+fn parse_ls_tree(listing: &str) -> Vec<(String, String)> {
+    listing
+        .lines()
+        .filter_map(|line| {
+            let (meta, name) = line.split_once('\t')?;
+            let id = meta.split(' ').nth(2)?;
+            Some((name.to_owned(), id.to_owned()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renamed_or_changed_file_is_another_digest() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        fs::create_dir(root.join("a")).unwrap();
+        fs::write(root.join("a/x"), "1").unwrap();
+        let first = folders(root, &["a"]).unwrap();
+        fs::write(root.join("a/x"), "2").unwrap();
+        let second = folders(root, &["a"]).unwrap();
+        fs::rename(root.join("a/x"), root.join("a/y")).unwrap();
+        let third = folders(root, &["a"]).unwrap();
+        assert!(first != second && second != third);
+    }
+
+    #[test]
+    fn reads_a_tree_listing() {
+        let listing = "040000 tree aa11\tsys\n100644 blob bb22\tMakefile with space";
+        assert_eq!(
+            parse_ls_tree(listing),
+            [
+                ("sys".to_owned(), "aa11".to_owned()),
+                ("Makefile with space".to_owned(), "bb22".to_owned())
+            ]
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! Crates that run in a guest: cargo with a core library built from source.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::job::Job;
+use crate::build::Builder;
+use kdk_core::event::Phase;
+use kdk_core::failure::Failure;
+use kdk_core::workspace::workspace;
+use kdk_doctor::tools::Rust;
+
+/// Where guest code runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// In a FreeBSD kernel, as a relocatable module.
+    Module,
+    /// On the bare machine.
+    BareMetal,
+    /// In FreeBSD's user space, without a C library.
+    Userland,
+}
+
+impl Target {
+    fn triple(self) -> &'static str {
+        match self {
+            Self::Module | Self::BareMetal => "x86_64-unknown-none",
+            Self::Userland => "x86_64-unknown-freebsd",
+        }
+    }
+
+    /// In which a build for it is.
+    fn phase(self) -> Phase {
+        match self {
+            Self::Module => Phase::Kmod,
+            Self::BareMetal => Phase::Kernel,
+            Self::Userland => Phase::Userland,
+        }
+    }
+
+    /// FreeBSD's kernel linker knows neither GOT-relative relocations nor
+    /// unwind tables, hence the module's flags; the linker is always LLVM's.
+    fn flags(self, lld: &Path) -> Vec<String> {
+        let linker = format!("linker={}", lld.display());
+        let flags: &[&str] = match self {
+            Self::Module => &[
+                "-Crelocation-model=static",
+                "-Ccode-model=kernel",
+                "-Zplt=yes",
+                "-Zdirect-access-external-data=yes",
+                "-Cforce-frame-pointers=yes",
+            ],
+            Self::BareMetal => &[
+                "-Clinker-flavor=ld.lld",
+                "-Crelocation-model=static",
+                "-Cforce-frame-pointers=yes",
+            ],
+            Self::Userland => &[
+                "-Clinker-flavor=ld.lld",
+                "-Crelocation-model=static",
+                "-Ctarget-feature=+crt-static",
+            ],
+        };
+        let remap = format!("--remap-path-prefix={}=", workspace().display());
+        let mut all: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        all.extend(["-C".to_owned(), linker, remap]);
+        all
+    }
+}
+
+/// A build of some packages for one target.
+pub struct Crates<'a> {
+    /// Completes "could not ...".
+    pub what: &'a str,
+    /// The compiler.
+    pub rust: &'a Rust,
+    /// LLVM's program directory.
+    pub llvm: &'a Path,
+    /// Where it will run.
+    pub target: Target,
+    /// Packages of the workspace.
+    pub packages: Vec<&'a str>,
+    /// Variables for build scripts.
+    pub env: Vec<(String, OsString)>,
+    /// Name of the target directory and of the log.
+    pub slot: String,
+}
+
+impl Crates<'_> {
+    /// Builds them. Returns the folder the results are in.
+    pub fn build(self, builder: &Builder<'_>) -> Result<PathBuf, Failure> {
+        let triple = self.target.triple();
+        let target_dir = self.cargo(builder, "build", &[])?;
+        Ok(target_dir.join(triple).join("guest"))
+    }
+
+    /// Lints them, warnings denied.
+    pub fn clippy(self, builder: &Builder<'_>) -> Result<(), Failure> {
+        self.cargo(builder, "clippy", &["--", "-D", "warnings"])
+            .map(drop)
+    }
+
+    /// Runs one of cargo's commands on them. Returns the target directory.
+    fn cargo(
+        self,
+        builder: &Builder<'_>,
+        command: &str,
+        more: &[&str],
+    ) -> Result<PathBuf, Failure> {
+        let slot = slot(&self.slot, workspace());
+        let target_dir = builder.home.target().join(&slot);
+        builder.home.create(&target_dir)?;
+        let _one_at_a_time = builder.home.lock(&format!("target-{slot}"), &|text| {
+            builder.say(self.target.phase(), text);
+        })?;
+        let triple = self.target.triple();
+        let mut argv: Vec<OsString> = vec![self.rust.cargo.clone().into()];
+        argv.extend(
+            [
+                command,
+                "--profile",
+                "guest",
+                "--target",
+                triple,
+                "-Zbuild-std=core,alloc",
+            ]
+            .map(OsString::from),
+        );
+        if self.target == Target::Userland {
+            // No C library brings memcpy and its like.
+            argv.push("-Zbuild-std-features=compiler-builtins-mem".into());
+        }
+        for package in &self.packages {
+            argv.extend(["--package".into(), OsString::from(package)]);
+        }
+        argv.extend(more.iter().map(OsString::from));
+        let flags = self.target.flags(&self.llvm.join("ld.lld"));
+        let mut env: Vec<(String, OsString)> = vec![
+            ("RUSTC".into(), self.rust.rustc.clone().into()),
+            // core's source builds only with what nightly allows.
+            ("RUSTC_BOOTSTRAP".into(), "1".into()),
+            ("CARGO_ENCODED_RUSTFLAGS".into(), flags.join("\x1f").into()),
+            ("CARGO_TARGET_DIR".into(), target_dir.clone().into()),
+            ("LIBCLANG_PATH".into(), libclang(self.llvm).into()),
+            ("PATH".into(), self.rust.path_first()?),
+        ];
+        env.extend(self.env);
+        let job = Job {
+            what: self.what.into(),
+            argv,
+            dir: workspace().to_owned(),
+            env,
+            without: vec!["RUSTUP_TOOLCHAIN", "RUSTFLAGS", "RUSTC_WRAPPER", "CARGO"],
+            log: builder.log(&self.slot),
+        };
+        job.run(builder.interrupt, &mut |_| {})?;
+        Ok(target_dir)
+    }
+}
+
+/// One for each checkout of the kit: cargo takes what it has built of another
+/// path's workspace for stale, and checkouts side by side would build core for
+/// each other's sake again and again.
+fn slot(name: &str, workspace: &Path) -> String {
+    let checkout = blake3::hash(workspace.as_os_str().as_encoded_bytes()).to_hex();
+    format!("{name}-{checkout:.8}")
+}
+
+/// LLVM keeps its libraries beside its programs.
+fn libclang(llvm: &Path) -> PathBuf {
+    llvm.parent().unwrap_or(llvm).join("lib")
+}

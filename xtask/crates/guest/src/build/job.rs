@@ -1,0 +1,240 @@
+//! A long outside command: its output goes to a log and to a listener line
+//! by line, ^C ends it with all its children.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use kdk_vm::interrupt::Interrupt;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::diagnose::Diagnosis;
+use kdk_core::failure::Failure;
+
+/// How often a job looks whether it was interrupted.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Last lines kept for a failure that has no compiler error in it.
+const TAIL: usize = 15;
+
+/// One command to run.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Completes "could not ..." ("build the kernel").
+    pub what: String,
+    /// The program, then its arguments.
+    pub argv: Vec<OsString>,
+    /// Where it runs.
+    pub dir: PathBuf,
+    /// Variables added to the environment.
+    pub env: Vec<(String, OsString)>,
+    /// Variables taken from the environment.
+    pub without: Vec<&'static str>,
+    /// Where its output is kept, appended to.
+    pub log: PathBuf,
+}
+
+impl Job {
+    /// Runs it to its end; `each` sees every line.
+    ///
+    /// # Errors
+    /// It could not be started (infrastructure), was interrupted
+    /// (infrastructure), or failed (build): then the compiler's own errors
+    /// stand first and the log's path below.
+    pub fn run(&self, interrupt: &Interrupt, each: &mut dyn FnMut(&str)) -> Result<(), Failure> {
+        let mut log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .map_err(|error| Failure::io(&self.what, &self.log, error))?;
+        let (program, args) = self
+            .argv
+            .split_first()
+            .ok_or_else(|| Failure::infra(&self.what, "there is no command to run"))?;
+        let started = self.expression(program, args).reader().map_err(|error| {
+            Failure::infra(
+                &self.what,
+                format!("{} cannot be started", program.display()),
+            )
+            .source(error)
+            .help("run `cargo xtask doctor`")
+        })?;
+        let group = started.pids().first().copied();
+        let (done, running) = channel::<()>();
+        let mut diagnosis = Diagnosis::default();
+        let mut tail = VecDeque::with_capacity(TAIL);
+        let read = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                while running.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                    if interrupt.is_set() {
+                        end_group(group);
+                    }
+                }
+            });
+            let mut lines = BufReader::new(&started);
+            let result = each_line(&mut lines, &mut |line| {
+                diagnosis.line(line);
+                if tail.len() == TAIL {
+                    tail.pop_front();
+                }
+                tail.push_back(line.to_owned());
+                each(line);
+                writeln!(log, "{line}")
+            });
+            drop(done);
+            result
+        });
+        if interrupt.is_set() {
+            return Err(Failure::infra(&self.what, "interrupted"));
+        }
+        read.map_err(|error| Failure::io(&self.what, &self.log, error))?;
+        let status = started
+            .try_wait()
+            .map_err(|error| Failure::infra(&self.what, "its end was not seen").source(error))?
+            .map(|output| output.status);
+        match status {
+            Some(status) if status.success() => Ok(()),
+            _ => Err(self.failed(&diagnosis, tail.make_contiguous())),
+        }
+    }
+
+    fn expression(&self, program: &OsString, args: &[OsString]) -> duct::Expression {
+        let mut expression = duct::cmd(program, args)
+            .dir(&self.dir)
+            .stdin_null()
+            .stderr_to_stdout()
+            .unchecked()
+            .before_spawn(|command| {
+                command.process_group(0);
+                Ok(())
+            });
+        for name in &self.without {
+            expression = expression.env_remove(name);
+        }
+        for (name, value) in &self.env {
+            expression = expression.env(name, value);
+        }
+        expression
+    }
+
+    fn failed(&self, diagnosis: &Diagnosis, tail: &[String]) -> Failure {
+        if diagnosis.disk_was_full() {
+            return Failure::infra(&self.what, "no space was left on a disk that it writes to")
+                .help(format!(
+                    "free some space (`cargo xtask clean` removes what can be made again), or \
+                     point KDK_HOME and TMPDIR at a larger disk; the whole log: {}",
+                    self.log.display()
+                ));
+        }
+        let shown = match diagnosis.errors() {
+            [] => tail.join("\n"),
+            errors => errors.join("\n"),
+        };
+        Failure::plain(
+            kdk_core::failure::Class::Build,
+            format!("{shown}\n\ncould not {}", self.what),
+        )
+        .help(format!("the whole log: {}", self.log.display()))
+    }
+}
+
+fn end_group(group: Option<u32>) {
+    let pid = group.and_then(|pid| i32::try_from(pid).ok());
+    if let Some(pid) = pid {
+        // It may have ended meanwhile; then there is nothing to end.
+        let _ = killpg(Pid::from_raw(pid), Signal::SIGTERM);
+    }
+}
+
+/// Reads lines that need not be UTF-8.
+fn each_line(
+    from: &mut dyn BufRead,
+    each: &mut dyn FnMut(&str) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut bytes = Vec::new();
+    while from.read_until(b'\n', &mut bytes)? > 0 {
+        let text = String::from_utf8_lossy(&bytes);
+        each(text.trim_end())?;
+        bytes.clear();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(script: &str, log: &std::path::Path) -> Job {
+        Job {
+            what: "try a script".into(),
+            argv: ["sh", "-c", script].map(OsString::from).into(),
+            dir: PathBuf::from("/"),
+            env: vec![("KDK_TRY".into(), "value".into())],
+            without: vec!["HOME"],
+            log: log.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_compilers_errors_come_first_and_the_log_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let script =
+            "echo cc -c a.c; echo 'a.c:3:7: error: use of undeclared identifier x' >&2; exit 1";
+        let failure = job(script, &log)
+            .run(&Interrupt::new(), &mut |_| {})
+            .unwrap_err();
+        assert_eq!(failure.exit_code(), 3);
+        assert!(failure.to_string().starts_with("a.c:3:7: error: use of"));
+        assert!(std::fs::read_to_string(&log).unwrap().contains("cc -c a.c"));
+    }
+
+    #[test]
+    fn a_full_disk_is_the_hosts_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "echo 'error: IO failure on output stream: No space left on device'; exit 1";
+        let failure = job(script, &dir.path().join("log"))
+            .run(&Interrupt::new(), &mut |_| {})
+            .unwrap_err();
+        assert_eq!(failure.exit_code(), 5, "{failure}");
+    }
+
+    #[test]
+    fn a_missing_program_is_the_hosts_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut job = job("", &dir.path().join("log"));
+        job.argv = vec!["kdk-no-such-program".into()];
+        let failure = job.run(&Interrupt::new(), &mut |_| {}).unwrap_err();
+        assert_eq!(failure.exit_code(), 5);
+    }
+
+    #[test]
+    fn an_interrupt_ends_it_with_its_children() {
+        let dir = tempfile::tempdir().unwrap();
+        let job = job("echo up; sleep 600 & wait", &dir.path().join("log"));
+        let interrupt = Interrupt::new();
+        let failure = job
+            .run(&interrupt, &mut |_| interrupt.trigger())
+            .unwrap_err();
+        assert_eq!(failure.exit_code(), 5);
+    }
+
+    #[test]
+    fn sees_its_environment_line_by_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut seen = Vec::new();
+        job(
+            "echo $KDK_TRY; echo ${HOME-none}; printf '\\377x'",
+            &dir.path().join("log"),
+        )
+        .run(&Interrupt::new(), &mut |line| seen.push(line.to_owned()))
+        .unwrap();
+        assert_eq!(seen, ["value", "none", "\u{fffd}x"]);
+    }
+}

@@ -1,0 +1,306 @@
+//! The kernel: asks the store, else builds with the base's own builder, and
+//! keeps what the boot, the debugger and the module's build need of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::build::{Builder, Built, digest, legacy, make_py};
+use kdk_core::event::{Event, Phase};
+use kdk_core::failure::Failure;
+use kdk_core::store::Inputs;
+use kdk_core::workspace::workspace;
+
+/// How a base's kernel is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generation {
+    /// FreeBSD's own cross-build (tools/build/make.py).
+    MakePy,
+    /// Older trees: config(8) and make with a modern base's host tools.
+    Legacy,
+}
+
+/// A tree to build: a checkout whose files are those of `commit`.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The base's name.
+    pub base: String,
+    /// The checkout.
+    pub path: PathBuf,
+    /// The repository it belongs to.
+    pub repo: PathBuf,
+    /// What is checked out.
+    pub commit: String,
+    /// `__FreeBSD_version`.
+    pub osreldate: u32,
+    /// How it is built.
+    pub generation: Generation,
+    /// Kernel config, a file of `vm/conf`.
+    pub config: String,
+}
+
+impl Source {
+    /// The object directory of this base.
+    pub fn obj(&self, builder: &Builder<'_>) -> PathBuf {
+        builder.home.obj().join(&self.base)
+    }
+}
+
+/// Host tools that older trees borrow from a modern one.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// The modern tree.
+    pub from: Source,
+    /// LLVM's program directory.
+    pub llvm: PathBuf,
+}
+
+/// Where the kit's kernel configs are.
+const CONFIGS: &str = "vm/conf";
+
+/// In a store entry: the digest of every file that the module may include.
+pub const HEADERS: &str = "headers.digest";
+
+/// What the module is made of besides a tree's headers (kmod/build.rs): paths
+/// below `sys`, folders with a slash.
+const INCLUDED: [&str; 4] = [
+    "net/flowtable.c",
+    "dev/ixgbe/",
+    "modules/ix/",
+    "modules/ixgbe/",
+];
+
+/// Whether a change of this file, a path below `sys`, makes another module.
+fn is_included(path: &str) -> bool {
+    path.ends_with(".h") || INCLUDED.iter().any(|included| path.starts_with(included))
+}
+
+/// A module is made from headers and little else, so it outlives a change of
+/// most C files.
+fn header_digest(source: &Source, entry: &Path) -> Result<String, Failure> {
+    let tree = format!("{}:sys", source.commit);
+    let listing = digest::git(&source.repo, &["ls-tree", "-r", &tree])?;
+    let mut hasher = blake3::Hasher::new();
+    let included = |line: &&str| line.rsplit('\t').next().is_some_and(is_included);
+    for line in listing.lines().filter(included) {
+        hasher.update(line.as_bytes());
+    }
+    let mut generated: Vec<PathBuf> = fs::read_dir(entry.join("obj"))
+        .map_err(|error| Failure::io("read the generated headers", entry, error))?
+        .filter_map(|one| one.ok().map(|one| one.path()))
+        .filter(|path| path.is_file())
+        .collect();
+    generated.sort();
+    for path in generated {
+        let content = fs::read(&path)
+            .map_err(|error| Failure::io("read a generated header", &path, error))?;
+        hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        hasher.update(&content);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// The store's answer for `source`, built if need be: `kernel`, `kernel.debug`,
+/// and `obj/` with the headers.
+pub fn build(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Built, Failure> {
+    let inputs = inputs(source, tools)?;
+    let _one_at_a_time = builder
+        .home
+        .lock(&format!("obj-{}", source.base), &|text| {
+            builder.say(Phase::Kernel, text)
+        })?;
+    let detail = |_: &str, old: &str, new: &str| changed_paths(&source.repo, old, new);
+    let what = format!("building {}", source.config);
+    builder.obtain(Phase::Kernel, &what, &inputs, &detail, |folder| {
+        let made = match source.generation {
+            Generation::MakePy => make_py::kernel(builder, source, &tools.llvm)?,
+            Generation::Legacy => legacy::kernel(builder, source, tools)?,
+        };
+        keep(&made, folder)?;
+        let headers = folder.join(HEADERS);
+        std::fs::write(&headers, header_digest(source, folder)?)
+            .map_err(|error| Failure::io("store the headers' digest", &headers, error))
+    })
+}
+
+fn inputs(source: &Source, tools: &Tools) -> Result<Inputs, Failure> {
+    let mut inputs = Inputs::new("kernel", &source.base);
+    let sys = digest::git(
+        &source.repo,
+        &["rev-parse", &format!("{}:sys", source.commit)],
+    )?;
+    inputs.digest("sys", sys);
+    for config in configs(&source.config)? {
+        let path = workspace().join(CONFIGS).join(&config);
+        inputs.file(format!("config {config}"), &path)?;
+    }
+    let recipe = match source.generation {
+        Generation::MakePy => make_py::RECIPE,
+        Generation::Legacy => legacy::RECIPE,
+    };
+    inputs.bytes("build recipe", recipe.to_string());
+    inputs.bytes("LLVM", tools.llvm.as_os_str().as_encoded_bytes());
+    Ok(inputs)
+}
+
+/// A config and those of the kit's own that it includes.
+fn configs(config: &str) -> Result<Vec<String>, Failure> {
+    let mut configs = vec![config.to_owned()];
+    let mut at = 0;
+    while let Some(config) = configs.get(at) {
+        let path = workspace().join(CONFIGS).join(config);
+        let text = fs::read_to_string(&path)
+            .map_err(|error| Failure::io("read the kernel's config", &path, error))?;
+        let own = |name: &String| workspace().join(CONFIGS).join(name).exists();
+        for name in included(&text).filter(own) {
+            if !configs.contains(&name) {
+                configs.push(name);
+            }
+        }
+        at += 1;
+    }
+    Ok(configs)
+}
+
+/// The names after `include` in a config.
+fn included(text: &str) -> impl Iterator<Item = String> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some("include")).then(|| words.next().map(|name| name.replace('"', "")))?
+    })
+}
+
+/// Paths that differ between two trees of one repository, at most a few; none
+/// when git cannot tell (an object is gone).
+fn changed_paths(repo: &Path, old: &str, new: &str) -> Vec<String> {
+    let looks_like_id =
+        |text: &str| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if !looks_like_id(old) || !looks_like_id(new) {
+        return Vec::new();
+    }
+    digest::git(repo, &["diff", "--name-only", old, new])
+        .map(|names| names.lines().map(|name| format!("sys/{name}")).collect())
+        .unwrap_or_default()
+}
+
+/// What a builder leaves behind.
+#[derive(Debug)]
+pub struct Made {
+    /// The kernel to boot.
+    pub kernel: PathBuf,
+    /// The same with debug information.
+    pub debug: PathBuf,
+    /// The object directory with generated headers.
+    pub objects: PathBuf,
+    /// The tree's `sys`.
+    pub sys: PathBuf,
+}
+
+/// Puts the artefacts into a store entry. The kernels are moved there: copying
+/// them takes longer than a link, and make makes both anew from kernel.full.
+fn keep(made: &Made, into: &Path) -> Result<(), Failure> {
+    take(&made.kernel, &into.join("kernel"))?;
+    take(&made.debug, &into.join("kernel.debug"))?;
+    let headers = into.join("obj");
+    let failed = |error| Failure::io("store the kernel's headers", &headers, error);
+    fs::create_dir(&headers).map_err(failed)?;
+    for entry in fs::read_dir(&made.objects).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        if entry.path().extension().is_some_and(|end| end == "h") {
+            copy(&entry.path(), &headers.join(name))?;
+        }
+    }
+    for (link, target) in [
+        ("machine", "amd64/include"),
+        ("x86", "x86/include"),
+        ("i386", "i386/include"),
+    ] {
+        std::os::unix::fs::symlink(made.sys.join(target), headers.join(link)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn take(from: &Path, to: &Path) -> Result<(), Failure> {
+    match fs::rename(from, to) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => copy(from, to),
+        Err(error) => Err(Failure::io(format!("store {}", from.display()), to, error)),
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::copy(from, to)
+        .map(drop)
+        .map_err(|error| Failure::io(format!("store {}", from.display()), to, error))
+}
+
+/// Counts the objects of a config's generated Makefile (its `OBJS`), so that
+/// a build's progress has an end.
+pub fn objects_in(makefile: &str) -> u64 {
+    let mut lines = makefile
+        .lines()
+        .skip_while(|line| !line.starts_with("OBJS="));
+    let mut count = 0;
+    for line in &mut lines {
+        count += line
+            .trim_start_matches("OBJS=")
+            .split_whitespace()
+            .filter(|word| word.ends_with(".o"))
+            .count();
+        if !line.ends_with('\\') {
+            break;
+        }
+    }
+    count as u64
+}
+
+/// Tells the listeners that another object was begun.
+pub fn progress(builder: &Builder<'_>, done: u64, total: u64) {
+    builder.sink.emit(Event::Progress {
+        phase: Phase::Kernel,
+        done,
+        total,
+        unit: "objects",
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_the_objects_of_a_makefile() {
+        let makefile = "A=b.o\nOBJS= cam.o \\\n\tcam_compat.o x.o \\\n\tlast.o\n\nCFILES=no.o\n";
+        assert_eq!(objects_in(makefile), 4);
+        assert_eq!(objects_in("nothing here"), 0);
+    }
+
+    #[test]
+    fn a_config_is_known_by_all_that_it_includes() {
+        assert_eq!(configs("KDK-BENCH").unwrap(), ["KDK-BENCH", "KDK"]);
+        assert_eq!(configs("KDK").unwrap(), ["KDK"]);
+        let text =
+            "include\t\tKDK\n# include no\noptions include\ninclude \"std.debug\"\ninclude\n";
+        assert_eq!(included(text).collect::<Vec<_>>(), ["KDK", "std.debug"]);
+    }
+
+    #[test]
+    fn a_module_is_made_of_headers_and_a_few_files() {
+        for (path, made_of) in [
+            ("sys/param.h", true),
+            ("net/flowtable.c", true),
+            ("dev/ixgbe/if_ix.c", true),
+            ("modules/ix/Makefile", true),
+            ("net/iflib.c", false),
+            ("dev/ixgb/if_ixgb.c", false),
+            ("contrib/net/flowtable.c", false),
+        ] {
+            assert_eq!(is_included(path), made_of, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_object_ids_are_compared_by_git() {
+        assert!(changed_paths(Path::new("/"), "KDK", "1").is_empty());
+    }
+}

@@ -1,0 +1,81 @@
+//! The tree's EFI loader with the simple interpreter (`loader_simp.efi`):
+//! boots every kernel, patched or not, old or new.
+
+use super::kernel::Tools;
+use super::{Builder, digest, make_py};
+use kdk_core::event::Phase;
+use kdk_core::failure::Failure;
+use kdk_core::store::{Entry, Inputs, Lookup};
+
+/// Directories of `stand` it is made from, in order.
+const PARTS: [&str; 4] = ["libsa", "ficl", "efi/libefi", "efi/loader_simp"];
+
+/// The name of the loader in its store entry.
+pub const LOADER: &str = "loader_simp.efi";
+
+/// The store's answer, built if need be. It always comes from a modern tree.
+pub fn build(builder: &Builder<'_>, tools: &Tools) -> Result<Entry, Failure> {
+    let source = &tools.from;
+    let mut inputs = Inputs::new("loader", &source.base);
+    let stand = format!("{}:stand", source.commit);
+    inputs.digest("stand", digest::git(&source.repo, &["rev-parse", &stand])?);
+    inputs.bytes("build recipe", make_py::RECIPE.to_string());
+    let _one_at_a_time = builder
+        .home
+        .lock(&format!("obj-{}", source.base), &|text| {
+            builder.say(Phase::Kernel, text)
+        })?;
+    if let Lookup::Hit(entry) = builder.store.lookup(&inputs, &|_, _, _| Vec::new())? {
+        return Ok(entry);
+    }
+    builder.say(Phase::Kernel, "building the loader");
+    make_py::toolchain(builder, source, &tools.llvm)?;
+    let script = builder.logs.join("loader.sh");
+    std::fs::write(&script, commands(builder.jobs))
+        .map_err(|error| Failure::io("write the loader's build script", &script, error))?;
+    let args = [
+        "buildenv".into(),
+        format!("BUILDENV_SHELL=sh {}", script.display()).into(),
+    ];
+    let job = make_py::make(
+        builder,
+        source,
+        &tools.llvm,
+        "build the loader",
+        "loader",
+        &args,
+    );
+    job.run(builder.interrupt, &mut |_| {})?;
+    let made = make_py::objects(builder, source)
+        .join("stand/efi/loader_simp")
+        .join(LOADER);
+    let pending = builder.store.begin(&inputs)?;
+    let kept = pending.path().join(LOADER);
+    std::fs::copy(&made, &kept)
+        .map_err(|error| Failure::io(format!("store {}", made.display()), &kept, error))?;
+    pending.publish()
+}
+
+/// What runs inside the tree's build environment, at the tree's top.
+fn commands(jobs: usize) -> String {
+    let mut script = String::from("set -e\n");
+    for part in PARTS {
+        let make = format!("make -j{jobs}");
+        script.push_str(&format!(
+            "(cd stand/{part} && {make} obj && {make} all MK_TESTS=no MK_MAN=no)\n"
+        ));
+    }
+    script
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_part_ends_the_script() {
+        let script = commands(2);
+        assert!(script.starts_with("set -e\n"));
+        assert_eq!(script.lines().count(), 1 + PARTS.len());
+    }
+}

@@ -1,0 +1,271 @@
+//! FreeBSD's own cross-build (tools/build/make.py), for trees that have it.
+
+use std::cell::Cell;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::diagnose::begins_object;
+use super::job::Job;
+use super::kernel::{Made, Source, objects_in, progress};
+use crate::build::{Builder, digest};
+use kdk_core::cache_dir::write_atomically;
+use kdk_core::event::Phase;
+use kdk_core::failure::Failure;
+use kdk_core::workspace::workspace;
+use kdk_doctor::tools;
+
+/// Changes when the way of building does, so that older results are not used.
+pub const RECIPE: u32 = 1;
+
+/// Unit tests of bmake that fail where SIGINT is ignored or the machine is
+/// busy; its bootstrap runs all of them and would stop there.
+const BMAKE_TESTS_PASSED_OVER: &str = "cmd-interrupt deptgt-interrupt";
+
+/// Builds the kernel, its toolchain first when that is stale.
+pub fn kernel(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<Made, Failure> {
+    let tools = toolchain(builder, source, llvm)?;
+    let objects = kernel_objects(builder, source);
+    let configured = configured_key(source, &tools)?;
+    let stamp = source
+        .obj(builder)
+        .join(format!("configured-{}.key", source.config));
+    let fast = objects.join("kernel.full").exists() && holds(&stamp, &configured);
+    // A build that is cut off must not leave a stamp that vouches for it.
+    remove(&stamp)?;
+    let vars = kernel_arguments(source, builder.jobs, fast);
+    let mut job = make(builder, source, llvm, "build the kernel", "kernel", &vars);
+    if let Some(ccache) = tools::ccache() {
+        job.env.extend(with_ccache(ccache, builder.home.ccache()));
+    }
+    let done = Cell::new(0);
+    let total = Cell::new(0);
+    job.run(builder.interrupt, &mut |line| {
+        if begins_object(line) {
+            if total.get() == 0 && !fast {
+                total.set(
+                    fs::read_to_string(objects.join("Makefile")).map_or(0, |m| objects_in(&m)),
+                );
+            }
+            done.set(done.get() + 1);
+            progress(
+                builder,
+                done.get(),
+                total.get().max(done.get()) * u64::from(!fast),
+            );
+        }
+    })?;
+    write_atomically(&stamp, configured.as_bytes())
+        .map_err(|error| Failure::io("note the kernel's configuration", &stamp, error))?;
+    Ok(Made {
+        kernel: objects.join("kernel"),
+        debug: objects.join("kernel.debug"),
+        sys: source.path.join("sys"),
+        objects,
+    })
+}
+
+/// What has the tree's make(1) compile by ccache(1), which remembers in
+/// `folder`: patches of headers that come and go, as proofs have them, do not
+/// compile the kernel again each time (src.conf(5), WITH_CCACHE_BUILD).
+fn with_ccache(ccache: PathBuf, folder: PathBuf) -> [(String, OsString); 4] {
+    [
+        ("WITH_CCACHE_BUILD".into(), "yes".into()),
+        ("CCACHE_BIN".into(), ccache.into()),
+        ("CCACHE_DIR".into(), folder.into()),
+        ("CCACHE_MAXSIZE".into(), "4G".into()),
+    ]
+}
+
+/// make's arguments for a kernel. `fast` skips config(8), cleaning and the
+/// dependencies: right when only sources that are known to make changed.
+pub fn kernel_arguments(source: &Source, jobs: usize, fast: bool) -> Vec<OsString> {
+    let conf = workspace().join("vm/conf");
+    let mut args: Vec<OsString> = vec![
+        format!("-j{jobs}").into(),
+        "buildkernel".into(),
+        format!("KERNCONF={}", source.config).into(),
+        format!("KERNCONFDIR={}", conf.display()).into(),
+        "MODULES_OVERRIDE=".into(),
+    ];
+    if fast {
+        args.push("-DKERNFAST".into());
+    }
+    args
+}
+
+/// Makes the cross toolchain and the host's bootstrap tools up to date.
+/// Returns the key that they are good for.
+pub fn toolchain(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<String, Failure> {
+    let key = toolchain_key(source, llvm)?;
+    let obj = source.obj(builder);
+    builder.home.create(&obj)?;
+    let stamp = obj.join("toolchain.key");
+    if holds(&stamp, &key) {
+        return Ok(key);
+    }
+    builder.say(
+        Phase::Kernel,
+        "building the tree's toolchain: once per tree, some minutes",
+    );
+    remove(&stamp)?;
+    let job = make(
+        builder,
+        source,
+        llvm,
+        "build the tree's toolchain (kernel-toolchain)",
+        "toolchain",
+        &[
+            format!("-j{}", builder.jobs).into(),
+            "kernel-toolchain".into(),
+        ],
+    );
+    let done = Cell::new(0);
+    job.run(builder.interrupt, &mut |line| {
+        if begins_object(line) {
+            done.set(done.get() + 1);
+            progress(builder, done.get(), 0);
+        }
+    })?;
+    write_atomically(&stamp, key.as_bytes())
+        .map_err(|error| Failure::io("note the toolchain", &stamp, error))?;
+    Ok(key)
+}
+
+/// The toolchain is made from all but the kernel, the loader, tests and manual
+/// pages.
+fn toolchain_key(source: &Source, llvm: &Path) -> Result<String, Failure> {
+    let mut hasher = blake3::Hasher::new();
+    for (path, id) in digest::entries(&source.repo, &source.commit)? {
+        if is_of_toolchain(&path) {
+            hasher.update(path.as_bytes()).update(id.as_bytes());
+        }
+    }
+    hasher.update(llvm.as_os_str().as_encoded_bytes());
+    hasher.update(&RECIPE.to_le_bytes());
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn is_of_toolchain(path: &str) -> bool {
+    let is_within = |dir: &str| {
+        path.strip_prefix(dir)
+            .is_some_and(|rest| rest.starts_with('/'))
+    };
+    let is_manual = || {
+        let (_, section) = path.rsplit_once('.').unwrap_or_default();
+        matches!(section.as_bytes(), [b'1'..=b'9'])
+    };
+    !["sys", "stand", "tests"].into_iter().any(is_within) && !is_manual()
+}
+
+/// What config(8) and the object directory depend on: while it is the same,
+/// an incremental build may skip both (`KERNFAST`).
+fn configured_key(source: &Source, toolchain: &str) -> Result<String, Failure> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(toolchain.as_bytes());
+    for dir in ["sys/conf", "sys/amd64/conf", "sys/x86/conf"] {
+        // Not every tree has each of them.
+        let id = digest::git(
+            &source.repo,
+            &[
+                "rev-parse",
+                "--verify",
+                "-q",
+                &format!("{}:{dir}", source.commit),
+            ],
+        );
+        hasher.update(id.unwrap_or_default().as_bytes());
+    }
+    hasher.update(digest::folders(workspace(), &["vm/conf"])?.as_bytes());
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// A make.py command in the tree.
+pub fn make(
+    builder: &Builder<'_>,
+    source: &Source,
+    llvm: &Path,
+    what: &str,
+    log: &str,
+    args: &[OsString],
+) -> Job {
+    let mut cross = OsString::from("--cross-bindir=");
+    cross.push(llvm);
+    let mut argv: Vec<OsString> = vec![
+        "python3".into(),
+        "tools/build/make.py".into(),
+        cross,
+        "TARGET=amd64".into(),
+        "TARGET_ARCH=amd64".into(),
+    ];
+    argv.extend_from_slice(args);
+    Job {
+        what: what.into(),
+        argv,
+        dir: source.path.clone(),
+        env: vec![
+            ("MAKEOBJDIRPREFIX".into(), source.obj(builder).into()),
+            ("BROKEN_TESTS".into(), BMAKE_TESTS_PASSED_OVER.into()),
+        ],
+        without: vec![
+            "MAKEFLAGS",
+            "MFLAGS",
+            "MAKELEVEL",
+            "CC",
+            "CXX",
+            "CFLAGS",
+            "DESTDIR",
+        ],
+        log: builder.log(log),
+    }
+}
+
+/// `$MAKEOBJDIRPREFIX/<absolute source>/amd64.amd64`.
+pub fn objects(builder: &Builder<'_>, source: &Source) -> PathBuf {
+    tree_objects(builder, source).join("amd64.amd64")
+}
+
+/// What debug information calls /usr/obj/usr/src.
+pub fn tree_objects(builder: &Builder<'_>, source: &Source) -> PathBuf {
+    let inside = source.path.strip_prefix("/").unwrap_or(&source.path);
+    source.obj(builder).join(inside)
+}
+
+fn kernel_objects(builder: &Builder<'_>, source: &Source) -> PathBuf {
+    objects(builder, source).join("sys").join(&source.config)
+}
+
+fn holds(stamp: &Path, key: &str) -> bool {
+    fs::read_to_string(stamp).is_ok_and(|text| text == key)
+}
+
+fn remove(stamp: &Path) -> Result<(), Failure> {
+    match fs::remove_file(stamp) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io("forget an older build", stamp, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_toolchain_is_made_of() {
+        for (path, want) in [
+            ("Makefile.inc1", true),
+            ("contrib/llvm-project/x.cpp", true),
+            ("share/mk/bsd.prog.mk", true),
+            ("system/x.c", true),
+            ("sys/kern/kern_sendfile.c", false),
+            ("stand/efi/loader/main.c", false),
+            ("tests/sys/kern/sendfile_test.c", false),
+            ("lib/libsys/sendfile.2", false),
+            ("contrib/bmake/make.1", false),
+        ] {
+            assert_eq!(is_of_toolchain(path), want, "{path}");
+        }
+    }
+}

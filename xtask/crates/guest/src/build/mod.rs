@@ -1,0 +1,112 @@
+//! Builds: kernels of both generations, the loader, the guests' crates. Each
+//! takes its inputs, asks the store, and works only when the store has no
+//! answer.
+
+pub mod demo;
+pub mod diagnose;
+pub mod digest;
+pub mod guest;
+pub mod image;
+pub mod job;
+pub mod kernel;
+pub mod kmod;
+pub mod legacy;
+pub mod loader;
+pub mod make_py;
+pub mod state;
+pub mod userland;
+
+use std::path::{Path, PathBuf};
+
+use kdk_vm::interrupt::Interrupt;
+
+use kdk_core::cache_dir::Home;
+use kdk_core::context::Context;
+use kdk_core::event::{Event, Phase, Sink};
+use kdk_core::failure::Failure;
+use kdk_core::store::{Entry, Inputs, Lookup, Store};
+
+/// A result in the store and how it came there.
+#[derive(Debug)]
+pub struct Built {
+    /// The store's entry.
+    pub entry: Entry,
+    /// Whether it was there already.
+    pub cached: bool,
+    /// Why it had to be made, or "unchanged".
+    pub why: String,
+}
+
+/// What every build needs.
+pub struct Builder<'a> {
+    /// The cache folder.
+    pub home: &'a Home,
+    /// Its store.
+    pub store: &'a Store,
+    /// Who listens.
+    pub sink: &'a dyn Sink,
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
+    /// Where this run's logs go.
+    pub logs: &'a Path,
+    /// Compilers to run side by side.
+    pub jobs: usize,
+}
+
+impl<'a> Builder<'a> {
+    /// With all the host's processors. `logs` is where this run's logs go.
+    pub fn new(cx: &'a Context, sink: &'a dyn Sink, logs: &'a Path) -> Self {
+        Self {
+            home: &cx.home,
+            store: &cx.store,
+            sink,
+            interrupt: &cx.interrupt,
+            logs,
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    /// Tells the listeners something.
+    pub fn say(&self, phase: Phase, text: impl Into<String>) {
+        self.sink.emit(Event::Line {
+            phase,
+            text: text.into(),
+        });
+    }
+
+    /// The store's answer for `inputs`; `make` fills a folder with it if the
+    /// store has none. `what` is said with the reason, `detail` is
+    /// [`Store::lookup`]'s.
+    pub fn obtain(
+        &self,
+        phase: Phase,
+        what: &str,
+        inputs: &Inputs,
+        detail: &dyn Fn(&str, &str, &str) -> Vec<String>,
+        make: impl FnOnce(&Path) -> Result<(), Failure>,
+    ) -> Result<Built, Failure> {
+        let why = match self.store.lookup(inputs, detail)? {
+            Lookup::Hit(entry) => {
+                return Ok(Built {
+                    entry,
+                    cached: true,
+                    why: "unchanged".into(),
+                });
+            }
+            Lookup::Miss { why } => why,
+        };
+        self.say(phase, format!("{what}: {why}"));
+        let pending = self.store.begin(inputs)?;
+        make(pending.path())?;
+        Ok(Built {
+            entry: pending.publish()?,
+            cached: false,
+            why,
+        })
+    }
+
+    /// The log of `name` in this run.
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.logs.join(format!("{name}.log"))
+    }
+}

@@ -1,0 +1,299 @@
+//! The saved machine: a guest that was booted once and stands at the first
+//! moment of its user space, to be loaded for every test.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use kdk_vm::console::log::{Cap, StampedLog};
+use kdk_vm::error::{InfraError, RunError, says_disk_full};
+use kdk_vm::machine::{Factory, Machine};
+use kdk_vm::progress::Sink;
+use kdk_vm::qemu::{Access, Drive, Engine, Qemu, QemuMachine, Spec};
+use kdk_vm::session::{Limits, Logs, Setup};
+use kdk_vm::snapshot::{Saved, save};
+use serde::{Deserialize, Serialize};
+
+use super::{Builder, Built};
+use kdk_core::event::Phase;
+use kdk_core::failure::Failure;
+use kdk_core::store::{Entry, Inputs};
+use kdk_report::recorder::Ended;
+
+/// QEMU's file of memory and devices in a store entry.
+const MEMORY: &str = "memory";
+/// What the host has to remember of the guest.
+const SAVED: &str = "saved.json";
+/// The form of [`Kept`]: a kit with another one saves a machine of its own.
+const FORM: &str = "2: saved, files";
+
+/// The content of [`SAVED`].
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    saved: Saved,
+    /// The other files of the entry and how many bytes each has: a file that
+    /// was cut off since is found before a machine is started for it.
+    files: BTreeMap<String, u64>,
+}
+
+/// A guest that can be loaded as often as one likes.
+#[derive(Debug)]
+pub struct State {
+    /// What is known of it.
+    pub saved: Saved,
+    qemu: Qemu,
+    spec: Spec,
+    memory: PathBuf,
+    _held: Entry,
+}
+
+/// The machine to save, and what its content depends on.
+pub struct Boot<'a> {
+    /// The base's name.
+    pub base: &'a str,
+    /// QEMU.
+    pub qemu: &'a Qemu,
+    /// The machine as it boots.
+    pub spec: &'a Spec,
+    /// The keys of the kernel and of what it boots from, by name.
+    pub parts: &'a [(String, String)],
+    /// How long the boot may take.
+    pub limits: Limits,
+    /// Hears the boot.
+    pub sink: Sink<'a>,
+    /// Finds out more about a boot that failed.
+    pub explain: &'a dyn Fn(&mut RunError),
+}
+
+/// The store's answer: the guest as it was saved, booted and saved if need be.
+/// One that was damaged since is removed, and made anew.
+pub fn obtain(builder: &Builder<'_>, boot: &Boot<'_>) -> Result<Ended<State>, Failure> {
+    let answer = || {
+        builder.obtain(
+            Phase::Boot,
+            "booting once, to save the machine",
+            &inputs(boot),
+            &|_, _, _| Vec::new(),
+            |folder| make(builder, boot, folder),
+        )
+    };
+    let mut built = answer()?;
+    let mut saved = read(&built.entry.path);
+    if let (true, Err(what)) = (built.cached, &saved) {
+        builder.say(Phase::Boot, format!("the saved machine is damaged: {what}"));
+        builder.store.discard(built.entry)?;
+        built = answer()?;
+        saved = read(&built.entry.path);
+    }
+    let Built { entry, cached, why } = built;
+    let saved = saved.map_err(|what| Failure::infra("read the saved machine", what))?;
+    let state = open(boot, saved, entry);
+    let why = match cached {
+        true => why,
+        false => format!("up after {} ms, saved", state.saved.booted_in.as_millis()),
+    };
+    Ok((state, cached, why))
+}
+
+fn inputs(boot: &Boot<'_>) -> Inputs {
+    let mut inputs = Inputs::new("state", boot.base);
+    for (name, key) in boot.parts {
+        inputs.digest(name, key);
+    }
+    let Qemu { path, version } = boot.qemu;
+    inputs.bytes("form of the record", FORM);
+    inputs.bytes("QEMU", format!("{} {version}", path.display()));
+    let spec = boot.spec;
+    inputs.bytes(
+        "machine",
+        format!(
+            "{} {} {} {:?} {:?}",
+            spec.engine.name(),
+            spec.cpus,
+            spec.mem_mib,
+            spec.extra,
+            processor(spec.engine),
+        ),
+    );
+    inputs
+}
+
+/// A state saved under a hypervisor is only good for the same processor.
+fn processor(engine: Engine) -> Option<String> {
+    if engine == Engine::Tcg {
+        return None;
+    }
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo.lines().find(|line| line.starts_with("model name"));
+    Some(model.unwrap_or("unknown").to_owned())
+}
+
+/// Boots the machine on disks of its own and saves it into `folder`.
+fn make(builder: &Builder<'_>, boot: &Boot<'_>, folder: &Path) -> Result<(), Failure> {
+    let mut spec = boot.spec.clone();
+    for (n, drive) in spec.drives.iter_mut().enumerate() {
+        if drive.access == Access::ReadOnly {
+            continue;
+        }
+        // What the guest has written by then belongs to its state.
+        let disk = disk(folder, n);
+        fs::copy(&drive.path, &disk)
+            .map_err(|error| Failure::io("copy the root file system", &disk, error))?;
+        *drive = Drive {
+            path: disk,
+            format: drive.format,
+            access: Access::Persistent,
+        };
+    }
+    let memory = folder.join(MEMORY);
+    let file =
+        File::create(&memory).map_err(|error| Failure::io("save the machine", &memory, error))?;
+    let machine = QemuMachine::start(boot.qemu, &spec)?;
+    let log = |name: &str| StampedLog::create(&builder.log(name), Cap::default()).map(Some);
+    let logs = Logs {
+        console: log("console.boot")?,
+        result: log("result.boot")?,
+        debugger: Some(builder.log("debugger.boot")),
+    };
+    let setup = Setup {
+        limits: boot.limits,
+        known: &[],
+        interrupt: builder.interrupt.clone(),
+        sink: boot.sink,
+    };
+    let saved = save(Box::new(machine), &file, logs, &setup).map_err(|error| match error {
+        RunError::Infra(InfraError::Save { why }) if says_disk_full(&why) => {
+            let full = std::io::ErrorKind::StorageFull.into();
+            InfraError::io("save the machine", &memory, full).into()
+        }
+        mut error => {
+            (boot.explain)(&mut error);
+            error
+        }
+    })?;
+    let path = folder.join(SAVED);
+    let failed = |error| Failure::io("remember the saved machine", &path, error);
+    let files = sizes(folder).map_err(failed)?;
+    let text = serde_json::to_vec_pretty(&Kept { saved, files })
+        .map_err(|error| failed(std::io::Error::other(error)))?;
+    fs::write(&path, text).map_err(failed)
+}
+
+/// The files in `folder` and how many bytes each has.
+fn sizes(folder: &Path) -> std::io::Result<BTreeMap<String, u64>> {
+    fs::read_dir(folder)?
+        .map(|entry| {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            Ok((name, entry.metadata()?.len()))
+        })
+        .collect()
+}
+
+/// What is known of the guest that was saved into `folder`, if all of it is
+/// still there; else what is wrong, in words.
+fn read(folder: &Path) -> Result<Saved, String> {
+    let path = folder.join(SAVED);
+    let text = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let kept: Kept = serde_json::from_slice(&text)
+        .map_err(|error| format!("{} is not whole: {error}", path.display()))?;
+    for (name, want) in kept.files {
+        let path = folder.join(name);
+        match fs::metadata(&path) {
+            Ok(found) if found.len() == want => {}
+            Ok(found) => {
+                let (path, found) = (path.display(), found.len());
+                return Err(format!("{path} has {found} bytes, not the {want} it had"));
+            }
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+        }
+    }
+    Ok(kept.saved)
+}
+
+fn open(boot: &Boot<'_>, saved: Saved, entry: Entry) -> State {
+    let mut spec = boot.spec.clone();
+    spec.loads = true;
+    for (n, drive) in spec.drives.iter_mut().enumerate() {
+        if drive.access != Access::ReadOnly {
+            drive.path = disk(&entry.path, n);
+            drive.access = Access::Snapshot;
+        }
+    }
+    State {
+        saved,
+        qemu: boot.qemu.clone(),
+        spec,
+        memory: entry.file(MEMORY),
+        _held: entry,
+    }
+}
+
+fn disk(folder: &Path, n: usize) -> PathBuf {
+    folder.join(format!("disk.{n}"))
+}
+
+impl Factory for State {
+    fn start(&self, _: usize) -> Result<Box<dyn Machine>, InfraError> {
+        let memory = File::open(&self.memory)
+            .map_err(|error| InfraError::io("read the saved machine", &self.memory, error))?;
+        let machine = QemuMachine::load(&self.qemu, &self.spec, memory)?;
+        Ok(Box::new(machine))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with a saved machine of four bytes.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(MEMORY), "1234").unwrap();
+        let files = sizes(folder.path()).unwrap();
+        let hello = "protocol=2 guest=demo kmod=none uname=x";
+        let saved = Saved {
+            hello: kdk_vm::protocol::Hello::parse(hello).unwrap(),
+            tests: Vec::new(),
+            complaints: Vec::new(),
+            booted_in: std::time::Duration::from_secs(1),
+        };
+        let text = serde_json::to_vec(&Kept { saved, files }).unwrap();
+        fs::write(folder.path().join(SAVED), text).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_saved_machine_is_whole_or_what_is_wrong_is_said() {
+        assert!(read(folder().path()).is_ok());
+        type Damage = fn(&Path);
+        let table: [(Damage, &str); 5] = [
+            (
+                |dir| fs::write(dir.join(MEMORY), "123").unwrap(),
+                "memory has 3 bytes, not the 4 it had",
+            ),
+            (
+                |dir| fs::remove_file(dir.join(MEMORY)).unwrap(),
+                "memory: No such file",
+            ),
+            (
+                |dir| fs::write(dir.join(SAVED), "{\"saved\":").unwrap(),
+                "saved.json is not whole",
+            ),
+            (
+                |dir| fs::write(dir.join(SAVED), "").unwrap(),
+                "saved.json is not whole",
+            ),
+            (
+                |dir| fs::remove_file(dir.join(SAVED)).unwrap(),
+                "saved.json: No such file",
+            ),
+        ];
+        for (damage, want) in table {
+            let folder = folder();
+            damage(folder.path());
+            let what = read(folder.path()).unwrap_err();
+            assert!(what.contains(want), "{what}");
+        }
+    }
+}

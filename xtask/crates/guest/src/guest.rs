@@ -1,0 +1,506 @@
+//! From a base's name to a machine that can be started: the phases up to the
+//! boot, for every verb that needs a guest.
+
+use std::path::PathBuf;
+
+use kdk_vm::accel::AccelChoice;
+use kdk_vm::elf::{Role, check};
+use kdk_vm::interrupt::Interrupt;
+use kdk_vm::symbolize::Sources;
+
+use crate::build::image::{self, Parts};
+use crate::build::kernel::{self, Generation, Source, Tools};
+use crate::build::{Builder, demo, kmod, loader, make_py, userland};
+use crate::hypervisor::{self, Driver, Player, Way};
+use crate::symbolize::{self, Code};
+use kdk_core::DEMO;
+use kdk_core::cache_dir::Home;
+use kdk_core::context::Context;
+use kdk_core::event;
+use kdk_core::event::Phase;
+use kdk_core::failure::Failure;
+use kdk_core::store::Entry;
+use kdk_doctor::hypervisor::VmmWish;
+use kdk_doctor::tools;
+use kdk_doctor::tools::Rust;
+use kdk_report::json::Run;
+use kdk_report::recorder::Recorder;
+use kdk_series::base;
+use kdk_series::base::apply::Change;
+use kdk_series::base::definition::{self, Definition};
+use kdk_series::base::record::{self, Record};
+use kdk_series::base::{repo, worktree};
+use kdk_series::journal;
+use kdk_series::load::{self, Loaded};
+
+/// What a user asks of a guest.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Wanted {
+    /// The base to test on, or `demo` [default: the last one added, else demo]
+    #[arg(long, value_name = "NAME")]
+    pub base: Option<String>,
+    /// Leave the patch series out
+    #[arg(long)]
+    pub unpatched: bool,
+    /// Leave this patch of the series out, and what needs it; may be repeated
+    #[arg(long, value_name = "ID", conflicts_with = "unpatched")]
+    pub without: Vec<String>,
+    /// Apply this diff too, after the series; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub patch: Vec<PathBuf>,
+    /// auto, qemu or bhyve (on FreeBSD)
+    #[arg(long, value_name = "V", default_value = "auto")]
+    pub vmm: VmmWish,
+    /// auto, kvm, hvf, nvmm or tcg
+    #[arg(long, value_name = "A", default_value = "auto")]
+    pub accel: AccelChoice,
+    /// auto, pvh (directly) or efi (through the loader)
+    #[arg(long, value_name = "B", default_value = "auto")]
+    pub boot: BootWish,
+    /// Virtual CPUs
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub cpus: u32,
+    /// Which of the base's kernels; a verb's choice, not the user's.
+    #[arg(skip)]
+    pub kernel: KernelWish,
+}
+
+impl Default for Wanted {
+    /// As the command line has it when nothing is said.
+    fn default() -> Self {
+        Self {
+            base: None,
+            unpatched: false,
+            without: Vec::new(),
+            patch: Vec::new(),
+            vmm: VmmWish::Auto,
+            accel: AccelChoice::Auto,
+            boot: BootWish::Auto,
+            cpus: 1,
+            kernel: KernelWish::Checked,
+        }
+    }
+}
+
+/// Which of a base's kernels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KernelWish {
+    /// The one with every check, for tests.
+    #[default]
+    Checked,
+    /// The one without, for measurements.
+    Bench,
+}
+
+/// How the user wants the kernel booted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum BootWish {
+    /// Directly where the series allows it, else through the loader; bhyve
+    /// by bhyveload(8).
+    Auto,
+    /// Directly.
+    Pvh,
+    /// Through the loader.
+    Efi,
+}
+
+/// A machine that can be started, and what a report says of it.
+#[derive(Debug)]
+pub struct Guest {
+    /// The machine.
+    pub driver: Driver,
+    /// For the report; its end is still open.
+    pub run: Run,
+    /// For debuggers.
+    pub symbols: Symbols,
+    /// Keys of what the machine boots from, by name: with another one its
+    /// saved state is of no use.
+    pub parts: Vec<(String, String)>,
+    /// What runs in it, for crash reports.
+    pub code: Code,
+    /// Keeps the artefacts in the store while the machine runs.
+    _held: Vec<Entry>,
+}
+
+/// What a debugger has to know of a guest.
+#[derive(Debug)]
+pub struct Symbols {
+    /// The kernel with its symbols.
+    pub kernel: PathBuf,
+    /// The tree that its debug information calls `/usr/src`.
+    pub tree: Option<PathBuf>,
+    /// The first function of the kernel that is not assembly.
+    pub entry: &'static str,
+    /// The module as it is loaded, if this guest has one.
+    pub module: Option<PathBuf>,
+}
+
+/// The base that `wanted` names, or stands for.
+pub fn base_name(cx: &Context, wanted: &Wanted) -> Result<String, Failure> {
+    match &wanted.base {
+        Some(name) => Ok(name.clone()),
+        None => Ok(record::all(&cx.home)?
+            .first()
+            .map_or_else(|| DEMO.to_owned(), |record| record.name.clone())),
+    }
+}
+
+/// Makes the guest of the base `name` ready.
+pub fn prepare(
+    cx: &Context,
+    recorder: &Recorder<'_>,
+    wanted: &Wanted,
+    name: &str,
+    logs: &std::path::Path,
+) -> Result<Guest, Failure> {
+    let builder = Builder::new(cx, recorder, logs);
+    let host = recorder.phase(Phase::Resolve, || resolve(cx, &builder, wanted, name))?;
+    stop_if(&cx.interrupt)?;
+    if name == DEMO {
+        prepare_demo(recorder, &builder, wanted, host)
+    } else {
+        prepare_freebsd(cx, recorder, &builder, wanted, host, name)
+    }
+}
+
+/// What the host offers.
+struct Host {
+    player: Player,
+    rust: Rust,
+    llvm: PathBuf,
+}
+
+fn resolve(
+    cx: &Context,
+    builder: &Builder<'_>,
+    wanted: &Wanted,
+    name: &str,
+) -> Result<(Host, bool, String), Failure> {
+    let (player, remark) = hypervisor::find(&cx.home, wanted)?;
+    if let Some(remark) = remark {
+        builder.say(Phase::Resolve, remark);
+    }
+    let host = Host {
+        player,
+        rust: tools::rust()?,
+        llvm: tools::llvm()?,
+    };
+    Ok((host, false, format!("base {name}")))
+}
+
+fn prepare_demo(
+    recorder: &Recorder<'_>,
+    builder: &Builder<'_>,
+    wanted: &Wanted,
+    host: Host,
+) -> Result<Guest, Failure> {
+    if wanted.boot == BootWish::Efi {
+        return Err(Failure::usage(
+            "boot the demo guest through the loader",
+            "it is no FreeBSD kernel; QEMU boots it directly",
+        )
+        .help("leave --boot out, or name a base"));
+    }
+    let entry = recorder.phase(Phase::Kernel, || {
+        let built = demo::build(builder, &host.rust, &host.llvm)?;
+        Ok((built.entry, built.cached, built.why))
+    })?;
+    let kernel = entry.file(demo::GUEST);
+    check(&kernel, Role::PvhKernel)?;
+    let code = Code {
+        kernel: kernel.clone(),
+        modules: Vec::new(),
+        sources: Sources::new(),
+    };
+    let driver = host.player.demo(kernel.clone(), wanted.cpus)?;
+    Ok(Guest {
+        run: Run {
+            base: DEMO.into(),
+            guest: "demo".into(),
+            accel: driver.accel().into(),
+            boot: Way::Pvh.name().into(),
+            ..Run::default()
+        },
+        symbols: Symbols {
+            kernel,
+            tree: None,
+            entry: "kdk_start",
+            module: None,
+        },
+        driver,
+        code,
+        parts: vec![("demo guest".into(), entry.key.clone())],
+        _held: vec![entry],
+    })
+}
+
+fn prepare_freebsd(
+    cx: &Context,
+    recorder: &Recorder<'_>,
+    builder: &Builder<'_>,
+    wanted: &Wanted,
+    host: Host,
+    name: &str,
+) -> Result<Guest, Failure> {
+    let series = match wanted.unpatched {
+        true => None,
+        false => {
+            journal::finish(&cx.home, name, &|text| builder.say(Phase::Tree, text))?;
+            series_of(name, &wanted.without)?
+        }
+    };
+    let mut patches = series
+        .as_ref()
+        .map(|series| series.ids())
+        .unwrap_or_default();
+    patches.extend(wanted.patch.iter().map(|path| path.display().to_string()));
+    let enables = series.as_ref().is_some_and(|s| s.enables_direct_boot());
+    let way = host.player.way(wanted.boot, enables)?;
+    let record = record::find(&cx.home, name)?;
+    let lock = cx.home.lock(&base::lock_name(name), &|text| {
+        builder.say(Phase::Tree, text)
+    })?;
+    let (source, tools) = recorder.phase(Phase::Tree, || {
+        let mut changes = match &series {
+            Some(series) => series.changes()?,
+            None => Vec::new(),
+        };
+        changes.extend(extra_changes(&wanted.patch)?);
+        let (mut source, changed) = tree(cx, builder, &record, &changes)?;
+        if wanted.kernel == KernelWish::Bench {
+            source.config = bench_config(&record)?;
+        }
+        if let Some(series) = &series {
+            series.check_base(source.osreldate)?;
+        }
+        let tools = host_tools(cx, builder, &source, &host)?;
+        let why = commit_and_patches(&source.commit, patches.len());
+        Ok(((source, tools), !changed, why))
+    })?;
+    stop_if(&cx.interrupt)?;
+    let (kernel, loader) = recorder.phase(Phase::Kernel, || {
+        let built = kernel::build(builder, &source, &tools)?;
+        let loader = loader::build(builder, &tools)?;
+        Ok(((built.entry, loader), built.cached, built.why))
+    })?;
+    let role = match way {
+        Way::Pvh => Role::PvhKernel,
+        Way::Efi | Way::Load => Role::Kernel,
+    };
+    check(&kernel.file("kernel"), role)?;
+    stop_if(&cx.interrupt)?;
+    let module = recorder.phase(Phase::Kmod, || {
+        let built = kmod::build(builder, &source, &kernel, &host.rust, &host.llvm)?;
+        Ok((built.entry, built.cached, built.why))
+    })?;
+    check(&module.file("kdk.ko"), Role::Module)?;
+    drop(lock);
+    stop_if(&cx.interrupt)?;
+    let programs = recorder.phase(Phase::Userland, || {
+        let built = userland::build(builder, &host.rust, &host.llvm)?;
+        Ok((built.entry, built.cached, built.why))
+    })?;
+    stop_if(&cx.interrupt)?;
+    let image = recorder.phase(Phase::Image, || {
+        let parts = Parts {
+            base: name,
+            generation: source.generation,
+            kernel: &kernel,
+            kmod: &module,
+            userland: &programs,
+            loader: &loader,
+        };
+        let built = image::build(builder, &parts)?;
+        Ok((built.entry, built.cached, built.why))
+    })?;
+    let parts = hypervisor::Parts {
+        kernel: kernel.file("kernel"),
+        cmdline: image::direct_command_line()?,
+        env: image::environment(source.generation),
+        esp: image::esp(&image.path),
+        root: image::root(&image),
+    };
+    let objects = make_py::tree_objects(builder, &source);
+    let driver = host.player.freebsd(way, parts, wanted.cpus)?;
+    Ok(Guest {
+        run: Run {
+            base: name.into(),
+            guest: "freebsd".into(),
+            osreldate: Some(source.osreldate),
+            patches,
+            kernel_config: Some(source.config),
+            accel: driver.accel().into(),
+            boot: way.name().into(),
+            ..Run::default()
+        },
+        code: Code {
+            kernel: kernel.file("kernel.debug"),
+            modules: vec![module.file(kmod::DEBUG)],
+            sources: symbolize::sources(&record, &source.path, &objects),
+        },
+        symbols: Symbols {
+            kernel: kernel.file("kernel.debug"),
+            tree: Some(source.path),
+            entry: match way {
+                Way::Pvh => "hammer_time_xen",
+                Way::Efi | Way::Load => "hammer_time",
+            },
+            module: Some(module.file("kdk.ko")),
+        },
+        driver,
+        parts: vec![
+            ("kernel".into(), kernel.key.clone()),
+            ("image".into(), image.key.clone()),
+            ("boot".into(), way.name().into()),
+        ],
+        _held: vec![kernel, loader, module, programs, image],
+    })
+}
+
+/// The series of the base `name`, if it has one, without some patches.
+fn series_of(name: &str, without: &[String]) -> Result<Option<Loaded>, Failure> {
+    if without.is_empty() {
+        return load::find(name);
+    }
+    load::must(name)?.without(without).map(Some)
+}
+
+/// What a tree is, in few words.
+fn commit_and_patches(commit: &str, patches: usize) -> String {
+    match patches {
+        0 => format!("commit {commit:.12}"),
+        1 => format!("commit {commit:.12} with 1 patch"),
+        many => format!("commit {commit:.12} with {many} patches"),
+    }
+}
+
+/// The user's own diffs, named by their files.
+fn extra_changes(paths: &[PathBuf]) -> Result<Vec<Change>, Failure> {
+    paths
+        .iter()
+        .map(|path| {
+            let diff =
+                std::fs::read(path).map_err(|error| Failure::io("read the patch", path, error))?;
+            let id = path.display().to_string();
+            Ok(Change { id, diff })
+        })
+        .collect()
+}
+
+/// Checks the tree of `record` out. Returns it and whether files were written.
+fn tree(
+    cx: &Context,
+    builder: &Builder<'_>,
+    record: &Record,
+    changes: &[Change],
+) -> Result<(Source, bool), Failure> {
+    let definition = record.definition()?;
+    let tree = worktree::prepare(&cx.home, record, &definition, changes, &mut |text| {
+        builder.say(Phase::Tree, text);
+    })?;
+    let source = source_of(&cx.home, &definition, &tree);
+    Ok((source, tree.changed))
+}
+
+fn source_of(home: &Home, definition: &Definition, tree: &worktree::Tree) -> Source {
+    source_at(home, definition, &tree.path, &tree.commit, tree.osreldate)
+}
+
+/// The tree of `definition` that is checked out at `path`, as a source.
+pub fn source_at(
+    home: &Home,
+    definition: &Definition,
+    path: &std::path::Path,
+    commit: &str,
+    osreldate: u32,
+) -> Source {
+    Source {
+        base: definition.name.clone(),
+        path: path.to_owned(),
+        repo: repo::path(home, &definition.name),
+        commit: commit.to_owned(),
+        osreldate,
+        generation: match definition.builder {
+            definition::Builder::MakePy => Generation::MakePy,
+            definition::Builder::Legacy => Generation::Legacy,
+        },
+        config: definition.kernel.config.clone(),
+    }
+}
+
+/// The kernel configuration of `record`'s base that is measured.
+fn bench_config(record: &Record) -> Result<String, Failure> {
+    record.definition()?.kernel.bench.ok_or_else(|| {
+        Failure::usage(
+            format!("measure {}", record.name),
+            "it has no kernel configuration without the checks that cost time",
+        )
+        .help("name a modern base, such as `--base releng-15.1`")
+    })
+}
+
+/// A modern tree builds with its own tools; an older one borrows them from a
+/// modern base, which is taken as it is.
+fn host_tools(
+    cx: &Context,
+    builder: &Builder<'_>,
+    source: &Source,
+    host: &Host,
+) -> Result<Tools, Failure> {
+    if source.generation == Generation::MakePy {
+        return Ok(Tools {
+            from: source.clone(),
+            llvm: host.llvm.clone(),
+        });
+    }
+    if let Some(record) = base::modern(&cx.home)? {
+        let _lock = cx.home.lock(&base::lock_name(&record.name), &|text| {
+            builder.say(Phase::Tree, text);
+        })?;
+        // With its own series, so that its next run finds it as it left it.
+        let changes = match load::find(&record.name)? {
+            Some(series) => series.changes()?,
+            None => Vec::new(),
+        };
+        let (from, _) = tree(cx, builder, &record, &changes)?;
+        return Ok(Tools {
+            from,
+            llvm: host.llvm.clone(),
+        });
+    }
+    Err(Failure::usage(
+        format!("build {}", source.base),
+        "its tree predates FreeBSD's cross-build, so config(8), make and the loader come from a modern \
+         base, and none was added",
+    )
+    .help("run `cargo xtask base add releng-15.1` first, or with `--src DIR`"))
+}
+
+fn stop_if(interrupt: &Interrupt) -> Result<(), Failure> {
+    if interrupt.is_set() {
+        return Err(Failure::infra("go on", "interrupted"));
+    }
+    Ok(())
+}
+
+/// Tells the listeners something about the tests.
+pub fn say(recorder: &Recorder<'_>, phase: Phase, text: String) {
+    use event::Sink;
+    recorder.emit(event::Event::Line { phase, text });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_in_few_words() {
+        for (patches, words) in [
+            (0, "commit 0123456789ab"),
+            (1, "commit 0123456789ab with 1 patch"),
+            (2, "commit 0123456789ab with 2 patches"),
+        ] {
+            assert_eq!(commit_and_patches("0123456789abcdef", patches), words);
+        }
+    }
+}

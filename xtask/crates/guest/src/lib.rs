@@ -1,0 +1,7 @@
+//! From a base to a tested guest: builds, machines, test runs, crash reports.
+
+pub mod build;
+pub mod guest;
+pub mod hypervisor;
+pub mod run_tests;
+pub mod symbolize;

@@ -1,0 +1,58 @@
+//! The report files that a user asks for.
+
+use std::path::PathBuf;
+
+use super::json::Report;
+use super::{html, junit};
+use crate::history::compare::Comparison;
+use kdk_core::failure::Failure;
+
+/// The report files that a user asks for.
+#[derive(Debug, Default, clap::Args)]
+pub struct Files {
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the report as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write the report as one HTML page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+impl Files {
+    /// Writes each of them, whatever becomes of the others; the first error is
+    /// returned.
+    pub fn write(&self, report: &Report, changes: &Comparison) -> Result<(), Failure> {
+        let json = self.json.as_ref().map(|path| report.write(path));
+        let junit = self.junit.as_ref().map(|path| junit::write(path, report));
+        let html = self.html.as_ref();
+        let html = html.map(|path| html::write(path, report, changes));
+        [json, junit, html].into_iter().flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::good_run;
+
+    #[test]
+    fn one_file_that_cannot_be_written_takes_no_other_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        let files = Files {
+            json: Some(file.join("below-a-file.json")),
+            junit: Some(dir.path().join("report.xml")),
+            html: Some(dir.path().join("new/report.html")),
+        };
+        let failure = files
+            .write(&good_run(), &Comparison::default())
+            .unwrap_err();
+        assert_eq!(failure.exit_code(), 5);
+        assert!(dir.path().join("report.xml").exists());
+        assert!(dir.path().join("new/report.html").exists());
+    }
+}

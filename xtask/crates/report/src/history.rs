@@ -1,0 +1,394 @@
+//! What earlier runs on a base have shown: `history/BASE/*.json` in the cache
+//! folder, a report file each.
+
+pub mod compare;
+pub mod flaky;
+pub mod rerun;
+pub mod slowest;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use kdk_vm::verdict::{Outcome, Verdict};
+use serde::Deserialize;
+
+use crate::json::{Report, SCHEMA};
+use kdk_core::cache_dir::{Home, write_atomically};
+use kdk_core::clock::now;
+use kdk_core::failure::Failure;
+
+/// How many runs on a base are kept.
+const KEPT: usize = 50;
+
+/// The runs on one base that are remembered.
+#[derive(Debug, Default)]
+pub struct History {
+    /// The newest one first. Each has tests.
+    runs: Vec<Report>,
+    /// What a person should know of the files that were no reports.
+    remark: Option<String>,
+}
+
+impl History {
+    /// Reads the runs on `base`. A file that is no report is passed over, with
+    /// one remark for all: the past must not stand in a run's way.
+    pub fn read(home: &Home, base: &str) -> Self {
+        let dir = home.history_of(base);
+        let files = match files(&dir) {
+            Ok(files) => files,
+            Err(error) => {
+                let remark = format!("history: {} cannot be read: {error}", dir.display());
+                return Self {
+                    remark: Some(remark),
+                    ..Self::default()
+                };
+            }
+        };
+        let mut history = Self::default();
+        let mut foreign = Vec::new();
+        for path in files.iter().rev() {
+            match read_report(path) {
+                Ok(report) => history.runs.push(report),
+                Err(why) => foreign.push(format!("{} ({why})", path.display())),
+            }
+        }
+        history.remark = remark(&foreign);
+        history
+    }
+
+    /// What a person should know of the files.
+    pub fn remark(&self) -> Option<&str> {
+        self.remark.as_deref()
+    }
+
+    /// Whether no run is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// How long each test took when it last ran, milliseconds; the middle one
+    /// of several runs.
+    pub fn durations(&self) -> BTreeMap<String, u64> {
+        let mut known = BTreeMap::new();
+        for run in &self.runs {
+            for (name, outcomes) in by_name(&run.tests) {
+                let times = outcomes.iter().filter(|one| one.verdict != Verdict::NotRun);
+                if let Some(ms) = middle(times.map(|one| one.ms)) {
+                    known.entry(name.to_owned()).or_insert(ms);
+                }
+            }
+        }
+        known
+    }
+
+    /// The tests of the last run that did not end as expected, in its order.
+    pub fn failed(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for test in self.runs.first().into_iter().flat_map(|run| &run.tests) {
+            if !test.verdict.is_as_expected() && !names.contains(&test.name) {
+                names.push(test.name.clone());
+            }
+        }
+        names
+    }
+
+    /// The run to compare `now` with: the last whole one of the same tests,
+    /// else the last one of them, else the last one. A run without tests is
+    /// like none.
+    pub fn previous(&self, now: &Report) -> Option<&Report> {
+        if now.tests.is_empty() {
+            return None;
+        }
+        let same = |run: &&Report| run.run.selection == now.run.selection;
+        let whole = |run: &&Report| run.run.error.is_none();
+        let mut all = self.runs.iter().filter(same);
+        let last = all.clone().next();
+        all.find(whole).or(last).or(self.runs.first())
+    }
+}
+
+/// Remembers `report`, and forgets the oldest runs beyond [`KEPT`]. A run
+/// without tests says nothing about tests, and is not kept.
+pub fn record(home: &Home, report: &Report) -> Result<(), Failure> {
+    if report.tests.is_empty() {
+        return Ok(());
+    }
+    let dir = home.history_of(&report.run.base);
+    let path = dir.join(format!("{:013}-{}.json", now(), std::process::id()));
+    let text = serde_json::to_vec(&without_consoles(report))
+        .map_err(|error| Failure::infra("remember the run", error.to_string()))?;
+    let failed = |error| Failure::io("remember the run", &path, error);
+    write_atomically(&path, &text).map_err(failed)?;
+    let files = files(&dir).map_err(failed)?;
+    for old in files.iter().rev().skip(KEPT) {
+        // Another run may be removing it too.
+        let _ = fs::remove_file(old);
+    }
+    Ok(())
+}
+
+/// Consoles are for the run's own report; here they would only cost time.
+fn without_consoles(report: &Report) -> Report {
+    let mut report = report.clone();
+    for test in &mut report.tests {
+        test.console.clear();
+    }
+    report
+}
+
+/// The files of reports, the oldest one first: their names begin with the time.
+fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "json") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The report in the file `path`, or why it is none.
+fn read_report(path: &Path) -> Result<Report, String> {
+    let text = fs::read(path).map_err(|error| error.to_string())?;
+    match serde_json::from_slice::<Report>(&text) {
+        Ok(report) if report.schema != SCHEMA => Err(of_schema(report.schema)),
+        Ok(report) if report.tests.is_empty() => Err("it has no tests".into()),
+        Ok(report) => Ok(report),
+        Err(error) => Err(later_schema(&text).map_or_else(|| error.to_string(), of_schema)),
+    }
+}
+
+/// The schema of a report that cannot be read, if that is why.
+fn later_schema(text: &[u8]) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema: u32,
+    }
+    let version: Version = serde_json::from_slice(text).ok()?;
+    Some(version.schema).filter(|schema| *schema != SCHEMA)
+}
+
+fn of_schema(schema: u32) -> String {
+    format!("its schema is {schema}, not {SCHEMA}")
+}
+
+fn remark(foreign: &[String]) -> Option<String> {
+    match foreign {
+        [] => None,
+        [one] => Some(format!("history: passed over a file: {one}")),
+        [first, ..] => Some(format!(
+            "history: passed over {} files, the newest is {first}",
+            foreign.len()
+        )),
+    }
+}
+
+/// The outcomes of each test; a test may have run several times.
+fn by_name(outcomes: &[Outcome]) -> BTreeMap<&str, Vec<&Outcome>> {
+    let mut map: BTreeMap<&str, Vec<&Outcome>> = BTreeMap::new();
+    for outcome in outcomes {
+        map.entry(&outcome.name).or_default().push(outcome);
+    }
+    map
+}
+
+/// The middle one of `values`, the lower of two.
+fn middle(values: impl Iterator<Item = u64>) -> Option<u64> {
+    let mut values: Vec<u64> = values.collect();
+    values.sort_unstable();
+    let at = values.len().checked_sub(1)? / 2;
+    values.get(at).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use kdk_vm::interrupt::Interrupt;
+
+    use super::*;
+    use crate::fixtures::{outcome, report};
+    use Verdict::{Fail, NotRun, Pass};
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        (dir, home)
+    }
+
+    fn save(home: &Home, name: &str, report: &Report) {
+        let text = serde_json::to_string(report).unwrap();
+        write(&home.history_of("main").join(name), &text);
+    }
+
+    /// Writes a file with its folders.
+    fn write(path: &Path, text: &str) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn broken_and_foreign_files_are_passed_over_with_one_remark() {
+        let (_dir, home) = home();
+        let good = report(vec![outcome("a/x", Pass, 5)]);
+        save(&home, "1.json", &good);
+        let text = serde_json::to_string(&good).unwrap();
+        let folder = home.history_of("main");
+        write(&folder.join("2.json"), &text[..text.len() / 2]);
+        let history = History::read(&home, "main");
+        assert_eq!(history.runs, std::slice::from_ref(&good));
+        let remark = history.remark().unwrap();
+        assert!(remark.contains("2.json (EOF"), "{remark}");
+        write(&folder.join("3.json"), "");
+        write(&folder.join("4.json"), "[1]");
+        write(&folder.join("5.json"), r#"{"schema": 1}"#);
+        write(&folder.join("6.json"), r#"{"schema": 2, "tests": "none"}"#);
+        save(&home, "7.json", &report(Vec::new()));
+        fs::create_dir(folder.join("8.json")).unwrap();
+        fs::write(folder.join("9.json"), [0xff, 0xfe]).unwrap();
+        write(&folder.join("notes.txt"), "not ours, and not looked at");
+        let history = History::read(&home, "main");
+        assert_eq!(history.runs, [good]);
+        let remark = history.remark().unwrap();
+        assert!(
+            remark.contains("passed over 8 files, the newest is"),
+            "{remark}"
+        );
+        assert!(remark.contains("9.json"), "{remark}");
+        fs::remove_file(folder.join("9.json")).unwrap();
+        fs::remove_dir(folder.join("8.json")).unwrap();
+        fs::remove_file(folder.join("7.json")).unwrap();
+        let history = History::read(&home, "main");
+        let remark = history.remark().unwrap();
+        assert!(
+            remark.contains("6.json (its schema is 2, not 1)"),
+            "{remark}"
+        );
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_a_remark() {
+        let (_dir, home) = home();
+        write(&home.history_of("main"), "a file");
+        let history = History::read(&home, "main");
+        assert!(history.is_empty());
+        assert!(history.remark().unwrap().contains("cannot be read"));
+        // Nor can anything be written there, which is told apart.
+        let failure = record(&home, &report(vec![outcome("a/x", Pass, 5)])).unwrap_err();
+        assert_eq!(failure.exit_code(), 5);
+    }
+
+    #[test]
+    fn a_base_that_never_ran_has_an_empty_past() {
+        let (_dir, home) = home();
+        let history = History::read(&home, "main");
+        assert!(history.is_empty() && history.remark().is_none());
+        assert!(history.failed().is_empty() && history.durations().is_empty());
+    }
+
+    #[test]
+    fn what_is_recorded_is_read_back_and_other_bases_are_apart() {
+        let (_dir, home) = home();
+        let mut run = report(vec![outcome("a/x", Fail, 5)]);
+        run.tests[0].console = vec!["a long console".into()];
+        record(&home, &run).unwrap();
+        record(&home, &report(Vec::new())).unwrap();
+        let history = History::read(&home, "main");
+        assert_eq!(history.runs, [without_consoles(&run)]);
+        assert!(History::read(&home, "demo").is_empty());
+    }
+
+    #[test]
+    fn only_the_newest_runs_are_kept() {
+        let (_dir, home) = home();
+        let run = report(vec![outcome("a/x", Pass, 5)]);
+        for at in 0..KEPT + 5 {
+            save(&home, &format!("{at:013}-1.json"), &run);
+        }
+        record(&home, &run).unwrap();
+        let left = files(&home.history_of("main")).unwrap();
+        assert_eq!(left.len(), KEPT);
+        assert!(left[0].ends_with("0000000000006-1.json"), "{left:?}");
+        assert!(History::read(&home, "main").remark().is_none());
+    }
+
+    #[test]
+    fn durations_are_the_last_known_ones() {
+        let history = History {
+            runs: vec![
+                report(vec![
+                    outcome("a/x", Pass, 9),
+                    outcome("a/x", Pass, 5),
+                    outcome("a/x", Fail, 7),
+                    outcome("a/y", NotRun, 0),
+                ]),
+                report(vec![outcome("a/x", Pass, 1), outcome("a/y", Pass, 30)]),
+            ],
+            remark: None,
+        };
+        let want = [("a/x".to_owned(), 7), ("a/y".to_owned(), 30)];
+        assert_eq!(history.durations(), want.into());
+    }
+
+    #[test]
+    fn failed_are_those_of_the_last_run_each_once() {
+        let mut tests: Vec<Outcome> = Verdict::ALL
+            .map(|verdict| outcome(&format!("a/{verdict}"), verdict, 1))
+            .to_vec();
+        tests.push(outcome("a/FAIL", Fail, 1));
+        let older = report(vec![outcome("b/x", Fail, 1)]);
+        let history = History {
+            runs: vec![report(tests), older],
+            remark: None,
+        };
+        let want = ["a/FAIL", "a/XPASS", "a/TIMEOUT", "a/CRASH", "a/NOT_RUN"];
+        assert_eq!(history.failed(), want);
+    }
+
+    #[test]
+    fn a_run_is_compared_with_the_last_one_of_the_same_tests() {
+        let of = |selection: &[&str], ms| {
+            let mut run = report(vec![outcome("a/x", Pass, ms)]);
+            run.run.selection = selection.iter().map(|&text| text.into()).collect();
+            run
+        };
+        let cut_off = |mut run: Report| {
+            run.run.error = Some("interrupted".into());
+            run
+        };
+        let history = History {
+            runs: vec![
+                cut_off(of(&["a/x"], 1)),
+                cut_off(of(&[], 2)),
+                of(&[], 3),
+                of(&[], 4),
+            ],
+            remark: None,
+        };
+        for (selection, want) in [(&["a/x"][..], 1), (&[], 3), (&["b/*"], 1)] {
+            let previous = history.previous(&of(selection, 9)).unwrap();
+            assert_eq!(previous.tests[0].ms, want, "{selection:?}");
+        }
+        assert!(History::default().previous(&of(&[], 9)).is_none());
+        assert!(history.previous(&report(Vec::new())).is_none());
+    }
+
+    #[test]
+    fn the_middle_of_some_times() {
+        for (values, want) in [
+            (&[][..], None),
+            (&[4], Some(4)),
+            (&[9, 1], Some(1)),
+            (&[9, 1, 5], Some(5)),
+            (&[4, 3, 2, 1], Some(2)),
+        ] {
+            assert_eq!(middle(values.iter().copied()), want, "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! `--rerun-failed`: which tests those are.
+
+use super::History;
+use kdk_core::failure::Failure;
+
+/// The tests that did not end as expected in the last run on `base`; empty if
+/// all did.
+pub fn failed(history: &History, base: &str) -> Result<Vec<String>, Failure> {
+    if history.is_empty() {
+        return Err(Failure::usage(
+            "run the failed tests again",
+            format!("no test run on {base} is remembered"),
+        )
+        .help(format!(
+            "run them all first: `cargo xtask vm-test --base {base}`"
+        )));
+    }
+    Ok(history.failed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{failing_run, good_run};
+    use kdk_core::failure::rendered;
+
+    fn after(report: crate::json::Report) -> History {
+        History {
+            runs: vec![report],
+            remark: None,
+        }
+    }
+
+    #[test]
+    fn without_a_run_there_is_nothing_to_run_again() {
+        let failure = failed(&History::default(), "main").unwrap_err();
+        assert_eq!(failure.exit_code(), 2);
+        insta::assert_snapshot!(rendered(&failure));
+    }
+
+    #[test]
+    fn those_that_failed_and_no_others() {
+        let names = failed(&after(failing_run()), "main").unwrap();
+        let want = [
+            "mixed/fail",
+            "mixed/xpass",
+            "mixed/timeout",
+            "mixed/crash",
+            "mixed/not-run",
+        ];
+        assert_eq!(names, want);
+        assert!(failed(&after(good_run()), "main").unwrap().is_empty());
+    }
+}

@@ -1,0 +1,169 @@
+//! The report file: one schema for every verb that runs tests. The history
+//! keeps the same file, so it is read as well as written.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use kdk_vm::verdict::{Outcome, Summary};
+use serde::{Deserialize, Serialize};
+
+use kdk_core::cache_dir::write_atomically;
+use kdk_core::event::Phase;
+use kdk_core::failure::Failure;
+
+/// The schema that is written. A field may be added to it, none changed.
+pub const SCHEMA: u32 = 1;
+
+/// What the report file holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The run as a whole.
+    pub run: Run,
+    /// Its phases, in the order they ended in; `boot` once for each machine.
+    pub phases: Vec<PhaseEntry>,
+    /// Its tests, in order.
+    pub tests: Vec<Outcome>,
+    /// Counts by verdict.
+    pub summary: Summary,
+}
+
+/// The run as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The base's name, or `demo`.
+    pub base: String,
+    /// `freebsd`, or `demo` when no FreeBSD kernel was tested.
+    pub guest: String,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<DateTime<Utc>>,
+    /// `__FreeBSD_version`; none for the demo guest.
+    pub osreldate: Option<u32>,
+    /// `uname -v` of the kernel that was tested.
+    pub uname: String,
+    /// Ids of the patches in it.
+    pub patches: Vec<String>,
+    /// Its config.
+    pub kernel_config: Option<String>,
+    /// What ran the machine.
+    pub accel: String,
+    /// `pvh` or `efi`.
+    pub boot: String,
+    /// Which tests shared a kernel.
+    pub isolation: String,
+    /// Guests side by side.
+    #[serde(default)]
+    pub jobs: u16,
+    /// What was random about the run came from this.
+    #[serde(default)]
+    pub seed: u64,
+    /// The names and globs that were asked for; none stands for the default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selection: Vec<String>,
+    /// The folder of its logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logs: Option<PathBuf>,
+    /// The process exit code.
+    pub exit: u8,
+    /// Why the run ended early, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Where the kernel died, if it died before it was up; as in a test's
+    /// entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub symbolized: Vec<String>,
+}
+
+/// One phase.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PhaseEntry {
+    /// Its name.
+    pub name: Phase,
+    /// How long it took, milliseconds.
+    pub ms: u64,
+    /// From the run's beginning to its start, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_ms: Option<u64>,
+    /// Whether an earlier result was reused.
+    pub cached: bool,
+    /// Why it worked, or why it did not have to.
+    pub why: String,
+    /// The top line of its failure, if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Report {
+    /// The report on `run`.
+    pub fn new(run: Run, phases: Vec<PhaseEntry>, tests: Vec<Outcome>) -> Self {
+        Self {
+            schema: SCHEMA,
+            run,
+            phases,
+            summary: Summary::of(&tests),
+            tests,
+        }
+    }
+
+    /// Writes it, whole or not at all.
+    pub fn write(&self, path: &Path) -> Result<(), Failure> {
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|error| Failure::infra("write the report", error.to_string()))?;
+        write_atomically(path, &text).map_err(|error| Failure::io("write the report", path, error))
+    }
+
+    /// From the run's beginning to the end of the last thing that it noted,
+    /// milliseconds.
+    pub fn took_ms(&self) -> u64 {
+        let phases = self.phases.iter().map(|one| (one.start_ms, one.ms));
+        let tests = self.tests.iter().map(|one| (one.start_ms, one.ms));
+        phases
+            .chain(tests)
+            .filter_map(|(start, ms)| Some(start? + ms))
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{failing_run, good_run};
+
+    #[test]
+    fn a_report_is_read_back_equal() {
+        let dir = tempfile::tempdir().unwrap();
+        for mut report in [good_run(), failing_run()] {
+            // The report file does not hold the console.
+            report.tests.iter_mut().for_each(|one| one.console.clear());
+            let path = dir.path().join("report.json");
+            report.write(&path).unwrap();
+            let text = std::fs::read(&path).unwrap();
+            assert_eq!(serde_json::from_slice::<Report>(&text).unwrap(), report);
+        }
+    }
+
+    #[test]
+    fn a_report_of_the_first_version_is_read() {
+        let text = r#"{"schema": 1,
+            "run": {"base": "main", "guest": "freebsd", "osreldate": 1, "uname": "u", "patches": ["a"],
+                    "kernel_config": "KDK", "accel": "tcg", "boot": "pvh", "isolation": "none", "exit": 0},
+            "phases": [{"name": "kernel", "ms": 5, "cached": true, "why": "unchanged"}],
+            "tests": [{"name": "a/b", "where": "userland", "verdict": "PASS", "ms": 12,
+                       "expected": "PASS", "detail": "", "backtrace": []}],
+            "summary": {"PASS": 1, "FAIL": 0, "SKIP": 0, "XFAIL": 0, "XPASS": 0, "TIMEOUT": 0,
+                        "CRASH": 0, "NOT_RUN": 0}}"#;
+        let report: Report = serde_json::from_str(text).unwrap();
+        assert_eq!(report.phases[0].name, Phase::Kernel);
+        assert_eq!((report.tests[0].start_ms, report.run.began), (None, None));
+        assert_eq!(report.took_ms(), 0);
+    }
+
+    #[test]
+    fn it_took_until_the_last_thing_ended() {
+        assert_eq!(good_run().took_ms(), 9_600);
+        assert_eq!(failing_run().took_ms(), 19_400);
+    }
+}

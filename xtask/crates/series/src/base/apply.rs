@@ -1,0 +1,406 @@
+//! Patches, applied one commit each, without a checkout.
+
+use std::fs;
+use std::path::Path;
+
+use crate::base::repo;
+use crate::mail;
+use kdk_core::cache_dir::write_atomically;
+use kdk_core::failure::Failure;
+use kdk_core::git::{Git, Ran};
+
+/// One change to commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The patch's id, which names it in messages.
+    pub id: String,
+    /// A mail as `git format-patch` writes it, whose author and message the
+    /// commit gets; or a diff alone.
+    pub diff: Vec<u8>,
+}
+
+/// Commits `changes` on top of `base`, each in a commit of its own, and gives
+/// the last one. What was committed before is not done again: the same change
+/// on the same commit is the same commit. `git` is the kit's repository.
+pub fn commit(git: &Git, base: &str, changes: &[Change]) -> Result<String, Failure> {
+    let keys = keys(base, changes);
+    let (mut done, mut commit) = (0, base.to_owned());
+    for (n, key) in keys.iter().enumerate().rev() {
+        if let Some(found) = repo::pinned(git, &reference(key))? {
+            (done, commit) = (n + 1, found);
+            break;
+        }
+    }
+    if done == changes.len() {
+        return Ok(commit);
+    }
+    let git = index_of(git, &commit)?;
+    for (change, key) in changes.iter().zip(&keys).skip(done) {
+        commit = commit_one(&git, &commit, change)?;
+        repo::pin(&git, &reference(key), &commit)?;
+    }
+    Ok(commit)
+}
+
+/// Like [`commit`], and gives all the commits in their order.
+pub fn chain(git: &Git, base: &str, changes: &[Change]) -> Result<Vec<String>, Failure> {
+    let last = commit(git, base, changes)?;
+    let range = format!("{base}..{last}");
+    let args = ["rev-list", "--first-parent", "--reverse", &range];
+    let list = git.text("list the series' commits", &args)?;
+    Ok(list.lines().map(str::to_owned).collect())
+}
+
+/// Applies one change to the index, which holds `parent`, and commits it.
+fn commit_one(git: &Git, parent: &str, change: &Change) -> Result<String, Failure> {
+    let parts = mail::parts(&change.id, &change.diff)?;
+    apply(git, &change.id, &parts.diff)?;
+    let git = git.clone().author(parts.author.as_ref());
+    repo::commit_index(&git, parent, &parts.message)
+}
+
+/// git with an index that holds `commit`. To read a tree of FreeBSD's size
+/// takes longer than all else here, so the index of the last commit that was
+/// begun from is kept, and changed in a copy.
+pub fn index_of(git: &Git, commit: &str) -> Result<Git, Failure> {
+    const TRIED: &str = "read the base's tree";
+    let place = |name: &str| git.git_dir().join(name);
+    let (kept, stamp, scratch) = (
+        place("base.index"),
+        place("base.index.of"),
+        place("changes.index"),
+    );
+    for lock in ["base.index.lock", "changes.index.lock"] {
+        let _ = fs::remove_file(place(lock));
+    }
+    let of = |index: &Path| git.clone().index(index).setting("index.skipHash=true");
+    if !fs::read_to_string(&stamp).is_ok_and(|held| held == commit) {
+        let _ = fs::remove_file(&stamp);
+        let _ = fs::remove_file(&kept);
+        of(&kept).text(TRIED, &["read-tree", commit])?;
+        write_atomically(&stamp, commit.as_bytes())
+            .map_err(|error| Failure::io(TRIED, &stamp, error))?;
+    }
+    fs::copy(&kept, &scratch).map_err(|error| Failure::io(TRIED, &scratch, error))?;
+    Ok(of(&scratch))
+}
+
+fn reference(key: &str) -> String {
+    format!("refs/kdk/patched/{key}")
+}
+
+/// For each change a key of it and of everything under it.
+fn keys(base: &str, changes: &[Change]) -> Vec<String> {
+    // Changed whenever the same patch becomes another commit.
+    const FORM: &str = "2";
+    let mut under = blake3::hash(format!("{FORM} {base}").as_bytes());
+    let mut keys = Vec::new();
+    for change in changes {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(under.as_bytes());
+        hasher.update(blake3::hash(change.id.as_bytes()).as_bytes());
+        hasher.update(&change.diff);
+        under = hasher.finalize();
+        keys.push(under.to_hex().to_string());
+    }
+    keys
+}
+
+/// Applies one change to the index, exactly or not at all.
+pub fn apply(git: &Git, id: &str, diff: &[u8]) -> Result<(), Failure> {
+    let args = ["apply", "--cached", "--whitespace=nowarn", "-"];
+    let ran = git.run_with("apply the patches", &args, diff)?;
+    if ran.ok {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(diff);
+    let tried = format!("apply the patch `{id}`");
+    Err(Failure::usage(tried, reject(&ran, &text)).help(
+        "the tree under it is not the one it was made for: bring the patch up to date, test on \
+         another base (`cargo xtask base list`), or go without it (`--unpatched`)",
+    ))
+}
+
+/// Where a change does not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// The file of the tree; empty where git names none.
+    pub file: String,
+    /// The line that git looked at, from 1; 0 where it names none.
+    pub line: u64,
+    /// The hunk.
+    pub hunk: Option<Hunk>,
+    /// What git says.
+    said: String,
+}
+
+/// A hunk of a patch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hunk {
+    /// Its number among those of its file, from 1.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
+    /// Its first line.
+    pub header: String,
+    /// The number of that line in the patch, from 0.
+    pub at: usize,
+}
+
+impl std::fmt::Display for Reject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { file, line, .. } = self;
+        match &self.hunk {
+            Some(hunk) => {
+                let Hunk {
+                    number, of, header, ..
+                } = hunk;
+                write!(f, "{file}: hunk {number} of {of} does not fit: {header}")
+            }
+            None if *line > 0 => write!(f, "{file}: the hunk at line {line} does not fit"),
+            None => f.write_str(&self.said),
+        }
+    }
+}
+
+/// All places where `change` does not fit the tree of `commit`; the first of
+/// each file, because git looks no further there.
+pub fn rejects(git: &Git, commit: &str, change: &Change) -> Result<Vec<Reject>, Failure> {
+    let git = index_of(git, commit)?;
+    let args = ["apply", "--cached", "--check", "--whitespace=nowarn", "-"];
+    let ran = git.run_with("look where a patch does not fit", &args, &change.diff)?;
+    Ok(refused(&ran, &String::from_utf8_lossy(&change.diff)))
+}
+
+/// Whether the tree of `commit` has `change` already: taking it out fits.
+pub fn is_there(git: &Git, commit: &str, change: &Change) -> Result<bool, Failure> {
+    let git = index_of(git, commit)?;
+    let args = ["apply", "--cached", "--check", "--reverse", "-"];
+    let ran = git.run_with("look for a patch in a tree", &args, &change.diff)?;
+    Ok(ran.ok)
+}
+
+/// Which file and hunk of `patch` git refused first, and why.
+pub fn reject(ran: &Ran, patch: &str) -> String {
+    match refused(ran, patch).first() {
+        Some(reject) => reject.to_string(),
+        None => ran.summary(),
+    }
+}
+
+/// Which files and hunks git refused, and why.
+fn refused(ran: &Ran, patch: &str) -> Vec<Reject> {
+    let mut found: Vec<Reject> = Vec::new();
+    for line in ran.stderr.lines() {
+        let Some(error) = line.strip_prefix("error: ") else {
+            continue;
+        };
+        // `git apply -v` shows the lines first.
+        if error.starts_with("while searching for:") {
+            continue;
+        }
+        let place = error.strip_prefix("patch failed: ");
+        let place = place.and_then(|place| place.rsplit_once(':'));
+        let (file, line) = match place {
+            Some((file, line)) => (file, line.parse().unwrap_or(0)),
+            // "FILE: patch does not apply" says again what was said.
+            None => (error.rsplit_once(": ").map_or("", |(file, _)| file), 0),
+        };
+        if line == 0 && found.iter().any(|reject| reject.file == file) {
+            continue;
+        }
+        found.push(Reject {
+            file: file.to_owned(),
+            line,
+            hunk: place.and_then(|_| hunk(patch, file, line)),
+            said: error.to_owned(),
+        });
+    }
+    found
+}
+
+/// The hunk of `file` that begins at its old line `line`.
+fn hunk(patch: &str, file: &str, line: u64) -> Option<Hunk> {
+    let mut current = "";
+    let mut headers = Vec::new();
+    for (at, text) in patch.lines().enumerate() {
+        if let Some(name) = text.strip_prefix("+++ ").or(text.strip_prefix("--- ")) {
+            let name = name.split('\t').next().unwrap_or(name);
+            if name != "/dev/null" {
+                current = name.split_once('/').map_or(name, |(_, name)| name);
+            }
+        } else if text.starts_with("@@ -") && current == file {
+            headers.push((at, text));
+        }
+    }
+    let begins = |header: &str| {
+        let old = header.strip_prefix("@@ -")?.split([',', ' ']).next()?;
+        old.parse::<u64>().ok()
+    };
+    let n = headers
+        .iter()
+        .position(|(_, header)| begins(header) == Some(line))?;
+    let (at, header) = headers[n];
+    Some(Hunk {
+        number: n + 1,
+        of: headers.len(),
+        header: header.to_owned(),
+        at,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATCH: &str = "\
+A message.
+---
+ sys/kern/a.c | 2 +-
+diff --git a/sys/kern/a.c b/sys/kern/a.c
+--- a/sys/kern/a.c
++++ b/sys/kern/a.c
+@@ -1,3 +1,3 @@
+-x
++y
+@@ -10,3 +10,3 @@ f(void)
+-x
++y
+diff --git a/sys/kern/b.c b/sys/kern/b.c
+new file mode 100644
+--- /dev/null
++++ b/sys/kern/b.c
+@@ -0,0 +1 @@
++x
+";
+
+    #[test]
+    fn rejected_hunks_are_named() {
+        for (stderr, want) in [
+            (
+                "error: patch failed: sys/kern/a.c:10\nerror: sys/kern/a.c: patch does not apply\n",
+                "sys/kern/a.c: hunk 2 of 2 does not fit: @@ -10,3 +10,3 @@ f(void)",
+            ),
+            (
+                "Checking patch x...\nerror: while searching for:\nx\n\nerror: patch failed: sys/kern/a.c:1\n",
+                "sys/kern/a.c: hunk 1 of 2 does not fit: @@ -1,3 +1,3 @@",
+            ),
+            (
+                "error: patch failed: sys/kern/a.c:1\n",
+                "sys/kern/a.c: hunk 1 of 2 does not fit: @@ -1,3 +1,3 @@",
+            ),
+            (
+                "error: patch failed: sys/kern/z.c:7\n",
+                "sys/kern/z.c: the hunk at line 7 does not fit",
+            ),
+            (
+                "error: sys/kern/b.c: already exists in index\n",
+                "sys/kern/b.c: already exists in index",
+            ),
+            (
+                "error: No valid patches in input (allow with \"--allow-empty\")\n",
+                "No valid patches in input (allow with \"--allow-empty\")",
+            ),
+        ] {
+            let ran = Ran {
+                ok: false,
+                stdout: Vec::new(),
+                stderr: stderr.into(),
+            };
+            assert_eq!(reject(&ran, PATCH), want);
+        }
+    }
+
+    #[test]
+    fn a_key_covers_everything_under_it() {
+        let of = |base: &str, id: &str, first: &str| {
+            let change = |id: &str, diff: &str| Change {
+                id: id.into(),
+                diff: diff.into(),
+            };
+            keys(base, &[change(id, first), change("second", "b")])
+        };
+        let one = of("base", "m", "a");
+        assert_eq!(one, of("base", "m", "a"));
+        for other in [
+            of("other", "m", "a"),
+            of("base", "n", "a"),
+            of("base", "m", "x"),
+        ] {
+            assert_ne!(one[0], other[0]);
+            assert_ne!(one[1], other[1]);
+        }
+    }
+
+    fn change(id: &str, from: &str, to: &str) -> Change {
+        let diff = format!(
+            "--- a/sys/kern/a.c\n+++ b/sys/kern/a.c\n@@ -1,3 +1,3 @@\n one\n-{from}\n+{to}\n three\n"
+        );
+        Change {
+            id: id.into(),
+            diff: diff.into_bytes(),
+        }
+    }
+
+    #[test]
+    fn the_same_changes_are_the_same_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let (git, head) = crate::base::fixtures::kit_repo(dir.path());
+        let once = commit(&git, &head, &[change("a", "two", "2")]).unwrap();
+        let again = commit(&git, &head, &[change("a", "two", "2")]).unwrap();
+        assert_eq!(once, again);
+        // The second patch goes on where the first one was left.
+        let both = [change("a", "two", "2"), change("b", "2", "zwei")];
+        let two = commit(&git, &head, &both).unwrap();
+        let parent = git.text("x", &["rev-parse", &format!("{two}^")]).unwrap();
+        assert_eq!(parent, once);
+        let text = git
+            .text("x", &["show", &format!("{two}:sys/kern/a.c")])
+            .unwrap();
+        assert_eq!(text, "one\nzwei\nthree");
+        assert_eq!(commit(&git, &head, &[]).unwrap(), head);
+        // What was applied is not left in the index that is kept.
+        let other = commit(&git, &head, &[change("c", "two", "drei")]).unwrap();
+        let text = git
+            .text("x", &["show", &format!("{other}:sys/kern/a.c")])
+            .unwrap();
+        assert_eq!(text, "one\ndrei\nthree");
+    }
+
+    #[test]
+    fn a_mail_is_committed_with_its_author_and_message() {
+        let dir = tempfile::tempdir().unwrap();
+        let (git, head) = crate::base::fixtures::kit_repo(dir.path());
+        let diff = String::from_utf8(change("a", "two", "2").diff).unwrap();
+        let mail = format!(
+            "From {:040} Mon Sep 17 00:00:00 2001\nFrom: A <a@example.org>\nDate: Wed, 25 Nov 2026 \
+             10:00:00 +0100\nSubject: [PATCH] kern: Count\n\nBody.\n---\n\n{diff}",
+            0
+        );
+        let id = "a".into();
+        let changes = [
+            Change {
+                id,
+                diff: mail.into(),
+            },
+            change("b", "2", "zwei"),
+        ];
+        let chain = chain(&git, &head, &changes).unwrap();
+        assert_eq!(chain.len(), 2);
+        let format = "--format=%an <%ae> %aI %cn%n%B";
+        let text = |n: usize| git.text("x", &["log", "-1", format, &chain[n]]).unwrap();
+        assert_eq!(
+            text(0),
+            "A <a@example.org> 2026-11-25T10:00:00+01:00 fbsd-kdk\nkern: Count\n\nBody."
+        );
+        assert!(text(1).ends_with("fbsd-kdk\nb"), "{}", text(1));
+    }
+
+    #[test]
+    fn a_patch_that_does_not_fit_is_named_with_its_file_and_hunk() {
+        let dir = tempfile::tempdir().unwrap();
+        let (git, head) = crate::base::fixtures::kit_repo(dir.path());
+        let failure = commit(&git, &head, &[change("sendfile-eagain", "deux", "2")]).unwrap_err();
+        insta::assert_snapshot!(kdk_core::failure::rendered(&failure));
+    }
+}

@@ -1,0 +1,106 @@
+//! What belongs to a base in the cache folder: to list, to weigh, to remove.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::base::{record, repo, worktree};
+use kdk_core::cache_dir::Home;
+
+/// Everything of the base `name`. Its record comes first: what is left of a
+/// removal that was cut off is garbage, not a base.
+pub fn of(home: &Home, name: &str) -> Vec<PathBuf> {
+    let mut paths = vec![
+        record::path(home, name),
+        worktree::path(home, name),
+        repo::path(home, name),
+        home.obj().join(name),
+        home.history_of(name),
+    ];
+    paths.extend(results(home, name));
+    paths.retain(|path| path.symlink_metadata().is_ok());
+    paths
+}
+
+/// What the store holds for the base `name`.
+pub fn results(home: &Home, name: &str) -> Vec<PathBuf> {
+    let Ok(kinds) = fs::read_dir(home.store()) else {
+        return Vec::new();
+    };
+    kinds.flatten().map(|kind| kind.path().join(name)).collect()
+}
+
+/// Bytes on disk of `path` and all below it. Links are not followed.
+pub fn size(path: &Path) -> u64 {
+    let Ok(entry) = path.symlink_metadata() else {
+        return 0;
+    };
+    let own = entry.blocks() * 512;
+    if !entry.is_dir() {
+        return own;
+    }
+    let Ok(entries) = fs::read_dir(path) else {
+        return own;
+    };
+    own + entries
+        .flatten()
+        .map(|entry| size(&entry.path()))
+        .sum::<u64>()
+}
+
+/// Removes `path` and all below it; one that is gone is no error.
+pub fn remove(path: &Path) -> io::Result<()> {
+    let removed = match path.symlink_metadata() {
+        Ok(entry) if entry.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kdk_vm::interrupt::Interrupt;
+
+    use super::*;
+    use crate::base::fixtures::write;
+
+    #[test]
+    fn a_base_owns_its_files_in_every_folder_and_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        for name in ["main", "head-2014"] {
+            write(&home.bases().join(format!("{name}.json")), "{}");
+            write(&home.trees().join(name).join("Makefile"), "x");
+            write(&home.history().join(name).join("1.json"), "{}");
+            write(
+                &home.store().join("kernel").join(name).join("k/kernel"),
+                "x",
+            );
+        }
+        let all = of(&home, "main");
+        assert_eq!(all.len(), 4);
+        for path in all {
+            assert!(size(&path) > 0);
+            remove(&path).unwrap();
+            remove(&path).unwrap();
+        }
+        assert!(of(&home, "main").is_empty());
+        assert_eq!(of(&home, "head-2014").len(), 4);
+    }
+
+    #[test]
+    fn links_are_removed_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("far/file"), "x");
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path().join("far"), &link).unwrap();
+        assert!(size(&link) < 4096 * 2);
+        remove(&link).unwrap();
+        assert!(dir.path().join("far/file").exists());
+    }
+}

@@ -1,0 +1,278 @@
+//! What the kit knows of each base before it is there: `vm/bases/*.yaml`.
+
+use serde::{Deserialize, Serialize};
+
+use kdk_core::failure::Failure;
+use kdk_core::yaml;
+
+/// The definition files, embedded so that the kit runs from anywhere.
+const FILES: [(&str, &str); 3] = [
+    (
+        "vm/bases/releng-15.1.yaml",
+        include_str!("../../../../../vm/bases/releng-15.1.yaml"),
+    ),
+    (
+        "vm/bases/main.yaml",
+        include_str!("../../../../../vm/bases/main.yaml"),
+    ),
+    (
+        "vm/bases/head-2014.yaml",
+        include_str!("../../../../../vm/bases/head-2014.yaml"),
+    ),
+];
+
+/// How a base is got, built and booted.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Definition {
+    /// The name on the command line.
+    pub name: String,
+    /// One line for people.
+    pub about: String,
+    /// FreeBSD's official repository.
+    pub repo: String,
+    /// The branch that holds it there.
+    pub branch: String,
+    /// For a base that lies in the middle of its branch.
+    #[serde(default)]
+    pub history: Option<History>,
+    /// Which `__FreeBSD_version` it must have.
+    pub osreldate: Osreldate,
+    /// What builds its kernel.
+    pub builder: Builder,
+    /// The kernel configuration that is built.
+    pub kernel: Kernel,
+    /// The ways it can be booted, the best first.
+    pub boot: Vec<Boot>,
+    /// Which parts of the tree are checked out.
+    #[serde(default)]
+    pub tree: Parts,
+    /// What a user should know.
+    #[serde(default)]
+    pub notes: Option<String>,
+}
+
+/// A window of a branch's history in which the base lies. The last commit in
+/// it that has the expected `__FreeBSD_version` is the base.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// First day, as 2014-04-15.
+    pub since: String,
+    /// Day after the last.
+    pub until: String,
+}
+
+/// A range of `__FreeBSD_version`, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Osreldate {
+    /// The lowest.
+    pub min: u32,
+    /// The highest; none for a branch that goes on.
+    #[serde(default)]
+    pub max: Option<u32>,
+}
+
+impl Osreldate {
+    /// Whether `osreldate` is one of them.
+    pub fn holds(self, osreldate: u32) -> bool {
+        osreldate >= self.min && self.max.is_none_or(|max| osreldate <= max)
+    }
+}
+
+impl std::fmt::Display for Osreldate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.max {
+            Some(max) if max == self.min => write!(f, "{max}"),
+            Some(max) => write!(f, "{} to {max}", self.min),
+            None => write!(f, "{} or later", self.min),
+        }
+    }
+}
+
+/// What builds a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Builder {
+    /// FreeBSD's own cross-build, `tools/build/make.py`.
+    MakePy,
+    /// `config` and `make` with the host tools of a modern base.
+    Legacy,
+}
+
+/// Which kernel is built.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kernel {
+    /// Name of the configuration that is tested.
+    pub config: String,
+    /// Name of the one that is measured: without the checks that cost time.
+    #[serde(default)]
+    pub bench: Option<String>,
+    /// The folder in this repository that holds it.
+    pub folder: String,
+}
+
+/// A way to boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Boot {
+    /// The kernel directly; needs the series' enabling patch.
+    Pvh,
+    /// Through the EFI loader of a modern base.
+    Efi,
+}
+
+/// The parts of a tree that are checked out: `only` those folders, or all
+/// `without` those. Files at the top are always there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parts {
+    /// Folders to check out; all when empty.
+    #[serde(default)]
+    pub only: Vec<String>,
+    /// Folders to leave out.
+    #[serde(default)]
+    pub without: Vec<String>,
+    /// Files that are there in any case.
+    #[serde(skip)]
+    pub with: Vec<String>,
+}
+
+impl Parts {
+    /// Whether the file `path` is checked out.
+    pub fn contains(&self, path: &str) -> bool {
+        let within = |folder: &String| {
+            path.strip_prefix(folder.as_str())
+                .is_some_and(|rest| rest.starts_with('/'))
+        };
+        let wanted = self.only.is_empty() || !path.contains('/') || self.only.iter().any(within);
+        let left_out = !wanted || self.without.iter().any(within);
+        !left_out || self.with.iter().any(|file| file == path)
+    }
+
+    /// The same as patterns of git's `info/sparse-checkout`, the last match
+    /// of which decides. `missing` are files to leave out besides.
+    pub fn patterns(&self, missing: &[String]) -> String {
+        let mut lines = vec!["/*".to_owned()];
+        if !self.only.is_empty() {
+            lines.push("!/*/".into());
+            lines.extend(self.only.iter().map(|folder| format!("/{folder}/")));
+        }
+        lines.extend(self.without.iter().map(|folder| format!("!/{folder}/")));
+        lines.extend(self.with.iter().map(|path| format!("/{}", literal(path))));
+        lines.extend(missing.iter().map(|path| format!("!/{}", literal(path))));
+        lines.push(String::new());
+        lines.join("\n")
+    }
+}
+
+/// `path` as a pattern of `info/sparse-checkout` that matches just it.
+pub fn literal(path: &str) -> String {
+    let mut pattern = String::new();
+    for c in path.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\') || (c == ' ' && path.ends_with(' ')) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
+/// Every definition.
+pub fn all() -> Result<Vec<Definition>, Failure> {
+    FILES
+        .iter()
+        .map(|(name, text)| yaml::parse(name, text))
+        .collect()
+}
+
+/// The definition called `name`.
+pub fn find(name: &str) -> Result<Definition, Failure> {
+    let all = all()?;
+    if let Some(found) = all.iter().find(|definition| definition.name == name) {
+        return Ok(found.clone());
+    }
+    let names: Vec<&str> = all.iter().map(|d| d.name.as_str()).collect();
+    let help = match yaml::closest(name, names.iter().copied()) {
+        Some(close) => format!("did you mean `{close}`?"),
+        None => format!("there are {}", names.join(", ")),
+    };
+    Err(Failure::usage(
+        format!("find the base `{name}`"),
+        "no definition has this name",
+    )
+    .help(help))
+}
+
+/// The base that a tree of this `osreldate` could be.
+pub fn fitting(osreldate: u32) -> Result<Option<Definition>, Failure> {
+    let fits = |definition: &Definition| definition.osreldate.holds(osreldate);
+    Ok(all()?.into_iter().find(fits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_definition_can_be_read_and_is_named_after_its_file() {
+        for ((file, _), definition) in FILES.iter().zip(all().unwrap()) {
+            assert_eq!(*file, format!("vm/bases/{}.yaml", definition.name));
+            assert!(!definition.boot.is_empty(), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_tree_belongs_to_one_base_at_most() {
+        for (osreldate, want) in [
+            (1_501_000, Some("releng-15.1")),
+            (1_501_500, None),
+            (1_600_004, Some("main")),
+            (1_100_020, Some("head-2014")),
+            (1_100_021, None),
+        ] {
+            let found = fitting(osreldate).unwrap();
+            assert_eq!(found.map(|d| d.name).as_deref(), want, "{osreldate}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_likely_one() {
+        insta::assert_snapshot!(kdk_core::failure::rendered(&find("releng-15").unwrap_err()));
+        insta::assert_snapshot!(kdk_core::failure::rendered(&find("openbsd").unwrap_err()));
+    }
+
+    #[test]
+    fn parts_of_a_tree() {
+        let without = Parts {
+            only: vec![],
+            without: vec!["tests".into(), "sys/contrib/device-tree".into()],
+            with: vec!["tests/sys/a.c".into()],
+        };
+        let only = Parts {
+            only: vec!["sys".into(), "share/mk".into()],
+            without: vec![],
+            ..Parts::default()
+        };
+        for (path, in_without, in_only) in [
+            ("Makefile", true, true),
+            ("sys/kern/kern_exec.c", true, true),
+            ("tests/Makefile", false, false),
+            ("tests/sys/a.c", true, false),
+            ("testsuite/x", true, false),
+            ("sys/contrib/device-tree/x.dts", false, true),
+            ("share/mk/sys.mk", true, true),
+            ("share/man/man9/x.9", true, false),
+        ] {
+            assert_eq!(without.contains(path), in_without, "{path}");
+            assert_eq!(only.contains(path), in_only, "{path}");
+        }
+        assert_eq!(
+            without.patterns(&["contrib/a[1].c".into()]),
+            "/*\n!/tests/\n!/sys/contrib/device-tree/\n/tests/sys/a.c\n!/contrib/a\\[1\\].c\n"
+        );
+        assert_eq!(only.patterns(&[]), "/*\n!/*/\n/sys/\n/share/mk/\n");
+    }
+}

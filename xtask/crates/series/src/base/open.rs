@@ -1,0 +1,92 @@
+//! A base as it is now: the commit that series are applied to.
+
+use std::path::Path;
+
+use crate::base::definition::Definition;
+use crate::base::record::Record;
+use crate::base::source::Source;
+use crate::base::uncommitted::{self, Snapshot};
+use crate::base::{acquire, repo};
+use kdk_core::cache_dir::Home;
+use kdk_core::failure::Failure;
+use kdk_core::git::Git;
+
+/// A base as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The kit's repository of it.
+    pub git: Git,
+    /// Its commit.
+    pub commit: String,
+    /// `__FreeBSD_version`.
+    pub osreldate: u32,
+    /// Uncommitted changes of the user's checkout that are in the commit.
+    pub uncommitted: Vec<String>,
+}
+
+/// Looks at what the base stands for now; nothing is checked out. The caller
+/// holds the lock of the base.
+pub fn open(
+    home: &Home,
+    record: &Record,
+    definition: &Definition,
+    say: &mut dyn FnMut(String),
+) -> Result<Opened, Failure> {
+    let git = repo::git(home, &record.name);
+    if !git.git_dir().exists() {
+        return Err(gone(record, git.git_dir()));
+    }
+    repo::remove_stale_locks(git.git_dir());
+    let snapshot = snapshot(&git, record)?;
+    if !snapshot.changed.is_empty() {
+        say(uncommitted_line(record, &snapshot.changed));
+    }
+    let from = record.src.as_deref().unwrap_or(git.git_dir());
+    let osreldate =
+        acquire::check_identity(&git, definition, &snapshot.commit, &from.to_string_lossy())?;
+    Ok(Opened {
+        git,
+        commit: snapshot.commit,
+        osreldate,
+        uncommitted: snapshot.changed,
+    })
+}
+
+/// What the base stands for now.
+fn snapshot(git: &Git, record: &Record) -> Result<Snapshot, Failure> {
+    let Some(src) = &record.src else {
+        return Ok(Snapshot {
+            commit: record.commit.clone(),
+            changed: Vec::new(),
+        });
+    };
+    if !src.exists() {
+        return Err(gone(record, src));
+    }
+    let source = Source::open(src)?;
+    repo::borrow(git, &source)?;
+    uncommitted::snapshot(git, &source)
+}
+
+fn gone(record: &Record, what: &Path) -> Failure {
+    let name = &record.name;
+    Failure::infra(
+        format!("use the base `{name}`"),
+        format!("{} is gone", what.display()),
+    )
+    .help(format!(
+        "bring it back, or add the base anew: cargo xtask base remove {name}, then cargo xtask \
+         base add {name} [--src DIR]"
+    ))
+}
+
+fn uncommitted_line(record: &Record, changed: &[String]) -> String {
+    let src = record.src.as_deref().unwrap_or(Path::new("")).display();
+    match changed {
+        [one] => format!("with the uncommitted change of {src}: {one}"),
+        many => format!(
+            "with {} uncommitted changes of {src} under sys/",
+            many.len()
+        ),
+    }
+}

@@ -1,0 +1,157 @@
+//! What the kit remembers of an added base: `bases/NAME.json` in its cache.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::definition::{self, Definition};
+use kdk_core::cache_dir::{Home, write_atomically};
+use kdk_core::failure::Failure;
+
+/// An added base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Its name.
+    pub name: String,
+    /// Where its objects come from; none if the kit cloned it.
+    pub src: Option<PathBuf>,
+    /// The commit when it was added.
+    pub commit: String,
+    /// `__FreeBSD_version` when it was added.
+    pub osreldate: u32,
+    /// When it was added, milliseconds since 1970.
+    pub added: u64,
+}
+
+impl Record {
+    /// The definition it was added by.
+    pub fn definition(&self) -> Result<Definition, Failure> {
+        definition::find(&self.name)
+    }
+
+    /// Writes it.
+    pub fn save(&self, home: &Home) -> Result<(), Failure> {
+        home.create(&home.bases())?;
+        let path = path(home, &self.name);
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|error| Failure::infra("record the base", error.to_string()))?;
+        write_atomically(&path, &text).map_err(|error| Failure::io("record the base", &path, error))
+    }
+}
+
+/// The file that remembers `name`.
+pub fn path(home: &Home, name: &str) -> PathBuf {
+    home.bases().join(format!("{name}.json"))
+}
+
+/// Notes that the base `name` is used now. It is the time of its record.
+pub fn touch(home: &Home, name: &str) {
+    // Only a list for people depends on it.
+    let _ = fs::File::options()
+        .append(true)
+        .open(path(home, name))
+        .and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// When the base `name` was last used, seconds since 1970.
+pub fn last_used(home: &Home, name: &str) -> u64 {
+    fs::metadata(path(home, name))
+        .and_then(|file| file.modified())
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .map_or(0, |since| since.as_secs())
+}
+
+/// All added bases, the last added one first.
+pub fn all(home: &Home) -> Result<Vec<Record>, Failure> {
+    let dir = home.bases();
+    let mut records = Vec::new();
+    let entries = match fs::read_dir(&dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(records),
+        other => other.map_err(|error| Failure::io("list the bases", &dir, error))?,
+    };
+    for entry in entries {
+        let path = entry
+            .map_err(|error| Failure::io("list the bases", &dir, error))?
+            .path();
+        if path.extension().is_some_and(|end| end == "json") {
+            records.push(read(&path)?);
+        }
+    }
+    records.sort_by(|a, b| b.added.cmp(&a.added).then(a.name.cmp(&b.name)));
+    Ok(records)
+}
+
+fn read(path: &std::path::Path) -> Result<Record, Failure> {
+    let text = fs::read(path).map_err(|error| Failure::io("read a base's record", path, error))?;
+    serde_json::from_slice(&text).map_err(|error| {
+        Failure::infra(
+            format!("read {}", path.display()),
+            "it is not a base's record",
+        )
+        .source(error)
+        .help("remove the file and add the base again")
+    })
+}
+
+/// The base named `name`, or the last added one.
+pub fn find(home: &Home, name: &str) -> Result<Record, Failure> {
+    let all = all(home)?;
+    let names: Vec<&str> = all.iter().map(|record| record.name.as_str()).collect();
+    if let Some(record) = all.iter().find(|record| record.name == name) {
+        return Ok(record.clone());
+    }
+    // An unknown name is a slip; a known one was only never added.
+    definition::find(name)?;
+    let have = if names.is_empty() {
+        "no base was added yet".to_owned()
+    } else {
+        format!("added so far: {}", names.join(", "))
+    };
+    Err(
+        Failure::usage(format!("use the base `{name}`"), have).help(format!(
+            "run `cargo xtask base add {name}`, or with `--src DIR` for a tree you have"
+        )),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use kdk_vm::interrupt::Interrupt;
+
+    use super::*;
+
+    fn record(name: &str, added: u64) -> Record {
+        Record {
+            name: name.into(),
+            src: None,
+            commit: "c".into(),
+            osreldate: 1,
+            added,
+        }
+    }
+
+    #[test]
+    fn the_last_added_comes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        assert!(all(&home).unwrap().is_empty());
+        record("releng-15.1", 5).save(&home).unwrap();
+        record("main", 9).save(&home).unwrap();
+        let names: Vec<String> = all(&home).unwrap().into_iter().map(|r| r.name).collect();
+        assert_eq!(names, ["main", "releng-15.1"]);
+    }
+
+    #[test]
+    fn a_base_that_was_never_added_names_the_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let failure = find(&home, "main").unwrap_err();
+        let text = format!("{:?}", miette::Report::new(failure));
+        assert!(text.contains("cargo xtask base add main"), "{text}");
+        assert_eq!(find(&home, "mian").unwrap_err().exit_code(), 2);
+    }
+}

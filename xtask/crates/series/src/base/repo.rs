@@ -1,0 +1,178 @@
+//! The kit's own repository of a base. Everything the kit writes goes here;
+//! a user's repository only lends its objects.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::base::source::Source;
+use kdk_core::cache_dir::{self, Home};
+use kdk_core::failure::Failure;
+use kdk_core::git::Git;
+
+/// Where the repository of the base `name` is.
+pub fn path(home: &Home, name: &str) -> PathBuf {
+    home.repos().join(format!("{name}.git"))
+}
+
+/// git in the repository of the base `name`.
+pub fn git(home: &Home, name: &str) -> Git {
+    Git::new(path(home, name))
+}
+
+/// Creates the repository if it is not there; completes one that a killed
+/// run began.
+pub fn ensure(home: &Home, name: &str) -> Result<Git, Failure> {
+    const TRIED: &str = "create the kit's repository of the base";
+    let git = git(home, name);
+    home.create(&home.repos())?;
+    if !git.git_dir().join("kdk-ready").exists() {
+        let dir: &Path = git.git_dir();
+        let args = ["init", "--quiet", "--bare", "--initial-branch=kdk"];
+        git.text(TRIED, &args)?;
+        // Parts of trees are checked out; stale files of a branch that was
+        // left must not stay behind either.
+        for (name, value) in [
+            ("core.sparseCheckout", "true"),
+            ("core.logAllRefUpdates", "false"),
+            ("index.threads", "true"),
+        ] {
+            git.text(TRIED, &["config", name, value])?;
+        }
+        fs::write(dir.join("kdk-ready"), b"").map_err(|error| Failure::io(TRIED, dir, error))?;
+    }
+    Ok(git)
+}
+
+/// Lets the repository read the objects of `source`. git follows chains of
+/// such loans by itself.
+pub fn borrow(git: &Git, source: &Source) -> Result<(), Failure> {
+    let mut lines = Vec::new();
+    for objects in [source.objects(), own_objects(git)] {
+        lines.extend(objects.into_os_string().into_encoded_bytes());
+        lines.push(b'\n');
+    }
+    fs::create_dir_all(own_objects(git))
+        .map_err(|error| Failure::io("use the base's source", &own_objects(git), error))?;
+    keep(git, "objects/info/alternates", Some(&lines))?;
+    keep(git, "shallow", source.shallow().as_deref())
+}
+
+/// Where objects go that are made without looking at the source's.
+pub fn own_objects(git: &Git) -> PathBuf {
+    git.git_dir().join("own-objects")
+}
+
+/// Makes a file of the repository hold `content`, or not be there.
+fn keep(git: &Git, name: &str, content: Option<&[u8]>) -> Result<(), Failure> {
+    let path = git.git_dir().join(name);
+    if fs::read(&path).ok().as_deref() == content {
+        return Ok(());
+    }
+    let done = match content {
+        Some(content) => cache_dir::write_atomically(&path, content),
+        None => fs::remove_file(&path),
+    };
+    done.map_err(|error| Failure::io("use the objects of the base's source", &path, error))
+}
+
+/// Points `reference` at `commit`, so that git keeps it.
+pub fn pin(git: &Git, reference: &str, commit: &str) -> Result<(), Failure> {
+    git.text("keep a commit", &["update-ref", reference, commit])?;
+    Ok(())
+}
+
+/// The commit at `reference`, if it is there.
+pub fn pinned(git: &Git, reference: &str) -> Result<Option<String>, Failure> {
+    let name = format!("{reference}^{{commit}}");
+    let ran = git.run(
+        "look a commit up",
+        &["rev-parse", "--verify", "--quiet", &name],
+    )?;
+    Ok(ran.ok.then(|| ran.text()))
+}
+
+/// The id of the tree of `commit`, which may be a tree itself.
+pub fn tree_of(git: &Git, commit: &str) -> Result<String, Failure> {
+    let name = format!("{commit}^{{tree}}");
+    git.text("read a commit", &["rev-parse", "--verify", &name])
+}
+
+/// An entry of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its mode, octal: "100644".
+    pub mode: String,
+    /// `blob`, `tree` or `commit`.
+    pub kind: String,
+    /// The id of its content.
+    pub id: String,
+    /// Its path from the top of the tree.
+    pub path: String,
+}
+
+/// What `git ls-tree -z ARGS` lists.
+pub fn entries(git: &Git, tried: &str, args: &[&str]) -> Result<Vec<Entry>, Failure> {
+    let args = [&["ls-tree", "-z"], args].concat();
+    let list = git.must(tried, &args, b"")?.stdout;
+    Ok(names(&list).iter().filter_map(|line| entry(line)).collect())
+}
+
+/// Reads `MODE TYPE ID<tab>PATH`.
+fn entry(line: &str) -> Option<Entry> {
+    let (head, path) = line.split_once('\t')?;
+    let mut words = head.split(' ').map(str::to_owned);
+    Some(Entry {
+        mode: words.next()?,
+        kind: words.next()?,
+        id: words.next()?,
+        path: path.to_owned(),
+    })
+}
+
+/// The paths in a list that git ended with NULs.
+pub fn names(list: &[u8]) -> Vec<String> {
+    list.split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect()
+}
+
+/// Makes the index hold `lines`, each `MODE ID<tab>PATH` and a NUL; mode 0
+/// takes a path out.
+pub fn set_entries(git: &Git, tried: &str, lines: &[u8]) -> Result<(), Failure> {
+    git.must(tried, &["update-index", "-z", "--index-info"], lines)?;
+    Ok(())
+}
+
+/// Commits the index of `git` on top of `parent`; always the same id for the
+/// same content. Objects that the source lacks do not matter.
+pub fn commit_index(git: &Git, parent: &str, message: &str) -> Result<String, Failure> {
+    const TRIED: &str = "commit a tree";
+    let tree = git.text(TRIED, &["write-tree", "--missing-ok"])?;
+    let args = ["commit-tree", &tree, "-p", parent, "-F", "-"];
+    Ok(git.must(TRIED, &args, message.as_bytes())?.text())
+}
+
+/// Removes what a killed git left locked. The caller holds the kit's own lock
+/// on these files, so nobody else can be at work on them.
+pub fn remove_stale_locks(git_dir: &Path) {
+    for name in [
+        "index.lock",
+        "HEAD.lock",
+        "config.lock",
+        "shallow.lock",
+        "packed-refs.lock",
+    ] {
+        let _ = fs::remove_file(git_dir.join(name));
+    }
+}
+
+/// A file that is written in one go and flushed, for lists handed to git.
+pub fn write_list(path: &Path, lines: &str) -> Result<(), Failure> {
+    let write = || -> std::io::Result<()> {
+        let mut file = fs::File::create(path)?;
+        file.write_all(lines.as_bytes())
+    };
+    write().map_err(|error| Failure::io("prepare a tree", path, error))
+}

@@ -1,0 +1,218 @@
+//! A user's checkout or git directory: read, never written to.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kdk_core::failure::Failure;
+use kdk_core::git::Git;
+
+/// A git repository of the user's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// What the user named.
+    pub dir: PathBuf,
+    /// The repository, or the part of it that belongs to a worktree.
+    pub git_dir: PathBuf,
+    /// The part that all worktrees share; holds the objects.
+    pub common_dir: PathBuf,
+    /// The checkout, unless it is a bare repository.
+    pub work_tree: Option<PathBuf>,
+}
+
+impl Source {
+    /// Finds the repository at `dir`.
+    pub fn open(dir: &Path) -> Result<Self, Failure> {
+        let tried = format!("use {} as a base", dir.display());
+        let dir = readable(&tried, dir)?;
+        Self::look(&tried, &dir)?.ok_or_else(|| {
+            Failure::usage(&tried, "it is not a git repository").help(
+                "give a git checkout of FreeBSD or its git directory; for an unpacked tar file, \
+                 run `git init && git add -f . && git commit -m import` in it first",
+            )
+        })
+    }
+
+    /// The repository at `dir`, an absolute path, if one begins there.
+    pub fn look(tried: &str, dir: &Path) -> Result<Option<Self>, Failure> {
+        let parent = dir.parent().unwrap_or(dir);
+        let what = ["--git-dir", "--git-common-dir", "--is-inside-work-tree"];
+        let Some(answer) = rev_parse(tried, dir, Some(parent), &what)? else {
+            return Ok(None);
+        };
+        let mut lines = answer.lines();
+        let mut path = || lines.next().map(PathBuf::from);
+        let (Some(git_dir), Some(common_dir)) = (path(), path()) else {
+            return Err(Failure::infra(tried, "git gave no answer")
+                .help("cargo xtask doctor says whether git is recent enough"));
+        };
+        let in_work_tree = lines.next() == Some("true");
+        Ok(Some(Self {
+            work_tree: in_work_tree.then(|| dir.to_owned()),
+            git_dir,
+            common_dir,
+            dir: dir.to_owned(),
+        }))
+    }
+
+    /// The commit that is checked out.
+    pub fn head(&self) -> Result<String, Failure> {
+        let tried = format!("use {} as a base", self.dir.display());
+        let ran = self.git().run(&tried, &["rev-parse", "--verify", "HEAD"])?;
+        if ran.ok {
+            return Ok(ran.text());
+        }
+        Err(Failure::usage(tried, "it has no commit yet")
+            .help("commit the tree in it: git add -f . && git commit -m import"))
+    }
+
+    /// git in this repository; for questions only.
+    pub fn git(&self) -> Git {
+        Git::new(&self.git_dir)
+    }
+
+    /// Where its objects are.
+    pub fn objects(&self) -> PathBuf {
+        self.common_dir.join("objects")
+    }
+
+    /// The list of commits whose parents it does not have, if it is shallow.
+    pub fn shallow(&self) -> Option<Vec<u8>> {
+        fs::read(self.common_dir.join("shallow")).ok()
+    }
+
+    /// The index of its checkout.
+    pub fn index(&self) -> PathBuf {
+        self.git_dir.join("index")
+    }
+}
+
+/// `dir`, made absolute, if it is a folder that can be read.
+fn readable(tried: &str, dir: &Path) -> Result<PathBuf, Failure> {
+    let looked = fs::canonicalize(dir).and_then(|path| fs::read_dir(&path).map(|_| path));
+    looked.map_err(|error| refuse(tried, dir, error))
+}
+
+/// Why `dir` cannot be used.
+fn refuse(tried: &str, dir: &Path, error: io::Error) -> Failure {
+    let at = dir.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => Failure::usage(tried, format!("{at} does not exist"))
+            .help("give --src the path of a FreeBSD checkout or git directory"),
+        io::ErrorKind::NotADirectory => Failure::usage(tried, format!("{at} is not a directory"))
+            .help("give --src the path of a FreeBSD checkout or git directory"),
+        io::ErrorKind::PermissionDenied => {
+            Failure::infra(tried, format!("this user may not read {at}")).help(format!(
+                "run as a user who may, or allow it: chmod -R a+rX {at}"
+            ))
+        }
+        _ => Failure::infra(tried, format!("{at} cannot be read")).source(error),
+    }
+}
+
+/// The git directory of the checkout that `dir` is in, and the path of `dir`
+/// from its top: empty, or with a `/` at its end.
+pub fn around(tried: &str, dir: &Path) -> Result<Option<(PathBuf, String)>, Failure> {
+    let Some(answer) = rev_parse(tried, dir, None, &["--git-dir", "--show-prefix"])? else {
+        return Ok(None);
+    };
+    let mut lines = answer.lines();
+    let git_dir = lines.next().unwrap_or_default().into();
+    Ok(Some((git_dir, lines.next().unwrap_or_default().to_owned())))
+}
+
+/// Asks git for the repository of `dir`, which begins below `ceiling`.
+fn rev_parse(
+    tried: &str,
+    dir: &Path,
+    ceiling: Option<&Path>,
+    what: &[&str],
+) -> Result<Option<String>, Failure> {
+    let mut command = Command::new("git");
+    for name in [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_COMMON_DIR",
+    ] {
+        command.env_remove(name);
+    }
+    if let Some(ceiling) = ceiling {
+        command.env("GIT_CEILING_DIRECTORIES", ceiling);
+    }
+    let output = command
+        .current_dir(dir)
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        // Reading someone else's repository runs nothing of it.
+        .args([
+            "-c",
+            "safe.directory=*",
+            "rev-parse",
+            "--path-format=absolute",
+        ])
+        .args(what)
+        .output()
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                Failure::infra(tried, "git is not installed").help("cargo xtask doctor --fix")
+            }
+            _ => Failure::infra(tried, "git could not be run").source(error),
+        })?;
+    Ok(output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kdk_core::failure::rendered;
+
+    #[test]
+    fn a_folder_that_cannot_be_used_is_refused_with_the_reason() {
+        let mut texts = Vec::new();
+        for kind in [
+            io::ErrorKind::NotFound,
+            io::ErrorKind::NotADirectory,
+            io::ErrorKind::PermissionDenied,
+        ] {
+            let failure = refuse("use /src as a base", Path::new("/src"), kind.into());
+            texts.push(rendered(&failure));
+        }
+        insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    #[test]
+    fn a_folder_inside_another_repository_is_not_taken_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let outer = crate::base::fixtures::tree(dir.path(), "outer", 1_501_000);
+        fs::create_dir_all(outer.join("unpacked/sys")).unwrap();
+        let failure = Source::open(&outer.join("unpacked")).unwrap_err();
+        let text = rendered(&failure).replace(&*dir.path().to_string_lossy(), "TMP");
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn checkouts_worktrees_and_bare_repositories_are_found() {
+        use crate::base::fixtures::{git, tree};
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        let checkout = tree(&root, "src", 1_501_000);
+        git(&checkout, &["worktree", "add", "-q", "../side"]);
+        git(&root, &["clone", "-q", "--bare", "src", "bare.git"]);
+        let objects = checkout.join(".git/objects");
+        for (path, objects, checked_out) in [
+            ("src", objects.clone(), true),
+            ("side", objects.clone(), true),
+            ("src/.git", objects, false),
+            ("bare.git", root.join("bare.git/objects"), false),
+        ] {
+            let source = Source::open(&root.join(path)).unwrap();
+            assert_eq!(source.objects(), objects, "{path}");
+            assert_eq!(source.work_tree.is_some(), checked_out, "{path}");
+            assert_eq!(source.head().unwrap().len(), 40, "{path}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The one form of a patch file: what git writes of its commit. The ids of
+//! both sides' files stand in it in full, which is what makes three-way
+//! merges possible; nothing else in it depends on when or where it was made.
+
+use kdk_core::failure::Failure;
+use kdk_core::git::Git;
+
+/// Options of `git format-patch` that make the same commit the same file.
+pub const OPTIONS: [&str; 6] = [
+    "--full-index",
+    "--zero-commit",
+    "--no-signature",
+    "--no-stat",
+    "--no-renames",
+    "-N",
+];
+
+/// The patch file of `commit`.
+pub fn file(git: &Git, commit: &str) -> Result<Vec<u8>, Failure> {
+    let mut args = vec!["format-patch", "--stdout", "-1"];
+    args.extend(OPTIONS);
+    args.push(commit);
+    Ok(git.must("write the patch of a commit", &args, b"")?.stdout)
+}
+
+/// What git calls the change of a patch, wherever it is applied.
+pub fn patch_id(diff: &[u8]) -> Result<String, Failure> {
+    let first = patch_ids(diff)?.into_iter().next();
+    Ok(first.map(|(id, _)| id).unwrap_or_default())
+}
+
+/// For each diff in `text` what git calls its change, and the commit that
+/// stands above it; zeros where none does.
+pub fn patch_ids(text: &[u8]) -> Result<Vec<(String, String)>, Failure> {
+    let args = ["patch-id", "--stable"];
+    let list = Git::nowhere().must("name a patch's change", &args, text)?;
+    let pair = |line: &str| {
+        let (id, commit) = line.split_once(' ')?;
+        Some((id.to_owned(), commit.to_owned()))
+    };
+    Ok(list.text().lines().filter_map(pair).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::apply::{Change, chain};
+    use crate::base::fixtures::kit_repo;
+
+    #[test]
+    fn a_patch_file_comes_back_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let (git, head) = kit_repo(dir.path());
+        let diff =
+            "--- a/sys/kern/a.c\n+++ b/sys/kern/a.c\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n";
+        let id = "a".to_owned();
+        let plain = Change {
+            id: id.clone(),
+            diff: diff.into(),
+        };
+        let first = chain(&git, &head, &[plain]).unwrap();
+        let written = file(&git, &first[0]).unwrap();
+        let change = Change {
+            id,
+            diff: written.clone(),
+        };
+        let second = chain(&git, &head, &[change]).unwrap();
+        let again = file(&git, &second[0]).unwrap();
+        assert_eq!(
+            String::from_utf8(again).unwrap(),
+            String::from_utf8(written).unwrap()
+        );
+    }
+}

@@ -1,0 +1,347 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kdk_vm::interrupt::Interrupt;
+
+use super::target::Target;
+use super::*;
+use crate::base::acquire;
+use crate::base::definition;
+use crate::base::fixtures::{commit, fingerprint, git, tree, write};
+use crate::bind;
+use crate::load::{self, Loaded};
+use kdk_core::cache_dir::Home;
+
+const BIG: &str = "sys/kern/big.c";
+
+/// Forty lines; `changed` says what stands on some of them.
+fn big(changed: &[(usize, &str)]) -> String {
+    let line = |n| {
+        let found = changed.iter().find(|(at, _)| *at == n);
+        match found {
+            Some((_, text)) => format!("{text}\n"),
+            None => format!("line {n}\n"),
+        }
+    };
+    (1..=40).map(line).collect()
+}
+
+/// A base with a series on it.
+struct Place {
+    root: PathBuf,
+    home: Home,
+    src: PathBuf,
+    series: Loaded,
+    _dir: tempfile::TempDir,
+}
+
+impl Place {
+    /// A patch for each of the commits that `make` makes in the tree; what
+    /// each needs stands beside its id.
+    fn new(patches: &[(&str, &str)], make: &dyn Fn(&Path, usize)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        let src = tree(&root, "src", 1_501_000);
+        write(&src.join(BIG), &big(&[]));
+        write(&src.join("bin/data"), "\0\u{1}binary\0");
+        let head = commit(&src, "more");
+        let mut list = String::new();
+        let folder = root.join("patches/releng-15.1");
+        for (n, (id, needs)) in patches.iter().enumerate() {
+            make(&src, n);
+            commit(&src, &format!("kern: Change {id}"));
+            let args = ["format-patch", "--stdout", "-1", "--full-index", "--binary"];
+            let patch = git(&src, &[&args[..], &["--no-renames"]].concat());
+            write(&folder.join(format!("{id}.patch")), &(patch + "\n"));
+            list += &format!(
+                "  - {{id: {id}, file: {id}.patch, class: fix, needs: [{needs}], provenance: \
+                 {{origin: own, ai_assisted: false}}}}\n"
+            );
+        }
+        git(&src, &["reset", "-q", "--hard", &head]);
+        let text = format!(
+            "schema: 1\nseries: {{name: releng-15.1, revision: 1}}\nbase: {{repo: r, branch: b, \
+             osreldate: 1501000}}\npatches:\n{list}"
+        );
+        let home = Home::at(root.join("home"), &Interrupt::new()).unwrap();
+        let definition = definition::find("releng-15.1").unwrap();
+        acquire::borrow(&home, &definition, &src).unwrap();
+        Self {
+            series: load::parse(&folder, "releng-15.1", &text).unwrap(),
+            root,
+            home,
+            src,
+            _dir: dir,
+        }
+    }
+
+    /// One patch on [`BIG`], in two hunks.
+    fn two_hunks() -> Self {
+        Self::new(&[("two", "")], &|src, _| {
+            write(&src.join(BIG), &big(&[(10, "ten"), (30, "thirty")]));
+        })
+    }
+
+    /// A tree beside the base's, changed by `change`.
+    fn other(&self, name: &str, change: &dyn Fn(&Path)) -> PathBuf {
+        let other = self.root.join(name);
+        let (from, to) = (self.src.display(), other.display());
+        git(
+            &self.root,
+            &["clone", "-q", &from.to_string(), &to.to_string()],
+        );
+        change(&other);
+        commit(&other, "kern: Drift");
+        other
+    }
+
+    fn try_on(&self, to: &Path) -> Vec<Row> {
+        let bound = bind::bind(&self.home, &self.series, &|_| {}).unwrap();
+        let replay = Replay::of(&bound).unwrap();
+        drop(bound);
+        let target = Target::find(&self.home, &to.display().to_string()).unwrap();
+        let opened = target.open(&self.home, &|_| {}).unwrap();
+        let before = fingerprint(to);
+        let rows = replay.on(&opened, &|_| {}).unwrap();
+        assert!(before == fingerprint(to), "the target was written to");
+        rows
+    }
+
+    fn outcomes(&self, to: &Path) -> Vec<Outcome> {
+        let rows = self.try_on(to).into_iter();
+        rows.map(|row| row.outcome).collect()
+    }
+}
+
+fn clash(file: &str, why: Why) -> Outcome {
+    let file = file.to_owned();
+    Outcome::Conflicts {
+        places: vec![Clash { file, why }],
+        perhaps: None,
+    }
+}
+
+#[test]
+fn a_tree_that_differs_elsewhere_takes_the_patch() {
+    let place = Place::two_hunks();
+    let other = place.other("other", &|dir| write(&dir.join("sys/kern/b.c"), "c\n"));
+    assert_eq!(place.outcomes(&other), [Outcome::Applies(vec![])]);
+}
+
+#[test]
+fn lines_above_are_an_offset() {
+    let place = Place::two_hunks();
+    let text = big(&[(20, "line 20\nmore\nmore")]);
+    let other = place.other("other", &|dir| write(&dir.join(BIG), &text));
+    let offset = Offset {
+        file: BIG.into(),
+        hunk: 2,
+        lines: 2,
+    };
+    assert_eq!(place.outcomes(&other), [Outcome::Applies(vec![offset])]);
+}
+
+#[test]
+fn a_changed_line_of_the_context_has_to_be_merged() {
+    let place = Place::two_hunks();
+    let other = place.other("other", &|dir| write(&dir.join(BIG), &big(&[(8, "8")])));
+    assert_eq!(place.outcomes(&other), [Outcome::Merges]);
+}
+
+#[test]
+fn a_conflict_names_its_hunk_and_the_line_of_the_target() {
+    let place = Place::two_hunks();
+    let text = big(&[(2, "line 2\nmore"), (30, "dreissig")]);
+    let other = place.other("other", &|dir| write(&dir.join(BIG), &text));
+    let spot = Spot {
+        hunk: Some((2, 2)),
+        line: 31,
+    };
+    let want = clash(BIG, Why::Hunks(vec![spot]));
+    assert_eq!(place.outcomes(&other), [want]);
+}
+
+#[test]
+fn what_landed_is_named_by_the_history() {
+    let place = Place::two_hunks();
+    let with = big(&[(2, "line 2\nmore"), (10, "ten"), (30, "thirty")]);
+    let other = place.other("other", &|dir| {
+        write(&dir.join(BIG), &big(&[(10, "ten"), (30, "thirty")]));
+        commit(dir, "kern: Under another name");
+        write(&dir.join(BIG), &with);
+    });
+    let hash = git(&other, &["rev-parse", "HEAD^"]);
+    assert_eq!(place.outcomes(&other), [Outcome::Landed(Some(hash))]);
+    // A folder has no history.
+    let plain = place.root.join("plain");
+    write(&plain.join(BIG), &with);
+    assert_eq!(place.outcomes(&plain), [Outcome::Landed(None)]);
+}
+
+#[test]
+fn a_conflict_with_what_it_became_upstream_names_that() {
+    let place = Place::two_hunks();
+    let other = place.other("other", &|dir| {
+        write(&dir.join(BIG), &big(&[(10, "Ten"), (30, "thirty")]));
+        commit(dir, "kern: Change two");
+        write(&dir.join("sys/kern/b.c"), "c\n");
+    });
+    let [Outcome::Conflicts { perhaps, .. }] = &place.outcomes(&other)[..] else {
+        panic!("no conflict");
+    };
+    assert_eq!(*perhaps, Some(git(&other, &["rev-parse", "HEAD^"])));
+}
+
+/// A series of patches that each go on with the lines of the one before, and
+/// the tree that has them all, which git takes for a conflict with the first.
+fn neighbours() -> (Place, String) {
+    let all = [(10, "ten"), (11, "eleven"), (12, "twelve")];
+    let patches = [("a", ""), ("b", "a"), ("c", "b")];
+    let place = Place::new(&patches, &|src, n| write(&src.join(BIG), &big(&all[..=n])));
+    (place, big(&all))
+}
+
+#[test]
+fn patches_that_landed_together_have_landed() {
+    let (place, with) = neighbours();
+    let plain = place.root.join("plain");
+    write(&plain.join(BIG), &with);
+    let landed = || Outcome::Landed(None);
+    assert_eq!(place.outcomes(&plain), [landed(), landed(), landed()]);
+    // Only the first two.
+    write(&plain.join(BIG), &big(&[(10, "ten"), (11, "eleven")]));
+    let applies = Outcome::Applies(vec![]);
+    assert_eq!(place.outcomes(&plain), [landed(), landed(), applies]);
+}
+
+#[test]
+fn what_the_history_is_sure_of_has_landed() {
+    let (place, with) = neighbours();
+    let other = place.other("other", &|dir| {
+        write(&dir.join(BIG), &big(&[(10, "ten")]));
+        commit(dir, "kern: By another name");
+        write(&dir.join(BIG), &with.replace("eleven", "and on"));
+    });
+    let rows = place.try_on(&other);
+    let hash = git(&other, &["rev-parse", "HEAD^"]);
+    assert_eq!(rows[0].outcome, Outcome::Landed(Some(hash)));
+    assert!(matches!(rows[1].outcome, Outcome::Conflicts { .. }));
+    // It is not left out.
+    assert!(rows[1].lacks.is_empty());
+    assert_eq!(rows[2].lacks, ["b"]);
+}
+
+#[test]
+fn a_patch_that_conflicts_is_left_out_and_the_others_go_on() {
+    let patches = [("base", ""), ("b", "base"), ("c", "b"), ("d", "")];
+    let place = Place::new(&patches, &|src, n| match n {
+        0 => write(&src.join(BIG), &big(&[(10, "ten")])),
+        1 => write(&src.join(BIG), &big(&[(10, "ten"), (20, "twenty")])),
+        2 => write(&src.join("sys/kern/b.c"), "c\n"),
+        _ => write(&src.join("sys/kern/a.c"), "one\n2\nthree\n"),
+    });
+    let other = place.other("other", &|dir| write(&dir.join(BIG), &big(&[(10, "zehn")])));
+    let rows = place.try_on(&other);
+    assert!(matches!(rows[0].outcome, Outcome::Conflicts { .. }));
+    let applies = Outcome::Applies(vec![]);
+    let got: Vec<_> = rows[1..]
+        .iter()
+        .map(|row| (&row.outcome, &row.lacks[..]))
+        .collect();
+    let base = ["base".to_owned()];
+    let want = [
+        (&applies, &base[..]),
+        (&applies, &base[..]),
+        (&applies, &[]),
+    ];
+    assert_eq!(got, want);
+}
+
+#[test]
+fn patches_stand_on_those_before_them() {
+    let place = Place::new(&[("a", ""), ("b", "a")], &|src, n| {
+        let twice = [(10, "ten"), (11, "eleven")];
+        write(&src.join(BIG), &big(&twice[..=n]));
+    });
+    let other = place.other("other", &|dir| write(&dir.join("Makefile"), "x:\n"));
+    let applies = || Outcome::Applies(vec![]);
+    assert_eq!(place.outcomes(&other), [applies(), applies()]);
+    // The base itself, by its name, and its bare repository.
+    assert_eq!(place.outcomes(&place.src), [applies(), applies()]);
+    assert_eq!(
+        place.outcomes(&place.src.join(".git")),
+        [applies(), applies()]
+    );
+}
+
+#[test]
+fn files_that_are_not_there_or_are_there_already() {
+    let patches = [("change", ""), ("add", ""), ("delete", ""), ("data", "")];
+    let place = Place::new(&patches, &|src, n| match n {
+        0 => write(&src.join("sys/kern/a.c"), "one\n2\nthree\n"),
+        1 => write(&src.join("sys/kern/new.c"), "new\n"),
+        2 => fs::remove_file(src.join("sys/kern/b.c")).unwrap(),
+        _ => write(&src.join("bin/data"), "\0\u{1}other\0"),
+    });
+    let plain = place.root.join("plain");
+    write(&plain.join("sys/kern/new.c"), "another\n");
+    write(&plain.join("sys/kern/b.c"), "changed\n");
+    write(&plain.join("bin/data"), "\0\u{2}else\0");
+    let want = [
+        clash("sys/kern/a.c", Why::Absent),
+        clash("sys/kern/new.c", Why::Present),
+        clash("sys/kern/b.c", Why::Changed),
+        clash("bin/data", Why::Whole),
+    ];
+    assert_eq!(place.outcomes(&plain), want);
+    // What is new goes in; what is to go and is gone has landed.
+    fs::remove_dir_all(&plain).unwrap();
+    write(&plain.join("sys/kern/a.c"), "one\ntwo\nthree\n");
+    write(&plain.join("bin/data"), "\0\u{1}binary\0");
+    let want = [
+        Outcome::Applies(vec![]),
+        Outcome::Applies(vec![]),
+        Outcome::Landed(None),
+        Outcome::Applies(vec![]),
+    ];
+    assert_eq!(place.outcomes(&plain), want);
+    // A folder, and an empty one.
+    write(&plain.join("sys/kern/new.c/x"), "x\n");
+    assert_eq!(
+        place.outcomes(&plain)[1],
+        clash("sys/kern/new.c", Why::Folder)
+    );
+    let empty = place.root.join("empty");
+    fs::create_dir(&empty).unwrap();
+    let outcomes = place.outcomes(&empty);
+    assert_eq!(outcomes[0], clash("sys/kern/a.c", Why::Absent));
+    assert_eq!(outcomes[1], Outcome::Applies(vec![]));
+}
+
+#[test]
+fn a_place_that_is_found_twice_is_doubtful() {
+    // At the patch's own line stands a copy; all around the original moved.
+    let place = Place::two_hunks();
+    let part =
+        |from: usize, to: usize| -> String { (from..=to).map(|n| format!("line {n}\n")).collect() };
+    let (before, after) = ("x\n".repeat(6), "y\n".repeat(3));
+    let text = format!("{before}{}{after}{}", part(7, 13), part(1, 40));
+    let other = place.other("other", &|dir| write(&dir.join(BIG), &text));
+    let row = &place.try_on(&other)[0];
+    assert!(matches!(row.outcome, Outcome::Applies(_)), "{row:?}");
+    assert!(row.doubtful, "{row:?}");
+}
+
+#[test]
+fn one_file_in_single_hunks() {
+    let diff = b"diff --git a/x b/x\nindex 1..2\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+@@ b\n@@ -9 +9 @@\n-c\n+d\n";
+    let head = "diff --git a/x b/x\nindex 1..2\n--- a/x\n+++ b/x\n";
+    let want = [
+        format!("{head}@@ -1 +1 @@\n-a\n+@@ b\n"),
+        format!("{head}@@ -9 +9 @@\n-c\n+d\n"),
+    ];
+    let got = single_hunks(diff).into_iter();
+    let got: Vec<String> = got.map(|hunk| String::from_utf8(hunk).unwrap()).collect();
+    assert_eq!(got, want);
+    assert!(single_hunks(b"diff --git a/x b/x\nBinary\n").is_empty());
+}

@@ -1,0 +1,397 @@
+//! One patch changed, or a new one made, in a worktree of its own.
+
+use std::fs;
+
+use crate::base::definition::Definition;
+use crate::base::repo::names;
+use crate::bind::{self, Bound};
+use crate::draft::{self, Draft};
+use crate::load::{self, Loaded};
+use crate::manifest::{Class, Manifest, is_id, text};
+use crate::replay::touched;
+use crate::work::{self, Desk, Done, Kind, Step, Work};
+use crate::{canon, desk, going, manifest};
+use kdk_core::cache_dir::{Home, write_atomically};
+use kdk_core::failure::Failure;
+use kdk_core::yaml;
+
+/// What a new patch is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPatch {
+    /// Its id.
+    pub id: String,
+    /// What it is for.
+    pub class: Class,
+    /// The patch that it comes after; the last one if none is named.
+    pub after: Option<String>,
+    /// Whether a generative AI writes any of it.
+    pub ai_assisted: bool,
+}
+
+/// Lays the patch `id` out for a change.
+pub fn begin(
+    home: &Home,
+    series: &Loaded,
+    id: &str,
+    say: &dyn Fn(String),
+) -> Result<Work, Failure> {
+    let tried = format!("edit the patch `{id}`");
+    series.patch(id)?;
+    work::none_open(home, series.name(), &tried)?;
+    let bound = bind::bind(home, series, say)?;
+    let at = series
+        .ids()
+        .iter()
+        .position(|known| known == id)
+        .unwrap_or_default();
+    let kind = Kind::Edit { id: id.to_owned() };
+    let work = work_of(&bound, kind, at, steps(&bound))?;
+    let (parent, commit) = (bound.parent(at), bound.commits[at].as_str());
+    let with = touched(bound.git(), parent, commit)?;
+    open(home, work, commit, with, say)
+}
+
+/// Lays a tree out for a new patch. `series` is none where `name` has no
+/// series yet.
+pub fn begin_new(
+    home: &Home,
+    name: &str,
+    series: Option<&Loaded>,
+    patch: &NewPatch,
+    say: &dyn Fn(String),
+) -> Result<Work, Failure> {
+    let id = &patch.id;
+    let tried = format!("begin the patch `{id}`");
+    if !is_id(id) {
+        return Err(Failure::usage(tried, format!("'{id}' is no id")).help(
+            "an id has lower case letters, digits and `-`, and begins with a letter or digit",
+        ));
+    }
+    work::none_open(home, name, &tried)?;
+    free(series, name, id, &tried)?;
+    let empty;
+    let series = match series {
+        Some(series) => series,
+        None => {
+            empty = skeleton(home, name)?;
+            &empty
+        }
+    };
+    let at = place(series, patch)?;
+    let bound = bind::bind(home, series, say)?;
+    let mut steps = steps(&bound);
+    let step = Step {
+        id: id.clone(),
+        change: None,
+    };
+    steps.insert(at, step);
+    let kind = Kind::New {
+        id: id.clone(),
+        class: patch.class,
+        ai_assisted: patch.ai_assisted,
+    };
+    let mut work = work_of(&bound, kind, at, steps)?;
+    if series.text.is_empty() {
+        work.digest = work::digest(None)?;
+    }
+    template(&bound)?;
+    let parent = bound.parent(at).to_owned();
+    open(home, work, &parent, Vec::new(), say)
+}
+
+/// Fails if there is such a patch, or its file.
+fn free(series: Option<&Loaded>, name: &str, id: &str, tried: &str) -> Result<(), Failure> {
+    if series.is_some_and(|series| series.ids().iter().any(|known| known == id)) {
+        return Err(
+            Failure::usage(tried, "there is a patch of that id").help(format!(
+                "change it with `cargo xtask patches edit {id} --series {name}`, or take another id"
+            )),
+        );
+    }
+    let path = load::place(name).join(format!("{id}.patch"));
+    if !path.exists() {
+        return Ok(());
+    }
+    Err(
+        Failure::usage(tried, format!("{} is there already", path.display()))
+            .help("list it in series.yaml, or remove it"),
+    )
+}
+
+/// Where a new patch comes among those of `series`.
+fn place(series: &Loaded, patch: &NewPatch) -> Result<usize, Failure> {
+    let ids = series.ids();
+    let Some(after) = &patch.after else {
+        return Ok(ids.len());
+    };
+    series.patch(after)?;
+    Ok(ids
+        .iter()
+        .position(|id| id == after)
+        .map_or(ids.len(), |at| at + 1))
+}
+
+/// A series that is not there yet: it has no text.
+fn skeleton(home: &Home, name: &str) -> Result<Loaded, Failure> {
+    let record = crate::base::record::find(home, name)?;
+    let definition = record.definition()?;
+    let text = text::skeleton(name, &definition.repo, &definition.branch, record.osreldate);
+    let mut series = load::parse(&load::place(name), name, &text)?;
+    series.text.clear();
+    // What it is now, not what it was when it was added.
+    series.manifest.base.osreldate = bind::hold(home, name, &|_| ())?.opened.osreldate;
+    Ok(series)
+}
+
+fn steps(bound: &Bound<'_>) -> Vec<Step> {
+    let patches = bound.patches().enumerate();
+    patches
+        .map(|(n, (patch, commit))| Step {
+            id: patch.id.clone(),
+            change: Some((bound.parent(n).to_owned(), commit.to_owned())),
+        })
+        .collect()
+}
+
+/// The work at patch `at` of `steps`.
+fn work_of(bound: &Bound<'_>, kind: Kind, at: usize, steps: Vec<Step>) -> Result<Work, Failure> {
+    let done = steps[..at].iter().map(|step| Done {
+        id: step.id.clone(),
+        commit: step.change.as_ref().map(|(_, after)| after.clone()),
+    });
+    Ok(Work {
+        kind,
+        series: bound.series.name().to_owned(),
+        dir: load::place(bound.series.name()),
+        digest: work::digest(Some(bound.series))?,
+        base: bound.series.name().to_owned(),
+        start: bound.start().to_owned(),
+        osreldate: bound.base.opened.osreldate,
+        done: done.collect(),
+        steps,
+        desk: Desk::Open,
+    })
+}
+
+fn open(
+    home: &Home,
+    work: Work,
+    commit: &str,
+    with: Vec<String>,
+    say: &dyn Fn(String),
+) -> Result<Work, Failure> {
+    // Another one may have begun before this one had the lock.
+    work::none_open(home, &work.series, &format!("begin the {}", work.what()))?;
+    work::begin(home, &work)?;
+    desk::lay(home, &work, commit, with, &mut |text| say(text))?;
+    work.save(home)?;
+    Ok(work)
+}
+
+/// A message of FreeBSD's form for the editor that `git commit` opens.
+const TEMPLATE: &str = "
+# component: What the change does, as an order, with no full stop
+# (at most 67 characters, 50 are better)
+#
+# Then an empty line, and why the change is needed: what goes wrong
+# without it, for whom, and why it is done this way. Lines of at most 72
+# columns.
+#
+# Lines such as `PR:` or `MFC after:` come from the patch's `trailers` in
+# series.yaml when the patch is exported.
+";
+
+/// Has git use the template in this repository.
+fn template(bound: &Bound<'_>) -> Result<(), Failure> {
+    const TRIED: &str = "prepare a message's template";
+    let path = bound.git().git_dir().join("kdk-message");
+    write_atomically(&path, TEMPLATE.as_bytes())
+        .map_err(|error| Failure::io(TRIED, &path, error))?;
+    let value = path.to_string_lossy();
+    bound
+        .git()
+        .text(TRIED, &["config", "commit.template", &value])?;
+    Ok(())
+}
+
+/// Takes what the user has made of the patch, replays those after it, and
+/// writes the series. Gives lines for the user.
+///
+/// # Errors
+/// The worktree cannot be read as one patch, a later patch does not merge, or
+/// the series would not be sound: nothing is written, and all stays where it
+/// is.
+pub fn done(
+    home: &Home,
+    work: &mut Work,
+    stop: &dyn Fn() -> bool,
+    say: &dyn Fn(String),
+) -> Result<Vec<String>, Failure> {
+    let held = bind::hold(home, &work.base, say)?;
+    work::still(home, work)?;
+    let series = load::find(&work.series)?;
+    work::unchanged(work, home, series.as_ref())?;
+    let stays = format!(
+        "nothing was written; the change stays in {}. When it is mended:\n{}",
+        work.tree(home).display(),
+        work.go_on()
+    );
+    let (tip, laid) = (work.tip().to_owned(), work.done.len());
+    going::take_desk(home, work, &mut |text| say(text))?;
+    let list = work.done[laid].commit.as_deref();
+    let files = list
+        .map(|commit| files_of(work, home, &tip, commit))
+        .transpose()?;
+    let text = manifest_of(work, series.as_ref(), &held.definition)
+        .map_err(|failure| failure.and_help(&stays))?;
+    sound(home, work, laid, &text).map_err(|failure| failure.and_help(&stays))?;
+    going::advance(home, work, stop, &mut |text| say(text))?;
+    let draft = draft(work, text);
+    let ends = Some((work.series.clone(), work.name().to_owned()));
+    let written = draft
+        .write(home, &work.git(home), ends)
+        .map_err(|failure| failure.and_help(&stays))?;
+    let mut lines: Vec<String> = files.unwrap_or_default();
+    lines.extend(written.iter().map(|name| format!("{name}: written")));
+    lines.push(format!("{}: {} is done", work.series, work.what()));
+    Ok(lines)
+}
+
+/// The files that the patch touches, as `M path`.
+fn files_of(work: &Work, home: &Home, before: &str, after: &str) -> Result<Vec<String>, Failure> {
+    let args = [
+        "diff-tree",
+        "-r",
+        "-z",
+        "--no-renames",
+        "--name-status",
+        before,
+        after,
+    ];
+    let ran = work
+        .git(home)
+        .must("list the files of a patch", &args, b"")?;
+    let parts = names(&ran.stdout);
+    Ok(parts.chunks(2).map(|pair| pair.join("  ")).collect())
+}
+
+/// Whether the patch that was just taken would be a sound file: said now, and
+/// not after the user has resolved the conflicts of those after it.
+fn sound(home: &Home, work: &Work, at: usize, text: &str) -> Result<(), Failure> {
+    let git = work.git(home);
+    let Some((done, commit)) = work
+        .done
+        .get(at)
+        .and_then(|done| Some((done, done.commit.as_ref()?)))
+    else {
+        return Ok(());
+    };
+    let under = at
+        .checked_sub(1)
+        .and_then(|at| work.done[at].commit.as_deref());
+    let commits = [(done.id.clone(), commit.clone())];
+    draft::check(&git, under.unwrap_or(&work.start), &commits)?;
+    let series = load::parse(&work.dir, &work.series, text)?;
+    // With all that comes before it: a new patch is listed, and has no file yet.
+    let mut put = Vec::new();
+    for done in &work.done {
+        if let Some(commit) = &done.commit {
+            let name = series.patch(&done.id)?.file.clone();
+            put.push((name, canon::file(&git, commit)?));
+        }
+    }
+    draft::look_through(&work.series, text, &put, &[], Some(&done.id))
+}
+
+fn draft(work: &Work, text: String) -> Draft {
+    let commits = work
+        .done
+        .iter()
+        .filter_map(|done| Some((done.id.clone(), done.commit.clone()?)));
+    Draft {
+        name: work.series.clone(),
+        text,
+        start: work.start.clone(),
+        commits: commits.collect(),
+        remove: Vec::new(),
+        more: Vec::new(),
+        own: Some(work.name().to_owned()),
+    }
+}
+
+/// The text of the manifest as it will be.
+fn manifest_of(
+    work: &Work,
+    series: Option<&Loaded>,
+    definition: &Definition,
+) -> Result<String, Failure> {
+    let text = match series {
+        Some(series) => series.text.clone(),
+        None => text::skeleton(
+            &work.series,
+            &definition.repo,
+            &definition.branch,
+            work.osreldate,
+        ),
+    };
+    match &work.kind {
+        Kind::New {
+            id,
+            class,
+            ai_assisted,
+        } => with_entry(work, &text, id, *class, *ai_assisted),
+        _ => Ok(text),
+    }
+}
+
+/// The manifest `text` with the entry of a new patch.
+fn with_entry(
+    work: &Work,
+    text: &str,
+    id: &str,
+    class: Class,
+    ai_assisted: bool,
+) -> Result<String, Failure> {
+    let place = format!("patches/{}/{}", work.series, load::MANIFEST);
+    let mut wanted: Manifest = yaml::parse(&place, text)?;
+    let entry = text::entry(id, class, ai_assisted);
+    let at = work
+        .steps
+        .iter()
+        .position(|step| step.id == id)
+        .unwrap_or_default();
+    let new: Vec<manifest::Patch> = yaml::parse("the new entry", &entry)?;
+    let count = wanted.patches.len();
+    wanted.patches.splice(at..at, new);
+    let done = text::insert(text, at, count, &entry).unwrap_or_default();
+    draft::says(
+        &work.series,
+        &done,
+        &wanted,
+        &format!(
+            "write the list of patches with a line for each `- id:`, then:\n{}",
+            work.go_on()
+        ),
+    )?;
+    Ok(done)
+}
+
+/// One line for each change that is on the way.
+pub fn list(home: &Home) -> Result<Vec<String>, Failure> {
+    let line = |work: &Work| {
+        let at = match (&work.desk, work.next()) {
+            (Desk::Conflict { .. } | Desk::Laying, Some(step)) => {
+                format!("conflict in `{}`", step.id)
+            }
+            (Desk::Free, _) => "interrupted".to_owned(),
+            _ => "open".to_owned(),
+        };
+        let tree = work.tree(home);
+        let place = match fs::metadata(&tree) {
+            Ok(_) => tree.display().to_string(),
+            Err(_) => "no worktree".to_owned(),
+        };
+        format!("{}  {}  {at}  {place}", work.series, work.what())
+    };
+    Ok(work::all(home)?.iter().map(line).collect())
+}

@@ -1,0 +1,174 @@
+//! A series on its way to FreeBSD's reviewers.
+
+mod check;
+pub mod cover;
+pub mod gate;
+pub mod github;
+pub mod mail;
+pub mod phabricator;
+
+use crate::base::apply::Change;
+use crate::base::repo;
+use crate::bind::Bound;
+use crate::load::Loaded;
+use crate::manifest::{Class, Patch, Status};
+use crate::person::person;
+use crate::{note, trailers};
+use kdk_core::failure::Failure;
+use kdk_core::git::{Author, Git};
+
+pub use check::applied_tree;
+
+const TRIED: &str = "export the series";
+
+/// Patches that are exported, as commits with all that their messages get.
+pub struct Exported<'a> {
+    /// The kit's repository of the base.
+    pub git: Git,
+    /// The commit before the first.
+    pub start: String,
+    /// Each patch with its commit, in apply order.
+    pub patches: Vec<(&'a Patch, String)>,
+    /// Id of the tree they make.
+    pub tree: String,
+    /// Who sends them: the one who answers for the last patch.
+    pub sender: Author,
+}
+
+impl Exported<'_> {
+    /// The last commit.
+    pub fn tip(&self) -> &str {
+        self.patches
+            .last()
+            .map_or(&self.start, |(_, commit)| commit)
+    }
+}
+
+/// The patches `ids` and what they need, in apply order; without ids all that
+/// are meant for FreeBSD and not there yet.
+pub fn chosen(series: &Loaded, ids: &[String]) -> Result<Vec<String>, Failure> {
+    let goes =
+        |patch: &Patch| patch.class != Class::Local && patch.upstream.status != Status::Local;
+    let mut wanted: Vec<&str> = Vec::new();
+    for id in ids {
+        let patch = series.patch(id)?;
+        if !goes(patch) {
+            return Err(
+                Failure::usage(format!("export the patch `{id}`"), "it is local").help(
+                    "a patch that is meant for FreeBSD has another class and upstream.status",
+                ),
+            );
+        }
+        wanted.push(id);
+    }
+    if ids.is_empty() {
+        let patches = series.manifest.patches.iter();
+        let new = patches.filter(|patch| goes(patch) && patch.upstream.status != Status::Landed);
+        wanted.extend(new.map(|patch| patch.id.as_str()));
+    }
+    // What a patch needs comes before it.
+    for patch in series.manifest.patches.iter().rev() {
+        if wanted.contains(&patch.id.as_str()) {
+            wanted.extend(patch.needs.iter().map(String::as_str));
+        }
+    }
+    let all = series.ids();
+    let chosen: Vec<String> = all
+        .into_iter()
+        .filter(|id| wanted.contains(&id.as_str()))
+        .collect();
+    match chosen.is_empty() {
+        true => Err(Failure::usage(
+            TRIED,
+            "no patch of it is meant for FreeBSD and not there yet",
+        )),
+        false => Ok(chosen),
+    }
+}
+
+/// Commits the patches `ids` with their full messages; `sign` adds a
+/// Signed-off-by of the person who attests each.
+pub fn exported<'a>(
+    bound: &Bound<'a>,
+    ids: &[String],
+    sign: bool,
+) -> Result<Exported<'a>, Failure> {
+    let series = bound.series;
+    let git = bound.git();
+    let start = bound.start().to_owned();
+    let changes: Vec<Change> = series
+        .changes()?
+        .into_iter()
+        .filter(|change| ids.contains(&change.id))
+        .collect();
+    let commits = crate::base::apply::chain(git, &start, &changes)?;
+    let mut patches = Vec::new();
+    let mut parent = start.clone();
+    let mut sender = None;
+    for (change, commit) in changes.iter().zip(commits) {
+        let patch = series.patch(&change.id)?;
+        let mut note = note::read(git, &commit)?;
+        let mut lines = trailers::of_patch(patch);
+        let person = signer(patch, &note.author);
+        if sign {
+            let value = format!("{} <{}>", person.name, person.email);
+            let key = "Signed-off-by";
+            lines.push(trailers::Trailer { key, value });
+        }
+        note.message = trailers::add(&note.message, &lines);
+        let git = git.clone().committer(&person);
+        parent = note::commit(&git, &repo::tree_of(&git, &commit)?, &parent, &note)?;
+        patches.push((patch, parent.clone()));
+        sender = Some(person);
+    }
+    let sender = sender.ok_or_else(|| Failure::usage(TRIED, "it has no patch"))?;
+    Ok(Exported {
+        git: git.clone(),
+        tree: repo::tree_of(git, &parent)?,
+        start,
+        patches,
+        sender,
+    })
+}
+
+/// Who answers for a patch: the one who attests it, else its author. The date
+/// is the author's, so that an export made again is the same.
+fn signer(patch: &Patch, author: &Author) -> Author {
+    match person(&patch.provenance.attested_by) {
+        Some((name, email)) => Author {
+            name,
+            email,
+            date: author.date.clone(),
+        },
+        None => author.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::tests::series;
+
+    #[test]
+    fn what_is_needed_goes_along() {
+        let all = series(&[("a", "", ""), ("b", "a", ""), ("c", "", ""), ("d", "b", "")]);
+        for (ids, want) in [
+            (vec![], vec!["a", "b", "c", "d"]),
+            (vec!["d"], vec!["a", "b", "d"]),
+            (vec!["c", "a"], vec!["a", "c"]),
+        ] {
+            let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
+            assert_eq!(chosen(&all, &ids).unwrap(), want);
+        }
+    }
+
+    #[test]
+    fn local_patches_stay() {
+        let mut all = series(&[("a", "", ""), ("b", "", "")]);
+        all.manifest.patches[0].class = Class::Local;
+        all.manifest.patches[1].upstream.status = Status::Landed;
+        assert_eq!(chosen(&all, &["a".into()]).unwrap_err().exit_code(), 2);
+        assert_eq!(chosen(&all, &[]).unwrap_err().exit_code(), 2);
+        assert_eq!(chosen(&all, &["b".into()]).unwrap(), ["b"]);
+    }
+}

@@ -1,0 +1,204 @@
+//! Why a series must not leave the kit.
+
+use crate::lint::{Check, Severity, waives};
+use crate::load::Loaded;
+use crate::lock::{Findings, Proof};
+use crate::manifest::{Channel, Class, Patch, Status};
+use crate::person::person;
+
+/// What is known of one patch that is to be exported.
+pub struct Known<'a> {
+    /// The patch.
+    pub patch: &'a Patch,
+    /// Digest of all that its proof would depend on now.
+    pub key: String,
+}
+
+/// Why a patch is not proven; none if it is, or needs no proof.
+pub fn unproven(known: &Known<'_>, findings: &Findings) -> Option<String> {
+    let id = &known.patch.id;
+    if known.patch.class == Class::Test {
+        return None;
+    }
+    if known.patch.check.tests.is_empty() {
+        // A manual page, say: the manifest does without the check by name.
+        if waives(known.patch, Check::Tests, Severity::Warning) {
+            return None;
+        }
+        return Some(format!("{id}: it does not say which tests prove it"));
+    }
+    match findings.proofs.get(id) {
+        None => Some(format!("{id}: it was never proven")),
+        Some(proof) if !proof.holds() => Some(format!("{id}: it was tested and not proven")),
+        Some(proof) if proof.key != known.key => Some(format!(
+            "{id}: it, its base or its tests have changed since it was proven"
+        )),
+        Some(_) => None,
+    }
+}
+
+/// Why nobody answers for a patch; none if somebody does, or nobody need.
+pub fn unattested(patch: &Patch) -> Option<String> {
+    let by = patch.provenance.attested_by.trim();
+    match (patch.provenance.ai_assisted, person(by)) {
+        (_, Some(_)) => None,
+        (false, None) if by.is_empty() => None,
+        (true, None) if by.is_empty() => {
+            Some(format!("{}: ai_assisted without attested_by", patch.id))
+        }
+        (_, None) => Some(format!(
+            "{}: attested_by '{by}' is not `Name <mail>`",
+            patch.id
+        )),
+    }
+}
+
+/// Why a patch must not go by `channel`: FreeBSD asks for one review of a
+/// change, not two. None if it may.
+pub fn elsewhere(patch: &Patch, channel: Channel) -> Option<String> {
+    let upstream = &patch.upstream;
+    let under_way = matches!(upstream.status, Status::Submitted | Status::Accepted);
+    let other = upstream.channel.filter(|other| *other != channel)?;
+    under_way.then(|| format!("{}: it is under review by {}", patch.id, other.name()))
+}
+
+/// FreeBSD's rule, for those whom it stops.
+pub const AI_RULE: &str = "FreeBSD's CONTRIBUTING.md rejects submissions written by generative AI. A \
+    person who has read, understood and if need be rewritten the patch, and who answers for it with \
+    their name, writes it into the manifest: `provenance: {attested_by: Name <mail>}`; the cover says \
+    so. Nothing leaves the kit without";
+
+/// Whether the tree of an export was tested: that of the whole series by
+/// `prove`, another one by `prove --each-step`.
+pub fn untested(
+    series: &Loaded,
+    findings: &Findings,
+    ids: &[String],
+    tree: &str,
+) -> Option<String> {
+    let proven = |proof: &Proof| proof.tree == tree;
+    if findings.proofs.values().any(proven) || findings.tested.contains_key(tree) {
+        return None;
+    }
+    Some(match series.ids() == ids {
+        true => "the tree it makes was never tested".into(),
+        false => format!(
+            "{} of its {} patches alone were never tested; `cargo xtask prove --each-step` tests the first \
+             ones",
+            ids.len(),
+            series.ids().len()
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::tests::series;
+    use crate::lock::Tested;
+    use crate::lock::tests::proof;
+
+    #[test]
+    fn only_what_is_proven_as_it_is_now_goes() {
+        let mut all = series(&[("a", "", "x/y"), ("b", "", "")]);
+        let mut findings = Findings::default();
+        let say = |all: &Loaded, findings: &Findings, n: usize| {
+            let patch = &all.manifest.patches[n];
+            let key = "k".into();
+            unproven(&Known { patch, key }, findings).unwrap_or_default()
+        };
+        assert_eq!(say(&all, &findings, 0), "a: it was never proven");
+        assert_eq!(
+            say(&all, &findings, 1),
+            "b: it does not say which tests prove it"
+        );
+        for (key, why, want) in [
+            ("k", "", ""),
+            ("k", "no", "a: it was tested and not proven"),
+            (
+                "o",
+                "",
+                "a: it, its base or its tests have changed since it was proven",
+            ),
+        ] {
+            findings.proofs.insert("a".into(), proof(key, why));
+            assert_eq!(say(&all, &findings, 0), want);
+        }
+        all.manifest.patches[1].check.waive = vec!["check".into()];
+        assert_eq!(say(&all, &findings, 1), "");
+        all.manifest.patches[1].check.waive.clear();
+        all.manifest.patches[1].class = Class::Test;
+        assert_eq!(say(&all, &findings, 1), "");
+    }
+
+    #[test]
+    fn somebody_answers_for_what_an_ai_had_a_part_in() {
+        let mut all = series(&[("a", "", "")]);
+        for (ai, by, want) in [
+            (false, "", ""),
+            (true, "A <a@example.org>", ""),
+            (false, "A <a@example.org>", ""),
+            (true, "", "a: ai_assisted without attested_by"),
+            (true, " ", "a: ai_assisted without attested_by"),
+            (true, "A", "a: attested_by 'A' is not `Name <mail>`"),
+            (false, "A", "a: attested_by 'A' is not `Name <mail>`"),
+        ] {
+            let provenance = &mut all.manifest.patches[0].provenance;
+            (provenance.ai_assisted, provenance.attested_by) = (ai, by.into());
+            let got = unattested(&all.manifest.patches[0]).unwrap_or_default();
+            assert_eq!(got, want, "{ai} {by}");
+        }
+    }
+
+    #[test]
+    fn a_patch_is_reviewed_in_one_place() {
+        let mut all = series(&[("a", "", "")]);
+        for (status, channel, want) in [
+            (Status::None, Some(Channel::Phabricator), ""),
+            (Status::Submitted, None, ""),
+            (Status::Submitted, Some(Channel::Github), ""),
+            (
+                Status::Submitted,
+                Some(Channel::Phabricator),
+                "a: it is under review by phabricator",
+            ),
+            (
+                Status::Accepted,
+                Some(Channel::Mail),
+                "a: it is under review by mail",
+            ),
+            (Status::Rejected, Some(Channel::Mail), ""),
+        ] {
+            let upstream = &mut all.manifest.patches[0].upstream;
+            (upstream.status, upstream.channel) = (status, channel);
+            let got = elsewhere(&all.manifest.patches[0], Channel::Github);
+            assert_eq!(got.unwrap_or_default(), want);
+        }
+    }
+
+    #[test]
+    fn the_tree_must_have_been_tested() {
+        let all = series(&[("a", "", ""), ("b", "", "")]);
+        let mut findings = Findings::default();
+        let one = ["a".to_owned()];
+        assert!(
+            untested(&all, &findings, &all.ids(), "t")
+                .unwrap()
+                .contains("never tested")
+        );
+        assert!(
+            untested(&all, &findings, &one, "s")
+                .unwrap()
+                .contains("1 of its 2")
+        );
+        findings.proofs.insert("a".into(), proof("k", ""));
+        let tested = Tested {
+            key: "k".into(),
+            patches: one.to_vec(),
+            verdicts: std::collections::BTreeMap::new(),
+        };
+        findings.tested.insert("s".into(), tested);
+        assert_eq!(untested(&all, &findings, &all.ids(), "t"), None);
+        assert_eq!(untested(&all, &findings, &one, "s"), None);
+    }
+}

@@ -1,0 +1,47 @@
+//! A diff and a message for each patch, for reviews.FreeBSD.org: one commit is
+//! one revision.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Exported, TRIED};
+use crate::lock::Findings;
+use kdk_core::failure::Failure;
+
+/// Writes `N-ID.diff`, with whole files around the changes, and `N-ID.txt`, for
+/// each patch into `out`, and gives their paths in order.
+pub fn write(
+    exported: &Exported<'_>,
+    findings: &Findings,
+    out: &Path,
+) -> Result<Vec<PathBuf>, Failure> {
+    let mut written = Vec::new();
+    for (n, (patch, commit)) in exported.patches.iter().enumerate() {
+        let parent = format!("{commit}^");
+        let args = [
+            "diff",
+            "--full-index",
+            "--no-renames",
+            "-U999999",
+            &parent,
+            commit,
+        ];
+        let diff = exported.git.must(TRIED, &args, b"")?.stdout;
+        let message = exported
+            .git
+            .text(TRIED, &["log", "-1", "--format=%B", commit])?;
+        let rows = findings.rows(&patch.id).iter();
+        let plan: Vec<String> = rows.map(|row| format!("  {row}")).collect();
+        let plan = match plan.is_empty() {
+            true => "  none: it is not proven".to_owned(),
+            false => plan.join("\n"),
+        };
+        let text = format!("{message}\n\nTest Plan:\n{plan}\n");
+        for (end, content) in [("diff", diff), ("txt", text.into_bytes())] {
+            let path = out.join(format!("{:04}-{}.{end}", n + 1, patch.id));
+            fs::write(&path, content).map_err(|error| Failure::io(TRIED, &path, error))?;
+            written.push(path);
+        }
+    }
+    Ok(written)
+}

@@ -1,0 +1,326 @@
+//! The git repository that the series lie in: what they were before. It is
+//! only read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::base::repo::names;
+use crate::base::source;
+use crate::load::{self, Loaded, MANIFEST};
+use kdk_core::failure::Failure;
+use kdk_core::git::Git;
+use kdk_core::yaml;
+
+/// The repository.
+#[derive(Debug)]
+pub struct Shelf {
+    git: Git,
+    /// The folder of all series.
+    folder: PathBuf,
+    /// The same from the top of the repository; empty, or with a `/` at its
+    /// end.
+    prefix: String,
+}
+
+/// A commit that changed a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The day, as 2026-11-25.
+    pub date: String,
+    /// The commit.
+    pub hash: String,
+    /// Its short form.
+    pub short: String,
+    /// Its subject.
+    pub subject: String,
+}
+
+impl Shelf {
+    /// The repository that `folder`, the folder of all series, lies in.
+    ///
+    /// # Errors
+    /// It lies in none.
+    pub fn open(folder: &Path) -> Result<Self, Failure> {
+        let at = folder.display();
+        let tried = format!("look at the history of {at}");
+        let folder =
+            fs::canonicalize(folder).map_err(|error| Failure::io(&tried, folder, error))?;
+        let Some((git_dir, prefix)) = source::around(&tried, &folder)? else {
+            return Err(
+                Failure::usage(tried, "it lies in no git repository").help(format!(
+                    "keep it in one: git -C {at} init && git -C {at} add -A && git -C {at} commit \
+                     -m 'The series'"
+                )),
+            );
+        };
+        Ok(Self {
+            git: Git::new(git_dir),
+            folder,
+            prefix,
+        })
+    }
+
+    /// The commit that `rev` names.
+    pub fn commit(&self, rev: &str) -> Result<String, Failure> {
+        let tried = format!("find the revision `{rev}`");
+        let name = format!("{rev}^{{commit}}");
+        let args = [
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--end-of-options",
+            &name,
+        ];
+        let ran = self.git.run(&tried, &args)?;
+        if ran.ok {
+            return Ok(ran.text());
+        }
+        let at = self.folder.display();
+        Err(Failure::usage(
+            tried,
+            format!("the repository that holds {at} has no such commit"),
+        )
+        .help(
+            "give a commit, branch or tag of it; `cargo xtask patches log` lists the commits that \
+             changed the series",
+        ))
+    }
+
+    /// The series `name` as it was in the commit `commit`, which the user
+    /// called `rev`. Its files are written below `into`.
+    pub fn series_at(
+        &self,
+        rev: &str,
+        commit: &str,
+        name: &str,
+        into: &Path,
+    ) -> Result<Loaded, Failure> {
+        let tried = format!("read the series {name} at `{rev}`");
+        let place = |file: &str| format!("{}{name}/{file}", self.prefix);
+        let Some(text) = self.file(commit, &place(MANIFEST))? else {
+            return Err(Failure::usage(
+                tried,
+                format!("there was no {} then", place(MANIFEST)),
+            )
+            .help(format!(
+                "`cargo xtask patches log --series {name}` lists the commits that changed it"
+            )));
+        };
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let dir = into.join(name);
+        let shown = format!("{} at {rev}", place(MANIFEST));
+        let series = load::parse_as(&shown, &dir, name, &text)?;
+        fs::create_dir_all(&dir).map_err(|error| Failure::io(&tried, &dir, error))?;
+        for patch in &series.manifest.patches {
+            let from = place(&patch.file);
+            let Some(content) = self.file(commit, &from)? else {
+                return Err(Failure::usage(tried, format!("there was no {from} then"))
+                    .help("that commit is not whole: give the one after it"));
+            };
+            let to = series.path(patch);
+            fs::write(&to, content).map_err(|error| Failure::io(&tried, &to, error))?;
+        }
+        Ok(series)
+    }
+
+    /// The commits that changed `file` of the series `name`, the last first.
+    pub fn log(&self, name: &str, file: &str) -> Result<Vec<Entry>, Failure> {
+        const TRIED: &str = "read the history of the series";
+        let head = ["rev-parse", "--verify", "--quiet", "HEAD"];
+        if !self.git.run(TRIED, &head)?.ok {
+            return Ok(Vec::new());
+        }
+        let path = format!("{}{name}/{file}", self.prefix);
+        let args = [
+            "--literal-pathspecs",
+            "log",
+            "--follow",
+            "--no-show-signature",
+            "--no-color",
+            "-z",
+            "--format=%cs%n%H%n%h%n%s",
+            "HEAD",
+            "--",
+            &path,
+        ];
+        let list = self.git.must(TRIED, &args, b"")?.stdout;
+        let entry = |text: &String| {
+            let mut lines = text.splitn(4, '\n').map(str::to_owned);
+            Some(Entry {
+                date: lines.next()?,
+                hash: lines.next()?,
+                short: lines.next()?,
+                subject: lines.next()?,
+            })
+        };
+        Ok(names(&list).iter().filter_map(entry).collect())
+    }
+
+    /// Whether `file` of the series `name` is as it was committed last.
+    pub fn is_committed(&self, name: &str, file: &str) -> Result<bool, Failure> {
+        let path = self.folder.join(name).join(file);
+        let now = fs::read(&path)
+            .map_err(|error| Failure::io("read a file of the series", &path, error))?;
+        let committed = self.file("HEAD", &format!("{}{name}/{file}", self.prefix))?;
+        Ok(committed.is_some_and(|committed| committed == now))
+    }
+
+    /// The revision of the series `name` in the commit `commit`, if its
+    /// manifest can be read.
+    pub fn revision(&self, commit: &str, name: &str) -> Result<Option<u32>, Failure> {
+        let text = self.file(commit, &format!("{}{name}/{MANIFEST}", self.prefix))?;
+        Ok(text.and_then(|text| revision(&String::from_utf8_lossy(&text))))
+    }
+
+    fn file(&self, commit: &str, path: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let name = format!("{commit}:{path}");
+        let args = ["cat-file", "blob", &name];
+        let ran = self.git.run("read a file of an older series", &args)?;
+        Ok(ran.ok.then_some(ran.stdout))
+    }
+}
+
+/// The revision that a manifest names; of whatever form the rest of it is.
+fn revision(text: &str) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Manifest {
+        series: Series,
+    }
+    #[derive(Deserialize)]
+    struct Series {
+        revision: u32,
+    }
+    let manifest: Manifest = yaml::parse(MANIFEST, text).ok()?;
+    Some(manifest.series.revision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::fixtures::{commit, git, write};
+    use kdk_core::failure::rendered;
+
+    const NAME: &str = "releng-15.1";
+
+    fn manifest(revision: u32, file: &str) -> String {
+        format!(
+            "schema: 1\nseries: {{name: {NAME}, revision: {revision}}}\nbase: {{repo: r, branch: b, \
+             osreldate: 1}}\npatches:\n  - {{id: a, file: {file}, class: fix, provenance: {{origin: \
+             own, ai_assisted: false}}}}\n"
+        )
+    }
+
+    struct Place {
+        root: PathBuf,
+        folder: PathBuf,
+        _dir: tempfile::TempDir,
+    }
+
+    /// A repository with the series in `patches/`, committed twice; its file
+    /// was renamed.
+    fn place() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        git(&root, &["init", "-q", "repo"]);
+        let repo = root.join("repo");
+        let folder = repo.join("patches");
+        write(&repo.join("README"), "x\n");
+        commit(&repo, "Nothing yet");
+        let series = folder.join(NAME);
+        write(&series.join(MANIFEST), &manifest(1, "old.patch"));
+        write(&series.join("old.patch"), "the same text\nfor a while\n");
+        commit(&repo, "a: First");
+        fs::rename(series.join("old.patch"), series.join("a.patch")).unwrap();
+        write(&series.join(MANIFEST), &manifest(2, "a.patch"));
+        commit(&repo, "a: Another name");
+        Place {
+            root,
+            folder,
+            _dir: dir,
+        }
+    }
+
+    #[test]
+    fn an_older_series_is_read_with_its_files() {
+        let place = place();
+        let shelf = Shelf::open(&place.folder).unwrap();
+        let commit = shelf.commit("HEAD^").unwrap();
+        let into = place.root.join("old");
+        let series = shelf.series_at("HEAD^", &commit, NAME, &into).unwrap();
+        assert_eq!(series.manifest.series.revision, 1);
+        let changes = series.changes().unwrap();
+        assert_eq!(changes[0].diff, b"the same text\nfor a while\n");
+    }
+
+    #[test]
+    fn what_is_not_in_the_history_is_said() {
+        let place = place();
+        let shelf = Shelf::open(&place.folder).unwrap();
+        let at = |rev: &str| {
+            let commit = shelf.commit(rev)?;
+            shelf.series_at(rev, &commit, NAME, &place.root.join("old"))
+        };
+        let mut failures = Vec::new();
+        for rev in ["nowhere", "--all", "HEAD~2"] {
+            failures.push(at(rev).unwrap_err());
+        }
+        let series = place.folder.join(NAME);
+        write(&series.join(MANIFEST), &manifest(2, "gone.patch"));
+        commit(&place.root.join("repo"), "Half");
+        failures.push(at("HEAD").unwrap_err());
+        write(&series.join(MANIFEST), &manifest(2, "../a.patch"));
+        commit(&place.root.join("repo"), "Bad");
+        failures.push(at("HEAD").unwrap_err());
+        let alone = place.root.join("alone");
+        fs::create_dir(&alone).unwrap();
+        failures.push(Shelf::open(&alone).unwrap_err());
+        let text = |failure: &Failure| {
+            assert_eq!(failure.exit_code(), 2);
+            rendered(failure).replace(&*place.root.to_string_lossy(), "TMP")
+        };
+        let texts: Vec<String> = failures.iter().map(text).collect();
+        insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    #[test]
+    fn the_history_of_a_file_goes_on_under_its_older_name() {
+        let place = place();
+        let shelf = Shelf::open(&place.folder).unwrap();
+        let log = shelf.log(NAME, "a.patch").unwrap();
+        let subjects: Vec<&str> = log.iter().map(|entry| entry.subject.as_str()).collect();
+        assert_eq!(subjects, ["a: Another name", "a: First"]);
+        let revisions = log.iter().map(|e| shelf.revision(&e.hash, NAME).unwrap());
+        assert_eq!(revisions.collect::<Vec<_>>(), [Some(2), Some(1)]);
+        assert!(shelf.is_committed(NAME, "a.patch").unwrap());
+        write(&place.folder.join(NAME).join("a.patch"), "other\n");
+        assert!(!shelf.is_committed(NAME, "a.patch").unwrap());
+        assert!(shelf.log(NAME, "new.patch").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_repository_without_a_commit_has_no_history() {
+        let dir = tempfile::tempdir().unwrap();
+        git(dir.path(), &["init", "-q"]);
+        write(&dir.path().join("x/a.patch"), "x\n");
+        let shelf = Shelf::open(dir.path()).unwrap();
+        assert!(shelf.log("x", "a.patch").unwrap().is_empty());
+        assert!(!shelf.is_committed("x", "a.patch").unwrap());
+    }
+
+    #[test]
+    fn revisions_of_manifests_of_any_form() {
+        for (text, want) in [
+            (
+                "series: {name: x, revision: 3, more: 1}\nother: 1\n",
+                Some(3),
+            ),
+            ("series: {name: x}\n", None),
+            ("series: [", None),
+            ("", None),
+        ] {
+            assert_eq!(revision(text), want, "{text}");
+        }
+    }
+}

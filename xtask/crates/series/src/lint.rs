@@ -1,0 +1,153 @@
+//! `patches lint`: what a reviewer, git or the export would stumble over,
+//! found in the files of a series and on its base.
+
+mod base;
+mod body;
+mod file;
+mod finding;
+#[cfg(test)]
+mod fuzz;
+mod manifest;
+mod mdoc;
+mod patch;
+mod path;
+mod proof;
+mod provenance;
+mod remark;
+mod size;
+mod style;
+mod subject;
+mod touched;
+pub mod trailers;
+
+pub use finding::{Check, Finding, Report, Severity};
+pub use proof::waives;
+
+use std::path::Path;
+
+use crate::load::Loaded;
+use kdk_core::cache_dir::Home;
+use kdk_core::failure::Failure;
+use patch::Looked;
+
+/// Checks the series `name` in the folder `dir`, whose manifest may be wrong.
+///
+/// # Errors
+/// There is no such series, the base cannot be opened, or a tool cannot be
+/// run.
+pub fn folder(
+    home: &Home,
+    dir: &Path,
+    name: &str,
+    base: Option<&str>,
+    say: &dyn Fn(String),
+) -> Result<Report, Failure> {
+    let read = manifest::read(dir, name)?;
+    let Some(series) = read.series else {
+        return Ok(Report {
+            findings: read.findings,
+            not_checked: vec!["the patches, because the manifest cannot be read".into()],
+            ..Report::default()
+        });
+    };
+    let mut report = all(home, &series, base, say)?;
+    report.findings.extend(read.findings);
+    sort(&mut report.findings, &series);
+    Ok(report)
+}
+
+/// What is wrong with the files of a series, whatever they are applied to.
+/// What a patch waives is left out.
+///
+/// # Errors
+/// The folder cannot be read, or git cannot be run.
+pub fn static_findings(series: &Loaded) -> Result<Vec<Finding>, Failure> {
+    let mut findings = manifest::listing(series)?;
+    for looked in look(series)? {
+        findings.extend(looked.findings);
+    }
+    waive(&mut findings, series);
+    sort(&mut findings, series);
+    Ok(findings)
+}
+
+/// [`static_findings`], and what shows on the base `base` (the series' own
+/// where there is none), if it was added.
+///
+/// # Errors
+/// The base cannot be opened, or a tool cannot be run.
+pub fn all(
+    home: &Home,
+    series: &Loaded,
+    base: Option<&str>,
+    say: &dyn Fn(String),
+) -> Result<Report, Failure> {
+    let looked = look(series)?;
+    let mut report = Report {
+        findings: manifest::listing(series)?,
+        ..Report::default()
+    };
+    for (looked, id) in looked.iter().zip(series.ids()) {
+        if looked.text.is_none() {
+            let why = format!("the rest of {id}: its file cannot be read");
+            report.not_checked.push(why);
+        }
+    }
+    base::check(home, series, &looked, base, say, &mut report)?;
+    for looked in looked {
+        report.findings.extend(looked.findings);
+    }
+    report.waived = waive(&mut report.findings, series);
+    sort(&mut report.findings, series);
+    Ok(report)
+}
+
+fn look(series: &Loaded) -> Result<Vec<Looked>, Failure> {
+    let patches = 0..series.manifest.patches.len();
+    patches.map(|n| patch::look(series, n)).collect()
+}
+
+/// Takes out what the patches waive, and says how many that were.
+fn waive(findings: &mut Vec<Finding>, series: &Loaded) -> usize {
+    let before = findings.len();
+    findings.retain(|finding| {
+        let is_of = |id: &String| finding.patch.as_ref() == Some(id);
+        let mut patches = series.manifest.patches.iter();
+        let patch = patches.find(|patch| is_of(&patch.id));
+        !patch.is_some_and(|patch| proof::waives(patch, finding.check, finding.severity))
+    });
+    before - findings.len()
+}
+
+/// In the order of the patches, then of the checks.
+fn sort(findings: &mut [Finding], series: &Loaded) {
+    let ids = series.ids();
+    let patch = |finding: &Finding| {
+        let id = finding.patch.as_ref()?;
+        ids.iter().position(|other| other == id)
+    };
+    findings.sort_by_key(|finding| (patch(finding), finding.check));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load;
+    use kdk_core::workspace::workspace;
+
+    #[test]
+    fn the_series_of_this_repository_have_no_errors() {
+        let folder = workspace().join("patches");
+        for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+            let name = entry.file_name().into_string().unwrap();
+            let text = std::fs::read_to_string(entry.path().join(load::MANIFEST)).unwrap();
+            let series = load::parse(&entry.path(), &name, &text).unwrap();
+            let findings = static_findings(&series).unwrap();
+            let errors: Vec<&Finding> = findings
+                .iter()
+                .filter(|finding| finding.severity == Severity::Error)
+                .collect();
+            assert!(errors.is_empty(), "{name}: {errors:?}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Who wrote a commit, and what they say of it: what a patch keeps while its
+//! content changes.
+
+use crate::mail;
+use kdk_core::failure::Failure;
+use kdk_core::git::{Author, Git};
+
+/// Author and message of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Who wrote it, and when.
+    pub author: Author,
+    /// Subject and body, in the form in which they come back from a mail.
+    pub message: String,
+}
+
+/// The note of `commit`.
+pub fn read(git: &Git, commit: &str) -> Result<Note, Failure> {
+    // A subject of several lines is one line in a mail.
+    let args = [
+        "log",
+        "-1",
+        "--encoding=UTF-8",
+        "--format=%an%x00%ae%x00%aD%x00%s%x00%b",
+        commit,
+    ];
+    let ran = git.must("read a commit", &args, b"")?;
+    let text = String::from_utf8_lossy(&ran.stdout).into_owned();
+    let mut parts = text.splitn(5, '\0').map(|part| part.trim().to_owned());
+    let mut next = || parts.next().unwrap_or_default();
+    let author = Author {
+        name: next(),
+        email: next(),
+        date: next(),
+    };
+    let (subject, body) = (next(), next());
+    Ok(Note {
+        author,
+        message: mail::message(&subject, &body),
+    })
+}
+
+/// Commits `tree` on top of `parent` under `note`.
+pub fn commit(git: &Git, tree: &str, parent: &str, note: &Note) -> Result<String, Failure> {
+    let git = git.clone().author(&note.author);
+    let args = ["commit-tree", tree, "-p", parent, "-F", "-"];
+    let ran = git.must("commit a patch", &args, note.message.as_bytes())?;
+    Ok(ran.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::apply::{Change, chain};
+    use crate::base::fixtures::kit_repo;
+    use crate::base::repo::tree_of;
+    use crate::canon;
+
+    #[test]
+    fn a_commit_with_the_same_note_is_the_one_that_its_mail_gives() {
+        let dir = tempfile::tempdir().unwrap();
+        let (git, head) = kit_repo(dir.path());
+        let note = Note {
+            author: Author {
+                name: "Jürgen".into(),
+                email: "j@example.org".into(),
+                date: "Wed, 25 Nov 2026 10:00:00 +0100".into(),
+            },
+            message: "kern: Count\n\nOne.\n\nTwo.\n".into(),
+        };
+        let diff =
+            "--- a/sys/kern/a.c\n+++ b/sys/kern/a.c\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n";
+        let change = |diff: Vec<u8>| Change {
+            id: "count".into(),
+            diff,
+        };
+        let plain = chain(&git, &head, &[change(diff.into())]).unwrap();
+        let made = commit(&git, &tree_of(&git, &plain[0]).unwrap(), &head, &note).unwrap();
+        assert_eq!(read(&git, &made).unwrap(), note);
+        let mail = canon::file(&git, &made).unwrap();
+        assert_eq!(chain(&git, &head, &[change(mail)]).unwrap(), [made]);
+    }
+}

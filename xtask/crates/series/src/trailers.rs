@@ -1,0 +1,164 @@
+//! The lines at the end of a FreeBSD commit message: `Key:<tab>value`. git's
+//! own trailers have no spaces in their keys, so they are no help here.
+
+use crate::manifest::{Channel, Patch};
+
+/// The keys of FreeBSD's commit template (tools/tools/git/hooks), in its
+/// order.
+pub const KEYS: [&str; 15] = [
+    "PR",
+    "Reported by",
+    "Reviewed by",
+    "Tested by",
+    "Approved by",
+    "Obtained from",
+    "Fixes",
+    "MFC after",
+    "MFC to",
+    "Relnotes",
+    "Security",
+    "Event",
+    "Sponsored by",
+    "Pull Request",
+    LAST,
+];
+
+/// The key of the last line: where it is not last, Phabricator does not close
+/// the review.
+pub const LAST: &str = "Differential Revision";
+
+/// git's own keys, which stand anywhere above the last line.
+pub const GITS: [&str; 2] = ["Co-authored-by", "Signed-off-by"];
+
+/// One of the lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trailer {
+    /// One of [`KEYS`] or [`GITS`].
+    pub key: &'static str,
+    /// The rest of the line.
+    pub value: String,
+}
+
+impl Trailer {
+    /// Reads a line; none if its key is neither FreeBSD's nor git's.
+    pub fn read(line: &str) -> Option<Self> {
+        let (name, value) = line.split_once(':')?;
+        let key = KEYS.into_iter().chain(GITS).find(|key| *key == name)?;
+        let value = value.trim();
+        let value = (!value.is_empty()).then(|| value.to_owned())?;
+        Some(Self { key, value })
+    }
+}
+
+impl std::fmt::Display for Trailer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // git reads these two itself, and wants a space there.
+        let gap = if GITS.contains(&self.key) { ' ' } else { '\t' };
+        write!(f, "{}:{gap}{}", self.key, self.value)
+    }
+}
+
+/// What the manifest adds to the message of `patch`.
+pub fn of_patch(patch: &Patch) -> Vec<Trailer> {
+    let review = patch.upstream.channel.and_then(|channel| match channel {
+        Channel::Phabricator => Some(LAST),
+        Channel::Github => Some("Pull Request"),
+        Channel::Mail | Channel::Bugzilla => None,
+    });
+    let fields = patch.trailers.fields();
+    let lines = fields.iter().map(|(_, key, value)| (*key, *value));
+    lines
+        .chain(review.map(|key| (key, &patch.upstream.url)))
+        .filter_map(|(key, value)| {
+            let value = value.clone()?;
+            Some(Trailer { key, value })
+        })
+        .collect()
+}
+
+/// `message` with `more` among its trailers, in order, each once.
+pub fn add(message: &str, more: &[Trailer]) -> String {
+    let message = message.trim_end();
+    let (text, own) = split(message);
+    let mut all = own;
+    for trailer in more {
+        if !all.contains(trailer) {
+            all.push(trailer.clone());
+        }
+    }
+    all.sort_by_key(|trailer| place(trailer.key));
+    let lines: Vec<String> = all.iter().map(ToString::to_string).collect();
+    match lines.as_slice() {
+        [] => format!("{text}\n"),
+        lines => format!("{text}\n\n{}\n", lines.join("\n")),
+    }
+}
+
+/// Where a key stands: FreeBSD's in their order, git's, the last.
+fn place(key: &str) -> (bool, usize) {
+    let known = KEYS.iter().position(|other| *other == key);
+    (key == LAST, known.unwrap_or(KEYS.len()))
+}
+
+/// The message before its trailers, and those: the last paragraph, if all of
+/// its lines are trailers.
+fn split(message: &str) -> (&str, Vec<Trailer>) {
+    let Some((text, last)) = message.rsplit_once("\n\n") else {
+        return (message, Vec::new());
+    };
+    let trailers: Option<Vec<Trailer>> = last.lines().map(Trailer::read).collect();
+    match trailers {
+        Some(trailers) => (text.trim_end(), trailers),
+        None => (message, Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trailer(key: &'static str, value: &str) -> Trailer {
+        let value = value.into();
+        Trailer { key, value }
+    }
+
+    #[test]
+    fn trailers_are_added_in_freebsds_order() {
+        let more = [
+            trailer("Differential Revision", "https://reviews.FreeBSD.org/D1"),
+            trailer("MFC after", "1 week"),
+            trailer("Signed-off-by", "A <a@example.org>"),
+        ];
+        let table = [
+            ("a: B\n", "a: B\n\nMFC after:\t1 week\n"),
+            (
+                "a: B\n\nText: of a body\n",
+                "a: B\n\nText: of a body\n\nMFC after:\t1 week\n",
+            ),
+            (
+                "a: B\n\nBody.\n\nPR:\t7\nFixes: x\n",
+                "a: B\n\nBody.\n\nPR:\t7\nFixes:\tx\nMFC after:\t1 week\n",
+            ),
+            (
+                "a: B\n\nBody.\n\nMFC after:\t1 week\n",
+                "a: B\n\nBody.\n\nMFC after:\t1 week\n",
+            ),
+        ];
+        for (message, want) in table {
+            assert_eq!(add(message, &more[1..2]), want);
+        }
+        assert_eq!(
+            add("a: B\n\nSponsored by:\tC\n", &more),
+            "a: B\n\nMFC after:\t1 week\nSponsored by:\tC\nSigned-off-by: A <a@example.org>\n\
+             Differential Revision:\thttps://reviews.FreeBSD.org/D1\n"
+        );
+        assert_eq!(add("a: B\n\nBody.\n", &[]), "a: B\n\nBody.\n");
+    }
+
+    #[test]
+    fn a_line_without_a_known_key_is_no_trailer() {
+        for line in ["Foo: bar", "PR:", "PR", "pr: 1", "MFC after"] {
+            assert_eq!(Trailer::read(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! `cargo xtask base`: the FreeBSD trees that the kit tests on.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use kdk_core::cache_dir::Home;
+use kdk_core::clock;
+use kdk_core::context::Context;
+use kdk_core::event::{Event, Phase, Sink};
+use kdk_core::failure::Failure;
+use kdk_core::git::Progress;
+use kdk_doctor::Need;
+use kdk_doctor::disk_space::human;
+use kdk_series::base::definition::{self, Definition};
+use kdk_series::base::record::{self, Record};
+use kdk_series::base::{acquire, belongings, lock_name};
+use kdk_series::work;
+
+/// The FreeBSD trees that the kit tests on.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Adds a base: a clone of FreeBSD's official repository, or a tree you have
+    Add {
+        /// One of vm/bases: releng-15.1, main, head-2014
+        name: String,
+        /// A checkout or git directory of yours; it is only ever read
+        #[arg(long, value_name = "DIR")]
+        src: Option<PathBuf>,
+    },
+    /// Lists the bases
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Removes a base and all that was built from it; never the tree it came from
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
+    match &args.what {
+        What::Add { name, src } => add(cx, name, src.as_deref()),
+        What::List { json } => list(cx, *json),
+        What::Remove { name } => remove(cx, name),
+    }
+}
+
+fn say(cx: &Context, text: impl Into<String>) {
+    cx.terminal.emit(Event::Line {
+        phase: Phase::Resolve,
+        text: text.into(),
+    });
+}
+
+fn add(cx: &Context, name: &str, src: Option<&Path>) -> Result<(), Failure> {
+    let definition = definition::find(name)?;
+    kdk_doctor::need(cx, Need::Trees, false)?;
+    let _lock = cx.home.lock(&lock_name(name), &|text| say(cx, text))?;
+    if let Some(record) = record::all(&cx.home)?
+        .iter()
+        .find(|record| record.name == name)
+    {
+        return Err(added_already(record));
+    }
+    let added = match src {
+        Some(src) => acquire::borrow(&cx.home, &definition, src),
+        None => acquire::clone(&cx.home, &definition, &mut |progress| show(cx, &progress)),
+    };
+    let record = match added {
+        Ok(record) => record,
+        Err(_) if cx.interrupt.is_set() => return Err(interrupted(name)),
+        Err(failure) => return Err(failure),
+    };
+    println!(
+        "added {name}: FreeBSD {} (commit {:.12}), from {}",
+        record.osreldate,
+        record.commit,
+        origin(record.src.as_deref())
+    );
+    if let Some(notes) = &definition.notes {
+        println!("{notes}");
+    }
+    println!("test it with `cargo xtask vm-test --base {name}`");
+    Ok(())
+}
+
+fn added_already(record: &Record) -> Failure {
+    let name = &record.name;
+    Failure::usage(
+        format!("add the base `{name}`"),
+        format!(
+            "it was added already, from {}",
+            origin(record.src.as_deref())
+        ),
+    )
+    .help(format!(
+        "{}: cargo xtask base remove {name}, then add it again",
+        match record.src {
+            Some(_) => "it follows that by itself; to take it from elsewhere",
+            None => "for a newer state of it, or to take it from elsewhere",
+        }
+    ))
+}
+
+fn interrupted(name: &str) -> Failure {
+    Failure::infra(format!("add the base `{name}`"), "it was interrupted").help(format!(
+        "what was fetched is kept: cargo xtask base add {name} goes on from there"
+    ))
+}
+
+/// Passes git's progress on.
+fn show(cx: &Context, progress: &Progress) {
+    cx.terminal.emit(Event::Progress {
+        phase: Phase::Tree,
+        done: progress.done,
+        total: progress.total,
+        unit: if progress.what == "Receiving files" {
+            "files"
+        } else {
+            "objects"
+        },
+    });
+}
+
+fn origin(src: Option<&Path>) -> String {
+    src.map_or_else(
+        || "FreeBSD's official repository".into(),
+        |src| src.display().to_string(),
+    )
+}
+
+/// One line of the list.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
+    about: String,
+    added: bool,
+    default: bool,
+    osreldate: Option<u32>,
+    commit: Option<String>,
+    src: Option<PathBuf>,
+    /// Bytes on disk of all that belongs to it.
+    size: u64,
+    /// Seconds since 1970.
+    last_used: Option<u64>,
+}
+
+fn list(cx: &Context, json: bool) -> Result<(), Failure> {
+    let records = record::all(&cx.home)?;
+    let rows = rows(&cx.home, &definition::all()?, &records);
+    if json {
+        let text = serde_json::to_string_pretty(&rows)
+            .map_err(|error| Failure::infra("list the bases", error.to_string()))?;
+        println!("{text}");
+        return Ok(());
+    }
+    let now = clock::now() / 1000;
+    for row in rows {
+        println!("{}", line(&row, now));
+    }
+    Ok(())
+}
+
+fn rows(home: &Home, definitions: &[Definition], records: &[Record]) -> Vec<Row> {
+    let default = records.first().map(|record| record.name.as_str());
+    let row = |definition: &Definition| {
+        let name = definition.name.as_str();
+        let record = records.iter().find(|record| record.name == name);
+        Row {
+            name: name.to_owned(),
+            about: definition.about.clone(),
+            added: record.is_some(),
+            default: default == Some(name),
+            osreldate: record.map(|record| record.osreldate),
+            commit: record.map(|record| record.commit.clone()),
+            src: record.and_then(|record| record.src.clone()),
+            size: belongings::of(home, name)
+                .iter()
+                .map(|path| belongings::size(path))
+                .sum(),
+            last_used: record.map(|_| record::last_used(home, name)),
+        }
+    };
+    definitions.iter().map(row).collect()
+}
+
+/// `row` for people; `now` in seconds since 1970.
+fn line(row: &Row, now: u64) -> String {
+    let mark = if row.default { '*' } else { ' ' };
+    let (Some(osreldate), Some(commit)) = (row.osreldate, &row.commit) else {
+        return format!("{mark} {:<12} not added: {}", row.name, row.about);
+    };
+    format!(
+        "{mark} {:<12} {osreldate}  {commit:.12}  {:>9}  used {:<14}  {}",
+        row.name,
+        human(row.size),
+        ago(now.saturating_sub(row.last_used.unwrap_or(now))),
+        origin(row.src.as_deref())
+    )
+}
+
+/// A time for people.
+fn ago(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..60 => return "just now".into(),
+        60..3600 => (seconds / 60, "minute"),
+        3600..86400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86400, "day"),
+    };
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{s} ago")
+}
+
+fn remove(cx: &Context, name: &str) -> Result<(), Failure> {
+    record::find(&cx.home, name)?;
+    let size = remove_from(&cx.home, name)?;
+    println!("removed {name}: {}", human(size));
+    Ok(())
+}
+
+/// Removes all that belongs to the base `name`; gives its size in bytes.
+fn remove_from(home: &Home, name: &str) -> Result<u64, Failure> {
+    let tried = format!("remove the base `{name}`");
+    let busy = |holder: String| {
+        Failure::infra(&tried, format!("{holder} uses it"))
+            .help("wait until it is done, or stop it")
+    };
+    let _base = home.try_lock(&lock_name(name))?.map_err(busy)?;
+    let _obj = home.try_lock(&format!("obj-{name}"))?.map_err(busy)?;
+    work::none_in(home, Some(name), &tried)?;
+    let mut size = 0;
+    for path in belongings::of(home, name) {
+        size += belongings::size(&path);
+        belongings::remove(&path).map_err(|error| Failure::io(&tried, &path, error))?;
+    }
+    Ok(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use kdk_vm::interrupt::Interrupt;
+
+    use super::*;
+    use kdk_core::failure::rendered;
+    use kdk_series::base::{fixtures, worktree};
+
+    fn record(name: &str, src: Option<&str>) -> Record {
+        Record {
+            name: name.into(),
+            src: src.map(PathBuf::from),
+            commit: "0123456789abcdef0123456789abcdef01234567".into(),
+            osreldate: 1_100_020,
+            added: 1,
+        }
+    }
+
+    #[test]
+    fn the_list_marks_the_default_and_what_was_not_added() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let records = [record("head-2014", Some("/src/head")), record("main", None)];
+        let mut rows = rows(&home, &definition::all().unwrap(), &records);
+        for row in &mut rows {
+            (row.size, row.last_used) = (3 << 30, Some(1000));
+        }
+        let text: Vec<String> = rows.iter().map(|row| line(row, 8300)).collect();
+        insta::assert_snapshot!(text.join("\n"));
+    }
+
+    #[test]
+    fn times_for_people() {
+        for (seconds, want) in [
+            (0, "just now"),
+            (60, "1 minute ago"),
+            (7300, "2 hours ago"),
+            (86400 * 40, "40 days ago"),
+        ] {
+            assert_eq!(ago(seconds), want);
+        }
+    }
+
+    #[test]
+    fn a_base_that_is_there_already_and_a_cut_off_one() {
+        let added = added_already(&record("head-2014", Some("/src/head")));
+        assert_eq!(added.exit_code(), 2);
+        let text = rendered(&added) + &rendered(&interrupted("main"));
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn removing_takes_what_belongs_to_the_base_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let tree = fixtures::tree(dir.path(), "src", 1_501_000);
+        let before = fixtures::fingerprint(&tree);
+        let definition = definition::find("releng-15.1").unwrap();
+        let record = acquire::borrow(&home, &definition, &tree).unwrap();
+        worktree::prepare(&home, &record, &definition, &[], &mut |_| {}).unwrap();
+        let held = home.lock(&lock_name("releng-15.1"), &|_| {}).unwrap();
+        assert_eq!(
+            remove_from(&home, "releng-15.1").unwrap_err().exit_code(),
+            5
+        );
+        drop(held);
+        assert!(remove_from(&home, "releng-15.1").unwrap() > 0);
+        assert!(belongings::of(&home, "releng-15.1").is_empty());
+        assert!(record::all(&home).unwrap().is_empty());
+        assert!(
+            before == fixtures::fingerprint(&tree),
+            "the source was written to"
+        );
+    }
+}

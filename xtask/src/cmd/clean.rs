@@ -1,0 +1,278 @@
+//! `cargo xtask clean`: says what it would remove and how much that is, then
+//! removes just that.
+
+use std::path::PathBuf;
+
+use kdk_core::cache_dir::{Home, Lock};
+use kdk_core::context::Context;
+use kdk_core::failure::Failure;
+use kdk_core::logs;
+use kdk_doctor::confirmed;
+use kdk_doctor::disk_space::human;
+use kdk_series::base::{belongings, lock_name, record, worktree};
+use kdk_series::work;
+
+/// Remove what can be made again.
+#[derive(Debug, Default, clap::Args)]
+pub struct Args {
+    /// Only what was made for this base
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    base: Option<String>,
+    /// Only finished results: they are made again from the objects, quickly
+    #[arg(long, conflicts_with = "all")]
+    store: bool,
+    /// Everything in the cache, the added bases too
+    #[arg(long)]
+    all: bool,
+    /// Only say what would go
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask first
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Something to remove.
+#[derive(Debug, PartialEq, Eq)]
+struct Item {
+    what: &'static str,
+    path: PathBuf,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
+    let home = &cx.home;
+    if let Some(name) = &args.base {
+        record::find(home, name)?;
+    }
+    let items = plan(home, args);
+    let sizes: Vec<u64> = items
+        .iter()
+        .map(|item| belongings::size(&item.path))
+        .collect();
+    println!("{}", text(&items, &sizes));
+    if args.dry_run || items.is_empty() {
+        return Ok(());
+    }
+    let _locks = locks(home, args)?;
+    if args.all {
+        work::none_in(home, None, "clean")?;
+    }
+    if !args.yes && !confirmed("clean")? {
+        return Ok(());
+    }
+    for item in &items {
+        if item.path == home.store() || item.what == RESULTS {
+            cx.store.clear(args.base.as_deref())?;
+            continue;
+        }
+        belongings::remove(&item.path).map_err(|error| Failure::io("clean", &item.path, error))?;
+    }
+    println!("removed {}", human(sizes.iter().sum()));
+    Ok(())
+}
+
+const RESULTS: &str = "results";
+
+/// What `args` ask for and is there.
+fn plan(home: &Home, args: &Args) -> Vec<Item> {
+    let item = |what, path| Item { what, path };
+    let results = || match &args.base {
+        None => vec![home.store()],
+        Some(name) => belongings::results(home, name),
+    };
+    let mut items: Vec<Item> = results()
+        .into_iter()
+        .map(|path| item(RESULTS, path))
+        .collect();
+    if !args.store {
+        items.extend(match &args.base {
+            Some(name) => vec![
+                item("objects", home.obj().join(name)),
+                item("checkout", worktree::path(home, name)),
+            ],
+            None => vec![
+                item("objects", home.obj()),
+                item("checkouts", home.trees()),
+                item("guests' objects", home.target()),
+                item("compilations", home.ccache()),
+                item("probes", home.probes()),
+            ],
+        });
+        if args.base.is_none() {
+            items.extend(logs::ended(home).into_iter().map(|path| item("logs", path)));
+        }
+    }
+    if args.all {
+        items.push(item("bases", home.bases()));
+        items.push(item("their repositories", home.repos()));
+        items.push(item("earlier results", home.history()));
+    }
+    items.retain(|item| item.path.exists());
+    items
+}
+
+/// What is going to be removed, with sizes; runs' logs as one line.
+fn text(items: &[Item], sizes: &[u64]) -> String {
+    let mut lines = Vec::new();
+    let (mut runs, mut logs) = (0, 0);
+    for (item, size) in items.iter().zip(sizes) {
+        if item.what == "logs" {
+            (runs, logs) = (runs + 1, logs + size);
+            continue;
+        }
+        lines.push(format!(
+            "{:>10}  {}: {}",
+            human(*size),
+            item.what,
+            item.path.display()
+        ));
+    }
+    if runs > 0 {
+        lines.push(format!("{:>10}  logs of {runs} runs", human(logs)));
+    }
+    match lines.len() {
+        0 => "there is nothing to remove".into(),
+        1 => lines.join("\n"),
+        _ => {
+            lines.push(format!("{:>10}  in all", human(sizes.iter().sum())));
+            lines.join("\n")
+        }
+    }
+}
+
+/// Locks what is going to be removed; a live run that uses it is named.
+fn locks(home: &Home, args: &Args) -> Result<Vec<Lock>, Failure> {
+    let names: Vec<String> = match &args.base {
+        Some(name) => vec![name.clone()],
+        None => names_in(&[home.bases(), home.trees(), home.obj(), home.repos()]),
+    };
+    let mut entries: Vec<String> = names
+        .iter()
+        .flat_map(|name| [lock_name(name), format!("obj-{name}")])
+        .collect();
+    if args.base.is_none() {
+        let slots = names_in(&[home.target()]);
+        entries.extend(slots.iter().map(|slot| format!("target-{slot}")));
+    }
+    let mut locks = Vec::new();
+    for entry in entries {
+        let lock = home.try_lock(&entry)?.map_err(|holder| {
+            Failure::infra("clean", format!("{holder} uses {entry}"))
+                .help("wait until it is done, or stop it")
+        })?;
+        locks.push(lock);
+    }
+    Ok(locks)
+}
+
+/// The names of what is in `folders`, each once, without their endings.
+fn names_in(folders: &[PathBuf]) -> Vec<String> {
+    let mut names: Vec<String> = folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .map(|name| {
+            let stem = name.strip_suffix(".git").or(name.strip_suffix(".json"));
+            stem.unwrap_or(&name).to_owned()
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use kdk_vm::interrupt::Interrupt;
+
+    use super::*;
+    use kdk_series::base::fixtures::write;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        for name in ["main", "head-2014"] {
+            write(&home.bases().join(format!("{name}.json")), "{}");
+            write(&home.repos().join(format!("{name}.git/HEAD")), "x");
+            write(&home.trees().join(name).join("Makefile"), "x");
+            write(&home.obj().join(name).join("kernel.o"), "x");
+            write(&home.history().join(name).join("1.json"), "{}");
+            write(
+                &home.store().join("kernel").join(name).join("k/kernel"),
+                "x",
+            );
+        }
+        let own = std::process::id();
+        // No process has the number -1 or one beyond the system's limit.
+        for run in ["1-2147483647".to_owned(), format!("2-{own}")] {
+            write(&home.runs().join(run).join("console.log"), "x");
+        }
+        (dir, home)
+    }
+
+    #[test]
+    fn each_option_removes_its_part() {
+        let (_dir, home) = home();
+        let all = Args {
+            all: true,
+            ..Args::default()
+        };
+        let store = Args {
+            store: true,
+            ..Args::default()
+        };
+        let base = |store| Args {
+            base: Some("main".into()),
+            store,
+            ..Args::default()
+        };
+        let mut table = Vec::new();
+        for (name, args) in [
+            ("", Args::default()),
+            ("--all", all),
+            ("--store", store),
+            ("--base main", base(false)),
+            ("--base main --store", base(true)),
+        ] {
+            let paths: Vec<String> = plan(&home, &args)
+                .iter()
+                .map(|item| {
+                    let path = item.path.strip_prefix(home.root()).unwrap();
+                    path.display().to_string()
+                })
+                .collect();
+            table.push(format!("clean {name}: {}", paths.join(" ")));
+        }
+        insta::assert_snapshot!(table.join("\n"));
+    }
+
+    #[test]
+    fn the_text_says_what_and_how_much() {
+        let item = |what, path: &str| Item {
+            what,
+            path: path.into(),
+        };
+        let items = [
+            item(RESULTS, "/c/store"),
+            item("objects", "/c/obj"),
+            item("logs", "/c/runs/1"),
+            item("logs", "/c/runs/2"),
+        ];
+        insta::assert_snapshot!(text(&items, &[1 << 20, 5 << 30, 4096, 4096]));
+        assert_eq!(text(&items[..1], &[2048]), "   2.0 KiB  results: /c/store");
+        assert_eq!(text(&[], &[]), "there is nothing to remove");
+    }
+
+    #[test]
+    fn what_a_live_run_uses_is_refused() {
+        let (_dir, home) = home();
+        let held = home.lock("obj-main", &|_| {}).unwrap();
+        let failure = locks(&home, &Args::default()).unwrap_err();
+        assert_eq!(failure.exit_code(), 5);
+        let text = kdk_core::failure::rendered(&failure);
+        assert!(text.contains("uses obj-main"), "{text}");
+        drop(held);
+        assert!(locks(&home, &Args::default()).is_ok());
+    }
+}

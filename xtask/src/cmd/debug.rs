@@ -1,0 +1,235 @@
+//! `cargo xtask debug`: a guest under gdb or lldb, or at ddb's prompt.
+
+mod commands;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use kdk_kmod_link::layout::placement;
+use kdk_vm::machine::{Machine, Port};
+use kdk_vm::protocol::Line;
+use kdk_vm::qemu::{Qemu, QemuMachine, Spec, escape};
+use qapi::qmp::query_chardev;
+
+use crate::console;
+use commands::{Endpoint, Module, Session, gdb, lldb};
+use kdk_core::context::Context;
+use kdk_core::failure::Failure;
+use kdk_core::logs;
+use kdk_doctor::Need;
+use kdk_guest::guest::{self, Guest, Wanted};
+use kdk_guest::hypervisor::Driver;
+use kdk_report::recorder::Recorder;
+
+/// The stub's name in QEMU.
+const STUB: &str = "gdb";
+
+/// A guest under gdb, lldb or the kernel's own debugger.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    wanted: Wanted,
+    /// Run this test when the debugger lets the guest go on
+    #[arg(long, value_name = "NAME")]
+    tests: Option<String>,
+    /// Stand still from the start until the debugger lets the guest go on
+    #[arg(long)]
+    wait: bool,
+    /// Listen on a free TCP port of this host, for lldb
+    #[arg(long)]
+    lldb: bool,
+    /// Type on the guest's console; ^\ breaks into the kernel debugger
+    #[arg(long)]
+    ddb: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
+    let name = guest::base_name(cx, &args.wanted)?;
+    kdk_doctor::need(cx, Need::guest(&name), false)?;
+    let recorder = Recorder::new(&cx.terminal);
+    let logs = logs::folder(cx)?;
+    let guest = guest::prepare(cx, &recorder, &args.wanted, &name, &logs)?;
+    let (qemu, mut spec) = qemu(&guest)?;
+    let socket = logs.join("gdb.sock");
+    spec.halted = args.wait;
+    spec.extra
+        .extend(stub(if args.lldb { None } else { Some(&socket) }));
+    let mut machine = QemuMachine::start(&qemu, &spec)?;
+    let endpoint = if args.lldb {
+        Endpoint::Tcp(address(&mut machine)?)
+    } else {
+        Endpoint::Unix(socket)
+    };
+    let session = session(args, &guest, endpoint)?;
+    introduce(cx, args, &session, &logs)?;
+    let mut heard = |machine: &mut QemuMachine, line: &str| match (&args.tests, Line::parse(line)) {
+        (Some(test), Line::Hello(_)) => ready(cx, args, machine, test),
+        _ => Ok(()),
+    };
+    let result = if args.ddb {
+        cx.terminal.line(console::HELP);
+        console::converse(cx, &mut machine, &mut heard)
+    } else {
+        console::watch(cx, &mut machine, &mut heard)
+    };
+    if let Endpoint::Unix(socket) = &session.endpoint {
+        // It leads nowhere now; QEMU leaves it when it is killed.
+        let _ = std::fs::remove_file(socket);
+    }
+    result
+}
+
+/// Only QEMU has the stub that is used here.
+fn qemu(guest: &Guest) -> Result<(Qemu, Spec), Failure> {
+    match &guest.driver {
+        Driver::Qemu(qemu, spec) => Ok((qemu.clone(), spec.clone())),
+        Driver::Bhyve(..) => Err(Failure::usage(
+            "debug a guest of bhyve",
+            "the kit knows QEMU's debugger stub only",
+        )
+        .help("say `--vmm qemu`, or `cargo xtask shell` for ddb alone")),
+    }
+}
+
+/// QEMU's arguments for its gdb stub, on a socket or a free TCP port.
+fn stub(socket: Option<&Path>) -> Vec<OsString> {
+    let mut device = OsString::from(format!("socket,id={STUB},server=on,wait=off,"));
+    match socket {
+        Some(path) => {
+            device.push("path=");
+            device.push(escape(path));
+        }
+        None => device.push("host=127.0.0.1,port=0"),
+    }
+    vec![
+        "-chardev".into(),
+        device,
+        "-gdb".into(),
+        format!("chardev:{STUB}").into(),
+    ]
+}
+
+/// Which port QEMU found free.
+fn address(machine: &mut QemuMachine) -> Result<SocketAddr, Failure> {
+    let tried = "find the port of QEMU's gdb stub";
+    let devices = machine
+        .monitor()
+        .execute(&query_chardev {})
+        .map_err(|error| Failure::infra(tried, "QEMU did not say").source(error))?;
+    devices
+        .iter()
+        .filter(|device| device.label == STUB)
+        .find_map(|device| port_of(&device.filename))
+        .ok_or_else(|| Failure::infra(tried, "QEMU has no such port"))
+}
+
+/// `disconnected:tcp:127.0.0.1:43211,server=on`.
+fn port_of(filename: &str) -> Option<SocketAddr> {
+    let (_, address) = filename.split_once("tcp:")?;
+    address.split(',').next()?.parse().ok()
+}
+
+fn session(args: &Args, guest: &Guest, endpoint: Endpoint) -> Result<Session, Failure> {
+    let symbols = &guest.symbols;
+    let module = symbols
+        .module
+        .as_ref()
+        .map(|module| {
+            let bytes =
+                std::fs::read(module).map_err(|error| Failure::io("read kdk.ko", module, error))?;
+            let sections = placement(&bytes)
+                .map_err(|error| Failure::build("read kdk.ko's sections", error.to_string()))?;
+            Ok::<Module, Failure>(Module {
+                path: with_debug_information(module),
+                sections,
+            })
+        })
+        .transpose()?;
+    Ok(Session {
+        kernel: symbols.kernel.clone(),
+        tree: symbols.tree.clone(),
+        entry: symbols.entry,
+        module,
+        endpoint,
+        wait: args.wait,
+    })
+}
+
+/// `kdk.ko.debug`, where the build has left one.
+fn with_debug_information(module: &Path) -> PathBuf {
+    let debug = module.with_extension("ko.debug");
+    if debug.is_file() {
+        debug
+    } else {
+        module.to_owned()
+    }
+}
+
+/// Writes the command file and says how to use it.
+fn introduce(cx: &Context, args: &Args, session: &Session, logs: &Path) -> Result<(), Failure> {
+    let (name, text, line) = if args.lldb {
+        ("debug.lldb", lldb(session), "lldb -s")
+    } else {
+        ("debug.gdb", gdb(session), "gdb -x")
+    };
+    let file = logs.join(name);
+    std::fs::write(&file, text)
+        .map_err(|error| Failure::io("write the debugger's commands", &file, error))?;
+    cx.terminal
+        .line(&format!("in another terminal: {line} {}", file.display()));
+    if args.wait {
+        cx.terminal
+            .line("the guest stands still until the debugger lets it go on");
+    }
+    Ok(())
+}
+
+/// The guest is up: what it reads next is the command to run the test. Under
+/// ddb it goes on at once, else when the debugger says so.
+fn ready(cx: &Context, args: &Args, machine: &mut QemuMachine, test: &str) -> Result<(), Failure> {
+    let failed = |what: &str, error: std::io::Error| {
+        Failure::infra(format!("{what} before {test}"), "the guest is gone").source(error)
+    };
+    if !args.ddb {
+        machine
+            .monitor()
+            .pause()
+            .map_err(|error| failed("stop the guest", error))?;
+        cx.terminal.line(&format!(
+            "the guest stands still before {test}; it runs when the debugger says continue"
+        ));
+    }
+    machine
+        .send(Port::Result, format!("run {test}\n").as_bytes())
+        .map_err(|error| failed("send the command", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_read_from_what_qemu_calls_its_socket() {
+        for (filename, port) in [
+            ("disconnected:tcp:127.0.0.1:43211,server=on", Some(43211)),
+            ("tcp:127.0.0.1:1,server=on <-> 127.0.0.1:2", Some(1)),
+            ("disconnected:unix:/a,server=on", None),
+            ("", None),
+        ] {
+            assert_eq!(port_of(filename).map(|at| at.port()), port, "{filename}");
+        }
+    }
+
+    #[test]
+    fn arguments_of_the_stub() {
+        let text = |socket: Option<&Path>| {
+            let args = stub(socket);
+            let args: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
+            args.join(" ")
+        };
+        insta::assert_snapshot!(text(Some(Path::new("/a,b/gdb.sock"))), @"-chardev socket,id=gdb,server=on,wait=off,path=/a,,b/gdb.sock -gdb chardev:gdb");
+        insta::assert_snapshot!(text(None), @"-chardev socket,id=gdb,server=on,wait=off,host=127.0.0.1,port=0 -gdb chardev:gdb");
+    }
+}

@@ -1,0 +1,71 @@
+//! `cargo xtask doctor`: what the host lacks, and the command that mends it.
+
+use serde::Serialize;
+
+use kdk_core::context::Context;
+use kdk_core::failure::{Class, Failure};
+use kdk_doctor::Finding;
+use kdk_doctor::packages::{self, Host};
+
+/// Look at what the host lacks, and mend it.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Run the mending command
+    #[arg(long)]
+    fix: bool,
+    /// Do not ask first
+    #[arg(short, long)]
+    yes: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
+    let host = Host::detect();
+    let mut findings = kdk_doctor::examine(cx, None);
+    if args.fix && packages::command(&findings, &host).is_some() {
+        kdk_doctor::fix(cx, &findings, &host, args.yes)?;
+        findings = kdk_doctor::examine(cx, None);
+    }
+    print(&findings, &host, args.json)?;
+    let bad = findings
+        .iter()
+        .filter(|finding| finding.state.is_bad())
+        .count();
+    if bad == 0 {
+        return Ok(());
+    }
+    let failure = Failure::plain(
+        Class::Infra,
+        format!("{bad} of {} checks failed", findings.len()),
+    );
+    Err(match packages::command(&findings, &host) {
+        Some(_) => failure.help("cargo xtask doctor --fix"),
+        None => failure,
+    })
+}
+
+/// The report for programs.
+#[derive(Serialize)]
+struct Report<'a> {
+    checks: &'a [Finding],
+    /// The mending command.
+    mend: Option<String>,
+}
+
+fn print(findings: &[Finding], host: &Host, json: bool) -> Result<(), Failure> {
+    if !json {
+        println!("{}", kdk_doctor::text(findings, host));
+        return Ok(());
+    }
+    let report = Report {
+        checks: findings,
+        mend: packages::command(findings, host),
+    };
+    let text = serde_json::to_string_pretty(&report)
+        .map_err(|error| Failure::infra("write the report", error.to_string()))?;
+    println!("{text}");
+    Ok(())
+}

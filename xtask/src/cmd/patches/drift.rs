@@ -1,0 +1,98 @@
+//! `cargo xtask patches drift`.
+
+use std::path::PathBuf;
+
+use crate::cmd::patches::which::Which;
+use kdk_core::cache_dir::write_atomically;
+use kdk_core::context::Context;
+use kdk_core::failure::Failure;
+use kdk_series::bind;
+use kdk_series::drift::table::{self, Column, Report};
+use kdk_series::drift::target::Target;
+use kdk_series::drift::{Outcome, Replay};
+
+/// Try the series on other trees, without building
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Added bases, git repositories (their HEAD), or folders that hold the files that the series
+    /// changes; a base goes before a folder of its name
+    #[arg(long, value_name = "BASE|DIR", num_args = 1.., required = true)]
+    to: Vec<String>,
+    /// Write the table as JSON too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
+    let say = |text: String| cx.terminal.line(&text);
+    let series = args.which.load(cx)?;
+    let targets = args.to.iter().map(|name| Target::find(&cx.home, name));
+    let targets = targets.collect::<Result<Vec<Target>, Failure>>()?;
+    // The base is let go again: another process may want two bases in the
+    // other order.
+    let bound = bind::bind(&cx.home, &series, &say)?;
+    let (replay, base) = (Replay::of(&bound)?, bound.start().to_owned());
+    drop(bound);
+    let mut columns = Vec::new();
+    for target in &targets {
+        if cx.interrupt.is_set() {
+            return Err(Failure::infra("try the series", "it was interrupted")
+                .help("nothing was changed; run it again"));
+        }
+        let opened = target.open(&cx.home, &say)?;
+        columns.push(Column {
+            target: target.name.clone(),
+            commit: opened.history().map(|(_, commit)| commit.to_owned()),
+            rows: replay.on(&opened, &say)?,
+        });
+    }
+    let revision = series.manifest.series.revision;
+    println!("{} revision {revision}, made for {base:.12}", series.name());
+    println!("{}", table::text(&columns));
+    if let Some(path) = &args.json {
+        let report = Report {
+            schema: 1,
+            series: series.name(),
+            revision,
+            base: &base,
+            targets: columns.iter().map(table::Target::from).collect(),
+        };
+        let text = serde_json::to_vec_pretty(&report)
+            .map_err(|error| Failure::infra("write the table", error.to_string()))?;
+        write_atomically(path, &text)
+            .map_err(|error| Failure::io("write the table", path, error))?;
+    }
+    verdict(series.name(), &targets, &columns)
+}
+
+/// Whether every patch found its place everywhere.
+fn verdict(series: &str, targets: &[Target], columns: &[Column]) -> Result<(), Failure> {
+    let conflicts = |column: &Column| {
+        let conflict = |outcome: &Outcome| matches!(outcome, Outcome::Conflicts { .. });
+        let rows = column.rows.iter();
+        rows.filter(|row| conflict(&row.outcome)).count()
+    };
+    let all: usize = columns.iter().map(|column| column.rows.len()).sum();
+    let bad: usize = columns.iter().map(conflicts).sum();
+    if bad == 0 {
+        return Ok(());
+    }
+    let pairs = targets.iter().zip(columns);
+    let base = pairs
+        .filter(|(target, column)| target.is_base() && conflicts(column) > 0)
+        .map(|(target, _)| &target.name)
+        .next();
+    Err(Failure::tests(format!("conflicts in {bad} of {all}")).help(match base {
+        Some(base) => format!(
+            "to mend them one by one: cargo xtask patches rebase --series {series} --onto {base}"
+        ),
+        None => {
+            "to mend them one by one, add the tree as a base (`cargo xtask base add`) and run \
+             `cargo xtask patches rebase --onto BASE`"
+                .to_owned()
+        }
+    }))
+}

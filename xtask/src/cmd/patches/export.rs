@@ -1,0 +1,249 @@
+//! `cargo xtask patches export`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::cmd::patches::which::Which;
+use kdk_core::context::Context;
+use kdk_core::failure::Failure;
+use kdk_prove::{self, trees};
+use kdk_series::bind::{self, Bound};
+use kdk_series::export::gate::{self, Known};
+use kdk_series::export::{self, Exported, cover, github, mail, phabricator};
+use kdk_series::lint::{self, Finding, Severity};
+use kdk_series::load::Loaded;
+use kdk_series::lock::Findings;
+use kdk_series::manifest::Channel;
+use kdk_series::replay::touched;
+
+const TRIED: &str = "export the series";
+
+/// Write the series for FreeBSD's reviewers
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Patches to export, with those they need [default: all that are not local or landed]
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    #[command(flatten)]
+    which: Which,
+    /// mail (for git am), phabricator (diffs), or github (a branch)
+    #[arg(long, value_name = "F")]
+    format: Format,
+    /// The folder to write to; for github a clone of FreeBSD's tree
+    #[arg(long, value_name = "DIR", required_unless_present = "check")]
+    out: Option<PathBuf>,
+    /// Export what is not proven too; the cover says so
+    #[arg(long)]
+    allow_unproven: bool,
+    /// Only check that the export applies and makes the tested tree; write nothing
+    #[arg(long, conflicts_with = "out")]
+    check: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Mail,
+    Phabricator,
+    Github,
+}
+
+impl Format {
+    /// The way it goes by, if it goes by one alone.
+    fn channel(self) -> Option<Channel> {
+        match self {
+            Self::Mail => None,
+            Self::Phabricator => Some(Channel::Phabricator),
+            Self::Github => Some(Channel::Github),
+        }
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
+    let series = args.which.load(cx)?;
+    let say = |text: String| cx.terminal.line(&text);
+    let ids = export::chosen(&series, &args.ids)?;
+    is_sound(cx, &series, &ids)?;
+    let findings = Findings::read(&series.dir)?;
+    let bound = bind::bind(&cx.home, &series, &say)?;
+    let trees = trees::trees(&bound)?;
+    if let Some(file) = bound.base.opened.uncommitted.first() {
+        return Err(Failure::usage(
+            TRIED,
+            format!("the base has uncommitted changes ({file}), so nobody else has it"),
+        )
+        .help("commit them or put them back"));
+    }
+    let exported = export::exported(&bound, &ids, args.format == Format::Github)?;
+    let mut unproven: Vec<String> = exported
+        .patches
+        .iter()
+        .filter_map(|(patch, _)| {
+            let key = kdk_prove::key(&series, &trees, patch);
+            gate::unproven(&Known { patch, key }, &findings)
+        })
+        .collect();
+    unproven.extend(gate::untested(&series, &findings, &ids, &exported.tree));
+    let letter = {
+        let text = cover_file(&series)?;
+        cover::cover(&series, &exported, &findings, text.as_deref(), &unproven)
+    };
+    let scratch =
+        tempfile::tempdir().map_err(|error| Failure::io(TRIED, &std::env::temp_dir(), error))?;
+    let mails = mail::write(&exported, &letter, scratch.path())?;
+    makes_the_tree(&bound, &exported, &mails)?;
+    if args.check {
+        println!("{}: not written; what keeps it here:", series.name());
+        let unattested = exported
+            .patches
+            .iter()
+            .filter_map(|(p, _)| gate::unattested(p));
+        let reasons: Vec<String> = unproven.into_iter().chain(unattested).collect();
+        let none = ["nothing".to_owned()];
+        for reason in if reasons.is_empty() {
+            &none[..]
+        } else {
+            &reasons
+        } {
+            println!("  {reason}");
+        }
+        return Ok(());
+    }
+    let Some(out) = &args.out else { return Ok(()) };
+    refuse(&exported, &unproven, args.allow_unproven)?;
+    one_review(&exported, args.format)?;
+    let written = match args.format {
+        Format::Mail => copy(&mails, &empty(out)?)?,
+        Format::Phabricator => phabricator::write(&exported, &findings, &empty(out)?)?,
+        Format::Github => {
+            let name = format!("kdk/{}-v{}", series.name(), series.manifest.series.revision);
+            github::write(&exported, &name, out)?;
+            println!("{}: branch {name}", out.display());
+            Vec::new()
+        }
+    };
+    for path in written {
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+/// Fails if `patches lint` finds an error in the series or in a patch that is
+/// exported.
+fn is_sound(cx: &Context, series: &Loaded, ids: &[String]) -> Result<(), Failure> {
+    let bears = |finding: &Finding| finding.patch.as_ref().is_none_or(|id| ids.contains(id));
+    let say = |text: String| cx.terminal.line(&text);
+    let errors: Vec<String> = lint::all(&cx.home, series, None, &say)?
+        .findings
+        .into_iter()
+        .filter(|finding| finding.severity == Severity::Error && bears(finding))
+        .map(|finding| finding.text)
+        .collect();
+    refuse_for(
+        errors,
+        "`cargo xtask patches lint` shows each with its place",
+    )
+}
+
+/// Applies the mails as a reviewer would, and compares trees.
+fn makes_the_tree(
+    bound: &Bound<'_>,
+    exported: &Exported<'_>,
+    mails: &[PathBuf],
+) -> Result<(), Failure> {
+    let files = touched(&exported.git, &exported.start, exported.tip())?;
+    let tree = export::applied_tree(bound.git(), &exported.start, mails, &files)?;
+    if tree != exported.tree {
+        let want = &exported.tree;
+        return Err(Failure::tests(format!(
+            "the mails make the tree {tree}, and {want} was tested"
+        )));
+    }
+    println!("git am makes the tree {tree} of it, which is the series' own");
+    Ok(())
+}
+
+fn one_review(exported: &Exported<'_>, format: Format) -> Result<(), Failure> {
+    let Some(channel) = format.channel() else {
+        return Ok(());
+    };
+    let patches = exported.patches.iter();
+    let elsewhere: Vec<String> = patches
+        .filter_map(|(patch, _)| gate::elsewhere(patch, channel))
+        .collect();
+    refuse_for(
+        elsewhere,
+        "FreeBSD asks for one review of a change: go on there, or withdraw it there first",
+    )
+}
+
+fn refuse(
+    exported: &Exported<'_>,
+    unproven: &[String],
+    allow_unproven: bool,
+) -> Result<(), Failure> {
+    let unattested: Vec<String> = exported
+        .patches
+        .iter()
+        .filter_map(|(patch, _)| gate::unattested(patch))
+        .collect();
+    refuse_for(unattested, gate::AI_RULE)?;
+    if allow_unproven {
+        return Ok(());
+    }
+    refuse_for(
+        unproven.to_vec(),
+        "run `cargo xtask prove`, or export with --allow-unproven, which the cover will say",
+    )
+}
+
+/// Fails if there are reasons to.
+fn refuse_for(reasons: Vec<String>, help: &str) -> Result<(), Failure> {
+    match reasons.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::usage(TRIED, reasons.join("\n")).help(help)),
+    }
+}
+
+/// The text of the cover, if the manifest names one.
+fn cover_file(series: &Loaded) -> Result<Option<String>, Failure> {
+    let Some(name) = &series.manifest.cover else {
+        return Ok(None);
+    };
+    let path = series.dir.join(name);
+    let text =
+        fs::read_to_string(&path).map_err(|error| Failure::io("read the cover", &path, error))?;
+    Ok(Some(text))
+}
+
+/// The folder `out`, made if need be. What is in it already stays: a mail of
+/// an older export beside the new ones would be sent too.
+fn empty(out: &Path) -> Result<PathBuf, Failure> {
+    let failed = |error| Failure::io(TRIED, out, error);
+    match fs::read_dir(out) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(out).map_err(failed)?;
+        }
+        Err(error) => return Err(failed(error)),
+        Ok(mut entries) => {
+            if entries.next().is_some() {
+                let what = format!("{} is not empty", out.display());
+                return Err(
+                    Failure::usage(TRIED, what).help("give a new folder, or empty that one")
+                );
+            }
+        }
+    }
+    Ok(out.to_owned())
+}
+
+fn copy(files: &[PathBuf], out: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut written = Vec::new();
+    for file in files {
+        let to = out.join(file.file_name().unwrap_or_default());
+        fs::copy(file, &to).map_err(|error| Failure::io(TRIED, &to, error))?;
+        written.push(to);
+    }
+    Ok(written)
+}

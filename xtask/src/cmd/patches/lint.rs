@@ -1,0 +1,128 @@
+//! `cargo xtask patches lint`.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use serde::Serialize;
+
+use crate::cmd::patches::which::Which;
+use kdk_core::cache_dir::write_atomically;
+use kdk_core::context::Context;
+use kdk_core::failure::{Class, Failure};
+use kdk_series::lint::{self, Finding, Report, Severity};
+use kdk_series::load;
+
+/// All that keeps the series from review, with its place
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Check on this base instead of the series' own
+    #[arg(long, value_name = "NAME")]
+    base: Option<String>,
+    /// Write the findings to FILE, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
+    let name = args.which.name(cx)?;
+    let dir = load::existing(&name)?;
+    let say = |text: String| cx.terminal.line(&text);
+    let report = lint::folder(&cx.home, &dir, &name, args.base.as_deref(), &say)?;
+    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    print!("{}", text(&report, colours));
+    if let Some(path) = &args.json {
+        write(path, &name, &report)?;
+    }
+    if report.is_good() {
+        println!("{name}: {}", report.summary());
+        return Ok(());
+    }
+    Err(Failure::plain(
+        Class::Usage,
+        format!("{name}: {}", report.summary()),
+    ))
+}
+
+/// The report for people, without the line that counts.
+fn text(report: &Report, colours: bool) -> String {
+    let theme = match colours {
+        true => GraphicalTheme::unicode(),
+        false => GraphicalTheme::unicode_nocolor(),
+    };
+    let handler = GraphicalReportHandler::new_themed(theme)
+        // A text stays in its line, for those who search the output.
+        .with_wrap_lines(false)
+        .with_links(false);
+    let mut out = String::new();
+    for finding in &report.findings {
+        // It only fails where the string does.
+        let _ = handler.render_report(&mut out, finding);
+        out.push('\n');
+    }
+    for why in &report.not_checked {
+        out.push_str(&format!("not checked: {why}\n"));
+    }
+    out
+}
+
+/// The report for programs.
+#[derive(Debug, Serialize)]
+struct Json<'a> {
+    series: &'a str,
+    errors: usize,
+    warnings: usize,
+    waived: usize,
+    findings: Vec<Entry<'a>>,
+    not_checked: &'a [String],
+}
+
+#[derive(Debug, Serialize)]
+struct Entry<'a> {
+    check: &'static str,
+    severity: &'static str,
+    patch: Option<&'a str>,
+    text: &'a str,
+    help: &'a str,
+    file: Option<&'a str>,
+    line: Option<usize>,
+    column: Option<usize>,
+}
+
+impl<'a> Entry<'a> {
+    fn of(finding: &'a Finding) -> Self {
+        let place = finding.spot.as_ref().map(|spot| spot.line_column());
+        Self {
+            check: finding.check.name(),
+            severity: finding.severity.name(),
+            patch: finding.patch.as_deref(),
+            text: &finding.text,
+            help: &finding.help,
+            file: finding.spot.as_ref().map(|spot| spot.name.as_str()),
+            line: place.map(|(line, _)| line),
+            column: place.map(|(_, column)| column),
+        }
+    }
+}
+
+fn json(name: &str, report: &Report) -> Result<String, Failure> {
+    let json = Json {
+        series: name,
+        errors: report.count(Severity::Error),
+        warnings: report.count(Severity::Warning),
+        waived: report.waived,
+        findings: report.findings.iter().map(Entry::of).collect(),
+        not_checked: &report.not_checked,
+    };
+    serde_json::to_string_pretty(&json)
+        .map_err(|error| Failure::infra("write the findings", error.to_string()))
+}
+
+fn write(path: &Path, name: &str, report: &Report) -> Result<(), Failure> {
+    let text = json(name, report)? + "\n";
+    write_atomically(path, text.as_bytes())
+        .map_err(|error| Failure::io("write the findings", path, error))
+}

@@ -1,0 +1,62 @@
+//! `cargo xtask patches new`.
+
+use crate::cmd::patches::edit::where_it_is;
+use crate::cmd::patches::which::Which;
+use kdk_core::context::Context;
+use kdk_core::failure::Failure;
+use kdk_series::base::record;
+use kdk_series::edit::{self, NewPatch};
+use kdk_series::load;
+use kdk_series::manifest::Class;
+
+/// Begin a patch in a worktree of its own
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Its id: lower case letters, digits and `-`
+    id: String,
+    /// What it is for
+    #[arg(long, value_enum, default_value = "feature")]
+    class: Class,
+    /// The patch that it comes after [default: the last one]
+    #[arg(long, value_name = "ID")]
+    after: Option<String>,
+    /// A generative AI writes some of it
+    #[arg(long)]
+    ai_assisted: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
+    let name = name(args, cx)?;
+    let say = |text: String| cx.terminal.line(&text);
+    let patch = NewPatch {
+        id: args.id.clone(),
+        class: args.class,
+        after: args.after.clone(),
+        ai_assisted: args.ai_assisted,
+    };
+    let series = load::find(&name)?;
+    let work = edit::begin_new(&cx.home, &name, series.as_ref(), &patch, &say)?;
+    where_it_is(cx, &work);
+    let at = work.tree(&cx.home);
+    println!("message:  git -C {} commit", at.display());
+    if !args.ai_assisted {
+        println!(
+            "provenance: own, not AI-assisted; if that is not so: --abort, then `new --ai-assisted`"
+        );
+    }
+    Ok(())
+}
+
+/// The series; the base that was added last may not have one yet.
+fn name(args: &Args, cx: &Context) -> Result<String, Failure> {
+    if args.which.series.is_none()
+        && load::names()?.is_empty()
+        && let Some(base) = record::all(&cx.home)?.first()
+    {
+        return Ok(base.name.clone());
+    }
+    args.which.name(cx)
+}

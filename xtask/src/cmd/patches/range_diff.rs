@@ -1,0 +1,79 @@
+//! `cargo xtask patches range-diff`.
+
+use crate::cmd::patches::which::Which;
+use kdk_core::context::Context;
+use kdk_core::failure::Failure;
+use kdk_series::base::apply;
+use kdk_series::bind;
+use kdk_series::history::Shelf;
+use kdk_series::load;
+use kdk_series::range_diff::{self, Side};
+
+/// Compare the series with what it was
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// A commit, branch or tag of the repository that the series lies in
+    rev: String,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
+    const TRIED: &str = "compare the series with what it was";
+    let rev = args.rev.as_str();
+    let now = args.which.load(cx)?;
+    let shelf = Shelf::open(&load::folder())?;
+    let commit = shelf.commit(rev)?;
+    let dir =
+        tempfile::tempdir().map_err(|error| Failure::io(TRIED, &std::env::temp_dir(), error))?;
+    let then = shelf.series_at(rev, &commit, now.name(), dir.path())?;
+    let base = bind::hold(&cx.home, now.name(), &|text| cx.terminal.line(&text))?;
+    let (git, start) = (&base.opened.git, base.opened.commit.as_str());
+    now.check_base(base.opened.osreldate)?;
+    let (was, is) = (then.manifest.base.osreldate, base.opened.osreldate);
+    if was != is {
+        return Err(Failure::usage(
+            TRIED,
+            format!("at `{rev}` it was made for FreeBSD {was}, and the base is {is} now"),
+        )
+        .help("give a later revision: both have to be put on the same base"));
+    }
+    let new = apply::chain(git, start, &now.changes()?)?;
+    let old = apply::chain(git, start, &then.changes()?).map_err(|failure| {
+        Failure::usage(
+            TRIED,
+            format!("the base takes the series of `{rev}` no longer"),
+        )
+        .source(failure.in_one_line())
+        .help("give a later revision: both have to be put on the same base")
+    })?;
+    let (old_ids, new_ids) = (then.ids(), now.ids());
+    let pairs = range_diff::compare(
+        git,
+        Side {
+            ids: &old_ids,
+            commits: &old,
+        },
+        Side {
+            ids: &new_ids,
+            commits: &new,
+        },
+    )?;
+    println!(
+        "{}: revision {} at {rev} ({commit:.12}), revision {} now",
+        now.name(),
+        then.manifest.series.revision,
+        now.manifest.series.revision
+    );
+    for pair in &pairs {
+        println!("{:<9}  {}", pair.state, pair.id);
+    }
+    if let Some(text) = range_diff::reordered(&old_ids, &new_ids) {
+        println!("{text}");
+    }
+    for pair in pairs.iter().filter(|pair| !pair.text.is_empty()) {
+        println!("\n{}:\n{}", pair.id, pair.text);
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! `cargo xtask vm-test`: from a FreeBSD tree to a verdict.
+
+use std::error::Error;
+use std::sync::Mutex;
+
+use chrono::DateTime;
+use kdk_vm::verdict::{Outcome, Summary};
+use miette::Diagnostic;
+
+use kdk_core::DEMO;
+use kdk_core::clock::now;
+use kdk_core::context::Context;
+use kdk_core::event::Phase;
+use kdk_core::failure::{Class, Failure};
+use kdk_core::logs;
+use kdk_guest::guest::{self, Wanted};
+use kdk_guest::run_tests::{self, Place, Tests};
+use kdk_guest::symbolize::{Explainer, command};
+use kdk_report::closing;
+use kdk_report::files::Files;
+use kdk_report::history::compare::{self, Comparison};
+use kdk_report::history::{self, History, rerun};
+use kdk_report::json::{Report, Run};
+use kdk_report::recorder::Recorder;
+
+/// What the first and the last line say when no base was tested.
+const DEMO_NOTICE: &str = "demo guest: no FreeBSD kernel was tested";
+
+/// Results of each kind and base that stay in the store: a series with and
+/// without each of its patches fits.
+const RESULTS_KEPT: usize = 24;
+
+/// From a FreeBSD tree to a verdict.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    wanted: Wanted,
+    #[command(flatten)]
+    tests: Tests,
+    /// Run only the tests that failed when this base was last tested
+    #[arg(long, conflicts_with = "tests")]
+    rerun_failed: bool,
+    #[command(flatten)]
+    files: Files,
+    /// Name the slowest tests [default: 5 if more than 10 ran]
+    #[arg(long, value_name = "N")]
+    slowest: Option<usize>,
+    /// Install what is missing without asking
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
+    let name = match guest::base_name(cx, &args.wanted) {
+        Ok(name) => name,
+        Err(failure) => return report_failure(args, failure),
+    };
+    if name == DEMO {
+        cx.terminal.line(DEMO_NOTICE);
+    }
+    let recorder = Recorder::new(&cx.terminal);
+    let outcomes = Mutex::new(Vec::new());
+    let past = History::read(&cx.home, &name);
+    if let Some(remark) = past.remark() {
+        cx.terminal.line(remark);
+    }
+    let mut about = about(&name);
+    let result = chosen(args, cx, &past, &mut about).and_then(|any| match any {
+        true => tested(args, cx, &recorder, &past, &mut about, &outcomes),
+        false => Ok(()),
+    });
+    let outcomes = outcomes
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let report = Report::new(ended(about, &result), recorder.phases(), outcomes);
+    let written = conclude(args, cx, &past, &report);
+    if name == DEMO {
+        cx.terminal.line(DEMO_NOTICE);
+    }
+    // Old results go where nothing waits for it.
+    let tidied = cx.store.gc(RESULTS_KEPT).map(drop);
+    all_of([result, written, tidied], cx)
+}
+
+/// Notes which tests are asked for. Returns whether there is any to run.
+fn chosen(args: &Args, cx: &Context, past: &History, about: &mut Run) -> Result<bool, Failure> {
+    if !args.rerun_failed {
+        about.selection.clone_from(&args.tests.tests);
+        return Ok(true);
+    }
+    about.selection = rerun::failed(past, &about.base)?;
+    if about.selection.is_empty() {
+        let base = &about.base;
+        cx.terminal
+            .line(&format!("{base}: no test failed last time"));
+    }
+    Ok(!about.selection.is_empty())
+}
+
+/// Writes the reports, remembers the run and says what came of it.
+fn conclude(args: &Args, cx: &Context, past: &History, report: &Report) -> Result<(), Failure> {
+    let changes = past
+        .previous(report)
+        .map(|previous| compare::compare(previous, report))
+        .unwrap_or_default();
+    let written = args.files.write(report, &changes);
+    // What is not remembered must not hide a verdict.
+    if let Err(failure) = history::record(&cx.home, report) {
+        let why = Error::source(&failure).map(|why| format!(": {why}"));
+        cx.terminal
+            .line(&format!("history: {failure}{}", why.unwrap_or_default()));
+    }
+    for line in closing::lines(report, &changes, args.slowest) {
+        cx.terminal.line(&line);
+    }
+    written
+}
+
+/// The report of a run that could not even begin.
+pub fn report_failure(args: &Args, failure: Failure) -> Result<(), Failure> {
+    let name = args.wanted.base.as_deref().unwrap_or_default();
+    let result = Err(failure);
+    let report = Report::new(ended(about(name), &result), Vec::new(), Vec::new());
+    if let Err(other) = args.files.write(&report, &Comparison::default()) {
+        eprintln!("{}", other.in_one_line());
+    }
+    result
+}
+
+fn about(name: &str) -> Run {
+    Run {
+        base: name.to_owned(),
+        guest: if name == DEMO { DEMO } else { "freebsd" }.into(),
+        began: DateTime::from_timestamp_millis(now().cast_signed()),
+        ..Run::default()
+    }
+}
+
+/// `run` with its end.
+fn ended(mut run: Run, result: &Result<(), Failure>) -> Run {
+    run.exit = result.as_ref().err().map_or(0, Failure::exit_code);
+    run.error = result
+        .as_ref()
+        .err()
+        .filter(|failure| failure.class() != Class::Tests)
+        .map(Failure::in_one_line);
+    run
+}
+
+/// The first failure; the others are shown at once.
+fn all_of<const N: usize>(results: [Result<(), Failure>; N], cx: &Context) -> Result<(), Failure> {
+    let mut failures = results.into_iter().filter_map(Result::err);
+    let first = failures.next();
+    for other in failures {
+        cx.terminal.line(&other.in_one_line());
+    }
+    first.map_or(Ok(()), Err)
+}
+
+fn tested(
+    args: &Args,
+    cx: &Context,
+    recorder: &Recorder<'_>,
+    past: &History,
+    about: &mut Run,
+    outcomes: &Mutex<Vec<Outcome>>,
+) -> Result<(), Failure> {
+    kdk_doctor::need(cx, kdk_doctor::Need::guest(&about.base), args.yes)?;
+    let logs = logs::folder(cx)?;
+    about.logs = Some(logs.clone());
+    let guest = guest::prepare(cx, recorder, &args.wanted, &about.base, &logs)?;
+    let seed = args.tests.seed();
+    let wanted = Tests {
+        tests: about.selection.clone(),
+        seed: Some(seed),
+        ..args.tests.clone()
+    };
+    *about = Run {
+        began: about.began,
+        selection: wanted.tests.clone(),
+        logs: Some(logs.clone()),
+        isolation: wanted.isolation_on(&guest).name().into(),
+        jobs: wanted.jobs,
+        seed,
+        ..guest.run.clone()
+    };
+    let crashes = Explainer::new(&guest.code, command(&about.base, &args.wanted, &wanted));
+    let place = Place {
+        guest: &guest,
+        crashes: &crashes,
+        logs: &logs,
+    };
+    let tested = run_tests::tested(cx, recorder, &place, &wanted, past.durations());
+    about.symbolized = crashes.boot();
+    let report = tested?;
+    if let Some(hello) = &report.hello {
+        about.uname.clone_from(&hello.uname);
+    }
+    for matched in &report.complaints {
+        guest::say(
+            recorder,
+            Phase::Tests,
+            format!("console: {}", matched.title),
+        );
+    }
+    let exit = report.exit_code();
+    let summary = report.summary();
+    if let Ok(mut all) = outcomes.lock() {
+        *all = report.outcomes;
+    }
+    guest::say(recorder, Phase::Report, format!("logs: {}", logs.display()));
+    if let Some(error) = report.error {
+        let advice = error.help().map(|help| format!("{help}\n"));
+        let console = format!("the console: {}", logs.display());
+        let help = advice.unwrap_or_default() + &console;
+        return Err(Failure::from(error).help(help));
+    }
+    if let Some(error) = report.log_error {
+        return Err(error.into());
+    }
+    verdict(exit, summary)
+}
+
+fn verdict(exit: u8, summary: Summary) -> Result<(), Failure> {
+    if exit == 0 {
+        return Ok(());
+    }
+    let bad: usize = kdk_vm::verdict::Verdict::ALL
+        .iter()
+        .filter(|verdict| !verdict.is_as_expected())
+        .map(|verdict| summary.get(*verdict))
+        .sum();
+    Err(Failure::tests(format!(
+        "{bad} of {} tests did not end as expected",
+        summary.total()
+    )))
+}
