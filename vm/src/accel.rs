@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::error::InfraError;
-use crate::exit::{Ending, Exit, classify};
+use crate::exit::Exit;
 use crate::machine::{Event, Machine};
 use crate::qemu::{Boot, Engine, Qemu, QemuMachine, Spec};
 
@@ -198,19 +198,19 @@ fn probe(
     spec.mem_mib = 64;
     let machine = QemuMachine::start(qemu, &spec)?;
     let end = Instant::now() + deadline;
-    let ending = loop {
+    let exit = loop {
         match machine.inbox().next(end) {
-            Some(Event::Ended(ending)) => break Some(ending),
+            Some(Event::Ended(exit)) => break Some(exit),
             Some(_) => {}
             None => break None,
         }
     };
-    Ok(judge(ending.as_ref(), deadline))
+    Ok(judge(exit, deadline))
 }
 
 /// What the end of the probe's guest says about the engine. Pure.
-fn judge(ending: Option<&Ending>, deadline: Duration) -> Result<(), String> {
-    match ending.map(classify) {
+fn judge(exit: Option<Exit>, deadline: Duration) -> Result<(), String> {
+    match exit {
         Some(Exit::Debug(guest::VALUE)) => Ok(()),
         None => Err(format!(
             "a guest that should take half a second was not done after {} s",
@@ -228,18 +228,18 @@ fn judge(ending: Option<&Ending>, deadline: Duration) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Status;
-    use crate::vmm::Vmm;
+    use crate::exit::{Ending, Status};
+    use crate::qemu::{VMM, exit::classify};
 
-    fn ending(status: Status, ran: bool, stderr: &str) -> Ending {
-        Ending {
-            vmm: Vmm::Qemu,
+    fn ending(status: Status, ran: bool, stderr: &str) -> Exit {
+        classify(Ending {
+            vmm: VMM,
             status,
             ran,
             shutdown: None,
             killed: false,
             stderr: stderr.into(),
-        }
+        })
     }
 
     #[test]
@@ -269,11 +269,11 @@ mod tests {
             ),
             (Some(ending(Status::Signal(9), true, "")), "signal 9"),
         ] {
-            let why = judge(end.as_ref(), second).unwrap_err();
+            let why = judge(end, second).unwrap_err();
             assert!(why.contains(want), "{why}");
         }
         assert_eq!(
-            judge(Some(&ending(Status::Code(35), true, "")), second),
+            judge(Some(ending(Status::Code(35), true, "")), second),
             Ok(())
         );
     }

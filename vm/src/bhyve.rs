@@ -4,7 +4,9 @@
 //! virtual machine (UEFI firmware needs no such step), bhyve(8) runs it until
 //! its first reboot or power-off, and bhyvectl(8) removes it.
 
+mod exit;
 mod find;
+mod hypervisor;
 mod machine;
 mod name;
 mod pty;
@@ -12,5 +14,6 @@ mod scratch;
 mod spec;
 
 pub use find::{Bhyve, find_firmware};
+pub use hypervisor::{BhyvePool, VMM};
 pub use machine::BhyveMachine;
 pub use spec::{Boot, Disk, Spec, Wiring, destroy_args, load_env, nmi_args};

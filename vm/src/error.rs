@@ -8,12 +8,12 @@ use std::time::Duration;
 use miette::Diagnostic;
 
 use crate::exit::{Exit, Status};
+use crate::hypervisor::{BootMethod, Hypervisor, Vmm};
 use crate::panic::ConsoleMatch;
 use crate::phase::Phase;
 use crate::protocol::HelloError;
 use crate::select::SelectError;
 use crate::verdict::ExitClass;
-use crate::vmm::Vmm;
 
 /// The host could not do its part; nothing is said about the kernel.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -49,27 +49,43 @@ pub enum InfraError {
         answer: String,
     },
 
-    /// QEMU refused to start the machine.
-    #[error("QEMU did not start the machine ({status}): {stderr}")]
-    #[diagnostic(help("the message is QEMU's own; `cargo xtask doctor` checks what it needs"))]
-    QemuRefused {
-        /// Exit status, for people.
+    /// The hypervisor did not start the machine, or failed while it ran.
+    #[error("{vmm} did not start the machine ({status}): {stderr}")]
+    #[diagnostic(help("{}", vmm.requirements))]
+    MachineRefused {
+        /// The hypervisor.
+        vmm: Vmm,
+        /// Its exit status, as text.
         status: String,
-        /// What it wrote on standard error, shortened.
+        /// The last lines that it wrote on standard error.
         stderr: String,
     },
 
-    /// Somebody, or the system for want of memory, killed QEMU, or it crashed.
-    #[error("QEMU died of signal {signal}{}", said(stderr))]
+    /// The hypervisor crashed, or a process or the system killed it.
+    #[error("{vmm} died of signal {signal}{}", said(stderr))]
     #[diagnostic(help(
         "signal 9 without a ^C is often the system running out of memory (see `dmesg`); \
-         signals 6 and 11 are a defect of QEMU"
+         signals 6 and 11 are a defect of {vmm}"
     ))]
-    QemuKilled {
-        /// Number of the signal.
+    MachineKilled {
+        /// The hypervisor.
+        vmm: Vmm,
+        /// The number of the signal.
         signal: i32,
-        /// What it wrote on standard error, shortened.
+        /// The last lines that it wrote on standard error.
         stderr: String,
+    },
+
+    /// The hypervisor has no such boot method.
+    #[error("{vmm} does not support the boot method {method}; it supports {supported}")]
+    #[diagnostic(help("leave --boot out, or choose one of these"))]
+    Unsupported {
+        /// The hypervisor.
+        vmm: Vmm,
+        /// The boot method that was asked for.
+        method: &'static str,
+        /// The names of those it has.
+        supported: String,
     },
 
     /// A program of bhyve's is not there.
@@ -101,32 +117,6 @@ pub enum InfraError {
         what: String,
         /// Why not.
         why: String,
-    },
-
-    /// bhyve refused to start the machine.
-    #[error("bhyve did not start the machine ({status}): {stderr}")]
-    #[diagnostic(help(
-        "it needs root, vmm.ko (`kldload vmm`) and a CPU with EPT or RVI; `cargo xtask doctor` \
-         checks what it needs"
-    ))]
-    BhyveRefused {
-        /// Exit status, for people.
-        status: String,
-        /// What it wrote on standard error, shortened.
-        stderr: String,
-    },
-
-    /// Somebody, or the system for want of memory, killed bhyve, or it crashed.
-    #[error("bhyve died of signal {signal}{}", said(stderr))]
-    #[diagnostic(help(
-        "signal 9 without a ^C is often the system running out of memory (see `dmesg`); \
-         signals 6 and 11 are a defect of bhyve"
-    ))]
-    BhyveKilled {
-        /// Number of the signal.
-        signal: i32,
-        /// What it wrote on standard error, shortened.
-        stderr: String,
     },
 
     /// QEMU could not write the machine's disk.
@@ -227,20 +217,33 @@ impl InfraError {
         }
     }
 
-    /// `vmm` did not start the machine, or gave up.
+    /// Returns the error for a hypervisor that did not start its machine, or
+    /// failed while it ran.
     pub(crate) fn refused(vmm: Vmm, status: Status, stderr: String) -> Self {
-        let status = status.to_string();
-        match vmm {
-            Vmm::Qemu => Self::QemuRefused { status, stderr },
-            Vmm::Bhyve => Self::BhyveRefused { status, stderr },
+        Self::MachineRefused {
+            vmm,
+            status: status.to_string(),
+            stderr,
         }
     }
 
-    /// `vmm` died of a signal that we did not send.
+    /// Returns the error for a hypervisor that died of a signal which this
+    /// program did not send.
     pub(crate) fn killed(vmm: Vmm, signal: i32, stderr: String) -> Self {
-        match vmm {
-            Vmm::Qemu => Self::QemuKilled { signal, stderr },
-            Vmm::Bhyve => Self::BhyveKilled { signal, stderr },
+        Self::MachineKilled {
+            vmm,
+            signal,
+            stderr,
+        }
+    }
+
+    /// Returns the error for a boot method that `hypervisor` does not have.
+    pub(crate) fn unsupported(hypervisor: &dyn Hypervisor, method: BootMethod) -> Self {
+        let supported = hypervisor.boot_methods().iter().map(|method| method.name());
+        Self::Unsupported {
+            vmm: hypervisor.vmm(),
+            method: method.name(),
+            supported: supported.collect::<Vec<_>>().join(", "),
         }
     }
 

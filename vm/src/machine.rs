@@ -4,8 +4,7 @@ use std::fs::File;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
-use crate::error::InfraError;
-use crate::exit::Ending;
+use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 
 /// Most bytes in one chunk of a port.
@@ -23,7 +22,7 @@ pub enum Event {
     /// Something the machine's monitor told.
     Notice(Notice),
     /// The machine ended. All of its output came before this; nothing follows.
-    Ended(Ending),
+    Ended(Exit),
     /// Nothing: have a look at the [`Interrupt`] flag.
     Interrupted,
 }
@@ -81,24 +80,6 @@ pub trait Machine: Send {
     }
     /// Ends it at once; [`Event::Ended`] follows.
     fn kill(&mut self);
-}
-
-/// Starts machines, all alike; from several threads at once, if need be.
-pub trait Factory: Sync {
-    /// Starts machine number `number` (from 1) of this run.
-    ///
-    /// # Errors
-    /// The host's fault only; a kernel that does not come up is found later.
-    fn start(&self, number: usize) -> Result<Box<dyn Machine>, InfraError>;
-}
-
-impl<F> Factory for F
-where
-    F: Fn(usize) -> Result<Box<dyn Machine>, InfraError> + Sync,
-{
-    fn start(&self, number: usize) -> Result<Box<dyn Machine>, InfraError> {
-        self(number)
-    }
 }
 
 /// The receiving end of a machine's events.

@@ -14,8 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::console::log::{Cap, StampedLog};
 use crate::error::{InfraError, RunError};
+use crate::hypervisor::Pool;
 use crate::interrupt::Interrupt;
-use crate::machine::Factory;
 use crate::plan::{Batch, Case, Isolation, Selection, batches, longest_first, plan};
 use crate::progress::{Progress, Sink};
 use crate::protocol::{Hello, TestEntry};
@@ -58,13 +58,13 @@ pub struct Options {
 #[derive(Clone, Copy)]
 pub enum Guests<'a> {
     /// They boot.
-    Boot(&'a dyn Factory),
+    Boot(&'a dyn Pool),
     /// They are loaded from a saved state.
-    Load(&'a dyn Factory, &'a Saved),
+    Load(&'a dyn Pool, &'a Saved),
 }
 
 impl<'a> Guests<'a> {
-    fn machines(self) -> &'a dyn Factory {
+    fn machines(self) -> &'a dyn Pool {
         match self {
             Self::Boot(machines) | Self::Load(machines, _) => machines,
         }
@@ -90,7 +90,7 @@ pub fn run_all(
 /// # Errors
 /// See [`Session::boot`].
 pub fn list_all(
-    machines: &dyn Factory,
+    machines: &dyn Pool,
     options: &Options,
     interrupt: &Interrupt,
     sink: Sink<'_>,

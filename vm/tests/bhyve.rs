@@ -8,9 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use kdk_vm::bhyve::{Bhyve, BhyveMachine, Boot, Spec};
+use kdk_vm::bhyve::{self, Bhyve, BhyveMachine, Boot, Spec};
 use kdk_vm::error::{InfraError, RunError};
-use kdk_vm::exit::{Exit, Status, classify};
+use kdk_vm::exit::{Exit, Status};
 use kdk_vm::guard::Guard;
 use kdk_vm::interrupt::Interrupt;
 use kdk_vm::machine::{Event, Machine, Port};
@@ -18,7 +18,6 @@ use kdk_vm::progress::Progress;
 use kdk_vm::qemu::{Access, Drive, Format};
 use kdk_vm::run::{Guests, Options, run_all};
 use kdk_vm::verdict::Verdict;
-use kdk_vm::vmm::Vmm;
 
 /// Names a virtual machine in the fakes' /dev/vmm, as vmm(4) does.
 const LOAD: &str = r#"
@@ -175,9 +174,9 @@ fn end(machine: &dyn Machine) -> (Exit, String, String) {
                 let at = usize::from(port == Port::Result);
                 said[at].push_str(&String::from_utf8_lossy(&bytes));
             }
-            Some(Event::Ended(ending)) => {
+            Some(Event::Ended(exit)) => {
                 let [console, result] = said;
-                return (classify(&ending), console, result);
+                return (exit, console, result);
             }
             Some(_) => {}
             None => panic!("it did not end: {said:?}"),
@@ -246,7 +245,7 @@ fn a_loader_that_fails_says_why_and_nothing_runs() {
         assert_eq!(
             exit,
             Exit::Refused {
-                vmm: Vmm::Bhyve,
+                vmm: bhyve::VMM,
                 status: Status::Code(1),
                 stderr: want.into(),
             }
@@ -263,7 +262,7 @@ fn bhyve_that_refuses_is_the_hosts_fault() {
     let host = Host::new(LOAD, "echo 'bhyve: vm_setup_memory: no' >&2; exit 4");
     let (exit, _, _) = end(&host.start(&load()));
     assert!(
-        matches!(exit.infra(), Some(InfraError::BhyveRefused { .. })),
+        matches!(exit.infra(), Some(InfraError::MachineRefused { .. })),
         "{exit}"
     );
     assert_eq!(host.left(), [""; 0]);
@@ -312,7 +311,7 @@ fn bhyve_that_somebody_kills_is_removed_and_told() {
     assert!(
         matches!(
             exit.infra(),
-            Some(InfraError::BhyveKilled { signal: 9, .. })
+            Some(InfraError::MachineKilled { signal: 9, .. })
         ),
         "{exit}"
     );
@@ -450,7 +449,7 @@ fn a_program_that_cannot_run_is_the_hosts_fault() {
         fs::set_permissions(&bhyve, fs::Permissions::from_mode(0o644)).unwrap();
         let (exit, _, _) = end(&host.guarded(&load(), guard));
         assert!(
-            matches!(exit.infra(), Some(InfraError::BhyveRefused { .. })),
+            matches!(exit.infra(), Some(InfraError::MachineRefused { .. })),
             "{exit}"
         );
         assert_eq!(host.left(), [""; 0]);

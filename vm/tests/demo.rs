@@ -288,7 +288,7 @@ fn a_qemu_killed_in_a_test_costs_that_tests_verdict_and_keeps_the_others() {
     assert_eq!(report.exit_code(), 5);
     assert!(matches!(
         report.error,
-        Some(RunError::Infra(InfraError::QemuKilled { signal: 9, .. }))
+        Some(RunError::Infra(InfraError::MachineKilled { signal: 9, .. }))
     ));
     let outcomes = &report.outcomes;
     let at = outcomes.iter().position(|o| o.name == "fault/hang-alive");

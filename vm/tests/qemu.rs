@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use kdk_vm::accel::{self, AccelChoice};
 use kdk_vm::error::InfraError;
-use kdk_vm::exit::{Exit, classify};
+use kdk_vm::exit::Exit;
 use kdk_vm::guard::Guard;
 use kdk_vm::interrupt::Interrupt;
 use kdk_vm::machine::{Event, Machine};
@@ -41,7 +41,7 @@ fn end(machine: &QemuMachine) -> Exit {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         match machine.inbox().next(deadline) {
-            Some(Event::Ended(ending)) => return classify(&ending),
+            Some(Event::Ended(exit)) => return exit,
             Some(_) => {}
             None => panic!("it did not end"),
         }
@@ -141,7 +141,7 @@ fn a_qemu_killed_by_somebody_else_is_an_infrastructure_error() {
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
     let error = end(&machine).infra().unwrap();
     assert!(
-        matches!(error, InfraError::QemuKilled { signal: 9, .. }),
+        matches!(error, InfraError::MachineKilled { signal: 9, .. }),
         "{error}"
     );
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use kdk_vm::console::assemble::{Assembler, Overlong};
 use kdk_vm::console::clean;
 use kdk_vm::ddb;
-use kdk_vm::exit::{Exit, Status, classify};
+use kdk_vm::exit::{Exit, Status};
 use kdk_vm::machine::{Event, Machine, Port};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
@@ -67,7 +67,7 @@ fn run<M: Machine + ?Sized>(
     while !cx.interrupt.is_set() {
         match talk.machine.inbox().next(Instant::now() + LOOK) {
             Some(Event::Output(port, bytes)) => talk.output(port, &bytes, heard)?,
-            Some(Event::Ended(ending)) => return ended(&classify(&ending)),
+            Some(Event::Ended(exit)) => return ended(&exit),
             _ => {}
         }
         loop {
@@ -86,7 +86,7 @@ fn run<M: Machine + ?Sized>(
 fn ended(exit: &Exit) -> Result<(), Failure> {
     match exit {
         // A debugger's `kill`, or somebody's.
-        Exit::Host
+        Exit::Host(_)
         | Exit::Broken {
             status: Status::Code(0),
             ..
@@ -232,22 +232,22 @@ impl Drop for Raw {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kdk_vm::vmm::Vmm;
+    use kdk_vm::qemu::VMM;
 
     #[test]
     fn a_qemu_that_did_not_start_is_an_error_and_one_that_was_ended_is_none() {
         let refused = Exit::Refused {
-            vmm: Vmm::Qemu,
+            vmm: VMM,
             status: Status::Code(1),
             stderr: "-chardev: UNIX socket path is too long".into(),
         };
         assert!(ended(&refused).is_err_and(|error| error.to_string().contains("too long")));
         let by_gdb = Exit::Broken {
-            vmm: Vmm::Qemu,
+            vmm: VMM,
             status: Status::Code(0),
             stderr: String::new(),
         };
-        for exit in [by_gdb, Exit::Host, Exit::Debug(0), Exit::Reset] {
+        for exit in [by_gdb, Exit::Host(VMM), Exit::Debug(0), Exit::Reset] {
             assert!(ended(&exit).is_ok(), "{exit:?}");
         }
     }

@@ -17,14 +17,13 @@ use nix::unistd::Pid;
 use super::pty::{Pty, write_within};
 use super::scratch::Scratch;
 use super::spec::{Spec, Wiring, destroy_args, nmi_args};
-use super::{Bhyve, name};
+use super::{Bhyve, VMM, exit, name};
 use crate::error::InfraError;
 use crate::exit::{Ending, Status};
 use crate::guard::Guard;
 use crate::machine::{CHUNK, Event, Inbox, Machine, Port, channel};
 use crate::ports;
 use crate::process::{self, Process};
-use crate::vmm::Vmm;
 
 /// How long a guest may leave its serial port unread.
 const UNREAD: Duration = Duration::from_secs(5);
@@ -141,14 +140,15 @@ impl BhyveMachine {
     /// for a call to its debugger stops the other CPUs itself.
     ///
     /// # Errors
-    /// [`InfraError::BhyveRefused`] with bhyvectl's words.
+    /// [`InfraError::MachineRefused`] with bhyvectl's words.
     pub fn inject_nmi(&self) -> Result<(), InfraError> {
         let stages = &self.stages;
         let output = control(&stages.bhyve, &nmi_args(&stages.name))?;
         if output.status.success() {
             return Ok(());
         }
-        Err(InfraError::BhyveRefused {
+        Err(InfraError::MachineRefused {
+            vmm: VMM,
             status: output.status.to_string(),
             stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         })
@@ -246,7 +246,7 @@ impl Keeper {
         let heard = self.reader.join().unwrap_or(false);
         drop(self.scratch);
         let ending = Ending {
-            vmm: Vmm::Bhyve,
+            vmm: VMM,
             status: stage.status,
             ran: heard,
             shutdown: None,
@@ -254,7 +254,7 @@ impl Keeper {
             stderr: stage.stderr,
         };
         // Nobody listens any more when the machine was dropped.
-        drop(self.events.send(Event::Ended(ending)));
+        drop(self.events.send(Event::Ended(exit::classify(ending))));
     }
 
     /// Runs bhyveload, if it is wanted, and after its success bhyve.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
 
-use super::{Fds, Qemu, Spec};
+use super::{Fds, Qemu, Spec, VMM, exit};
 use crate::error::InfraError;
 use crate::exit::Ending;
 use crate::guard::Guard;
@@ -20,7 +20,6 @@ use crate::machine::{Event, Inbox, Machine, Port, channel};
 use crate::ports;
 use crate::process::{self, Process};
 use crate::qmp::{self, Monitor, Told};
-use crate::vmm::Vmm;
 
 /// Where QEMU finds its connections.
 const FDS: Fds = Fds {
@@ -222,7 +221,7 @@ fn keep(
         drop(started.send(Ok(process.clone())));
         let ending = wait(&process, stderr, readers, &told);
         // Nobody listens any more when the machine was dropped.
-        drop(events.send(Event::Ended(ending)));
+        drop(events.send(Event::Ended(exit::classify(ending))));
     });
     match answer.recv() {
         Ok(Ok(process)) => Ok((process, keeper)),
@@ -245,7 +244,7 @@ fn wait(
     let stderr = stderr.and_then(|reader| reader.join().ok());
     let told = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
     Ending {
-        vmm: Vmm::Qemu,
+        vmm: VMM,
         status,
         ran: told.ran,
         shutdown: told.shutdown,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::exit::{Ending, Status};
 use crate::machine::{self, Event, Inbox, Machine, Notice, Port};
+use crate::qemu::{VMM, exit::classify};
 use crate::session::Limits;
-use crate::vmm::Vmm;
 
 /// Short, but long enough for a host that is busy with other things.
 pub fn limits() -> Limits {
@@ -104,14 +104,14 @@ impl Guest {
     }
 
     pub fn ends(self, status: Status, shutdown: Option<&str>) {
-        self.event(Event::Ended(Ending {
-            vmm: Vmm::Qemu,
+        self.event(Event::Ended(classify(Ending {
+            vmm: VMM,
             status,
             ran: true,
             shutdown: shutdown.map(str::to_owned),
             killed: false,
             stderr: String::new(),
-        }));
+        })));
     }
 
     /// Waits for `end` and obeys.
@@ -124,14 +124,14 @@ impl Guest {
     /// Waits until it is killed.
     pub fn hangs(self) {
         while self.command().is_some() {}
-        self.event(Event::Ended(Ending {
-            vmm: Vmm::Qemu,
+        self.event(Event::Ended(classify(Ending {
+            vmm: VMM,
             status: Status::Signal(9),
             ran: true,
             shutdown: None,
             killed: true,
             stderr: String::new(),
-        }));
+        })));
     }
 }
 

@@ -9,7 +9,7 @@ use crate::console::assemble::{Assembler, Overlong};
 use crate::console::{Tail, clean};
 use crate::ddb;
 use crate::error::InfraError;
-use crate::exit::{Exit, classify};
+use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::machine::{Event, Machine, Notice, Port};
 use crate::panic::Scanner;
@@ -129,8 +129,8 @@ impl<'a> Link<'a> {
                 Ok(Tick::Heard)
             }
             Some(Event::Notice(_)) => Ok(Tick::Heard),
-            Some(Event::Ended(ending)) => {
-                self.ended = Some(classify(&ending));
+            Some(Event::Ended(exit)) => {
+                self.ended = Some(exit);
                 self.tick(deadline)
             }
             Some(Event::Output(Port::Console, bytes)) => {

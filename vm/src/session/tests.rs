@@ -183,14 +183,16 @@ fn each_way_not_to_boot_has_its_words() {
 fn a_qemu_that_dies_while_booting_is_not_the_kernels_fault() {
     for (status, ran) in [(Status::Signal(9), true), (Status::Code(1), false)] {
         let error = boot(move |it: Guest| {
-            it.event(Event::Ended(crate::exit::Ending {
-                vmm: crate::vmm::Vmm::Qemu,
-                status,
-                ran,
-                shutdown: None,
-                killed: false,
-                stderr: "qemu: no".into(),
-            }));
+            it.event(Event::Ended(crate::qemu::exit::classify(
+                crate::exit::Ending {
+                    vmm: crate::qemu::VMM,
+                    status,
+                    ran,
+                    shutdown: None,
+                    killed: false,
+                    stderr: "qemu: no".into(),
+                },
+            )));
         });
         assert!(matches!(error.err(), Some(RunError::Infra(_))));
     }
@@ -557,7 +559,7 @@ fn a_killed_qemu_gives_no_verdict() {
     })
     .unwrap_or_else(|e| panic!("{e}"));
     let error = session.run(&test("a/b")).unwrap_err();
-    assert!(matches!(error, InfraError::QemuKilled { signal: 9, .. }));
+    assert!(matches!(error, InfraError::MachineKilled { signal: 9, .. }));
 }
 
 #[test]

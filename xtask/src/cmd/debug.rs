@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use kdk_kmod_link::layout::placement;
 use kdk_vm::machine::{Machine, Port};
 use kdk_vm::protocol::Line;
-use kdk_vm::qemu::{Qemu, QemuMachine, Spec, escape};
+use kdk_vm::qemu::{Qemu, QemuMachine, QemuPool, Spec, escape};
 use qapi::qmp::query_chardev;
 
 use crate::console;
@@ -19,7 +19,6 @@ use kdk_core::failure::Failure;
 use kdk_core::logs;
 use kdk_doctor::Need;
 use kdk_guest::guest::{self, Guest, Wanted};
-use kdk_guest::hypervisor::Driver;
 use kdk_report::recorder::Recorder;
 
 /// The stub's name in QEMU.
@@ -83,9 +82,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
 
 /// Only QEMU has the stub that is used here.
 fn qemu(guest: &Guest) -> Result<(Qemu, Spec), Failure> {
-    match &guest.driver {
-        Driver::Qemu(qemu, spec) => Ok((qemu.clone(), spec.clone())),
-        Driver::Bhyve(..) => Err(Failure::usage(
+    match guest.pool.qemu() {
+        Some(QemuPool { qemu, spec }) => Ok((qemu.clone(), spec.clone())),
+        None => Err(Failure::usage(
             "debug a guest of bhyve",
             "the kit knows QEMU's debugger stub only",
         )

@@ -23,6 +23,6 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let logs = logs::folder(cx)?;
     let guest = guest::prepare(cx, &recorder, &args.wanted, &name, &logs)?;
     cx.terminal.line(console::HELP);
-    let mut machine = guest.driver.start()?;
+    let mut machine = guest.pool.start(1)?;
     console::converse(cx, &mut *machine, &mut |_, _| Ok(()))
 }

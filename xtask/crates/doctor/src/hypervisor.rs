@@ -3,11 +3,10 @@
 use kdk_core::failure::Failure;
 use kdk_vm::bhyve::Bhyve;
 use kdk_vm::error::InfraError;
-use kdk_vm::vmm::Vmm;
 
 use crate::tools;
 
-/// Who the user wants to play the machines.
+/// The hypervisor that the user wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum VmmWish {
     /// QEMU; bhyve where QEMU is missing and bhyve is there.
@@ -18,18 +17,27 @@ pub enum VmmWish {
     Bhyve,
 }
 
+/// A hypervisor that kdk can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// QEMU.
+    Qemu,
+    /// bhyve(8).
+    Bhyve,
+}
+
 /// Returns the hypervisor that `wish` means on this host.
 ///
 /// # Errors
-/// bhyve was asked for on a host that is not FreeBSD.
-pub fn choose(wish: VmmWish) -> Result<Vmm, Failure> {
+/// Fails when bhyve is wanted on a host that is not FreeBSD.
+pub fn choose(wish: VmmWish) -> Result<Kind, Failure> {
     decide(wish, std::env::consts::OS, missing, bhyve_is_there)
 }
 
-/// Whether bhyve plays the machines here unless somebody says otherwise.
+/// Returns whether this host uses bhyve when `--vmm` is not given.
 pub fn is_bhyve_by_default() -> bool {
     let choice = decide(VmmWish::Auto, std::env::consts::OS, missing, bhyve_is_there);
-    matches!(choice, Ok(Vmm::Bhyve))
+    matches!(choice, Ok(Kind::Bhyve))
 }
 
 fn missing() -> bool {
@@ -40,24 +48,24 @@ fn bhyve_is_there() -> bool {
     Bhyve::find().is_ok()
 }
 
-/// The decision, on the system `os`. Pure.
+/// Returns the hypervisor to use on the operating system `os`. Pure.
 fn decide(
     wish: VmmWish,
     os: &str,
     qemu_is_missing: impl Fn() -> bool,
     bhyve_is_there: impl Fn() -> bool,
-) -> Result<Vmm, Failure> {
+) -> Result<Kind, Failure> {
     let freebsd = os == "freebsd";
     match wish {
-        VmmWish::Qemu => Ok(Vmm::Qemu),
-        VmmWish::Bhyve if freebsd => Ok(Vmm::Bhyve),
+        VmmWish::Qemu => Ok(Kind::Qemu),
+        VmmWish::Bhyve if freebsd => Ok(Kind::Bhyve),
         VmmWish::Bhyve => Err(Failure::usage(
             "use bhyve",
             format!("it is FreeBSD's hypervisor, and this host runs {os}"),
         )
-        .help("leave --vmm out, or say `--vmm qemu`")),
-        VmmWish::Auto if freebsd && qemu_is_missing() && bhyve_is_there() => Ok(Vmm::Bhyve),
-        VmmWish::Auto => Ok(Vmm::Qemu),
+        .help("leave --vmm out, or use `--vmm qemu`")),
+        VmmWish::Auto if freebsd && qemu_is_missing() && bhyve_is_there() => Ok(Kind::Bhyve),
+        VmmWish::Auto => Ok(Kind::Qemu),
     }
 }
 
@@ -67,8 +75,8 @@ mod tests {
     use kdk_core::failure::rendered;
 
     #[test]
-    fn qemu_plays_unless_only_bhyve_is_there() {
-        use Vmm::{Bhyve, Qemu};
+    fn qemu_is_used_unless_only_bhyve_is_installed() {
+        use Kind::{Bhyve, Qemu};
         for (wish, os, qemu, bhyve, want) in [
             (VmmWish::Auto, "freebsd", true, true, Qemu),
             (VmmWish::Auto, "freebsd", false, true, Bhyve),
@@ -89,7 +97,7 @@ mod tests {
         insta::assert_snapshot!(rendered(&failure), @r"
         × could not use bhyve
         ╰─▶ it is FreeBSD's hypervisor, and this host runs linux
-        help: leave --vmm out, or say `--vmm qemu`
+        help: leave --vmm out, or use `--vmm qemu`
         ");
     }
 }

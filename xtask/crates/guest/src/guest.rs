@@ -5,14 +5,15 @@ use std::path::PathBuf;
 
 use kdk_vm::accel::AccelChoice;
 use kdk_vm::elf::{Role, check};
+use kdk_vm::hypervisor::{BootFiles, BootMethod, Hypervisor, MachineConfig, Pool};
 use kdk_vm::interrupt::Interrupt;
 use kdk_vm::symbolize::Sources;
 
 use crate::build::image::{self, Parts};
 use crate::build::kernel::{self, Generation, Source, Tools};
 use crate::build::{Builder, demo, kmod, loader, make_py, userland};
-use crate::hypervisor::{self, Driver, Player, Way};
-use crate::symbolize::{self, Code};
+use crate::hypervisor;
+use crate::symbolize::{self, DebugInfo};
 use kdk_core::DEMO;
 use kdk_core::cache_dir::Home;
 use kdk_core::context::Context;
@@ -105,10 +106,9 @@ pub enum BootWish {
 }
 
 /// A machine that can be started, and what a report says of it.
-#[derive(Debug)]
 pub struct Guest {
-    /// The machine.
-    pub driver: Driver,
+    /// Its machines.
+    pub pool: Box<dyn Pool>,
     /// For the report; its end is still open.
     pub run: Run,
     /// For debuggers.
@@ -117,7 +117,7 @@ pub struct Guest {
     /// saved state is of no use.
     pub parts: Vec<(String, String)>,
     /// What runs in it, for crash reports.
-    pub code: Code,
+    pub code: DebugInfo,
     /// Keeps the artefacts in the store while the machine runs.
     _held: Vec<Entry>,
 }
@@ -165,7 +165,7 @@ pub fn prepare(
 
 /// What the host offers.
 struct Host {
-    player: Player,
+    hypervisor: Box<dyn Hypervisor>,
     rust: Rust,
     llvm: PathBuf,
 }
@@ -176,12 +176,12 @@ fn resolve(
     wanted: &Wanted,
     name: &str,
 ) -> Result<(Host, bool, String), Failure> {
-    let (player, remark) = hypervisor::find(&cx.home, wanted)?;
+    let (hypervisor, remark) = hypervisor::find(&cx.home, wanted)?;
     if let Some(remark) = remark {
         builder.say(Phase::Resolve, remark);
     }
     let host = Host {
-        player,
+        hypervisor,
         rust: tools::rust()?,
         llvm: tools::llvm()?,
     };
@@ -207,18 +207,30 @@ fn prepare_demo(
     })?;
     let kernel = entry.file(demo::GUEST);
     check(&kernel, Role::PvhKernel)?;
-    let code = Code {
+    let code = DebugInfo {
         kernel: kernel.clone(),
         modules: Vec::new(),
         sources: Sources::new(),
     };
-    let driver = host.player.demo(kernel.clone(), wanted.cpus)?;
+    hypervisor::check_demo(&*host.hypervisor)?;
+    let pool = host.hypervisor.pool(MachineConfig {
+        method: BootMethod::Pvh,
+        files: BootFiles {
+            kernel: kernel.clone(),
+            cmdline: String::new(),
+            env: Vec::new(),
+            esp: PathBuf::new(),
+        },
+        root: None,
+        cpus: wanted.cpus,
+        mem_mib: hypervisor::DEMO_MIB,
+    })?;
     Ok(Guest {
         run: Run {
             base: DEMO.into(),
             guest: "demo".into(),
-            accel: driver.accel().into(),
-            boot: Way::Pvh.name().into(),
+            accel: host.hypervisor.accel().into(),
+            boot: BootMethod::Pvh.name().into(),
             ..Run::default()
         },
         symbols: Symbols {
@@ -227,7 +239,7 @@ fn prepare_demo(
             entry: "kdk_start",
             module: None,
         },
-        driver,
+        pool,
         code,
         parts: vec![("demo guest".into(), entry.key.clone())],
         _held: vec![entry],
@@ -255,7 +267,7 @@ fn prepare_freebsd(
         .unwrap_or_default();
     patches.extend(wanted.patch.iter().map(|path| path.display().to_string()));
     let enables = series.as_ref().is_some_and(|s| s.enables_direct_boot());
-    let way = host.player.way(wanted.boot, enables)?;
+    let method = hypervisor::boot_method(&*host.hypervisor, wanted.boot, enables)?;
     let record = record::find(&cx.home, name)?;
     let lock = cx.home.lock(&base::lock_name(name), &|text| {
         builder.say(Phase::Tree, text)
@@ -283,9 +295,9 @@ fn prepare_freebsd(
         let loader = loader::build(builder, &tools)?;
         Ok(((built.entry, loader), built.cached, built.why))
     })?;
-    let role = match way {
-        Way::Pvh => Role::PvhKernel,
-        Way::Efi | Way::Load => Role::Kernel,
+    let role = match method {
+        BootMethod::Pvh => Role::PvhKernel,
+        BootMethod::Efi | BootMethod::Load => Role::Kernel,
     };
     check(&kernel.file("kernel"), role)?;
     stop_if(&cx.interrupt)?;
@@ -313,15 +325,20 @@ fn prepare_freebsd(
         let built = image::build(builder, &parts)?;
         Ok((built.entry, built.cached, built.why))
     })?;
-    let parts = hypervisor::Parts {
+    let files = BootFiles {
         kernel: kernel.file("kernel"),
         cmdline: image::direct_command_line()?,
         env: image::environment(source.generation),
         esp: image::esp(&image.path),
-        root: image::root(&image),
     };
     let objects = make_py::tree_objects(builder, &source);
-    let driver = host.player.freebsd(way, parts, wanted.cpus)?;
+    let pool = host.hypervisor.pool(MachineConfig {
+        method,
+        files,
+        root: Some(image::root(&image)),
+        cpus: wanted.cpus,
+        mem_mib: hypervisor::FREEBSD_MIB,
+    })?;
     Ok(Guest {
         run: Run {
             base: name.into(),
@@ -329,11 +346,11 @@ fn prepare_freebsd(
             osreldate: Some(source.osreldate),
             patches,
             kernel_config: Some(source.config),
-            accel: driver.accel().into(),
-            boot: way.name().into(),
+            accel: host.hypervisor.accel().into(),
+            boot: method.name().into(),
             ..Run::default()
         },
-        code: Code {
+        code: DebugInfo {
             kernel: kernel.file("kernel.debug"),
             modules: vec![module.file(kmod::DEBUG)],
             sources: symbolize::sources(&record, &source.path, &objects),
@@ -341,17 +358,17 @@ fn prepare_freebsd(
         symbols: Symbols {
             kernel: kernel.file("kernel.debug"),
             tree: Some(source.path),
-            entry: match way {
-                Way::Pvh => "hammer_time_xen",
-                Way::Efi | Way::Load => "hammer_time",
+            entry: match method {
+                BootMethod::Pvh => "hammer_time_xen",
+                BootMethod::Efi | BootMethod::Load => "hammer_time",
             },
             module: Some(module.file("kdk.ko")),
         },
-        driver,
+        pool,
         parts: vec![
             ("kernel".into(), kernel.key.clone()),
             ("image".into(), image.key.clone()),
-            ("boot".into(), way.name().into()),
+            ("boot".into(), method.name().into()),
         ],
         _held: vec![kernel, loader, module, programs, image],
     })

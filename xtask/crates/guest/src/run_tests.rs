@@ -15,7 +15,6 @@ use kdk_vm::session::Limits;
 use crate::build::Builder;
 use crate::build::state::{self, State};
 use crate::guest::{self, Guest};
-use crate::hypervisor::Driver;
 use crate::symbolize::Explainer;
 use kdk_core::context::Context;
 use kdk_core::event::{Event, Phase, Sink, milliseconds};
@@ -103,9 +102,9 @@ impl Tests {
     /// Which tests share a kernel of `guest`: with a fresh one for each test,
     /// a machine that cannot be saved would boot for each.
     pub fn isolation_on(&self, guest: &Guest) -> Isolation {
-        match (self.isolation, &guest.driver) {
-            (IsolationWish::Test, Driver::Bhyve(..)) => Isolation::Suite,
-            (wish, _) => wish.into(),
+        match self.isolation {
+            IsolationWish::Test if guest.pool.qemu().is_none() => Isolation::Suite,
+            choice => choice.into(),
         }
     }
 
@@ -177,19 +176,17 @@ pub fn save(
     wanted: &Tests,
 ) -> Result<Option<State>, Failure> {
     let (guest, crashes) = (place.guest, place.crashes);
-    let (qemu, spec) = match &guest.driver {
-        Driver::Qemu(..) if wanted.cold => return Ok(None),
-        Driver::Qemu(qemu, spec) => (qemu, spec),
-        Driver::Bhyve(..) => {
-            let text = "bhyve cannot save a machine: the tests of a suite share a kernel";
-            guest::say(recorder, Phase::Boot, text.into());
-            return Ok(None);
-        }
+    let Some(pool) = guest.pool.qemu() else {
+        let text = "bhyve cannot save a machine: the tests of a suite share a kernel";
+        guest::say(recorder, Phase::Boot, text.into());
+        return Ok(None);
     };
+    if wanted.cold {
+        return Ok(None);
+    }
     let boot = state::Boot {
         base: &guest.run.base,
-        qemu,
-        spec,
+        pool,
         parts: &guest.parts,
         limits: wanted.limits(),
         sink: &|progress| show(recorder, crashes, wanted, progress),
@@ -217,10 +214,9 @@ pub fn run(
         .help("leave --jobs out, or use --isolation test or suite"));
     }
     let options = wanted.options(place, durations);
-    let boots = |_: usize| place.guest.driver.start();
     let guests = match state {
         Some(state) => Guests::Load(state, &state.saved),
-        None => Guests::Boot(&boots),
+        None => Guests::Boot(&*place.guest.pool),
     };
     recorder.phase(Phase::Tests, || {
         let sink = |progress: Progress<'_>| show(recorder, place.crashes, wanted, progress);

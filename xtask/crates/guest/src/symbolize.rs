@@ -18,7 +18,7 @@ use kdk_series::base::record::Record;
 
 /// What ran in a guest: the files that know its source lines.
 #[derive(Debug, Clone)]
-pub struct Code {
+pub struct DebugInfo {
     /// The kernel.
     pub kernel: PathBuf,
     /// Modules.
@@ -44,7 +44,7 @@ pub fn sources(record: &Record, tree: &Path, objects: &Path) -> Sources {
 /// Explains the crashes of one run. Debug information is read when the first
 /// one is explained.
 pub struct Explainer<'a> {
-    code: &'a Code,
+    code: &'a DebugInfo,
     command: String,
     program: Mutex<Option<Program>>,
     /// Of the boot that failed, if one did.
@@ -53,7 +53,7 @@ pub struct Explainer<'a> {
 
 impl<'a> Explainer<'a> {
     /// `command` is what [`command`] made.
-    pub fn new(code: &'a Code, command: String) -> Self {
+    pub fn new(code: &'a DebugInfo, command: String) -> Self {
         Self {
             code,
             command,
@@ -118,7 +118,7 @@ impl<'a> Explainer<'a> {
     }
 }
 
-fn open(code: &Code) -> Program {
+fn open(code: &DebugInfo) -> Program {
     let modules: Vec<&Path> = code.modules.iter().map(PathBuf::as_path).collect();
     Program::open(&code.kernel, &modules, code.sources.clone())
 }
@@ -248,8 +248,8 @@ mod tests {
         }
     }
 
-    fn code() -> Code {
-        Code {
+    fn code() -> DebugInfo {
+        DebugInfo {
             kernel: "/nonexistent/kernel.debug".into(),
             modules: Vec::new(),
             sources: Sources::new(),

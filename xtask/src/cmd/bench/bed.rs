@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use kdk_vm::qemu::{Boot, Engine};
+use kdk_vm::qemu::{Boot, Engine, QemuPool};
 use kdk_vm::verdict::{Outcome, Verdict};
 
 use super::clock::Clock;
@@ -13,7 +13,6 @@ use super::results::unread;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_guest::guest::{self, Guest, Wanted};
-use kdk_guest::hypervisor::Driver;
 use kdk_guest::run_tests::{self, IsolationWish, Place, Tests};
 use kdk_guest::symbolize::Explainer;
 use kdk_report::recorder::Recorder;
@@ -50,7 +49,7 @@ impl<'a> Bed<'a> {
         let recorder = Recorder::new(&cx.terminal);
         let mut guest = guest::prepare(cx, &recorder, wanted, name, logs)?;
         let mut clock = Clock::Time;
-        if let Driver::Qemu(_, spec) = &mut guest.driver {
+        if let Some(QemuPool { spec, .. }) = guest.pool.qemu_mut() {
             spec.mem_mib = MEMORY;
             if spec.engine == Engine::Tcg {
                 // An idle machine skips to what it waits for.

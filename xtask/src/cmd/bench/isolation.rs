@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kdk_vm::machine::{self, Machine, Notice, Port};
-use kdk_vm::qemu::{Access, Drive, Format, Qemu, QemuMachine, Spec};
+use kdk_vm::qemu::{Access, Drive, Format, Qemu, QemuMachine, QemuPool, Spec};
 
 use super::{goal, median, ratio, seconds, word};
 use kdk_core::context::Context;
@@ -17,7 +17,6 @@ use kdk_core::failure::Failure;
 use kdk_core::logs;
 use kdk_guest::build::state::State;
 use kdk_guest::guest::{self, Guest, Wanted};
-use kdk_guest::hypervisor::Driver;
 use kdk_guest::run_tests::{self, Place, Tests};
 use kdk_guest::symbolize::Explainer;
 use kdk_report::recorder::Recorder;
@@ -147,7 +146,7 @@ impl Sink for Silence {
 
 /// QEMU's own `-loadvm` of a state in a disk image, against `ours`.
 fn bare_load(guest: &Guest, rounds: usize, ours: u64) -> Result<(), Failure> {
-    let Driver::Qemu(qemu, spec) = &guest.driver else {
+    let Some(QemuPool { qemu, spec }) = guest.pool.qemu() else {
         return Ok(());
     };
     let folder = tempfile::tempdir()
@@ -234,8 +233,8 @@ fn wait_for(
     let deadline = Instant::now() + PATIENCE;
     loop {
         match machine.inbox().next(deadline) {
-            Some(machine::Event::Ended(ending)) => {
-                return Err(Failure::infra("measure a machine", ending.stderr));
+            Some(machine::Event::Ended(exit)) => {
+                return Err(Failure::infra("measure a machine", exit.to_string()));
             }
             Some(event) if is_it(&event) => return Ok(()),
             Some(_) => {}

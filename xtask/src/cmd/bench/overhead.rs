@@ -126,8 +126,7 @@ fn append_diff(path: &str, text: &str, line: &str) -> String {
 /// From QEMU's start over user space to its end.
 fn to_user_space(cx: &Context, guest: &Guest) -> Result<u64, Failure> {
     let begun = Instant::now();
-    let start = |_: usize| guest.driver.start();
-    list_all(&start, &Options::default(), &cx.interrupt, &|_| {})?;
+    list_all(&*guest.pool, &Options::default(), &cx.interrupt, &|_| {})?;
     Ok(milliseconds(begun.elapsed()))
 }
 

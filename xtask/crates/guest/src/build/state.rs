@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use kdk_vm::console::log::{Cap, StampedLog};
 use kdk_vm::error::{InfraError, RunError, says_disk_full};
-use kdk_vm::machine::{Factory, Machine};
+use kdk_vm::hypervisor::Pool;
+use kdk_vm::machine::Machine;
 use kdk_vm::progress::Sink;
-use kdk_vm::qemu::{Access, Drive, Engine, Qemu, QemuMachine, Spec};
+use kdk_vm::qemu::{Access, Drive, Engine, Qemu, QemuMachine, QemuPool};
 use kdk_vm::session::{Limits, Logs, Setup};
 use kdk_vm::snapshot::{Saved, save};
 use serde::{Deserialize, Serialize};
@@ -41,8 +42,7 @@ struct Kept {
 pub struct State {
     /// What is known of it.
     pub saved: Saved,
-    qemu: Qemu,
-    spec: Spec,
+    pool: QemuPool,
     memory: PathBuf,
     _held: Entry,
 }
@@ -51,10 +51,8 @@ pub struct State {
 pub struct Boot<'a> {
     /// The base's name.
     pub base: &'a str,
-    /// QEMU.
-    pub qemu: &'a Qemu,
     /// The machine as it boots.
-    pub spec: &'a Spec,
+    pub pool: &'a QemuPool,
     /// The keys of the kernel and of what it boots from, by name.
     pub parts: &'a [(String, String)],
     /// How long the boot may take.
@@ -100,10 +98,10 @@ fn inputs(boot: &Boot<'_>) -> Inputs {
     for (name, key) in boot.parts {
         inputs.digest(name, key);
     }
-    let Qemu { path, version } = boot.qemu;
+    let Qemu { path, version } = &boot.pool.qemu;
     inputs.bytes("form of the record", FORM);
     inputs.bytes("QEMU", format!("{} {version}", path.display()));
-    let spec = boot.spec;
+    let spec = &boot.pool.spec;
     inputs.bytes(
         "machine",
         format!(
@@ -130,7 +128,7 @@ fn processor(engine: Engine) -> Option<String> {
 
 /// Boots the machine on disks of its own and saves it into `folder`.
 fn make(builder: &Builder<'_>, boot: &Boot<'_>, folder: &Path) -> Result<(), Failure> {
-    let mut spec = boot.spec.clone();
+    let mut spec = boot.pool.spec.clone();
     for (n, drive) in spec.drives.iter_mut().enumerate() {
         if drive.access == Access::ReadOnly {
             continue;
@@ -148,7 +146,7 @@ fn make(builder: &Builder<'_>, boot: &Boot<'_>, folder: &Path) -> Result<(), Fai
     let memory = folder.join(MEMORY);
     let file =
         File::create(&memory).map_err(|error| Failure::io("save the machine", &memory, error))?;
-    let machine = QemuMachine::start(boot.qemu, &spec)?;
+    let machine = QemuMachine::start(&boot.pool.qemu, &spec)?;
     let log = |name: &str| StampedLog::create(&builder.log(name), Cap::default()).map(Some);
     let logs = Logs {
         console: log("console.boot")?,
@@ -212,7 +210,7 @@ fn read(folder: &Path) -> Result<Saved, String> {
 }
 
 fn open(boot: &Boot<'_>, saved: Saved, entry: Entry) -> State {
-    let mut spec = boot.spec.clone();
+    let mut spec = boot.pool.spec.clone();
     spec.loads = true;
     for (n, drive) in spec.drives.iter_mut().enumerate() {
         if drive.access != Access::ReadOnly {
@@ -222,8 +220,10 @@ fn open(boot: &Boot<'_>, saved: Saved, entry: Entry) -> State {
     }
     State {
         saved,
-        qemu: boot.qemu.clone(),
-        spec,
+        pool: QemuPool {
+            qemu: boot.pool.qemu.clone(),
+            spec,
+        },
         memory: entry.file(MEMORY),
         _held: entry,
     }
@@ -233,11 +233,11 @@ fn disk(folder: &Path, n: usize) -> PathBuf {
     folder.join(format!("disk.{n}"))
 }
 
-impl Factory for State {
+impl Pool for State {
     fn start(&self, _: usize) -> Result<Box<dyn Machine>, InfraError> {
         let memory = File::open(&self.memory)
             .map_err(|error| InfraError::io("read the saved machine", &self.memory, error))?;
-        let machine = QemuMachine::load(&self.qemu, &self.spec, memory)?;
+        let machine = QemuMachine::load(&self.pool.qemu, &self.pool.spec, memory)?;
         Ok(Box::new(machine))
     }
 }

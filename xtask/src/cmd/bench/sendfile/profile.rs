@@ -13,7 +13,7 @@ use std::time::Duration;
 use kdk_vm::machine::{self, Machine};
 use kdk_vm::plan::{Isolation, Selection};
 use kdk_vm::progress::Progress;
-use kdk_vm::qemu::QemuMachine;
+use kdk_vm::qemu::{QemuMachine, QemuPool};
 use kdk_vm::qmp::{self, Start, Told};
 use kdk_vm::run::{Guests, Options, run_all};
 use kdk_vm::symbolize::{Program, Symbols};
@@ -22,7 +22,6 @@ use qapi::qmp::human_monitor_command;
 use super::notes::Method;
 use crate::cmd::bench::bed::Bed;
 use kdk_core::failure::Failure;
-use kdk_guest::hypervisor::Driver;
 
 /// How far apart samples are.
 const PERIOD: Duration = Duration::from_millis(4);
@@ -90,7 +89,7 @@ impl Sampler {
 /// Where the processor is while tests run, and what knows the functions
 /// there; none if nobody can ask the machine.
 pub fn take(bed: &Bed<'_>, names: &[String]) -> Result<Option<(Samples, Program)>, Failure> {
-    let Driver::Qemu(qemu, spec) = &bed.guest.driver else {
+    let Some(QemuPool { qemu, spec }) = bed.guest.pool.qemu() else {
         return Ok(None);
     };
     let folder = tempfile::tempdir().map_err(|error| {

@@ -1,0 +1,92 @@
+//! QEMU as a [`Hypervisor`].
+
+use super::{Access, Boot, Drive, Engine, Format, Qemu, QemuMachine, Spec};
+use crate::efi;
+use crate::error::InfraError;
+use crate::hypervisor::{BootMethod, Hypervisor, MachineConfig, Pool, Vmm};
+use crate::machine::Machine;
+
+/// QEMU's name and requirements.
+pub const VMM: Vmm = Vmm {
+    name: "QEMU",
+    requirements: "the message is QEMU's own; `cargo xtask doctor` checks what it needs",
+};
+
+/// A QEMU, and what executes the guest's instructions in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QemuHypervisor {
+    /// The QEMU binary.
+    pub qemu: Qemu,
+    /// The accelerator.
+    pub engine: Engine,
+}
+
+impl Hypervisor for QemuHypervisor {
+    fn vmm(&self) -> Vmm {
+        VMM
+    }
+
+    fn accel(&self) -> &'static str {
+        self.engine.name()
+    }
+
+    fn boot_methods(&self) -> &'static [BootMethod] {
+        &[BootMethod::Pvh, BootMethod::Efi]
+    }
+
+    fn pool(&self, config: MachineConfig) -> Result<Box<dyn Pool>, InfraError> {
+        let boot = match config.method {
+            BootMethod::Pvh => Boot::Pvh {
+                kernel: config.files.kernel,
+                cmdline: config.files.cmdline,
+            },
+            BootMethod::Efi => Boot::Efi {
+                firmware: efi::find_firmware()?,
+                dir: config.files.esp,
+            },
+            BootMethod::Load => return Err(InfraError::unsupported(self, config.method)),
+        };
+        let mut spec = Spec::new(self.engine, boot);
+        spec.cpus = config.cpus;
+        spec.mem_mib = config.mem_mib;
+        spec.drives.extend(config.root.map(Drive::root));
+        Ok(Box::new(QemuPool {
+            qemu: self.qemu.clone(),
+            spec,
+        }))
+    }
+}
+
+/// Equal machines that QEMU runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QemuPool {
+    /// The QEMU binary.
+    pub qemu: Qemu,
+    /// The machine.
+    pub spec: Spec,
+}
+
+impl Pool for QemuPool {
+    fn start(&self, _: usize) -> Result<Box<dyn Machine>, InfraError> {
+        Ok(Box::new(QemuMachine::start(&self.qemu, &self.spec)?))
+    }
+
+    fn qemu(&self) -> Option<&QemuPool> {
+        Some(self)
+    }
+
+    fn qemu_mut(&mut self) -> Option<&mut QemuPool> {
+        Some(self)
+    }
+}
+
+impl Drive {
+    /// Returns the root disk: a raw image whose changes are discarded.
+    pub(crate) fn root(path: std::path::PathBuf) -> Self {
+        Self {
+            path,
+            format: Format::Raw,
+            access: Access::Snapshot,
+        }
+    }
+}
