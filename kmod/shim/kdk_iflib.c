@@ -19,24 +19,24 @@ TASKQGROUP_DECLARE(if_io_tqg);
 /* The tree's. */
 extern struct if_txrx ixgbe_txrx;
 
-static struct if_txrx kdk_iflib_real;
+static struct if_txrx kdk_iflib_driver;
 
 /* Looks into a ring: the first that a task of iflib's does. */
-static volatile u_int kdk_iflib_looks;
+static volatile u_int kdk_iflib_polls;
 
 static struct mtx kdk_iflib_mtx;
 MTX_SYSINIT(kdk_iflib, &kdk_iflib_mtx, "kdk iflib", MTX_DEF);
 
 static u_int	kdk_iflib_queue;
-static u_int	kdk_iflib_left;		/* calls, the failing one included */
+static u_int	kdk_iflib_countdown;		/* calls, the failing one included */
 static int	kdk_iflib_error;
 
 static int
 kdk_rxd_available(void *softc, uint16_t queue, qidx_t index, qidx_t budget)
 {
 
-	atomic_add_int(&kdk_iflib_looks, 1);
-	return (kdk_iflib_real.ift_rxd_available(softc, queue, index, budget));
+	atomic_add_int(&kdk_iflib_polls, 1);
+	return (kdk_iflib_driver.ift_rxd_available(softc, queue, index, budget));
 }
 
 static int
@@ -45,19 +45,19 @@ kdk_rxd_pkt_get(void *softc, if_rxd_info_t ri)
 	int error = 0;
 
 	mtx_lock(&kdk_iflib_mtx);
-	if (kdk_iflib_left != 0 && ri->iri_qsidx == kdk_iflib_queue &&
-	    --kdk_iflib_left == 0)
+	if (kdk_iflib_countdown != 0 && ri->iri_qsidx == kdk_iflib_queue &&
+	    --kdk_iflib_countdown == 0)
 		error = kdk_iflib_error;
 	mtx_unlock(&kdk_iflib_mtx);
 	return (error != 0 ? error :
-	    kdk_iflib_real.ift_rxd_pkt_get(softc, ri));
+	    kdk_iflib_driver.ift_rxd_pkt_get(softc, ri));
 }
 
 static void
 kdk_iflib_init(void *arg __unused)
 {
 
-	kdk_iflib_real = ixgbe_txrx;
+	kdk_iflib_driver = ixgbe_txrx;
 	ixgbe_txrx.ift_rxd_available = kdk_rxd_available;
 	ixgbe_txrx.ift_rxd_pkt_get = kdk_rxd_pkt_get;
 }
@@ -68,15 +68,15 @@ SYSINIT(kdk_iflib_init, SI_SUB_DRIVERS, SI_ORDER_FIRST, kdk_iflib_init, NULL);
  * and queue itself again, so that it is the second time that has it look.
  */
 void
-kdk_iflib_settle(void)
+kdk_iflib_drain(void)
 {
 	u_int before;
 
 	do {
-		before = atomic_load_acq_int(&kdk_iflib_looks);
+		before = atomic_load_acq_int(&kdk_iflib_polls);
 		taskqgroup_drain_all(qgroup_if_io_tqg);
 		taskqgroup_drain_all(qgroup_if_io_tqg);
-	} while (atomic_load_acq_int(&kdk_iflib_looks) != before);
+	} while (atomic_load_acq_int(&kdk_iflib_polls) != before);
 }
 
 void
@@ -85,7 +85,7 @@ kdk_iflib_fail(u_int queue, u_int nth, int error)
 
 	mtx_lock(&kdk_iflib_mtx);
 	kdk_iflib_queue = queue;
-	kdk_iflib_left = nth;
+	kdk_iflib_countdown = nth;
 	kdk_iflib_error = error;
 	mtx_unlock(&kdk_iflib_mtx);
 }

@@ -12,7 +12,7 @@
  * Sleeps until the tasks that take frames from the rings of all cards have
  * run, and those that they have queued again.
  */
-void	 kdk_iflib_settle(void);
+void	 kdk_iflib_drain(void);
 /*
  * The 'nth' call from now on, 1 or more, of the driver's isc_rxd_pkt_get(), see
  * iflibtxrx(9), for any card's receive queue 'queue' returns 'error', once, and

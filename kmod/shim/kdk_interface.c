@@ -45,7 +45,7 @@ struct kdk_tap {
 };
 
 static struct kdk_tap	*kdk_taps[KDK_TAPS];
-static volatile u_int	kdk_taps_inside;	/* threads in a tap */
+static volatile u_int	kdk_taps_callers;	/* threads in a tap */
 static struct mtx	kdk_taps_mtx;
 MTX_SYSINIT(kdk_taps, &kdk_taps_mtx, "kdk taps", MTX_DEF);
 
@@ -168,7 +168,7 @@ kdk_interface_set_lro(const char *name, int on)
 
 #ifdef KDK_PCI_IFLIB
 int
-kdk_interface_counted(const char *name, struct kdk_counted *counted)
+kdk_interface_iflib_counters(const char *name, struct kdk_counted *counted)
 {
 	if_t ifp;
 
@@ -271,7 +271,7 @@ kdk_tap_wait(struct kdk_tap *tap)
 }
 
 static void
-kdk_tap_put(struct kdk_tap *tap, struct mbuf *m)
+kdk_tap_enqueue(struct kdk_tap *tap, struct mbuf *m)
 {
 
 	mtx_lock(&tap->mtx);
@@ -287,7 +287,7 @@ kdk_tap_put(struct kdk_tap *tap, struct mbuf *m)
 }
 
 static struct kdk_tap *
-kdk_tap_of(if_t ifp)
+kdk_tap_lookup(if_t ifp)
 {
 	struct kdk_tap *tap;
 
@@ -307,17 +307,17 @@ kdk_tap_input(if_t ifp, struct mbuf *m)
 	struct kdk_tap *tap;
 	struct mbuf *next;
 
-	atomic_add_int(&kdk_taps_inside, 1);
-	tap = kdk_tap_of(ifp);
+	atomic_add_int(&kdk_taps_callers, 1);
+	tap = kdk_tap_lookup(ifp);
 	for (; m != NULL; m = next) {
 		next = m->m_nextpkt;
 		m->m_nextpkt = NULL;
 		if (tap != NULL)
-			kdk_tap_put(tap, m);
+			kdk_tap_enqueue(tap, m);
 		else
 			m_freem(m);
 	}
-	atomic_subtract_rel_int(&kdk_taps_inside, 1);
+	atomic_subtract_rel_int(&kdk_taps_callers, 1);
 }
 
 /* Puts 'new' where 'old' is. */
@@ -350,7 +350,7 @@ kdk_tap_open(const char *name, struct kdk_tap **tapp)
 	}
 	mtx_init(&tap->mtx, "kdk tap", NULL, MTX_DEF);
 	mbufq_init(&tap->frames, KDK_TAP_FRAMES);
-	error = kdk_tap_of(tap->ifp) != NULL ? EBUSY :
+	error = kdk_tap_lookup(tap->ifp) != NULL ? EBUSY :
 	    kdk_tap_replace(NULL, tap);
 	if (error != 0) {
 		mtx_destroy(&tap->mtx);
@@ -407,7 +407,7 @@ kdk_tap_close(struct kdk_tap *tap)
 	kdk_tap_unblock(tap);
 	if_setinputfn(tap->ifp, tap->input);
 	(void)kdk_tap_replace(tap, NULL);
-	while (atomic_load_acq_int(&kdk_taps_inside) != 0)
+	while (atomic_load_acq_int(&kdk_taps_callers) != 0)
 		pause("kdktap", 1);
 	mbufq_drain(&tap->frames);
 	mtx_destroy(&tap->mtx);

@@ -32,7 +32,7 @@ struct kdk_counted {
 	uint64_t	ierrors;
 };
 
-int	 kdk_interface_counted(const char *name, struct kdk_counted *counted);
+int	 kdk_interface_iflib_counters(const char *name, struct kdk_counted *counted);
 #endif
 
 /* A frame that a tap has taken, without its bytes. */

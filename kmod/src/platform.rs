@@ -25,7 +25,7 @@ impl Platform for Kernel {
                 )));
             }
         };
-        notes::listen_to(&thread);
+        notes::begin(&thread);
         let limit = match test.limit_ms {
             0 => Duration::from_secs(24 * 60 * 60),
             limit => Duration::from_millis(limit.into()),
@@ -45,8 +45,8 @@ impl Platform for Kernel {
         into.set("mbufs", "", counters::mbufs());
         into.set("mbuf clusters", "", counters::clusters());
         into.set("threads", "", counters::threads());
-        for left in leaked::all() {
-            into.set(left.kind, left.name, left.count);
+        for leak in leaked::all() {
+            into.set(leak.kind, leak.name, leak.count);
         }
         for name in [malloc::TYPE].iter().chain(test.leak_types) {
             into.set("malloc bytes", name, in_use(name));

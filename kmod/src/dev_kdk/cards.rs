@@ -1,5 +1,5 @@
-//! Network cards of software for user space: they live as long as the
-//! descriptor that made them.
+//! Software NICs for user space. They exist until the descriptor that made
+//! them is closed.
 
 use super::slot::Slot;
 use super::traffic::{Frames, Traffic};
@@ -9,38 +9,38 @@ use alloc::vec::Vec;
 use kdk_harness::Text;
 use kdk_nic82599::QueueCounters;
 
-/// Longest answer, bytes.
+/// The longest answer, in bytes.
 pub const ANSWER: usize = super::session::TEXT;
 
-/// What can be done with cards; they are known by numbers from 0.
+/// A command about NICs, which are numbered from 0.
 #[derive(Clone, Copy, Debug)]
 pub enum Command {
-    /// Puts one in; the driver attaches.
+    /// Creates a NIC; the driver attaches.
     New,
-    /// Connects two back to back.
+    /// Connects two NICs back to back.
     Wire(usize, usize),
-    /// Plugs the cable in, or pulls it out.
+    /// Connects the cable, or disconnects it.
     Link(usize, bool),
-    /// Treats a receive queue as if its ring had no descriptors, or no longer.
+    /// Treats a receive queue as if its ring had no descriptors, or stops to.
     Stall(usize, u16, bool),
-    /// Has interrupt causes come, bits of EICR.
+    /// Sets interrupt causes, bits of EICR.
     Raise(usize, u32),
-    /// Keeps what its interface receives from the stack.
+    /// Taps the interface: the stack receives nothing from it any more.
     Tap(usize),
-    /// Has frames come in from the wire.
+    /// Injects frames from the wire.
     Inject(usize, Frames),
-    /// Tells of which flows something was received.
+    /// Counts the flows and frames that were received.
     Flows(usize),
-    /// Tells what was received of a flow.
+    /// Lists the frames of a flow that were received.
     Received(usize, u16),
-    /// Tells what became of its frames.
+    /// Reports the counters of the frames.
     Counts(usize),
-    /// Takes one out; the driver detaches.
+    /// Removes a NIC; the driver detaches.
     Remove(usize),
 }
 
 impl Command {
-    /// Reads what follows `card`; none for what is no command.
+    /// Parses the words after `card`. Returns `None` for an invalid command.
     pub fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Option<Self> {
         let words: Vec<&str> = words.collect();
         let nth = |word: &str| word.parse().ok();
@@ -69,26 +69,26 @@ fn hexadecimal(word: &str) -> Option<u32> {
     u32::from_str_radix(word.strip_prefix("0x")?, 16).ok()
 }
 
-/// A card, after what has to go before it.
+/// A NIC and its traffic. The fields are dropped in this order.
 struct Slotted {
     traffic: Traffic,
     card: Card,
 }
 
-/// A descriptor's cards.
+/// The NICs of one descriptor.
 pub struct Cards {
-    /// In the order they go: wires before their ends.
+    /// Dropped before the NICs that they connect.
     wires: Vec<(usize, usize, Wire)>,
     cards: Vec<Option<Slotted>>,
     _slot: Slot,
 }
 
 impl Cards {
-    /// None yet. Tests cannot run meanwhile, of which each looks for what it
-    /// left behind.
+    /// Makes an empty set. While it exists no tests can run, since the leak
+    /// check of a test would count the NICs' memory.
     ///
     /// # Errors
-    /// `EBUSY` when another descriptor runs tests or has cards.
+    /// Returns `EBUSY` if another descriptor runs tests or has NICs.
     pub fn new() -> Result<Self, Errno> {
         Ok(Self {
             wires: Vec::new(),
@@ -97,13 +97,13 @@ impl Cards {
         })
     }
 
-    /// Does what is asked, and says what came of it.
+    /// Executes a command and returns the answer.
     ///
     /// # Errors
-    /// `ENXIO` when there is no such card, no driver for one, and no tap;
-    /// `EINVAL` for a wire from a card to itself; `EBUSY` for a second wire or
-    /// tap; `ENOBUFS` when more was received than is kept; what a driver says
-    /// of attaching and detaching.
+    /// Returns `ENXIO` if there is no such NIC, no driver for it, or no tap,
+    /// `EINVAL` for a wire from a NIC to itself, `EBUSY` for a second wire or
+    /// tap, `ENOBUFS` if more was received than is kept, and the errors of the
+    /// driver's attach and detach.
     pub fn execute(&mut self, command: Command) -> Result<Text<ANSWER>, Errno> {
         match command {
             Command::New => self.add(),
@@ -189,24 +189,23 @@ impl Cards {
     }
 }
 
-/// Frames of all queues, and TCP segments as the wire has brought them. Lost
-/// are those that were for the card, which listened.
+/// Reports the frames of all queues, and the TCP segments that came over the
+/// wire. Lost frames passed the filters, and did not reach memory.
 fn counts(nth: usize, card: &Card) -> Text<ANSWER> {
-    let (offered, held, elsewhere, queues) = card.with(|nic, _| {
+    let (offered, buffered, lost, queues) = card.with(|nic, _| {
         let counters = nic.counters();
-        let elsewhere = counters.missed + counters.flushed;
         let queues = counters.all_queues();
-        (counters.offered, nic.buffered_frames(), elsewhere, queues)
+        let lost = counters.missed + counters.flushed + queues.dropped + queues.queue_disabled;
+        (counters.offered, nic.buffered_frames(), lost, queues)
     });
     let QueueCounters {
         delivered, sent, ..
     } = queues;
-    let lost = elsewhere + queues.dropped + queues.queue_disabled;
     let segments = card.segments();
     let violations = card.violations().len();
     Text::of(format_args!(
-        "# card {nth} offered={offered} delivered={delivered} lost={lost} held={held} \
-         sent={sent} next={} out_of_order={} retransmitted={} violations={violations}\n",
+        "# card {nth} offered={offered} delivered={delivered} lost={lost} buffered={buffered} \
+         sent={sent} in-order={} out-of-order={} retransmitted={} violations={violations}\n",
         segments.in_order, segments.out_of_order, segments.retransmitted
     ))
 }

@@ -1,4 +1,4 @@
-//! One open descriptor.
+//! Open descriptors of `/dev/kdk`.
 
 #[cfg(ixgbe)]
 use super::cards::{Cards, Command as CardCommand};
@@ -10,37 +10,37 @@ use crate::registry;
 use alloc::boxed::Box;
 use kdk_harness::{Answer, Command, Place, Reader, Text, parse};
 
-/// Longest command, bytes.
+/// The longest command, in bytes.
 const COMMAND: usize = 200;
 
-/// Longest answer that is ready at once, bytes.
-pub const TEXT: usize = 180;
+/// The longest answer that is formatted in one piece, in bytes.
+pub const TEXT: usize = 200;
 
-/// Bytes handed to the user at a time.
+/// The most bytes that one read(2) returns.
 const PIECE: usize = 512;
 
-/// What a descriptor is in the middle of.
+/// The answer that a descriptor is returning.
 enum State {
-    /// Nothing was asked.
+    /// No command was written since the last answer ended.
     Idle,
-    /// Text that is ready.
+    /// A formatted text.
     Text { text: Text<TEXT>, taken: usize },
-    /// An answer, and the right to run tests if it does.
+    /// An answer about tests. It has the slot if it runs any.
     Answer {
         reader: Box<Reader<'static>>,
         _slot: Option<Slot>,
     },
 }
 
-/// One open descriptor. Two calls at once on one descriptor: the second gets
-/// `EBUSY`.
+/// One open descriptor. A call fails with `EBUSY` while another call on the
+/// same descriptor is in progress.
 pub struct Session {
     inner: Exclusive<Inner>,
 }
 
 struct Inner {
     state: State,
-    /// What it has made.
+    /// The NICs that it has made.
     #[cfg(ixgbe)]
     cards: Option<Cards>,
 }
@@ -62,10 +62,10 @@ impl Device for Session {
             return Err(Errno::EBUSY);
         }
         let mut bytes = [0; COMMAND];
-        if user.left() > bytes.len() {
+        if user.resid() > bytes.len() {
             return Err(Errno::ENAMETOOLONG);
         }
-        let count = user.take(&mut bytes)?;
+        let count = user.copy_in(&mut bytes)?;
         let line = bytes
             .get(..count)
             .and_then(|line| core::str::from_utf8(line).ok());
@@ -75,17 +75,18 @@ impl Device for Session {
 
     fn read(&self, user: &mut Uio<'_>) -> Result<(), Errno> {
         let mut inner = self.inner.enter().ok_or(Errno::EBUSY)?;
-        if user.left() == 0 {
+        if user.resid() == 0 {
             return Ok(());
         }
         let mut piece = [0; PIECE];
-        let room = piece.len().min(user.left());
+        let room = piece.len().min(user.resid());
         let room = piece.get_mut(..room).unwrap_or_default();
         let count = inner.state.read(room);
         if count == 0 {
             inner.state = State::Idle;
         }
-        user.give(room.get(..count).unwrap_or_default()).map(|_| ())
+        user.copy_out(room.get(..count).unwrap_or_default())
+            .map(|_| ())
     }
 }
 
@@ -112,7 +113,7 @@ impl State {
 }
 
 impl Inner {
-    /// What answers a command.
+    /// Parses a command and prepares its answer.
     fn answer(&mut self, line: &str) -> Result<State, Errno> {
         let mut words = line.split_ascii_whitespace();
         match words.next() {
@@ -136,19 +137,19 @@ impl Inner {
         cards.execute(command).map(State::text)
     }
 
-    /// There is no driver.
+    /// Fails: the tree has no driver for the NIC.
     #[cfg(not(ixgbe))]
     fn card<'a>(&mut self, _words: impl Iterator<Item = &'a str>) -> Result<State, Errno> {
         Err(Errno::ENXIO)
     }
 }
 
-/// What answers a command about tests.
+/// Parses a command about tests and prepares its answer.
 fn tests(line: &str) -> Result<State, Errno> {
     let slot = match parse(line) {
         Ok(Command::Run(_)) => Some(Slot::take()?),
         Ok(Command::List) => None,
-        // Ending the machine is user space's affair.
+        // User space quiesces, resumes and ends the machine.
         Ok(Command::Quiesce | Command::Resume(_) | Command::End) | Err(_) => {
             return Err(Errno::EINVAL);
         }

@@ -1,11 +1,12 @@
-//! One run at a time: tests of two runs would see each other's leaks.
+//! The slot for running tests. There is one: the leak checks of two runs at
+//! once would count each other's resources.
 
 use crate::kpi::Locked;
 use crate::kpi::errno::Errno;
 
 static TAKEN: Locked<bool> = Locked::new(false);
 
-/// The right to run tests, while it lives.
+/// The right to run tests, until it is dropped.
 #[derive(Debug)]
 pub struct Slot(());
 
@@ -13,7 +14,7 @@ impl Slot {
     /// Takes the slot.
     ///
     /// # Errors
-    /// `EBUSY` when another run has it.
+    /// Returns `EBUSY` if another descriptor has it.
     pub fn take() -> Result<Self, Errno> {
         TAKEN.with(|taken| {
             if core::mem::replace(taken, true) {

@@ -1,4 +1,5 @@
-//! Frames for a card of user space, and what the stack would get of them.
+//! Frames that user space injects into a NIC, and the frames that its interface
+//! receives.
 
 use super::cards::ANSWER;
 use crate::kpi::errno::Errno;
@@ -11,62 +12,63 @@ use kdk_harness::Text;
 use kdk_nic_oracle::frame;
 use kdk_nic82599::{FrameErrors, Received};
 
-/// Most frames of one command, so that all of them fit into the tap.
-const MOST: u16 = 1000;
-/// Most frames that are kept for [`Traffic::received`].
-const KEPT: usize = 1 << 16;
-/// Flows that are tried for one that falls on a queue.
+/// The most frames of one command. All of them fit into the tap.
+const MAX_FRAMES: u16 = 1000;
+/// The most frames that are kept for [`Traffic::received`].
+const MAX_KEPT: usize = 1 << 16;
+/// The number of flows that are tried to find one for a queue.
 const MAX_FLOWS_TRIED: u16 = 1024;
-/// Bytes of a frame unless it is said: the fewest, without frame check
+/// The default length of a frame: the shortest of Ethernet, without frame check
 /// sequence.
 const LENGTH: u16 = 60;
 
-/// Which flow frames are of.
+/// The flow of injected frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// The one of this number.
+pub enum FlowSelector {
+    /// The flow with this number.
     Flow(u16),
-    /// The first one that falls on this queue.
+    /// The first flow that RSS puts on this queue.
     OfQueue(u16),
 }
 
-/// Checksums of a datagram.
+/// The checksums of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sums {
+enum Checksums {
     Right,
     WrongIp,
     WrongUdp,
-    /// UDP's is left out.
+    /// There is no UDP checksum.
     NoUdp,
 }
 
-/// Datagrams that come in from the wire.
+/// Datagrams to inject.
 #[derive(Clone, Copy, Debug)]
 pub struct Frames {
-    which: Which,
+    selector: FlowSelector,
     count: u16,
     length: u16,
     errors: FrameErrors,
-    sums: Sums,
+    checksums: Checksums,
 }
 
 impl Frames {
-    /// Reads `flow F` or `queue Q` and what follows; none for what is neither.
+    /// Parses `flow F` or `queue Q` and the options. Returns `None` for invalid
+    /// words.
     pub fn parse(words: &[&str]) -> Option<Self> {
         let [kind, number, options @ ..] = words else {
             return None;
         };
         let number = number.parse().ok()?;
         let mut frames = Self {
-            which: match *kind {
-                "flow" => Which::Flow(number),
-                "queue" => Which::OfQueue(number),
+            selector: match *kind {
+                "flow" => FlowSelector::Flow(number),
+                "queue" => FlowSelector::OfQueue(number),
                 _ => return None,
             },
             count: 1,
             length: LENGTH,
             errors: FrameErrors::NONE,
-            sums: Sums::Right,
+            checksums: Checksums::Right,
         };
         for option in options {
             frames.set(option.split_once('=')?)?;
@@ -78,17 +80,17 @@ impl Frames {
         match (key, value) {
             ("count", count) => {
                 let count = count.parse().ok();
-                self.count = count.filter(|count| (1..=MOST).contains(count))?;
+                self.count = count.filter(|count| (1..=MAX_FRAMES).contains(count))?;
             }
             ("length", length) => self.length = length.parse().ok()?,
             ("error", "crc") => self.errors.crc = true,
             ("error", "byte") => self.errors.illegal_byte = true,
             ("error", "length") => self.errors.length = true,
             ("error", "stored") => self.errors.descriptor = FrameErrors::RXE,
-            ("checksum", "right") => self.sums = Sums::Right,
-            ("checksum", "wrong-ip") => self.sums = Sums::WrongIp,
-            ("checksum", "wrong-udp") => self.sums = Sums::WrongUdp,
-            ("checksum", "none") => self.sums = Sums::NoUdp,
+            ("checksum", "right") => self.checksums = Checksums::Right,
+            ("checksum", "wrong-ip") => self.checksums = Checksums::WrongIp,
+            ("checksum", "wrong-udp") => self.checksums = Checksums::WrongUdp,
+            ("checksum", "none") => self.checksums = Checksums::NoUdp,
             _ => return None,
         }
         Some(())
@@ -97,42 +99,43 @@ impl Frames {
     fn make(&self, card: &Card, flow: u16, number: u32) -> Vec<u8> {
         let payload = frame::payload(number, self.length.into());
         let mut bytes = frame::udp(card.address(), flow, &payload);
-        match self.sums {
-            Sums::NoUdp => {}
-            sums => frame::set_udp_checksum(&mut bytes, sums != Sums::WrongUdp),
+        match self.checksums {
+            Checksums::NoUdp => {}
+            checksums => frame::set_udp_checksum(&mut bytes, checksums != Checksums::WrongUdp),
         }
-        if self.sums == Sums::WrongIp {
+        if self.checksums == Checksums::WrongIp {
             frame::corrupt_ip_checksum(&mut bytes);
         }
         bytes
     }
 }
 
-/// A frame that the stack would have got.
+/// A frame that the interface received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Arrival {
     number: u32,
-    /// Whether the driver says that its checksums are right.
+    /// Whether the driver reports that its checksums are valid.
     checked: bool,
 }
 
-/// What came to a card, and what its interface has received since it has a tap.
+/// The frames that were injected into a NIC, and those that its interface
+/// received since it has a tap.
 #[derive(Default)]
 pub struct Traffic {
     tap: Option<Tap>,
     /// The next number of each flow.
     next: BTreeMap<u16, u32>,
     arrived: BTreeMap<u16, Vec<Arrival>>,
-    /// Frames that are none of ours.
+    /// Received frames that were not injected.
     foreign: u32,
 }
 
 impl Traffic {
-    /// From now on what the interface receives is kept, and the stack does not
-    /// get it.
+    /// Taps the interface: received frames are kept here instead of going to
+    /// the stack.
     ///
     /// # Errors
-    /// `EBUSY` when the interface has a tap.
+    /// Returns `EBUSY` if the interface has a tap.
     pub fn tap(&mut self, card: &Card) -> Result<(), Errno> {
         if self.tap.is_some() {
             return Err(Errno::EBUSY);
@@ -141,19 +144,19 @@ impl Traffic {
         Ok(())
     }
 
-    /// Frames come in, and it is said what the card did with them. The numbers
-    /// of a flow's frames go on from one command to the next.
+    /// Injects frames and counts what the NIC did with them. The numbers of a
+    /// flow's frames continue from one command to the next.
     ///
     /// # Errors
-    /// `ENXIO` when no flow falls on the queue; `ENOBUFS` while too many
+    /// Returns `ENXIO` if no flow is on the queue, and `ENOBUFS` while too many
     /// frames wait for [`received`](Self::received).
     pub fn inject(&mut self, card: &Card, frames: &Frames) -> Result<Injected, Errno> {
         if self.tap.is_some() {
             self.take()?;
         }
-        let flow = match frames.which {
-            Which::Flow(flow) => flow,
-            Which::OfQueue(queue) => flow_on(card, queue).ok_or(Errno::ENXIO)?,
+        let flow = match frames.selector {
+            FlowSelector::Flow(flow) => flow,
+            FlowSelector::OfQueue(queue) => flow_on(card, queue).ok_or(Errno::ENXIO)?,
         };
         let mut injected = Injected {
             flow,
@@ -168,10 +171,10 @@ impl Traffic {
         Ok(injected)
     }
 
-    /// The flows of which frames have come, and how many.
+    /// Reports the number of flows with received frames, and of the frames.
     ///
     /// # Errors
-    /// `ENXIO` without a tap; `ENOBUFS` when the tap has lost some.
+    /// Returns `ENXIO` without a tap, and `ENOBUFS` if the tap lost frames.
     pub fn flows(&mut self, nth: usize) -> Result<Text<ANSWER>, Errno> {
         self.take()?;
         let frames: usize = self.arrived.values().map(Vec::len).sum();
@@ -183,11 +186,11 @@ impl Traffic {
         )))
     }
 
-    /// The numbers of a flow's frames in the order they came, which are
-    /// forgotten then; as many as fit.
+    /// Removes the received frames of a flow, as many as fit into an answer, and
+    /// reports their numbers in the order in which they arrived.
     ///
     /// # Errors
-    /// As for [`flows`](Self::flows).
+    /// Returns the errors of [`flows`](Self::flows).
     pub fn received(&mut self, nth: usize, flow: u16) -> Result<Text<ANSWER>, Errno> {
         self.take()?;
         let arrived = self.arrived.entry(flow).or_default();
@@ -206,7 +209,7 @@ impl Traffic {
         Ok(line.end(more))
     }
 
-    /// Takes what has come from the tap.
+    /// Moves the frames of the tap to their flows.
     fn take(&mut self) -> Result<(), Errno> {
         let tap = self.tap.as_mut().ok_or(Errno::ENXIO)?;
         while let Some(tapped) = tap.take() {
@@ -216,14 +219,14 @@ impl Traffic {
             }
         }
         let kept: usize = self.arrived.values().map(Vec::len).sum();
-        if tap.lost() != 0 || kept > KEPT {
+        if tap.lost() != 0 || kept > MAX_KEPT {
             return Err(Errno::ENOBUFS);
         }
         Ok(())
     }
 }
 
-/// The flow and the number of a frame that [`Frames`] has made.
+/// Returns the flow and the number of an injected frame.
 fn of(tapped: &Tapped) -> Option<(u16, Arrival)> {
     let valid = tapped.valid();
     let arrival = Arrival {
@@ -242,29 +245,29 @@ fn flow_on(card: &Card, queue: u16) -> Option<u16> {
     })
 }
 
-/// What the card did with frames.
+/// Counts of what the NIC did with frames.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Injected {
     flow: u16,
     delivered: u32,
-    held: u32,
+    buffered: u32,
     dropped: u32,
     errored: u32,
-    elsewhere: u32,
+    other: u32,
 }
 
 impl Injected {
     const fn count(&mut self, received: Received) {
         let count = match received {
             Received::Delivered { .. } => &mut self.delivered,
-            Received::Buffered { .. } => &mut self.held,
+            Received::Buffered { .. } => &mut self.buffered,
             Received::Dropped { .. } => &mut self.dropped,
             Received::Errored => &mut self.errored,
             Received::QueueDisabled { .. }
             | Received::Missed
             | Received::Filtered
             | Received::Control
-            | Received::ReceiveDisabled => &mut self.elsewhere,
+            | Received::ReceiveDisabled => &mut self.other,
         };
         *count += 1;
     }
@@ -275,15 +278,15 @@ impl fmt::Display for Injected {
         let Self {
             flow,
             delivered,
-            held,
+            buffered,
             dropped,
             errored,
-            elsewhere,
+            other,
         } = self;
         write!(
             out,
-            "flow={flow} delivered={delivered} held={held} dropped={dropped} errored={errored} \
-             elsewhere={elsewhere}"
+            "flow={flow} delivered={delivered} buffered={buffered} dropped={dropped} errored={errored} \
+             other={other}"
         )
     }
 }
@@ -314,8 +317,7 @@ impl Line {
         used + MORE.len() < ANSWER && self.0.write_str(word.as_str()).is_ok()
     }
 
-    /// Ends the line. `more` tells the reader that some of the answer is
-    /// missing.
+    /// Ends the line, with [`MORE`] if `more` is set.
     fn end(mut self, more: bool) -> Text<ANSWER> {
         // There is room for both, so neither fails.
         let _ = self.0.write_str(if more { MORE } else { "" });

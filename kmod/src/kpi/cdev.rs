@@ -34,7 +34,7 @@ pub struct Uio<'a>(&'a mut bindings::uio);
 impl Uio<'_> {
     /// Bytes the user still offers or has room for.
     #[must_use]
-    pub fn left(&self) -> usize {
+    pub fn resid(&self) -> usize {
         // SAFETY: the kernel's, for the time of the call.
         usize::try_from(unsafe { bindings::kdk_uio_resid(self.0) }).unwrap_or(0)
     }
@@ -43,8 +43,8 @@ impl Uio<'_> {
     ///
     /// # Errors
     /// `EFAULT` for a bad address.
-    pub fn give(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
-        let count = bytes.len().min(self.left());
+    pub fn copy_out(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        let count = bytes.len().min(self.resid());
         // SAFETY: uiomove(9) reads `count` bytes, the uio being one of read(2).
         unsafe { self.transfer(bytes.as_ptr().cast_mut(), count) }
     }
@@ -53,8 +53,8 @@ impl Uio<'_> {
     ///
     /// # Errors
     /// `EFAULT` for a bad address.
-    pub fn take(&mut self, bytes: &mut [u8]) -> Result<usize, Errno> {
-        let count = bytes.len().min(self.left());
+    pub fn copy_in(&mut self, bytes: &mut [u8]) -> Result<usize, Errno> {
+        let count = bytes.len().min(self.resid());
         // SAFETY: uiomove(9) writes `count` bytes at most.
         unsafe { self.transfer(bytes.as_mut_ptr(), count) }
     }

@@ -5,9 +5,9 @@ use core::ffi::c_int;
 
 /// Waits until the tasks that take frames from the rings of all cards have
 /// nothing to do. Sleeps.
-pub fn settle() {
+pub fn drain() {
     // SAFETY: waits only.
-    unsafe { bindings::kdk_iflib_settle() }
+    unsafe { bindings::kdk_iflib_drain() }
 }
 
 /// What the driver says of a frame, which no card can make it say.
@@ -31,20 +31,20 @@ impl Failure {
 
 /// A failure to come; it is called off when this is dropped.
 #[derive(Debug)]
-pub struct Planned(());
+pub struct InjectedError(());
 
-impl Planned {
+impl InjectedError {
     /// Has the driver fail at the `nth` frame, 1 for the next, that it takes
     /// from the ring of this queue. There is one at a time.
     #[must_use]
-    pub fn at(queue: u16, nth: u32, failure: Failure) -> Self {
+    pub fn inject(queue: u16, nth: u32, failure: Failure) -> Self {
         // SAFETY: sets numbers.
         unsafe { bindings::kdk_iflib_fail(queue.into(), nth, failure.errno()) };
         Self(())
     }
 }
 
-impl Drop for Planned {
+impl Drop for InjectedError {
     fn drop(&mut self) {
         // SAFETY: sets numbers.
         unsafe { bindings::kdk_iflib_fail(0, 0, 0) }

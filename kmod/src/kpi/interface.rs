@@ -148,13 +148,15 @@ impl Interface {
     /// # Errors
     /// `ENXIO` when there is no such interface.
     #[cfg(iflib)]
-    pub fn counted(&self) -> Result<Counted, Errno> {
+    pub fn iflib_counters(&self) -> Result<IflibCounters, Errno> {
         // SAFETY: a structure of numbers.
         let mut raw: bindings::kdk_counted = unsafe { core::mem::zeroed() };
         // SAFETY: the name is a C string; the structure is written during the
         // call.
-        Errno::check(unsafe { bindings::kdk_interface_counted(self.0.as_ptr(), &raw mut raw) })?;
-        Ok(Counted {
+        Errno::check(unsafe {
+            bindings::kdk_interface_iflib_counters(self.0.as_ptr(), &raw mut raw)
+        })?;
+        Ok(IflibCounters {
             packets: raw.ipackets,
             bytes: raw.ibytes,
             errors: raw.ierrors,
@@ -236,7 +238,7 @@ impl FrameBuffer {
 /// else, such as what their card has counted.
 #[cfg(iflib)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counted {
+pub struct IflibCounters {
     /// Good frames.
     pub packets: u64,
     /// Bytes of good frames.

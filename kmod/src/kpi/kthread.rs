@@ -31,7 +31,7 @@ pub(super) struct Entry {
     detached: bool,
     /// How it went; there is something from the moment it is over.
     end: Option<End>,
-    pub(super) held: ArrayVec<held_locks::Held, { held_locks::DEPTH }>,
+    pub(super) held_locks: ArrayVec<held_locks::HeldLock, { held_locks::DEPTH }>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,7 +237,7 @@ fn enter(leader: bool) -> Result<u32, Errno> {
             phase: Phase::Starting,
             detached: false,
             end: None,
-            held: ArrayVec::new_const(),
+            held_locks: ArrayVec::new_const(),
         });
         Ok(id)
     })

@@ -10,7 +10,7 @@ const KINDS: usize = 8;
 
 /// One kind of thing that was left.
 #[derive(Clone, Copy, Debug)]
-pub struct Left {
+pub struct Leaked {
     /// "held lock", "callout".
     pub kind: &'static str,
     /// The lock's name, or empty.
@@ -19,26 +19,26 @@ pub struct Left {
     pub count: i64,
 }
 
-static LEFT: Locked<ArrayVec<Left, KINDS>> = Locked::new(ArrayVec::new_const());
+static LEAKED: Locked<ArrayVec<Leaked, KINDS>> = Locked::new(ArrayVec::new_const());
 
 /// Something was left.
-pub(super) fn note(kind: &'static str, name: &'static CStr) {
+pub(super) fn record(kind: &'static str, name: &'static CStr) {
     let name = name.to_str().unwrap_or("?");
-    LEFT.with(|left| {
-        let last = left.len() == KINDS - 1;
-        let (kind, name) = match left
+    LEAKED.with(|leaked| {
+        let last = leaked.len() == KINDS - 1;
+        let (kind, name) = match leaked
             .iter()
             .any(|known| known.kind == kind && known.name == name)
         {
             false if last => ("other things left", ""),
             _ => (kind, name),
         };
-        match left
+        match leaked
             .iter_mut()
             .find(|known| known.kind == kind && known.name == name)
         {
             Some(known) => known.count += 1,
-            None => left.push(Left {
+            None => leaked.push(Leaked {
                 kind,
                 name,
                 count: 1,
@@ -48,9 +48,9 @@ pub(super) fn note(kind: &'static str, name: &'static CStr) {
 }
 
 /// Takes one back: a test of the harness left it on purpose.
-pub fn forgive(kind: &str, name: &str) {
-    LEFT.with(|left| {
-        if let Some(known) = left
+pub fn discount(kind: &str, name: &str) {
+    LEAKED.with(|leaked| {
+        if let Some(known) = leaked
             .iter_mut()
             .find(|known| known.kind == kind && known.name == name)
         {
@@ -61,6 +61,6 @@ pub fn forgive(kind: &str, name: &str) {
 
 /// All that was left so far.
 #[must_use]
-pub fn all() -> ArrayVec<Left, KINDS> {
-    LEFT.with(|left| left.clone())
+pub fn all() -> ArrayVec<Leaked, KINDS> {
+    LEAKED.with(|leaked| leaked.clone())
 }

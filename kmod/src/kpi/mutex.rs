@@ -73,7 +73,7 @@ impl Lock {
 
     /// Whether the current thread has the lock.
     #[must_use]
-    pub fn is_mine(&self) -> bool {
+    pub fn is_owned(&self) -> bool {
         // SAFETY: as in `lock`.
         unsafe { bindings::kdk_mtx_owned(self.raw) != 0 }
     }
@@ -98,11 +98,11 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // A guard that was forgotten: the lock would be destroyed while WITNESS
         // believes this thread to hold it.
-        while self.is_mine() {
+        while self.is_owned() {
             held_locks::pop(self.raw);
             // SAFETY: the current thread has the lock.
             unsafe { bindings::kdk_mtx_unlock(self.raw, c"kdk".as_ptr(), 0) };
-            leaked::note("held lock", self.name);
+            leaked::record("held lock", self.name);
         }
         // SAFETY: made in `new` (a static is never dropped), destroyed once, and
         // no guard is left.

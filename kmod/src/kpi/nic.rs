@@ -65,15 +65,15 @@ struct State {
     memory: Memory,
     /// Takes what is transmitted away.
     wire: Option<Arc<Task>>,
-    /// What the wire has brought.
-    brought: Segments,
+    /// What the wire has segments.
+    segments: Segments,
     /// What is to happen before a write.
-    before: Option<Before>,
-    received_before: Option<Received>,
+    before: Option<BeforeWrite>,
+    before_write_result: Option<Received>,
 }
 
 /// A frame that comes in before a write of all these bits.
-struct Before {
+struct BeforeWrite {
     register: u32,
     mask: u32,
     frame: Vec<u8>,
@@ -82,14 +82,15 @@ struct Before {
 impl State {
     /// A write of the driver's. Returns what came in before it, to be freed
     /// without the card's lock.
-    fn write(&mut self, register: u32, value: u32) -> Option<Before> {
-        let due =
-            |before: &mut Before| before.register == register && value & before.mask == before.mask;
+    fn write(&mut self, register: u32, value: u32) -> Option<BeforeWrite> {
+        let due = |before: &mut BeforeWrite| {
+            before.register == register && value & before.mask == before.mask
+        };
         let before = self.before.take_if(due);
         if let Some(before) = &before {
             let frame = &before.frame;
             let received = self.nic.receive(frame, FrameErrors::NONE, &mut self.memory);
-            self.received_before = Some(received);
+            self.before_write_result = Some(received);
         }
         self.nic.write(register, value, &mut self.memory);
         before
@@ -102,7 +103,7 @@ struct Shared {
     /// The bus, while there is one.
     pci: AtomicPtr<bindings::kdk_pci>,
     /// Threads that use the bus.
-    inside: AtomicU32,
+    callers: AtomicU32,
     stopped: AtomicBool,
 }
 
@@ -153,13 +154,13 @@ impl Shared {
 
     /// The handlers are called without the card's lock.
     fn interrupt(&self) {
-        self.inside.fetch_add(1, Ordering::SeqCst);
+        self.callers.fetch_add(1, Ordering::SeqCst);
         let pci = self.pci.load(Ordering::SeqCst);
         if !pci.is_null() {
             // SAFETY: the bus is there while somebody is inside.
             unsafe { bindings::kdk_pci_interrupt(pci) }
         }
-        self.inside.fetch_sub(1, Ordering::SeqCst);
+        self.callers.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// The number the bus and the driver know the card by.
@@ -174,12 +175,12 @@ impl Shared {
         // A wire may still bring frames.
         self.state.with(|state| state.memory.detached = true);
         self.pci.store(core::ptr::null_mut(), Ordering::SeqCst);
-        while self.inside.load(Ordering::SeqCst) != 0 {
+        while self.callers.load(Ordering::SeqCst) != 0 {
             time::yield_now();
         }
         // SAFETY: nobody is inside, nor will be.
         for _ in 0..unsafe { bindings::kdk_pci_free(pci) } {
-            leaked::note("resource of a card", c"");
+            leaked::record("resource of a card", c"");
         }
         Ok(())
     }
@@ -355,7 +356,7 @@ fn tunable_names(names: &'static [&str]) -> impl Iterator<Item = String> {
 
 /// What the driver has of its card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Use {
+pub struct Usage {
     /// Regions of memory.
     pub memory: u32,
     /// Interrupts.
@@ -396,13 +397,13 @@ impl Card {
                         detached: false,
                     },
                     wire: None,
-                    brought: Segments::new(),
+                    segments: Segments::new(),
                     before: None,
-                    received_before: None,
+                    before_write_result: None,
                 },
             ),
             pci: AtomicPtr::new(core::ptr::null_mut()),
-            inside: AtomicU32::new(0),
+            callers: AtomicU32::new(0),
             stopped: AtomicBool::new(false),
         });
         // SAFETY: the card outlives its driver, see `Drop` and `Stop`.
@@ -449,13 +450,13 @@ impl Card {
 
     /// What the driver has of it.
     #[must_use]
-    pub fn usage(&self) -> Use {
+    pub fn usage(&self) -> Usage {
         // SAFETY: a structure of numbers.
         let mut raw: bindings::kdk_pci_use = unsafe { core::mem::zeroed() };
         let pci = self.shared.pci.load(Ordering::SeqCst);
         // SAFETY: the card is attached; the structure is written.
         unsafe { bindings::kdk_pci_use(pci, &raw mut raw) };
-        Use {
+        Usage {
             memory: raw.memory,
             interrupts: raw.interrupts,
             handlers: raw.handlers,
@@ -484,8 +485,8 @@ impl Card {
     /// Right before the driver next writes `register` with all bits of `mask`
     /// a frame comes in. The driver goes on when the handlers of what that
     /// write has fired are done.
-    pub fn receive_before(&self, register: u32, mask: u32, frame: Vec<u8>) {
-        let mut before = Some(Before {
+    pub fn receive_before_write(&self, register: u32, mask: u32, frame: Vec<u8>) {
+        let mut before = Some(BeforeWrite {
             register,
             mask,
             frame,
@@ -497,8 +498,8 @@ impl Card {
 
     /// What became of that frame, when it has come in.
     #[must_use]
-    pub fn received_before(&self) -> Option<Received> {
-        self.shared.state.with(|state| state.received_before)
+    pub fn received_before_write(&self) -> Option<Received> {
+        self.shared.state.with(|state| state.before_write_result)
     }
 
     /// A frame comes in from the wire, without its checksum.
@@ -509,7 +510,7 @@ impl Card {
 
     /// The oldest frame that has left and that no wire has carried away.
     #[must_use]
-    pub fn transmitted(&self) -> Option<Vec<u8>> {
+    pub fn take_transmitted(&self) -> Option<Vec<u8>> {
         let mut bytes = vec![0; MAX_FRAME];
         let length = self.shared.take_transmitted(&mut bytes)?;
         bytes.truncate(length);
@@ -530,11 +531,11 @@ impl Card {
 
     /// Whether `f` holds of the card at a moment at which no interrupt is due
     /// or being handled.
-    pub fn settled(&self, f: impl FnOnce(&mut Nic) -> bool) -> bool {
+    pub fn is_quiescent(&self, f: impl FnOnce(&mut Nic) -> bool) -> bool {
         self.shared.state.with(|state| {
             // Whoever has taken an interrupt is inside, and was before.
             !state.nic.has_interrupt()
-                && self.shared.inside.load(Ordering::SeqCst) == 0
+                && self.shared.callers.load(Ordering::SeqCst) == 0
                 && f(&mut state.nic)
         })
     }
@@ -551,10 +552,10 @@ impl Card {
         seen
     }
 
-    /// TCP segments that a wire has brought, and whether in order.
+    /// TCP segments that a wire has segments, and whether in order.
     #[must_use]
     pub fn segments(&self) -> SegmentCounts {
-        self.shared.state.with(|state| state.brought.counts())
+        self.shared.state.with(|state| state.segments.counts())
     }
 
     /// How often the driver had it access what is no memory.
@@ -636,7 +637,7 @@ fn carry_one(from: &Shared, to: &Shared, buffer: &mut [u8]) -> bool {
     let Some(frame) = taken.and_then(|length| buffer.get(..length)) else {
         return false;
     };
-    to.state.with(|state| state.brought.record(frame));
+    to.state.with(|state| state.segments.record(frame));
     to.with(|nic, memory| nic.receive(frame, FrameErrors::NONE, memory));
     true
 }

@@ -57,7 +57,7 @@ pub fn note(label: &'static str, text: &dyn Display) {
 }
 
 /// From now on this test's notes count.
-pub fn listen_to(test: &Thread) {
+pub fn begin(test: &Thread) {
     NOTES.with(|notes| notes.begin(test.group()));
 }
 

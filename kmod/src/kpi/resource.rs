@@ -116,7 +116,7 @@ pub(super) fn stop_group(group: u32) {
             }
         });
         TABLE.wake();
-        leaked::note(what, c"");
+        leaked::record(what, c"");
     }
 }
 

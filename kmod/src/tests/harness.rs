@@ -226,7 +226,7 @@ fn leak_callout() -> TestResult {
     // It was stopped for good.
     callout.schedule(Duration::from_secs(3600));
     assert!(!callout.is_pending());
-    leaked::forgive("callout", "");
+    leaked::discount("callout", "");
     expect(&text, "# leak: callout +1");
     expect(&text, "not ok 1 inner/leaks-callout");
     Ok(())
@@ -250,7 +250,7 @@ fn late_free() -> TestResult {
 fn lock_left_held() -> TestResult {
     static FORGETS: Test = Test::new("inner/forgets", fault::held_lock);
     let text = said(&FORGETS)?;
-    leaked::forgive("held lock", "kdk module");
+    leaked::discount("held lock", "kdk module");
     assert!(mutex::MODULE.try_lock().is_some(), "the lock is still held");
     expect(&text, "# leak: held lock kdk module +1");
     expect(&text, "not ok 1 inner/forgets");
@@ -263,7 +263,7 @@ fn lock_released() -> TestResult {
         fault::rust_panic()
     });
     let text = said(&PANICS)?;
-    leaked::forgive("held lock", "kdk module");
+    leaked::discount("held lock", "kdk module");
     assert!(mutex::MODULE.try_lock().is_some(), "the lock is still held");
     expect_detail(&text, "# panic: asked for by a test at ");
     expect(&text, "# leak: held lock kdk module +1");

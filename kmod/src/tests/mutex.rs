@@ -52,12 +52,12 @@ fn spin() {
 
 fn owner() -> TestResult {
     let lock = Lock::new(c"kdk owner", Recursion::Forbidden);
-    assert!(!lock.is_mine());
+    assert!(!lock.is_owned());
     let guard = lock.lock();
-    assert!(lock.is_mine());
+    assert!(lock.is_owned());
     assert!(!lock.is_recursed());
     drop(guard);
-    assert!(!lock.is_mine());
+    assert!(!lock.is_owned());
     Ok(())
 }
 
@@ -67,9 +67,9 @@ fn recursion() -> TestResult {
     let inner = lock.lock();
     assert!(lock.is_recursed());
     drop(inner);
-    assert!(lock.is_mine() && !lock.is_recursed());
+    assert!(lock.is_owned() && !lock.is_recursed());
     drop(outer);
-    assert!(!lock.is_mine());
+    assert!(!lock.is_owned());
     Ok(())
 }
 
@@ -98,34 +98,34 @@ fn try_lock() -> TestResult {
     Ok(())
 }
 
-/// A thread that holds a mutex until told otherwise.
+/// A thread that holds a mutex until state otherwise.
 struct Holder {
     thread: Thread,
-    told: Arc<core::sync::atomic::AtomicU8>,
+    state: Arc<core::sync::atomic::AtomicU8>,
 }
 
 impl Holder {
     fn new(lock: &Arc<Mutex<bool>>) -> Result<Self, kdk_harness::Stop> {
         use core::sync::atomic::{AtomicU8, Ordering};
-        let told = Arc::new(AtomicU8::new(0));
-        let (lock, tell) = (Arc::clone(lock), Arc::clone(&told));
+        let state = Arc::new(AtomicU8::new(0));
+        let (lock, their_state) = (Arc::clone(lock), Arc::clone(&state));
         let hold = move || {
             let guard = lock.lock();
-            tell.store(1, Ordering::SeqCst);
-            while tell.load(Ordering::SeqCst) != 2 {
+            their_state.store(1, Ordering::SeqCst);
+            while their_state.load(Ordering::SeqCst) != 2 {
                 time::yield_now();
             }
             drop(guard);
         };
         let thread = Thread::spawn(c"kdk holder", hold).map_err(refused)?;
-        while told.load(Ordering::SeqCst) == 0 {
+        while state.load(Ordering::SeqCst) == 0 {
             time::sleep(Duration::from_millis(1));
         }
-        Ok(Self { thread, told })
+        Ok(Self { thread, state })
     }
 
     fn stop(self) {
-        self.told.store(2, core::sync::atomic::Ordering::SeqCst);
+        self.state.store(2, core::sync::atomic::Ordering::SeqCst);
         assert!(self.thread.join(SOON).is_ok());
     }
 }

@@ -1,9 +1,9 @@
 //! Frames with an error, which the card stores all the same: they are dropped
 //! and counted, and nothing else happens.
 
-use super::quiet::{resets, task_done};
+use super::batch::receive_batch;
+use super::quiesce::{resets, task_done};
 use super::tap::{expect, next, nothing_more};
-use super::turn::turn;
 use super::{Card, LinkState, Setup, frame, leave, up};
 use crate::kpi::cpus::cpus;
 use crate::kpi::interface::{Checksums, Tap};
@@ -67,8 +67,8 @@ pub fn alone() -> TestResult {
     let mut tap = card.interface().tap()?;
     let before = resets(&card);
     let [bad, good] = [1, 2].map(|seed| raw(&card, 600, seed));
-    turn(&card, &[QUEUE], &[(&bad, BAD)])?;
-    turn(&card, &[QUEUE], &[(&good, GOOD)])?;
+    receive_batch(&card, &[QUEUE], &[(&bad, BAD)])?;
+    receive_batch(&card, &[QUEUE], &[(&good, GOOD)])?;
     expect(&mut tap, &good)?;
     nothing_more(&card, &[QUEUE], &mut tap)?;
     undisturbed(&card, before)?;
@@ -83,7 +83,7 @@ pub fn between() -> TestResult {
     let mut tap = card.interface().tap()?;
     let before = resets(&card);
     let [first, bad, last] = [1, 2, 3].map(|seed| raw(&card, 600, seed));
-    turn(
+    receive_batch(
         &card,
         &[QUEUE],
         &[(&first, GOOD), (&bad, BAD), (&last, GOOD)],
@@ -105,7 +105,7 @@ pub fn chain() -> TestResult {
     let first_descriptor = head();
     let [first, bad, second] = [1, 2, 3].map(|seed| raw(&card, JUMBO_FRAME, seed));
     let short = raw(&card, 100, 4);
-    turn(
+    receive_batch(
         &card,
         &[QUEUE],
         &[(&first, GOOD), (&bad, BAD), (&second, GOOD), (&short, GOOD)],
@@ -146,8 +146,8 @@ fn refilled(card: &Card, queue: u16) {
 /// Flows of a burst for each queue, and how many are tried to find them.
 const FLOWS: usize = 4;
 const TRIED: u16 = 512;
-/// Frames of a turn, and which are good.
-const TURN: usize = 500;
+/// Frames of a batch, and which are good.
+const BATCH: usize = 500;
 const GOOD_EVERY: usize = 7;
 
 /// However many come, no descriptor and no buffer is lost.
@@ -161,12 +161,12 @@ pub fn burst() -> TestResult {
         .map(|&queue| card.with(|nic, _| nic.peek(rdlen(queue))) / DESCRIPTOR);
     let numbers: Vec<usize> = (0..3 * rings.sum::<u32>() as usize).collect();
     let flows = flows(&card, &queues, &mut tap)?;
-    for numbers in numbers.chunks(TURN) {
+    for numbers in numbers.chunks(BATCH) {
         let numbered = |&number: &usize| {
             let errors = if number % GOOD_EVERY == 0 { GOOD } else { BAD };
             (datagram(&card, &flows, number), errors)
         };
-        turn(
+        receive_batch(
             &card,
             &queues,
             &numbers.iter().map(numbered).collect::<Vec<_>>(),
@@ -268,7 +268,7 @@ pub fn kinds() -> TestResult {
         FrameErrors::OSE,
         FrameErrors::RXE,
     ] {
-        turn(&card, &queues, &[(&segment, wrong(bit))])?;
+        receive_batch(&card, &queues, &[(&segment, wrong(bit))])?;
         nothing_more(&card, &queues, &mut tap)?;
     }
     const NEITHER: Checksums = Checksums {
@@ -284,7 +284,7 @@ pub fn kinds() -> TestResult {
         (FrameErrors::IPE, NEITHER),
         (FrameErrors::L4E, NEITHER),
     ] {
-        turn(&card, &queues, &[(&segment, wrong(bit))])?;
+        receive_batch(&card, &queues, &[(&segment, wrong(bit))])?;
         let tapped = next(&mut tap)?;
         assert_eq!(tapped.bytes, segment, "with the error {bit:#x}");
         assert_eq!(tapped.valid(), checked, "with the error {bit:#x}");
@@ -299,7 +299,7 @@ pub fn kinds() -> TestResult {
 pub fn counted() -> TestResult {
     let card = plain(1500)?;
     let mut tap = card.interface().tap()?;
-    let before = card.interface().counted()?;
+    let before = card.interface().iflib_counters()?;
     let lengths = [600, 700, 800, 900, 1000, 1100, 1200, 1300];
     let frames: Vec<_> = lengths
         .into_iter()
@@ -309,7 +309,7 @@ pub fn counted() -> TestResult {
             (raw(&card, length, nth.to_le_bytes()[0]), errors)
         })
         .collect();
-    turn(&card, &[QUEUE], &frames)?;
+    receive_batch(&card, &[QUEUE], &frames)?;
     let mut bytes = 0;
     let good = frames.iter().filter(|(_, errors)| *errors == GOOD);
     for (frame, _) in good {
@@ -317,7 +317,7 @@ pub fn counted() -> TestResult {
         bytes += frame.len() as u64;
     }
     nothing_more(&card, &[QUEUE], &mut tap)?;
-    let after = card.interface().counted()?;
+    let after = card.interface().iflib_counters()?;
     assert_eq!(
         (
             after.errors - before.errors,

@@ -1,7 +1,7 @@
 //! A card that cannot use the memory of most buffers where it is: what it
 //! receives goes through bounce pages, see bus_dma(9).
 
-use super::numbered::{QUEUE, all, burst, numbered, plain};
+use super::numbered_frames::{QUEUE, all, burst, numbered, plain};
 use super::tap::{expect, nothing_more};
 use super::{Setup, leave};
 use crate::kpi::sysctl;

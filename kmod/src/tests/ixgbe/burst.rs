@@ -2,8 +2,8 @@
 //! nothing: all of them reach the stack.
 
 use super::flows::{all_arrived, of_each_queue};
-use super::numbered::{QUEUE, all, burst, one, plain};
-use super::quiet::{bits, quiet};
+use super::numbered_frames::{QUEUE, all, burst, one, plain};
+use super::quiesce::{bits, quiesce};
 use super::{Setup, leave, until};
 use kdk_harness::TestResult;
 use kdk_nic82599::Received;
@@ -49,7 +49,7 @@ pub fn second_queue() -> TestResult {
     let mut flows = of_each_queue(&card, &mut tap, queues as usize)?;
     let flow = &mut flows[1..];
     let queue = 1;
-    quiet(&card, &[queue])?;
+    quiesce(&card, &[queue])?;
     card.with(|nic, memory| nic.write(EIMC_EX[0], bits(&[queue]), memory));
     for _ in 0..FRAMES {
         assert_eq!(flow[0].send(&card), Received::Delivered { queue });
@@ -65,7 +65,7 @@ pub fn after_link() -> TestResult {
     let card = plain(&LEGACY)?;
     let mut tap = card.interface().tap()?;
     for number in 0..3 {
-        quiet(&card, &[QUEUE])?;
+        quiesce(&card, &[QUEUE])?;
         card.with(|nic, _| nic.raise(EICR_LSC));
         until("the interrupt is not handled", || {
             card.is_idle(0).then_some(())

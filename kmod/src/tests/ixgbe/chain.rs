@@ -2,7 +2,7 @@
 //! hold the longest frame that the MTU allows. Here the card is told, behind
 //! its back, to take longer ones.
 
-use super::numbered::{QUEUE, numbered, plain, rings};
+use super::numbered_frames::{QUEUE, numbered, plain, rings};
 use super::tap::{expect, nothing_more};
 use super::{Card, Setup, leave_initialised};
 use kdk_harness::{Stop, TestResult};

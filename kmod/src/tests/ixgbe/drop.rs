@@ -174,7 +174,7 @@ pub fn pause_forced() -> TestResult {
     leave(card)
 }
 
-/// There is nobody to protect.
+/// No other queue needs protection.
 pub fn one_queue_holds_back() -> TestResult {
     let setup = Setup {
         queues: (cpus().count_ones() > 1).then_some(1),

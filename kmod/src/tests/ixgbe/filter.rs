@@ -2,9 +2,9 @@
 //! on the interface's own head.
 
 use super::bad_frame::{JUMBO, JUMBO_FRAME, plain};
-use super::quiet::quiet;
+use super::quiesce::quiesce;
 use super::tap::{expect, nothing_more};
-use super::{Card, frame, leave, turn};
+use super::{Card, batch, frame, leave};
 use crate::kpi::filter::{Filter, FilteredFrame, Rule};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -21,7 +21,7 @@ fn frames(card: &Card, count: usize, length: usize) -> Vec<Vec<u8>> {
 
 /// What the filter was shown, when the driver has come to rest.
 fn shown(card: &Card, filter: &mut Filter) -> Result<Vec<FilteredFrame>, kdk_harness::Stop> {
-    quiet(card, &[0])?;
+    quiesce(card, &[0])?;
     assert_eq!(filter.lost(), 0, "calls without memory to remember them");
     Ok(core::iter::from_fn(|| filter.next_call()).collect())
 }
@@ -48,12 +48,12 @@ pub fn chain_drop() -> TestResult {
     let mut filter = Filter::on(card.interface(), Rule::Drop)?;
     let frames = frames(&card, 100, JUMBO_FRAME);
     for some in frames.chunks(10) {
-        turn::good(&card, some)?;
+        batch::receive_good(&card, some)?;
         nothing_more(&card, &[0], &mut tap)?;
         assert_eq!(shown(&card, &mut filter)?.len(), some.len(), "calls");
     }
     drop(filter);
-    turn::good(&card, &frames[..1])?;
+    batch::receive_good(&card, &frames[..1])?;
     expect(&mut tap, &frames[0])?;
     nothing_more(&card, &[0], &mut tap)?;
     drop(tap);
@@ -78,7 +78,7 @@ fn passes_as_a_chain(rule: Rule, change: impl FnOnce(&mut [u8])) -> TestResult {
     let mut filter = Filter::on(card.interface(), rule)?;
     let mut frames = frames(&card, 1, JUMBO_FRAME);
     change(&mut frames[0]);
-    turn::good(&card, &frames)?;
+    batch::receive_good(&card, &frames)?;
     as_a_chain(&shown(&card, &mut filter)?, &frames[0]);
     expect(&mut tap, &frames[0])?;
     nothing_more(&card, &[0], &mut tap)?;
@@ -94,7 +94,7 @@ pub fn chain_consume() -> TestResult {
     let mut filter = Filter::on(card.interface(), Rule::Consume)?;
     let frames = frames(&card, 20, JUMBO_FRAME);
     for frame in &frames {
-        turn::good(&card, core::slice::from_ref(frame))?;
+        batch::receive_good(&card, core::slice::from_ref(frame))?;
         as_a_chain(&shown(&card, &mut filter)?, frame);
         let kept: Vec<_> = core::iter::from_fn(|| filter.next_consumed()).collect();
         as_a_chain(&kept, frame);
@@ -115,7 +115,7 @@ pub fn one_buffer() -> TestResult {
     for rule in [Rule::Pass, Rule::Drop, Rule::Consume] {
         let mut filter = Filter::on(card.interface(), rule)?;
         let frames = LENGTHS.map(|length| frame::raw(card.address(), length, 1));
-        turn::good(&card, &frames)?;
+        batch::receive_good(&card, &frames)?;
         let shown = shown(&card, &mut filter)?;
         let expected = frames.iter().map(|frame| {
             let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
@@ -144,7 +144,7 @@ fn replaced(length: usize, at: u32, trim: u32) -> TestResult {
     let mut filter = Filter::on(card.interface(), Rule::Replace { at, trim })?;
     let frames = frames(&card, 300, length);
     for some in frames.chunks(50) {
-        turn::good(&card, some)?;
+        batch::receive_good(&card, some)?;
         assert_eq!(shown(&card, &mut filter)?.len(), some.len(), "calls");
         for frame in some {
             let mut expected = vec![0; length - trim as usize];

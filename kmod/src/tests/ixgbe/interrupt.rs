@@ -95,7 +95,7 @@ pub fn ecc_error() -> TestResult {
         }
         let sent = frame::raw(frame::PEER, 60, 0);
         card.interface().transmit(&sent)?;
-        let left = until("a frame does not leave", || card.transmitted())?;
+        let left = until("a frame does not leave", || card.take_transmitted())?;
         assert_eq!(left, sent);
     }
     drop(tap);

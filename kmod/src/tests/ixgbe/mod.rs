@@ -3,6 +3,7 @@
 mod attach;
 #[cfg(iflib)]
 mod bad_frame;
+mod batch;
 mod bench;
 #[cfg(not(iflib))]
 mod bounce;
@@ -19,10 +20,10 @@ mod flows;
 mod interrupt;
 mod link;
 #[cfg(not(iflib))]
-mod numbered;
+mod numbered_frames;
 mod order;
 mod property;
-mod quiet;
+mod quiesce;
 mod receive;
 mod refused;
 #[cfg(iflib)]
@@ -35,7 +36,6 @@ mod tap;
 #[cfg(not(iflib))]
 mod threads;
 mod transmit;
-mod turn;
 mod wire;
 
 use crate::kpi::cpus::cpus;
@@ -102,7 +102,7 @@ macro_rules! suite {
 }
 
 suite! {
-    "ixgbe/left-behind" => refused::left_behind,
+    "ixgbe/left-behind" => refused::leaked_cards,
     "ixgbe/two-cards" => attach::two_cards,
     "ixgbe/receive-queues" => receive::each_queue,
     "ixgbe/transmit" => transmit::byte_for_byte,

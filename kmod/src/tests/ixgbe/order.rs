@@ -1,6 +1,6 @@
 //! The order of frames.
 
-use super::scenario::{Failure, Scene, play};
+use super::scenario::{Failure, Scenario, run};
 use crate::kpi::notes::note;
 use crate::kpi::seed::seed;
 use kdk_harness::{Stop, TestResult};
@@ -18,13 +18,13 @@ pub fn order() -> TestResult {
     let seed = seed().ok_or(Stop::Fail("the host has set no kdk.seed"))?;
     for (half, lro) in [(0, false), (1, true)] {
         let seed = seed.wrapping_add(half);
-        let mut scene = Scene::new(seed, Mix::ORDER);
-        scene.setup.card.moderation = true;
-        scene.lro = lro;
-        match play(&scene, &generate(seed, OPERATIONS, Mix::ORDER)) {
-            Ok(played) => note("played", &played),
+        let mut scenario = Scenario::new(seed, Mix::ORDER);
+        scenario.setup.card.moderation = true;
+        scenario.lro = lro;
+        match run(&scenario, &generate(seed, OPERATIONS, Mix::ORDER)) {
+            Ok(summary) => note("summary", &summary),
             Err(Failure::Stop(stop)) => return Err(stop),
-            Err(Failure::Wrong(what)) => panic!("{what}"),
+            Err(Failure::Check(what)) => panic!("{what}"),
         }
     }
     Ok(())

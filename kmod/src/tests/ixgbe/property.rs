@@ -1,6 +1,6 @@
 //! Whatever happens to card and driver, in whatever order.
 
-use super::scenario::{Failure, Played, Scene, play};
+use super::scenario::{Failure, Scenario, Summary, run};
 use crate::kpi::console::say;
 use crate::kpi::notes::note;
 use crate::kpi::seed::seed;
@@ -17,32 +17,32 @@ const TRIES: usize = 40;
 /// found to do it are printed; `--seed` plays all of them again.
 pub fn property() -> TestResult {
     let seed = seed().ok_or(Stop::Fail("the host has set no kdk.seed"))?;
-    let scene = Scene::new(seed, Mix::ALL);
+    let scenario = Scenario::new(seed, Mix::ALL);
     let operations = generate(seed, OPERATIONS, Mix::ALL);
-    let played = play(&scene, &operations);
-    if let Ok(played) = &played {
-        note("played", played);
+    let summary = run(&scenario, &operations);
+    if let Ok(summary) = &summary {
+        note("summary", summary);
     }
-    let Some(what) = wrong(played)? else {
+    let Some(what) = wrong(summary)? else {
         return Ok(());
     };
     say(format_args!("with {OPERATIONS} operations: {what}"));
     let mut last = what;
     let fewer = shrink(operations, TRIES, |fewer: &[Operation]| {
-        match wrong(play(&scene, fewer)) {
+        match wrong(run(&scenario, fewer)) {
             Ok(Some(what)) => {
                 last = what;
                 true
             }
-            // Not this, or it could not be played.
+            // Not this, or it could not be summary.
             Ok(None) | Err(_) => false,
         }
     });
     say(format_args!(
         "moderation {}, LRO {}, {:?}, and these {} operations:",
-        scene.setup.card.moderation,
-        scene.lro,
-        scene.partner,
+        scenario.setup.card.moderation,
+        scenario.lro,
+        scenario.partner,
         fewer.len()
     ));
     for operation in &fewer {
@@ -51,10 +51,10 @@ pub fn property() -> TestResult {
     panic!("{last} (see the console for all {})", fewer.len());
 }
 
-fn wrong(played: Result<Played, Failure>) -> Result<Option<alloc::string::String>, Stop> {
-    match played {
+fn wrong(summary: Result<Summary, Failure>) -> Result<Option<alloc::string::String>, Stop> {
+    match summary {
         Ok(_) => Ok(None),
-        Err(Failure::Wrong(what)) => Ok(Some(what)),
+        Err(Failure::Check(what)) => Ok(Some(what)),
         Err(Failure::Stop(stop)) => Err(stop),
     }
 }

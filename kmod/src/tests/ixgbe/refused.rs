@@ -11,11 +11,11 @@ use kdk_harness::{Stop, Test, TestResult};
 
 /// Interfaces that are not there, taps that are, queues that cannot be had.
 pub fn refused() -> TestResult {
-    let nobody = Interface::named(c"ix7".into());
-    assert_eq!(nobody.state(), Err(Errno::ENXIO));
-    assert_eq!(nobody.set_up(true), Err(Errno::ENXIO));
-    assert_eq!(nobody.transmit(&[0; 60]), Err(Errno::ENXIO));
-    assert_eq!(nobody.tap().err(), Some(Errno::ENXIO));
+    let missing = Interface::named(c"ix7".into());
+    assert_eq!(missing.state(), Err(Errno::ENXIO));
+    assert_eq!(missing.set_up(true), Err(Errno::ENXIO));
+    assert_eq!(missing.transmit(&[0; 60]), Err(Errno::ENXIO));
+    assert_eq!(missing.tap().err(), Some(Errno::ENXIO));
 
     for queues in [0, most_queues() + 1, u32::MAX] {
         let setup = Setup {
@@ -51,7 +51,7 @@ pub fn attach_fails() -> TestResult {
 static KEPT: Locked<Option<(Card, Card, Wire, Tap)>> = Locked::new(None);
 
 /// It is taken out for the test, and told.
-pub fn left_behind() -> TestResult {
+pub fn leaked_cards() -> TestResult {
     static LEAVES: Test = Test {
         limit_ms: super::LIMIT_MS,
         ..Test::new("inner/leaves-cards", || {
@@ -65,7 +65,7 @@ pub fn left_behind() -> TestResult {
     };
     let text = said(&LEAVES)?;
     let kept = KEPT.with(Option::take);
-    let (one, other, wire, tap) = kept.ok_or(Stop::Fail("no card was left"))?;
+    let (one, other, wire, tap) = kept.ok_or(Stop::Fail("no card was kept"))?;
     for card in [&one, &other] {
         assert_eq!(card.interface().state(), Err(Errno::ENXIO));
     }
@@ -78,7 +78,7 @@ pub fn left_behind() -> TestResult {
     ] {
         expect(&text, &alloc::format!("# leak: {kind} +{count}"));
         for _ in 0..count {
-            leaked::forgive(kind, "");
+            leaked::discount(kind, "");
         }
     }
     expect(&text, "not ok 1 inner/leaves-cards");

@@ -2,12 +2,12 @@
 //! interface.
 
 use super::bad_frame::plain;
-use super::quiet::{quiet, resets, task_done, until_reset};
+use super::batch::{receive_batch, receive_good};
+use super::quiesce::{quiesce, resets, task_done, until_reset};
 use super::tap::{expect, next, nothing_more};
-use super::turn::{good, turn};
 use super::{Card, Setup, frame, leave, running};
 use crate::kpi::cpus::cpus;
-use crate::kpi::iflib::{Failure, Planned};
+use crate::kpi::iflib::{Failure, InjectedError};
 use alloc::vec::Vec;
 use kdk_harness::TestResult;
 use kdk_nic82599::{FrameErrors, Received};
@@ -20,18 +20,18 @@ fn three(card: &Card) -> [Vec<u8>; 3] {
 pub fn keeps_earlier() -> TestResult {
     let card = plain(1500)?;
     let mut tap = card.interface().tap()?;
-    let (before, counted) = (resets(&card), card.interface().counted()?);
-    let planned = Planned::at(0, 3, Failure::Card);
+    let (before, counted) = (resets(&card), card.interface().iflib_counters()?);
+    let injected_error = InjectedError::inject(0, 3, Failure::Card);
     let frames = three(&card);
-    good(&card, &frames)?;
+    receive_good(&card, &frames)?;
     until_reset(&card, before)?;
     expect(&mut tap, &frames[0])?;
     expect(&mut tap, &frames[1])?;
     nothing_more(&card, &[0], &mut tap)?;
-    let after = card.interface().counted()?;
+    let after = card.interface().iflib_counters()?;
     assert_eq!(after.packets - counted.packets, 2, "packets");
     assert_eq!(after.errors - counted.errors, 0, "errors");
-    drop(planned);
+    drop(injected_error);
     drop(tap);
     leave(card)
 }
@@ -57,9 +57,9 @@ pub fn lro() -> TestResult {
     nothing_more(&card, &queues, &mut tap)?;
 
     let before = resets(&card);
-    let planned = Planned::at(queue, 3, Failure::Card);
+    let injected_error = InjectedError::inject(queue, 3, Failure::Card);
     let segments = [0, 1, 2].map(|nth| (segment(nth), FrameErrors::NONE));
-    turn(&card, &queues, &segments)?;
+    receive_batch(&card, &queues, &segments)?;
     until_reset(&card, before)?;
     let mut received = Vec::new();
     while received.len() < payloads.as_flattened().len() {
@@ -68,7 +68,7 @@ pub fn lro() -> TestResult {
     }
     assert!(received == payloads.as_flattened(), "other bytes than sent");
     nothing_more(&card, &queues, &mut tap)?;
-    drop(planned);
+    drop(injected_error);
     drop(tap);
     leave(card)
 }
@@ -85,14 +85,14 @@ pub fn resets_once() -> TestResult {
 
     for failure in [Failure::Card, Failure::Frame] {
         let before = resets(&card);
-        let planned = Planned::at(0, 3, failure);
+        let injected_error = InjectedError::inject(0, 3, failure);
         let frames = three(&card);
-        good(&card, &frames)?;
+        receive_good(&card, &frames)?;
         until_reset(&card, before)?;
-        drop(planned);
-        quiet(&card, &[0])?;
+        drop(injected_error);
+        quiesce(&card, &[0])?;
         while tap.take().is_some() {}
-        good(&card, &frames[..1])?;
+        receive_good(&card, &frames[..1])?;
         expect(&mut tap, &frames[0])?;
         nothing_more(&card, &[0], &mut tap)?;
         task_done(&card)?;

@@ -30,16 +30,16 @@ use kdk_nic82599::{Partner, Received};
 const TICK: u64 = 1000;
 /// Frames that come in while the interface is brought up or down, at most, and
 /// at once.
-const MEANWHILE: u32 = 400;
-const AT_ONCE: u8 = 4;
+const MAX_FRAMES: u32 = 400;
+const BURST: u8 = 4;
 
 /// Why it did not end well.
 #[derive(Debug)]
 pub enum Failure {
-    /// It could not be played.
+    /// It could not be summary.
     Stop(Stop),
     /// What is wrong.
-    Wrong(String),
+    Check(String),
 }
 
 impl From<Stop> for Failure {
@@ -50,19 +50,19 @@ impl From<Stop> for Failure {
 
 impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {
-        Self::Wrong(format!("the kernel refused it: {errno}"))
+        Self::Check(format!("the kernel refused it: {errno}"))
     }
 }
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        Self::Wrong(fault.to_string())
+        Self::Check(fault.to_string())
     }
 }
 
-/// What was played.
+/// What was summary.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Played {
+pub struct Summary {
     /// Frames that came in from the wire.
     pub offered: u32,
     /// Frames that the stack got.
@@ -75,7 +75,7 @@ pub struct Played {
 
 /// What is the same all the time.
 #[derive(Clone, Copy, Debug)]
-pub struct Scene {
+pub struct Scenario {
     /// The card.
     pub setup: Setup,
     /// What is at the other end of its cable.
@@ -86,7 +86,7 @@ pub struct Scene {
     pub mix: Mix,
 }
 
-impl Scene {
+impl Scenario {
     /// The same for the same seed.
     pub fn new(seed: u64, mix: Mix) -> Self {
         let mut setup = Setup::nth(0);
@@ -105,7 +105,7 @@ impl Scene {
     }
 }
 
-impl fmt::Display for Played {
+impl fmt::Display for Summary {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             offered,
@@ -121,35 +121,39 @@ impl fmt::Display for Played {
 }
 
 /// Attaches a card, plays the operations on it, and takes it out.
-pub fn play(scene: &Scene, operations: &[Operation]) -> Result<Played, Failure> {
-    let card = Card::attach(&scene.setup)?;
-    card.with(|nic, _| nic.set_partner(scene.partner));
-    card.interface().set_lro(scene.lro)?;
+pub fn run(scenario: &Scenario, operations: &[Operation]) -> Result<Summary, Failure> {
+    let card = Card::attach(&scenario.setup)?;
+    card.with(|nic, _| nic.set_partner(scenario.partner));
+    card.interface().set_lro(scenario.lro)?;
     start(&card)?;
-    let order = if scene.lro { Order::Flow } else { Order::Queue };
+    let order = if scenario.lro {
+        Order::Flow
+    } else {
+        Order::Queue
+    };
     let tap = card.interface().tap()?;
-    let mut player = Player {
+    let mut runner = Runner {
         scoreboard: Scoreboard::new(order, &card.with(|nic, _| CounterSnapshot::of(nic))),
         card,
         tap,
-        mix: scene.mix,
+        mix: scenario.mix,
         joined: [false; GROUPS as usize],
         jumbo: false,
         stopped: false,
     };
     for (nth, operation) in operations.iter().enumerate() {
-        let played = player.one(*operation).and_then(|()| player.take());
-        played.map_err(|failure| match failure {
-            Failure::Wrong(what) => {
-                Failure::Wrong(format!("{what}, after operation {nth}, {operation:?}"))
+        let summary = runner.apply(*operation).and_then(|()| runner.take());
+        summary.map_err(|failure| match failure {
+            Failure::Check(what) => {
+                Failure::Check(format!("{what}, after operation {nth}, {operation:?}"))
             }
             stop @ Failure::Stop(_) => stop,
         })?;
     }
-    player.end()
+    runner.end()
 }
 
-struct Player {
+struct Runner {
     /// It has to go before the card.
     tap: Tap,
     card: Card,
@@ -161,8 +165,8 @@ struct Player {
     stopped: bool,
 }
 
-impl Player {
-    fn one(&mut self, operation: Operation) -> Result<(), Failure> {
+impl Runner {
+    fn apply(&mut self, operation: Operation) -> Result<(), Failure> {
         match operation {
             Operation::Frames {
                 seed,
@@ -177,15 +181,15 @@ impl Player {
             Operation::Restart { settle } => self.restart(settle),
             // The kernel does nothing when it is that already.
             Operation::Mtu { jumbo, .. } if jumbo == self.jumbo => Ok(()),
-            Operation::Mtu { jumbo, settle } => self.anew(settle, |player| {
+            Operation::Mtu { jumbo, settle } => self.reinitialize(settle, |runner| {
                 let mtu = if jumbo { 9000 } else { 1500 };
-                player.card.interface().set_mtu(mtu)?;
-                player.jumbo = jumbo;
+                runner.card.interface().set_mtu(mtu)?;
+                runner.jumbo = jumbo;
                 Ok(())
             }),
             // The driver of 2014 asks for a reboot, on the console.
             Operation::Ecc if cfg!(not(iflib)) => Ok(()),
-            Operation::Ecc => self.anew(false, Self::ecc),
+            Operation::Ecc => self.reinitialize(false, Self::ecc),
             Operation::Stall { queue, stalled } => {
                 if u32::from(queue) < queues() {
                     let queue = u16::from(queue);
@@ -268,24 +272,24 @@ impl Player {
     /// The interface is stopped, while frames come in if it need not settle,
     /// and started while frames come in.
     fn restart(&mut self, settle: bool) -> Result<(), Failure> {
-        self.anew(settle, |player| {
+        self.reinitialize(settle, |runner| {
             if settle {
-                Ok(player.card.interface().set_up(false)?)
+                Ok(runner.card.interface().set_up(false)?)
             } else {
-                player.meanwhile(false)
+                runner.set_up_with_traffic(false)
             }
         })?;
-        self.meanwhile(true)
+        self.set_up_with_traffic(true)
     }
 
     /// Frames come in while another thread brings the interface up or down.
-    fn meanwhile(&mut self, up: bool) -> Result<(), Failure> {
-        let change = Change::new(self.card.interface(), up)?;
-        let last = self.scoreboard.next() + MEANWHILE;
+    fn set_up_with_traffic(&mut self, up: bool) -> Result<(), Failure> {
+        let change = InterfaceChange::new(self.card.interface(), up)?;
+        let last = self.scoreboard.next() + MAX_FRAMES;
         while !change.is_over() {
             let next = self.scoreboard.next();
             if next < last {
-                self.frames(&shapes(next.into(), AT_ONCE, self.mix), false)?;
+                self.frames(&shapes(next.into(), BURST, self.mix), false)?;
                 self.take()?;
             }
             time::yield_now();
@@ -295,7 +299,7 @@ impl Player {
 
     /// What the interface had received is gone after `stop`, if it is not with
     /// the stack.
-    fn anew(
+    fn reinitialize(
         &mut self,
         settle: bool,
         stop: impl FnOnce(&mut Self) -> Result<(), Failure>,
@@ -313,15 +317,15 @@ impl Player {
     }
 
     fn ecc(&mut self) -> Result<(), Failure> {
-        let resets = |player: &Self| player.card.with(|nic, _| nic.counters().resets);
+        let resets = |runner: &Self| runner.card.with(|nic, _| nic.counters().resets);
         let before = resets(self);
         self.card.with(|nic, _| nic.raise(ECC));
-        self.wait("after an ECC error the card is not initialised", |player| {
-            let started = player.card.with(|nic, _| {
+        self.wait("after an ECC error the card is not initialised", |runner| {
+            let started = runner.card.with(|nic, _| {
                 nic.peek(RXCTRL) & RXCTRL_RXEN != 0 && nic.read(EIMS).count_ones() > queues()
             });
-            let state = player.card.interface().state();
-            Ok(resets(player) > before && started && state.is_ok_and(|state| state.running))
+            let state = runner.card.interface().state();
+            Ok(resets(runner) > before && started && state.is_ok_and(|state| state.running))
         })
     }
 
@@ -329,7 +333,7 @@ impl Player {
     fn take(&mut self) -> Result<(), Failure> {
         while let Some(tapped) = self.tap.take() {
             if !tapped.mine || tapped.header != tapped.bytes.len() {
-                return Err(Failure::Wrong(format!(
+                return Err(Failure::Check(format!(
                     "a packet header says {} bytes of {}, and of this interface: {}",
                     tapped.header,
                     tapped.bytes.len(),
@@ -367,7 +371,7 @@ impl Player {
         let deadline = time::uptime() + SOON;
         while !seen(self)? {
             if time::uptime() > deadline {
-                return Err(Failure::Wrong(what.to_string()));
+                return Err(Failure::Check(what.to_string()));
             }
             self.pass(TICK);
             time::sleep(Duration::from_millis(1));
@@ -379,19 +383,19 @@ impl Player {
     #[cfg(iflib)]
     fn counted(&self) -> Result<(), Failure> {
         // It counts after the stack has got them.
-        iflib::settle();
-        let counted = self.card.interface().counted()?;
+        iflib::drain();
+        let counted = self.card.interface().iflib_counters()?;
         let (arrived, bad) = (self.scoreboard.arrived(), self.scoreboard.bad());
         if counted.packets == arrived && counted.errors <= bad {
             return Ok(());
         }
-        Err(Failure::Wrong(format!(
+        Err(Failure::Check(format!(
             "the stack got {arrived} frames, {bad} were bad, and iflib(9) has counted {counted:?}"
         )))
     }
 
     /// All that still waits goes on, and has to arrive.
-    fn end(mut self) -> Result<Played, Failure> {
+    fn end(mut self) -> Result<Summary, Failure> {
         for queue in 0..queues() {
             let queue = u16::try_from(queue).unwrap_or(u16::MAX);
             self.card
@@ -404,14 +408,14 @@ impl Player {
         }
         let last = self.account();
         if last.buffered != 0 {
-            return Err(Failure::Wrong(format!(
+            return Err(Failure::Check(format!(
                 "{} frames are held back, and no queue is full",
                 last.buffered
             )));
         }
         // What the card says of its link may be moderated: time has to pass.
-        self.wait("the link is not up in the end", |player| {
-            let state = player.card.interface().state();
+        self.wait("the link is not up in the end", |runner| {
+            let state = runner.card.interface().state();
             Ok(state.is_ok_and(|state| state.running && state.link == LinkState::Up))
         })?;
         self.settle()?;
@@ -425,20 +429,20 @@ impl Player {
             ..
         } = self;
         drop(tap);
-        check_consistent(&card).map_err(Failure::Wrong)?;
+        check_consistent(&card).map_err(Failure::Check)?;
         let resets = card.with(|nic, _| nic.counters().resets);
-        let (forgiven, violations): (Vec<_>, Vec<_>) = card
+        let (tolerated, violations): (Vec<_>, Vec<_>) = card
             .detach()?
             .into_iter()
             .partition(|violation| stopped && is_late(*violation));
         if let Some(violation) = violations.first() {
-            return Err(Failure::Wrong(format!("the driver's fault: {violation}")));
+            return Err(Failure::Check(format!("the driver's fault: {violation}")));
         }
-        Ok(Played {
+        Ok(Summary {
             offered: scoreboard.next(),
             arrived: scoreboard.arrived(),
             resets,
-            late: forgiven.len(),
+            late: tolerated.len(),
         })
     }
 }
@@ -455,13 +459,13 @@ fn bytes(card: [u8; 6], number: u32, shape: Shape) -> Vec<u8> {
 }
 
 /// An interface that another thread brings up or down.
-struct Change {
+struct InterfaceChange {
     thread: Thread,
     over: Arc<AtomicBool>,
     refused: Arc<AtomicBool>,
 }
 
-impl Change {
+impl InterfaceChange {
     fn new(interface: &Interface, up: bool) -> Result<Self, Failure> {
         let [over, refused] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
         let (interface, is_over, is_refused) =
@@ -486,7 +490,7 @@ impl Change {
             return Err(Stop::Fail("the thread that changes the interface does not end").into());
         }
         if self.refused.load(Ordering::SeqCst) {
-            return Err(Failure::Wrong(
+            return Err(Failure::Check(
                 "the interface cannot be brought up or down".to_string(),
             ));
         }

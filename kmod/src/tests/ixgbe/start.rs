@@ -1,6 +1,6 @@
 //! The interface starts while frames come in.
 
-use super::numbered::{LENGTH, QUEUE, all, numbered, one};
+use super::numbered_frames::{LENGTH, QUEUE, all, numbered, one};
 use super::{Card, LinkState, Setup, leave, leave_initialised, until_state};
 use kdk_harness::TestResult;
 use kdk_nic82599::Received;
@@ -12,10 +12,13 @@ pub fn packet_during_init() -> TestResult {
     let card = Card::attach(&Setup::nth(0))?;
     card.interface().set_lro(false)?;
     let mut tap = card.interface().tap()?;
-    card.receive_before(EIMS_EX[0], 1 << QUEUE, numbered(&card, 0, LENGTH));
+    card.receive_before_write(EIMS_EX[0], 1 << QUEUE, numbered(&card, 0, LENGTH));
     card.interface().set_up(true)?;
     let queue = QUEUE;
-    assert_eq!(card.received_before(), Some(Received::Delivered { queue }));
+    assert_eq!(
+        card.received_before_write(),
+        Some(Received::Delivered { queue })
+    );
     all(&card, &mut tap, 0..1)?;
     until_state(card.interface(), "the link does not come up", |state| {
         state.running && state.link == LinkState::Up

@@ -95,7 +95,7 @@ pub fn cable() -> TestResult {
 }
 
 /// The same with an administrator. How much of the driver came too late is
-/// noted, and nothing else is forgiven.
+/// noted, and nothing else is tolerated.
 pub fn down() -> TestResult {
     let cards = run(&[Role::Cable(0), Role::Down(1)])?;
     let mut late = 0;

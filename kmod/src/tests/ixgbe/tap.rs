@@ -1,6 +1,6 @@
 //! What the stack gets.
 
-use super::quiet::quiet;
+use super::quiesce::quiesce;
 use super::{Card, until};
 use crate::kpi::interface::{Tap, Tapped};
 use kdk_harness::{Stop, TestResult};
@@ -33,7 +33,7 @@ pub fn expect(tap: &mut Tap, frame: &[u8]) -> TestResult {
 /// The driver has nothing more for the stack, of what came in for these
 /// queues.
 pub fn nothing_more(card: &Card, queues: &[u16], tap: &mut Tap) -> TestResult {
-    quiet(card, queues)?;
+    quiesce(card, queues)?;
     let more = tap.take();
     assert!(more.is_none(), "a frame too many: {more:?}");
     assert_eq!(tap.lost(), 0, "frames that the tap had no room for");

@@ -1,7 +1,7 @@
 //! A queue's frames are in the hands of one thread at a time: what another one
 //! took would overtake them on the way to the stack.
 
-use super::numbered::{AT, burst, one, plain, until_number};
+use super::numbered_frames::{AT, burst, one, plain, until_number};
 use super::tap::nothing_more;
 use super::{Card, Setup, leave, leave_initialised, until};
 use crate::kpi::interface::Tap;
@@ -12,7 +12,7 @@ use kdk_nic82599::registers::EICR_LSC;
 /// Frames that the driver finds in the ring: more than it takes at a time.
 const FRAMES: u32 = 300;
 /// The first that it leaves for later.
-const HELD: u32 = 256;
+const BLOCKED: u32 = 256;
 /// The vector of the queue.
 const VECTOR: u32 = 0;
 
@@ -24,7 +24,7 @@ fn meanwhile(
     tap: &mut Tap,
     happens: impl FnOnce(&Card) -> TestResult,
 ) -> Result<Vec<u32>, kdk_harness::Stop> {
-    tap.block_on(AT, HELD);
+    tap.block_on(AT, BLOCKED);
     burst(card, 0..FRAMES)?;
     let held = until("no frame is left for later", || tap.blocked())?;
     happens(card)?;
@@ -37,7 +37,7 @@ fn meanwhile(
     })?;
     tap.unblock();
     let seen = until_number(card, tap, FRAMES)?;
-    nothing_more(card, &[super::numbered::QUEUE], tap)?;
+    nothing_more(card, &[super::numbered_frames::QUEUE], tap)?;
     Ok(seen)
 }
 
@@ -82,7 +82,7 @@ pub fn mtu_msix() -> TestResult {
     })?;
     assert!(seen.is_sorted(), "frames are overtaken: {seen:?}");
     let (taken, after) = seen.split_at(seen.len() - 1);
-    let first: Vec<u32> = (0..=HELD).collect();
+    let first: Vec<u32> = (0..=BLOCKED).collect();
     assert_eq!(taken, first, "frames before the initialisation");
     assert_eq!(after, [FRAMES], "frames after it");
     drop(tap);

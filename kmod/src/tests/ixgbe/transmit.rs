@@ -14,9 +14,9 @@ pub fn byte_for_byte() -> TestResult {
         let seed = nth.to_le_bytes()[0];
         let sent = frame::raw(frame::PEER, length, seed);
         card.interface().transmit(&sent)?;
-        let left = until("a frame does not leave", || card.transmitted())?;
+        let left = until("a frame does not leave", || card.take_transmitted())?;
         assert_eq!(left, sent, "a frame of {length} bytes");
     }
-    assert_eq!(card.transmitted(), None, "a frame that nobody has sent");
+    assert_eq!(card.take_transmitted(), None, "a frame that was not sent");
     leave(card)
 }

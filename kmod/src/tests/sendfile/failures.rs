@@ -4,7 +4,7 @@
 //! What waits for memory (`M_WAITOK`: the books, the knote, the mbufs) cannot
 //! fail, and neither can sf_buf_alloc() where all memory is mapped.
 
-use super::flight::{Flight, LENGTH, Link};
+use super::in_flight::{InFlight, LENGTH, Link};
 use crate::kpi::counters;
 use crate::kpi::descriptor::Descriptor;
 use crate::kpi::errno::Errno;
@@ -14,29 +14,39 @@ use kdk_harness::TestResult;
 
 /// The call fails so, and leaves nothing, at once.
 #[track_caller]
-fn leaves_nothing(flight: &Flight, what: &str, request: &Request<'_>, error: Errno) -> TestResult {
+fn leaves_nothing(
+    in_flight: &InFlight,
+    what: &str,
+    request: &Request<'_>,
+    error: Errno,
+) -> TestResult {
     let mbufs = counters::mbufs();
     let failed = Sent {
         bytes: 0,
         result: Err(error),
     };
     assert_eq!(request.send(), failed, "{what}");
-    flight.quiet(what, 0)?;
+    in_flight.expect_no_event(what, 0)?;
     no_more_than(mbufs);
     Ok(())
 }
 
 /// The call fails so when it has sent `bytes`, which get their event.
-fn ends_early(flight: &Flight, request: &Request<'_>, bytes: usize, error: Errno) -> TestResult {
+fn ends_early(
+    in_flight: &InFlight,
+    request: &Request<'_>,
+    bytes: usize,
+    error: Errno,
+) -> TestResult {
     let mbufs = counters::mbufs();
     let failed = Sent {
         bytes: bytes as i64,
         result: Err(error),
     };
     assert_eq!(request.send(), failed);
-    flight.quiet("some was sent", 1)?;
-    drop(flight.arrive(bytes)?);
-    flight.lands("what was sent was freed", request.ident, bytes)?;
+    in_flight.expect_no_event("some was sent", 1)?;
+    drop(in_flight.receive(bytes)?);
+    in_flight.expect_event("what was sent was freed", request.ident, bytes)?;
     no_more_than(mbufs);
     Ok(())
 }
@@ -50,49 +60,49 @@ fn no_more_than(mbufs: i64) {
 
 /// The kqueue does not take the event.
 pub fn registration() -> TestResult {
-    let flight = Flight::new(Link::Unix)?;
-    let request = flight.request(1);
+    let in_flight = InFlight::new(Link::Unix)?;
+    let request = in_flight.request(1);
     let no_queue = Request {
         queue: None,
         ..request
     };
-    leaves_nothing(&flight, "no kqueue", &no_queue, Errno::EBADF)?;
+    leaves_nothing(&in_flight, "no kqueue", &no_queue, Errno::EBADF)?;
     let socket = Request {
-        queue: Some(&flight.here),
+        queue: Some(&in_flight.here),
         ..request
     };
-    leaves_nothing(&flight, "no kqueue but a socket", &socket, Errno::EINVAL)?;
+    leaves_nothing(&in_flight, "no kqueue but a socket", &socket, Errno::EINVAL)?;
     let flags = Request {
         event_flags: EV_ADD,
         ..request
     };
-    leaves_nothing(&flight, "a flag of the kernel's", &flags, Errno::EINVAL)?;
+    leaves_nothing(&in_flight, "a flag of the kernel's", &flags, Errno::EINVAL)?;
     let both = Request {
         flags: SF_SYNC,
         ..request
     };
-    leaves_nothing(&flight, "SF_SYNC as well", &both, Errno::EINVAL)
+    leaves_nothing(&in_flight, "SF_SYNC as well", &both, Errno::EINVAL)
 }
 
 /// The lock of a socket that listens cannot be had.
 pub fn socket_lock() -> TestResult {
-    let flight = Flight::new(Link::Unix)?;
+    let in_flight = InFlight::new(Link::Unix)?;
     let listener = Descriptor::tcp_listener().map_err(refused)?;
     let request = Request {
         socket: &listener,
-        ..flight.request(1)
+        ..in_flight.request(1)
     };
-    leaves_nothing(&flight, "a listener", &request, Errno::ENOTCONN)
+    leaves_nothing(&in_flight, "a listener", &request, Errno::ENOTCONN)
 }
 
 /// There is never space.
 pub fn wait() -> TestResult {
     for link in [Link::Unix, Link::Tcp] {
-        let flight = Flight::new(link)?;
-        let request = faulty(&flight, Step::Wait, 0);
-        leaves_nothing(&flight, "pr_sendfile_wait", &request, Errno::ENOBUFS)?;
-        flight.here.shut_down().map_err(refused)?;
-        leaves_nothing(&flight, "shut down", &flight.request(1), Errno::EPIPE)?;
+        let in_flight = InFlight::new(link)?;
+        let request = faulty(&in_flight, Step::Wait, 0);
+        leaves_nothing(&in_flight, "pr_sendfile_wait", &request, Errno::ENOBUFS)?;
+        in_flight.here.shut_down().map_err(refused)?;
+        leaves_nothing(&in_flight, "shut down", &in_flight.request(1), Errno::EPIPE)?;
     }
     Ok(())
 }
@@ -100,9 +110,9 @@ pub fn wait() -> TestResult {
 /// There was space for a page.
 pub fn wait_later() -> TestResult {
     for link in [Link::Unix, Link::Tcp] {
-        let flight = Flight::new(link)?;
-        let request = faulty(&flight, Step::Wait, 1);
-        ends_early(&flight, &request, PAGE, Errno::ENOBUFS)?;
+        let in_flight = InFlight::new(link)?;
+        let request = faulty(&in_flight, Step::Wait, 1);
+        ends_early(&in_flight, &request, PAGE, Errno::ENOBUFS)?;
     }
     Ok(())
 }
@@ -110,9 +120,9 @@ pub fn wait_later() -> TestResult {
 /// The protocol takes nothing: all mbufs of the request are freed by it.
 pub fn send() -> TestResult {
     for link in [Link::Unix, Link::Tcp] {
-        let flight = Flight::new(link)?;
-        let request = faulty(&flight, Step::Send, 0);
-        leaves_nothing(&flight, "pr_send", &request, Errno::ENOBUFS)?;
+        let in_flight = InFlight::new(link)?;
+        let request = faulty(&in_flight, Step::Send, 0);
+        leaves_nothing(&in_flight, "pr_send", &request, Errno::ENOBUFS)?;
     }
     Ok(())
 }
@@ -120,9 +130,9 @@ pub fn send() -> TestResult {
 /// The protocol takes two pages, and not the third.
 pub fn send_later() -> TestResult {
     for link in [Link::Unix, Link::Tcp] {
-        let flight = Flight::new(link)?;
-        let request = faulty(&flight, Step::Send, 2);
-        ends_early(&flight, &request, 2 * PAGE, Errno::ENOBUFS)?;
+        let in_flight = InFlight::new(link)?;
+        let request = faulty(&in_flight, Step::Send, 2);
+        ends_early(&in_flight, &request, 2 * PAGE, Errno::ENOBUFS)?;
     }
     Ok(())
 }
@@ -130,18 +140,18 @@ pub fn send_later() -> TestResult {
 /// All pages are sent, and the trailers are not.
 pub fn trailer() -> TestResult {
     for link in [Link::Unix, Link::Tcp] {
-        let flight = Flight::new(link)?;
+        let in_flight = InFlight::new(link)?;
         let request = Request {
             trailer: Some(b"trailer"),
-            ..faulty(&flight, Step::Trailer, 0)
+            ..faulty(&in_flight, Step::Trailer, 0)
         };
-        ends_early(&flight, &request, LENGTH, Errno::ENOBUFS)?;
+        ends_early(&in_flight, &request, LENGTH, Errno::ENOBUFS)?;
     }
     Ok(())
 }
 
 /// A call that sends a page at a time, and fails with ENOBUFS.
-fn faulty(flight: &Flight, step: Step, passes: u32) -> Request<'_> {
+fn faulty(in_flight: &InFlight, step: Step, passes: u32) -> Request<'_> {
     Request {
         space: PAGE,
         fault: Some(Fault {
@@ -149,6 +159,6 @@ fn faulty(flight: &Flight, step: Step, passes: u32) -> Request<'_> {
             passes,
             error: Errno::ENOBUFS,
         }),
-        ..flight.request(1)
+        ..in_flight.request(1)
     }
 }

@@ -1,23 +1,23 @@
 //! Live requests: what they hold, and who ends them.
 
-use super::flight::{Flight, LENGTH, Link};
+use super::in_flight::{InFlight, LENGTH, Link};
 use alloc::vec::Vec;
 use kdk_harness::{Stop, TestResult};
 
 /// The last mbuf posts the event, and the event holds the books until it is
 /// taken.
 pub fn counts(link: Link) -> TestResult {
-    let flight = Flight::new(link)?;
-    let mut mbufs = flight.depart(1)?;
+    let in_flight = InFlight::new(link)?;
+    let mut mbufs = in_flight.send_all(1)?;
     let last = last_with_pages(&mut mbufs)?;
-    flight.quiet("all mbufs are held", 1)?;
+    in_flight.expect_no_event("all mbufs are held", 1)?;
     for mbuf in mbufs {
         drop(mbuf);
-        flight.quiet("an mbuf is left", 1)?;
+        in_flight.expect_no_event("an mbuf is left", 1)?;
     }
     drop(last);
-    assert_eq!(flight.books()?, 1, "the event was not taken");
-    flight.lands("all were freed", 1, LENGTH)
+    assert_eq!(in_flight.requests()?, 1, "the event was not taken");
+    in_flight.expect_event("all were freed", 1, LENGTH)
 }
 
 /// Takes one mbuf that has pages out of the list, so that it is freed last.
@@ -31,40 +31,40 @@ fn last_with_pages(
 
 /// EV_DELETE leaves the mbufs what they need, and nothing after them.
 pub fn deleted_in_flight() -> TestResult {
-    let flight = Flight::new(Link::Unix)?;
-    let mbufs = flight.depart(1)?;
-    flight.delete(1)?;
-    flight.quiet("the event was deleted", 1)?;
+    let in_flight = InFlight::new(Link::Unix)?;
+    let mbufs = in_flight.send_all(1)?;
+    in_flight.delete(1)?;
+    in_flight.expect_no_event("the event was deleted", 1)?;
     drop(mbufs);
-    flight.quiet("all were freed", 0)
+    in_flight.expect_no_event("all were freed", 0)
 }
 
 /// EV_DELETE of an event that could have been taken.
 pub fn deleted_pending() -> TestResult {
-    let flight = Flight::new(Link::Unix)?;
-    drop(flight.depart(1)?);
-    assert_eq!(flight.books()?, 1, "the event was not taken");
-    flight.delete(1)?;
-    flight.quiet("the event was deleted", 0)
+    let in_flight = InFlight::new(Link::Unix)?;
+    drop(in_flight.send_all(1)?);
+    assert_eq!(in_flight.requests()?, 1, "the event was not taken");
+    in_flight.delete(1)?;
+    in_flight.expect_no_event("the event was deleted", 0)
 }
 
 /// Closing the kqueue leaves the mbufs what they need.
 pub fn closed_in_flight() -> TestResult {
-    let mut flight = Flight::new(Link::Unix)?;
-    let mbufs = flight.depart(1)?;
-    flight.queue = other_queue()?;
-    flight.quiet("the kqueue was closed", 1)?;
+    let mut in_flight = InFlight::new(Link::Unix)?;
+    let mbufs = in_flight.send_all(1)?;
+    in_flight.queue = other_queue()?;
+    in_flight.expect_no_event("the kqueue was closed", 1)?;
     drop(mbufs);
-    flight.quiet("all were freed", 0)
+    in_flight.expect_no_event("all were freed", 0)
 }
 
 /// Closing the kqueue takes its events along.
 pub fn closed_pending() -> TestResult {
-    let mut flight = Flight::new(Link::Unix)?;
-    drop(flight.depart(1)?);
-    assert_eq!(flight.books()?, 1, "the event was not taken");
-    flight.queue = other_queue()?;
-    flight.quiet("the kqueue was closed", 0)
+    let mut in_flight = InFlight::new(Link::Unix)?;
+    drop(in_flight.send_all(1)?);
+    assert_eq!(in_flight.requests()?, 1, "the event was not taken");
+    in_flight.queue = other_queue()?;
+    in_flight.expect_no_event("the kqueue was closed", 0)
 }
 
 fn other_queue() -> Result<crate::kpi::descriptor::Descriptor, Stop> {
@@ -74,23 +74,23 @@ fn other_queue() -> Result<crate::kpi::descriptor::Descriptor, Stop> {
 /// Requests end one by one, the latest first, each with its own event.
 pub fn many() -> TestResult {
     const REQUESTS: usize = 16;
-    let flight = Flight::new(Link::Unix)?;
+    let in_flight = InFlight::new(Link::Unix)?;
     let mut requests = Vec::new();
     for ident in 0..REQUESTS {
-        requests.push(flight.depart(ident)?);
-        flight.quiet("in flight", ident as i64 + 1)?;
+        requests.push(in_flight.send_all(ident)?);
+        in_flight.expect_no_event("in flight", ident as i64 + 1)?;
     }
     while let Some(mbufs) = requests.pop() {
         drop(mbufs);
-        flight.lands("one was freed", requests.len(), LENGTH)?;
+        in_flight.expect_event("one was freed", requests.len(), LENGTH)?;
     }
-    flight.quiet("all were freed", 0)
+    in_flight.expect_no_event("all were freed", 0)
 }
 
 /// An mbuf whose pages another one has too does not end the request.
 pub fn shared(link: Link) -> TestResult {
-    let flight = Flight::new(link)?;
-    let mbufs = flight.depart(1)?;
+    let in_flight = InFlight::new(link)?;
+    let mbufs = in_flight.send_all(1)?;
     let mut others = Vec::new();
     for mbuf in &mbufs {
         let before = mbuf.references();
@@ -102,7 +102,7 @@ pub fn shared(link: Link) -> TestResult {
         others.push(other);
     }
     drop(mbufs);
-    flight.quiet("the others have the pages", 1)?;
+    in_flight.expect_no_event("the others have the pages", 1)?;
     drop(others);
-    flight.lands("all were freed", 1, LENGTH)
+    in_flight.expect_event("all were freed", 1, LENGTH)
 }

@@ -1,7 +1,7 @@
 //! The event is posted by whoever frees the last mbuf, with whatever he holds.
 //! WITNESS and INVARIANTS look on.
 
-use super::flight::{Flight, LENGTH, Link};
+use super::in_flight::{InFlight, LENGTH, Link};
 use crate::kpi::callout::Callout;
 use crate::kpi::descriptor::Descriptor;
 use crate::kpi::mbuf::Mbuf;
@@ -16,18 +16,18 @@ use kdk_harness::TestResult;
 
 /// All mbufs of one request are freed under `hold`; as it is written they are
 /// there one by one, so each is freed with it taken anew.
-fn freed_under(flight: &Flight, hold: Hold<'_>) -> TestResult {
-    for mbuf in flight.depart(1)? {
-        flight.quiet("an mbuf is held", 1)?;
+fn freed_under(in_flight: &InFlight, hold: Hold<'_>) -> TestResult {
+    for mbuf in in_flight.send_all(1)? {
+        in_flight.expect_no_event("an mbuf is held", 1)?;
         mbuf.free_under(hold).map_err(refused)?;
     }
-    flight.lands("all were freed", 1, LENGTH)
+    in_flight.expect_event("all were freed", 1, LENGTH)
 }
 
 /// Over both kinds of link, since their mbufs are freed differently.
 fn freed_under_own(hold: Hold<'_>) -> TestResult {
-    freed_under(&Flight::new(Link::Unix)?, hold)?;
-    freed_under(&Flight::new(Link::Tcp)?, hold)
+    freed_under(&InFlight::new(Link::Unix)?, hold)?;
+    freed_under(&InFlight::new(Link::Tcp)?, hold)
 }
 
 pub fn mutex() -> TestResult {
@@ -65,12 +65,12 @@ pub fn receive_buffer() -> TestResult {
 /// The locks of the very sockets that the bytes went through.
 pub fn own_buffers() -> TestResult {
     for link in [Link::Unix, Link::Tcp] {
-        let flight = Flight::new(link)?;
-        freed_under(&flight, Hold::SendBuffer(&flight.here))?;
-        freed_under(&flight, Hold::ReceiveBuffer(&flight.there))?;
+        let in_flight = InFlight::new(link)?;
+        freed_under(&in_flight, Hold::SendBuffer(&in_flight.here))?;
+        freed_under(&in_flight, Hold::ReceiveBuffer(&in_flight.there))?;
     }
-    let flight = Flight::new(Link::Tcp)?;
-    freed_under(&flight, Hold::Inpcb(&flight.here))
+    let in_flight = InFlight::new(Link::Tcp)?;
+    freed_under(&in_flight, Hold::Inpcb(&in_flight.here))
 }
 
 /// As when TCP drops a connection.
@@ -95,13 +95,13 @@ fn free(slot: &Slot) {
 /// The clock's thread, which may not sleep, as drivers' timers do.
 pub fn callout() -> TestResult {
     for link in [Link::Unix, Link::Tcp] {
-        let flight = Flight::new(link)?;
-        let slot: Slot = Arc::new(Mutex::new(c"kdk mbufs", Some(flight.depart(1)?)));
+        let in_flight = InFlight::new(link)?;
+        let slot: Slot = Arc::new(Mutex::new(c"kdk mbufs", Some(in_flight.send_all(1)?)));
         let theirs = Arc::clone(&slot);
         let callout = Callout::new(move || free(&theirs)).map_err(refused)?;
-        flight.quiet("the mbufs are held", 1)?;
+        in_flight.expect_no_event("the mbufs are held", 1)?;
         callout.schedule(Duration::from_millis(1));
-        flight.lands_soon("the clock freed all", 1)?;
+        in_flight.expect_event_soon("the clock freed all", 1)?;
     }
     Ok(())
 }
@@ -110,13 +110,13 @@ pub fn callout() -> TestResult {
 pub fn task() -> TestResult {
     let queue = Taskqueue::new(c"kdk frees").map_err(refused)?;
     for link in [Link::Unix, Link::Tcp] {
-        let flight = Flight::new(link)?;
-        let slot: Slot = Arc::new(Mutex::new(c"kdk mbufs", Some(flight.depart(1)?)));
+        let in_flight = InFlight::new(link)?;
+        let slot: Slot = Arc::new(Mutex::new(c"kdk mbufs", Some(in_flight.send_all(1)?)));
         let theirs = Arc::clone(&slot);
         let task = queue.task(move || free(&theirs)).map_err(refused)?;
-        flight.quiet("the mbufs are held", 1)?;
+        in_flight.expect_no_event("the mbufs are held", 1)?;
         task.enqueue().map_err(refused)?;
-        flight.lands_soon("the task freed all", 1)?;
+        in_flight.expect_event_soon("the task freed all", 1)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 #[cfg(sendfile_kqueue)]
 mod failures;
 #[cfg(sendfile_kqueue)]
-mod flight;
+mod in_flight;
 #[cfg(sendfile_kqueue)]
 mod live;
 #[cfg(sendfile_kqueue)]
@@ -21,22 +21,22 @@ use kdk_harness::kdk_test;
 macro_rules! suite {
     ($($name:literal => $run:expr,)*) => {$(
         #[cfg(sendfile_kqueue)]
-        kdk_test!($name, $run, limit_ms = 30_000, leak_types = &[flight::BOOKS, "kqueue"]);
+        kdk_test!($name, $run, limit_ms = 30_000, leak_types = &[in_flight::MALLOC_TYPE, "kqueue"]);
         #[cfg(not(sendfile_kqueue))]
         kdk_test!($name, absent);
     )*};
 }
 
 suite! {
-    "sendfile-kernel/counts-tcp" => || live::counts(flight::Link::Tcp),
-    "sendfile-kernel/counts-unix" => || live::counts(flight::Link::Unix),
+    "sendfile-kernel/counts-tcp" => || live::counts(in_flight::Link::Tcp),
+    "sendfile-kernel/counts-unix" => || live::counts(in_flight::Link::Unix),
     "sendfile-kernel/deleted-in-flight" => live::deleted_in_flight,
     "sendfile-kernel/deleted-pending" => live::deleted_pending,
     "sendfile-kernel/queue-closed-in-flight" => live::closed_in_flight,
     "sendfile-kernel/queue-closed-pending" => live::closed_pending,
     "sendfile-kernel/many-requests" => live::many,
-    "sendfile-kernel/shared-tcp" => || live::shared(flight::Link::Tcp),
-    "sendfile-kernel/shared-unix" => || live::shared(flight::Link::Unix),
+    "sendfile-kernel/shared-tcp" => || live::shared(in_flight::Link::Tcp),
+    "sendfile-kernel/shared-unix" => || live::shared(in_flight::Link::Unix),
     "sendfile-kernel/freed-under-mutex" => locks::mutex,
     "sendfile-kernel/freed-under-rwlock" => locks::rwlock,
     "sendfile-kernel/freed-under-rmlock" => locks::rmlock,

@@ -1,6 +1,6 @@
 //! The last mbuf goes while somebody else ends the event.
 
-use super::flight::{Flight, Link, SOON, wait_until};
+use super::in_flight::{InFlight, Link, SOON, wait_until};
 use crate::kpi::descriptor::Descriptor;
 use crate::kpi::kthread::Thread;
 use crate::kpi::mbuf::Mbuf;
@@ -17,9 +17,9 @@ const ROUNDS: u32 = 100;
 fn race(mbufs: Vec<Mbuf>, meanwhile: impl FnOnce()) -> TestResult {
     let go = Arc::new(AtomicBool::new(false));
     let started = Arc::new(AtomicBool::new(false));
-    let (theirs, told) = (Arc::clone(&go), Arc::clone(&started));
+    let (theirs, has_started) = (Arc::clone(&go), Arc::clone(&started));
     let free = move || {
-        told.store(true, Ordering::SeqCst);
+        has_started.store(true, Ordering::SeqCst);
         while !theirs.load(Ordering::SeqCst) {
             time::yield_now();
         }
@@ -37,25 +37,25 @@ fn race(mbufs: Vec<Mbuf>, meanwhile: impl FnOnce()) -> TestResult {
 
 /// Closing the kqueue.
 pub fn close() -> TestResult {
-    let mut flight = Flight::new(Link::Unix)?;
+    let mut in_flight = InFlight::new(Link::Unix)?;
     for _ in 0..ROUNDS {
-        let mbufs = flight.depart(1)?;
+        let mbufs = in_flight.send_all(1)?;
         let next = Descriptor::kqueue().map_err(refused)?;
-        let closing = core::mem::replace(&mut flight.queue, next);
+        let closing = core::mem::replace(&mut in_flight.queue, next);
         race(mbufs, || drop(closing))?;
-        flight.quiet("both are gone", 0)?;
+        in_flight.expect_no_event("both are gone", 0)?;
     }
     Ok(())
 }
 
 /// EV_DELETE, of an event that may be there already.
 pub fn delete() -> TestResult {
-    let flight = Flight::new(Link::Unix)?;
+    let in_flight = InFlight::new(Link::Unix)?;
     for _ in 0..ROUNDS {
         let mut deleted = Ok(());
-        race(flight.depart(1)?, || deleted = flight.delete(1))?;
+        race(in_flight.send_all(1)?, || deleted = in_flight.delete(1))?;
         deleted?;
-        flight.quiet("both are gone", 0)?;
+        in_flight.expect_no_event("both are gone", 0)?;
     }
     Ok(())
 }

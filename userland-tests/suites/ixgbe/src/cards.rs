@@ -77,8 +77,8 @@ impl Cards {
             delivered: number("delivered"),
             lost: number("lost"),
             sent: number("sent"),
-            next: number("next"),
-            ahead: number("ahead"),
+            next: number("in-order"),
+            ahead: number("out-of-order"),
             violations: number("violations"),
         }
     }

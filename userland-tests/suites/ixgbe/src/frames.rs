@@ -34,38 +34,50 @@ fn frames() -> TestResult {
     assert_eq!(cards.ask("tap 0"), Err(Errno::EBUSY), "a second tap");
 
     for (options, fate) in [
-        ("flow 5 count=10", "delivered=10 held=0 dropped=0 errored=0"),
-        ("flow 9", "delivered=1 held=0 dropped=0 errored=0"),
-        ("flow 5 error=crc", "delivered=0 held=0 dropped=0 errored=1"),
+        (
+            "flow 5 count=10",
+            "delivered=10 buffered=0 dropped=0 errored=0",
+        ),
+        ("flow 9", "delivered=1 buffered=0 dropped=0 errored=0"),
+        (
+            "flow 5 error=crc",
+            "delivered=0 buffered=0 dropped=0 errored=1",
+        ),
         (
             "flow 5 error=byte length=700",
-            "delivered=0 held=0 dropped=0 errored=1",
+            "delivered=0 buffered=0 dropped=0 errored=1",
         ),
         (
             "flow 5 length=9000",
-            "delivered=0 held=0 dropped=0 errored=1",
+            "delivered=0 buffered=0 dropped=0 errored=1",
         ),
-        ("flow 5 length=50", "delivered=0 held=0 dropped=0 errored=1"),
+        (
+            "flow 5 length=50",
+            "delivered=0 buffered=0 dropped=0 errored=1",
+        ),
         (
             "flow 5 count=2 length=1514",
-            "delivered=2 held=0 dropped=0 errored=0",
+            "delivered=2 buffered=0 dropped=0 errored=0",
         ),
         (
             "flow 5 checksum=wrong-udp",
-            "delivered=1 held=0 dropped=0 errored=0",
+            "delivered=1 buffered=0 dropped=0 errored=0",
         ),
         (
             "flow 5 checksum=wrong-ip",
-            "delivered=1 held=0 dropped=0 errored=0",
+            "delivered=1 buffered=0 dropped=0 errored=0",
         ),
         (
             "flow 5 checksum=none",
-            "delivered=1 held=0 dropped=0 errored=0",
+            "delivered=1 buffered=0 dropped=0 errored=0",
         ),
-        ("flow 5 count=3", "delivered=3 held=0 dropped=0 errored=0"),
+        (
+            "flow 5 count=3",
+            "delivered=3 buffered=0 dropped=0 errored=0",
+        ),
     ] {
         let flow = if options.starts_with("flow 9") { 9 } else { 5 };
-        let wanted = alloc::format!("# card 0 flow={flow} {fate} elsewhere=0");
+        let wanted = alloc::format!("# card 0 flow={flow} {fate} other=0");
         answers(&cards, &alloc::format!("inject 0 {options}"), &wanted);
     }
     let flows = received(&cards, "received 0", |answer| {
@@ -115,7 +127,7 @@ fn many(cards: &Cards) {
 fn held(cards: &Cards) {
     answers(cards, "stall 0 0", "# card 0 queue 0 stalled");
     let answer = must("a frame for it", cards.ask("inject 0 queue 0 count=2"));
-    let went = ["held=2 dropped=0", "held=0 dropped=2"];
+    let went = ["buffered=2 dropped=0", "buffered=0 dropped=2"];
     assert!(
         went.iter()
             .any(|went| answer.contains(&alloc::format!("delivered=0 {went}"))),

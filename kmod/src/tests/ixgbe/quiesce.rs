@@ -21,18 +21,18 @@ pub fn bits(queues: &[u16]) -> u32 {
 /// Waits until the driver has left these queues to the card: their interrupts
 /// are unmasked, none is due, and all that was queued for them has been done.
 /// (What was overlooked in a ring stays there.)
-pub fn quiet(card: &Card, queues: &[u16]) -> TestResult {
+pub fn quiesce(card: &Card, queues: &[u16]) -> TestResult {
     unmasked(card, queues)?;
     // Unmasked they are earlier: iflib(9) does it for the transmit queue, too.
     #[cfg(iflib)]
-    iflib::settle();
+    iflib::drain();
     unmasked(card, queues)
 }
 
 fn unmasked(card: &Card, queues: &[u16]) -> TestResult {
     let bits = bits(queues);
     until("the driver does not come to rest", || {
-        let rests = card.settled(|nic| {
+        let rests = card.is_quiescent(|nic| {
             // Neither read has a side effect.
             nic.read(EIMS_EX[0]) & bits == bits && nic.read(EICS_EX[0]) & bits == 0
         });
@@ -48,7 +48,7 @@ fn unmasked(card: &Card, queues: &[u16]) -> TestResult {
 pub fn task_done(card: &Card) -> TestResult {
     card.with(|nic, _| nic.raise(EICR_LSC));
     until("the driver does not look at the link", || {
-        let unmasked = card.settled(|nic| nic.read(EIMS) & EICR_OTHER != 0);
+        let unmasked = card.is_quiescent(|nic| nic.read(EIMS) & EICR_OTHER != 0);
         unmasked.then_some(())
     })?;
     // The interface is not asked before the driver is done with a reset.

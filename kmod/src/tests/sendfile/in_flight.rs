@@ -12,7 +12,7 @@ use core::time::Duration;
 use kdk_harness::{Stop, TestResult};
 
 /// The malloc type of a request's books: `M_SENDFILE`.
-pub const BOOKS: &str = "sendfile";
+pub const MALLOC_TYPE: &str = "sendfile";
 
 /// What is sent: several pages, and one packet over lo0.
 pub const LENGTH: usize = 3 * PAGE;
@@ -30,7 +30,7 @@ pub enum Link {
 }
 
 /// Two sockets, something to send, and a place for events.
-pub struct Flight {
+pub struct InFlight {
     /// The kqueue.
     pub queue: Descriptor,
     /// [`LENGTH`] bytes.
@@ -43,7 +43,7 @@ pub struct Flight {
     before: i64,
 }
 
-impl Flight {
+impl InFlight {
     /// Nothing is in flight yet.
     pub fn new(link: Link) -> Result<Self, Stop> {
         let ends = match link {
@@ -57,7 +57,7 @@ impl Flight {
             here,
             there,
             link,
-            before: all_books()?,
+            before: all_requests()?,
         })
     }
 
@@ -80,14 +80,14 @@ impl Flight {
 
     /// Sends everything; its mbufs, taken away from the receiver one by one.
     /// Nobody else has them any more.
-    pub fn depart(&self, ident: usize) -> Result<Vec<Mbuf>, Stop> {
+    pub fn send_all(&self, ident: usize) -> Result<Vec<Mbuf>, Stop> {
         let sent = self.request(ident).send();
         let all = Sent {
             bytes: LENGTH as i64,
             result: Ok(()),
         };
         assert_eq!(sent, all);
-        let mbufs = self.arrive(LENGTH)?;
+        let mbufs = self.receive(LENGTH)?;
         assert!(
             mbufs.iter().any(|mbuf| mbuf.references() != 0),
             "all was copied"
@@ -97,7 +97,7 @@ impl Flight {
 
     /// Takes what arrives, this many bytes, and waits until the sender has
     /// forgotten them.
-    pub fn arrive(&self, bytes: usize) -> Result<Vec<Mbuf>, Stop> {
+    pub fn receive(&self, bytes: usize) -> Result<Vec<Mbuf>, Stop> {
         let mut mbufs = Vec::new();
         let mut got = 0;
         wait_until("the bytes to arrive", || {
@@ -120,22 +120,22 @@ impl Flight {
     }
 
     /// Requests that the kernel has books of.
-    pub fn books(&self) -> Result<i64, Stop> {
-        Ok(all_books()? - self.before)
+    pub fn requests(&self) -> Result<i64, Stop> {
+        Ok(all_requests()? - self.before)
     }
 
     /// There are this many requests, and no event.
     #[track_caller]
-    pub fn quiet(&self, what: &str, requests: i64) -> TestResult {
-        assert_eq!(self.books()?, requests, "{what}: requests");
+    pub fn expect_no_event(&self, what: &str, requests: i64) -> TestResult {
+        assert_eq!(self.requests()?, requests, "{what}: requests");
         assert_eq!(self.event(Duration::ZERO)?, None, "{what}: event");
         Ok(())
     }
 
     /// The event is there, exactly one, and its request goes with it.
     #[track_caller]
-    pub fn lands(&self, what: &str, ident: usize, bytes: usize) -> TestResult {
-        let requests = self.books()?;
+    pub fn expect_event(&self, what: &str, ident: usize, bytes: usize) -> TestResult {
+        let requests = self.requests()?;
         let event = Event {
             ident,
             udata: !ident,
@@ -144,16 +144,16 @@ impl Flight {
             of_sendfile: true,
         };
         assert_eq!(self.event(Duration::ZERO)?, Some(event), "{what}");
-        self.quiet(what, requests - 1)
+        self.expect_no_event(what, requests - 1)
     }
 
     /// The event that comes from another thread.
     #[track_caller]
-    pub fn lands_soon(&self, what: &str, ident: usize) -> TestResult {
+    pub fn expect_event_soon(&self, what: &str, ident: usize) -> TestResult {
         let event = self.event(SOON)?;
         assert_eq!(event.map(|event| event.ident), Some(ident), "{what}");
-        wait_until("the request to end", || Ok(self.books()? == 0))?;
-        self.quiet(what, 0)
+        wait_until("the request to end", || Ok(self.requests()? == 0))?;
+        self.expect_no_event(what, 0)
     }
 
     /// EV_DELETE.
@@ -166,7 +166,7 @@ impl Flight {
     }
 }
 
-fn all_books() -> Result<i64, Stop> {
+fn all_requests() -> Result<i64, Stop> {
     let usage =
         counters::malloc(c"sendfile").ok_or(Stop::Fail("there is no malloc type sendfile"))?;
     i64::try_from(usage.allocations).map_err(|_| Stop::Fail("the books' count is negative"))

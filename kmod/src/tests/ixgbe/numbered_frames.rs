@@ -1,7 +1,7 @@
 //! Frames with numbers, on a card that hands them on as they are.
 
+use super::batch::receive_batch;
 use super::tap::{expect, next, nothing_more};
-use super::turn::turn;
 use super::{Card, Setup, frame, up};
 use crate::kpi::interface::Tap;
 use alloc::vec::Vec;
@@ -39,7 +39,7 @@ pub fn number(frame: &[u8]) -> Option<u32> {
 /// These frames come in all at once, before the driver looks.
 pub fn burst(card: &Card, numbers: Range<u32>) -> TestResult {
     let frames = numbers.map(|nth| (numbered(card, nth, LENGTH), FrameErrors::NONE));
-    turn(card, &[QUEUE], &frames.collect::<Vec<_>>())
+    receive_batch(card, &[QUEUE], &frames.collect::<Vec<_>>())
 }
 
 /// This frame comes in, and the driver is told.
