@@ -1,8 +1,7 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * What the trees of 2014 have under other names or not at all, as newer ones
- * have it.
+ * Names of newer trees for the trees of 2014.
  */
 #ifndef _KDK_COMPAT_H_
 #define	_KDK_COMPAT_H_
@@ -17,7 +16,7 @@ typedef u_long rman_res_t;
 
 #define	PCI_MSIX_MSGNUM(ctrl)	(((ctrl) & PCIM_MSIXCTRL_TABLE_SIZE) + 1)
 
-/* An interface is changed in place. */
+/* An ifnet is accessed directly. */
 struct ifnet;
 typedef struct ifnet *if_t;
 typedef void (*if_input_fn_t)(struct ifnet *, struct mbuf *);
@@ -37,13 +36,13 @@ typedef void (*if_input_fn_t)(struct ifnet *, struct mbuf *);
 #define	if_setinputfn(ifp, fn)	((ifp)->if_input = (fn))
 #define	if_transmit(ifp, m)	((ifp)->if_transmit)((ifp), (m))
 
-/* There are no epochs yet. */
+/* There is no epoch(9). */
 struct epoch_tracker {
 };
 #define	NET_EPOCH_ENTER(et)	((void)&(et))
 #define	NET_EPOCH_EXIT(et)	((void)&(et))
 
-/* A list of packets with a limit. */
+/* A queue of packets with a limit, see mbuf(9). */
 struct mbufq {
 	struct mbuf	*mq_first;
 	struct mbuf	**mq_last;

@@ -1,10 +1,10 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * Random numbers of a machine's own, for one that was loaded from a saved
- * state: all that are loaded from it would have the same.  What is written to
- * debug.kdk.entropy is mixed into the kernel's generators at once; /dev/random
- * takes its time, or, in 2014, throws away what is written to it.
+ * A new seed for the kernel's random numbers.  All machines that start from
+ * one saved state would have the same numbers otherwise.  A write to
+ * debug.kdk.entropy reseeds the generators at once.  A write to /dev/random
+ * has a delayed effect, and none in 2014.
  */
 #include "kpi.h"
 #include "kdk_entropy.h"
@@ -20,9 +20,9 @@
 
 #if __FreeBSD_version >= 1200000
 /*
- * What comes from one source goes to all pools in turn, and the next read
- * reseeds when the first one holds enough: RANDOM_FORTUNA_NPOOLS pools,
- * RANDOM_FORTUNA_DEFPOOLSIZE bytes (with 4 of a counter for each event).
+ * Events of one source go to all pools in turn.  The next read reseeds when
+ * the first pool has RANDOM_FORTUNA_DEFPOOLSIZE bytes, 4 of which each event
+ * adds as a counter.  There are RANDOM_FORTUNA_NPOOLS pools.
  */
 #define	KDK_POOLS	32
 #define	KDK_EVENTS	(KDK_POOLS * 8)
@@ -47,7 +47,7 @@ kdk_entropy_harvest(const uint8_t *seed)
 	for (at = 0; at < KDK_SEED; at += step)
 		random_harvest(seed + at, step, step * NBBY,
 		    RANDOM_PURE_VIRTIO);
-	/* Waits for the thread that takes events in. */
+	/* This waits for the thread that harvests events. */
 	if (random_adaptor != NULL && random_adaptor->reseed != NULL)
 		random_adaptor->reseed();
 }
@@ -66,7 +66,7 @@ kdk_sysctl_entropy(SYSCTL_HANDLER_ARGS)
 	if (error != 0)
 		return (error);
 	kdk_entropy_harvest(seed);
-	/* The generator of everybody else in the kernel. */
+	/* arc4random(9) has a generator of its own. */
 	arc4rand(&word, sizeof(word), 1);
 	return (0);
 }

@@ -1,7 +1,7 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * Of the shim alone; Rust has no use for it.
+ * The handler of the sysctl debug.kdk.entropy.
  */
 #ifndef _KDK_ENTROPY_H_
 #define	_KDK_ENTROPY_H_

@@ -15,11 +15,11 @@
 
 #include "kdk_mbufq.h"
 
-/* Calls that are remembered, and chains that are kept. */
+/* The most calls and chains that are kept. */
 #define	KDK_FILTER_CALLS	1024
 /*
- * Bytes that are copied of a frame in the ring: less than any buffer has, since
- * a filter may be told of more than is there.
+ * The most bytes that are copied of a frame in the ring.  No buffer is smaller.
+ * A defective driver may pass a longer length than the buffer has.
  */
 #define	KDK_FILTER_COPIED	2048
 
@@ -48,7 +48,7 @@ kdk_filter_lose(struct kdk_filter *filter)
 	mtx_unlock(&filter->mtx);
 }
 
-/* Room for a call's bytes, or NULL. */
+/* Allocates a call with room for its bytes.  May return NULL. */
 static struct kdk_filter_call *
 kdk_filter_call_alloc(int memory, u_int length, u_int chain, u_int copied)
 {
@@ -216,7 +216,7 @@ kdk_filter_close(struct kdk_filter *filter)
 	CURVNET_SET(vnet0);
 	pfil_remove_hook(filter->hook);
 	CURVNET_RESTORE();
-	/* Those who call it, and what links it. */
+	/* Wait for callers, and for the link to be freed. */
 	NET_EPOCH_WAIT();
 	NET_EPOCH_DRAIN_CALLBACKS();
 	while ((call = STAILQ_FIRST(&filter->calls)) != NULL) {

@@ -6,7 +6,7 @@
 #include "kpi.h"
 
 #ifdef KDK_HAVE_FLOWTABLE
-/* All that flowtable.c includes, so that it finds these as they are. */
+/* These are the includes of flowtable.c, ahead of the redefinitions below. */
 #include "opt_route.h"
 #include "opt_mpath.h"
 #include "opt_ddb.h"
@@ -53,7 +53,7 @@ SX_SYSINIT(kdk_flowtable, &kdk_flowtable_sx, "kdk flowtable");
 static int	kdk_flowtable_is_open;
 
 /*
- * What the table is told of the world.
+ * The environment that the test supplies.
  */
 struct kdk_route {
 	struct rtentry	rt;
@@ -64,11 +64,11 @@ struct kdk_route {
 
 static struct kdk_route	kdk_routes[KDK_FLOWTABLE_ROUTES];
 static volatile time_t	kdk_clock;
-static uint64_t		kdk_cpus;	/* that the table is made for */
+static uint64_t		kdk_cpus;	/* CPUs of the table */
 static uint64_t		kdk_mask_bytes;
-static void		*kdk_blocks[2 * (MAXCPU + 2)];	/* that it has allocated */
+static void		*kdk_blocks[2 * (MAXCPU + 2)];	/* allocations of the table */
 static u_int		kdk_block_count;
-static char		*kdk_shown;	/* where ddb's command writes */
+static char		*kdk_shown;	/* output of ddb's command */
 static size_t		kdk_shown_size;
 static size_t		kdk_shown_length;
 
@@ -110,12 +110,12 @@ kdk_llentry_alloc(struct ifnet *ifp __unused, struct lltable *lt __unused,
 	return (&route->lle);
 }
 
-/* The test has a reference to each, so this cannot be the last one. */
+/* The test has a reference to each lle, so this is never the last one. */
 static void
 kdk_lle_free(struct lltable *lt __unused, struct llentry *lle)
 {
 
-	panic("kdk: a reference to lle %p too many was given back", lle);
+	panic("kdk: lle %p: reference count underflow", lle);
 }
 
 static int
@@ -133,7 +133,7 @@ kdk_cpu_count(void)
 	return (__builtin_popcountll(kdk_cpus));
 }
 
-/* The table has no function that frees it. */
+/* The flowtable has no function that frees a table. */
 static void *
 kdk_block_alloc(size_t size, int flags)
 {
@@ -146,7 +146,7 @@ kdk_block_alloc(size_t size, int flags)
 	return (block);
 }
 
-/* What is not asked to be zero is something else: nobody's pointer. */
+/* Memory without M_ZERO is filled with an invalid pointer. */
 static void *
 kdk_item_alloc(uma_zone_t zone, int flags)
 {
@@ -192,7 +192,7 @@ kdk_shown_printf(const char *format, ...)
 }
 
 /*
- * The table is told so.
+ * Redirect the flowtable to this environment.
  */
 #define	rtalloc_ign_fib		kdk_rtalloc
 #define	rtalloc_mpath_fib(ro, hash, fib) kdk_rtalloc(ro, 0, fib)
@@ -217,7 +217,7 @@ kdk_shown_printf(const char *format, ...)
 #define	db_printf		kdk_shown_printf
 
 /*
- * And nobody is told of the table.
+ * The table is not registered anywhere.
  */
 static int kdk_nothing(void);
 #define	KDK_NOTHING		int kdk_nothing(void)
@@ -257,7 +257,7 @@ static int kdk_nothing(void);
 #include <net/flowtable.c>
 
 /*
- * From here on the world is real again, as far as it is used.
+ * The functions below use the kernel itself again.
  */
 #undef	malloc
 #undef	uma_zalloc
@@ -265,7 +265,7 @@ static int kdk_nothing(void);
 #undef	CPU_FOREACH
 #undef	time_uptime
 
-/* Shared: the table goes only when nobody uses it. */
+/* Users take this lock shared; closing the table takes it exclusively. */
 static int
 kdk_enter(void)
 {
@@ -285,7 +285,7 @@ kdk_leave(int error)
 	return (error);
 }
 
-/* Not by the functions that ddb's command uses: these are under test. */
+/* This does not use the functions of ddb's command, which are under test. */
 static bitstr_t *
 kdk_mask(int cpu)
 {
@@ -352,7 +352,7 @@ kdk_table_alloc(struct flowtable *ft, int size)
 	flowtable_alloc(ft);
 }
 
-/* Its blocks are freed with all others. */
+/* The blocks of the table are freed with all others. */
 static void
 kdk_table_free(struct flowtable *ft)
 {
@@ -459,7 +459,7 @@ kdk_flowtable_set_route(u_int route, u_int wrong)
 	return (kdk_leave(0));
 }
 
-/* Those of flows: not that of the test. */
+/* Counts the references of flows, without the one of the test. */
 int
 kdk_flowtable_references(u_int route, int *rt, int *lle)
 {
@@ -539,7 +539,7 @@ kdk_flow_read(const struct flentry *fle, struct kdk_flow *flow)
 	}
 }
 
-/* The flow must not expire meanwhile if it is to be read. */
+/* If the flow is to be read, no other thread may expire it meanwhile. */
 static int
 kdk_flow_get(int cpu, uint32_t key, struct kdk_flow *flow, int insert)
 {
@@ -570,7 +570,7 @@ kdk_flowtable_lookup(int cpu, uint32_t key, struct kdk_flow *flow)
 	return (kdk_flow_get(cpu, key, flow, 0));
 }
 
-/* As after a look-up on another CPU, which found nothing. */
+/* Inserts as a thread does whose look-up failed on another CPU. */
 int
 kdk_flowtable_insert(int cpu, uint32_t key, struct kdk_flow *flow)
 {
@@ -624,7 +624,7 @@ kdk_flowtable_walk(int cpu, struct kdk_flow_walk *walk)
 	return (kdk_leave(0));
 }
 
-/* Flows that come and go meanwhile are not seen, or seen, as it happens. */
+/* Flows that are inserted or freed meanwhile may or may not be counted. */
 int
 kdk_flowtable_has(int cpu, uint32_t key)
 {
@@ -646,7 +646,7 @@ kdk_flowtable_has(int cpu, uint32_t key)
 	return (kdk_leave(error));
 }
 
-/* Enters for a CPU's bits, which are 'count' words. */
+/* Enters the table, and checks that a CPU's mask has 'count' words. */
 static int
 kdk_enter_bits(int cpu, size_t count)
 {

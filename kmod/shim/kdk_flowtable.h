@@ -1,14 +1,14 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * The flowtable of the tree under test (net/flowtable.c), with routes, lles,
- * CPUs, hash and clock that are the test's.  Trees without that file have
- * nothing of this, nor have their bindings, which is how build.rs finds out.
+ * The flowtable of the tree under test (net/flowtable.c).  The test supplies
+ * the routes, lles, CPUs, hash and clock.  In trees without that file this file
+ * declares nothing; build.rs sees that in the bindings.
  *
- * The file is compiled into the module, instead of the kernel's own functions
- * being called: those are static, know one table, which the machine's traffic
- * uses, and take their routes from there.  This way a table may have any size
- * and the series needs no hook that only a test would use.
+ * The module includes net/flowtable.c instead of calling the kernel's own
+ * functions.  Those are static, have one table, which the machine's traffic
+ * uses, and read the machine's routing table.  With a table of its own a test
+ * can choose its size, and the series needs no hooks for tests.
  */
 #ifndef _KDK_FLOWTABLE_H_
 #define	_KDK_FLOWTABLE_H_
@@ -17,37 +17,37 @@
 #define	KDK_HAVE_FLOWTABLE
 
 /*
- * A key is an IPv4 address, and its own hash: its bucket is the key modulo the
- * size of the table.  The top bits say which route it has, and which lle.
+ * A key is an IPv4 address and is its own hash: its bucket is the key modulo
+ * the size of the table.  Its top bits are the number of its route and lle.
  */
 #define	KDK_FLOWTABLE_ROUTES	8
 #define	KDK_FLOWTABLE_ROUTE_SHIFT 28
 
-/* What is wrong with a route. */
-#define	KDK_ROUTE_MISSING	0x01	/* it is not found */
+/* Defects of a route. */
+#define	KDK_ROUTE_MISSING	0x01	/* the look-up finds no route */
 #define	KDK_ROUTE_DOWN		0x02	/* a host route that is not up */
-#define	KDK_ROUTE_NO_IFP	0x04	/* its interface has gone */
+#define	KDK_ROUTE_NO_IFP	0x04	/* its interface has detached */
 #define	KDK_ROUTE_LINK_DOWN	0x08	/* its interface's link is down */
 #define	KDK_ROUTE_LOOPBACK	0x10	/* its interface is a loopback */
-#define	KDK_ROUTE_NO_LLE	0x20	/* no lle is found */
+#define	KDK_ROUTE_NO_LLE	0x20	/* the look-up finds no lle */
 #define	KDK_ROUTE_LLE_INVALID	0x40	/* its lle is not resolved */
 
-/* What a look-up found. */
+/* The result of a look-up. */
 struct kdk_flow {
 	uint32_t	key;
-	int		route;		/* its number, or -1 for another one */
+	int		route;		/* number, or -1 if it is unknown */
 	int		lle;		/* likewise */
 };
 
-/* What a walk over a CPU's buckets took. */
+/* The cost of a walk over the buckets of a CPU. */
 struct kdk_flow_walk {
-	uint64_t	ticks;		/* of the CPU's counter */
+	uint64_t	ticks;		/* of the TSC */
 	uint64_t	visits;
-	uint64_t	mask_bytes;	/* that were read */
+	uint64_t	mask_bytes;	/* bytes of the mask that were read */
 };
 
 struct kdk_flowtable_counts {
-	/* Of struct flowtable_stat. */
+	/* The fields of struct flowtable_stat. */
 	uint64_t	collisions;
 	uint64_t	misses;
 	uint64_t	free_checks;
@@ -56,17 +56,17 @@ struct kdk_flowtable_counts {
 	uint64_t	lookups;
 	uint64_t	fail_lle_invalid;
 	uint64_t	inserts;
-	/* Bytes of masks that walks have read, one walk at a time. */
+	/* Bytes of masks that walks have read.  Walks must not overlap. */
 	uint64_t	mask_bytes;
-	/* In the zone. */
+	/* Flows in use in the UMA zone. */
 	uint64_t	flows;
 };
 
 /*
- * There is one table at a time.  All of these may be called by many threads at
- * once, may sleep, and return an errno value or 0: ENXIO without a table,
- * EINVAL for a CPU, bucket or route that it has not.  The masks and bits that
- * go in and out have a bit for each bucket, the first one lowest.
+ * There is one table at a time.  Many threads may call these functions at
+ * once.  The functions may sleep.  They return an errno value or 0: ENXIO if
+ * there is no table, and EINVAL for a CPU, bucket or route that the table does
+ * not have.  Masks have one bit for each bucket, the first bucket lowest.
  */
 int	 kdk_flowtable_open(u_int size, uint64_t cpus);
 void	 kdk_flowtable_close(void);
@@ -75,23 +75,23 @@ int	 kdk_flowtable_set_route(u_int route, u_int wrong);
 int	 kdk_flowtable_references(u_int route, int *rt, int *lle);
 int	 kdk_flowtable_counts(struct kdk_flowtable_counts *counts);
 
-/* On that CPU; ENOENT when there is no flow.  NULL: do not tell it. */
+/* These return ENOENT if there is no flow; 'flow' may be NULL. */
 int	 kdk_flowtable_lookup(int cpu, uint32_t key, struct kdk_flow *flow);
 int	 kdk_flowtable_insert(int cpu, uint32_t key, struct kdk_flow *flow);
 
 int	 kdk_flowtable_expire(int maxidle);
 int	 kdk_flowtable_flush(u_int route);
-/* What expires flows does its work on that CPU, with nothing to expire. */
+/* Walks over the buckets of a CPU as the cleaner does, with no flow to free. */
 int	 kdk_flowtable_walk(int cpu, struct kdk_flow_walk *walk);
 
 int	 kdk_flowtable_has(int cpu, uint32_t key);
 int	 kdk_flowtable_used(int cpu, uint32_t *words, size_t count);
 int	 kdk_flowtable_mask(int cpu, uint32_t *words, size_t count);
 int	 kdk_flowtable_set_mask(int cpu, const uint32_t *words, size_t count);
-/* Whether the table has allocated a mask for it. */
+/* Returns ENOENT if the table has no mask for the CPU. */
 int	 kdk_flowtable_has_mask(int cpu);
 
-/* What ddb's command writes, and what it takes for a CPU's mask and list. */
+/* The output of ddb's command, and the mask and lists that it finds. */
 int	 kdk_flowtable_show(char *text, size_t size, size_t *length);
 int	 kdk_flowtable_ddb_mask(int cpu);
 int	 kdk_flowtable_ddb_list(int cpu, uint32_t bucket);

@@ -1,8 +1,8 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * See kdk_iflib.h.  iflib(9) copies what is in the driver's structure when it
- * attaches, so methods have to be replaced before there is a card.
+ * See kdk_iflib.h.  iflib(9) copies the driver's methods when a NIC attaches,
+ * so they are replaced before that.
  */
 #include "kpi.h"
 
@@ -16,19 +16,19 @@
 
 TASKQGROUP_DECLARE(if_io_tqg);
 
-/* The tree's. */
+/* The methods of the tree's driver. */
 extern struct if_txrx ixgbe_txrx;
 
 static struct if_txrx kdk_iflib_driver;
 
-/* Looks into a ring: the first that a task of iflib's does. */
+/* The number of polls of a ring; a task of iflib begins with one. */
 static volatile u_int kdk_iflib_polls;
 
 static struct mtx kdk_iflib_mtx;
 MTX_SYSINIT(kdk_iflib, &kdk_iflib_mtx, "kdk iflib", MTX_DEF);
 
 static u_int	kdk_iflib_queue;
-static u_int	kdk_iflib_countdown;		/* calls, the failing one included */
+static u_int	kdk_iflib_countdown;		/* calls until the one that fails */
 static int	kdk_iflib_error;
 
 static int
@@ -64,8 +64,8 @@ kdk_iflib_init(void *arg __unused)
 SYSINIT(kdk_iflib_init, SI_SUB_DRIVERS, SI_ORDER_FIRST, kdk_iflib_init, NULL);
 
 /*
- * Draining waits for what is queued or runs.  A task that runs may have looked
- * and queue itself again, so that it is the second time that has it look.
+ * A drain waits for tasks that are queued or run.  A running task may have
+ * polled its ring and queue itself again, so the second drain covers that.
  */
 void
 kdk_iflib_drain(void)

@@ -25,19 +25,19 @@
 
 #include "kdk_mbufq.h"
 
-/* Taps that there are at one time. */
+/* The most taps at one time. */
 #define	KDK_TAPS	8
-/* Frames that one keeps. */
+/* The most frames of a tap. */
 #define	KDK_TAP_FRAMES	65536
 
 struct kdk_tap {
 	if_t		 ifp;
-	if_input_fn_t	 input;		/* of the interface */
+	if_input_fn_t	 input;		/* the function it replaces */
 	struct mtx	 mtx;
 	struct mbufq	 frames;
 	u_int		 lost;
 	uint64_t	 arrived;
-	uint64_t	 last;		/* when, by kdk_ticks() */
+	uint64_t	 last;		/* time of arrival, by kdk_ticks() */
 	int		 blocks;	/* the frame below blocks its thread */
 	size_t		 block_at;
 	uint32_t	 block_value;
@@ -45,7 +45,7 @@ struct kdk_tap {
 };
 
 static struct kdk_tap	*kdk_taps[KDK_TAPS];
-static volatile u_int	kdk_taps_callers;	/* threads in a tap */
+static volatile u_int	kdk_taps_callers;	/* threads in kdk_tap_input() */
 static struct mtx	kdk_taps_mtx;
 MTX_SYSINIT(kdk_taps, &kdk_taps_mtx, "kdk taps", MTX_DEF);
 
@@ -60,7 +60,7 @@ kdk_interface_ref(const char *name)
 	return (ifp);
 }
 
-/* As a process of root's would do it. */
+/* Calls ioctl(2) as root. */
 static int
 kdk_interface_ioctl(u_long command, void *data)
 {
@@ -252,8 +252,8 @@ kdk_tap_matches(const struct kdk_tap *tap, const struct mbuf *m)
 }
 
 /*
- * An interrupt thread may wait for a mutex but not sleep, lest what it holds
- * up is forgotten; here that is what is wanted.
+ * Interrupt threads may not sleep.  A test wants this one to, so the check is
+ * disabled meanwhile.
  */
 static void
 kdk_tap_wait(struct kdk_tap *tap)
@@ -300,7 +300,7 @@ kdk_tap_lookup(if_t ifp)
 	return (NULL);
 }
 
-/* Closing waits for whoever is in here.  Drivers give several at once. */
+/* Drivers may pass several packets.  kdk_tap_close() waits for callers. */
 static void
 kdk_tap_input(if_t ifp, struct mbuf *m)
 {
@@ -320,7 +320,7 @@ kdk_tap_input(if_t ifp, struct mbuf *m)
 	atomic_subtract_rel_int(&kdk_taps_callers, 1);
 }
 
-/* Puts 'new' where 'old' is. */
+/* Replaces 'old' by 'new' in the table of taps. */
 static int
 kdk_tap_replace(struct kdk_tap *old, struct kdk_tap *new)
 {

@@ -1,10 +1,10 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * Included before each file of the tree's ixgbe driver: its card's registers
- * are not memory but a model (kmod/nic82599), whose reads and writes have
- * effects.  The handle of its memory resource is what the model is known by,
- * see kdk_pci.c.  Nor is it a driver for every PCI bus: that file has it.
+ * A forced include for each file of the tree's ixgbe driver.  Register accesses
+ * become calls of the model (kmod/nic82599), which is known by the handle of
+ * the memory resource, see kdk_pci.c.  That file registers the driver, too: on
+ * the software bus alone.
  */
 #ifndef _KDK_IXGBE_IO_H_
 #define	_KDK_IXGBE_IO_H_
@@ -30,8 +30,8 @@ void	 kdk_nic_write(uintptr_t nic, uint32_t reg, uint32_t value);
 	((void)(tag), kdk_nic_write((handle), (reg), (value)))
 
 /*
- * A card may reach buffers only where they begin on such a boundary: the other
- * ones go through bounce pages, see bus_dma(9).  iflib(9) has tags of its own.
+ * The alignment of DMA buffers.  Others go through bounce pages, see
+ * bus_dma(9).  iflib(9) creates its own tags.
  */
 extern bus_size_t kdk_dma_alignment;
 #if __FreeBSD_version < 1200000
@@ -40,20 +40,20 @@ extern bus_size_t kdk_dma_alignment;
 	    __VA_ARGS__)
 #endif
 
-/* Not a module of its own, which would be there when this one is refused. */
+/* The driver is not a module of its own, which could outlive kdk.ko. */
 #undef	DRIVER_MODULE
 #define	DRIVER_MODULE(name, busname, driver, ...)			\
 	driver_t *kdk_ixgbe_driver = &(driver)
 extern driver_t *kdk_ixgbe_driver;
 
 /*
- * What older drivers read from the kernel's environment when their module is
- * loaded is read when a card comes.
+ * The tunables that older drivers read when their module is loaded.  They are
+ * read at each attach instead.
  */
 struct kdk_tunable {
 	const char	*path;
 	int		*value;
-	int		 preset;	/* by the driver */
+	int		 preset;	/* the driver's default */
 	struct kdk_tunable *next;
 };
 

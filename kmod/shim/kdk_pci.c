@@ -1,10 +1,9 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * See kdk_pci.h.  The bus hangs from the root of all devices, beside nexus,
- * since a child of that one would need resources of the machine's.  It is of a
- * class of its own: what is in the machine is not for this driver, and what is
- * in the kernel is not for this card.
+ * See kdk_pci.h.  The bus is a child of root0, like nexus0: a child of nexus0
+ * would need resources of the machine.  Its devclass, kdkpci, keeps the driver
+ * from the machine's NICs, and the kernel's drivers from this NIC.
  */
 #include "kpi.h"
 
@@ -37,9 +36,9 @@
 #include "kdk_compat.h"
 #include "kdk_vector.h"
 
-/* More than any of the card's has. */
+/* More bytes than any of the NIC's capabilities has. */
 #define	KDK_BAR_SIZE	0x100000ul
-/* Of the driver's descriptor rings, bytes. */
+/* The size of the driver's largest descriptor ring, in bytes. */
 #define	KDK_RING_ALIGN	128
 #define	KDK_RING_SIZE	(4096 * 16)
 
@@ -74,8 +73,8 @@ kdk_config(struct kdk_pci *pci, int reg, int width)
 }
 
 /*
- * Interrupts.  The resource's number is the message's and 1 more, as for the
- * real bus; 0 is the interrupt line, which stands for the first message.
+ * Interrupts.  The resource id of a message is its number plus 1, as on pci(4).
+ * Resource 0 is the interrupt line; it is the first message here.
  */
 static struct kdk_vector *
 kdk_vector_of(struct kdk_pci *pci, struct resource *irq)
@@ -174,7 +173,7 @@ kdk_alloc_memory(struct kdk_pci *pci, device_t child, int rid, u_int flags)
 	    start + KDK_BAR_SIZE - 1, KDK_BAR_SIZE, flags, child);
 	if (res != NULL) {
 		rman_set_bustag(res, X86_BUS_SPACE_MEM);
-		/* The others hold what only the bus uses. */
+		/* The other ones are used by the bus alone. */
 		rman_set_bushandle(res, bar == 0 ? pci->nic : 0);
 		pci->bars[bar] = res;
 	}
@@ -220,13 +219,13 @@ kdk_alloc_resource(device_t bus, device_t child, int type, int *rid,
 #ifndef KDK_2014
 	rman_set_type(res, type);
 #endif
-	/* There is nothing to be done for it, so it cannot fail. */
+	/* Activation needs no action, so it cannot fail. */
 	if ((flags & RF_ACTIVE) != 0)
 		(void)rman_activate_resource(res);
 	return (res);
 }
 
-/* Methods of 2014 are told the type and the id that the resource knows. */
+/* Methods of 2014 also get the type and the id, which the resource has. */
 #ifdef KDK_2014
 #define	KDK_TYPE_AND_RID	int type __unused, int rid __unused,
 #else
@@ -368,7 +367,7 @@ kdk_find_cap(device_t bus, device_t child __unused, int capability,
 
 	if ((kdk_config(pci, PCIR_STATUS, 2) & PCIM_STATUS_CAPPRESENT) == 0)
 		return (ENXIO);
-	/* There is no room for more in the space. */
+	/* Configuration space has no room for more capabilities. */
 	reg = kdk_config(pci, PCIR_CAP_PTR, 1);
 	for (int i = 0; i < 48 && reg != 0; i++) {
 		if (kdk_config(pci, reg + PCICAP_ID, 1) == capability) {
@@ -477,7 +476,7 @@ kdk_msix_pba_bar(device_t bus, device_t child)
 }
 #endif
 
-/* A bit of the control word of one of the capabilities. */
+/* Sets or clears a bit in the control word of a capability. */
 static void
 kdk_message_control(device_t bus, device_t child, int capability, int where,
     uint16_t bit, int enable)
@@ -521,7 +520,7 @@ kdk_alloc_msix(device_t bus, device_t child, int *count)
 	return (0);
 }
 
-/* The card has one such message. */
+/* The NIC has one MSI message. */
 static int
 kdk_alloc_msi(device_t bus, device_t child, int *count)
 {
@@ -557,7 +556,7 @@ kdk_release_msi(device_t bus, device_t child)
 }
 
 /*
- * The bus as a device.
+ * The device interface of the bus.
  */
 static int
 kdk_bus_probe(device_t bus)
@@ -587,7 +586,7 @@ kdk_bus_attach(device_t bus)
 	return (error);
 }
 
-/* The card goes before its bus. */
+/* The NIC detaches before its bus. */
 static int
 kdk_bus_detach(device_t bus)
 {
@@ -634,10 +633,10 @@ static driver_t kdk_pci_driver = {
 	0
 };
 
-/* The tree's, see kdk_ixgbe_io.h. */
+/* The tree's driver, see kdk_ixgbe_io.h. */
 extern driver_t *kdk_ixgbe_driver;
 
-/* That there are; the drivers are known while there is one. */
+/* The number of buses; the drivers are registered while it is not 0. */
 static u_int	kdk_cards;
 
 static int
@@ -674,14 +673,13 @@ kdk_drivers_delete(void)
 	    kdk_ixgbe_driver);
 }
 
-/* Of what is attached now, see kdk_ixgbe_io.h. */
+/* The DMA alignment of the NIC that attaches, see kdk_ixgbe_io.h. */
 bus_size_t	kdk_dma_alignment = 1;
 
 #ifdef KDK_2014
 /*
- * Memory that has to be aligned comes with bounce pages, here for the largest
- * ring, which the kernel keeps for whoever asks next: they are there before a
- * test is asked what it has left.
+ * Allocates the bounce pages of the largest ring in advance.  The kernel keeps
+ * them for later users, so that the leak check of a test would count them.
  */
 static void
 kdk_bounce_zone(void *arg __unused)
@@ -697,7 +695,7 @@ SYSINIT(kdk_bounce_zone, SI_SUB_DRIVERS, SI_ORDER_ANY, kdk_bounce_zone, NULL);
 #endif
 
 /*
- * A card comes and goes.
+ * Attach and detach.
  */
 static int
 kdk_pci_init_rman(struct rman *rm, const char *descr, rman_res_t size)
@@ -758,9 +756,9 @@ kdk_pci_free(struct kdk_pci *pci)
 }
 
 /*
- * In the trees of 2014 a new interface gets an address of IPv6's own, for
- * which the stack sends packets that no test has asked for, and loses some of
- * them when the interface goes.
+ * Trees of 2014 give a new interface a link-local IPv6 address.  The stack
+ * then sends packets that no test expects, and leaks some of them when the
+ * interface detaches.
  */
 static int
 kdk_swap_linklocal(int on)
@@ -803,7 +801,7 @@ kdk_pci_attach(uintptr_t nic, u_int flags, struct kdk_pci **pcip)
 	if (error != 0)
 		return (error);
 	kdk_ixgbe_fetch_tunables();
-	/* The card may interrupt as soon as it is attached. */
+	/* The NIC may interrupt as soon as it is attached. */
 	*pcip = pci;
 	bus_topo_lock();
 	error = kdk_drivers_add();
@@ -833,7 +831,7 @@ kdk_pci_detach(struct kdk_pci *pci)
 	if (error == 0) {
 		pci->card = NULL;
 		error = device_delete_child(root_bus, pci->bus);
-		KASSERT(error == 0, ("kdk: the bus stays: errno %d", error));
+		KASSERT(error == 0, ("kdk: cannot delete the bus: errno %d", error));
 		kdk_drivers_delete();
 	}
 	bus_topo_unlock();
@@ -878,7 +876,7 @@ kdk_pci_device(const struct kdk_pci *pci)
 }
 
 /*
- * The machine's memory, as the card sees it.
+ * DMA through the direct map.
  */
 static void *
 kdk_dma_place(uint64_t address, size_t length)

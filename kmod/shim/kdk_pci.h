@@ -1,9 +1,9 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * A PCI bus made of software, for one card: the tree's own ixgbe driver, which
- * is compiled into the module, finds it there.  Trees without that driver have
- * nothing of this, nor have their bindings, which is how build.rs finds out.
+ * A software PCI bus with one NIC.  The tree's own ixgbe driver, which is
+ * compiled into the module, attaches to it.  In trees without that driver this
+ * file declares nothing; build.rs sees that in the bindings.
  */
 #ifndef _KDK_PCI_H_
 #define	_KDK_PCI_H_
@@ -17,70 +17,70 @@
 
 #ifdef KDK_HAVE_IXGBE
 
-/* Messages that a card may have, as the 82599 has. */
+/* The number of MSI-X messages of an 82599 (datasheet, 7.3.1). */
 #define	KDK_PCI_VECTORS	64
 
-/* What a card or its bus does not have. */
-#define	KDK_PCI_WITHOUT_MSIX	0x1	/* it has one MSI message */
-#define	KDK_PCI_BOUNCED		0x2	/* it reaches the beginnings of pages */
+/* Limits of a NIC and its bus. */
+#define	KDK_PCI_WITHOUT_MSIX	0x1	/* one MSI message only */
+#define	KDK_PCI_BOUNCED		0x2	/* DMA to page boundaries only */
 
 struct kdk_pci;
 
-/* What a driver has of its card. */
+/* The resources of a NIC that its driver has allocated. */
 struct kdk_pci_use {
-	u_int	memory;		/* regions of memory */
-	u_int	interrupts;	/* interrupts */
-	u_int	handlers;	/* of them with a handler */
+	u_int	memory;		/* memory resources */
+	u_int	interrupts;	/* interrupt resources */
+	u_int	handlers;	/* of those, with a handler */
 	u_int	messages;	/* MSI-X or MSI messages allocated */
-	u_int	fired;		/* interrupts with a handler, ever */
-	u_int	stray;		/* without one, ever */
+	u_int	fired;		/* interrupts that were handled */
+	u_int	stray;		/* interrupts without a handler */
 };
 
 /*
- * The bus comes with its card, and the driver attaches.  The card is known to
- * the functions below by 'nic'; interrupts may come, and the bus is there for
- * them, as soon as the attach begins.  Both sleep and return an errno value or
- * 0: ENXIO when no driver wants the card, or what the attach failed with.
- * After a failed attach there is nothing, after a failed detach all is as it
- * was.
+ * Creates a bus with a NIC and attaches the driver, or detaches the driver and
+ * deletes the bus.  The functions of Rust below know the NIC by 'nic'.  It may
+ * interrupt as soon as the attach begins.  Both functions sleep and return an
+ * errno value or 0: ENXIO if no driver probes the NIC, or the error of the
+ * driver's attach or detach.  A failed attach leaves no bus, and a failed
+ * detach leaves the bus as it was.
  */
 int	 kdk_pci_attach(uintptr_t nic, u_int flags, struct kdk_pci **pcip);
 int	 kdk_pci_detach(struct kdk_pci *pci);
 /*
- * After the detach, once nobody is in kdk_pci_interrupt() any more.  Says how
- * much the driver has not given back; that was taken from it.
+ * Frees the bus after the detach.  No thread may be in kdk_pci_interrupt().
+ * Returns the number of resources that the driver did not release; they are
+ * released here.
  */
 u_int	 kdk_pci_free(struct kdk_pci *pci);
 void	 kdk_pci_use(const struct kdk_pci *pci, struct kdk_pci_use *use);
-/* The name of the driver's device: "ix0". */
+/* Returns the name of the driver's device, such as "ix0". */
 const char *kdk_pci_device(const struct kdk_pci *pci);
 
 /*
- * Fires all interrupts that are due, see kdk_vector.h.  A filter is called
- * where its interrupt is found due, without being preempted, and one at a
- * time.
+ * Fires all pending interrupts, see kdk_vector.h.  A filter runs in the
+ * calling thread, in a critical section, one call at a time.
  */
 void	 kdk_pci_interrupt(struct kdk_pci *pci);
-/* Whether this interrupt's filter or handler has done all that is to do. */
+/* Returns whether the filter or handler of an interrupt has nothing to do. */
 int	 kdk_pci_idle(struct kdk_pci *pci, u_int vector);
-/* The thread that its handler runs in, or NULL for a filter. */
+/* Returns the interrupt thread of a handler, or NULL for a filter. */
 const struct thread *kdk_pci_thread(const struct kdk_pci *pci, u_int vector);
 /*
- * A driver that looks at its tunables once, when its module is loaded, looks
- * again before a card is attached.
+ * Reads the tunables of a driver again, before an attach.  Drivers of 2014
+ * read them once, when their module is loaded.
  */
 void	 kdk_ixgbe_fetch_tunables(void);
 
 /*
- * A card's access to the memory of the machine: 0 when there is no such memory,
- * and nothing was copied.
+ * DMA of a NIC.  Both functions return 0, and copy nothing, if the address is
+ * not in the machine's memory.
  */
 int	 kdk_dma_read(uint64_t address, void *to, size_t length);
 int	 kdk_dma_write(uint64_t address, const void *from, size_t length);
 
 /*
- * Rust, called from the bus and the driver, anywhere.  The next interrupt that
- * is due is taken, or -1.
+ * Functions of the Rust half, which the bus and the driver call in any
+ * context.  kdk_nic_take_interrupt() returns the next pending vector, or -1.
  */
 uint32_t kdk_nic_read(uintptr_t nic, uint32_t reg);
 void	 kdk_nic_write(uintptr_t nic, uint32_t reg, uint32_t value);

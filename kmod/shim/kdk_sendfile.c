@@ -1,8 +1,8 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * sendfile(2) with SF_KQUEUE, and what it needs, from a kernel thread: that
- * has the descriptors of process 0.
+ * sendfile(2) with SF_KQUEUE, and what it needs, from a kernel thread.  Its
+ * descriptors are those of process 0.
  */
 #include "kpi.h"
 
@@ -152,16 +152,16 @@ kdk_fd_socket(int fd, struct file **fp, struct socket **so)
 }
 
 /*
- * A socket's protocol that fails as it is told to.  The socket points to it
- * during one call, and there is only one at a time; but who looked at the
- * pointer may still use it afterwards, so that it is never freed.
+ * A protocol switch that fails as the call demands.  A socket points to it
+ * during one call, and there is one such call at a time.  Other threads that
+ * read the pointer may use it later, so it is never freed.
  */
 static struct {
 	struct protosw		pr;
 	const struct protosw	*real;
 	struct kdk_sendfile	*call;
 	u_int			passed;
-	/* What is being read. */
+	/* The request whose pages are being read. */
 	struct socket		*reader;
 	struct mbuf		*reading;
 	int			unread;
@@ -189,7 +189,7 @@ kdk_faulty_wait(struct socket *so, off_t need, int *space)
 }
 
 /*
- * Sends pages as vn_sendfile() sends those that are not there yet.
+ * Sends pages as vn_sendfile() sends pages that are not resident.
  */
 static int
 kdk_send_reading(struct socket *so, int flags, struct mbuf *m,
@@ -221,7 +221,7 @@ kdk_send_reading(struct socket *so, int flags, struct mbuf *m,
 }
 
 /*
- * As sendfile_iodone() does it.
+ * Completes the read as sendfile_iodone() does.
  */
 int
 kdk_sendfile_read(void)
@@ -318,8 +318,8 @@ kdk_sendfile(struct kdk_sendfile *call)
 		so->so_proto = &kdk_faulty.pr;
 	}
 	/*
-	 * sendfile_iodone() asserts that a request without a read ends in a
-	 * thread of a program's.
+	 * sendfile_iodone() asserts that a request without a read completes
+	 * in a thread of a user process.
 	 */
 	kthread = td->td_pflags & TDP_KTHREAD;
 	td->td_pflags &= ~kthread;
@@ -422,7 +422,7 @@ kdk_take_unix(struct socket *so, struct mbuf **mp)
 	return (0);
 }
 
-/* All that has arrived; *mp is NULL when nothing has. */
+/* Returns all mbufs that have arrived, or NULL, in *mp. */
 int
 kdk_socket_take(int fd, struct mbuf **mp)
 {
@@ -438,7 +438,7 @@ kdk_socket_take(int fd, struct mbuf **mp)
 	if (so->so_proto->pr_domain->dom_family == AF_UNIX) {
 		error = kdk_take_unix(so, mp);
 	} else {
-		/* It takes one record, or what there is of a stream. */
+		/* Receives one record, or all bytes of a stream. */
 		flags = MSG_DONTWAIT;
 		error = soreceive(so, NULL, &uio, mp, NULL, &flags);
 		if (error == EWOULDBLOCK)
@@ -448,7 +448,7 @@ kdk_socket_take(int fd, struct mbuf **mp)
 	return (error);
 }
 
-/* Bytes that the peer has not acknowledged. */
+/* Counts the bytes that the peer has not acknowledged. */
 int
 kdk_socket_unsent(int fd, int64_t *bytes)
 {
@@ -466,7 +466,7 @@ kdk_socket_unsent(int fd, int64_t *bytes)
 	return (0);
 }
 
-/* Takes the first mbuf out of its chain, and returns the rest. */
+/* Removes the first mbuf from its chain and returns the rest. */
 struct mbuf *
 kdk_mbuf_unlink(struct mbuf *m)
 {
@@ -477,7 +477,7 @@ kdk_mbuf_unlink(struct mbuf *m)
 	return (rest);
 }
 
-/* Another chain with the same bytes at the same place. */
+/* Returns another chain that refers to the same external storage. */
 struct mbuf *
 kdk_mbuf_share(struct mbuf *m)
 {
@@ -485,7 +485,7 @@ kdk_mbuf_share(struct mbuf *m)
 	return (m_copym(m, 0, M_COPYALL, M_WAITOK));
 }
 
-/* Holders of the first mbuf's external storage; 0 when it has none. */
+/* Counts the references to the first mbuf's external storage, if any. */
 u_int
 kdk_mbuf_references(struct mbuf *m)
 {
@@ -528,7 +528,7 @@ kdk_free_with_socket(struct mbuf *m, int hold, struct socket *so)
 	}
 }
 
-/* Frees a chain with a lock held, for some of them one of fd's. */
+/* Frees a chain under a lock, which for some kinds is one of 'fd'. */
 int
 kdk_mbuf_free_under(struct mbuf *m, int hold, int fd)
 {

@@ -1,10 +1,9 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * sendfile(2) with SF_KQUEUE, and what it needs, from a kernel thread.  Only
- * there where the tree has it: what is missing here is missing in the bindings
- * too, which is how build.rs finds out.  The flag of the same name in trees of
- * 2014 is another one.
+ * sendfile(2) with SF_KQUEUE, and what it needs, from a kernel thread.  In
+ * trees without it this file declares nothing; build.rs sees that in the
+ * bindings.  SF_KQUEUE in trees of 2014 is a different flag.
  */
 #ifndef _KDK_SENDFILE_H_
 #define	_KDK_SENDFILE_H_
@@ -12,13 +11,13 @@
 #if __FreeBSD_version >= 1500000 && defined(SF_KQUEUE)
 #define	KDK_HAVE_SENDFILE_KQUEUE
 
-/* Where a call is made to fail. */
+/* The step of a call that fails. */
 #define	KDK_STEP_NONE	0
 #define	KDK_STEP_WAIT	1	/* pr_sendfile_wait(), which looks for space */
 #define	KDK_STEP_SEND	2	/* pr_send() */
 #define	KDK_STEP_TRAILER 3	/* pr_sosend() */
 
-/* One call of fo_sendfile(); descriptors are those of the thread's process. */
+/* One call of fo_sendfile(), with descriptors of the thread's process. */
 struct kdk_sendfile {
 	int		file;
 	int		socket;
@@ -29,11 +28,11 @@ struct kdk_sendfile {
 	size_t		length;
 	const void	*trailer;	/* kernel memory, or NULL */
 	size_t		trailer_length;
-	int		space;		/* at a time at most, bytes; 0: any */
+	int		space;		/* most bytes at a time, 0 for no limit */
 	int		step;		/* KDK_STEP_* */
-	u_int		passes;		/* of that step before it fails */
-	int		error;		/* what it fails with */
-	int		reading;	/* its pages are still being read */
+	u_int		passes;		/* of that step that succeed first */
+	int		error;		/* errno value of the failure */
+	int		reading;	/* leave its pages busy */
 	int64_t		sent;		/* out, bytes */
 };
 
@@ -45,18 +44,18 @@ struct kdk_event {
 	int		filter;
 };
 
-/* What is held while mbufs are freed. */
+/* The lock under which mbufs are freed. */
 #define	KDK_HOLD_MUTEX		0
 #define	KDK_HOLD_RWLOCK		1
 #define	KDK_HOLD_RMLOCK		2	/* as reader */
 #define	KDK_HOLD_SX		3
-#define	KDK_HOLD_EPOCH		4	/* of the network */
+#define	KDK_HOLD_EPOCH		4	/* net epoch */
 #define	KDK_HOLD_SEND_BUFFER	5	/* 5 to 7: of a connected TCP socket */
 #define	KDK_HOLD_RECEIVE_BUFFER	6
 #define	KDK_HOLD_INPCB		7
 #define	KDK_HOLD_UNPCB		8	/* of a unix(4) socket */
 
-/* Each returns an errno value or 0; a new descriptor goes to *fd. */
+/* Each returns an errno value or 0, and a new descriptor in *fd. */
 int	 kdk_fd_close(int fd);
 int	 kdk_fd_unix_pair(int fd[2]);
 int	 kdk_fd_tcp_pair(int fd[2]);
@@ -66,13 +65,13 @@ int	 kdk_fd_kqueue(int *fd);
 int	 kdk_fd_shutdown(int fd);
 
 int	 kdk_sendfile(struct kdk_sendfile *call);
-/* The pages of the call whose pages are being read are there; ENOENT. */
+/* Ends the read of the pages of that call; ENOENT if there is none. */
 int	 kdk_sendfile_read(void);
 int	 kdk_kqueue_take(int fd, int64_t milliseconds, struct kdk_event *event,
 	    int *count);
 int	 kdk_kqueue_delete(int fd, uintptr_t ident);
 
-/* Mbufs of a socket's receive buffer, and what is asked of them. */
+/* The mbufs of a socket's receive buffer. */
 int	 kdk_socket_take(int fd, struct mbuf **mp);
 int	 kdk_socket_unsent(int fd, int64_t *bytes);
 struct mbuf *kdk_mbuf_unlink(struct mbuf *m);

@@ -1,8 +1,8 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * C half of kdk.ko: the module's declaration, /dev/kdk's switch, and functions
- * for what the kernel offers only as macros and inlines.
+ * The C half of kdk.ko: the module's declaration, the cdevsw of /dev/kdk, and
+ * functions for the kernel's macros and inline functions.
  */
 #include "kpi.h"
 #include "kdk_entropy.h"
@@ -12,7 +12,7 @@ MALLOC_DEFINE(M_KDK, "kdk", "kdk.ko");
 static struct mtx kdk_state_mtx;
 MTX_SYSINIT(kdk_state, &kdk_state_mtx, "kdk state", MTX_DEF);
 
-/* Old trees are compiled with -fcommon, for their headers' sake. */
+/* Old trees are compiled with -fcommon, which their headers need. */
 struct mtx kdk_module_mtx __attribute__((__nocommon__));
 MTX_SYSINIT(kdk_module, &kdk_module_mtx, "kdk module", MTX_DEF);
 
@@ -76,7 +76,7 @@ kdk_malloc_match(struct malloc_type *type, void *arg)
 	}
 }
 
-/* Types of the same name are added up, as vmstat(8) would show them twice. */
+/* Adds up all types with this name; vmstat(8) lists each of them. */
 int
 kdk_malloc_find(const char *name, struct kdk_malloc_stats *stats)
 {
@@ -88,7 +88,7 @@ kdk_malloc_find(const char *name, struct kdk_malloc_stats *stats)
 }
 
 /*
- * Mutexes.  File and line are the Rust caller's, for WITNESS.
+ * Mutexes.  File and line are those of the Rust caller, for witness(4).
  */
 void
 kdk_mtx_init(struct mtx *m, const char *name, int opts)
@@ -314,7 +314,7 @@ kdk_thread_create(void (*func)(void *), void *arg, const char *name)
 	return (kthread_add(func, arg, NULL, NULL, 0, 0, "%s", name));
 }
 
-/* Whether the current thread could end right here. */
+/* Returns whether the current thread may call kthread_exit(9) now. */
 int
 kdk_thread_may_exit(void)
 {
@@ -386,8 +386,8 @@ kdk_mbuf_next(struct mbuf *m)
 }
 
 /*
- * A packet zone item is an mbuf with its cluster; both zones' items are mbufs
- * in use.
+ * Counts the mbufs in use.  An item of the packet zone is an mbuf with its
+ * cluster.
  */
 int
 kdk_mbuf_count(void)
@@ -397,9 +397,9 @@ kdk_mbuf_count(void)
 }
 
 /*
- * Clusters in use outside packets.  Packets that the packet zone merely
- * caches hold a cluster too, so the cache is emptied first where the kernel
- * can do that; where it cannot, only larger clusters can be counted.
+ * Counts the clusters in use outside of the packet zone.  Packets in the
+ * zone's cache have clusters, too, so the cache is drained first.  Kernels that
+ * cannot drain it count only the larger clusters.
  */
 int
 kdk_cluster_count(void)
@@ -416,7 +416,7 @@ kdk_cluster_count(void)
 }
 
 /*
- * The rest.
+ * Miscellaneous.
  */
 int64_t
 kdk_uio_resid(const struct uio *uio)
@@ -433,7 +433,7 @@ kdk_kassert(void)
 	    curthread->td_tid));
 }
 
-/* NULL: it is not set any more. */
+/* Unsets the variable if the value is NULL. */
 int
 kdk_setenv(const char *name, const char *value)
 {
@@ -446,7 +446,7 @@ kdk_setenv(const char *name, const char *value)
 #endif
 }
 
-/* What a machine looks like that will never run anything else again. */
+/* Hangs this CPU with interrupts disabled. */
 void
 kdk_hang(void)
 {
@@ -520,8 +520,9 @@ kdk_attach(void)
 	int error;
 
 	if (osreldate != kdk_built_for) {
-		printf("kdk: built for FreeBSD %d, this kernel is %d: "
-		    "not loaded; build kdk.ko from this kernel's tree\n",
+		printf("kdk: not loaded: the module is built for FreeBSD "
+		    "%d and this kernel is %d; build kdk.ko from the tree of "
+		    "this kernel\n",
 		    kdk_built_for, osreldate);
 		return (ENOEXEC);
 	}
@@ -542,7 +543,7 @@ kdk_detach(void)
 {
 	int error;
 
-	/* The kernel also unloads what refused to be loaded. */
+	/* The kernel unloads a module whose MOD_LOAD failed, too. */
 	if (kdk_dev == NULL)
 		return (0);
 	error = kdk_unload(0);
@@ -553,7 +554,7 @@ kdk_detach(void)
 	return (error);
 }
 
-/* Not static: the linker starts from this name. */
+/* This is not static, since the linker script names it. */
 int	kdk_modevent(module_t mod, int event, void *arg);
 
 int

@@ -1,9 +1,9 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * The line between C and Rust.  Above it: what the kernel offers only as a
- * macro or an inline function, which bindgen cannot see.  Below it: what the
- * module's C half calls in the Rust half.
+ * The interface between C and Rust.  First, functions for macros and inline
+ * functions of the kernel, which bindgen cannot bind.  At the end, functions
+ * of the Rust half that the C half calls.
  */
 #ifndef _KDK_SHIM_H_
 #define	_KDK_SHIM_H_
@@ -19,15 +19,15 @@ struct uio;
 
 MALLOC_DECLARE(M_KDK);
 
-/* Totals of one malloc(9) type, over all CPUs. */
+/* Use of one malloc(9) type, over all CPUs. */
 struct kdk_malloc_stats {
 	uint64_t	bytes;		/* in use */
 	uint64_t	allocations;	/* in use */
 };
 
 /*
- * The osreldate of the kernel it may be loaded into.  A test's copy of the
- * module has another one written there.
+ * The osreldate of the kernel that the module is built for.  A test loads a
+ * copy of the module with another value.
  */
 extern volatile int kdk_built_for;
 
@@ -36,7 +36,7 @@ void	*kdk_malloc(size_t size, struct malloc_type *type, int flags);
 void	 kdk_free(void *addr, struct malloc_type *type);
 int	 kdk_malloc_find(const char *name, struct kdk_malloc_stats *stats);
 
-/* Mutexes (MTX_DEF); one is there from load to unload. */
+/* Sleep mutexes (MTX_DEF).  kdk_module_mtx exists from load to unload. */
 extern struct mtx kdk_module_mtx;
 void	 kdk_mtx_init(struct mtx *m, const char *name, int opts);
 void	 kdk_mtx_destroy(struct mtx *m);
@@ -46,7 +46,7 @@ void	 kdk_mtx_unlock(struct mtx *m, const char *file, int line);
 int	 kdk_mtx_owned(struct mtx *m);
 int	 kdk_mtx_recursed(struct mtx *m);
 
-/* The module's own lock; it is a leaf. */
+/* The module's state lock.  It is a leaf in the lock order. */
 void	 kdk_state_lock(void);
 void	 kdk_state_unlock(void);
 int	 kdk_state_sleep(void *chan, int64_t sbt);
@@ -57,7 +57,7 @@ void	 kdk_spin_destroy(struct mtx *m);
 void	 kdk_spin_lock(struct mtx *m);
 void	 kdk_spin_unlock(struct mtx *m);
 
-/* Nothing else runs on this CPU in between; nothing may sleep. */
+/* Critical sections, see critical_enter(9). */
 void	 kdk_critical_enter(void);
 void	 kdk_critical_exit(void);
 
@@ -76,7 +76,7 @@ int	 kdk_callout_pending(struct callout *c);
 
 /* Task queues. */
 int	 kdk_taskqueue_create(const char *name, struct taskqueue **tqp);
-/* One that may be added to with a spin mutex held. */
+/* Creates a queue that accepts tasks under a spin mutex. */
 int	 kdk_taskqueue_create_fast(const char *name, struct taskqueue **tqp);
 void	 kdk_task_init(struct task *t, void (*func)(void *, int), void *arg);
 
@@ -87,7 +87,7 @@ int	 kdk_thread_exists(int tid);
 struct thread *kdk_curthread(void);
 int	 kdk_curtid(void);
 
-/* The machine's CPUs below 64, a bit each. */
+/* Returns a mask of the machine's CPUs below 64. */
 uint64_t kdk_machine_cpus(void);
 
 /* Mbufs. */
@@ -97,13 +97,13 @@ struct mbuf *kdk_mbuf_next(struct mbuf *m);
 int	 kdk_mbuf_count(void);
 int	 kdk_cluster_count(void);
 
-/* The rest. */
+/* Miscellaneous. */
 int64_t	 kdk_uio_resid(const struct uio *uio);
 void	 kdk_kassert(void);
 void	 kdk_hang(void) __dead2;
 int	 kdk_setenv(const char *name, const char *value);
 
-/* Rust, called from the shim. Each returns an errno value or 0. */
+/* Functions of the Rust half.  Each returns an errno value or 0. */
 int	 kdk_load(void);
 int	 kdk_unload(int ask_only);
 int	 kdk_dev_open(void **sessionp);

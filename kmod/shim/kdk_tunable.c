@@ -1,7 +1,7 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * The tunables of a driver that looks at them once, see kdk_ixgbe_io.h.
+ * The tunables of a driver that reads them once, see kdk_ixgbe_io.h.
  */
 #include "kpi.h"
 
@@ -10,7 +10,7 @@
 
 static struct kdk_tunable *kdk_tunables;
 
-/* While the module is loaded. */
+/* Registers a tunable while the module is loaded. */
 void
 kdk_ixgbe_tunable(void *arg)
 {

@@ -42,7 +42,7 @@ kdk_vector_is_set(const struct kdk_vector *vector)
 	return (vector->filter != NULL || vector->event != NULL);
 }
 
-/* In the interrupt thread. */
+/* Runs in the interrupt thread. */
 static void
 kdk_vector_handle(void *arg)
 {
@@ -50,7 +50,7 @@ kdk_vector_handle(void *arg)
 	u_int seen;
 
 	if (kdk_vector_event(vector) == NULL) {
-		/* The first time, for kdk_vector_start(). */
+		/* This is the first run, for kdk_vector_start(). */
 		vector->thread = curthread;
 		return;
 	}
@@ -59,7 +59,7 @@ kdk_vector_handle(void *arg)
 	atomic_store_rel_int(&vector->handled, seen);
 }
 
-/* It is the thread that is bound. */
+/* Only the thread is bound. */
 static int
 kdk_vector_assign_cpu(void *source __unused, kdk_cpu_t cpu __unused)
 {
@@ -68,8 +68,8 @@ kdk_vector_assign_cpu(void *source __unused, kdk_cpu_t cpu __unused)
 }
 
 /*
- * The thread has to run once before its event may be destroyed: it begins by
- * writing to it, whenever that is.
+ * The thread has to run once before its event may be destroyed, since it
+ * writes to the event when it starts.
  */
 static int
 kdk_vector_start(struct kdk_vector *vector, const char *name, int flags)
@@ -99,7 +99,7 @@ kdk_vector_set(struct kdk_vector *vector, const char *name, int flags,
     driver_filter_t *filter, driver_intr_t *handler, void *arg)
 {
 
-	/* None of the drivers has both. */
+	/* No driver has both. */
 	if ((filter == NULL) == (handler == NULL))
 		return (EOPNOTSUPP);
 	if (kdk_vector_is_set(vector))
@@ -113,8 +113,8 @@ kdk_vector_set(struct kdk_vector *vector, const char *name, int flags,
 }
 
 /*
- * Without its handler the thread may still have to do with its event, which
- * the kernel frees without looking.
+ * After its handler is removed the thread may still use its event, which the
+ * kernel frees without waiting.
  */
 static int
 kdk_vector_is_asleep(const struct kdk_vector *vector)
@@ -136,7 +136,7 @@ kdk_vector_clear(struct kdk_vector *vector)
 	event = kdk_vector_event(vector);
 	atomic_store_rel_ptr((uintptr_t *)&vector->filter, 0);
 	atomic_store_rel_ptr((uintptr_t *)&vector->event, 0);
-	/* This and the loads below go to memory in the order they are here. */
+	/* This orders the stores above before the loads below. */
 	(void)atomic_fetchadd_int(&vector->due, 0);
 	while (atomic_load_acq_int(&vector->due) != 0)
 		cpu_spinwait();

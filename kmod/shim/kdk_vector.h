@@ -1,10 +1,10 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * An interrupt of a card made of software.  A filter runs where the interrupt
- * is found due; a handler without a filter in an interrupt thread of the
- * kernel's own, which may sleep on a mutex, has its priority, and runs on the
- * CPU that it is bound to.
+ * An interrupt of a software NIC.  A filter runs in the thread that fires the
+ * interrupt.  A handler without a filter runs in an interrupt thread of the
+ * kernel, which may block on a mutex, has the priority of its kind, and runs
+ * on the CPU that it is bound to.
  */
 #ifndef _KDK_VECTOR_H_
 #define	_KDK_VECTOR_H_
@@ -14,34 +14,34 @@
 struct intr_event;
 
 struct kdk_vector {
-	driver_filter_t	*filter;	/* this one, or */
-	driver_intr_t	*handler;	/* this one */
+	driver_filter_t	*filter;	/* either a filter */
+	driver_intr_t	*handler;	/* or a handler */
 	void		*arg;
-	struct intr_event *event;	/* of the handler's thread */
+	struct intr_event *event;	/* the event of the handler */
 	void		*cookie;
 	struct thread	*volatile thread;
-	volatile u_int	 due;	/* while it is handled, and once more */
+	volatile u_int	 due;	/* not 0 while the interrupt is handled */
 	volatile u_int	 fired;
-	volatile u_int	 handled; /* of those, by the handler */
+	volatile u_int	 handled; /* of those, completed by the handler */
 };
 
-/* Whether it has a filter or a handler. */
+/* Returns whether the vector has a filter or a handler. */
 int	 kdk_vector_is_set(const struct kdk_vector *vector);
-/* All of these sleep.  EBUSY if it has one. */
+/* The next three sleep.  Returns EBUSY if the vector has one. */
 int	 kdk_vector_set(struct kdk_vector *vector, const char *name,
 	    int flags, driver_filter_t *filter, driver_intr_t *handler,
 	    void *arg);
-/* Waits until it does not run any more. */
+/* Removes the filter or handler and waits until it does not run. */
 void	 kdk_vector_clear(struct kdk_vector *vector);
-/* A filter runs anywhere: nothing is done for it. */
+/* Binds a handler to a CPU.  Filters are not bound. */
 int	 kdk_vector_bind(struct kdk_vector *vector, int cpu);
 /*
- * In a critical section: filters run on this CPU.  What comes while the filter
- * or handler runs, here or on another CPU, makes it run again, as a pending
- * interrupt would.  False if there is neither.
+ * Fires the interrupt, in a critical section.  A filter runs on this CPU.  If
+ * it fires while its filter or handler runs, on any CPU, that runs once more.
+ * Returns 0 if there is neither.
  */
 int	 kdk_vector_fire(struct kdk_vector *vector);
-/* Whether its filter or handler has done all that it was called for. */
+/* Returns whether the filter or handler has completed. */
 int	 kdk_vector_idle(struct kdk_vector *vector);
 
 #endif /* !_KDK_VECTOR_H_ */

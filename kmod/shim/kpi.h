@@ -1,9 +1,9 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * What bindgen reads, and what the shim is compiled with.  Headers that need
- * an interface generated from a .m or .src file (bus_if.h, vnode_if.h) are
- * left out on purpose: not every kernel object directory has them.
+ * The header for bindgen and for the shim.  It includes no header that is
+ * generated from a .m or .src file (bus_if.h, vnode_if.h), since not every
+ * kernel object directory has them.
  */
 #include <sys/param.h>
 #include <sys/systm.h>
