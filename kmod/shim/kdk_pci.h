@@ -17,7 +17,7 @@
 
 #ifdef KDK_HAVE_IXGBE
 
-/* The number of MSI-X messages of an 82599 (datasheet, 7.3.1). */
+/* The number of MSI-X messages of an 82599. */
 #define	KDK_PCI_VECTORS	64
 
 /* Limits of a NIC and its bus. */

@@ -1,4 +1,4 @@
-//! The kernel as a place where tests can run.
+//! The harness platform for the kernel.
 
 use crate::kpi::kthread::{self, Thread};
 use crate::kpi::{counters, leaked, malloc, notes, time};
@@ -7,8 +7,8 @@ use core::fmt;
 use core::time::Duration;
 use kdk_harness::{Counters, Ended, Message, Platform, Test};
 
-/// How often, and for how long in all (about a second), the leak check waits
-/// for what is freed late.
+/// The number of times that the leak check waits for late frees: about one
+/// second in all.
 const SETTLING: u32 = 12;
 
 /// Runs each test in a kernel thread of its own.
@@ -21,7 +21,7 @@ impl Platform for Kernel {
             Ok(thread) => thread,
             Err(errno) => {
                 return Ended::Died(Message::of(format_args!(
-                    "no kernel thread for it: {errno}"
+                    "cannot start a kernel thread for the test: {errno}"
                 )));
             }
         };
@@ -35,7 +35,7 @@ impl Platform for Kernel {
                 Ok(kthread::End::Returned(result)) => return Ended::Returned(result),
                 Ok(kthread::End::Panicked(message)) => return Ended::Panicked(message),
                 Err(thread) if test.limit_ms == 0 => thread,
-                // The thread goes on alone, and keeps the module loaded.
+                // The thread continues, and keeps the module loaded.
                 Err(_) => return Ended::TimedOut,
             }
         }
@@ -70,8 +70,8 @@ impl Platform for Kernel {
     }
 }
 
-/// Bytes in use of a malloc type; 0 while there is no such type, so that one
-/// that a test brings with it counts from nothing.
+/// Returns the bytes in use of a malloc type, or 0 if there is no such type:
+/// a test may define it.
 fn in_use(name: &str) -> i64 {
     let mut bytes = [0; 64];
     let Some(room) = bytes.get_mut(..name.len()).filter(|_| name.len() < 64) else {

@@ -3,7 +3,7 @@
 use crate::kpi::linker_set;
 use kdk_harness::Registry;
 
-/// All of them.
+/// Returns all tests.
 #[must_use]
 pub fn all() -> Registry<'static> {
     Registry::new(linker_set::tests())

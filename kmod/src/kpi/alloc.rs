@@ -1,9 +1,9 @@
-//! Rust's allocator over malloc(9), type `M_KDK`.
+//! Rust's global allocator: malloc(9) with the type `M_KDK`.
 
 use super::{bindings, malloc};
 use core::alloc::{GlobalAlloc, Layout};
 
-/// Alignment malloc(9) promises on every supported base.
+/// The alignment that malloc(9) guarantees on every supported base.
 const NATURAL: usize = 8;
 
 struct Malloc;
@@ -11,8 +11,8 @@ struct Malloc;
 #[global_allocator]
 static MALLOC: Malloc = Malloc;
 
-// SAFETY: malloc(9) returns blocks of the size asked for that nobody else has
-// until they are freed; stricter alignments are made by `aligned`. It never
+// SAFETY: malloc(9) returns blocks of the requested size that have no other
+// owner until they are freed. `block` makes stricter alignments. Nothing here
 // unwinds.
 unsafe impl GlobalAlloc for Malloc {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -27,7 +27,7 @@ unsafe impl GlobalAlloc for Malloc {
         let start = if layout.align() <= NATURAL {
             at
         } else {
-            // SAFETY: `aligned` left the block's start in the word before.
+            // SAFETY: `block` wrote the block's start to the word before.
             unsafe { at.cast::<*mut u8>().sub(1).read() }
         };
         // SAFETY: `start` came from `kdk_malloc` with this type.
@@ -35,7 +35,8 @@ unsafe impl GlobalAlloc for Malloc {
     }
 }
 
-/// Never sleeps: Rust allocates while it holds locks and in callouts.
+/// Allocates a block without sleeping: Rust allocates under locks and in
+/// callouts.
 fn block(layout: Layout, flags: u32) -> *mut u8 {
     let spare = if layout.align() <= NATURAL {
         0

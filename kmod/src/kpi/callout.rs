@@ -10,8 +10,8 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
-/// A function the clock calls. It runs in the clock's thread and may not
-/// sleep.
+/// A function that callout(9) calls at a time. It runs in the clock's thread
+/// and may not sleep.
 pub struct Callout {
     registration: Option<Registration>,
     shared: Box<Shared>,
@@ -28,8 +28,8 @@ unsafe impl Sync for Shared {}
 // SAFETY: as above.
 unsafe impl Send for Shared {}
 
-// SAFETY: after `dead` is set nothing arms the callout, and draining waits for
-// a call that is under way.
+// SAFETY: after `dead` is set nothing schedules the callout, and draining waits
+// for a call that is in progress.
 unsafe impl Stop for Shared {
     const WHAT: &'static str = "callout";
 
@@ -47,10 +47,10 @@ impl Shared {
 }
 
 impl Callout {
-    /// A callout that will call `call`.
+    /// Makes a callout for `call`.
     ///
     /// # Errors
-    /// `EAGAIN` when the test has too many already.
+    /// Returns `EAGAIN` if the test has too many resources already.
     pub fn new(call: impl Fn() + Send + Sync + 'static) -> Result<Self, Errno> {
         let shared = Box::new(Shared {
             // SAFETY: all-zero bytes are what callout_init(9) starts from.
@@ -68,7 +68,8 @@ impl Callout {
         })
     }
 
-    /// Calls after `delay`, instead of whatever was scheduled before.
+    /// Schedules a call after `delay`. It replaces the call that was scheduled
+    /// before.
     pub fn schedule(&self, delay: Duration) {
         if self.shared.dead.load(Ordering::SeqCst) {
             return;
@@ -80,13 +81,13 @@ impl Callout {
         }
     }
 
-    /// Takes back what is scheduled and waits for a call that is under way.
-    /// True when that prevented a call.
+    /// Cancels the scheduled call, and waits for a call that is in progress.
+    /// Returns whether it cancelled one.
     pub fn drain(&self) -> bool {
         self.shared.drain()
     }
 
-    /// Whether a call is scheduled.
+    /// Returns whether a call is scheduled.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         // SAFETY: the callout is initialised.

@@ -1,4 +1,4 @@
-//! `/dev/kdk`, as far as it takes pointers.
+//! The entry points of `/dev/kdk` that the C half calls.
 
 use super::errno::Errno;
 use super::{bindings, module};
@@ -6,53 +6,55 @@ use crate::dev_kdk::Session;
 use alloc::boxed::Box;
 use core::ffi::{c_int, c_void};
 
-/// What the device does for one open descriptor. Calls may come from several
-/// threads at once.
+/// The operations of one open descriptor. Several threads may call them at
+/// once.
 pub trait Device: Sized + Sync {
-    /// A new descriptor.
+    /// Handles open(2).
     ///
     /// # Errors
-    /// What open(2) is to say.
+    /// Returns the error of open(2).
     fn open() -> Result<Self, Errno>;
 
-    /// read(2).
+    /// Handles read(2).
     ///
     /// # Errors
-    /// What read(2) is to say.
+    /// Returns the error of read(2).
     fn read(&self, user: &mut Uio<'_>) -> Result<(), Errno>;
 
-    /// write(2).
+    /// Handles write(2).
     ///
     /// # Errors
-    /// What write(2) is to say.
+    /// Returns the error of write(2).
     fn write(&self, user: &mut Uio<'_>) -> Result<(), Errno>;
 }
 
-/// The user's side of one read(2) or write(2).
+/// The user memory of one read(2) or write(2), see uio(9).
 pub struct Uio<'a>(&'a mut bindings::uio);
 
 impl Uio<'_> {
-    /// Bytes the user still offers or has room for.
+    /// Returns the number of bytes that remain to be transferred.
     #[must_use]
     pub fn resid(&self) -> usize {
-        // SAFETY: the kernel's, for the time of the call.
+        // SAFETY: the uio is the kernel's and valid during the call.
         usize::try_from(unsafe { bindings::kdk_uio_resid(self.0) }).unwrap_or(0)
     }
 
-    /// Copies bytes to the user, as many as there is room for; says how many.
+    /// Copies bytes to user memory, as many as there is room for. Returns their
+    /// number.
     ///
     /// # Errors
-    /// `EFAULT` for a bad address.
+    /// Returns `EFAULT` for a bad address.
     pub fn copy_out(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         let count = bytes.len().min(self.resid());
         // SAFETY: uiomove(9) reads `count` bytes, the uio being one of read(2).
         unsafe { self.transfer(bytes.as_ptr().cast_mut(), count) }
     }
 
-    /// Fills the start of `bytes` from the user; says how many came.
+    /// Copies bytes from user memory to the start of `bytes`. Returns their
+    /// number.
     ///
     /// # Errors
-    /// `EFAULT` for a bad address.
+    /// Returns `EFAULT` for a bad address.
     pub fn copy_in(&mut self, bytes: &mut [u8]) -> Result<usize, Errno> {
         let count = bytes.len().min(self.resid());
         // SAFETY: uiomove(9) writes `count` bytes at most.
@@ -62,7 +64,7 @@ impl Uio<'_> {
     unsafe fn transfer(&mut self, at: *mut u8, count: usize) -> Result<usize, Errno> {
         let count = count.min(c_int::MAX as usize);
         let len = c_int::try_from(count).map_err(|_| Errno::EINVAL)?;
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees that `at` has `count` bytes.
         Errno::check(unsafe { bindings::uiomove(at.cast(), len, self.0) })?;
         Ok(count)
     }
@@ -79,15 +81,15 @@ extern "C" fn kdk_dev_open(session: *mut *mut c_void) -> c_int {
 
 #[unsafe(no_mangle)]
 extern "C" fn kdk_dev_close(session: *mut c_void) {
-    // SAFETY: `kdk_dev_open` made the box; the kernel gives it back once, when
-    // no call that uses it is under way.
+    // SAFETY: `kdk_dev_open` made the box; the kernel returns it once, when no
+    // call uses it.
     drop(unsafe { Box::from_raw(session.cast::<Session>()) });
     module::leave();
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn kdk_dev_read(session: *mut c_void, user: *mut bindings::uio) -> c_int {
-    // SAFETY: both live for the time of the call, the uio for us alone.
+    // SAFETY: both are valid during the call, and nothing else uses the uio.
     let (session, user) = unsafe { (&*session.cast::<Session>(), &mut *user) };
     Errno::of(session.read(&mut Uio(user)))
 }

@@ -1,10 +1,10 @@
-//! The kernel's message buffer and console.
+//! Messages on the console and in the kernel message buffer.
 
 use super::bindings;
 use core::fmt::Arguments;
 use kdk_harness::Text;
 
-/// Writes one line, `kdk: ` before it.
+/// Prints one line with the prefix `kdk: `.
 pub fn say(what: Arguments<'_>) {
     let line = Text::<256>::of(what);
     let line = line.as_str();

@@ -1,19 +1,19 @@
-//! What the kernel counts, for leak checks.
+//! The kernel's counters, for leak checks.
 
 use super::{bindings, kthread};
 use core::ffi::CStr;
 
-/// Memory in use of one malloc(9) type.
+/// The memory in use of one malloc(9) type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes.
+    /// The number of bytes.
     pub bytes: u64,
-    /// Allocations.
+    /// The number of allocations.
     pub allocations: u64,
 }
 
-/// What is in use of the malloc type of this name; `None` when the kernel has
-/// no such type. Sleeps.
+/// Returns the memory in use of the malloc type with this name, or `None` if
+/// the kernel has no such type. Sleeps.
 #[must_use]
 pub fn malloc(name: &CStr) -> Option<Usage> {
     let mut stats = bindings::kdk_malloc_stats {
@@ -28,22 +28,22 @@ pub fn malloc(name: &CStr) -> Option<Usage> {
     })
 }
 
-/// Mbufs in use, those in packets included.
+/// Returns the number of mbufs in use, including those of the packet zone.
 #[must_use]
 pub fn mbufs() -> i64 {
     // SAFETY: reads counters.
     i64::from(unsafe { bindings::kdk_mbuf_count() })
 }
 
-/// Mbuf clusters in use, as far as the kernel can tell them from cached ones.
-/// Sleeps.
+/// Returns the number of mbuf clusters in use, without cached clusters where
+/// the kernel can exclude them. Sleeps.
 #[must_use]
 pub fn clusters() -> i64 {
     // SAFETY: reads counters and may empty a cache.
     i64::from(unsafe { bindings::kdk_cluster_count() })
 }
 
-/// Threads of the module that have not ended.
+/// Returns the number of threads of the module that have not exited.
 #[must_use]
 pub fn threads() -> i64 {
     i64::try_from(kthread::count()).unwrap_or(i64::MAX)

@@ -2,21 +2,21 @@
 
 use super::bindings;
 
-/// The machine's CPUs below 64, a bit each.
+/// Returns a mask of the machine's CPUs below 64.
 #[must_use]
 pub fn cpus() -> u64 {
-    // SAFETY: reads what does not change.
+    // SAFETY: reads constants.
     unsafe { bindings::kdk_machine_cpus() }
 }
 
-/// Runs `f` in a critical section (critical(9)): no other thread runs on this
-/// CPU meanwhile. `f` may neither sleep nor allocate, nor panic.
+/// Runs `f` in a critical section (critical_enter(9)): no other thread runs on
+/// this CPU meanwhile. `f` must not sleep, allocate or panic.
 #[cfg(ixgbe)]
 pub fn uninterrupted<R>(f: impl FnOnce() -> R) -> R {
-    // SAFETY: callable from anywhere; ended below, on the same thread.
+    // SAFETY: callable in any context; the same thread leaves it below.
     unsafe { bindings::kdk_critical_enter() };
     let result = f();
-    // SAFETY: begun above.
+    // SAFETY: entered above.
     unsafe { bindings::kdk_critical_exit() };
     result
 }

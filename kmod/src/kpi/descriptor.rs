@@ -36,10 +36,11 @@ impl Descriptor {
         Ok((one?, other?))
     }
 
-    /// Two connected stream sockets of unix(4).
+    /// Makes two connected stream sockets of unix(4).
     ///
     /// # Errors
-    /// What the kernel said, or `EAGAIN` when the test has too many resources.
+    /// Returns the kernel's error, or `EAGAIN` if the test has too many
+    /// resources.
     pub fn unix_pair() -> Result<(Self, Self), Errno> {
         let mut numbers = [-1; 2];
         // SAFETY: there is room for two.
@@ -47,10 +48,10 @@ impl Descriptor {
         Self::two(numbers)
     }
 
-    /// Two sockets connected by TCP over lo0.
+    /// Makes two sockets with a TCP connection over lo0.
     ///
     /// # Errors
-    /// As for [`unix_pair`](Self::unix_pair).
+    /// Returns the errors of [`unix_pair`](Self::unix_pair).
     pub fn tcp_pair() -> Result<(Self, Self), Errno> {
         let mut numbers = [-1; 2];
         // SAFETY: there is room for two.
@@ -58,10 +59,10 @@ impl Descriptor {
         Self::two(numbers)
     }
 
-    /// A TCP socket on lo0 that listens.
+    /// Makes a TCP socket that listens on lo0.
     ///
     /// # Errors
-    /// As for [`unix_pair`](Self::unix_pair).
+    /// Returns the errors of [`unix_pair`](Self::unix_pair).
     pub fn tcp_listener() -> Result<Self, Errno> {
         let mut number = -1;
         // SAFETY: the number is written during the call.
@@ -69,10 +70,10 @@ impl Descriptor {
         Self::of(number)
     }
 
-    /// Shared memory without a name, `length` bytes.
+    /// Makes an anonymous shared memory object of `length` bytes.
     ///
     /// # Errors
-    /// As for [`unix_pair`](Self::unix_pair).
+    /// Returns the errors of [`unix_pair`](Self::unix_pair).
     pub fn shared_memory(length: usize) -> Result<Self, Errno> {
         let mut number = -1;
         // SAFETY: the number is written during the call.
@@ -80,10 +81,10 @@ impl Descriptor {
         Self::of(number)
     }
 
-    /// A kqueue.
+    /// Makes a kqueue.
     ///
     /// # Errors
-    /// As for [`unix_pair`](Self::unix_pair).
+    /// Returns the errors of [`unix_pair`](Self::unix_pair).
     pub fn kqueue() -> Result<Self, Errno> {
         let mut number = -1;
         // SAFETY: the number is written during the call.
@@ -91,12 +92,12 @@ impl Descriptor {
         Self::of(number)
     }
 
-    /// Ends a connection in both directions.
+    /// Shuts a connection down in both directions, see shutdown(2).
     ///
     /// # Errors
-    /// What the kernel said.
+    /// Returns the kernel's error.
     pub fn shut_down(&self) -> Result<(), Errno> {
-        // SAFETY: a number.
+        // SAFETY: takes a number.
         Errno::check(unsafe { bindings::kdk_fd_shutdown(self.number()) })
     }
 

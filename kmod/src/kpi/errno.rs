@@ -4,7 +4,7 @@ use super::bindings;
 use core::ffi::c_int;
 use core::fmt;
 
-/// An `errno(2)` value, never 0.
+/// An `errno(2)` value that is not 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(c_int);
 
@@ -19,9 +19,9 @@ impl Errno {
     pub const ENOMEM: Self = Self(bindings::ENOMEM as c_int);
     /// Resource temporarily unavailable.
     pub const EAGAIN: Self = Self(bindings::EAGAIN as c_int);
-    /// Name too long; here, a command.
+    /// Name too long; here, of a command.
     pub const ENAMETOOLONG: Self = Self(bindings::ENAMETOOLONG as c_int);
-    /// Input/output error; here, of a card that does not work.
+    /// Input/output error; here, of a NIC that does not work.
     #[cfg(ixgbe)]
     pub const EIO: Self = Self(bindings::EIO as c_int);
     /// Bad file descriptor.
@@ -36,16 +36,16 @@ impl Errno {
     /// Broken pipe.
     #[cfg(sendfile_kqueue)]
     pub const EPIPE: Self = Self(bindings::EPIPE as c_int);
-    /// No such file or directory; here, what was looked for.
+    /// No such file or directory; here, of a flow.
     #[cfg(flowtable)]
     pub const ENOENT: Self = Self(bindings::ENOENT as c_int);
 
-    /// `Ok` for 0.
+    /// Converts the result of a C function: `Ok` for 0.
     pub(super) const fn check(value: c_int) -> Result<(), Self> {
         if value == 0 { Ok(()) } else { Err(Self(value)) }
     }
 
-    /// What a C function returns for this result.
+    /// Converts a result to the value that a C function returns.
     pub(super) fn of(result: Result<(), Self>) -> c_int {
         result.map_or_else(|errno| errno.0, |()| 0)
     }

@@ -1,22 +1,22 @@
-//! A value that one thread at a time may be busy with, for however long.
+//! A value that one thread at a time may use, for any time.
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// Like a lock that nobody waits for: a second thread is turned away. Unlike
-/// with a mutex, whoever is in may sleep.
+/// A lock that is only tried: a second thread fails instead of waiting. Unlike
+/// the owner of a mutex, the thread that has it may sleep.
 #[derive(Debug)]
 pub struct Exclusive<T> {
     busy: AtomicBool,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is only reached by the one thread that is in.
+// SAFETY: only the thread that has entered reaches the value.
 unsafe impl<T: Send> Sync for Exclusive<T> {}
 
 impl<T> Exclusive<T> {
-    /// A new value, nobody in.
+    /// Makes a new value that no thread uses.
     pub const fn new(value: T) -> Self {
         Self {
             busy: AtomicBool::new(false),
@@ -24,13 +24,13 @@ impl<T> Exclusive<T> {
         }
     }
 
-    /// Enters, unless somebody is in.
+    /// Enters, unless another thread has entered.
     pub fn enter(&self) -> Option<Inside<'_, T>> {
         (!self.busy.swap(true, Ordering::Acquire)).then_some(Inside(self))
     }
 }
 
-/// Being in.
+/// Access to the value. Dropping it leaves.
 #[derive(Debug)]
 pub struct Inside<'a, T>(&'a Exclusive<T>);
 

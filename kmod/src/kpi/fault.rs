@@ -1,39 +1,39 @@
-//! Ways to die, for the tests of the runner.
+//! Faults of the kernel, for the tests of the runner.
 
 use super::bindings;
 use core::hint::black_box;
 
-/// panic(9).
+/// Panics the kernel, see panic(9).
 pub fn panic() -> ! {
     // SAFETY: a C string.
     unsafe { bindings::panic(c"kdk: asked for by a test".as_ptr()) }
 }
 
-/// Turns interrupts off and never comes back.
+/// Hangs this CPU with interrupts disabled.
 pub fn hang() -> ! {
-    // SAFETY: that is the point.
+    // SAFETY: the hang is intended.
     unsafe { bindings::kdk_hang() }
 }
 
-/// Fails a KASSERT(9). Returns where the kernel has none.
+/// Fails a KASSERT(9). Returns if the kernel is built without INVARIANTS.
 pub fn kassert() {
     // SAFETY: panics or does nothing.
     unsafe { bindings::kdk_kassert() }
 }
 
-/// Reads the first page, which is never mapped: trap 12.
+/// Reads the first page, which is never mapped: a page fault (trap 12).
 pub fn read_null() -> ! {
     read(0x18)
 }
 
-/// Reads an address that no processor can have: trap 9.
+/// Reads a non-canonical address: a general protection fault (trap 9).
 pub fn read_nowhere() -> ! {
     read(0xdead_c0de_0000_0000)
 }
 
 fn read(address: u64) -> ! {
-    // SAFETY: the read traps, and nothing comes after it. Not a pointer's read:
-    // the compiler may do with an invalid one what it likes.
+    // SAFETY: the read traps, and nothing runs after it. It is not a read of a
+    // pointer, which would be undefined behaviour.
     unsafe {
         core::arch::asm!(
             "mov {0}, qword ptr [{0}]",
@@ -44,7 +44,7 @@ fn read(address: u64) -> ! {
     }
 }
 
-/// Calls itself, two kilobytes at a time, until the stack ends.
+/// Recurses with 2 KB of stack per call until the stack overflows.
 #[inline(never)]
 pub fn overflow_stack(depth: u64) -> u64 {
     let room = black_box([depth; 256]);

@@ -1,4 +1,5 @@
-//! Packet filters on an interface's own head: see `shim/kdk_filter.h`.
+//! Packet filters (pfil(9)) on the link-layer head of an interface: see
+//! `shim/kdk_filter.h`.
 
 use super::bindings;
 use super::errno::Errno;
@@ -7,25 +8,25 @@ use super::interface::{FrameBuffer, Interface};
 use alloc::vec::Vec;
 use core::ffi::{c_int, c_void};
 
-/// Longest frame that is handed out, bytes.
+/// The longest frame that is returned, in bytes.
 const LONGEST: usize = 16 * 1024;
 
 /// What a filter does with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// It passes.
+    /// Pass it.
     Pass,
-    /// It is dropped.
+    /// Drop it.
     Drop,
-    /// It is dropped if the first byte that the filter is shown is this one.
+    /// Drop it if its first byte is this one.
     DropFirst(u8),
-    /// It is taken, and kept if it is a chain of mbufs.
+    /// Consume it. An mbuf chain is kept.
     Consume,
-    /// In the receive ring a copy takes its place.
+    /// Replace a frame in the receive ring by a copy.
     Replace {
-        /// A byte of the copy with all bits changed.
+        /// The offset of a byte that is inverted in the copy.
         at: u32,
-        /// Bytes at the end that the copy lacks.
+        /// The number of bytes at the end that the copy lacks.
         trim: u32,
     },
 }
@@ -56,16 +57,16 @@ impl Rule {
     }
 }
 
-/// What a filter was shown.
+/// A frame as a filter was called for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilteredFrame {
-    /// In the receive ring, by its address; else as a chain of mbufs.
+    /// Whether it was in the receive ring; else it was an mbuf chain.
     pub in_ring: bool,
-    /// Bytes, as the filter was told.
+    /// The length that the filter was called with.
     pub length: u32,
-    /// Bytes in the whole chain; of a frame in the ring the same as `length`.
+    /// The bytes of the chain; for a frame in the ring, `length`.
     pub chain: u32,
-    /// All bytes of a chain; of a frame in the ring up to 2048.
+    /// All bytes of a chain, or the first 2048 of a frame in the ring.
     pub bytes: Vec<u8>,
 }
 

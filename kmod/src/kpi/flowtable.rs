@@ -1,5 +1,5 @@
-//! The flowtable of the tree under test, in a world of the test's: see
-//! shim/kdk_flowtable.h.
+//! The flowtable of the tree under test, with an environment that the test
+//! supplies: see `shim/kdk_flowtable.h`.
 
 use super::bindings;
 use super::errno::Errno;
@@ -9,43 +9,42 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ffi::c_int;
 
-/// Routes that there are, each with an lle and an interface of its own.
+/// The number of routes. Each has an lle and an interface of its own.
 pub const ROUTES: u32 = bindings::KDK_FLOWTABLE_ROUTES;
 
-/// Fewest buckets of a table.
+/// The fewest buckets of a table.
 pub const SMALLEST: u32 = 256;
 
-/// Longest text of ddb's command that is read, bytes.
+/// The longest output of ddb's command, in bytes.
 const SHOWN: usize = 1 << 18;
 
-/// The address that falls into `bucket` of a table with at least so many, and
-/// has the route `route`; `nth` tells apart the addresses of a bucket in a
-/// table of `size`.
+/// Returns the `nth` address with the route `route` in a bucket of a table of
+/// `size` buckets.
 #[must_use]
 pub const fn key(size: u32, route: u32, bucket: u32, nth: u32) -> u32 {
     route << bindings::KDK_FLOWTABLE_ROUTE_SHIFT | (nth * size + bucket)
 }
 
-/// The route of an address.
+/// Returns the route of an address.
 #[must_use]
 pub const fn route_of(key: u32) -> u32 {
     key >> bindings::KDK_FLOWTABLE_ROUTE_SHIFT
 }
 
-/// What is wrong with a route.
+/// A defect of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrong {
-    /// It is not found.
+    /// The look-up finds no route.
     Missing,
-    /// It is one to a host, and not up.
+    /// It is a host route that is not up.
     Down,
-    /// Its interface has gone.
+    /// Its interface has detached.
     NoInterface,
     /// Its interface's link is down.
     LinkDown,
     /// Its interface is a loopback.
     Loopback,
-    /// No lle is found.
+    /// The look-up finds no lle.
     NoLle,
     /// Its lle is not resolved.
     LleInvalid,
@@ -65,18 +64,18 @@ impl Wrong {
     }
 }
 
-/// A flow, as it was when it was found.
+/// A flow at the time of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
-    /// The address it is for.
+    /// Its destination address.
     pub key: u32,
-    /// Its route; `None` for one that is not the test's.
+    /// Its route, or `None` for one that is not the test's.
     pub route: Option<u32>,
-    /// The route that its lle is of.
+    /// The route of its lle.
     pub lle: Option<u32>,
 }
 
-/// References that flows have.
+/// The references of flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct References {
     /// To the route.
@@ -85,44 +84,44 @@ pub struct References {
     pub lle: i32,
 }
 
-/// What the table has counted since it was opened.
+/// The statistics of the table since it was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Flows that were there already when they were to be inserted.
+    /// Insertions of flows that existed already.
     pub collisions: u64,
-    /// Buckets that a walk has visited.
+    /// Buckets that walks have visited.
     pub free_checks: u64,
-    /// Flows that a walk has freed.
+    /// Flows that walks have freed.
     pub frees: u64,
     /// Look-ups that found a flow.
     pub hits: u64,
     /// Look-ups that found none.
     pub misses: u64,
-    /// Flows not inserted for an lle that is not resolved.
+    /// Flows not inserted because the lle was not resolved.
     pub lle_invalid: u64,
     /// Flows inserted.
     pub inserts: u64,
-    /// Bytes of masks that walks have read; nonsense after walks at one time.
+    /// Bytes of masks that walks have read. Invalid if walks overlapped.
     pub mask_bytes: u64,
-    /// Flows that there are.
+    /// Flows in the table.
     pub flows: u64,
 }
 
-/// What a walk over a CPU's buckets took.
+/// The cost of a walk over the buckets of a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Walk {
-    /// Time, in ticks of the CPU's counter.
+    /// The time in ticks of the TSC.
     pub ticks: u64,
-    /// Buckets that it visited.
+    /// The number of buckets that it visited.
     pub visits: u64,
-    /// Bytes of the mask that it read.
+    /// The number of bytes of the mask that it read.
     pub mask_bytes: u64,
 }
 
 /// A table for IPv4. There is one at a time.
 ///
 /// All methods fail with `ENXIO` once the test that opened it has died, and
-/// with `EINVAL` for a CPU or route that the table has not.
+/// with `EINVAL` for a CPU or route that the table does not have.
 pub struct Table {
     registration: Option<Registration>,
     size: u32,
@@ -132,27 +131,27 @@ struct Open;
 
 static OPEN: Open = Open;
 
-// SAFETY: closing waits for whoever is in the table, and nobody comes in
+// SAFETY: closing waits for the threads in the table, and refuses others
 // afterwards.
 unsafe impl Stop for Open {
     const WHAT: &'static str = "flowtable";
 
     fn stop(&self) {
-        // SAFETY: may be called at any time by a thread that can sleep.
+        // SAFETY: callable by any thread that can sleep.
         unsafe { bindings::kdk_flowtable_close() }
     }
 }
 
 impl Table {
-    /// A table of `size` buckets, a power of two, on these CPUs.
+    /// Opens a table of `size` buckets, a power of two, on these CPUs.
     ///
     /// # Errors
-    /// `EBUSY` while there is one; `EINVAL` for another size, and CPUs that
-    /// the machine has not.
+    /// Returns `EBUSY` while there is a table, and `EINVAL` for another size or
+    /// for CPUs that the machine does not have.
     pub fn open(size: u32, cpus: u64) -> Result<Self, Errno> {
-        // SAFETY: may be called at any time by a thread that can sleep.
+        // SAFETY: callable by any thread that can sleep.
         Errno::check(unsafe { bindings::kdk_flowtable_open(size, cpus) })?;
-        // SAFETY: a static stays where it is.
+        // SAFETY: a static does not move.
         let registration = unsafe { Registration::new(&raw const OPEN) };
         Ok(Self {
             registration: Some(registration.inspect_err(|_| OPEN.stop())?),
@@ -160,32 +159,32 @@ impl Table {
         })
     }
 
-    /// Its buckets.
+    /// Returns the number of buckets.
     #[must_use]
     pub const fn size(&self) -> u32 {
         self.size
     }
 
-    /// Seconds since boot, as the table sees it.
+    /// Sets the time since boot that the table uses, in seconds.
     ///
     /// # Errors
     /// See [`Table`].
     pub fn set_clock(&self, uptime: u32) -> Result<(), Errno> {
-        // SAFETY: numbers.
+        // SAFETY: takes numbers.
         Errno::check(unsafe { bindings::kdk_flowtable_set_clock(uptime) })
     }
 
-    /// Something becomes wrong with a route, or all is well again.
+    /// Sets or clears the defect of a route.
     ///
     /// # Errors
     /// See [`Table`].
     pub fn set_route(&self, route: u32, wrong: Option<Wrong>) -> Result<(), Errno> {
         let wrong = wrong.map_or(0, Wrong::bits);
-        // SAFETY: numbers.
+        // SAFETY: takes numbers.
         Errno::check(unsafe { bindings::kdk_flowtable_set_route(route, wrong) })
     }
 
-    /// Who refers to this route.
+    /// Returns the references of flows to a route.
     ///
     /// # Errors
     /// See [`Table`].
@@ -198,7 +197,7 @@ impl Table {
         Ok(References { route: rt, lle })
     }
 
-    /// What it has counted.
+    /// Returns the statistics.
     ///
     /// # Errors
     /// See [`Table`].
@@ -220,8 +219,8 @@ impl Table {
         })
     }
 
-    /// What a packet to this address does on this CPU: the flow is found, or
-    /// inserted. Not while another thread expires flows.
+    /// Looks up the flow for a packet to this address on this CPU, and inserts it
+    /// if there is none. No other thread may expire flows meanwhile.
     ///
     /// # Errors
     /// See [`Table`].
@@ -230,17 +229,17 @@ impl Table {
         read_flow(|flow| unsafe { bindings::kdk_flowtable_lookup(number(cpu), key, flow) })
     }
 
-    /// Like [`look_up`](Self::look_up), at any time: whether there is a flow
-    /// now.
+    /// Looks up like [`look_up`](Self::look_up), at any time. Returns whether
+    /// there is a flow now.
     ///
     /// # Errors
     /// See [`Table`].
     pub fn touch(&self, cpu: u32, key: u32) -> Result<bool, Errno> {
-        // SAFETY: without a place for it no flow is written.
+        // SAFETY: no flow is written to a null pointer.
         found(unsafe { bindings::kdk_flowtable_lookup(number(cpu), key, core::ptr::null_mut()) })
     }
 
-    /// Inserts without a look-up: what a thread does that moved to this CPU
+    /// Inserts without a look-up, as a thread does that migrated to this CPU
     /// after its look-up failed on another one.
     ///
     /// # Errors
@@ -250,22 +249,23 @@ impl Table {
         read_flow(|flow| unsafe { bindings::kdk_flowtable_insert(number(cpu), key, flow) })
     }
 
-    /// What the cleaner does: flows go that are idle for longer, in seconds,
-    /// or whose route is of no use any more.
+    /// Frees flows as the cleaner does: those that are idle for more than
+    /// `max_idle` seconds, and those whose route is invalid.
     ///
     /// # Errors
     /// See [`Table`].
     pub fn expire(&self, max_idle: i32) -> Result<(), Errno> {
-        // SAFETY: numbers.
+        // SAFETY: takes numbers.
         Errno::check(unsafe { bindings::kdk_flowtable_expire(max_idle) })
     }
 
-    /// What the routing table does when a route gets a more specific one.
+    /// Frees the flows of a route, as the routing table does when a more
+    /// specific route is added.
     ///
     /// # Errors
     /// See [`Table`].
     pub fn flush(&self, route: u32) -> Result<(), Errno> {
-        // SAFETY: numbers.
+        // SAFETY: takes numbers.
         Errno::check(unsafe { bindings::kdk_flowtable_flush(route) })
     }
 
@@ -289,66 +289,66 @@ impl Table {
         })
     }
 
-    /// Whether there is a flow for this address on this CPU.
+    /// Returns whether there is a flow for this address on this CPU.
     ///
     /// # Errors
     /// See [`Table`].
     pub fn has(&self, cpu: u32, key: u32) -> Result<bool, Errno> {
-        // SAFETY: numbers.
+        // SAFETY: takes numbers.
         found(unsafe { bindings::kdk_flowtable_has(number(cpu), key) })
     }
 
-    /// A bit for each bucket that has flows on this CPU.
+    /// Returns a mask of the buckets that have flows on this CPU.
     ///
     /// # Errors
     /// See [`Table`].
     pub fn used(&self, cpu: u32) -> Result<Vec<u32>, Errno> {
         let mut words = self.words();
         let (at, count) = (words.as_mut_ptr(), words.len());
-        // SAFETY: so many words are written during the call.
+        // SAFETY: `count` words are written during the call.
         Errno::check(unsafe { bindings::kdk_flowtable_used(number(cpu), at, count) })?;
         Ok(words)
     }
 
-    /// The mask of this CPU's buckets in use.
+    /// Returns the table's mask of the buckets in use on this CPU.
     ///
     /// # Errors
     /// See [`Table`].
     pub fn mask(&self, cpu: u32) -> Result<Vec<u32>, Errno> {
         let mut words = self.words();
         let (at, count) = (words.as_mut_ptr(), words.len());
-        // SAFETY: so many words are written during the call.
+        // SAFETY: `count` words are written during the call.
         Errno::check(unsafe { bindings::kdk_flowtable_mask(number(cpu), at, count) })?;
         Ok(words)
     }
 
-    /// Another mask in its place.
+    /// Replaces the table's mask.
     ///
     /// # Errors
-    /// See [`Table`]; `EINVAL` for a mask of another size.
+    /// See [`Table`]. Returns `EINVAL` for a mask of another size.
     pub fn set_mask(&self, cpu: u32, words: &[u32]) -> Result<(), Errno> {
         let (at, count) = (words.as_ptr(), words.len());
-        // SAFETY: so many words are read during the call.
+        // SAFETY: `count` words are read during the call.
         Errno::check(unsafe { bindings::kdk_flowtable_set_mask(number(cpu), at, count) })
     }
 
-    /// Whether a mask was allocated for this CPU.
+    /// Returns whether the table has a mask for this CPU.
     ///
     /// # Errors
     /// See [`Table`].
     pub fn has_mask(&self, cpu: u32) -> Result<bool, Errno> {
-        // SAFETY: numbers.
+        // SAFETY: takes numbers.
         found(unsafe { bindings::kdk_flowtable_has_mask(number(cpu)) })
     }
 
-    /// What ddb's `show flowtables` writes.
+    /// Returns the output of ddb's `show flowtables`.
     ///
     /// # Errors
-    /// See [`Table`]; `EINVAL` when it is not text.
+    /// See [`Table`]. Returns `EINVAL` if the output is not text.
     pub fn show(&self) -> Result<String, Errno> {
         let mut text = vec![0_u8; SHOWN];
         let mut length = 0;
-        // SAFETY: so many bytes are written, at most, during the call.
+        // SAFETY: at most the length of `text` is written during the call.
         Errno::check(unsafe {
             bindings::kdk_flowtable_show(text.as_mut_ptr().cast(), text.len(), &raw mut length)
         })?;
@@ -356,21 +356,21 @@ impl Table {
         String::from_utf8(text).map_err(|_| Errno::EINVAL)
     }
 
-    /// Whether ddb takes this CPU's mask for this CPU's mask.
+    /// Returns whether ddb finds the mask of this CPU.
     ///
     /// # Errors
     /// See [`Table`].
     pub fn ddb_finds_mask(&self, cpu: u32) -> Result<bool, Errno> {
-        // SAFETY: numbers.
+        // SAFETY: takes numbers.
         found(unsafe { bindings::kdk_flowtable_ddb_mask(number(cpu)) })
     }
 
-    /// Whether ddb takes this CPU's list of a bucket for that list.
+    /// Returns whether ddb finds the list of a bucket on this CPU.
     ///
     /// # Errors
     /// See [`Table`].
     pub fn ddb_finds_list(&self, cpu: u32, bucket: u32) -> Result<bool, Errno> {
-        // SAFETY: numbers.
+        // SAFETY: takes numbers.
         found(unsafe { bindings::kdk_flowtable_ddb_list(number(cpu), bucket) })
     }
 

@@ -1,21 +1,20 @@
-//! Between iflib(9) and the driver: see `shim/kdk_iflib.h`.
+//! Hooks between iflib(9) and the driver: see `shim/kdk_iflib.h`.
 
 use super::bindings;
 use core::ffi::c_int;
 
-/// Waits until the tasks that take frames from the rings of all cards have
-/// nothing to do. Sleeps.
+/// Waits until the receive tasks of all NICs are idle. Sleeps.
 pub fn drain() {
-    // SAFETY: waits only.
+    // SAFETY: may be called by any thread that can sleep.
     unsafe { bindings::kdk_iflib_drain() }
 }
 
-/// What the driver says of a frame, which no card can make it say.
+/// A failure of the driver that no NIC can cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// `EIO`: something is wrong with the card.
+    /// `EIO`: the NIC has failed.
     Card,
-    /// `EBADMSG`, but not which buffers the frame has.
+    /// `EBADMSG` without the list of the buffers of the frame.
     Frame,
 }
 
@@ -29,16 +28,16 @@ impl Failure {
     }
 }
 
-/// A failure to come; it is called off when this is dropped.
+/// A failure that will occur. Dropping it cancels the failure.
 #[derive(Debug)]
 pub struct InjectedError(());
 
 impl InjectedError {
-    /// Has the driver fail at the `nth` frame, 1 for the next, that it takes
-    /// from the ring of this queue. There is one at a time.
+    /// Makes the driver fail at the `nth` next frame of this queue, from 1. There
+    /// is one such failure at a time.
     #[must_use]
     pub fn inject(queue: u16, nth: u32, failure: Failure) -> Self {
-        // SAFETY: sets numbers.
+        // SAFETY: takes numbers.
         unsafe { bindings::kdk_iflib_fail(queue.into(), nth, failure.errno()) };
         Self(())
     }
@@ -46,7 +45,7 @@ impl InjectedError {
 
 impl Drop for InjectedError {
     fn drop(&mut self) {
-        // SAFETY: sets numbers.
+        // SAFETY: takes numbers.
         unsafe { bindings::kdk_iflib_fail(0, 0, 0) }
     }
 }

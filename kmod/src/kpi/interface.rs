@@ -1,4 +1,4 @@
-//! Network interfaces: see `shim/kdk_interface.h`.
+//! Network interfaces and taps: see `shim/kdk_interface.h`.
 
 use super::bindings;
 use super::errno::Errno;
@@ -10,48 +10,47 @@ use alloc::vec::Vec;
 use core::ffi::c_char;
 use core::ffi::{CStr, c_int, c_void};
 
-/// Longest frame that a tap hands out, bytes.
+/// The longest frame that a tap returns, in bytes.
 const LONGEST: usize = 65536;
 
-/// The CPU's counter, which ticks in nanoseconds where instructions are
-/// counted (QEMU's `-icount`).
+/// Returns the TSC, which counts nanoseconds under QEMU's `-icount`.
 #[must_use]
 pub fn ticks() -> u64 {
-    // SAFETY: reads a register of the CPU's.
+    // SAFETY: reads a register.
     unsafe { bindings::kdk_ticks() }
 }
 
-/// Whether an interface has a link.
+/// The link state of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkState {
-    /// It does not know.
+    /// `LINK_STATE_UNKNOWN`.
     Unknown,
-    /// No.
+    /// `LINK_STATE_DOWN`.
     Down,
-    /// Yes.
+    /// `LINK_STATE_UP`.
     Up,
 }
 
-/// What ifconfig(8) shows of an interface.
+/// The state of an interface, as ifconfig(8) reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
-    /// `IFF_UP`: it is meant to be up.
+    /// `IFF_UP`: it is administratively up.
     pub up: bool,
     /// `IFF_DRV_RUNNING`: its driver has initialised it.
     pub running: bool,
-    /// Its link.
+    /// The link state.
     pub link: LinkState,
-    /// The medium that is in use, as ifconfig(8) names it: "10GBase-KX4".
+    /// The active medium, as ifconfig(8) names it: "10GBase-KX4".
     pub medium: &'static str,
-    /// Bits per second.
+    /// The speed in bits per second.
     pub baudrate: u64,
-    /// Bytes.
+    /// The MTU in bytes.
     pub mtu: u32,
     /// Frames received.
     pub ipackets: u64,
     /// Frames received with an error.
     pub ierrors: u64,
-    /// Frames there was no room for.
+    /// Frames dropped for want of room.
     pub iqdrops: u64,
     /// Frames sent.
     pub opackets: u64,
@@ -59,18 +58,18 @@ pub struct State {
     pub oerrors: u64,
 }
 
-/// An interface of the first vnet, by its name.
+/// An interface of vnet0, by its name.
 #[derive(Clone, Debug)]
 pub struct Interface(CString);
 
 impl Interface {
-    /// The interface of this name, which need not be there yet.
+    /// Names an interface, which need not exist yet.
     #[must_use]
     pub fn named(name: CString) -> Self {
         Self(name)
     }
 
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub fn name(&self) -> &str {
         self.0.to_str().unwrap_or("?")
@@ -81,17 +80,17 @@ impl Interface {
         self.0.as_ptr()
     }
 
-    /// What is known of it now.
+    /// Returns its state.
     ///
     /// # Errors
-    /// `ENXIO` when there is no such interface.
+    /// Returns `ENXIO` if there is no such interface.
     pub fn state(&self) -> Result<State, Errno> {
         // SAFETY: a structure of numbers.
         let mut raw: bindings::kdk_interface = unsafe { core::mem::zeroed() };
         // SAFETY: the name is a C string; the structure is written during the
         // call.
         Errno::check(unsafe { bindings::kdk_interface_get(self.0.as_ptr(), &raw mut raw) })?;
-        // SAFETY: a C string of the module's.
+        // SAFETY: a static C string.
         let medium = unsafe { CStr::from_ptr(raw.medium) }
             .to_str()
             .unwrap_or("?");
@@ -114,39 +113,38 @@ impl Interface {
         })
     }
 
-    /// Brings it up or down, as ifconfig(8) does.
+    /// Brings it up or down, like `ifconfig up` and `down`.
     ///
     /// # Errors
-    /// `ENXIO` when there is no such interface, or what its driver says.
+    /// Returns `ENXIO` if there is no such interface, or the driver's error.
     pub fn set_up(&self, up: bool) -> Result<(), Errno> {
         // SAFETY: the name is a C string.
         Errno::check(unsafe { bindings::kdk_interface_set_up(self.0.as_ptr(), up.into()) })
     }
 
-    /// Sets the longest payload of a frame, bytes. A running driver is
-    /// initialised anew.
+    /// Sets the MTU in bytes. A running driver reinitializes.
     ///
     /// # Errors
-    /// `ENXIO` when there is no such interface, or what its driver says.
+    /// Returns `ENXIO` if there is no such interface, or the driver's error.
     pub fn set_mtu(&self, mtu: u32) -> Result<(), Errno> {
         // SAFETY: the name is a C string.
         Errno::check(unsafe { bindings::kdk_interface_set_mtu(self.0.as_ptr(), mtu) })
     }
 
-    /// Whether segments of one TCP stream that are received together are
-    /// joined. A running driver is initialised anew.
+    /// Enables or disables large receive offload, see tcp_lro(9). A running
+    /// driver reinitializes.
     ///
     /// # Errors
-    /// `ENXIO` when there is no such interface, or what its driver says.
+    /// Returns `ENXIO` if there is no such interface, or the driver's error.
     pub fn set_lro(&self, on: bool) -> Result<(), Errno> {
         // SAFETY: the name is a C string.
         Errno::check(unsafe { bindings::kdk_interface_set_lro(self.0.as_ptr(), on.into()) })
     }
 
-    /// What iflib(9) has counted of it.
+    /// Returns the counters of iflib(9).
     ///
     /// # Errors
-    /// `ENXIO` when there is no such interface.
+    /// Returns `ENXIO` if there is no such interface.
     #[cfg(iflib)]
     pub fn iflib_counters(&self) -> Result<IflibCounters, Errno> {
         // SAFETY: a structure of numbers.
@@ -167,8 +165,8 @@ impl Interface {
     /// (RFC 1112).
     ///
     /// # Errors
-    /// `ENXIO` when there is no such interface, `ENOENT` for a group that was
-    /// not joined, or what else the kernel says.
+    /// Returns `ENXIO` if there is no such interface, `ENOENT` for a group that
+    /// was not joined, or another error of the kernel.
     pub fn multicast(&self, group: u8, join: bool) -> Result<(), Errno> {
         // SAFETY: the name is a C string.
         Errno::check(unsafe {
@@ -176,21 +174,21 @@ impl Interface {
         })
     }
 
-    /// Hands it a whole Ethernet frame to send, without a checksum.
+    /// Transmits an Ethernet frame, without frame check sequence.
     ///
     /// # Errors
-    /// `ENXIO` when there is no such interface, or what its driver says.
+    /// Returns `ENXIO` if there is no such interface, or the driver's error.
     pub fn transmit(&self, frame: &[u8]) -> Result<(), Errno> {
         let (at, length) = (frame.as_ptr().cast(), frame.len());
         // SAFETY: the name is a C string, and the frame is copied.
         Errno::check(unsafe { bindings::kdk_interface_transmit(self.0.as_ptr(), at, length) })
     }
 
-    /// Takes all that it receives from now on; the stack gets none of it.
+    /// Opens a tap, which receives all frames in place of the stack.
     ///
     /// # Errors
-    /// `ENXIO` when there is no such interface, `EBUSY` when it has a tap,
-    /// `EAGAIN` when the test has too many resources already.
+    /// Returns `ENXIO` if there is no such interface, `EBUSY` if it has a tap,
+    /// and `EAGAIN` if the test has too many resources already.
     pub fn tap(&self) -> Result<Tap, Errno> {
         let mut raw = core::ptr::null_mut();
         // SAFETY: the name is a C string; the pointer is written.
@@ -234,8 +232,8 @@ impl FrameBuffer {
     }
 }
 
-/// What iflib(9) has counted of received frames; drivers may show something
-/// else, such as what their card has counted.
+/// Counters of received frames by iflib(9). Drivers may report other numbers,
+/// such as those of their NIC.
 #[cfg(iflib)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IflibCounters {
@@ -247,7 +245,7 @@ pub struct IflibCounters {
     pub errors: u64,
 }
 
-/// A thread, to be told from others.
+/// The identity of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThreadId(usize);
 
@@ -257,28 +255,29 @@ impl ThreadId {
     }
 }
 
-/// A frame that an interface has received, as its driver gave it to the stack.
+/// A frame that an interface has received, as its driver passed it to the
+/// stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tapped {
-    /// From the destination's address to the end of the payload: all that is
-    /// in the chain of mbufs.
+    /// All bytes of the mbuf chain: from the destination address to the end of
+    /// the payload.
     pub bytes: Vec<u8>,
-    /// How many bytes that is by the packet header.
+    /// The length by the packet header.
     pub header: usize,
-    /// Whether it was received by the interface that has the tap.
+    /// Whether its `rcvif` is the interface of the tap.
     pub mine: bool,
-    /// The hash of its flow that the card has found.
+    /// The RSS hash that the NIC reported.
     pub flow: u32,
     /// `M_HASHTYPE_*`.
     pub hash_type: u32,
-    /// `CSUM_*`: which checksums the card has found right.
+    /// `CSUM_*` flags: the checksums that the NIC reported as valid.
     pub checksums: u32,
-    /// The VLAN tag that the card has taken out.
+    /// The VLAN tag that the NIC stripped.
     pub vlan: Option<u16>,
 }
 
 impl Tapped {
-    /// Which checksums the card has found right.
+    /// Returns the checksums that the NIC reported as valid.
     #[must_use]
     pub const fn valid(&self) -> Checksums {
         Checksums {
@@ -288,12 +287,12 @@ impl Tapped {
     }
 }
 
-/// Checksums of a received frame.
+/// Valid checksums of a received frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checksums {
-    /// IP's.
+    /// The checksum of the IP header.
     pub network: bool,
-    /// TCP's or UDP's.
+    /// The checksum of TCP or UDP.
     pub transport: bool,
 }
 

@@ -1,19 +1,19 @@
-//! The kernel's environment, where its tunables are.
+//! Tunables: variables of the kernel environment, see kenv(1).
 
 use super::bindings;
 use super::errno::Errno;
 use alloc::ffi::CString;
 
-/// A variable that is set while this lives.
+/// A variable that is set until this is dropped.
 #[derive(Debug)]
 pub struct Tunable(CString);
 
 impl Tunable {
-    /// Sets a variable; may sleep.
+    /// Sets a variable. May sleep.
     ///
     /// # Errors
-    /// `EINVAL` for a zero byte in either; `EBUSY` or what else the kernel
-    /// says, when its environment cannot be changed.
+    /// Returns `EINVAL` for a zero byte in the name or value, and `EBUSY` if the
+    /// kernel refuses the change.
     pub fn set(name: &str, value: &str) -> Result<Self, Errno> {
         let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
         let value = CString::new(value).map_err(|_| Errno::EINVAL)?;
@@ -27,7 +27,7 @@ impl Tunable {
 
 impl Drop for Tunable {
     fn drop(&mut self) {
-        // SAFETY: a C string. That it is not set any more is as well.
+        // SAFETY: the name is a C string. An unset variable is no problem.
         let _ = unsafe { bindings::kdk_setenv(self.0.as_ptr(), core::ptr::null()) };
     }
 }

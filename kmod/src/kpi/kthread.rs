@@ -1,8 +1,8 @@
-//! Kernel threads (kthread(9)), and what the module knows of each of its own.
+//! Kernel threads (kthread(9)), and a table of the module's own threads.
 //!
-//! A thread can die in the middle: see [`die`]. Its entry in the table stays
-//! until it has left the module's code for good, which only the kernel can
-//! say; until then the module cannot be unloaded.
+//! A thread can die at any time: see [`die`]. Its entry stays in the table
+//! until the kernel has destroyed the thread. Until then the module cannot be
+//! unloaded.
 
 use super::errno::Errno;
 use super::locked::Locked;
@@ -13,23 +13,23 @@ use core::ffi::{CStr, c_int, c_void};
 use core::time::Duration;
 use kdk_harness::{Message, TestResult};
 
-/// Threads of the module at one time.
+/// The most threads of the module at one time.
 const CAPACITY: usize = 32;
 
-/// One thread, as the module knows it.
+/// One thread of the module.
 pub(super) struct Entry {
     id: u32,
-    /// Shared by a test's thread and all threads it started, themselves and
-    /// through others.
+    /// Shared by the thread of a test and all threads that it started, directly
+    /// or indirectly.
     group: u32,
     leader: bool,
-    /// Address of the kernel's `struct thread`; only compared.
+    /// The address of the kernel's `struct thread`. It is only compared.
     thread: usize,
     tid: c_int,
     phase: Phase,
-    /// Nobody will ask how it went.
+    /// No thread will join it.
     detached: bool,
-    /// How it went; there is something from the moment it is over.
+    /// How it ended. It is set once the thread is over.
     end: Option<End>,
     pub(super) held_locks: ArrayVec<held_locks::HeldLock, { held_locks::DEPTH }>,
 }
@@ -38,7 +38,7 @@ pub(super) struct Entry {
 enum Phase {
     Starting,
     Running,
-    /// Cleaning up after a Rust panic.
+    /// The thread cleans up after a Rust panic.
     Dying,
     Over,
 }
@@ -55,8 +55,8 @@ static TABLE: Locked<Table> = Locked::new(Table {
 
 impl Table {
     fn of_thread(&mut self, thread: usize) -> Option<&mut Entry> {
-        // The kernel reuses its structures: an entry whose thread is over may
-        // have the address of another one by now.
+        // The kernel reuses its structures: the address in the entry of a thread
+        // that is over may be that of another thread.
         self.entries
             .iter_mut()
             .flatten()
@@ -79,17 +79,18 @@ impl Table {
     }
 }
 
-/// How a thread ended. A panic does not allocate, so its message is not boxed.
+/// How a thread ended. The message is not boxed, since a panic must not
+/// allocate.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant)]
 pub enum End {
-    /// By returning, a test with its result.
+    /// It returned, a test with its result.
     Returned(TestResult),
-    /// By a Rust panic with this message.
+    /// It panicked with this message.
     Panicked(Message),
 }
 
-/// A thread, to be waited for. Dropping it lets the thread go on alone.
+/// A thread that can be joined. Dropping it detaches the thread.
 #[derive(Debug)]
 pub struct Thread {
     id: u32,
@@ -97,7 +98,7 @@ pub struct Thread {
 
 enum Body {
     Call(Box<dyn FnOnce() + Send>),
-    /// No allocation: it would be lost when the test panics.
+    /// Not boxed, since a panic of the test would leak the box.
     Test(fn() -> TestResult),
 }
 
@@ -107,25 +108,26 @@ struct Start {
 }
 
 impl Thread {
-    /// Starts a thread that runs `call`, and belongs to the test that starts
-    /// it.
+    /// Starts a thread that runs `call`. It belongs to the test that starts it.
     ///
     /// # Errors
-    /// `EAGAIN` when the module has too many threads, or what the kernel says.
+    /// Returns `EAGAIN` if the module has too many threads, or the kernel's
+    /// error.
     pub fn spawn(name: &CStr, call: impl FnOnce() + Send + 'static) -> Result<Self, Errno> {
         start(name, Body::Call(Box::new(call)))
     }
 
-    /// Starts a thread that runs a test. When the test ends, in whatever way,
-    /// the locks it holds are given back and what calls back is stopped.
+    /// Starts a thread that runs a test. However the test ends, its locks are
+    /// released and its callbacks are stopped.
     ///
     /// # Errors
-    /// As for [`spawn`](Self::spawn).
+    /// Returns the errors of [`spawn`](Self::spawn).
     pub fn spawn_test(name: &CStr, test: fn() -> TestResult) -> Result<Self, Errno> {
         start(name, Body::Test(test))
     }
 
-    /// Names this thread and all that it starts, if it runs a test.
+    /// Returns the group of this thread, if it runs a test, and of all threads
+    /// that it starts.
     pub(super) const fn group(&self) -> u32 {
         self.id
     }
@@ -133,7 +135,7 @@ impl Thread {
     /// Waits for the thread to end.
     ///
     /// # Errors
-    /// The thread itself, when it is still running after `limit`.
+    /// Returns the thread itself if it still runs after `limit`.
     pub fn join(self, limit: Duration) -> Result<End, Self> {
         let over = TABLE.wait(limit, |table| {
             let entry = table
@@ -162,26 +164,27 @@ impl Drop for Thread {
     }
 }
 
-/// How many threads of the module have not left its code yet.
+/// Returns the number of threads of the module that the kernel has not
+/// destroyed.
 #[must_use]
 pub fn count() -> usize {
     reap();
     TABLE.with(|table| table.entries.iter().flatten().count())
 }
 
-/// Runs `f` on the current thread's entry, if it is one of ours.
+/// Runs `f` on the entry of the current thread, if that is the module's.
 pub(super) fn with_current<R>(f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
     let thread = current();
     TABLE.with(|table| table.of_thread(thread).map(f))
 }
 
-/// The current thread's group; 0 when it is not one of ours.
+/// Returns the group of the current thread, or 0 for another thread.
 pub(super) fn current_group() -> u32 {
     with_current(|entry| entry.group).unwrap_or(0)
 }
 
-/// Ends the current thread after a Rust panic, if it is one of ours and can
-/// end here; returns otherwise.
+/// Ends the current thread after a Rust panic. Returns if it is not the
+/// module's, or cannot exit in this context.
 pub(super) fn die(message: &Message) {
     // SAFETY: reads the current thread's state.
     if unsafe { bindings::kdk_thread_may_exit() } == 0 {
@@ -192,14 +195,14 @@ pub(super) fn die(message: &Message) {
         entry.phase = Phase::Dying;
         first
     });
-    // A second panic while cleaning up is one too many.
+    // A panic during the cleanup panics the kernel.
     if first == Some(true) {
         end(End::Panicked(*message))
     }
 }
 
 fn current() -> usize {
-    // SAFETY: always there.
+    // SAFETY: there is always a current thread.
     unsafe { bindings::kdk_curthread() }.addr()
 }
 
@@ -207,17 +210,17 @@ fn start(name: &CStr, body: Body) -> Result<Thread, Errno> {
     reap();
     let id = enter(matches!(body, Body::Test(_)))?;
     let start = Box::into_raw(Box::new(Start { id, body }));
-    // SAFETY: the name is copied; `main` takes the box over.
+    // SAFETY: the name is copied; `main` takes ownership of the box.
     let started = unsafe { bindings::kdk_thread_create(Some(main), start.cast(), name.as_ptr()) };
     Errno::check(started).inspect_err(|_| {
-        // SAFETY: no thread was made, so the box is still ours.
+        // SAFETY: no thread was made, so the box is still owned here.
         drop(unsafe { Box::from_raw(start) });
         TABLE.with(|table| table.remove(id));
     })?;
     Ok(Thread { id })
 }
 
-/// Makes an entry for a thread to come.
+/// Makes the entry of a new thread.
 fn enter(leader: bool) -> Result<u32, Errno> {
     let inherited = current_group();
     TABLE.with(|table| {
@@ -244,10 +247,10 @@ fn enter(leader: bool) -> Result<u32, Errno> {
 }
 
 extern "C" fn main(arg: *mut c_void) {
-    // SAFETY: `start` made this box for us.
+    // SAFETY: `start` made this box for this thread.
     let Start { id, body } = *unsafe { Box::from_raw(arg.cast::<Start>()) };
     let thread = current();
-    // SAFETY: always there.
+    // SAFETY: there is always a current thread.
     let tid = unsafe { bindings::kdk_curtid() };
     TABLE.with(|table| {
         if let Some(entry) = table.of_id(id) {
@@ -265,7 +268,7 @@ extern "C" fn main(arg: *mut c_void) {
     }))
 }
 
-/// Cleans up after the current thread, says that it is over, and ends it.
+/// Cleans up after the current thread, marks it as over, and exits it.
 fn end(how: End) -> ! {
     held_locks::release_all();
     if let Some(group) = with_current(|entry| entry.leader.then_some(entry.group)).flatten() {
@@ -276,11 +279,11 @@ fn end(how: End) -> ! {
         entry.phase = Phase::Over;
     });
     TABLE.wake();
-    // SAFETY: this is a kthread, nothing is held, and no destructor is due.
+    // SAFETY: this is a kthread without locks, and no destructor is pending.
     unsafe { bindings::kthread_exit() }
 }
 
-/// Forgets the threads that are gone and that nobody waits for.
+/// Removes the entries of detached threads that the kernel has destroyed.
 fn reap() {
     let over = TABLE.with(|table| {
         let waiting = table
@@ -299,7 +302,7 @@ fn reap() {
     }
 }
 
-/// A thread that said it is over has a few instructions left.
+/// Waits until the kernel has destroyed a thread that is over.
 fn wait_until_gone(tid: c_int) {
     for _ in 0..100 {
         if !exists(tid) {
@@ -313,6 +316,6 @@ fn wait_until_gone(tid: c_int) {
 }
 
 fn exists(tid: c_int) -> bool {
-    // SAFETY: looks a number up.
+    // SAFETY: takes a number.
     unsafe { bindings::kdk_thread_exists(tid) != 0 }
 }

@@ -1,27 +1,27 @@
-//! What tests left behind and was cleaned up for them: counted, so that the
-//! leak check shows it.
+//! Counts of what tests leaked and the module cleaned up, for the leak check.
 
 use super::locked::Locked;
 use arrayvec::ArrayVec;
 use core::ffi::CStr;
 
-/// Different things that are told apart; the rest is counted together.
+/// The number of different leaks that are counted apart. More are counted
+/// together.
 const KINDS: usize = 8;
 
-/// One kind of thing that was left.
+/// A kind of resource that was leaked.
 #[derive(Clone, Copy, Debug)]
 pub struct Leaked {
-    /// "held lock", "callout".
+    /// The kind, such as "callout".
     pub kind: &'static str,
-    /// The lock's name, or empty.
+    /// The name of a lock, or nothing.
     pub name: &'static str,
-    /// How often, since the module was loaded.
+    /// The number of leaks since the module was loaded.
     pub count: i64,
 }
 
 static LEAKED: Locked<ArrayVec<Leaked, KINDS>> = Locked::new(ArrayVec::new_const());
 
-/// Something was left.
+/// Counts a leak.
 pub(super) fn record(kind: &'static str, name: &'static CStr) {
     let name = name.to_str().unwrap_or("?");
     LEAKED.with(|leaked| {
@@ -30,7 +30,7 @@ pub(super) fn record(kind: &'static str, name: &'static CStr) {
             .iter()
             .any(|known| known.kind == kind && known.name == name)
         {
-            false if last => ("other things left", ""),
+            false if last => ("other leaks", ""),
             _ => (kind, name),
         };
         match leaked
@@ -47,7 +47,7 @@ pub(super) fn record(kind: &'static str, name: &'static CStr) {
     });
 }
 
-/// Takes one back: a test of the harness left it on purpose.
+/// Discounts a leak that a test of the harness made on purpose.
 pub fn discount(kind: &str, name: &str) {
     LEAKED.with(|leaked| {
         if let Some(known) = leaked
@@ -59,7 +59,7 @@ pub fn discount(kind: &str, name: &str) {
     });
 }
 
-/// All that was left so far.
+/// Returns all leaks so far.
 #[must_use]
 pub fn all() -> ArrayVec<Leaked, KINDS> {
     LEAKED.with(|leaked| leaked.clone())

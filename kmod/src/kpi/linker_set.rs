@@ -3,12 +3,12 @@
 use kdk_harness::Test;
 
 unsafe extern "C" {
-    /// The set's bounds; the kernel's linker makes these two up.
+    /// The bounds of the set, which the kernel's linker defines.
     static __start_set_kdk_tests: u8;
     static __stop_set_kdk_tests: u8;
 }
 
-/// Every registered test.
+/// Returns every registered test.
 #[must_use]
 pub fn tests() -> &'static [&'static Test] {
     let (start, stop) = (
@@ -16,7 +16,6 @@ pub fn tests() -> &'static [&'static Test] {
         &raw const __stop_set_kdk_tests,
     );
     let bytes = stop.addr() - start.addr();
-    // SAFETY: between the bounds are the pointers `kdk_test!` put there, and
-    // nothing else.
+    // SAFETY: the set consists of the pointers of `kdk_test!`.
     unsafe { core::slice::from_raw_parts(start.cast::<&Test>(), bytes / size_of::<&Test>()) }
 }

@@ -1,33 +1,34 @@
-//! State shared by the whole module, under the module's one lock.
+//! Shared state of the module, under one lock.
 
 use super::{bindings, time};
 use core::cell::UnsafeCell;
 use core::time::Duration;
 
-/// A static that is only reached under the module's state lock.
+/// A static that is only accessed under the module's state lock.
 ///
-/// The lock is a leaf: while it is held nothing sleeps, takes another lock, or
-/// reaches another `Locked` (all share the one lock, which does not recurse).
+/// The lock is a leaf in the lock order. Its owner must not sleep, acquire
+/// another lock, or access another `Locked`: all share the one lock, which does
+/// not recurse.
 #[derive(Debug)]
 pub struct Locked<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is only reached with the state lock held.
+// SAFETY: the value is only accessed under the state lock.
 unsafe impl<T: Send> Sync for Locked<T> {}
 
 impl<T> Locked<T> {
-    /// A new value.
+    /// Makes a new value.
     pub const fn new(value: T) -> Self {
         Self {
             value: UnsafeCell::new(value),
         }
     }
 
-    /// Runs `f` with the lock held.
+    /// Runs `f` under the lock.
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        // SAFETY: the lock exists from load to unload; holding it makes this
-        // the only reference to the value.
+        // SAFETY: the lock exists from load to unload, and makes this the only
+        // reference to the value.
         unsafe {
             bindings::kdk_state_lock();
             let result = f(&mut *self.value.get());
@@ -36,12 +37,12 @@ impl<T> Locked<T> {
         }
     }
 
-    /// Sleeps until `f` returns something, [`wake`](Self::wake) being called
-    /// for every change of the value, or for `limit`.
+    /// Sleeps until `f` returns a value, or for `limit`. Every change of the
+    /// value has to be followed by [`wake`](Self::wake).
     pub fn wait<R>(&self, limit: Duration, mut f: impl FnMut(&mut T) -> Option<R>) -> Option<R> {
         let deadline = time::uptime() + limit;
-        // SAFETY: as in `with`; sleeping gives the lock up and takes it again,
-        // and no reference to the value is kept meanwhile.
+        // SAFETY: as in `with`. Sleeping releases the lock and acquires it
+        // again; there is no reference to the value meanwhile.
         unsafe {
             bindings::kdk_state_lock();
             let result = loop {
@@ -59,9 +60,9 @@ impl<T> Locked<T> {
         }
     }
 
-    /// Wakes everyone in [`wait`](Self::wait).
+    /// Wakes all threads in [`wait`](Self::wait).
     pub fn wake(&self) {
-        // SAFETY: the address only serves as a name.
+        // SAFETY: the address is only a wait channel.
         unsafe { bindings::wakeup(self.value.get().cast()) }
     }
 }

@@ -1,16 +1,15 @@
-//! malloc(9) itself, for tests and code that wants what `Box` does not offer:
-//! a block that may sleep for memory, and zeroed bytes.
+//! malloc(9) with `M_WAITOK` and `M_ZERO`, which `Box` does not offer.
 
 use super::bindings;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-/// `M_KDK`.
+/// Returns `M_KDK`.
 pub(super) fn kdk_type() -> *mut bindings::malloc_type {
     (&raw mut bindings::M_KDK).cast()
 }
 
-/// Name of the module's malloc type, as vmstat(8) shows it.
+/// The name of the module's malloc type, as vmstat(8) prints it.
 pub const TYPE: &str = "kdk";
 
 /// A block of zeroed bytes.
@@ -21,9 +20,10 @@ pub struct Zeroed {
 }
 
 impl Zeroed {
-    /// Sleeps until there is memory (`M_WAITOK`), so no lock may be held.
+    /// Allocates a block. Sleeps until there is memory (`M_WAITOK`), so the
+    /// caller must not own a lock.
     ///
-    /// `None` only where the kernel breaks that promise.
+    /// Returns `None` only if the kernel violates `M_WAITOK`.
     #[must_use]
     pub fn new(len: usize) -> Option<Self> {
         let flags = (bindings::M_WAITOK | bindings::M_ZERO).cast_signed();
@@ -37,7 +37,7 @@ impl Deref for Zeroed {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the block has `len` initialised bytes and is ours alone.
+        // SAFETY: the block has `len` initialised bytes and no other owner.
         unsafe { core::slice::from_raw_parts(self.at.as_ptr(), self.len) }
     }
 }

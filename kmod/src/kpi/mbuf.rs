@@ -4,19 +4,19 @@ use super::bindings;
 use core::ffi::c_int;
 use core::ptr::NonNull;
 
-/// Bytes in one standard cluster.
+/// The size of a standard cluster in bytes.
 pub const CLUSTER: usize = bindings::MCLBYTES as usize;
 
 /// Whether a chain starts with a packet header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
-    /// `M_PKTHDR`.
+    /// It does (`M_PKTHDR`).
     Packet,
-    /// Plain.
+    /// It does not.
     None,
 }
 
-/// The kernel has no mbuf to give; what was appended before that stays.
+/// The kernel is out of mbufs. The bytes that were appended before remain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMbufs;
 
@@ -24,11 +24,11 @@ pub struct OutOfMbufs;
 #[derive(Debug)]
 pub struct Mbuf(pub(super) NonNull<bindings::mbuf>);
 
-// SAFETY: a chain belongs to whoever has it.
+// SAFETY: a chain has one owner, on any thread.
 unsafe impl Send for Mbuf {}
 
 impl Mbuf {
-    /// An empty chain with room for `size` bytes; may sleep.
+    /// Allocates an empty chain with room for `size` bytes. May sleep.
     #[must_use]
     pub fn new(size: usize, header: Header) -> Option<Self> {
         let size = c_int::try_from(size).ok()?;
@@ -37,50 +37,50 @@ impl Mbuf {
         NonNull::new(chain).map(Self)
     }
 
-    /// Appends bytes, lengthening the chain where needed; does not sleep.
+    /// Appends bytes. It allocates mbufs as needed, without sleeping.
     ///
     /// # Errors
-    /// When the kernel is out of mbufs.
+    /// Fails if the kernel is out of mbufs.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), OutOfMbufs> {
         let len = c_int::try_from(bytes.len()).map_err(|_| OutOfMbufs)?;
-        // SAFETY: the chain is ours; `len` bytes are there to be copied.
+        // SAFETY: the chain is owned; `len` bytes are copied.
         let done = unsafe { bindings::m_append(self.0.as_ptr(), len, bytes.as_ptr().cast()) };
         if done != 0 { Ok(()) } else { Err(OutOfMbufs) }
     }
 
-    /// Bytes in the whole chain, counted.
+    /// Counts the bytes of the chain, see m_length(9).
     #[must_use]
     pub fn len(&self) -> usize {
-        // SAFETY: the chain is ours; the last mbuf is not asked for.
+        // SAFETY: the chain is owned; the last mbuf is not requested.
         let len = unsafe { bindings::m_length(self.0.as_ptr(), core::ptr::null_mut()) };
         len as usize
     }
 
-    /// Whether there is no byte in the chain.
+    /// Returns whether the chain has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Length in the packet header, if there is one.
+    /// Returns the length in the packet header, if there is one.
     #[must_use]
     pub fn packet_len(&self) -> Option<usize> {
-        // SAFETY: the chain is ours.
+        // SAFETY: the chain is owned.
         usize::try_from(unsafe { bindings::kdk_mbuf_pktlen(self.0.as_ptr()) }).ok()
     }
 
-    /// Mbufs in the chain.
+    /// Counts the mbufs of the chain.
     #[must_use]
     pub fn links(&self) -> usize {
         let next = |&at: &NonNull<bindings::mbuf>| {
-            // SAFETY: a member of our chain.
+            // SAFETY: an mbuf of the owned chain.
             NonNull::new(unsafe { bindings::kdk_mbuf_next(at.as_ptr()) })
         };
         core::iter::successors(Some(self.0), next).count()
     }
 
-    /// Fills `out` with the bytes from `offset` on; false when there are not
-    /// that many.
+    /// Fills `out` with the bytes from `offset` on. Returns false if there are
+    /// fewer.
     #[must_use]
     pub fn copy_out(&self, offset: usize, out: &mut [u8]) -> bool {
         let (Ok(from), Ok(len)) = (c_int::try_from(offset), c_int::try_from(out.len())) else {
@@ -100,7 +100,7 @@ impl Mbuf {
 
 impl Drop for Mbuf {
     fn drop(&mut self) {
-        // SAFETY: the chain is ours and freed once.
+        // SAFETY: the chain is owned, and freed once.
         unsafe { bindings::m_freem(self.0.as_ptr()) }
     }
 }

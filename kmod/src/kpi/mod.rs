@@ -1,10 +1,10 @@
 //! Safe wrappers over the kernel's programming interface.
 //!
-//! All of the module's unsafe code is here. What makes the wrappers safe is
-//! the same everywhere: the kernel object lives in a heap block of its own
-//! that never moves, and dropping the wrapper first makes the kernel forget
-//! it. A test that dies without running destructors is handled by
-//! [`resource`] and [`held_locks`], which know what it still has.
+//! All of the module's unsafe code is here. Every wrapper is safe for the same
+//! reason: the kernel object is in a heap block of its own, which never moves,
+//! and dropping the wrapper first removes the object from the kernel. A test
+//! that dies does not run destructors. [`resource`] and [`held_locks`] record
+//! what it has, and release it.
 #![allow(unsafe_code)]
 
 mod alloc;

@@ -6,7 +6,7 @@ use super::locked::Locked;
 use super::{kthread, resource};
 use core::ffi::c_int;
 
-/// Who uses the module.
+/// The users of the module.
 struct Users {
     open: u32,
     unloading: bool,
@@ -17,7 +17,7 @@ static USERS: Locked<Users> = Locked::new(Users {
     unloading: false,
 });
 
-/// A descriptor is being opened.
+/// Counts a descriptor that is being opened.
 pub(super) fn enter() -> Result<(), Errno> {
     USERS.with(|users| {
         if users.unloading {
@@ -28,7 +28,7 @@ pub(super) fn enter() -> Result<(), Errno> {
     })
 }
 
-/// A descriptor was closed.
+/// Counts a descriptor that was closed.
 pub(super) fn leave() {
     USERS.with(|users| users.open -= 1);
 }
@@ -44,7 +44,7 @@ extern "C" fn kdk_unload(ask_only: c_int) -> c_int {
     Errno::of(unload(ask_only != 0))
 }
 
-/// A run needs an open descriptor, so descriptors stand for runs too.
+/// Unloads the module, if it is idle. A run of tests has an open descriptor.
 fn unload(ask_only: bool) -> Result<(), Errno> {
     let threads = kthread::count();
     let callbacks = resource::count();
@@ -57,7 +57,8 @@ fn unload(ask_only: bool) -> Result<(), Errno> {
         return Ok(());
     };
     say(format_args!(
-        "not unloaded: {open} descriptor(s) of /dev/kdk open, {threads} test thread(s) alive, {callbacks} callback(s) armed"
+        "not unloaded: in use by {open} open descriptor(s) of /dev/kdk, {threads} test thread(s), and {callbacks} \
+         callback(s) or other resources"
     ));
     Err(Errno::EBUSY)
 }

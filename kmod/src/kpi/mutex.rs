@@ -9,36 +9,36 @@ use core::ops::{Deref, DerefMut};
 use core::panic::Location;
 use core::time::Duration;
 
-/// Whether a thread that holds the lock may take it again.
+/// Whether the owner of a lock may acquire it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recursion {
-    /// No: with INVARIANTS the kernel panics.
+    /// It may not: with INVARIANTS the kernel panics.
     Forbidden,
-    /// Yes.
+    /// It may.
     Allowed,
 }
 
-/// A mutex without data.
+/// A mutex without a value.
 pub struct Lock {
-    /// A heap block, or the module's own.
+    /// Points to a heap block, or to the module's mutex.
     raw: *mut bindings::mtx,
     name: &'static CStr,
 }
 
-/// A lock that is there as long as the module: a test that dies can hold it
-/// without losing memory.
+/// A lock that exists as long as the module. A test that dies with it leaks no
+/// memory.
 pub static MODULE: Lock = Lock {
     raw: &raw mut bindings::kdk_module_mtx,
     name: c"kdk module",
 };
 
-// SAFETY: a mutex is made to be used by many threads.
+// SAFETY: a mutex is for use by many threads.
 unsafe impl Send for Lock {}
 // SAFETY: as above.
 unsafe impl Sync for Lock {}
 
 impl Lock {
-    /// A new lock. The name is what WITNESS knows it by.
+    /// Makes a lock. witness(4) reports the name.
     #[must_use]
     pub fn new(name: &'static CStr, recursion: Recursion) -> Self {
         let options = if recursion == Recursion::Allowed {
@@ -48,12 +48,12 @@ impl Lock {
         };
         // SAFETY: all-zero bytes are what mtx_init(9) expects of new memory.
         let raw = Box::into_raw(Box::new(unsafe { core::mem::zeroed() }));
-        // SAFETY: the memory is ours, does not move, and is initialised once.
+        // SAFETY: the memory is owned, does not move, and is initialised once.
         unsafe { bindings::kdk_mtx_init(raw, name.as_ptr(), options.cast_signed()) };
         Self { raw, name }
     }
 
-    /// Takes the lock, waiting for it.
+    /// Acquires the lock, and waits for it if necessary.
     #[track_caller]
     pub fn lock(&self) -> Guard<'_> {
         let (file, line) = place(Location::caller());
@@ -62,7 +62,7 @@ impl Lock {
         self.taken()
     }
 
-    /// Takes the lock if nobody has it.
+    /// Acquires the lock if no thread owns it.
     #[track_caller]
     pub fn try_lock(&self) -> Option<Guard<'_>> {
         let (file, line) = place(Location::caller());
@@ -71,14 +71,15 @@ impl Lock {
         taken.then(|| self.taken())
     }
 
-    /// Whether the current thread has the lock.
+    /// Returns whether the current thread owns the lock, see mtx_owned(9).
     #[must_use]
     pub fn is_owned(&self) -> bool {
         // SAFETY: as in `lock`.
         unsafe { bindings::kdk_mtx_owned(self.raw) != 0 }
     }
 
-    /// Whether the current thread, which has the lock, took it more than once.
+    /// Returns whether the owner, the current thread, has acquired the lock more
+    /// than once, see mtx_recursed(9).
     #[must_use]
     pub fn is_recursed(&self) -> bool {
         // SAFETY: as in `lock`.
@@ -96,11 +97,10 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // A guard that was forgotten: the lock would be destroyed while WITNESS
-        // believes this thread to hold it.
+        // A guard was leaked. witness(4) panics if an owned lock is destroyed.
         while self.is_owned() {
             held_locks::pop(self.raw);
-            // SAFETY: the current thread has the lock.
+            // SAFETY: the current thread owns the lock.
             unsafe { bindings::kdk_mtx_unlock(self.raw, c"kdk".as_ptr(), 0) };
             leaked::record("held lock", self.name);
         }
@@ -113,19 +113,20 @@ impl Drop for Lock {
     }
 }
 
-/// The lock is held while this lives.
+/// Ownership of a lock. Dropping it releases the lock.
 pub struct Guard<'a> {
     lock: &'a Lock,
-    /// The thread that took a mutex has to give it back.
+    /// The owner of a mutex has to release it.
     not_send: PhantomData<*mut ()>,
 }
 
 impl Guard<'_> {
-    /// Gives the lock up, sleeps on `channel` until someone wakes it or `limit`
-    /// passed, and takes the lock again. False when the time passed.
+    /// Releases the lock, sleeps on `channel` until a wake-up or for `limit`,
+    /// and acquires the lock again. Returns false if the limit has passed.
     pub fn sleep(&mut self, channel: &Channel, limit: Duration) -> bool {
         let (chan, lock) = (channel.address(), self.lock.raw);
-        // SAFETY: the current thread has the lock; the address is only a name.
+        // SAFETY: the current thread owns the lock; the address is only a wait
+        // channel.
         unsafe { bindings::kdk_mtx_sleep(chan, lock, c"kdktest".as_ptr(), time::sbt(limit)) == 0 }
     }
 }
@@ -134,25 +135,25 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let raw = self.lock.raw;
         held_locks::pop(raw);
-        // SAFETY: this guard stands for one taking of the lock by this thread.
+        // SAFETY: this guard stands for one acquisition by this thread.
         unsafe { bindings::kdk_mtx_unlock(raw, c"kdk".as_ptr(), 0) }
     }
 }
 
-/// A wait channel: something to sleep on.
+/// A wait channel, see sleep(9).
 #[derive(Debug)]
 pub struct Channel(Box<u8>);
 
 impl Channel {
-    /// A new one; its address is unique while it lives.
+    /// Makes a channel. Its address is unique while it exists.
     #[must_use]
     pub fn new() -> Self {
         Self(Box::new(0))
     }
 
-    /// Wakes every sleeper.
+    /// Wakes every thread that sleeps on the channel.
     pub fn wake(&self) {
-        // SAFETY: the address is only a name.
+        // SAFETY: the address is only a wait channel.
         unsafe { bindings::wakeup(self.address()) }
     }
 
@@ -173,11 +174,11 @@ pub struct Mutex<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is only reached with the lock held.
+// SAFETY: the value is only accessed under the lock.
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
-    /// A new mutex around `value`; see [`Lock::new`].
+    /// Makes a mutex around `value`; see [`Lock::new`].
     pub fn new(name: &'static CStr, value: T) -> Self {
         Self {
             lock: Lock::new(name, Recursion::Forbidden),
@@ -185,7 +186,7 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// Takes the lock, waiting for it.
+    /// Acquires the lock, and waits for it if necessary.
     #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard {
@@ -194,7 +195,7 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// Takes the lock if nobody has it.
+    /// Acquires the lock if no thread owns it.
     #[track_caller]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         let guard = self.lock.try_lock()?;
@@ -205,14 +206,14 @@ impl<T> Mutex<T> {
     }
 }
 
-/// The value of a [`Mutex`], whose lock is held while this lives.
+/// Access to the value of a [`Mutex`]. Dropping it releases the lock.
 pub struct MutexGuard<'a, T> {
     guard: Guard<'a>,
     value: *mut T,
 }
 
 impl<T> MutexGuard<'_, T> {
-    /// See [`Guard::sleep`].
+    /// Sleeps; see [`Guard::sleep`].
     pub fn sleep(&mut self, channel: &Channel, limit: Duration) -> bool {
         self.guard.sleep(channel, limit)
     }
@@ -222,8 +223,8 @@ impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the lock is held and does not recurse, so this is the only
-        // guard; the mutex outlives it.
+        // SAFETY: this guard owns the lock, which does not recurse, so there is
+        // no other guard; the mutex outlives it.
         unsafe { &*self.value }
     }
 }

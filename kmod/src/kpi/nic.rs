@@ -1,5 +1,5 @@
-//! Network cards made of software (`kdk_nic82599`), on a bus made of software
-//! (`shim/kdk_pci.h`), driven by the tree's own ixgbe driver.
+//! Software NICs (`kdk_nic82599`) on a software bus (`shim/kdk_pci.h`), with the
+//! tree's own ixgbe driver.
 
 use super::cpus::cpus;
 use super::errno::Errno;
@@ -23,23 +23,23 @@ use kdk_nic82599::{
     Violation,
 };
 
-/// Cards that can be there at one time with a number of queues of the test's.
+/// The most NICs at one time for which a test can choose the number of queues.
 #[cfg(iflib)]
 const UNITS: u32 = 4;
 
-/// The machine's memory, as a card reaches it.
+/// DMA to the machine's memory.
 #[derive(Debug)]
 pub struct Memory {
-    /// Accesses to what is no memory, or not this card's any more.
+    /// Accesses outside of memory, or after the NIC was removed.
     invalid_dma: u32,
-    /// The card was taken out.
+    /// The NIC was removed.
     detached: bool,
 }
 
 impl Host for Memory {
     fn dma_read(&mut self, address: u64, into: &mut [u8]) {
-        // SAFETY: so many bytes are written, if it is memory of the machine's.
-        // Whose it is the driver has to know: that is what is tested.
+        // SAFETY: the bytes are copied if the address is in memory. That the
+        // memory is the driver's is what is tested.
         let there = !self.detached
             && unsafe {
                 bindings::kdk_dma_read(address, into.as_mut_ptr().cast(), into.len()) != 0
@@ -51,7 +51,7 @@ impl Host for Memory {
     }
 
     fn dma_write(&mut self, address: u64, from: &[u8]) {
-        // SAFETY: as in `dma_read`: the driver has given this address for it.
+        // SAFETY: as in `dma_read`; the driver has posted this address.
         let there = !self.detached
             && unsafe { bindings::kdk_dma_write(address, from.as_ptr().cast(), from.len()) != 0 };
         if !there {
@@ -63,16 +63,16 @@ impl Host for Memory {
 struct State {
     nic: Nic,
     memory: Memory,
-    /// Takes what is transmitted away.
+    /// Carries transmitted frames to another NIC.
     wire: Option<Arc<Task>>,
-    /// What the wire has segments.
+    /// The TCP segments that came over the wire.
     segments: Segments,
-    /// What is to happen before a write.
+    /// A frame to receive before a write.
     before: Option<BeforeWrite>,
     before_write_result: Option<Received>,
 }
 
-/// A frame that comes in before a write of all these bits.
+/// A frame that is received right before the driver writes all bits of `mask`.
 struct BeforeWrite {
     register: u32,
     mask: u32,
@@ -80,8 +80,8 @@ struct BeforeWrite {
 }
 
 impl State {
-    /// A write of the driver's. Returns what came in before it, to be freed
-    /// without the card's lock.
+    /// Handles a register write of the driver. Returns the frame that was
+    /// received before it, to be freed without the NIC's lock.
     fn write(&mut self, register: u32, value: u32) -> Option<BeforeWrite> {
         let due = |before: &mut BeforeWrite| {
             before.register == register && value & before.mask == before.mask
@@ -97,18 +97,18 @@ impl State {
     }
 }
 
-/// What the driver's threads, the bus and the test share.
+/// The part of a NIC that the driver, the bus and the test share.
 struct Shared {
     state: Spin<State>,
-    /// The bus, while there is one.
+    /// The bus, while it exists.
     pci: AtomicPtr<bindings::kdk_pci>,
-    /// Threads that use the bus.
+    /// The number of threads that use the bus.
     callers: AtomicU32,
     stopped: AtomicBool,
 }
 
 impl Shared {
-    /// Does something with the card, and handles the interrupts it causes.
+    /// Runs `f` on the NIC, and fires the interrupts that it causes.
     fn with<R>(&self, f: impl FnOnce(&mut Nic, &mut Memory) -> R) -> R {
         self.change(|state| f(&mut state.nic, &mut state.memory))
     }
@@ -117,7 +117,7 @@ impl Shared {
         let result = self.state.with(|state| {
             let result = f(state);
             if let Some(wire) = state.wire.as_ref().filter(|_| state.nic.on_wire() > 0) {
-                // A wire that is being taken away does not carry it any more.
+                // A wire that is being removed refuses the task.
                 let _ = wire.enqueue();
             }
             result
@@ -126,11 +126,11 @@ impl Shared {
         result
     }
 
-    /// A write of the driver's.
+    /// Handles a register write of the driver.
     fn write(&self, register: u32, value: u32) {
         if self.change(|state| state.write(register, value)).is_some() {
             while (0..bindings::KDK_PCI_VECTORS).any(|vector| !self.is_idle(vector)) {
-                // The driver may hold a mutex, so nothing sleeps here.
+                // The driver may own a mutex, so this must not sleep.
                 core::hint::spin_loop();
             }
         }
@@ -138,56 +138,56 @@ impl Shared {
 
     fn is_idle(&self, vector: u32) -> bool {
         let pci = self.pci.load(Ordering::SeqCst);
-        // SAFETY: the bus is there while the driver is attached.
+        // SAFETY: the bus exists while the driver is attached.
         unsafe { bindings::kdk_pci_idle(pci, vector) != 0 }
     }
 
-    /// Takes a frame off the card; how long it is.
+    /// Removes a transmitted frame and returns its length.
     fn take_transmitted(&self, into: &mut [u8]) -> Option<usize> {
         self.with(|nic, memory| {
             let frame = nic.take_transmitted(into);
-            // There is room for one more now.
+            // The wire has room for another frame now.
             nic.pump(memory);
             frame.map(|frame| frame.length)
         })
     }
 
-    /// The handlers are called without the card's lock.
+    /// Fires the pending interrupts, without the NIC's lock.
     fn interrupt(&self) {
         self.callers.fetch_add(1, Ordering::SeqCst);
         let pci = self.pci.load(Ordering::SeqCst);
         if !pci.is_null() {
-            // SAFETY: the bus is there while somebody is inside.
+            // SAFETY: the bus exists while `callers` is not 0.
             unsafe { bindings::kdk_pci_interrupt(pci) }
         }
         self.callers.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// The number the bus and the driver know the card by.
+    /// Returns the number by which the bus and the driver know the NIC.
     fn handle(self: &Arc<Self>) -> usize {
         Arc::as_ptr(self).expose_provenance()
     }
 
     fn detach(&self) -> Result<(), Errno> {
         let pci = self.pci.load(Ordering::SeqCst);
-        // SAFETY: the card is attached, and detached by one thread, once.
+        // SAFETY: the NIC is attached, and one thread detaches it, once.
         Errno::check(unsafe { bindings::kdk_pci_detach(pci) })?;
-        // A wire may still bring frames.
+        // A wire may still deliver frames.
         self.state.with(|state| state.memory.detached = true);
         self.pci.store(core::ptr::null_mut(), Ordering::SeqCst);
         while self.callers.load(Ordering::SeqCst) != 0 {
             time::yield_now();
         }
-        // SAFETY: nobody is inside, nor will be.
+        // SAFETY: no thread uses the bus, nor will.
         for _ in 0..unsafe { bindings::kdk_pci_free(pci) } {
-            leaked::record("resource of a card", c"");
+            leaked::record("resource of a NIC", c"");
         }
         Ok(())
     }
 }
 
-// SAFETY: detaching a driver waits for all it has running, and afterwards it
-// knows nothing of the card.
+// SAFETY: a detach waits for the threads and tasks of the driver, which does
+// not use the NIC afterwards.
 unsafe impl Stop for Shared {
     const WHAT: &'static str = "network card";
 
@@ -196,16 +196,16 @@ unsafe impl Stop for Shared {
             return;
         }
         if let Err(errno) = self.detach() {
-            // It would go on using a card that is no more.
-            panic!("the driver cannot be detached from its card: {errno}");
+            // It would use a NIC that is freed.
+            panic!("cannot detach the driver from the software NIC: {errno}");
         }
     }
 }
 
-/// The card of a number that [`Shared::handle`] has given.
+/// Returns the NIC of a number from [`Shared::handle`].
 fn card(nic: usize) -> &'static Shared {
-    // SAFETY: the bus and the driver have the number from `Card::attach`; the
-    // card is freed after they have forgotten it.
+    // SAFETY: the bus and the driver have the number from `Card::attach`. The
+    // NIC is freed after the driver has detached.
     unsafe { &*core::ptr::with_exposed_provenance(nic) }
 }
 
@@ -239,26 +239,25 @@ extern "C" fn kdk_nic_take_interrupt(nic: usize) -> c_int {
     vector.map_or(-1, c_int::from)
 }
 
-/// How a card is made and its driver told of it.
+/// The configuration of a NIC and of its driver.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
-    /// The card.
+    /// The model.
     pub card: Config,
-    /// Queues in each direction; `None` for what the driver takes by itself:
-    /// as many as the machine has CPUs.
+    /// The number of queues in each direction. `None` is the driver's default:
+    /// one for each CPU.
     pub queues: Option<u32>,
-    /// Descriptors of a ring in each direction; `None` for what the driver
-    /// takes by itself.
+    /// The number of descriptors of each ring. `None` is the driver's default.
     pub descriptors: Option<u32>,
-    /// Whether it has MSI-X; otherwise it has one MSI message.
+    /// Whether it has MSI-X. Otherwise it has one MSI message.
     pub msix: bool,
-    /// Whether its bus reaches only the beginnings of pages: most of what is
-    /// received goes through bounce pages then. iflib(9) knows nothing of it.
+    /// Whether DMA reaches page boundaries only. Most received frames go
+    /// through bounce pages then. iflib(9) ignores it.
     pub bounced: bool,
 }
 
 impl Setup {
-    /// The `nth` card of a test, with an address of its own.
+    /// Returns the default configuration of the `nth` NIC of a test.
     #[must_use]
     pub const fn nth(nth: u8) -> Self {
         Self {
@@ -270,7 +269,7 @@ impl Setup {
         }
     }
 
-    /// `KDK_PCI_*`.
+    /// Returns the `KDK_PCI_*` flags.
     const fn flags(&self) -> u32 {
         let without_msix = if self.msix {
             0
@@ -285,10 +284,10 @@ impl Setup {
         without_msix | bounced
     }
 
-    /// Queues in each direction that the driver will have.
+    /// Returns the number of queues in each direction.
     ///
     /// # Errors
-    /// `EINVAL` for none, and for more than [`most_queues`].
+    /// Returns `EINVAL` for 0, and for more than [`most_queues`].
     fn checked_queues(&self) -> Result<Option<u32>, Errno> {
         let bad = |&queues: &u32| queues == 0 || queues > most_queues();
         match self.queues.filter(bad) {
@@ -297,7 +296,7 @@ impl Setup {
         }
     }
 
-    /// The tunables of whichever unit the card will be.
+    /// Sets the tunables of every unit that the NIC may become.
     fn tunables(&self) -> Result<Vec<Tunable>, Errno> {
         let wanted = [
             (QUEUES, self.checked_queues()?),
@@ -316,9 +315,9 @@ impl Setup {
     }
 }
 
-/// Most queues in each direction that a test can ask for. With iflib(9) it is
-/// one less than the machine has CPUs: of more it would take other numbers, and
-/// not the same in both directions.
+/// Returns the most queues in each direction that a test can choose. With
+/// iflib(9) it is one less than the number of CPUs: iflib(9) replaces a larger
+/// number, differently for the two directions.
 #[must_use]
 pub fn most_queues() -> u32 {
     if cfg!(iflib) {
@@ -328,10 +327,10 @@ pub fn most_queues() -> u32 {
     }
 }
 
-/// Queues that the card spreads flows over (RETA's entries have 4 bits).
+/// The most queues of RSS: entries of RETA have 4 bits.
 const RSS_QUEUES: u32 = 16;
 
-/// What the driver calls its numbers of queues and of descriptors.
+/// The names of the driver's tunables for queues and descriptors.
 #[cfg(iflib)]
 const QUEUES: &[&str] = &["override_nrxqs", "override_ntxqs"];
 #[cfg(iflib)]
@@ -341,37 +340,38 @@ const QUEUES: &[&str] = &["num_queues"];
 #[cfg(not(iflib))]
 const DESCRIPTORS: &[&str] = &["rxd", "txd"];
 
-/// Each unit has its own.
+/// Returns the tunables of all units.
 #[cfg(iflib)]
 fn tunable_names(names: &'static [&str]) -> impl Iterator<Item = String> {
     let units = (0..UNITS).flat_map(move |unit| names.iter().map(move |name| (unit, name)));
     units.map(|(unit, name)| format!("dev.ix.{unit}.iflib.{name}"))
 }
 
-/// The driver looks at them whenever a card comes, see `shim/kdk_ixgbe_io.h`.
+/// Returns the tunables, which are read at each attach: see
+/// `shim/kdk_ixgbe_io.h`.
 #[cfg(not(iflib))]
 fn tunable_names(names: &'static [&str]) -> impl Iterator<Item = String> {
     names.iter().map(|name| format!("hw.ixgbe.{name}"))
 }
 
-/// What the driver has of its card.
+/// The resources of a NIC that its driver has allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Regions of memory.
+    /// Memory resources.
     pub memory: u32,
-    /// Interrupts.
+    /// Interrupt resources.
     pub interrupts: u32,
-    /// Interrupts with a handler.
+    /// Interrupt resources with a handler.
     pub handlers: u32,
     /// MSI-X or MSI messages.
     pub messages: u32,
     /// Interrupts that were handled so far.
     pub fired: u32,
-    /// Interrupts that nobody has handled.
+    /// Interrupts without a handler so far.
     pub stray: u32,
 }
 
-/// A card, with the driver attached to it.
+/// A NIC with the driver attached.
 pub struct Card {
     registration: Option<Registration>,
     shared: Arc<Shared>,
@@ -380,11 +380,12 @@ pub struct Card {
 }
 
 impl Card {
-    /// Puts a card in; the driver finds and attaches it.
+    /// Creates a NIC and attaches the driver.
     ///
     /// # Errors
-    /// `EINVAL` for a number of queues that cannot be had, `ENXIO` when no
-    /// driver wants the card, what the driver's attach failed with, `EAGAIN` when the test has too many resources already.
+    /// Returns `EINVAL` for an impossible number of queues, `ENXIO` if no driver
+    /// probes the NIC, the error of the driver's attach, or `EAGAIN` if the
+    /// test has too many resources already.
     pub fn attach(setup: &Setup) -> Result<Self, Errno> {
         let tunables = setup.tunables()?;
         let shared = Arc::new(Shared {
@@ -406,12 +407,12 @@ impl Card {
             callers: AtomicU32::new(0),
             stopped: AtomicBool::new(false),
         });
-        // SAFETY: the card outlives its driver, see `Drop` and `Stop`.
+        // SAFETY: the NIC outlives the attached driver, see `Drop` and `Stop`.
         Errno::check(unsafe {
             bindings::kdk_pci_attach(shared.handle(), setup.flags(), shared.pci.as_ptr())
         })?;
         drop(tunables);
-        // SAFETY: the card does not move, and `drop` removes the registration
+        // SAFETY: the NIC does not move, and `drop` removes the registration
         // first.
         let registration = unsafe { Registration::new(Arc::as_ptr(&shared)) };
         let registration = registration.inspect_err(|_| shared.stop())?;
@@ -424,37 +425,36 @@ impl Card {
         })
     }
 
-    /// Takes the card out: the driver detaches. What it ever did that the
-    /// card's contract forbids, as [`violations`](Self::violations).
+    /// Detaches the driver and removes the NIC. Returns all
+    /// [`violations`](Self::violations).
     ///
     /// # Errors
-    /// What the driver's detach failed with; the card is still there then, and
-    /// is taken out when it is dropped.
+    /// Returns the error of the driver's detach. Dropping the NIC tries again.
     pub fn detach(self) -> Result<Vec<Violation>, Errno> {
         self.shared.detach()?;
         self.shared.stopped.store(true, Ordering::SeqCst);
         Ok(self.violations())
     }
 
-    /// The network interface that the driver has made of it.
+    /// Returns the network interface of the NIC.
     #[must_use]
     pub const fn interface(&self) -> &Interface {
         &self.interface
     }
 
-    /// Its permanent address.
+    /// Returns its permanent Ethernet address.
     #[must_use]
     pub const fn address(&self) -> [u8; 6] {
         self.address
     }
 
-    /// What the driver has of it.
+    /// Returns the resources that the driver has allocated.
     #[must_use]
     pub fn usage(&self) -> Usage {
         // SAFETY: a structure of numbers.
         let mut raw: bindings::kdk_pci_use = unsafe { core::mem::zeroed() };
         let pci = self.shared.pci.load(Ordering::SeqCst);
-        // SAFETY: the card is attached; the structure is written.
+        // SAFETY: the NIC is attached; the structure is written.
         unsafe { bindings::kdk_pci_use(pci, &raw mut raw) };
         Usage {
             memory: raw.memory,
@@ -466,25 +466,24 @@ impl Card {
         }
     }
 
-    /// Whether the driver's filter or handler of an interrupt has done all
-    /// that it was called for. (What it has left to a task may not be done.)
+    /// Returns whether the driver's filter or handler of an interrupt has
+    /// completed. A task that it has queued may still be pending.
     #[must_use]
     pub fn is_idle(&self, vector: u32) -> bool {
         self.shared.is_idle(vector)
     }
 
-    /// The thread that the driver's handler of an interrupt runs in; filters
-    /// have none.
+    /// Returns the interrupt thread of a handler. Filters have none.
     #[must_use]
     pub fn thread(&self, vector: u32) -> Option<ThreadId> {
         let pci = self.shared.pci.load(Ordering::SeqCst);
-        // SAFETY: the card is attached.
+        // SAFETY: the NIC is attached.
         ThreadId::of(unsafe { bindings::kdk_pci_thread(pci, vector) })
     }
 
-    /// Right before the driver next writes `register` with all bits of `mask`
-    /// a frame comes in. The driver goes on when the handlers of what that
-    /// write has fired are done.
+    /// Receives a frame right before the next write of the driver to `register`
+    /// that has all bits of `mask`. The driver continues when the handlers of
+    /// the interrupts of that write have completed.
     pub fn receive_before_write(&self, register: u32, mask: u32, frame: Vec<u8>) {
         let mut before = Some(BeforeWrite {
             register,
@@ -496,19 +495,20 @@ impl Card {
             .with(|state| core::mem::swap(&mut state.before, &mut before));
     }
 
-    /// What became of that frame, when it has come in.
+    /// Returns what the NIC did with that frame, once it was received.
     #[must_use]
     pub fn received_before_write(&self) -> Option<Received> {
         self.shared.state.with(|state| state.before_write_result)
     }
 
-    /// A frame comes in from the wire, without its checksum.
+    /// Receives a frame from the wire, without frame check sequence.
     pub fn receive(&self, frame: &[u8], errors: FrameErrors) -> Received {
         self.shared
             .with(|nic, memory| nic.receive(frame, errors, memory))
     }
 
-    /// The oldest frame that has left and that no wire has carried away.
+    /// Removes and returns the oldest transmitted frame. A wire removes them,
+    /// too.
     #[must_use]
     pub fn take_transmitted(&self) -> Option<Vec<u8>> {
         let mut bytes = vec![0; MAX_FRAME];
@@ -517,48 +517,47 @@ impl Card {
         Some(bytes)
     }
 
-    /// Plugs the cable in, or pulls it out.
+    /// Connects the cable, or disconnects it.
     pub fn set_link(&self, up: bool) {
         self.shared.with(|nic, memory| nic.set_link(up, memory));
     }
 
-    /// Does something else with the card; interrupts it causes are handled
-    /// before this returns. `f` runs with a spin mutex held: it may neither
-    /// sleep nor allocate.
+    /// Runs `f` on the model. The interrupts that it causes fire before this
+    /// returns. `f` runs under a spin mutex: it must not sleep or allocate.
     pub fn with<R>(&self, f: impl FnOnce(&mut Nic, &mut Memory) -> R) -> R {
         self.shared.with(f)
     }
 
-    /// Whether `f` holds of the card at a moment at which no interrupt is due
+    /// Returns whether `f` is true for the model while no interrupt is pending
     /// or being handled.
     pub fn is_quiescent(&self, f: impl FnOnce(&mut Nic) -> bool) -> bool {
         self.shared.state.with(|state| {
-            // Whoever has taken an interrupt is inside, and was before.
+            // A thread that has taken an interrupt is counted since before.
             !state.nic.has_interrupt()
                 && self.shared.callers.load(Ordering::SeqCst) == 0
                 && f(&mut state.nic)
         })
     }
 
-    /// What the driver did that the card's contract forbids, the first
-    /// [`MAX_VIOLATIONS`] of it.
+    /// Returns the first [`MAX_VIOLATIONS`] violations of the datasheet by the
+    /// driver.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
         let mut seen = Vec::with_capacity(MAX_VIOLATIONS);
         self.shared.with(|nic, _| {
-            // There is room, so that nothing is allocated.
+            // The vector has room, so that this does not allocate.
             seen.extend_from_slice(nic.violations().seen());
         });
         seen
     }
 
-    /// TCP segments that a wire has segments, and whether in order.
+    /// Returns the counts of TCP segments that came over a wire.
     #[must_use]
     pub fn segments(&self) -> SegmentCounts {
         self.shared.state.with(|state| state.segments.counts())
     }
 
-    /// How often the driver had it access what is no memory.
+    /// Returns the number of DMA accesses outside of memory.
     #[must_use]
     pub fn invalid_dma(&self) -> u32 {
         self.shared.with(|_, memory| memory.invalid_dma)
@@ -574,31 +573,31 @@ impl Drop for Card {
 
 fn device(shared: &Shared) -> CString {
     let pci = shared.pci.load(Ordering::SeqCst);
-    // SAFETY: the card is attached, so its device has a name.
+    // SAFETY: the NIC is attached, so its device has a name.
     CString::from(unsafe { CStr::from_ptr(bindings::kdk_pci_device(pci)) })
 }
 
-/// A cable between two cards: each receives what the other one transmits.
+/// A wire between two NICs: each receives what the other transmits.
 pub struct Wire {
     ends: [Arc<Shared>; 2],
-    /// In the order they go: the task before its queue.
+    /// The task is dropped before its queue.
     _task: Arc<Task>,
     _queue: Taskqueue,
 }
 
 impl Wire {
-    /// Connects two cards.
+    /// Connects two NICs.
     ///
     /// # Errors
-    /// What the kernel says of another thread; `EAGAIN` when the test has too
-    /// many resources already.
+    /// Returns the kernel's error of starting a thread, or `EAGAIN` if the test
+    /// has too many resources already.
     pub fn between(one: &Card, other: &Card) -> Result<Self, Errno> {
         let queue = Taskqueue::fast(c"kdk wire")?;
         let ends = [Arc::clone(&one.shared), Arc::clone(&other.shared)];
         let theirs = ends.clone();
         let buffer = Exclusive::new(vec![0; MAX_FRAME].into_boxed_slice());
         let carry = move || {
-            // A task never runs beside itself.
+            // A task never runs twice at the same time.
             if let Some(mut buffer) = buffer.enter() {
                 carry(&theirs, &mut buffer);
             }
@@ -609,7 +608,7 @@ impl Wire {
             end.state
                 .with(|state| core::mem::swap(&mut state.wire, &mut task));
         }
-        // What has left before goes first.
+        // Frames that were transmitted before go first.
         task.enqueue()?;
         Ok(Self {
             ends,
@@ -619,7 +618,7 @@ impl Wire {
     }
 }
 
-/// Until there is nothing left, one frame in each direction at a time.
+/// Carries all frames, one in each direction at a time.
 fn carry(ends: &[Arc<Shared>; 2], buffer: &mut [u8]) {
     let [one, other] = ends;
     loop {
@@ -631,7 +630,7 @@ fn carry(ends: &[Arc<Shared>; 2], buffer: &mut [u8]) {
     }
 }
 
-/// False when there is none.
+/// Carries a frame. Returns false if there is none.
 fn carry_one(from: &Shared, to: &Shared, buffer: &mut [u8]) -> bool {
     let taken = from.take_transmitted(buffer);
     let Some(frame) = taken.and_then(|length| buffer.get(..length)) else {
@@ -645,7 +644,7 @@ fn carry_one(from: &Shared, to: &Shared, buffer: &mut [u8]) -> bool {
 impl Drop for Wire {
     fn drop(&mut self) {
         for end in &self.ends {
-            // Freed without the card's lock.
+            // Dropped without the NIC's lock.
             drop(end.state.with(|state| state.wire.take()));
         }
     }

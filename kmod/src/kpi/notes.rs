@@ -1,4 +1,4 @@
-//! What tests tell the host that is no verdict.
+//! Diagnostics of tests that are not part of the verdict.
 
 use super::kthread::{Thread, current_group};
 use super::locked::Locked;
@@ -6,9 +6,9 @@ use arrayvec::ArrayVec;
 use core::fmt::{self, Display};
 use kdk_harness::{Text, write_diagnostic};
 
-/// Notes of a test.
+/// The most notes of a test.
 const CAPACITY: usize = 12;
-/// Longest text of a note, bytes.
+/// The longest text of a note, in bytes.
 const LONGEST: usize = 120;
 
 #[derive(Clone, Copy)]
@@ -18,10 +18,10 @@ struct Note {
 }
 
 struct Notes {
-    /// The threads of the test that is running.
+    /// The group of the test that runs.
     group: u32,
     notes: ArrayVec<Note, CAPACITY>,
-    /// There were more.
+    /// Notes were lost.
     full: bool,
 }
 
@@ -33,7 +33,7 @@ static NOTES: Locked<Notes> = Locked::new(Notes {
 
 impl Notes {
     fn begin(&mut self, group: u32) {
-        // The test may have been faster than who listens to it.
+        // The test may have written a note before `begin` is called for it.
         if self.group < group {
             self.group = group;
             self.notes.clear();
@@ -42,9 +42,8 @@ impl Notes {
     }
 }
 
-/// Tells the host something; it is in the test's detail, as `LABEL: TEXT`.
-/// Only what a dozen lines hold is kept. From a test that was given up nothing
-/// is heard.
+/// Adds a diagnostic to the detail of the current test, as `LABEL: TEXT`. The
+/// first 12 are kept. A test that has timed out cannot add any.
 pub fn note(label: &'static str, text: &dyn Display) {
     let group = current_group();
     let text = Text::of(text);
@@ -56,15 +55,15 @@ pub fn note(label: &'static str, text: &dyn Display) {
     });
 }
 
-/// From now on this test's notes count.
+/// Starts the notes of a test.
 pub fn begin(test: &Thread) {
     NOTES.with(|notes| notes.begin(test.group()));
 }
 
-/// Writes what the last test has noted.
+/// Writes the notes of the last test.
 ///
 /// # Errors
-/// `out` does not take it.
+/// Fails if `out` fails.
 pub fn write(out: &mut dyn fmt::Write) -> fmt::Result {
     for nth in 0..CAPACITY {
         let Some(note) = NOTES.with(|notes| notes.notes.get(nth).copied()) else {
@@ -73,7 +72,7 @@ pub fn write(out: &mut dyn fmt::Write) -> fmt::Result {
         write_diagnostic(out, note.label, &note.text)?;
     }
     if NOTES.with(|notes| notes.full) {
-        write_diagnostic(out, "notes", &"there were more than can be kept")?;
+        write_diagnostic(out, "notes", &"more than 12 notes; the others are lost")?;
     }
     Ok(())
 }

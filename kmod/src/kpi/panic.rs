@@ -1,4 +1,4 @@
-//! Rust panics: they end one test, or the kernel.
+//! Rust panics. A panic ends one test, or panics the kernel.
 
 use super::{bindings, kthread};
 use core::panic::PanicInfo;
@@ -8,7 +8,7 @@ use kdk_harness::describe_panic;
 fn on_panic(info: &PanicInfo<'_>) -> ! {
     let message = describe_panic(&info.message(), info.location());
     kthread::die(&message);
-    // Not in a thread of ours, or where a thread cannot end.
+    // The thread is not the module's, or cannot exit in this context.
     let text = message.as_str();
     let len = core::ffi::c_int::try_from(text.len()).unwrap_or(0);
     // SAFETY: "%.*s" reads `len` bytes at the pointer, which are there.

@@ -1,27 +1,27 @@
-//! What calls back into the module (callouts, tasks, task queues), by the test
-//! that made it.
+//! Objects that call back into the module (callouts, tasks, taskqueues), by
+//! the test that made them.
 //!
-//! A test that dies runs no destructors. Its memory is merely lost, but a
-//! callout that fires later, perhaps after the module is gone, is a crash. So
-//! whatever can call back is registered here, and stopped when its test ends.
+//! A test that dies does not run destructors. That leaks its memory, but a
+//! callout that fires after the module is unloaded crashes the kernel. So every
+//! such object is registered here, and is stopped when its test ends.
 
 use super::errno::Errno;
 use super::locked::Locked;
 use super::{kthread, leaked};
 use core::time::Duration;
 
-/// Registered at one time, over all tests.
+/// The most objects at one time, over all tests.
 const CAPACITY: usize = 64;
 
-/// Something that calls back.
+/// An object that calls back.
 ///
 /// # Safety
-/// `stop` may be called from any thread that can sleep. After it returned
-/// nothing of the object runs, and nothing will, whatever its owner does.
+/// `stop` may be called by any thread that can sleep. After it returns nothing
+/// of the object runs, and nothing will, whatever its owner does.
 pub(super) unsafe trait Stop {
-    /// For the report: "callout".
+    /// The name of the kind in a leak report, such as "callout".
     const WHAT: &'static str;
-    /// Stops it for good.
+    /// Stops the object permanently.
     fn stop(&self);
 }
 
@@ -31,7 +31,7 @@ struct Entry {
     what: &'static str,
     object: *const (),
     stop: unsafe fn(*const ()),
-    /// Being stopped by the end of its test: its owner has to wait.
+    /// The end of its test stops it: its owner has to wait.
     stopping: bool,
 }
 
@@ -48,14 +48,14 @@ static TABLE: Locked<Table> = Locked::new(Table {
     entries: [const { None }; CAPACITY],
 });
 
-/// Keeps an object registered; its owner drops it before the object.
+/// The registration of an object. Its owner drops it before the object.
 pub(super) struct Registration(u64);
 
 impl Registration {
     /// Registers `object` for the current thread's test.
     ///
     /// # Safety
-    /// The object stays where it is until the registration was dropped.
+    /// The object must not move or be freed before the registration is dropped.
     pub(super) unsafe fn new<T: Stop>(object: *const T) -> Result<Self, Errno> {
         let group = kthread::current_group();
         TABLE.with(|table| {
@@ -81,8 +81,8 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // Stopping takes as long as a callback takes to return; a callback that
-        // never returns leaves the owner waiting, and so alive.
+        // Stopping waits for a callback to return. If it never does, the owner
+        // waits here, and so the object exists.
         while TABLE
             .wait(Duration::from_secs(60), |table| remove(table, self.0))
             .is_none()
@@ -102,7 +102,7 @@ fn remove(table: &mut Table, serial: u64) -> Option<()> {
     Some(())
 }
 
-/// Stops everything of one test, latest first.
+/// Stops all objects of one test, the latest first.
 pub(super) fn stop_group(group: u32) {
     while let Some((serial, what, object, stop)) = take_latest(group) {
         // SAFETY: the entry is marked, so its owner waits in `drop` and the
@@ -120,7 +120,7 @@ pub(super) fn stop_group(group: u32) {
     }
 }
 
-/// How many objects can still call back.
+/// Counts the objects that can still call back.
 pub(super) fn count() -> usize {
     TABLE.with(|table| table.entries.iter().flatten().count())
 }

@@ -1,12 +1,12 @@
-//! The run's random seed.
+//! The random seed of the run.
 
 use super::bindings;
 use core::ffi::{CStr, c_int};
 
 const VARIABLE: &CStr = c"kdk.seed";
 
-/// The seed that the host gave this run, as a kernel variable of sixteen
-/// hexadecimal digits; `None` when there is none.
+/// Returns the seed of this run, which the host sets as a kernel variable of 16
+/// hexadecimal digits.
 #[must_use]
 pub fn seed() -> Option<u64> {
     let mut text = [0_u8; 32];

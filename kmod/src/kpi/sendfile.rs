@@ -1,4 +1,4 @@
-//! sendfile(2) with SF_KQUEUE, its events, and the mbufs it makes.
+//! sendfile(2) with SF_KQUEUE, its events and its mbufs.
 
 use super::bindings;
 use super::descriptor::{Descriptor, NO_DESCRIPTOR};
@@ -8,19 +8,19 @@ use core::ffi::{c_int, c_uint};
 use core::ptr::{NonNull, null};
 use core::time::Duration;
 
-/// Bytes in one page.
+/// The page size in bytes.
 pub const PAGE: usize = bindings::PAGE_SIZE as usize;
 
-/// An event flag that a program may not give here.
+/// An event flag that sendfile(2) does not accept.
 pub const EV_ADD: u32 = bindings::EV_ADD;
 
-/// Sleeps until the pages are free; not together with SF_KQUEUE.
+/// Sleeps until the pages are free. It excludes SF_KQUEUE.
 pub const SF_SYNC: u32 = bindings::SF_SYNC;
 
-/// A step of the call that is made to fail.
+/// A step of the call that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// `pr_sendfile_wait()`, which looks for space.
+    /// `pr_sendfile_wait()`, which waits for space.
     Wait,
     /// `pr_send()`.
     Send,
@@ -28,57 +28,57 @@ pub enum Step {
     Trailer,
 }
 
-/// That step, after so many times that it went well, fails so.
+/// An injected failure of a step.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
-    /// Which one.
+    /// The step that fails.
     pub step: Step,
-    /// How often it goes well before.
+    /// The number of times that it succeeds first.
     pub passes: u32,
-    /// With what.
+    /// The error that it returns.
     pub error: Errno,
 }
 
-/// One call: from the start of `file`, with an event on `queue`.
+/// One call, from the start of `file`, with an event on `queue`.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    /// What is sent.
+    /// The file to send.
     pub file: &'a Descriptor,
-    /// Where.
+    /// The socket to send to.
     pub socket: &'a Descriptor,
-    /// Where the event goes; `None` for a number that is no descriptor.
+    /// The kqueue for the event, or `None` for an invalid descriptor.
     pub queue: Option<&'a Descriptor>,
-    /// The event's identifier; its udata is the negation.
+    /// The event's identifier. Its udata is the complement.
     pub ident: usize,
-    /// `EV_*` for the event.
+    /// `EV_*` flags of the event.
     pub event_flags: u32,
-    /// `SF_*` besides `SF_KQUEUE`.
+    /// `SF_*` flags besides `SF_KQUEUE`.
     pub flags: u32,
-    /// Bytes.
+    /// The number of bytes to send.
     pub length: usize,
-    /// Bytes behind those of the file.
+    /// Bytes to send after the file.
     pub trailer: Option<&'static [u8]>,
-    /// Bytes that go to the socket at a time, at most; 0 for any number.
+    /// The most bytes that go to the socket at a time, or 0 for no limit.
     pub space: usize,
-    /// What goes wrong. Of two calls at once only one may have a fault, a
-    /// limit of its space, or pages that are being read.
+    /// An injected failure. Only one call at a time may have a fault, a limit of
+    /// its space, or busy pages.
     pub fault: Option<Fault>,
     /// Whether its pages are still being read when the call returns, until
-    /// [`pages_read`].
+    /// [`pages_read`] is called.
     pub reading: bool,
 }
 
-/// How a call went.
+/// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// Bytes, headers and trailers included.
+    /// The number of bytes that were sent, with headers and trailers.
     pub bytes: i64,
-    /// What it returned.
+    /// The value that it returned.
     pub result: Result<(), Errno>,
 }
 
 impl Request<'_> {
-    /// Calls the file's `fo_sendfile()`, as sendfile(2) does.
+    /// Calls `fo_sendfile()` of the file, as sendfile(2) does.
     #[must_use]
     pub fn send(&self) -> Sent {
         let trailer = self.trailer.unwrap_or_default();
@@ -100,8 +100,8 @@ impl Request<'_> {
             reading: c_int::from(self.reading),
             sent: 0,
         };
-        // SAFETY: the descriptors are open, or no descriptors; the trailer is
-        // there for ever; `call` is used during the call only.
+        // SAFETY: the descriptors are open or invalid; the trailer is static;
+        // `call` is used during the call only.
         let result = Errno::check(unsafe { bindings::kdk_sendfile(&raw mut call) });
         Sent {
             bytes: call.sent,
@@ -110,12 +110,12 @@ impl Request<'_> {
     }
 }
 
-/// The pages of the call with [`Request::reading`] have been read.
+/// Completes the read of the pages of the call with [`Request::reading`].
 ///
 /// # Errors
-/// `ENOENT` if there is no such call.
+/// Returns `ENOENT` if there is no such call.
 pub fn pages_read() -> Result<(), Errno> {
-    // SAFETY: takes nothing; what it is about stays until it is called.
+    // SAFETY: the request exists until this is called.
     Errno::check(unsafe { bindings::kdk_sendfile_read() })
 }
 
@@ -131,11 +131,11 @@ fn step(fault: Option<Fault>) -> u32 {
 /// An event of a kqueue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// As given.
+    /// As in the request.
     pub ident: usize,
-    /// As given.
+    /// As in the request.
     pub udata: usize,
-    /// Bytes sent.
+    /// The number of bytes that were sent.
     pub data: i64,
     /// An error number.
     pub fflags: u32,
@@ -143,10 +143,10 @@ pub struct Event {
     pub of_sendfile: bool,
 }
 
-/// Takes the next event of a kqueue, waiting this long for it.
+/// Removes and returns the next event of a kqueue. Waits for up to `limit`.
 ///
 /// # Errors
-/// What kevent(2) says.
+/// Returns the error of kevent(2).
 pub fn take_event(queue: &Descriptor, limit: Duration) -> Result<Option<Event>, Errno> {
     let mut event = bindings::kdk_event {
         ident: 0,
@@ -170,31 +170,31 @@ pub fn take_event(queue: &Descriptor, limit: Duration) -> Result<Option<Event>, 
     }))
 }
 
-/// EV_DELETE of the first event of this identifier.
+/// Deletes the first event with this identifier (`EV_DELETE`).
 ///
 /// # Errors
-/// What kevent(2) says.
+/// Returns the error of kevent(2).
 pub fn delete_event(queue: &Descriptor, ident: usize) -> Result<(), Errno> {
-    // SAFETY: numbers.
+    // SAFETY: takes numbers.
     Errno::check(unsafe { bindings::kdk_kqueue_delete(queue.number(), ident) })
 }
 
-/// Takes all mbufs that a socket has received, without their bytes being
-/// looked at; `None` when there are none.
+/// Removes all mbufs that a socket has received, without copying their bytes.
 ///
 /// # Errors
-/// What the socket says.
+/// Returns the error of the socket.
 pub fn take_mbufs(from: &Descriptor) -> Result<Option<Mbuf>, Errno> {
     let mut chain = core::ptr::null_mut();
-    // SAFETY: the pointer is written during the call; the chain is ours then.
+    // SAFETY: the pointer is written during the call; the caller then owns the
+    // chain.
     Errno::check(unsafe { bindings::kdk_socket_take(from.number(), &raw mut chain) })?;
     Ok(NonNull::new(chain).map(Mbuf))
 }
 
-/// Bytes that a TCP socket's peer has not acknowledged.
+/// Counts the bytes that the peer of a TCP socket has not acknowledged.
 ///
 /// # Errors
-/// What the socket says.
+/// Returns the error of the socket.
 pub fn unacknowledged(socket: &Descriptor) -> Result<i64, Errno> {
     let mut bytes = 0;
     // SAFETY: the number is written during the call.
@@ -202,24 +202,24 @@ pub fn unacknowledged(socket: &Descriptor) -> Result<i64, Errno> {
     Ok(bytes)
 }
 
-/// What is held while mbufs are freed.
+/// The lock under which mbufs are freed.
 #[derive(Clone, Copy)]
 pub enum Hold<'a> {
     /// A mutex.
     Mutex,
-    /// A rwlock, to write.
+    /// A rwlock, exclusively.
     RwLock,
-    /// An rmlock, to read.
+    /// An rmlock, shared.
     RmLock,
     /// An sx lock, exclusively.
     Sx,
-    /// The network's epoch: nothing may sleep.
+    /// The net epoch, in which no thread may sleep.
     Epoch,
     /// The send buffer of this socket.
     SendBuffer(&'a Descriptor),
     /// The receive buffer of this socket.
     ReceiveBuffer(&'a Descriptor),
-    /// The inpcb of this TCP socket, to write.
+    /// The inpcb of this TCP socket, exclusively.
     Inpcb(&'a Descriptor),
     /// The control block of this unix(4) socket.
     Unpcb(&'a Descriptor),
@@ -242,38 +242,38 @@ impl Hold<'_> {
 }
 
 impl Mbuf {
-    /// The chain's first mbuf alone, and the rest.
+    /// Splits the chain into its first mbuf and the rest.
     #[must_use]
     pub fn split_first(self) -> (Self, Option<Self>) {
-        // SAFETY: the chain is ours; afterwards it is two.
+        // SAFETY: the chain is owned; it becomes two chains.
         let rest = unsafe { bindings::kdk_mbuf_unlink(self.0.as_ptr()) };
         (self, NonNull::new(rest).map(Self))
     }
 
-    /// Another chain of the same bytes, which are not copied where they are
-    /// in external storage (m_copym(9)). May sleep.
+    /// Makes another chain that refers to the same external storage, see
+    /// m_copym(9). May sleep.
     #[must_use]
     pub fn share(&self) -> Option<Self> {
-        // SAFETY: the chain is ours and is not changed.
+        // SAFETY: the chain is owned and is not changed.
         NonNull::new(unsafe { bindings::kdk_mbuf_share(self.0.as_ptr()) }).map(Self)
     }
 
-    /// How many mbufs have the first one's external storage; 0 when its bytes
-    /// are inside.
+    /// Counts the mbufs that refer to the external storage of the first one: 0
+    /// if it has none.
     #[must_use]
     pub fn references(&self) -> u32 {
-        // SAFETY: the chain is ours.
+        // SAFETY: the chain is owned.
         unsafe { bindings::kdk_mbuf_references(self.0.as_ptr()) }
     }
 
-    /// Frees the chain while something is held.
+    /// Frees the chain under a lock.
     ///
     /// # Errors
-    /// The descriptor is no socket; the chain is freed all the same.
+    /// Fails if the descriptor is not a socket; the chain is freed all the same.
     pub fn free_under(self, hold: Hold<'_>) -> Result<(), Errno> {
         let (hold, socket) = hold.raw();
         let chain = core::mem::ManuallyDrop::new(self);
-        // SAFETY: the chain is ours and freed once.
+        // SAFETY: the chain is owned, and freed once.
         Errno::check(unsafe {
             bindings::kdk_mbuf_free_under(chain.0.as_ptr(), hold.cast_signed(), socket)
         })

@@ -1,4 +1,4 @@
-//! Spin mutexes (mtx(9), `MTX_SPIN`): for what interrupt handlers touch.
+//! Spin mutexes (mtx(9), `MTX_SPIN`), for data that interrupt handlers use.
 
 use super::bindings;
 use alloc::boxed::Box;
@@ -7,25 +7,25 @@ use core::ffi::CStr;
 
 /// A spin mutex around a value.
 ///
-/// While it is held the thread stays on its CPU and is not interrupted:
-/// nothing may sleep, allocate or free memory, or take another kind of lock.
+/// The owner stays on its CPU and is not interrupted. It must not sleep,
+/// allocate or free memory, or acquire another kind of lock.
 pub(super) struct Spin<T> {
-    /// A heap block.
+    /// Points to a heap block.
     raw: *mut bindings::mtx,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is only reached with the mutex held.
+// SAFETY: the value is only accessed under the mutex.
 unsafe impl<T: Send> Sync for Spin<T> {}
-// SAFETY: a mutex is made to be used by many threads.
+// SAFETY: a mutex is for use by many threads.
 unsafe impl<T: Send> Send for Spin<T> {}
 
 impl<T> Spin<T> {
-    /// A new mutex around `value`.
+    /// Makes a mutex around `value`.
     pub(super) fn new(name: &'static CStr, value: T) -> Self {
         // SAFETY: all-zero bytes are what mtx_init(9) expects of new memory.
         let raw = Box::into_raw(Box::new(unsafe { core::mem::zeroed() }));
-        // SAFETY: the memory is ours, does not move, and is initialised once.
+        // SAFETY: the memory is owned, does not move, and is initialised once.
         unsafe { bindings::kdk_spin_init(raw, name.as_ptr()) };
         Self {
             raw,
@@ -33,10 +33,10 @@ impl<T> Spin<T> {
         }
     }
 
-    /// Runs `f` with the mutex held.
+    /// Runs `f` under the mutex.
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        // SAFETY: the mutex exists; holding it makes this the only reference
-        // to the value, as it does not recurse.
+        // SAFETY: the mutex exists, and makes this the only reference to the
+        // value, as it does not recurse.
         unsafe {
             bindings::kdk_spin_lock(self.raw);
             let result = f(&mut *self.value.get());

@@ -1,26 +1,26 @@
-//! Variables of sysctl(9).
+//! Variables of sysctl(3).
 
 use super::bindings;
 use super::errno::Errno;
 use alloc::ffi::CString;
 use core::ffi::c_void;
 
-/// Reads an integer of 4 or 8 bytes, as an unsigned one.
+/// Reads an integer of 4 or 8 bytes, as unsigned.
 ///
 /// # Errors
-/// `EINVAL` for a zero byte in the name; else what the kernel says, `ENOENT`
-/// for a name it does not know and `ENOMEM` for what is longer.
+/// Returns `EINVAL` for a zero byte in the name, or the kernel's error:
+/// `ENOENT` for an unknown name and `ENOMEM` for a longer value.
 pub fn read(name: &str) -> Result<u64, Errno> {
     let mut bytes = [0_u8; 8];
     call(name, &mut bytes, &[])?;
-    // What is shorter has zeros behind it: amd64 is little-endian.
+    // A shorter value is followed by zeros: amd64 is little-endian.
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// Writes an `int`, as root would.
+/// Writes an `int` as root.
 ///
 /// # Errors
-/// As for [`read`], and what the variable's handler says.
+/// Returns the errors of [`read`], or that of the variable's handler.
 pub fn write(name: &str, value: i32) -> Result<(), Errno> {
     call(name, &mut [], &value.to_le_bytes())
 }
@@ -36,7 +36,7 @@ fn call(name: &str, old: &mut [u8], new: &[u8]) -> Result<(), Errno> {
         }
     };
     let old = at(old.is_empty(), old.as_mut_ptr().cast());
-    // It is only read.
+    // The kernel only reads it.
     let value = at(new.is_empty(), new.as_ptr().cast_mut().cast());
     // SAFETY: the name is a C string; at most `room` bytes are written to
     // `old` and `new.len()` read from `value`, if they are not null.

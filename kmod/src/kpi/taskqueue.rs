@@ -1,4 +1,4 @@
-//! Task queues (taskqueue(9)), each with a thread of its own.
+//! Taskqueues (taskqueue(9)), each with a thread of its own.
 
 use super::bindings;
 use super::errno::Errno;
@@ -9,14 +9,14 @@ use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// A queue and its thread.
+/// A taskqueue and its thread.
 pub struct Taskqueue(Arc<Queue>);
 
 type Create = unsafe extern "C" fn(*const c_char, *mut *mut bindings::taskqueue) -> c_int;
 
 struct Queue {
     registration: UnsafeCell<Option<Registration>>,
-    /// The kernel keeps the address of this pointer, so it may not move.
+    /// The kernel stores the address of this pointer, so it must not move.
     raw: Box<UnsafeCell<*mut bindings::taskqueue>>,
     freed: AtomicBool,
 }
@@ -27,8 +27,8 @@ unsafe impl Sync for Queue {}
 // SAFETY: as above.
 unsafe impl Send for Queue {}
 
-// SAFETY: freeing a queue runs what is queued and ends its thread. Its tasks
-// were made later and are therefore stopped earlier.
+// SAFETY: freeing a queue runs its tasks and ends its thread. The tasks were
+// made after the queue, so they are stopped before it.
 unsafe impl Stop for Queue {
     const WHAT: &'static str = "task queue";
 
@@ -55,20 +55,20 @@ impl Drop for Queue {
 }
 
 impl Taskqueue {
-    /// A new queue and its thread, both of this name. May sleep.
+    /// Makes a queue and its thread, both with this name. May sleep.
     ///
     /// # Errors
-    /// What starting the thread said; `EAGAIN` when the test has too many
-    /// resources already.
+    /// Returns the error of starting the thread, or `EAGAIN` if the test has
+    /// too many resources already.
     pub fn new(name: &'static CStr) -> Result<Self, Errno> {
         Self::create(name, bindings::kdk_taskqueue_create)
     }
 
-    /// One whose tasks may also be queued with a spin mutex held; otherwise as
-    /// [`new`](Self::new).
+    /// Makes a queue as [`new`](Self::new) does, whose tasks may be queued under
+    /// a spin mutex, too.
     ///
     /// # Errors
-    /// As for [`new`](Self::new).
+    /// Returns the errors of [`new`](Self::new).
     #[cfg(ixgbe)]
     pub(super) fn fast(name: &'static CStr) -> Result<Self, Errno> {
         Self::create(name, bindings::kdk_taskqueue_create_fast)
@@ -76,7 +76,7 @@ impl Taskqueue {
 
     fn create(name: &'static CStr, create: Create) -> Result<Self, Errno> {
         let raw = Box::new(UnsafeCell::new(core::ptr::null_mut()));
-        // SAFETY: the name is a C string, the pointer's place does not move.
+        // SAFETY: the name is a C string, and the pointer does not move.
         Errno::check(unsafe { create(name.as_ptr(), raw.get()) })?;
         let queue = Arc::new(Queue {
             registration: UnsafeCell::new(None),
@@ -86,15 +86,15 @@ impl Taskqueue {
         // SAFETY: an `Arc`'s content does not move, and `drop` removes the
         // registration first.
         let registration = unsafe { Registration::new(Arc::as_ptr(&queue)) }?;
-        // SAFETY: nobody else has the queue yet.
+        // SAFETY: the queue is not shared yet.
         unsafe { *queue.registration.get() = Some(registration) };
         Ok(Self(queue))
     }
 
-    /// A task that will call `call` in the queue's thread, where it may sleep.
+    /// Makes a task that calls `call` in the queue's thread, where it may sleep.
     ///
     /// # Errors
-    /// `EAGAIN` when the test has too many resources already.
+    /// Returns `EAGAIN` if the test has too many resources already.
     pub fn task(&self, call: impl Fn() + Send + Sync + 'static) -> Result<Task, Errno> {
         let shared = Box::new(Shared {
             // SAFETY: all-zero bytes are what TASK_INIT(9) starts from.
@@ -104,7 +104,7 @@ impl Taskqueue {
             dead: AtomicBool::new(false),
         });
         let arg = (&raw const *shared).cast_mut().cast();
-        // SAFETY: the memory is ours and does not move.
+        // SAFETY: the memory is owned and does not move.
         unsafe { bindings::kdk_task_init(shared.raw.get(), Some(work), arg) };
         // SAFETY: `shared` is freed after the registration, see `drop`.
         let registration = unsafe { Registration::new(&raw const *shared) }?;
@@ -134,7 +134,7 @@ unsafe impl Sync for Shared {}
 unsafe impl Send for Shared {}
 
 // SAFETY: after `dead` is set nothing queues the task, and draining waits for
-// what was queued before.
+// a task that was queued before.
 unsafe impl Stop for Shared {
     const WHAT: &'static str = "task";
 
@@ -157,7 +157,7 @@ impl Task {
     /// Queues the task, unless it is queued already.
     ///
     /// # Errors
-    /// What the queue said.
+    /// Returns the error of the queue, or `ENXIO` once the task is stopped.
     pub fn enqueue(&self) -> Result<(), Errno> {
         if self.shared.dead.load(Ordering::SeqCst) {
             return Err(Errno::ENXIO);

@@ -1,32 +1,32 @@
-//! Time and waiting.
+//! Time and sleeping.
 
 use super::bindings;
 use core::time::Duration;
 
-/// Time since boot.
+/// Returns the time since boot.
 #[must_use]
 pub fn uptime() -> Duration {
-    // SAFETY: reads the time; callable from anywhere.
+    // SAFETY: reads the time; callable in any context.
     let sbt = unsafe { bindings::kdk_sbinuptime() }.cast_unsigned();
     let fraction = u128::from(sbt & 0xffff_ffff) * 1_000_000_000;
     Duration::new(sbt >> 32, u32::try_from(fraction >> 32).unwrap_or(0))
 }
 
-/// Sleeps at least this long.
+/// Sleeps for at least this time.
 pub fn sleep(time: Duration) {
-    // SAFETY: the name is a C string that outlives the sleep. The result only
-    // says that the time passed.
+    // SAFETY: the name is a C string that outlives the sleep. The result is
+    // always that the time has passed.
     unsafe { bindings::kdk_pause(c"kdksleep".as_ptr(), sbt(time)) };
 }
 
-/// Lets other threads of the same priority run.
+/// Yields to other threads of the same priority, see kern_yield(9).
 pub fn yield_now() {
-    // SAFETY: callable wherever sleeping is.
+    // SAFETY: callable by any thread that can sleep.
     unsafe { bindings::kdk_yield() }
 }
 
-/// A `sbintime_t`: 32.32 fixed point seconds. At least the smallest one, since
-/// 0 means "for ever" to the functions that take it.
+/// Converts to a `sbintime_t`: seconds in 32.32 fixed point. It is at least 1,
+/// since 0 means no limit to the functions that take it.
 pub(super) fn sbt(time: Duration) -> i64 {
     let seconds = i64::try_from(time.as_secs())
         .unwrap_or(i64::MAX)
