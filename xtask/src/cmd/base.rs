@@ -15,8 +15,8 @@ use kdk_doctor::Need;
 use kdk_doctor::disk_space::human;
 use kdk_series::base::definition::{self, Definition};
 use kdk_series::base::record::{self, Record};
-use kdk_series::base::{acquire, belongings, lock_name};
-use kdk_series::work;
+use kdk_series::base::{add, files, lock_name};
+use kdk_series::operation;
 
 /// The FreeBSD trees that the kit tests on.
 #[derive(Debug, clap::Args)]
@@ -75,8 +75,8 @@ fn add(cx: &Context, name: &str, src: Option<&Path>) -> Result<(), Failure> {
         return Err(added_already(record));
     }
     let added = match src {
-        Some(src) => acquire::borrow(&cx.home, &definition, src),
-        None => acquire::clone(&cx.home, &definition, &mut |progress| show(cx, &progress)),
+        Some(src) => add::from_checkout(&cx.home, &definition, src),
+        None => add::from_upstream(&cx.home, &definition, &mut |progress| show(cx, &progress)),
     };
     let record = match added {
         Ok(record) => record,
@@ -186,9 +186,9 @@ fn rows(home: &Home, definitions: &[Definition], records: &[Record]) -> Vec<Row>
             osreldate: record.map(|record| record.osreldate),
             commit: record.map(|record| record.commit.clone()),
             src: record.and_then(|record| record.src.clone()),
-            size: belongings::of(home, name)
+            size: files::of(home, name)
                 .iter()
-                .map(|path| belongings::size(path))
+                .map(|path| files::disk_usage(path))
                 .sum(),
             last_used: record.map(|_| record::last_used(home, name)),
         }
@@ -239,11 +239,11 @@ fn remove_from(home: &Home, name: &str) -> Result<u64, Failure> {
     };
     let _base = home.try_lock(&lock_name(name))?.map_err(busy)?;
     let _obj = home.try_lock(&format!("obj-{name}"))?.map_err(busy)?;
-    work::none_in(home, Some(name), &tried)?;
+    operation::ensure_none_on_base(home, Some(name), &tried)?;
     let mut size = 0;
-    for path in belongings::of(home, name) {
-        size += belongings::size(&path);
-        belongings::remove(&path).map_err(|error| Failure::io(&tried, &path, error))?;
+    for path in files::of(home, name) {
+        size += files::disk_usage(&path);
+        files::remove(&path).map_err(|error| Failure::io(&tried, &path, error))?;
     }
     Ok(size)
 }
@@ -306,7 +306,7 @@ mod tests {
         let tree = fixtures::tree(dir.path(), "src", 1_501_000);
         let before = fixtures::fingerprint(&tree);
         let definition = definition::find("releng-15.1").unwrap();
-        let record = acquire::borrow(&home, &definition, &tree).unwrap();
+        let record = add::from_checkout(&home, &definition, &tree).unwrap();
         worktree::prepare(&home, &record, &definition, &[], &mut |_| {}).unwrap();
         let held = home.lock(&lock_name("releng-15.1"), &|_| {}).unwrap();
         assert_eq!(
@@ -315,7 +315,7 @@ mod tests {
         );
         drop(held);
         assert!(remove_from(&home, "releng-15.1").unwrap() > 0);
-        assert!(belongings::of(&home, "releng-15.1").is_empty());
+        assert!(files::of(&home, "releng-15.1").is_empty());
         assert!(record::all(&home).unwrap().is_empty());
         assert!(
             before == fixtures::fingerprint(&tree),

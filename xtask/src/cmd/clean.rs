@@ -9,8 +9,8 @@ use kdk_core::failure::Failure;
 use kdk_core::logs;
 use kdk_doctor::confirmed;
 use kdk_doctor::disk_space::human;
-use kdk_series::base::{belongings, lock_name, record, worktree};
-use kdk_series::work;
+use kdk_series::base::{files, lock_name, record, worktree};
+use kdk_series::operation;
 
 /// Remove what can be made again.
 #[derive(Debug, Default, clap::Args)]
@@ -48,7 +48,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let items = plan(home, args);
     let sizes: Vec<u64> = items
         .iter()
-        .map(|item| belongings::size(&item.path))
+        .map(|item| files::disk_usage(&item.path))
         .collect();
     println!("{}", text(&items, &sizes));
     if args.dry_run || items.is_empty() {
@@ -56,7 +56,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     }
     let _locks = locks(home, args)?;
     if args.all {
-        work::none_in(home, None, "clean")?;
+        operation::ensure_none_on_base(home, None, "clean")?;
     }
     if !args.yes && !confirmed("clean")? {
         return Ok(());
@@ -66,7 +66,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
             cx.store.clear(args.base.as_deref())?;
             continue;
         }
-        belongings::remove(&item.path).map_err(|error| Failure::io("clean", &item.path, error))?;
+        files::remove(&item.path).map_err(|error| Failure::io("clean", &item.path, error))?;
     }
     println!("removed {}", human(sizes.iter().sum()));
     Ok(())
@@ -79,7 +79,7 @@ fn plan(home: &Home, args: &Args) -> Vec<Item> {
     let item = |what, path| Item { what, path };
     let results = || match &args.base {
         None => vec![home.store()],
-        Some(name) => belongings::results(home, name),
+        Some(name) => files::store_entries(home, name),
     };
     let mut items: Vec<Item> = results()
         .into_iter()

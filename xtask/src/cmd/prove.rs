@@ -9,7 +9,7 @@ use kdk_guest::guest::Wanted;
 use kdk_guest::run_tests::Tests;
 use kdk_prove::trial::Prover;
 use kdk_prove::{hunt, mutants, prove, steps, trees};
-use kdk_series::bind;
+use kdk_series::applied;
 
 /// Whether each patch is needed: its tests fail without it, and pass with it.
 #[derive(Debug, clap::Args)]
@@ -58,16 +58,16 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     kdk_doctor::need(cx, Need::FreeBsd, args.yes)?;
     // The base is let go again: every kernel takes it for itself.
     let (trees, quarry) = {
-        let bound = bind::bind(&cx.home, &series, &|text| cx.terminal.line(&text))?;
+        let applied = applied::apply_series(&cx.home, &series, &|text| cx.terminal.line(&text))?;
         let quarry = match args.mutants {
             true => {
                 let suites = workspace().join("userland-tests/suites");
                 let all = mutants::all(&suites, series.name())?;
-                hunt::quarry(&bound, mutants::chosen(all, &args.ids)?)?
+                hunt::quarry(&applied, mutants::chosen(all, &args.ids)?)?
             }
             false => Vec::new(),
         };
-        (trees::trees(&bound)?, quarry)
+        (trees::trees(&applied)?, quarry)
     };
     let wanted = Wanted {
         base: Some(series.name().to_owned()),

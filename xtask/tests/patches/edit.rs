@@ -552,7 +552,7 @@ fn a_kill_after_all_is_written_is_tidied_up() {
     let a = edit(&place, "five");
     set_line(&a, "20", "20 more");
     place.killed_at("prune", 1, &["patches", "edit", "five", "--done"]);
-    let list = place.path("home/edits/releng-15.1/@writing/list.json");
+    let list = place.path("home/edits/releng-15.1/@transaction/list.json");
     assert!(list.exists());
     assert!(place.file("five.patch").contains("+20 more\n"));
     series_is_sound(&place);

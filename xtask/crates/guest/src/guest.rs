@@ -257,7 +257,7 @@ fn prepare_freebsd(
     let series = match wanted.unpatched {
         true => None,
         false => {
-            journal::finish(&cx.home, name, &|text| builder.say(Phase::Tree, text))?;
+            journal::recover(&cx.home, name, &|text| builder.say(Phase::Tree, text))?;
             series_of(name, &wanted.without)?
         }
     };

@@ -12,12 +12,12 @@ use crate::{names, reason, unchanged};
 use kdk_core::columns::columns;
 use kdk_core::failure::Failure;
 use kdk_guest::build::digest::MUTANTS;
+use kdk_series::applied::AppliedSeries;
 use kdk_series::base::apply;
 use kdk_series::base::repo;
-use kdk_series::bind::Bound;
 use kdk_series::load::Loaded;
-use kdk_series::lock::{Findings, Noticed};
 use kdk_series::manifest::Without;
+use kdk_series::results::{Killed, Results};
 
 /// A mutant and the tree it makes.
 #[derive(Debug)]
@@ -31,9 +31,9 @@ pub struct Quarry {
 ///
 /// # Errors
 /// One does not apply.
-pub fn quarry(bound: &Bound<'_>, mutants: Vec<Mutant>) -> Result<Vec<Quarry>, Failure> {
+pub fn quarry(applied: &AppliedSeries<'_>, mutants: Vec<Mutant>) -> Result<Vec<Quarry>, Failure> {
     if mutants.is_empty() {
-        let series = bound.series.name();
+        let series = applied.series.name();
         return Err(Failure::usage(
             "play mutants",
             format!("no suite has mutants of the series {series}"),
@@ -42,14 +42,14 @@ pub fn quarry(bound: &Bound<'_>, mutants: Vec<Mutant>) -> Result<Vec<Quarry>, Fa
             "they are described in userland-tests/suites/SUITE/{MUTANTS}/{series}/{MANIFEST}"
         )));
     }
-    let applied = |mutant: Mutant| {
+    let case = |mutant: Mutant| {
         let changes = [mutant.change()?];
-        let commit = apply::commit(bound.git(), bound.tip(), &changes)
-            .map_err(|failure| does_not_fit(&mutant, bound.series, &failure))?;
-        let tree = repo::tree_of(bound.git(), &commit)?;
+        let commit = apply::commit(applied.git(), applied.tip(), &changes)
+            .map_err(|failure| does_not_fit(&mutant, applied.series, &failure))?;
+        let tree = repo::tree_of(applied.git(), &commit)?;
         Ok(Quarry { mutant, tree })
     };
-    mutants.into_iter().map(applied).collect()
+    mutants.into_iter().map(case).collect()
 }
 
 fn does_not_fit(mutant: &Mutant, series: &Loaded, failure: &Failure) -> Failure {
@@ -87,23 +87,23 @@ pub fn hunt(
     quarry: &[Quarry],
     again: bool,
 ) -> Result<(), Failure> {
-    let mut findings = Findings::read(&series.dir)?;
+    let mut results = Results::read(&series.dir)?;
     let stale: Vec<Prey<'_>> = quarry
         .iter()
         .map(|prey| (&prey.mutant, key(series, trees, prey)))
         .filter(|(mutant, key)| {
-            let known = findings.mutants.get(&mutant.name());
+            let known = results.mutants.get(&mutant.name());
             again || known.is_none_or(|noticed| noticed.key != *key)
         })
         .collect();
     let mut failed: BTreeMap<String, String> = BTreeMap::new();
     let mut note = |mutant: &Mutant, key: &str, end: End| {
         let name = mutant.name();
-        findings.mutants.remove(&name);
+        results.mutants.remove(&name);
         match end {
             End::Noticed(by) => {
                 let key = key.to_owned();
-                findings.mutants.insert(name, Noticed { key, by });
+                results.mutants.insert(name, Killed { key, by });
             }
             End::Survived => {
                 failed.insert(name, "SURVIVED".into());
@@ -113,7 +113,7 @@ pub fn hunt(
             }
         }
         // At once: a run that is cut off keeps what it has found out.
-        findings.clone().write(&series.dir, &series.ids())
+        results.clone().write(&series.dir, &series.ids())
     };
     let nothing_new = stale.is_empty();
     let own = |mutant: &Mutant| mutant.tests();
@@ -131,7 +131,7 @@ pub fn hunt(
         note(mutant, key, by_others(end))
     })?;
     let mutants: Vec<&Mutant> = quarry.iter().map(|prey| &prey.mutant).collect();
-    for line in columns(&table(&mutants, &findings, &failed)) {
+    for line in columns(&table(&mutants, &results, &failed)) {
         println!("{line}");
     }
     if nothing_new {
@@ -226,7 +226,7 @@ fn judge(tests: &[String], mutant: &Trial, with: &Trial) -> End {
     if rows.iter().all(|row| row.with != Verdict::Pass.word()) {
         return End::Void("none of its tests passes with the series".into());
     }
-    let noticed = rows.into_iter().filter(|row| row.why_not.is_empty());
+    let noticed = rows.into_iter().filter(|row| row.reason.is_empty());
     let by: BTreeMap<String, String> = noticed.map(|row| (row.test, row.without)).collect();
     match by.is_empty() {
         true => End::Survived,
@@ -236,14 +236,14 @@ fn judge(tests: &[String], mutant: &Trial, with: &Trial) -> End {
 
 fn table(
     mutants: &[&Mutant],
-    findings: &Findings,
+    results: &Results,
     failed: &BTreeMap<String, String>,
 ) -> Vec<Vec<String>> {
     let head = ["mutant", "so", "by"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for mutant in mutants {
         let name = mutant.name();
-        let (so, by) = match (findings.mutants.get(&name), failed.get(&name)) {
+        let (so, by) = match (results.mutants.get(&name), failed.get(&name)) {
             (_, Some(why)) => (why.clone(), mutant.described.about.clone()),
             (Some(noticed), None) => {
                 let by = noticed.by.iter();

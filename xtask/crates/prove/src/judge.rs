@@ -2,8 +2,8 @@
 
 use kdk_vm::verdict::{Outcome, Verdict};
 
-use kdk_series::lock::Row;
 use kdk_series::manifest::Without;
+use kdk_series::results::Row;
 
 /// What came of the tests on one kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub fn judge(tests: &[String], expected: Without, without: &Trial, with: &Trial)
             test: test.clone(),
             without: without.word().into(),
             with: with.word().into(),
-            why_not: why_not(expected, without, with).unwrap_or_default(),
+            reason: why_not(expected, without, with).unwrap_or_default(),
         }
     };
     tests.iter().map(row).collect()
@@ -221,7 +221,7 @@ mod tests {
         ];
         for (expected, without, with, want) in table {
             let rows = judge(&["a/x".into()], expected, &without, &with);
-            assert_eq!(rows[0].why_not, want, "{expected:?} {without:?} {with:?}");
+            assert_eq!(rows[0].reason, want, "{expected:?} {without:?} {with:?}");
         }
     }
 }

@@ -20,8 +20,8 @@ use crate::trial::{Kernel, Prover, Wish, on};
 use kdk_core::columns::columns;
 use kdk_core::failure::Failure;
 use kdk_series::load::Loaded;
-use kdk_series::lock::{Findings, Proof};
 use kdk_series::manifest::{Check, Class, Patch};
+use kdk_series::results::{Proof, Results};
 
 /// Proves the patches `ids` of `series`, or all that have tests, and notes
 /// what came of it. What was proven before and has not changed is not run
@@ -37,7 +37,7 @@ pub fn prove(
     again: bool,
 ) -> Result<(), Failure> {
     let chosen = chosen(series, ids)?;
-    let mut findings = Findings::read(&series.dir)?;
+    let mut results = Results::read(&series.dir)?;
     let keys: BTreeMap<&str, String> = chosen
         .iter()
         .map(|patch| (patch.id.as_str(), key(series, trees, patch)))
@@ -46,7 +46,7 @@ pub fn prove(
         .iter()
         .copied()
         .filter(|patch| {
-            let known = findings.proofs.get(&patch.id);
+            let known = results.proofs.get(&patch.id);
             again
                 || !known.is_some_and(|proof| proof.holds() && proof.key == keys[patch.id.as_str()])
         })
@@ -77,14 +77,14 @@ pub fn prove(
             tests: judge(&tests, check.expect_without, &without, with),
         };
         reasons.extend(reason(&format!("without {id}"), &without));
-        findings.proofs.insert(id.clone(), proof);
+        results.proofs.insert(id.clone(), proof);
         // At once: a run that is cut off keeps what it has found out.
-        findings.clone().write(&series.dir, &series.ids())?;
+        results.clone().write(&series.dir, &series.ids())?;
     }
     for with in whole.trials() {
         reasons.extend(reason("with the series", with));
     }
-    for line in columns(&table(&chosen, &findings)) {
+    for line in columns(&table(&chosen, &results)) {
         println!("{line}");
     }
     for reason in reasons {
@@ -93,7 +93,7 @@ pub fn prove(
     if stale.is_empty() {
         println!("{}", unchanged(series));
     }
-    verdict(series, &chosen, &findings)
+    verdict(series, &chosen, &results)
 }
 
 /// What is said when all is known already.
@@ -167,12 +167,12 @@ pub fn reason(which: &str, trial: &Trial) -> Option<String> {
     }
 }
 
-fn table(patches: &[&Patch], findings: &Findings) -> Vec<Vec<String>> {
+fn table(patches: &[&Patch], results: &Results) -> Vec<Vec<String>> {
     let head = ["patch", "test", "without", "with", "so"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for patch in patches {
-        for row in findings.rows(&patch.id) {
-            let so = match row.why_not.as_str() {
+        for row in results.rows(&patch.id) {
+            let so = match row.reason.as_str() {
                 "" => "proven",
                 why => why,
             };
@@ -183,8 +183,8 @@ fn table(patches: &[&Patch], findings: &Findings) -> Vec<Vec<String>> {
     rows
 }
 
-fn verdict(series: &Loaded, chosen: &[&Patch], findings: &Findings) -> Result<(), Failure> {
-    let holds = |patch: &&&Patch| findings.proofs.get(&patch.id).is_some_and(Proof::holds);
+fn verdict(series: &Loaded, chosen: &[&Patch], results: &Results) -> Result<(), Failure> {
+    let holds = |patch: &&&Patch| results.proofs.get(&patch.id).is_some_and(Proof::holds);
     let proven = chosen.iter().filter(holds).count();
     let untested: Vec<&str> = series
         .manifest

@@ -12,7 +12,7 @@ use crate::unchanged;
 use kdk_core::columns::columns;
 use kdk_core::failure::Failure;
 use kdk_series::load::Loaded;
-use kdk_series::lock::{Findings, Tested};
+use kdk_series::results::{Results, Tested};
 
 /// Tests the first patches of `series`, from none to all, and notes which are
 /// good. What was good before and has not changed is not run again, unless
@@ -27,7 +27,7 @@ pub fn each_step(
     again: bool,
 ) -> Result<(), Failure> {
     let ids = series.ids();
-    let mut findings = Findings::read(&series.dir)?;
+    let mut results = Results::read(&series.dir)?;
     let mut rows = vec![
         ["patches", "last", "verdicts", "so"]
             .map(str::to_owned)
@@ -39,7 +39,7 @@ pub fn each_step(
         let last = here.last().map_or("(none)", String::as_str);
         let patterns = plan::tests_of_step(&series.manifest.patches, count);
         let key = trees.key(series, tree, &patterns, "step");
-        let known = findings
+        let known = results
             .tested
             .get(tree)
             .filter(|known| known.key == key && !again);
@@ -63,12 +63,12 @@ pub fn each_step(
                         patches: here.to_vec(),
                         verdicts: verdicts.clone(),
                     };
-                    findings.tested.insert(tree.clone(), tested);
+                    results.tested.insert(tree.clone(), tested);
                 } else {
                     bad += 1;
-                    findings.tested.remove(tree);
+                    results.tested.remove(tree);
                 }
-                findings.clone().write(&series.dir, &ids)?;
+                results.clone().write(&series.dir, &ids)?;
                 (verdicts, so)
             }
         };

@@ -6,10 +6,10 @@ use crate::programs::Programs;
 use kdk_core::failure::Failure;
 use kdk_core::store::Inputs;
 use kdk_core::workspace::workspace;
+use kdk_series::applied::AppliedSeries;
 use kdk_series::base::apply::{self, Change};
 use kdk_series::base::repo;
-use kdk_series::bind::Bound;
-use kdk_series::canon::patch_id;
+use kdk_series::format_patch::patch_id;
 use kdk_series::load::Loaded;
 
 /// What proves a series, by what goes into it.
@@ -31,8 +31,8 @@ pub struct Trees {
 ///
 /// # Errors
 /// A patch does not apply, or one cannot be left out alone.
-pub fn trees(bound: &Bound<'_>) -> Result<Trees, Failure> {
-    let (series, git) = (bound.series, bound.git());
+pub fn trees(applied: &AppliedSeries<'_>) -> Result<Trees, Failure> {
+    let (series, git) = (applied.series, applied.git());
     let tree = |commit: &str| repo::tree_of(git, commit);
     let changes = series.changes()?;
     let mut without = BTreeMap::new();
@@ -43,12 +43,12 @@ pub fn trees(bound: &Bound<'_>) -> Result<Trees, Failure> {
             .filter(|change| left.contains(&change.id))
             .cloned()
             .collect();
-        let commit = apply::commit(git, bound.start(), &changes)
+        let commit = apply::commit(git, applied.start(), &changes)
             .map_err(|failure| cannot_leave_out(&id, &failure))?;
         without.insert(id, tree(&commit)?);
     }
-    let mut steps = vec![tree(bound.start())?];
-    for commit in &bound.commits {
+    let mut steps = vec![tree(applied.start())?];
+    for commit in &applied.commits {
         steps.push(tree(commit)?);
     }
     let mut patch_ids = BTreeMap::new();
@@ -56,7 +56,7 @@ pub fn trees(bound: &Bound<'_>) -> Result<Trees, Failure> {
         patch_ids.insert(change.id.clone(), patch_id(&change.diff)?);
     }
     Ok(Trees {
-        whole: tree(bound.tip())?,
+        whole: tree(applied.tip())?,
         without,
         steps,
         patch_ids,

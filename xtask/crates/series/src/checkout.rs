@@ -8,12 +8,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::base::apply::{Change, reject};
-use crate::base::identity;
+use crate::base::osreldate;
 use crate::base::source::Source;
 use crate::drift::target::Opened;
 use crate::load::Loaded;
 use crate::mail;
-use crate::scratch::Scratch;
+use crate::temp_repo::TempRepo;
 use kdk_core::failure::Failure;
 use kdk_core::git::{Git, Ran, failed};
 
@@ -204,7 +204,7 @@ impl Checkout {
 
     fn is_the_base(&self, series: &Loaded) -> Result<(), Failure> {
         let wanted = series.manifest.base.osreldate;
-        match identity::osreldate(&self.source.git(), &self.head)? {
+        match osreldate::read(&self.source.git(), &self.head)? {
             Some(found) if found != wanted => Err(Failure::usage(
                 &self.tried,
                 format!("it is FreeBSD {found}, and the series is made for {wanted}"),
@@ -220,7 +220,7 @@ impl Checkout {
 
     /// Fails unless all patches apply, without touching the checkout.
     fn takes(&self, changes: &[Change]) -> Result<(), Failure> {
-        let scratch = Scratch::new()?;
+        let temp = TempRepo::new()?;
         let mut diffs = Vec::new();
         let mut paths = BTreeSet::new();
         for Change { id, diff } in changes {
@@ -232,14 +232,14 @@ impl Checkout {
                 .help(format!("give it one: cargo xtask patches edit {id}")));
             }
             let diff = mail::read(id, diff)?.diff;
-            paths.extend(scratch.files_of(id, &diff)?);
+            paths.extend(temp.files_of(id, &diff)?);
             diffs.push((id, diff));
         }
         let tree = Opened::Repository(self.source.clone(), self.head.clone());
-        let found = tree.files(&scratch, &paths, &|_| {})?;
-        let mut tree = scratch.tree(&found.files)?;
+        let found = tree.files(&temp, &paths, &|_| {})?;
+        let mut tree = temp.tree(&found.files)?;
         for (id, diff) in diffs {
-            tree = match scratch.apply(&tree, &diff)? {
+            tree = match temp.apply(&tree, &diff)? {
                 Ok(applied) => applied.tree,
                 Err(ran) => {
                     let at = self.source.dir.display();

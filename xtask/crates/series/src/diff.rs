@@ -227,8 +227,8 @@ pub fn numstat(list: &[u8]) -> Vec<Stat> {
     repo::names(list).iter().filter_map(stat).collect()
 }
 
-/// The content `id` of `git`, taken from `lender` if it is there alone.
-pub fn blob(git: &Git, lender: Option<&Git>, id: &str) -> Result<Option<String>, Failure> {
+/// The content `id` of `git`, taken from `alternate` if it is there alone.
+pub fn blob(git: &Git, alternate: Option<&Git>, id: &str) -> Result<Option<String>, Failure> {
     const TRIED: &str = "look for the file that a patch was made for";
     let name = format!("{id}^{{blob}}");
     let args = ["rev-parse", "--verify", "--quiet", &name];
@@ -236,10 +236,10 @@ pub fn blob(git: &Git, lender: Option<&Git>, id: &str) -> Result<Option<String>,
     if ran.ok && git.run(TRIED, &["cat-file", "-e", &ran.text()])?.ok {
         return Ok(Some(ran.text()));
     }
-    let Some(lender) = lender else {
+    let Some(alternate) = alternate else {
         return Ok(None);
     };
-    let ran = lender.run(TRIED, &["cat-file", "blob", &name])?;
+    let ran = alternate.run(TRIED, &["cat-file", "blob", &name])?;
     if !ran.ok {
         return Ok(None);
     }

@@ -7,12 +7,12 @@ pub mod target;
 
 use std::collections::BTreeSet;
 
-use crate::bind::Bound;
+use crate::applied::AppliedSeries;
+use crate::base::repo;
 use crate::drift::landed::Wanted;
 use crate::drift::target::Opened;
 use crate::merge::merge;
-use crate::replay;
-use crate::scratch::{Listing, Offset, Scratch, listing};
+use crate::temp_repo::{Listing, Offset, TempRepo, listing};
 use kdk_core::failure::Failure;
 
 const TRIED: &str = "read the series' commits";
@@ -20,7 +20,7 @@ const TRIED: &str = "read the series' commits";
 /// A series as small trees, which hold the files that it changes alone.
 #[derive(Debug)]
 pub struct Replay {
-    scratch: Scratch,
+    temp: TempRepo,
     steps: Vec<Step>,
 }
 
@@ -111,32 +111,32 @@ pub struct Spot {
 impl Replay {
     /// Takes all that is wanted of the series' commits; the base may be let
     /// go after that.
-    pub fn of(bound: &Bound<'_>) -> Result<Self, Failure> {
-        let git = bound.git();
+    pub fn of(applied: &AppliedSeries<'_>) -> Result<Self, Failure> {
+        let git = applied.git();
         let mut all = BTreeSet::new();
         let mut touched = Vec::new();
-        for (n, (_, commit)) in bound.patches().enumerate() {
-            let files = BTreeSet::from_iter(replay::touched(git, bound.parent(n), commit)?);
+        for (n, (_, commit)) in applied.patches().enumerate() {
+            let files = BTreeSet::from_iter(repo::changed_paths(git, applied.parent(n), commit)?);
             all.extend(files.iter().cloned());
             touched.push(files);
         }
-        let scratch = Scratch::new()?;
+        let temp = TempRepo::new()?;
         let small = |commit: &str| {
             let listed = listing(git, commit, &all)?;
-            scratch.take(git, &listed.files)?;
-            let tree = scratch.tree(&listed.files)?;
+            temp.take(git, &listed.files)?;
+            let tree = temp.tree(&listed.files)?;
             Ok::<_, Failure>((listed, tree))
         };
-        let (mut before, mut from) = small(bound.start())?;
+        let (mut before, mut from) = small(applied.start())?;
         let mut steps = Vec::new();
-        for ((patch, commit), files) in bound.patches().zip(touched) {
+        for ((patch, commit), files) in applied.patches().zip(touched) {
             let (after, to) = small(commit)?;
             let args = ["log", "-1", "--no-show-signature", "--format=%s", commit];
             steps.push(Step {
                 id: patch.id.clone(),
                 needs: patch.needs.clone(),
                 subject: git.text(TRIED, &args)?,
-                diff: scratch.diff(&from, &to, None)?,
+                diff: temp.diff(&from, &to, None)?,
                 from,
                 to: to.clone(),
                 before,
@@ -145,7 +145,7 @@ impl Replay {
             });
             (before, from) = (after, to);
         }
-        Ok(Self { scratch, steps })
+        Ok(Self { temp, steps })
     }
 
     /// Tries every patch on `target`, each on what the ones before it left.
@@ -154,8 +154,8 @@ impl Replay {
         for step in &self.steps {
             paths.extend(step.files.iter().cloned());
         }
-        let found = target.files(&self.scratch, &paths, say)?;
-        let mut tree = self.scratch.tree(&found.files)?;
+        let found = target.files(&self.temp, &paths, say)?;
+        let mut tree = self.temp.tree(&found.files)?;
         let mut rows: Vec<Row> = Vec::new();
         let mut left_out: Vec<&str> = Vec::new();
         // Patches before this one are known to have landed.
@@ -248,7 +248,7 @@ impl Replay {
         if merged.conflicts.is_empty() && merged.tree == onto {
             return Ok(Tried::same(Outcome::Landed(None), onto));
         }
-        if let Ok(applied) = self.scratch.apply(onto, &step.diff)? {
+        if let Ok(applied) = self.temp.apply(onto, &step.diff)? {
             return Ok(Tried {
                 doubtful: !merged.conflicts.is_empty() || merged.tree != applied.tree,
                 outcome: Outcome::Applies(applied.offsets),
@@ -262,7 +262,7 @@ impl Replay {
                 doubtful: false,
             });
         }
-        let there = listing(self.scratch.git(), onto, &step.files)?;
+        let there = listing(self.temp.git(), onto, &step.files)?;
         let mut places = Vec::new();
         for conflict in merged.conflicts {
             let lines = conflict.hunks.iter().map(|hunk| hunk.line).collect();
@@ -292,12 +292,12 @@ impl Replay {
             (true, true, true) if lines.is_empty() => return Ok(Why::Whole),
             (true, true, true) => {}
         }
-        let diff = self.scratch.diff(&step.from, &step.to, Some(file))?;
+        let diff = self.temp.diff(&step.from, &step.to, Some(file))?;
         let single = single_hunks(&diff);
         let of = single.len();
         let mut spots = Vec::new();
         for (n, diff) in single.iter().enumerate() {
-            let Ok(alone) = self.scratch.apply(&step.from, diff)? else {
+            let Ok(alone) = self.temp.apply(&step.from, diff)? else {
                 continue;
             };
             let merged = self.merge(&step.id, &step.from, &alone.tree, onto)?;
@@ -323,7 +323,7 @@ impl Replay {
         to: &str,
         onto: &str,
     ) -> Result<crate::merge::Merged, Failure> {
-        merge(self.scratch.git(), id, from, to, onto)
+        merge(self.temp.git(), id, from, to, onto)
     }
 }
 

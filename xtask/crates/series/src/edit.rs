@@ -2,15 +2,15 @@
 
 use std::fs;
 
+use crate::applied::{self, AppliedSeries};
 use crate::base::definition::Definition;
+use crate::base::repo::changed_paths;
 use crate::base::repo::names;
-use crate::bind::{self, Bound};
-use crate::draft::{self, Draft};
 use crate::load::{self, Loaded};
 use crate::manifest::{Class, Manifest, is_id, text};
-use crate::replay::touched;
-use crate::work::{self, Desk, Done, Kind, Step, Work};
-use crate::{canon, desk, going, manifest};
+use crate::operation::{self, Done, Kind, Operation, Step, WorktreeState};
+use crate::update::{self, SeriesUpdate};
+use crate::{edit_worktree, format_patch, manifest, sequencer};
 use kdk_core::cache_dir::{Home, write_atomically};
 use kdk_core::failure::Failure;
 use kdk_core::yaml;
@@ -34,21 +34,21 @@ pub fn begin(
     series: &Loaded,
     id: &str,
     say: &dyn Fn(String),
-) -> Result<Work, Failure> {
+) -> Result<Operation, Failure> {
     let tried = format!("edit the patch `{id}`");
     series.patch(id)?;
-    work::none_open(home, series.name(), &tried)?;
-    let bound = bind::bind(home, series, say)?;
+    operation::ensure_none_in_progress(home, series.name(), &tried)?;
+    let applied = applied::apply_series(home, series, say)?;
     let at = series
         .ids()
         .iter()
         .position(|known| known == id)
         .unwrap_or_default();
     let kind = Kind::Edit { id: id.to_owned() };
-    let work = work_of(&bound, kind, at, steps(&bound))?;
-    let (parent, commit) = (bound.parent(at), bound.commits[at].as_str());
-    let with = touched(bound.git(), parent, commit)?;
-    open(home, work, commit, with, say)
+    let operation = operation_at(&applied, kind, at, steps(&applied))?;
+    let (parent, commit) = (applied.parent(at), applied.commits[at].as_str());
+    let with = changed_paths(applied.git(), parent, commit)?;
+    open(home, operation, commit, with, say)
 }
 
 /// Lays a tree out for a new patch. `series` is none where `name` has no
@@ -59,7 +59,7 @@ pub fn begin_new(
     series: Option<&Loaded>,
     patch: &NewPatch,
     say: &dyn Fn(String),
-) -> Result<Work, Failure> {
+) -> Result<Operation, Failure> {
     let id = &patch.id;
     let tried = format!("begin the patch `{id}`");
     if !is_id(id) {
@@ -67,7 +67,7 @@ pub fn begin_new(
             "an id has lower case letters, digits and `-`, and begins with a letter or digit",
         ));
     }
-    work::none_open(home, name, &tried)?;
+    operation::ensure_none_in_progress(home, name, &tried)?;
     free(series, name, id, &tried)?;
     let empty;
     let series = match series {
@@ -78,8 +78,8 @@ pub fn begin_new(
         }
     };
     let at = place(series, patch)?;
-    let bound = bind::bind(home, series, say)?;
-    let mut steps = steps(&bound);
+    let applied = applied::apply_series(home, series, say)?;
+    let mut steps = steps(&applied);
     let step = Step {
         id: id.clone(),
         change: None,
@@ -90,13 +90,13 @@ pub fn begin_new(
         class: patch.class,
         ai_assisted: patch.ai_assisted,
     };
-    let mut work = work_of(&bound, kind, at, steps)?;
+    let mut operation = operation_at(&applied, kind, at, steps)?;
     if series.text.is_empty() {
-        work.digest = work::digest(None)?;
+        operation.digest = operation::digest(None)?;
     }
-    template(&bound)?;
-    let parent = bound.parent(at).to_owned();
-    open(home, work, &parent, Vec::new(), say)
+    template(&applied)?;
+    let parent = applied.parent(at).to_owned();
+    open(home, operation, &parent, Vec::new(), say)
 }
 
 /// Fails if there is such a patch, or its file.
@@ -139,53 +139,62 @@ fn skeleton(home: &Home, name: &str) -> Result<Loaded, Failure> {
     let mut series = load::parse(&load::place(name), name, &text)?;
     series.text.clear();
     // What it is now, not what it was when it was added.
-    series.manifest.base.osreldate = bind::hold(home, name, &|_| ())?.opened.osreldate;
+    series.manifest.base.osreldate = applied::lock_base(home, name, &|_| ())?.resolved.osreldate;
     Ok(series)
 }
 
-fn steps(bound: &Bound<'_>) -> Vec<Step> {
-    let patches = bound.patches().enumerate();
+fn steps(applied: &AppliedSeries<'_>) -> Vec<Step> {
+    let patches = applied.patches().enumerate();
     patches
         .map(|(n, (patch, commit))| Step {
             id: patch.id.clone(),
-            change: Some((bound.parent(n).to_owned(), commit.to_owned())),
+            change: Some((applied.parent(n).to_owned(), commit.to_owned())),
         })
         .collect()
 }
 
 /// The work at patch `at` of `steps`.
-fn work_of(bound: &Bound<'_>, kind: Kind, at: usize, steps: Vec<Step>) -> Result<Work, Failure> {
+fn operation_at(
+    applied: &AppliedSeries<'_>,
+    kind: Kind,
+    at: usize,
+    steps: Vec<Step>,
+) -> Result<Operation, Failure> {
     let done = steps[..at].iter().map(|step| Done {
         id: step.id.clone(),
         commit: step.change.as_ref().map(|(_, after)| after.clone()),
     });
-    Ok(Work {
+    Ok(Operation {
         kind,
-        series: bound.series.name().to_owned(),
-        dir: load::place(bound.series.name()),
-        digest: work::digest(Some(bound.series))?,
-        base: bound.series.name().to_owned(),
-        start: bound.start().to_owned(),
-        osreldate: bound.base.opened.osreldate,
+        series: applied.series.name().to_owned(),
+        dir: load::place(applied.series.name()),
+        digest: operation::digest(Some(applied.series))?,
+        base: applied.series.name().to_owned(),
+        start: applied.start().to_owned(),
+        osreldate: applied.base.resolved.osreldate,
         done: done.collect(),
         steps,
-        desk: Desk::Open,
+        worktree: WorktreeState::Editing,
     })
 }
 
 fn open(
     home: &Home,
-    work: Work,
+    operation: Operation,
     commit: &str,
     with: Vec<String>,
     say: &dyn Fn(String),
-) -> Result<Work, Failure> {
+) -> Result<Operation, Failure> {
     // Another one may have begun before this one had the lock.
-    work::none_open(home, &work.series, &format!("begin the {}", work.what()))?;
-    work::begin(home, &work)?;
-    desk::lay(home, &work, commit, with, &mut |text| say(text))?;
-    work.save(home)?;
-    Ok(work)
+    operation::ensure_none_in_progress(
+        home,
+        &operation.series,
+        &format!("begin the {}", operation.describe()),
+    )?;
+    operation::reset_folder(home, &operation)?;
+    edit_worktree::checkout(home, &operation, commit, with, &mut |text| say(text))?;
+    operation.save(home)?;
+    Ok(operation)
 }
 
 /// A message of FreeBSD's form for the editor that `git commit` opens.
@@ -202,13 +211,13 @@ const TEMPLATE: &str = "
 ";
 
 /// Has git use the template in this repository.
-fn template(bound: &Bound<'_>) -> Result<(), Failure> {
+fn template(applied: &AppliedSeries<'_>) -> Result<(), Failure> {
     const TRIED: &str = "prepare a message's template";
-    let path = bound.git().git_dir().join("kdk-message");
+    let path = applied.git().git_dir().join("kdk-message");
     write_atomically(&path, TEMPLATE.as_bytes())
         .map_err(|error| Failure::io(TRIED, &path, error))?;
     let value = path.to_string_lossy();
-    bound
+    applied
         .git()
         .text(TRIED, &["config", "commit.template", &value])?;
     Ok(())
@@ -223,42 +232,51 @@ fn template(bound: &Bound<'_>) -> Result<(), Failure> {
 /// is.
 pub fn done(
     home: &Home,
-    work: &mut Work,
+    operation: &mut Operation,
     stop: &dyn Fn() -> bool,
     say: &dyn Fn(String),
 ) -> Result<Vec<String>, Failure> {
-    let held = bind::hold(home, &work.base, say)?;
-    work::still(home, work)?;
-    let series = load::find(&work.series)?;
-    work::unchanged(work, home, series.as_ref())?;
+    let base = applied::lock_base(home, &operation.base, say)?;
+    operation::ensure_current(home, operation)?;
+    let series = load::find(&operation.series)?;
+    operation::ensure_series_unchanged(operation, home, series.as_ref())?;
     let stays = format!(
         "nothing was written; the change stays in {}. When it is mended:\n{}",
-        work.tree(home).display(),
-        work.go_on()
+        operation.worktree_path(home).display(),
+        operation.continue_command()
     );
-    let (tip, laid) = (work.tip().to_owned(), work.done.len());
-    going::take_desk(home, work, &mut |text| say(text))?;
-    let list = work.done[laid].commit.as_deref();
+    let (tip, at) = (operation.tip().to_owned(), operation.done.len());
+    sequencer::capture_worktree(home, operation, &mut |text| say(text))?;
+    let list = operation.done[at].commit.as_deref();
     let files = list
-        .map(|commit| files_of(work, home, &tip, commit))
+        .map(|commit| files_of(operation, home, &tip, commit))
         .transpose()?;
-    let text = manifest_of(work, series.as_ref(), &held.definition)
+    let text = manifest_of(operation, series.as_ref(), &base.definition)
         .map_err(|failure| failure.and_help(&stays))?;
-    sound(home, work, laid, &text).map_err(|failure| failure.and_help(&stays))?;
-    going::advance(home, work, stop, &mut |text| say(text))?;
-    let draft = draft(work, text);
-    let ends = Some((work.series.clone(), work.name().to_owned()));
-    let written = draft
-        .write(home, &work.git(home), ends)
+    check_captured(home, operation, at, &text).map_err(|failure| failure.and_help(&stays))?;
+    sequencer::replay_remaining(home, operation, stop, &mut |text| say(text))?;
+    let update = series_update(operation, text);
+    let ends = Some((operation.series.clone(), operation.name().to_owned()));
+    let written = update
+        .write(home, &operation.git(home), ends)
         .map_err(|failure| failure.and_help(&stays))?;
     let mut lines: Vec<String> = files.unwrap_or_default();
     lines.extend(written.iter().map(|name| format!("{name}: written")));
-    lines.push(format!("{}: {} is done", work.series, work.what()));
+    lines.push(format!(
+        "{}: {} is done",
+        operation.series,
+        operation.describe()
+    ));
     Ok(lines)
 }
 
 /// The files that the patch touches, as `M path`.
-fn files_of(work: &Work, home: &Home, before: &str, after: &str) -> Result<Vec<String>, Failure> {
+fn files_of(
+    operation: &Operation,
+    home: &Home,
+    before: &str,
+    after: &str,
+) -> Result<Vec<String>, Failure> {
     let args = [
         "diff-tree",
         "-r",
@@ -268,7 +286,7 @@ fn files_of(work: &Work, home: &Home, before: &str, after: &str) -> Result<Vec<S
         before,
         after,
     ];
-    let ran = work
+    let ran = operation
         .git(home)
         .must("list the files of a patch", &args, b"")?;
     let parts = names(&ran.stdout);
@@ -277,9 +295,14 @@ fn files_of(work: &Work, home: &Home, before: &str, after: &str) -> Result<Vec<S
 
 /// Whether the patch that was just taken would be a sound file: said now, and
 /// not after the user has resolved the conflicts of those after it.
-fn sound(home: &Home, work: &Work, at: usize, text: &str) -> Result<(), Failure> {
-    let git = work.git(home);
-    let Some((done, commit)) = work
+fn check_captured(
+    home: &Home,
+    operation: &Operation,
+    at: usize,
+    text: &str,
+) -> Result<(), Failure> {
+    let git = operation.git(home);
+    let Some((done, commit)) = operation
         .done
         .get(at)
         .and_then(|done| Some((done, done.commit.as_ref()?)))
@@ -288,74 +311,74 @@ fn sound(home: &Home, work: &Work, at: usize, text: &str) -> Result<(), Failure>
     };
     let under = at
         .checked_sub(1)
-        .and_then(|at| work.done[at].commit.as_deref());
+        .and_then(|at| operation.done[at].commit.as_deref());
     let commits = [(done.id.clone(), commit.clone())];
-    draft::check(&git, under.unwrap_or(&work.start), &commits)?;
-    let series = load::parse(&work.dir, &work.series, text)?;
+    update::check_commits(&git, under.unwrap_or(&operation.start), &commits)?;
+    let series = load::parse(&operation.dir, &operation.series, text)?;
     // With all that comes before it: a new patch is listed, and has no file yet.
     let mut put = Vec::new();
-    for done in &work.done {
+    for done in &operation.done {
         if let Some(commit) = &done.commit {
             let name = series.patch(&done.id)?.file.clone();
-            put.push((name, canon::file(&git, commit)?));
+            put.push((name, format_patch::format_patch(&git, commit)?));
         }
     }
-    draft::look_through(&work.series, text, &put, &[], Some(&done.id))
+    update::lint_staged(&operation.series, text, &put, &[], Some(&done.id))
 }
 
-fn draft(work: &Work, text: String) -> Draft {
-    let commits = work
+fn series_update(operation: &Operation, text: String) -> SeriesUpdate {
+    let commits = operation
         .done
         .iter()
         .filter_map(|done| Some((done.id.clone(), done.commit.clone()?)));
-    Draft {
-        name: work.series.clone(),
+    SeriesUpdate {
+        name: operation.series.clone(),
         text,
-        start: work.start.clone(),
+        start: operation.start.clone(),
         commits: commits.collect(),
         remove: Vec::new(),
         more: Vec::new(),
-        own: Some(work.name().to_owned()),
+        own: Some(operation.name().to_owned()),
     }
 }
 
 /// The text of the manifest as it will be.
 fn manifest_of(
-    work: &Work,
+    operation: &Operation,
     series: Option<&Loaded>,
     definition: &Definition,
 ) -> Result<String, Failure> {
     let text = match series {
         Some(series) => series.text.clone(),
         None => text::skeleton(
-            &work.series,
+            &operation.series,
             &definition.repo,
             &definition.branch,
-            work.osreldate,
+            operation.osreldate,
         ),
     };
-    match &work.kind {
+    match &operation.kind {
         Kind::New {
             id,
             class,
             ai_assisted,
-        } => with_entry(work, &text, id, *class, *ai_assisted),
+        } => with_entry(operation, &text, id, *class, *ai_assisted),
         _ => Ok(text),
     }
 }
 
 /// The manifest `text` with the entry of a new patch.
 fn with_entry(
-    work: &Work,
+    operation: &Operation,
     text: &str,
     id: &str,
     class: Class,
     ai_assisted: bool,
 ) -> Result<String, Failure> {
-    let place = format!("patches/{}/{}", work.series, load::MANIFEST);
+    let place = format!("patches/{}/{}", operation.series, load::MANIFEST);
     let mut wanted: Manifest = yaml::parse(&place, text)?;
     let entry = text::entry(id, class, ai_assisted);
-    let at = work
+    let at = operation
         .steps
         .iter()
         .position(|step| step.id == id)
@@ -364,13 +387,13 @@ fn with_entry(
     let count = wanted.patches.len();
     wanted.patches.splice(at..at, new);
     let done = text::insert(text, at, count, &entry).unwrap_or_default();
-    draft::says(
-        &work.series,
+    update::verify_manifest_edit(
+        &operation.series,
         &done,
         &wanted,
         &format!(
             "write the list of patches with a line for each `- id:`, then:\n{}",
-            work.go_on()
+            operation.continue_command()
         ),
     )?;
     Ok(done)
@@ -378,20 +401,24 @@ fn with_entry(
 
 /// One line for each change that is on the way.
 pub fn list(home: &Home) -> Result<Vec<String>, Failure> {
-    let line = |work: &Work| {
-        let at = match (&work.desk, work.next()) {
-            (Desk::Conflict { .. } | Desk::Laying, Some(step)) => {
+    let line = |operation: &Operation| {
+        let at = match (&operation.worktree, operation.next()) {
+            (WorktreeState::Conflicted { .. } | WorktreeState::CheckingOut, Some(step)) => {
                 format!("conflict in `{}`", step.id)
             }
-            (Desk::Free, _) => "interrupted".to_owned(),
+            (WorktreeState::Idle, _) => "interrupted".to_owned(),
             _ => "open".to_owned(),
         };
-        let tree = work.tree(home);
+        let tree = operation.worktree_path(home);
         let place = match fs::metadata(&tree) {
             Ok(_) => tree.display().to_string(),
             Err(_) => "no worktree".to_owned(),
         };
-        format!("{}  {}  {at}  {place}", work.series, work.what())
+        format!(
+            "{}  {}  {at}  {place}",
+            operation.series,
+            operation.describe()
+        )
     };
-    Ok(work::all(home)?.iter().map(line).collect())
+    Ok(operation::all(home)?.iter().map(line).collect())
 }

@@ -7,13 +7,13 @@ pub mod github;
 pub mod mail;
 pub mod phabricator;
 
+use crate::applied::AppliedSeries;
 use crate::base::apply::Change;
 use crate::base::repo;
-use crate::bind::Bound;
 use crate::load::Loaded;
 use crate::manifest::{Class, Patch, Status};
 use crate::person::person;
-use crate::{note, trailers};
+use crate::{commit_meta, trailers};
 use kdk_core::failure::Failure;
 use kdk_core::git::{Author, Git};
 
@@ -89,13 +89,13 @@ pub fn chosen(series: &Loaded, ids: &[String]) -> Result<Vec<String>, Failure> {
 /// Commits the patches `ids` with their full messages; `sign` adds a
 /// Signed-off-by of the person who attests each.
 pub fn exported<'a>(
-    bound: &Bound<'a>,
+    applied: &AppliedSeries<'a>,
     ids: &[String],
     sign: bool,
 ) -> Result<Exported<'a>, Failure> {
-    let series = bound.series;
-    let git = bound.git();
-    let start = bound.start().to_owned();
+    let series = applied.series;
+    let git = applied.git();
+    let start = applied.start().to_owned();
     let changes: Vec<Change> = series
         .changes()?
         .into_iter()
@@ -107,17 +107,17 @@ pub fn exported<'a>(
     let mut sender = None;
     for (change, commit) in changes.iter().zip(commits) {
         let patch = series.patch(&change.id)?;
-        let mut note = note::read(git, &commit)?;
+        let mut meta = commit_meta::read(git, &commit)?;
         let mut lines = trailers::of_patch(patch);
-        let person = signer(patch, &note.author);
+        let person = signer(patch, &meta.author);
         if sign {
             let value = format!("{} <{}>", person.name, person.email);
             let key = "Signed-off-by";
             lines.push(trailers::Trailer { key, value });
         }
-        note.message = trailers::add(&note.message, &lines);
+        meta.message = trailers::add(&meta.message, &lines);
         let git = git.clone().committer(&person);
-        parent = note::commit(&git, &repo::tree_of(&git, &commit)?, &parent, &note)?;
+        parent = commit_meta::commit(&git, &repo::tree_of(&git, &commit)?, &parent, &meta)?;
         patches.push((patch, parent.clone()));
         sender = Some(person);
     }

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{belongings, lock_name};
-use crate::work;
+use crate::base::{files, lock_name};
+use crate::operation;
 use kdk_core::cache_dir::{Home, write_atomically};
 use kdk_core::failure::Failure;
 
 /// What is to be done to the folder of a series.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Writing {
+pub struct Transaction {
     /// The folder.
     pub dir: PathBuf,
     /// Files by name, with their new content.
@@ -50,20 +50,20 @@ const LIST: &str = "list.json";
 
 /// No id of a patch is like it.
 fn folder(home: &Home, series: &str) -> PathBuf {
-    home.edits().join(series).join("@writing")
+    home.edits().join(series).join("@transaction")
 }
 
-/// Does what `writing` says to the folder of `series`. Gives the names of the files that were written or removed. The caller holds
-/// the lock of the series' base, and has called [`finish`].
-pub fn write(home: &Home, series: &str, writing: &Writing) -> Result<Vec<String>, Failure> {
-    let list = prepare(home, series, writing)?;
+/// Does what `transaction` says to the folder of `series`. Gives the names of the files that were written or removed. The caller holds
+/// the lock of the series' base, and has called [`recover`].
+pub fn write(home: &Home, series: &str, transaction: &Transaction) -> Result<Vec<String>, Failure> {
+    let list = prepare(home, series, transaction)?;
     let names = list.files.iter().map(|file| file.name.clone()).collect();
-    carry_out(home, series, &list)?;
+    commit(home, series, &list)?;
     Ok(names)
 }
 
 /// Writes down what will be done; from the last moment of this on, it will be.
-fn prepare(home: &Home, series: &str, writing: &Writing) -> Result<List, Failure> {
+fn prepare(home: &Home, series: &str, transaction: &Transaction) -> Result<List, Failure> {
     let folder = folder(home, series);
     if folder.join(LIST).exists() {
         return Err(
@@ -71,11 +71,11 @@ fn prepare(home: &Home, series: &str, writing: &Writing) -> Result<List, Failure
                 .help("do this again: what that one began is finished first"),
         );
     }
-    belongings::remove(&folder).map_err(|error| Failure::io(TRIED, &folder, error))?;
+    files::remove(&folder).map_err(|error| Failure::io(TRIED, &folder, error))?;
     home.create(&folder)?;
     let mut files = Vec::new();
-    for (name, content) in &writing.put {
-        let before = digest(&writing.dir.join(name))?;
+    for (name, content) in &transaction.put {
+        let before = digest(&transaction.dir.join(name))?;
         let after = Some(digest_of(content));
         if before != after {
             let path = folder.join(name);
@@ -88,17 +88,17 @@ fn prepare(home: &Home, series: &str, writing: &Writing) -> Result<List, Failure
             });
         }
     }
-    for name in &writing.remove {
+    for name in &transaction.remove {
         files.push(Entry {
             name: name.clone(),
-            before: digest(&writing.dir.join(name))?,
+            before: digest(&transaction.dir.join(name))?,
             after: None,
         });
     }
     let list = List {
-        dir: writing.dir.clone(),
+        dir: transaction.dir.clone(),
         files,
-        ends: writing.ends.clone(),
+        ends: transaction.ends.clone(),
     };
     let text = serde_json::to_vec_pretty(&list)
         .map_err(|error| Failure::infra(TRIED, error.to_string()))?;
@@ -109,7 +109,7 @@ fn prepare(home: &Home, series: &str, writing: &Writing) -> Result<List, Failure
 
 /// Finishes what a killed run has begun to write of `series`, if there is
 /// anything; gives the name of the change that ended with it.
-pub fn finish(
+pub fn recover(
     home: &Home,
     series: &str,
     say: &dyn Fn(String),
@@ -119,11 +119,11 @@ pub fn finish(
         return Ok(None);
     }
     let _lock = home.lock(&lock_name(series), say)?;
-    finish_locked(home, series, say)
+    recover_locked(home, series, say)
 }
 
 /// The same for a caller that holds the lock of the series' base.
-pub fn finish_locked(
+pub fn recover_locked(
     home: &Home,
     series: &str,
     say: &dyn Fn(String),
@@ -145,7 +145,7 @@ pub fn finish_locked(
             path.display()
         ))
     })?;
-    carry_out(home, series, &list)?;
+    commit(home, series, &list)?;
     say(format!(
         "finished what an interrupted run had begun to write to {}",
         list.dir.display()
@@ -153,7 +153,7 @@ pub fn finish_locked(
     Ok(list.ends)
 }
 
-fn carry_out(home: &Home, series: &str, list: &List) -> Result<(), Failure> {
+fn commit(home: &Home, series: &str, list: &List) -> Result<(), Failure> {
     let folder = folder(home, series);
     for file in &list.files {
         let path = list.dir.join(&file.name);
@@ -177,7 +177,7 @@ fn carry_out(home: &Home, series: &str, list: &List) -> Result<(), Failure> {
         }
         let failed = |error| Failure::io(TRIED, &path, error);
         match file.after {
-            None => belongings::remove(&path).map_err(failed)?,
+            None => files::remove(&path).map_err(failed)?,
             Some(_) => {
                 let new = folder.join(&file.name);
                 let content = fs::read(&new).map_err(|error| Failure::io(TRIED, &new, error))?;
@@ -186,13 +186,13 @@ fn carry_out(home: &Home, series: &str, list: &List) -> Result<(), Failure> {
         }
     }
     if let Some((series, name)) = &list.ends
-        && let Some(work) = work::named(home, series, name)?
+        && let Some(operation) = operation::find(home, series, name)?
     {
-        work.close(home)?;
+        operation.close(home)?;
     }
     let path = folder.join(LIST);
-    belongings::remove(&path).map_err(|error| Failure::io(TRIED, &path, error))?;
-    belongings::remove(&folder).map_err(|error| Failure::io(TRIED, &folder, error))
+    files::remove(&path).map_err(|error| Failure::io(TRIED, &path, error))?;
+    files::remove(&folder).map_err(|error| Failure::io(TRIED, &folder, error))
 }
 
 /// Writes a file and waits until it is on the disk.
@@ -242,8 +242,8 @@ mod tests {
             self.dir.path().join("x")
         }
 
-        fn writing(&self) -> Writing {
-            Writing {
+        fn transaction(&self) -> Transaction {
+            Transaction {
                 dir: self.series(),
                 put: ["a.patch", "b.patch", "d.patch"]
                     .map(|name| (name.to_owned(), b"new".to_vec()))
@@ -277,12 +277,12 @@ mod tests {
     #[test]
     fn all_is_written_and_the_same_again_is_nothing() {
         let place = Place::new();
-        let mut writing = place.writing();
-        let names = write(&place.home, "x", &writing).unwrap();
+        let mut transaction = place.transaction();
+        let names = write(&place.home, "x", &transaction).unwrap();
         assert_eq!(names, ["a.patch", "b.patch", "d.patch", "c.patch"]);
         assert_eq!(place.files(), new());
-        writing.remove.clear();
-        assert!(write(&place.home, "x", &writing).unwrap().is_empty());
+        transaction.remove.clear();
+        assert!(write(&place.home, "x", &transaction).unwrap().is_empty());
         assert!(!folder(&place.home, "x").exists());
     }
 
@@ -292,7 +292,7 @@ mod tests {
         for done in 0..=5 {
             let place = Place::new();
             let old = place.files();
-            prepare(&place.home, "x", &place.writing()).unwrap();
+            prepare(&place.home, "x", &place.transaction()).unwrap();
             let list = folder(&place.home, "x").join(LIST);
             match done {
                 0 => fs::remove_file(&list).unwrap(),
@@ -305,7 +305,7 @@ mod tests {
                     }
                 }
             }
-            finish(&place.home, "x", &|_| ()).unwrap();
+            recover(&place.home, "x", &|_| ()).unwrap();
             let want = if done == 0 { old } else { new() };
             assert_eq!(place.files(), want, "{done}");
             assert!(!list.exists());
@@ -315,9 +315,9 @@ mod tests {
     #[test]
     fn a_file_that_was_changed_after_the_kill_is_kept() {
         let place = Place::new();
-        prepare(&place.home, "x", &place.writing()).unwrap();
+        prepare(&place.home, "x", &place.transaction()).unwrap();
         fs::write(place.series().join("b.patch"), "mine").unwrap();
-        let failure = finish(&place.home, "x", &|_| ()).unwrap_err();
+        let failure = recover(&place.home, "x", &|_| ()).unwrap_err();
         let line = failure.in_one_line();
         assert!(line.contains("b.patch was changed after"), "{line}");
         assert_eq!(place.files()[1].1, "mine");

@@ -1,31 +1,31 @@
 //! The patch series: what it says of itself, its files, and the same as
 //! commits on its base.
 
+pub mod applied;
 pub mod base;
-pub mod bind;
-pub mod canon;
 pub mod checkout;
-pub mod desk;
+pub mod cherry_pick;
+pub mod commit_meta;
 pub mod diff;
-pub mod draft;
 pub mod drift;
 pub mod edit;
+pub mod edit_worktree;
 pub mod export;
-pub mod going;
+pub mod format_patch;
 pub mod history;
 pub mod journal;
 pub mod lint;
 pub mod load;
-pub mod lock;
 pub mod mail;
 pub mod manifest;
 pub mod merge;
-pub mod note;
+pub mod operation;
 pub mod person;
+pub mod preimage;
 pub mod range_diff;
 pub mod rebase;
-pub mod reconstruct;
-pub mod replay;
-pub mod scratch;
+pub mod results;
+pub mod sequencer;
+pub mod temp_repo;
 pub mod trailers;
-pub mod work;
+pub mod update;

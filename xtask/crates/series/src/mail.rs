@@ -36,7 +36,7 @@ pub fn message(subject: &str, body: &str) -> String {
 
 /// A patch file as what is committed of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parts {
+pub struct ParsedPatch {
     /// The change.
     pub diff: Vec<u8>,
     /// Who wrote it; unknown of a diff alone.
@@ -46,16 +46,16 @@ pub struct Parts {
 }
 
 /// Reads the patch `id`, a mail or a diff alone.
-pub fn parts(id: &str, text: &[u8]) -> Result<Parts, Failure> {
+pub fn parts(id: &str, text: &[u8]) -> Result<ParsedPatch, Failure> {
     if !is_mail(text) {
-        return Ok(Parts {
+        return Ok(ParsedPatch {
             diff: text.to_owned(),
             author: None,
             message: id.to_owned(),
         });
     }
     let mail = read(id, text)?;
-    Ok(Parts {
+    Ok(ParsedPatch {
         message: mail.message(),
         author: Some(mail.author),
         diff: mail.diff,

@@ -118,7 +118,7 @@ pub fn hunks(text: &str) -> Vec<Hunk> {
 mod tests {
     use super::*;
     use crate::base::apply::{Change, commit};
-    use crate::base::fixtures::kit_repo;
+    use crate::base::fixtures::kdk_repo;
 
     fn change(from: &str, to: &str) -> Change {
         let diff = format!(
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_change_is_merged_or_its_conflict_shown() {
         let dir = tempfile::tempdir().unwrap();
-        let (git, head) = kit_repo(dir.path());
+        let (git, head) = kdk_repo(dir.path());
         let changed = commit(&git, &head, &[change("two", "2")]).unwrap();
         let merged = merge(&git, "count", &head, &changed, &head).unwrap();
         let tree = |name: &str| {
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_file_that_is_gone_is_a_conflict() {
         let dir = tempfile::tempdir().unwrap();
-        let (git, head) = kit_repo(dir.path());
+        let (git, head) = kdk_repo(dir.path());
         let changed = commit(&git, &head, &[change("two", "2")]).unwrap();
         let gone = "diff --git a/sys/kern/a.c b/sys/kern/a.c\ndeleted file mode 100644\n--- a/sys/kern/a.c\n\
                     +++ /dev/null\n@@ -1,3 +0,0 @@\n-one\n-two\n-three\n";

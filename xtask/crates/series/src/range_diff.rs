@@ -126,7 +126,7 @@ pub fn reordered(old: &[String], new: &[String]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::base::apply::{Change, chain};
-    use crate::base::fixtures::kit_repo;
+    use crate::base::fixtures::kdk_repo;
 
     fn change(id: &str, file: &str, lines: &str) -> Change {
         let diff = format!("--- a/sys/kern/{file}\n+++ b/sys/kern/{file}\n{lines}");
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn patches_are_compared_by_their_ids() {
         let dir = tempfile::tempdir().unwrap();
-        let (git, head) = kit_repo(dir.path());
+        let (git, head) = kdk_repo(dir.path());
         let a = |to: &str| {
             let lines = format!("@@ -1,3 +1,3 @@\n one\n-two\n+{to}\n three\n");
             change("a", "a.c", &lines)

@@ -2,13 +2,13 @@
 
 use std::fs;
 
+use crate::applied::{self, LockedBase};
 use crate::base::repo;
-use crate::bind::{self, Held};
-use crate::draft::{self, Draft};
 use crate::load::{self, Loaded};
 use crate::manifest::{Manifest, text};
-use crate::work::{self, Desk, Kind, Work};
-use crate::{going, reconstruct};
+use crate::operation::{self, Kind, Operation, WorktreeState};
+use crate::update::{self, SeriesUpdate};
+use crate::{preimage, sequencer};
 use kdk_core::cache_dir::Home;
 use kdk_core::failure::Failure;
 use kdk_core::yaml;
@@ -21,38 +21,38 @@ pub fn begin(
     series: &Loaded,
     onto: Option<&str>,
     say: &dyn Fn(String),
-) -> Result<Work, Failure> {
+) -> Result<Operation, Failure> {
     let name = series.name();
     let base = onto.unwrap_or(name);
     let tried = format!("rebase {name}");
-    work::none_open(home, name, &tried)?;
+    operation::ensure_none_in_progress(home, name, &tried)?;
     if base != name {
         must_not_be(base, &tried)?;
     }
-    let held = bind::hold(home, base, say)?;
+    let base_now = applied::lock_base(home, base, say)?;
     // Another one may have begun before this one had the lock.
-    work::none_open(home, name, &tried)?;
+    operation::ensure_none_in_progress(home, name, &tried)?;
     // Old contents may be in the repository of the series' own base alone.
-    let lender = (base != name).then(|| repo::git(home, name));
-    let lender = lender.filter(|git| git.git_dir().exists());
+    let alternate = (base != name).then(|| repo::git(home, name));
+    let alternate = alternate.filter(|git| git.git_dir().exists());
     let changes = series.changes()?;
-    let (git, start) = (&held.opened.git, &held.opened.commit);
-    let steps = reconstruct::steps(git, lender.as_ref(), start, &changes)?;
-    let work = Work {
+    let (git, start) = (&base_now.resolved.git, &base_now.resolved.commit);
+    let steps = preimage::steps(git, alternate.as_ref(), start, &changes)?;
+    let operation = Operation {
         kind: Kind::Rebase,
         series: name.to_owned(),
         dir: load::place(name),
-        digest: work::digest(Some(series))?,
+        digest: operation::digest(Some(series))?,
         base: base.to_owned(),
         start: start.clone(),
-        osreldate: held.opened.osreldate,
+        osreldate: base_now.resolved.osreldate,
         steps,
         done: Vec::new(),
-        desk: Desk::Free,
+        worktree: WorktreeState::Idle,
     };
-    work::begin(home, &work)?;
-    work.save(home)?;
-    Ok(work)
+    operation::reset_folder(home, &operation)?;
+    operation.save(home)?;
+    Ok(operation)
 }
 
 /// Fails if `base` has a series.
@@ -73,67 +73,76 @@ fn must_not_be(base: &str, tried: &str) -> Result<(), Failure> {
 /// # Errors
 /// A patch does not merge, or the series would not be sound: nothing is
 /// written, and all stays where it is.
-pub fn go_on(
+pub fn resume(
     home: &Home,
-    work: &mut Work,
+    operation: &mut Operation,
     stop: &dyn Fn() -> bool,
     say: &dyn Fn(String),
 ) -> Result<Vec<String>, Failure> {
-    let held = bind::hold(home, &work.base, say)?;
-    work::still(home, work)?;
-    let series = load::must(&work.series)?;
-    work::unchanged(work, home, Some(&series))?;
-    if work.base != work.series {
-        must_not_be(&work.base, &format!("finish the {}", work.what()))?;
+    let base_now = applied::lock_base(home, &operation.base, say)?;
+    operation::ensure_current(home, operation)?;
+    let series = load::must(&operation.series)?;
+    operation::ensure_series_unchanged(operation, home, Some(&series))?;
+    if operation.base != operation.series {
+        must_not_be(
+            &operation.base,
+            &format!("finish the {}", operation.describe()),
+        )?;
     }
-    let stays = format!("nothing was written. When it is mended:\n{}", work.go_on());
-    let at = work.done.len();
-    let before = work.tip().to_owned();
-    going::take_desk(home, work, &mut |text| say(text))?;
+    let stays = format!(
+        "nothing was written. When it is mended:\n{}",
+        operation.continue_command()
+    );
+    let at = operation.done.len();
+    let before = operation.tip().to_owned();
+    sequencer::capture_worktree(home, operation, &mut |text| say(text))?;
     // Said now, and not after the conflicts of all the others.
-    if let Some(done) = work.done.get(at)
+    if let Some(done) = operation.done.get(at)
         && let Some(commit) = &done.commit
     {
         let commits = [(done.id.clone(), commit.clone())];
-        draft::check(&work.git(home), &before, &commits)
+        update::check_commits(&operation.git(home), &before, &commits)
             .map_err(|failure| failure.and_help(&stays))?;
     }
-    work.save(home)?;
-    going::advance(home, work, stop, &mut |text| say(text))?;
-    let draft = draft(work, &series, &held)?;
-    let ends = Some((work.series.clone(), work.name().to_owned()));
-    let written = draft
-        .write(home, &work.git(home), ends)
+    operation.save(home)?;
+    sequencer::replay_remaining(home, operation, stop, &mut |text| say(text))?;
+    let update = series_update(operation, &series, &base_now)?;
+    let ends = Some((operation.series.clone(), operation.name().to_owned()));
+    let written = update
+        .write(home, &operation.git(home), ends)
         .map_err(|failure| failure.and_help(&stays))?;
-    let mut lines = landed_lines(work);
+    let mut lines = landed_lines(operation);
     lines.extend(
         written
             .iter()
-            .map(|name| match draft.remove.contains(name) {
+            .map(|name| match update.remove.contains(name) {
                 true => format!("{name}: removed"),
                 false => format!("{name}: written"),
             }),
     );
-    let commit = work.start.get(..12).unwrap_or(&work.start);
+    let commit = operation.start.get(..12).unwrap_or(&operation.start);
     lines.push(match written.is_empty() {
-        true => format!("{}: fits {} at {commit} as it is", work.series, work.base),
+        true => format!(
+            "{}: fits {} at {commit} as it is",
+            operation.series, operation.base
+        ),
         false => format!(
             "{}: {} patches on commit {commit}",
-            work.base,
-            draft.commits.len()
+            operation.base,
+            update.commits.len()
         ),
     });
     Ok(lines)
 }
 
 /// The ids of patches that change nothing any more.
-fn landed(work: &Work) -> Vec<&str> {
-    let empty = work.done.iter().filter(|done| done.commit.is_none());
+fn landed(operation: &Operation) -> Vec<&str> {
+    let empty = operation.done.iter().filter(|done| done.commit.is_none());
     empty.map(|done| done.id.as_str()).collect()
 }
 
-fn landed_lines(work: &Work) -> Vec<String> {
-    let (series, base) = (&work.series, &work.base);
+fn landed_lines(operation: &Operation) -> Vec<String> {
+    let (series, base) = (&operation.series, &operation.base);
     let line = |id: &str| match series == base {
         true => format!(
             "{id}: empty on {base}, so it has landed: taken out of the series; where another series keeps \
@@ -144,36 +153,42 @@ fn landed_lines(work: &Work) -> Vec<String> {
              patches/{series}/series.yaml"
         ),
     };
-    landed(work).into_iter().map(line).collect()
+    landed(operation).into_iter().map(line).collect()
 }
 
-fn draft(work: &Work, series: &Loaded, held: &Held) -> Result<Draft, Failure> {
-    let (text, wanted) = manifest(work, series, held)?;
-    draft::says(
-        &work.base,
+fn series_update(
+    operation: &Operation,
+    series: &Loaded,
+    base_now: &LockedBase,
+) -> Result<SeriesUpdate, Failure> {
+    let (text, wanted) = manifest(operation, series, base_now)?;
+    update::verify_manifest_edit(
+        &operation.base,
         &text,
         &wanted,
         &format!(
             "write the list of patches with a line for each `- id:`, and `needs` in brackets, then:\n{}",
-            work.go_on()
+            operation.continue_command()
         ),
     )?;
-    let elsewhere = work.base != work.series;
+    let elsewhere = operation.base != operation.series;
     let cover = match &series.manifest.cover {
-        Some(cover) if elsewhere => draft::beside(series, cover)?.map(|text| (cover.clone(), text)),
+        Some(cover) if elsewhere => {
+            update::read_beside(series, cover)?.map(|text| (cover.clone(), text))
+        }
         _ => None,
     };
-    let landed = landed(work);
+    let landed = landed(operation);
     let gone = series
         .manifest
         .patches
         .iter()
         .filter(|patch| landed.contains(&patch.id.as_str()));
-    Ok(Draft {
-        name: work.base.clone(),
+    Ok(SeriesUpdate {
+        name: operation.base.clone(),
         text,
-        start: work.start.clone(),
-        commits: work
+        start: operation.start.clone(),
+        commits: operation
             .done
             .iter()
             .filter_map(|done| Some((done.id.clone(), done.commit.clone()?)))
@@ -188,30 +203,34 @@ fn draft(work: &Work, series: &Loaded, held: &Held) -> Result<Draft, Failure> {
 }
 
 /// The new manifest as text, and what it has to say.
-fn manifest(work: &Work, series: &Loaded, held: &Held) -> Result<(String, Manifest), Failure> {
+fn manifest(
+    operation: &Operation,
+    series: &Loaded,
+    base_now: &LockedBase,
+) -> Result<(String, Manifest), Failure> {
     let (mut text, mut wanted) = (series.text.clone(), series.manifest.clone());
     let base = |key| [Key("base"), Key(key)];
-    if wanted.base.osreldate != work.osreldate {
-        wanted.base.osreldate = work.osreldate;
-        text = text::set(&text, &base("osreldate"), &work.osreldate.to_string());
+    if wanted.base.osreldate != operation.osreldate {
+        wanted.base.osreldate = operation.osreldate;
+        text = text::set(&text, &base("osreldate"), &operation.osreldate.to_string());
     }
     if wanted
         .base
         .commit
         .as_ref()
-        .is_some_and(|commit| *commit != work.start)
+        .is_some_and(|commit| *commit != operation.start)
     {
-        wanted.base.commit = Some(work.start.clone());
-        text = text::set(&text, &base("commit"), &work.start);
+        wanted.base.commit = Some(operation.start.clone());
+        text = text::set(&text, &base("commit"), &operation.start);
     }
-    if work.base != work.series {
-        let definition = &held.definition;
-        wanted.series.name = work.base.clone();
+    if operation.base != operation.series {
+        let definition = &base_now.definition;
+        wanted.series.name = operation.base.clone();
         wanted.series.revision = 1;
         wanted.base.repo = definition.repo.clone();
         wanted.base.branch = definition.branch.clone();
         for (path, value) in [
-            ([Key("series"), Key("name")], &work.base),
+            ([Key("series"), Key("name")], &operation.base),
             ([Key("series"), Key("revision")], &"1".to_owned()),
             (base("repo"), &definition.repo),
             (base("branch"), &definition.branch),
@@ -219,7 +238,7 @@ fn manifest(work: &Work, series: &Loaded, held: &Held) -> Result<(String, Manife
             text = text::set(&text, &path, value);
         }
     }
-    for id in landed(work) {
+    for id in landed(operation) {
         text = without(&text, &mut wanted, id)?;
     }
     Ok((text, wanted))

@@ -6,7 +6,7 @@ use crate::cmd::patches::which::Which;
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
-use kdk_series::bind;
+use kdk_series::applied;
 use kdk_series::drift::table::{self, Column, Report};
 use kdk_series::drift::target::Target;
 use kdk_series::drift::{Outcome, Replay};
@@ -33,9 +33,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let targets = targets.collect::<Result<Vec<Target>, Failure>>()?;
     // The base is let go again: another process may want two bases in the
     // other order.
-    let bound = bind::bind(&cx.home, &series, &say)?;
-    let (replay, base) = (Replay::of(&bound)?, bound.start().to_owned());
-    drop(bound);
+    let applied = applied::apply_series(&cx.home, &series, &say)?;
+    let (replay, base) = (Replay::of(&applied)?, applied.start().to_owned());
+    drop(applied);
     let mut columns = Vec::new();
     for target in &targets {
         if cx.interrupt.is_set() {

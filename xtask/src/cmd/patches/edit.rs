@@ -3,8 +3,8 @@
 use crate::cmd::patches::which::Which;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
-use kdk_series::work::{self, Work};
-use kdk_series::{edit, going, journal};
+use kdk_series::operation::{self, Operation};
+use kdk_series::{edit, journal, sequencer};
 
 /// Change a patch in a worktree of its own
 #[derive(Debug, clap::Args)]
@@ -39,13 +39,15 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     if !args.done && !args.abort {
         return begin(args, cx, id);
     }
-    let name = args.which.name_for(cx, |work| work.name() == id)?;
-    let ended = journal::finish(&cx.home, &name, &say)?;
+    let name = args
+        .which
+        .name_for(cx, |operation| operation.name() == id)?;
+    let ended = journal::recover(&cx.home, &name, &say)?;
     if args.done && ended.is_some_and(|ended| ended == (name.clone(), id.to_owned())) {
         println!("{name}: the change of `{id}` is done");
         return Ok(());
     }
-    let Some(mut work) = open(cx, &name, id)? else {
+    let Some(mut operation) = open(cx, &name, id)? else {
         return Err(Failure::usage(
             format!("finish the edit of `{id}`"),
             format!("no edit of it is open in the series {name}"),
@@ -53,32 +55,32 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         .help("`cargo xtask patches edit --list` lists what is open"));
     };
     let lines = match args.abort {
-        true => going::abort(&cx.home, &work, &say)?,
-        false => edit::done(&cx.home, &mut work, &|| cx.interrupt.is_set(), &say)?,
+        true => sequencer::abort(&cx.home, &operation, &say)?,
+        false => edit::done(&cx.home, &mut operation, &|| cx.interrupt.is_set(), &say)?,
     };
     lines.iter().for_each(|line| println!("{line}"));
     Ok(())
 }
 
 /// The change of the patch `id` that is on the way.
-fn open(cx: &Context, series: &str, id: &str) -> Result<Option<Work>, Failure> {
-    let found = work::named(&cx.home, series, id)?;
-    Ok(found.filter(|work| !work.is_rebase()))
+fn open(cx: &Context, series: &str, id: &str) -> Result<Option<Operation>, Failure> {
+    let found = operation::find(&cx.home, series, id)?;
+    Ok(found.filter(|operation| !operation.is_rebase()))
 }
 
 fn begin(args: &Args, cx: &Context, id: &str) -> Result<(), Failure> {
     let series = args.which.load(cx)?;
-    let work = match open(cx, series.name(), id)? {
-        Some(work) => work,
+    let operation = match open(cx, series.name(), id)? {
+        Some(operation) => operation,
         None => edit::begin(&cx.home, &series, id, &|text| cx.terminal.line(&text))?,
     };
-    where_it_is(cx, &work);
+    where_it_is(cx, &operation);
     Ok(())
 }
 
 /// Says where the worktree is and how to end.
-pub fn where_it_is(cx: &Context, work: &Work) {
-    println!("{}", work.tree(&cx.home).display());
-    println!("done:     {}", work.go_on());
-    println!("give up:  {}", work.give_up());
+pub fn where_it_is(cx: &Context, operation: &Operation) {
+    println!("{}", operation.worktree_path(&cx.home).display());
+    println!("done:     {}", operation.continue_command());
+    println!("give up:  {}", operation.abort_command());
 }

@@ -8,14 +8,14 @@ use crate::cmd::patches::which::Which;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_prove::{self, trees};
-use kdk_series::bind::{self, Bound};
+use kdk_series::applied::{self, AppliedSeries};
+use kdk_series::base::repo::changed_paths;
 use kdk_series::export::gate::{self, Known};
 use kdk_series::export::{self, Exported, cover, github, mail, phabricator};
 use kdk_series::lint::{self, Finding, Severity};
 use kdk_series::load::Loaded;
-use kdk_series::lock::Findings;
 use kdk_series::manifest::Channel;
-use kdk_series::replay::touched;
+use kdk_series::results::Results;
 
 const TRIED: &str = "export the series";
 
@@ -65,34 +65,34 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let say = |text: String| cx.terminal.line(&text);
     let ids = export::chosen(&series, &args.ids)?;
     is_sound(cx, &series, &ids)?;
-    let findings = Findings::read(&series.dir)?;
-    let bound = bind::bind(&cx.home, &series, &say)?;
-    let trees = trees::trees(&bound)?;
-    if let Some(file) = bound.base.opened.uncommitted.first() {
+    let results = Results::read(&series.dir)?;
+    let applied = applied::apply_series(&cx.home, &series, &say)?;
+    let trees = trees::trees(&applied)?;
+    if let Some(file) = applied.base.resolved.uncommitted.first() {
         return Err(Failure::usage(
             TRIED,
             format!("the base has uncommitted changes ({file}), so nobody else has it"),
         )
         .help("commit them or put them back"));
     }
-    let exported = export::exported(&bound, &ids, args.format == Format::Github)?;
+    let exported = export::exported(&applied, &ids, args.format == Format::Github)?;
     let mut unproven: Vec<String> = exported
         .patches
         .iter()
         .filter_map(|(patch, _)| {
             let key = kdk_prove::key(&series, &trees, patch);
-            gate::unproven(&Known { patch, key }, &findings)
+            gate::unproven(&Known { patch, key }, &results)
         })
         .collect();
-    unproven.extend(gate::untested(&series, &findings, &ids, &exported.tree));
+    unproven.extend(gate::untested(&series, &results, &ids, &exported.tree));
     let letter = {
         let text = cover_file(&series)?;
-        cover::cover(&series, &exported, &findings, text.as_deref(), &unproven)
+        cover::cover(&series, &exported, &results, text.as_deref(), &unproven)
     };
-    let scratch =
+    let temp =
         tempfile::tempdir().map_err(|error| Failure::io(TRIED, &std::env::temp_dir(), error))?;
-    let mails = mail::write(&exported, &letter, scratch.path())?;
-    makes_the_tree(&bound, &exported, &mails)?;
+    let mails = mail::write(&exported, &letter, temp.path())?;
+    makes_the_tree(&applied, &exported, &mails)?;
     if args.check {
         println!("{}: not written; what keeps it here:", series.name());
         let unattested = exported
@@ -115,7 +115,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     one_review(&exported, args.format)?;
     let written = match args.format {
         Format::Mail => copy(&mails, &empty(out)?)?,
-        Format::Phabricator => phabricator::write(&exported, &findings, &empty(out)?)?,
+        Format::Phabricator => phabricator::write(&exported, &results, &empty(out)?)?,
         Format::Github => {
             let name = format!("kdk/{}-v{}", series.name(), series.manifest.series.revision);
             github::write(&exported, &name, out)?;
@@ -148,12 +148,12 @@ fn is_sound(cx: &Context, series: &Loaded, ids: &[String]) -> Result<(), Failure
 
 /// Applies the mails as a reviewer would, and compares trees.
 fn makes_the_tree(
-    bound: &Bound<'_>,
+    applied: &AppliedSeries<'_>,
     exported: &Exported<'_>,
     mails: &[PathBuf],
 ) -> Result<(), Failure> {
-    let files = touched(&exported.git, &exported.start, exported.tip())?;
-    let tree = export::applied_tree(bound.git(), &exported.start, mails, &files)?;
+    let files = changed_paths(&exported.git, &exported.start, exported.tip())?;
+    let tree = export::applied_tree(applied.git(), &exported.start, mails, &files)?;
     if tree != exported.tree {
         let want = &exported.tree;
         return Err(Failure::tests(format!(

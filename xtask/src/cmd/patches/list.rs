@@ -4,10 +4,10 @@ use crate::cmd::patches::which::Which;
 use kdk_core::columns::columns;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
-use kdk_series::canon::patch_id;
+use kdk_series::format_patch::patch_id;
 use kdk_series::load::Loaded;
-use kdk_series::lock::{Findings, Proof};
 use kdk_series::mail;
+use kdk_series::results::{Proof, Results};
 
 /// The patches of a series, and where each stands
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
 
 fn lines(series: &Loaded) -> Result<Vec<String>, Failure> {
     let manifest = &series.manifest;
-    let findings = Findings::read(&series.dir)?;
+    let results = Results::read(&series.dir)?;
     let head = ["patch", "class", "upstream", "proof", "subject"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for (patch, change) in manifest.patches.iter().zip(series.changes()?) {
@@ -35,7 +35,7 @@ fn lines(series: &Loaded) -> Result<Vec<String>, Failure> {
             true => mail::read(&patch.id, &change.diff)?.subject,
             false => "(no message)".to_owned(),
         };
-        let proof = proof(findings.proofs.get(&patch.id), &patch_id(&change.diff)?);
+        let proof = proof(results.proofs.get(&patch.id), &patch_id(&change.diff)?);
         let cells = [
             &patch.id,
             patch.class.name(),
@@ -69,10 +69,10 @@ fn proof(proof: Option<&Proof>, patch_id: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kdk_series::lock::Row;
+    use kdk_series::results::Row;
 
-    /// A proof of one test; `why_not` says what it does not prove.
-    fn known(key: &str, why_not: &str) -> Proof {
+    /// A proof of one test; `reason` says what it does not prove.
+    fn known(key: &str, reason: &str) -> Proof {
         Proof {
             key: key.into(),
             patch_id: "p".into(),
@@ -82,7 +82,7 @@ mod tests {
                 test: "a/b".into(),
                 without: "FAIL".into(),
                 with: "PASS".into(),
-                why_not: why_not.into(),
+                reason: reason.into(),
             }],
         }
     }

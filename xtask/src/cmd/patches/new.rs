@@ -38,9 +38,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         ai_assisted: args.ai_assisted,
     };
     let series = load::find(&name)?;
-    let work = edit::begin_new(&cx.home, &name, series.as_ref(), &patch, &say)?;
-    where_it_is(cx, &work);
-    let at = work.tree(&cx.home);
+    let operation = edit::begin_new(&cx.home, &name, series.as_ref(), &patch, &say)?;
+    where_it_is(cx, &operation);
+    let at = operation.worktree_path(&cx.home);
     println!("message:  git -C {} commit", at.display());
     if !args.ai_assisted {
         println!(

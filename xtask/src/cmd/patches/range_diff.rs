@@ -3,8 +3,8 @@
 use crate::cmd::patches::which::Which;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
+use kdk_series::applied;
 use kdk_series::base::apply;
-use kdk_series::bind;
 use kdk_series::history::Shelf;
 use kdk_series::load;
 use kdk_series::range_diff::{self, Side};
@@ -28,10 +28,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let dir =
         tempfile::tempdir().map_err(|error| Failure::io(TRIED, &std::env::temp_dir(), error))?;
     let then = shelf.series_at(rev, &commit, now.name(), dir.path())?;
-    let base = bind::hold(&cx.home, now.name(), &|text| cx.terminal.line(&text))?;
-    let (git, start) = (&base.opened.git, base.opened.commit.as_str());
-    now.check_base(base.opened.osreldate)?;
-    let (was, is) = (then.manifest.base.osreldate, base.opened.osreldate);
+    let base = applied::lock_base(&cx.home, now.name(), &|text| cx.terminal.line(&text))?;
+    let (git, start) = (&base.resolved.git, base.resolved.commit.as_str());
+    now.check_base(base.resolved.osreldate)?;
+    let (was, is) = (then.manifest.base.osreldate, base.resolved.osreldate);
     if was != is {
         return Err(Failure::usage(
             TRIED,

@@ -3,8 +3,8 @@
 use crate::cmd::patches::which::Which;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
-use kdk_series::work;
-use kdk_series::{going, journal, rebase};
+use kdk_series::operation;
+use kdk_series::{journal, rebase, sequencer};
 
 /// Take the patches to what their base is now, or to another base
 #[derive(Debug, clap::Args)]
@@ -14,7 +14,7 @@ pub struct Args {
     onto: Option<String>,
     /// Go on, with what is in the worktree if there was a conflict
     #[arg(long = "continue", conflicts_with_all = ["abort", "onto"])]
-    go_on: bool,
+    continue_: bool,
     /// Give the rebase up
     #[arg(long, conflicts_with = "onto")]
     abort: bool,
@@ -25,16 +25,16 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let say = |text: String| cx.terminal.line(&text);
-    let mut work = if args.go_on || args.abort {
-        let name = args.which.name_for(cx, |work| work.is_rebase())?;
-        let open = work::rebase(&cx.home, &name)?;
-        let base = open.map_or(name.clone(), |work| work.base);
-        let ended = journal::finish(&cx.home, &base, &say)?;
-        if args.go_on && ended.is_some_and(|(series, _)| series == name) {
+    let mut operation = if args.continue_ || args.abort {
+        let name = args.which.name_for(cx, |operation| operation.is_rebase())?;
+        let open = operation::rebase(&cx.home, &name)?;
+        let base = open.map_or(name.clone(), |operation| operation.base);
+        let ended = journal::recover(&cx.home, &base, &say)?;
+        if args.continue_ && ended.is_some_and(|(series, _)| series == name) {
             println!("{name}: the rebase is done");
             return Ok(());
         }
-        work::rebase(&cx.home, &name)?.ok_or_else(|| {
+        operation::rebase(&cx.home, &name)?.ok_or_else(|| {
             Failure::usage(
                 "go on with a rebase",
                 format!("none of {name} is on the way"),
@@ -48,8 +48,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         rebase::begin(&cx.home, &series, args.onto.as_deref(), &say)?
     };
     let lines = match args.abort {
-        true => going::abort(&cx.home, &work, &say)?,
-        false => rebase::go_on(&cx.home, &mut work, &|| cx.interrupt.is_set(), &say)?,
+        true => sequencer::abort(&cx.home, &operation, &say)?,
+        false => rebase::resume(&cx.home, &mut operation, &|| cx.interrupt.is_set(), &say)?,
     };
     lines.iter().for_each(|line| println!("{line}"));
     Ok(())

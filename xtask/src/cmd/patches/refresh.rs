@@ -3,8 +3,8 @@
 use crate::cmd::patches::which::Which;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
-use kdk_series::draft::Draft;
-use kdk_series::{bind, work};
+use kdk_series::update::SeriesUpdate;
+use kdk_series::{applied, operation};
 
 /// Write every patch file as git writes it of its commit
 #[derive(Debug, clap::Args)]
@@ -16,10 +16,10 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let series = args.which.load(cx)?;
-    work::none_open(&cx.home, series.name(), "refresh the series")?;
-    let bound = bind::bind(&cx.home, &series, &|text| cx.terminal.line(&text))?;
-    let draft = Draft::of(&series, bound.start(), &bound.commits);
-    let written = draft.write(&cx.home, bound.git(), None)?;
+    operation::ensure_none_in_progress(&cx.home, series.name(), "refresh the series")?;
+    let applied = applied::apply_series(&cx.home, &series, &|text| cx.terminal.line(&text))?;
+    let update = SeriesUpdate::of(&series, applied.start(), &applied.commits);
+    let written = update.write(&cx.home, applied.git(), None)?;
     for name in &written {
         println!("{name}: written anew");
     }

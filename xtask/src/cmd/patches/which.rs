@@ -5,7 +5,7 @@ use kdk_core::failure::Failure;
 use kdk_series::base::record;
 use kdk_series::journal;
 use kdk_series::load::{self, Loaded};
-use kdk_series::work::{self, Work};
+use kdk_series::operation::{self, Operation};
 
 /// Which series is meant.
 #[derive(Debug, Clone, clap::Args)]
@@ -20,7 +20,7 @@ impl Which {
     /// there.
     pub fn name(&self, cx: &Context) -> Result<String, Failure> {
         let name = self.chosen(cx)?;
-        journal::finish(&cx.home, &name, &|text| cx.terminal.line(&text))?;
+        journal::recover(&cx.home, &name, &|text| cx.terminal.line(&text))?;
         Ok(name)
     }
 
@@ -54,8 +54,12 @@ impl Which {
 
     /// The name of the series, which has a change on the way: the only one
     /// with such a change, if none is named.
-    pub fn name_for(&self, cx: &Context, is: impl Fn(&Work) -> bool) -> Result<String, Failure> {
-        let mut open = work::all(&cx.home)?;
+    pub fn name_for(
+        &self,
+        cx: &Context,
+        is: impl Fn(&Operation) -> bool,
+    ) -> Result<String, Failure> {
+        let mut open = operation::all(&cx.home)?;
         open.retain(is);
         match (&self.series, open.as_slice()) {
             (None, [only]) => Ok(only.series.clone()),

@@ -65,7 +65,7 @@ fn commit_one(git: &Git, parent: &str, change: &Change) -> Result<String, Failur
 pub fn index_of(git: &Git, commit: &str) -> Result<Git, Failure> {
     const TRIED: &str = "read the base's tree";
     let place = |name: &str| git.git_dir().join(name);
-    let (kept, stamp, scratch) = (
+    let (kept, stamp, copy) = (
         place("base.index"),
         place("base.index.of"),
         place("changes.index"),
@@ -81,8 +81,8 @@ pub fn index_of(git: &Git, commit: &str) -> Result<Git, Failure> {
         write_atomically(&stamp, commit.as_bytes())
             .map_err(|error| Failure::io(TRIED, &stamp, error))?;
     }
-    fs::copy(&kept, &scratch).map_err(|error| Failure::io(TRIED, &scratch, error))?;
-    Ok(of(&scratch))
+    fs::copy(&kept, &copy).map_err(|error| Failure::io(TRIED, &copy, error))?;
+    Ok(of(&copy))
 }
 
 fn reference(key: &str) -> String {
@@ -345,7 +345,7 @@ new file mode 100644
     #[test]
     fn the_same_changes_are_the_same_commit() {
         let dir = tempfile::tempdir().unwrap();
-        let (git, head) = crate::base::fixtures::kit_repo(dir.path());
+        let (git, head) = crate::base::fixtures::kdk_repo(dir.path());
         let once = commit(&git, &head, &[change("a", "two", "2")]).unwrap();
         let again = commit(&git, &head, &[change("a", "two", "2")]).unwrap();
         assert_eq!(once, again);
@@ -370,7 +370,7 @@ new file mode 100644
     #[test]
     fn a_mail_is_committed_with_its_author_and_message() {
         let dir = tempfile::tempdir().unwrap();
-        let (git, head) = crate::base::fixtures::kit_repo(dir.path());
+        let (git, head) = crate::base::fixtures::kdk_repo(dir.path());
         let diff = String::from_utf8(change("a", "two", "2").diff).unwrap();
         let mail = format!(
             "From {:040} Mon Sep 17 00:00:00 2001\nFrom: A <a@example.org>\nDate: Wed, 25 Nov 2026 \
@@ -399,7 +399,7 @@ new file mode 100644
     #[test]
     fn a_patch_that_does_not_fit_is_named_with_its_file_and_hunk() {
         let dir = tempfile::tempdir().unwrap();
-        let (git, head) = crate::base::fixtures::kit_repo(dir.path());
+        let (git, head) = crate::base::fixtures::kdk_repo(dir.path());
         let failure = commit(&git, &head, &[change("sendfile-eagain", "deux", "2")]).unwrap_err();
         insta::assert_snapshot!(kdk_core::failure::rendered(&failure));
     }

@@ -46,7 +46,7 @@ pub struct Definition {
     pub boot: Vec<Boot>,
     /// Which parts of the tree are checked out.
     #[serde(default)]
-    pub tree: Parts,
+    pub tree: SparsePaths,
     /// What a user should know.
     #[serde(default)]
     pub notes: Option<String>,
@@ -128,7 +128,7 @@ pub enum Boot {
 /// `without` those. Files at the top are always there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Parts {
+pub struct SparsePaths {
     /// Folders to check out; all when empty.
     #[serde(default)]
     pub only: Vec<String>,
@@ -140,7 +140,7 @@ pub struct Parts {
     pub with: Vec<String>,
 }
 
-impl Parts {
+impl SparsePaths {
     /// Whether the file `path` is checked out.
     pub fn contains(&self, path: &str) -> bool {
         let within = |folder: &String| {
@@ -246,15 +246,15 @@ mod tests {
 
     #[test]
     fn parts_of_a_tree() {
-        let without = Parts {
+        let without = SparsePaths {
             only: vec![],
             without: vec!["tests".into(), "sys/contrib/device-tree".into()],
             with: vec!["tests/sys/a.c".into()],
         };
-        let only = Parts {
+        let only = SparsePaths {
             only: vec!["sys".into(), "share/mk".into()],
             without: vec![],
-            ..Parts::default()
+            ..SparsePaths::default()
         };
         for (path, in_without, in_only) in [
             ("Makefile", true, true),

@@ -64,11 +64,11 @@ pub fn commit(tree: &Path, message: &str) -> String {
 
 /// The kit's repository of a base, borrowing from a small tree, and the
 /// commit of that tree.
-pub fn kit_repo(dir: &Path) -> (Git, String) {
+pub fn kdk_repo(dir: &Path) -> (Git, String) {
     let source = Source::open(&tree(dir, "src", 1_501_000)).unwrap();
     let home = Home::at(dir.join("home"), &Interrupt::new()).unwrap();
     let git = repo::ensure(&home, "releng-15.1").unwrap();
-    repo::borrow(&git, &source).unwrap();
+    repo::add_alternate(&git, &source).unwrap();
     (git, source.head().unwrap())
 }
 

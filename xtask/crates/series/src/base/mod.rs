@@ -1,17 +1,17 @@
 //! The FreeBSD trees that kernels are built from.
 
-pub mod acquire;
+pub mod add;
 pub mod apply;
-pub mod belongings;
 pub mod definition;
+pub mod files;
 pub mod fixtures;
-pub mod identity;
-pub mod official;
-pub mod open;
+pub mod osreldate;
 pub mod record;
 pub mod repo;
+pub mod resolve;
 pub mod source;
 pub mod uncommitted;
+pub mod upstream;
 pub mod worktree;
 
 use crate::base::definition::Builder;

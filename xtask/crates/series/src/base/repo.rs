@@ -46,7 +46,7 @@ pub fn ensure(home: &Home, name: &str) -> Result<Git, Failure> {
 
 /// Lets the repository read the objects of `source`. git follows chains of
 /// such loans by itself.
-pub fn borrow(git: &Git, source: &Source) -> Result<(), Failure> {
+pub fn add_alternate(git: &Git, source: &Source) -> Result<(), Failure> {
     let mut lines = Vec::new();
     for objects in [source.objects(), own_objects(git)] {
         lines.extend(objects.into_os_string().into_encoded_bytes());
@@ -54,8 +54,8 @@ pub fn borrow(git: &Git, source: &Source) -> Result<(), Failure> {
     }
     fs::create_dir_all(own_objects(git))
         .map_err(|error| Failure::io("use the base's source", &own_objects(git), error))?;
-    keep(git, "objects/info/alternates", Some(&lines))?;
-    keep(git, "shallow", source.shallow().as_deref())
+    sync_file(git, "objects/info/alternates", Some(&lines))?;
+    sync_file(git, "shallow", source.shallow().as_deref())
 }
 
 /// Where objects go that are made without looking at the source's.
@@ -64,7 +64,7 @@ pub fn own_objects(git: &Git) -> PathBuf {
 }
 
 /// Makes a file of the repository hold `content`, or not be there.
-fn keep(git: &Git, name: &str, content: Option<&[u8]>) -> Result<(), Failure> {
+fn sync_file(git: &Git, name: &str, content: Option<&[u8]>) -> Result<(), Failure> {
     let path = git.git_dir().join(name);
     if fs::read(&path).ok().as_deref() == content {
         return Ok(());
@@ -136,6 +136,21 @@ pub fn names(list: &[u8]) -> Vec<String> {
         .filter(|name| !name.is_empty())
         .map(|name| String::from_utf8_lossy(name).into_owned())
         .collect()
+}
+
+/// The files that differ between two commits or trees.
+pub fn changed_paths(git: &Git, before: &str, after: &str) -> Result<Vec<String>, Failure> {
+    let args = [
+        "diff-tree",
+        "-r",
+        "-z",
+        "--no-renames",
+        "--name-only",
+        before,
+        after,
+    ];
+    let ran = git.must("list the files of a patch", &args, b"")?;
+    Ok(names(&ran.stdout))
 }
 
 /// Makes the index hold `lines`, each `MODE ID<tab>PATH` and a NUL; mode 0

@@ -7,9 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::base::apply::{self, Change};
-use crate::base::definition::{Definition, Parts};
+use crate::base::definition::{Definition, SparsePaths};
 use crate::base::record::{self, Record};
-use crate::base::{open, repo};
+use crate::base::{repo, resolve};
 use kdk_core::cache_dir::{Home, write_atomically};
 use kdk_core::failure::Failure;
 use kdk_core::git::{self, Git};
@@ -51,7 +51,7 @@ pub fn prepare(
     patches: &[Change],
     say: &mut dyn FnMut(String),
 ) -> Result<Tree, Failure> {
-    let base = open::open(home, record, definition, say)?;
+    let base = resolve::resolve(home, record, definition, say)?;
     let git = &base.git;
     let commit = apply::commit(git, &base.commit, patches)?;
     let content = repo::tree_of(git, &commit)?;
@@ -132,7 +132,7 @@ impl Checkout {
     /// written, and which the source lacks.
     pub fn move_to(
         &self,
-        parts: &Parts,
+        parts: &SparsePaths,
         commit: &str,
         say: &mut dyn FnMut(String),
     ) -> Result<(bool, Vec<String>), Failure> {
@@ -156,7 +156,7 @@ impl Checkout {
     /// left out when git stumbles over them.
     fn write_files(
         &self,
-        parts: &Parts,
+        parts: &SparsePaths,
         commit: &str,
         mut missing: Vec<String>,
         say: &mut dyn FnMut(String),
@@ -191,7 +191,7 @@ impl Checkout {
 
     /// Tells git which files to leave out. False if it knew, and the files
     /// that are there follow it already.
-    fn write_patterns(&self, parts: &Parts, missing: &[String]) -> Result<bool, Failure> {
+    fn write_patterns(&self, parts: &SparsePaths, missing: &[String]) -> Result<bool, Failure> {
         let (info, mark) = (self.admin.join("info"), self.admin.join("kdk-sparse"));
         let (path, patterns) = (info.join("sparse-checkout"), parts.patterns(missing));
         let known = fs::read_to_string(&path).is_ok_and(|old| old == patterns);
@@ -270,7 +270,7 @@ fn state(commit: &str, patterns: &str) -> String {
     format!("{commit} {}\n", blake3::hash(patterns.as_bytes()).to_hex())
 }
 
-fn state_of(commit: &str, parts: &Parts, missing: &[String]) -> String {
+fn state_of(commit: &str, parts: &SparsePaths, missing: &[String]) -> String {
     state(commit, &parts.patterns(missing))
 }
 
@@ -300,7 +300,7 @@ mod tests {
 
     use super::*;
     use crate::base::fixtures::{commit, fingerprint, git, tree, write};
-    use crate::base::{acquire, definition};
+    use crate::base::{add, definition};
     use kdk_core::failure::rendered;
 
     struct Place {
@@ -315,7 +315,7 @@ mod tests {
         let src = tree(dir.path(), "src", 1_501_000);
         let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = definition::find("releng-15.1").unwrap();
-        let record = acquire::borrow(&home, &definition, &src).unwrap();
+        let record = add::from_checkout(&home, &definition, &src).unwrap();
         Place {
             dir,
             src,

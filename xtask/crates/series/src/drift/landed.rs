@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::canon::patch_ids;
+use crate::format_patch::patch_ids;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 

@@ -170,7 +170,7 @@ fn patch(row: &Row) -> Patch<'_> {
 mod tests {
     use super::*;
     use crate::drift::Spot;
-    use crate::scratch::Offset;
+    use crate::temp_repo::Offset;
 
     fn columns() -> Vec<Column> {
         let offset = |file: &str, hunk, lines| Offset {

@@ -6,10 +6,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::applied::{self, LockedBase};
 use crate::base::record;
 use crate::base::source::Source;
-use crate::bind::{self, Held};
-use crate::scratch::{Listing, Scratch, listing};
+use crate::temp_repo::{Listing, TempRepo, listing};
 use kdk_core::cache_dir::Home;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
@@ -32,8 +32,8 @@ enum Place {
 /// A target that can be looked at.
 #[derive(Debug)]
 pub enum Opened {
-    /// A base, held until this is dropped.
-    Base(Box<Held>),
+    /// A base, base until this is dropped.
+    Base(Box<LockedBase>),
     /// A repository, and its commit.
     Repository(Source, String),
     /// A folder without a history.
@@ -63,10 +63,10 @@ impl Target {
         self.place == Place::Base
     }
 
-    /// Opens it; a base is held until the result is dropped.
+    /// Opens it; a base is base until the result is dropped.
     pub fn open(&self, home: &Home, say: &dyn Fn(String)) -> Result<Opened, Failure> {
         Ok(match &self.place {
-            Place::Base => Opened::Base(Box::new(bind::hold(home, &self.name, say)?)),
+            Place::Base => Opened::Base(Box::new(applied::lock_base(home, &self.name, say)?)),
             Place::Repository { source, commit } => {
                 Opened::Repository(source.clone(), commit.clone())
             }
@@ -79,34 +79,34 @@ impl Opened {
     /// Its repository and commit; a folder has none.
     pub fn history(&self) -> Option<(Git, &str)> {
         match self {
-            Self::Base(held) => Some((held.opened.git.clone(), &held.opened.commit)),
+            Self::Base(base) => Some((base.resolved.git.clone(), &base.resolved.commit)),
             Self::Repository(source, commit) => Some((source.git(), commit)),
             Self::Folder(_) => None,
         }
     }
 
-    /// What it has of `paths`; the contents are put into `scratch`.
+    /// What it has of `paths`; the contents are put into `temp`.
     pub fn files(
         &self,
-        scratch: &Scratch,
+        temp: &TempRepo,
         paths: &BTreeSet<String>,
         say: &dyn Fn(String),
     ) -> Result<Listing, Failure> {
         match self {
-            Self::Folder(dir) => scratch.read(dir, paths),
-            Self::Base(held) => {
-                let base = &held.opened;
+            Self::Folder(dir) => temp.read(dir, paths),
+            Self::Base(base) => {
+                let base = &base.resolved;
                 let listed = listing(&base.git, &base.commit, paths)?;
                 // The kit's own clone may still have to fetch some.
-                scratch.take(&base.git.clone().network(), &listed.files)?;
+                temp.take(&base.git.clone().network(), &listed.files)?;
                 Ok(listed)
             }
             Self::Repository(source, commit) => {
                 let listed = listing(&source.git(), commit, paths)?;
                 must_have(source, &listed)?;
-                scratch.take(&source.git(), &listed.files)?;
+                temp.take(&source.git(), &listed.files)?;
                 if let Some(work_tree) = &source.work_tree {
-                    let now = scratch.read(work_tree, paths)?;
+                    let now = temp.read(work_tree, paths)?;
                     for path in changed(&listed, &now) {
                         let at = work_tree.join(path);
                         say(format!(
@@ -249,7 +249,7 @@ mod tests {
         let opened = target.open(&home, &|_| {}).unwrap();
         let paths = BTreeSet::from(["sys/kern/a.c".to_owned()]);
         let failure = opened
-            .files(&Scratch::new().unwrap(), &paths, &|_| {})
+            .files(&TempRepo::new().unwrap(), &paths, &|_| {})
             .unwrap_err();
         insta::assert_snapshot!(rendered(&failure).replace(&*root.to_string_lossy(), "TMP"));
         assert!(before == crate::base::fixtures::fingerprint(&part));
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn files_that_are_not_as_committed_are_named() {
-        let file = |path: &str, id: &str| crate::scratch::File {
+        let file = |path: &str, id: &str| crate::temp_repo::File {
             path: path.into(),
             mode: "100644".into(),
             id: id.into(),

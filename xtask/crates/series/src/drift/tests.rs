@@ -5,10 +5,10 @@ use kdk_vm::interrupt::Interrupt;
 
 use super::target::Target;
 use super::*;
-use crate::base::acquire;
+use crate::applied;
+use crate::base::add;
 use crate::base::definition;
 use crate::base::fixtures::{commit, fingerprint, git, tree, write};
-use crate::bind;
 use crate::load::{self, Loaded};
 use kdk_core::cache_dir::Home;
 
@@ -65,7 +65,7 @@ impl Place {
         );
         let home = Home::at(root.join("home"), &Interrupt::new()).unwrap();
         let definition = definition::find("releng-15.1").unwrap();
-        acquire::borrow(&home, &definition, &src).unwrap();
+        add::from_checkout(&home, &definition, &src).unwrap();
         Self {
             series: load::parse(&folder, "releng-15.1", &text).unwrap(),
             root,
@@ -96,9 +96,9 @@ impl Place {
     }
 
     fn try_on(&self, to: &Path) -> Vec<Row> {
-        let bound = bind::bind(&self.home, &self.series, &|_| {}).unwrap();
-        let replay = Replay::of(&bound).unwrap();
-        drop(bound);
+        let applied = applied::apply_series(&self.home, &self.series, &|_| {}).unwrap();
+        let replay = Replay::of(&applied).unwrap();
+        drop(applied);
         let target = Target::find(&self.home, &to.display().to_string()).unwrap();
         let opened = target.open(&self.home, &|_| {}).unwrap();
         let before = fingerprint(to);

@@ -2,7 +2,7 @@
 
 use crate::export::Exported;
 use crate::load::Loaded;
-use crate::lock::Findings;
+use crate::results::Results;
 
 /// A letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Cover {
 pub fn cover(
     series: &Loaded,
     exported: &Exported<'_>,
-    findings: &Findings,
+    results: &Results,
     file: Option<&str>,
     unproven: &[String],
 ) -> Cover {
@@ -43,7 +43,7 @@ pub fn cover(
     ];
     for (patch, _) in &exported.patches {
         lines.push(format!("\n{}:", patch.id));
-        let rows = findings.rows(&patch.id).iter();
+        let rows = results.rows(&patch.id).iter();
         lines.extend(rows.map(|row| format!("  {row}")));
         let provenance = &patch.provenance;
         let by = provenance.attested_by.trim();
@@ -67,7 +67,7 @@ pub fn cover(
 mod tests {
     use super::*;
     use crate::load::tests::series;
-    use crate::lock::tests::proof;
+    use crate::results::tests::proof;
     use kdk_core::git::{Author, Git};
 
     #[test]
@@ -91,18 +91,18 @@ mod tests {
                 date: "now".into(),
             },
         };
-        let mut findings = Findings::default();
-        findings.proofs.insert("a".into(), proof("k", ""));
+        let mut results = Results::default();
+        results.proofs.insert("a".into(), proof("k", ""));
         let file = "# What it is\n\nWhy.\n";
         let letter = cover(
             &all,
             &exported,
-            &findings,
+            &results,
             Some(file),
             &["b: never proven".into()],
         );
         insta::assert_snapshot!(format!("{}\n\n{}", letter.title, letter.text));
-        let bare = cover(&all, &exported, &findings, None, &[]);
+        let bare = cover(&all, &exported, &results, None, &[]);
         assert_eq!(bare.title, "x");
         assert!(bare.text.starts_with("Series x, revision 1"));
     }

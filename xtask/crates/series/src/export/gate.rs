@@ -2,9 +2,9 @@
 
 use crate::lint::{Check, Severity, waives};
 use crate::load::Loaded;
-use crate::lock::{Findings, Proof};
 use crate::manifest::{Channel, Class, Patch, Status};
 use crate::person::person;
+use crate::results::{Proof, Results};
 
 /// What is known of one patch that is to be exported.
 pub struct Known<'a> {
@@ -15,7 +15,7 @@ pub struct Known<'a> {
 }
 
 /// Why a patch is not proven; none if it is, or needs no proof.
-pub fn unproven(known: &Known<'_>, findings: &Findings) -> Option<String> {
+pub fn unproven(known: &Known<'_>, results: &Results) -> Option<String> {
     let id = &known.patch.id;
     if known.patch.class == Class::Test {
         return None;
@@ -27,7 +27,7 @@ pub fn unproven(known: &Known<'_>, findings: &Findings) -> Option<String> {
         }
         return Some(format!("{id}: it does not say which tests prove it"));
     }
-    match findings.proofs.get(id) {
+    match results.proofs.get(id) {
         None => Some(format!("{id}: it was never proven")),
         Some(proof) if !proof.holds() => Some(format!("{id}: it was tested and not proven")),
         Some(proof) if proof.key != known.key => Some(format!(
@@ -70,14 +70,9 @@ pub const AI_RULE: &str = "FreeBSD's CONTRIBUTING.md rejects submissions written
 
 /// Whether the tree of an export was tested: that of the whole series by
 /// `prove`, another one by `prove --each-step`.
-pub fn untested(
-    series: &Loaded,
-    findings: &Findings,
-    ids: &[String],
-    tree: &str,
-) -> Option<String> {
+pub fn untested(series: &Loaded, results: &Results, ids: &[String], tree: &str) -> Option<String> {
     let proven = |proof: &Proof| proof.tree == tree;
-    if findings.proofs.values().any(proven) || findings.tested.contains_key(tree) {
+    if results.proofs.values().any(proven) || results.tested.contains_key(tree) {
         return None;
     }
     Some(match series.ids() == ids {
@@ -95,21 +90,21 @@ pub fn untested(
 mod tests {
     use super::*;
     use crate::load::tests::series;
-    use crate::lock::Tested;
-    use crate::lock::tests::proof;
+    use crate::results::Tested;
+    use crate::results::tests::proof;
 
     #[test]
     fn only_what_is_proven_as_it_is_now_goes() {
         let mut all = series(&[("a", "", "x/y"), ("b", "", "")]);
-        let mut findings = Findings::default();
-        let say = |all: &Loaded, findings: &Findings, n: usize| {
+        let mut results = Results::default();
+        let say = |all: &Loaded, results: &Results, n: usize| {
             let patch = &all.manifest.patches[n];
             let key = "k".into();
-            unproven(&Known { patch, key }, findings).unwrap_or_default()
+            unproven(&Known { patch, key }, results).unwrap_or_default()
         };
-        assert_eq!(say(&all, &findings, 0), "a: it was never proven");
+        assert_eq!(say(&all, &results, 0), "a: it was never proven");
         assert_eq!(
-            say(&all, &findings, 1),
+            say(&all, &results, 1),
             "b: it does not say which tests prove it"
         );
         for (key, why, want) in [
@@ -121,14 +116,14 @@ mod tests {
                 "a: it, its base or its tests have changed since it was proven",
             ),
         ] {
-            findings.proofs.insert("a".into(), proof(key, why));
-            assert_eq!(say(&all, &findings, 0), want);
+            results.proofs.insert("a".into(), proof(key, why));
+            assert_eq!(say(&all, &results, 0), want);
         }
         all.manifest.patches[1].check.waive = vec!["check".into()];
-        assert_eq!(say(&all, &findings, 1), "");
+        assert_eq!(say(&all, &results, 1), "");
         all.manifest.patches[1].check.waive.clear();
         all.manifest.patches[1].class = Class::Test;
-        assert_eq!(say(&all, &findings, 1), "");
+        assert_eq!(say(&all, &results, 1), "");
     }
 
     #[test]
@@ -179,26 +174,26 @@ mod tests {
     #[test]
     fn the_tree_must_have_been_tested() {
         let all = series(&[("a", "", ""), ("b", "", "")]);
-        let mut findings = Findings::default();
+        let mut results = Results::default();
         let one = ["a".to_owned()];
         assert!(
-            untested(&all, &findings, &all.ids(), "t")
+            untested(&all, &results, &all.ids(), "t")
                 .unwrap()
                 .contains("never tested")
         );
         assert!(
-            untested(&all, &findings, &one, "s")
+            untested(&all, &results, &one, "s")
                 .unwrap()
                 .contains("1 of its 2")
         );
-        findings.proofs.insert("a".into(), proof("k", ""));
+        results.proofs.insert("a".into(), proof("k", ""));
         let tested = Tested {
             key: "k".into(),
             patches: one.to_vec(),
             verdicts: std::collections::BTreeMap::new(),
         };
-        findings.tested.insert("s".into(), tested);
-        assert_eq!(untested(&all, &findings, &all.ids(), "t"), None);
-        assert_eq!(untested(&all, &findings, &one, "s"), None);
+        results.tested.insert("s".into(), tested);
+        assert_eq!(untested(&all, &results, &all.ids(), "t"), None);
+        assert_eq!(untested(&all, &results, &one, "s"), None);
     }
 }

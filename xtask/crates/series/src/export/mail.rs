@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::cover::Cover;
 use super::{Exported, TRIED};
-use crate::canon;
+use crate::format_patch;
 use kdk_core::failure::Failure;
 
 /// Writes a cover letter and a mail for each patch into `out`, and gives their
@@ -20,7 +20,11 @@ pub fn write(exported: &Exported<'_>, cover: &Cover, out: &Path) -> Result<Vec<P
         "--cover-from-description=none",
     ];
     // A letter of one is numbered too, as its cover is number 0.
-    args.extend(canon::OPTIONS.into_iter().filter(|option| *option != "-N"));
+    args.extend(
+        format_patch::OPTIONS
+            .into_iter()
+            .filter(|option| *option != "-N"),
+    );
     args.extend(["-n", &base, "-o", &folder, &range]);
     // The cover letter is the committer's.
     let git = exported.git.clone().committer(&exported.sender);

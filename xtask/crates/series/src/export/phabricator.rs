@@ -5,14 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Exported, TRIED};
-use crate::lock::Findings;
+use crate::results::Results;
 use kdk_core::failure::Failure;
 
 /// Writes `N-ID.diff`, with whole files around the changes, and `N-ID.txt`, for
 /// each patch into `out`, and gives their paths in order.
 pub fn write(
     exported: &Exported<'_>,
-    findings: &Findings,
+    results: &Results,
     out: &Path,
 ) -> Result<Vec<PathBuf>, Failure> {
     let mut written = Vec::new();
@@ -30,7 +30,7 @@ pub fn write(
         let message = exported
             .git
             .text(TRIED, &["log", "-1", "--format=%B", commit])?;
-        let rows = findings.rows(&patch.id).iter();
+        let rows = results.rows(&patch.id).iter();
         let plan: Vec<String> = rows.map(|row| format!("  {row}")).collect();
         let plan = match plan.is_empty() {
             true => "  none: it is not proven".to_owned(),

@@ -3,10 +3,10 @@
 use std::fs;
 use std::sync::Arc;
 
+use crate::applied::{self, LockedBase};
 use crate::base::apply::{self, Change};
 use crate::base::{definition, record};
-use crate::bind::{self, Held};
-use crate::canon;
+use crate::format_patch;
 use crate::lint::finding::{Check, Finding, Report, Severity, Spot};
 use crate::lint::manifest;
 use crate::lint::mdoc;
@@ -51,11 +51,11 @@ pub fn check(
             "{CHECKS}: the base {name} is not added (`cargo xtask base add {name}`)"
         ));
     } else {
-        let held = bind::hold(home, name, say)?;
+        let base = applied::lock_base(home, name, say)?;
         let mut on = OnBase {
             series,
             looked,
-            held: &held,
+            base: &base,
             report,
         };
         on.check(name == own)?;
@@ -89,7 +89,7 @@ fn in_manifest(series: &Loaded, keys: &[&str], text: String, help: &str) -> Find
 struct OnBase<'a> {
     series: &'a Loaded,
     looked: &'a [Looked],
-    held: &'a Held,
+    base: &'a LockedBase,
     report: &'a mut Report,
 }
 
@@ -114,11 +114,11 @@ impl OnBase<'_> {
     }
 
     fn name(&self) -> &str {
-        &self.held.record.name
+        &self.base.record.name
     }
 
     fn git(&self) -> &Git {
-        &self.held.opened.git
+        &self.base.resolved.git
     }
 
     fn say(&mut self, n: usize, remark: Remark) {
@@ -139,7 +139,7 @@ impl OnBase<'_> {
     /// Whether the base is the one that the manifest names.
     fn identity(&mut self) -> Result<(), Failure> {
         let (series, base) = (self.series, &self.series.manifest.base);
-        let osreldate = self.held.opened.osreldate;
+        let osreldate = self.base.resolved.osreldate;
         if base.osreldate != osreldate {
             let wanted = base.osreldate;
             let text = format!("osreldate {wanted} but sys/sys/param.h says {osreldate}");
@@ -153,7 +153,7 @@ impl OnBase<'_> {
                 "merge-base",
                 "--is-ancestor",
                 commit,
-                &self.held.opened.commit,
+                &self.base.resolved.commit,
             ];
             let is_there = self.git().run("look for the base's commit", &args)?.ok;
             let at = self.head()?;
@@ -172,7 +172,7 @@ impl OnBase<'_> {
 
     /// The base's own commit, below what is uncommitted in the user's tree.
     fn head(&self) -> Result<String, Failure> {
-        let opened = &self.held.opened;
+        let opened = &self.base.resolved;
         let name = match opened.uncommitted.is_empty() {
             true => opened.commit.clone(),
             false => format!("{}^", opened.commit),
@@ -184,7 +184,7 @@ impl OnBase<'_> {
     /// Applies every patch that can be. Gives, for each, what is below it and
     /// its commit; and whether all the patches above it in the list are there.
     fn apply(&mut self) -> Result<Vec<Option<Applied>>, Failure> {
-        let start = self.held.opened.commit.clone();
+        let start = self.base.resolved.commit.clone();
         let (mut below, mut done) = (start.clone(), Vec::<Change>::new());
         let (mut all, mut is_whole) = (Vec::new(), true);
         // Which patches the tree has, by the series or by itself.
@@ -268,7 +268,7 @@ impl OnBase<'_> {
         if self.looked.iter().all(|looked| looked.text.is_none()) {
             return Ok(());
         }
-        let Some(script) = self.blob(&self.held.opened.commit.clone(), style::SCRIPT)? else {
+        let Some(script) = self.blob(&self.base.resolved.commit.clone(), style::SCRIPT)? else {
             let why = format!("style: the base {} has no {}", self.name(), style::SCRIPT);
             self.report.not_checked.push(why);
             return Ok(());
@@ -350,7 +350,7 @@ impl OnBase<'_> {
                 self.report.not_checked.push(why);
                 continue;
             }
-            let written = canon::file(self.git(), &applied.commit)?;
+            let written = format_patch::format_patch(self.git(), &applied.commit)?;
             let written = String::from_utf8_lossy(&written);
             if *written != **text {
                 let remark = differs(text, &written);
@@ -467,8 +467,8 @@ fn tracked(
     if name == series.name() {
         return Ok(());
     }
-    let held = bind::hold(home, &name, say)?;
-    let (git, commit) = (&held.opened.git, &held.opened.commit);
+    let base = applied::lock_base(home, &name, say)?;
+    let (git, commit) = (&base.resolved.git, &base.resolved.commit);
     for (n, patch) in series.manifest.patches.iter().enumerate() {
         let Some(text) = &looked[n].text else {
             continue;

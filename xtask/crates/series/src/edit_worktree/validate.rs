@@ -7,13 +7,13 @@ use std::path::Path;
 use crate::base::repo::names;
 use crate::base::worktree::Checkout;
 use crate::merge;
-use crate::work::{Desk, Work};
+use crate::operation::{Operation, WorktreeState};
 use kdk_core::cache_dir::Home;
 use kdk_core::failure::Failure;
 
 /// What git leaves in a worktree's folder while it is in the middle of
 /// something, with the command that it belongs to.
-const HALFWAY: [(&str, &str); 6] = [
+const IN_PROGRESS: [(&str, &str); 6] = [
     ("rebase-merge", "rebase"),
     ("rebase-apply/applying", "am"),
     ("rebase-apply", "rebase"),
@@ -22,24 +22,24 @@ const HALFWAY: [(&str, &str); 6] = [
     ("REVERT_HEAD", "revert"),
 ];
 
-/// The worktree of `work`, once it can be read as one patch.
-pub fn look(home: &Home, work: &Work) -> Result<Checkout, Failure> {
-    let path = work.tree(home);
+/// The worktree of `operation`, once it can be read as one patch.
+pub fn validate(home: &Home, operation: &Operation) -> Result<Checkout, Failure> {
+    let path = operation.worktree_path(home);
     let at = path.display();
-    let tried = format!("finish the {}", work.what());
+    let tried = format!("finish the {}", operation.describe());
     let bad = |what: String, help: String| Err(Failure::usage(&tried, what).help(help));
-    let Some(desk) = Checkout::find(&path) else {
+    let Some(worktree) = Checkout::find(&path) else {
         return bad(
             format!("its worktree {at} is gone"),
             format!(
                 "give it up and begin anew: {}\nwhat was committed in it is kept then, as a commit that \
                  this names",
-                work.give_up(),
+                operation.abort_command(),
             ),
         );
     };
     for lock in ["index.lock", "HEAD.lock"] {
-        let lock = desk.admin.join(lock);
+        let lock = worktree.admin.join(lock);
         if lock.exists() {
             return bad(
                 format!("git is at work in {at}: {} is there", lock.display()),
@@ -48,35 +48,37 @@ pub fn look(home: &Home, work: &Work) -> Result<Checkout, Failure> {
             );
         }
     }
-    for (mark, verb) in HALFWAY {
-        if desk.admin.join(mark).exists() {
+    for (mark, verb) in IN_PROGRESS {
+        if worktree.admin.join(mark).exists() {
             return bad(
                 format!("a `git {verb}` in {at} is not finished"),
                 format!(
                     "finish it: git -C {at} {verb} --continue\nor give it up: git -C {at} {verb} \
                      --abort\nthen:\n{}",
-                    work.go_on()
+                    operation.continue_command()
                 ),
             );
         }
     }
-    head(&desk, work, &tried)?;
-    unresolved(&desk, work, &tried)?;
-    Ok(desk)
+    head(&worktree, operation, &tried)?;
+    unresolved(&worktree, operation, &tried)?;
+    Ok(worktree)
 }
 
 /// HEAD has to be the commit that the patch comes on, or one commit above it.
-fn head(desk: &Checkout, work: &Work, tried: &str) -> Result<(), Failure> {
-    let (at, tip) = (desk.path.display(), work.tip());
-    let ran = desk.git.run(tried, &["rev-parse", "--verify", "HEAD"])?;
+fn head(worktree: &Checkout, operation: &Operation, tried: &str) -> Result<(), Failure> {
+    let (at, tip) = (worktree.path.display(), operation.tip());
+    let ran = worktree
+        .git
+        .run(tried, &["rev-parse", "--verify", "HEAD"])?;
     let head = ran.text();
-    let laid = match work.next().and_then(|step| step.change.as_ref()) {
-        Some((_, after)) if work.desk == Desk::Open => after,
+    let checked_out = match operation.next().and_then(|step| step.change.as_ref()) {
+        Some((_, after)) if operation.worktree == WorktreeState::Editing => after,
         _ => tip,
     };
     let below = ["merge-base", "--is-ancestor", tip, "HEAD"];
-    if !ran.ok || !desk.git.run(tried, &below)?.ok {
-        let (is, what) = (short(&head), short(laid));
+    if !ran.ok || !worktree.git.run(tried, &below)?.ok {
+        let (is, what) = (short(&head), short(checked_out));
         return Err(Failure::usage(
             tried,
             format!("HEAD in {at} was moved to {is}, which is not on the commit that the patch comes on"),
@@ -86,20 +88,20 @@ fn head(desk: &Checkout, work: &Work, tried: &str) -> Result<(), Failure> {
              yours comes over with: git -C {at} cherry-pick {is}"
         )));
     }
-    let count = desk
+    let count = worktree
         .git
         .text(tried, &["rev-list", "--count", &format!("{tip}..HEAD")])?;
     if matches!(count.as_str(), "0" | "1") {
         return Ok(());
     }
-    let squash = match laid == tip {
+    let squash = match checked_out == tip {
         true => format!(
             "git -C {at} reset --soft {} && git -C {at} commit",
             short(tip)
         ),
         false => format!(
             "git -C {at} reset --soft {} && git -C {at} commit --amend",
-            short(laid)
+            short(checked_out)
         ),
     };
     Err(Failure::usage(
@@ -111,20 +113,20 @@ fn head(desk: &Checkout, work: &Work, tried: &str) -> Result<(), Failure> {
 
 /// All conflicts have to be resolved: those that the kit has laid out, and any
 /// that the user's own git commands have made.
-fn unresolved(desk: &Checkout, work: &Work, tried: &str) -> Result<(), Failure> {
-    let (marked, others): (&[String], &[String]) = match &work.desk {
-        Desk::Conflict { marked, others } => (marked, others),
+fn unresolved(worktree: &Checkout, operation: &Operation, tried: &str) -> Result<(), Failure> {
+    let (marked, others): (&[String], &[String]) = match &operation.worktree {
+        WorktreeState::Conflicted { marked, others } => (marked, others),
         _ => (&[], &[]),
     };
-    let list = desk.git.must(
+    let list = worktree.git.must(
         tried,
         &["diff", "--name-only", "-z", "--diff-filter=U"],
         b"",
     )?;
     let unmerged = names(&list.stdout);
-    let at = desk.path.display();
+    let at = worktree.path.display();
     for file in marked.iter().chain(others).chain(&unmerged) {
-        let path = desk.path.join(file);
+        let path = worktree.path.join(file);
         let text = read(&path);
         if let Some(hunk) = merge::hunks(&text).first() {
             let start: usize = text
@@ -142,7 +144,7 @@ fn unresolved(desk: &Checkout, work: &Work, tried: &str) -> Result<(), Failure> 
             .help(format!(
                 "resolve it in {}, then:\n{}",
                 path.display(),
-                work.go_on()
+                operation.continue_command()
             ))
             .at(
                 file,
@@ -158,7 +160,7 @@ fn unresolved(desk: &Checkout, work: &Work, tried: &str) -> Result<(), Failure> 
                 format!(
                     "make it what it should be and say so: git -C {at} add --sparse {file}\nor remove it: \
                      git -C {at} rm --sparse {file}\nthen:\n{}",
-                    work.go_on()
+                    operation.continue_command()
                 ),
             ));
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{belongings, repo};
+use crate::base::{files, repo};
 use crate::load::{self, Loaded};
 use crate::manifest::Class;
 use kdk_core::cache_dir::{Home, write_atomically};
@@ -21,7 +21,7 @@ const REBASE: &str = "@rebase";
 /// A change to a series that is on the way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Work {
+pub struct Operation {
     /// What is being done.
     pub kind: Kind,
     /// The series that was read.
@@ -41,7 +41,7 @@ pub struct Work {
     /// What the first of them have become.
     pub done: Vec<Done>,
     /// What the worktree holds.
-    pub desk: Desk,
+    pub worktree: WorktreeState,
 }
 
 /// What is being done.
@@ -89,15 +89,15 @@ pub struct Done {
 /// What the worktree holds: always the first patch that is not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Desk {
+pub enum WorktreeState {
     /// Nothing that counts.
-    Free,
+    Idle,
     /// The patch, for the user to change.
-    Open,
+    Editing,
     /// The patch is being put there with its conflicts.
-    Laying,
+    CheckingOut,
     /// The patch, with conflicts for the user to resolve.
-    Conflict {
+    Conflicted {
         /// Files that got markers.
         marked: Vec<String>,
         /// Files that cannot have any: gone on one side, or no text.
@@ -105,7 +105,7 @@ pub enum Desk {
     },
 }
 
-impl Work {
+impl Operation {
     /// Its name among the changes to the series.
     pub fn name(&self) -> &str {
         match &self.kind {
@@ -120,7 +120,7 @@ impl Work {
     }
 
     /// For people: "edit of `x`".
-    pub fn what(&self) -> String {
+    pub fn describe(&self) -> String {
         match &self.kind {
             Kind::Edit { id } => format!("edit of `{id}`"),
             Kind::New { id, .. } => format!("new patch `{id}`"),
@@ -130,7 +130,7 @@ impl Work {
     }
 
     /// The command that goes on with it.
-    pub fn go_on(&self) -> String {
+    pub fn continue_command(&self) -> String {
         self.command(match self.kind {
             Kind::Rebase => "--continue",
             _ => "--done",
@@ -138,7 +138,7 @@ impl Work {
     }
 
     /// The command that gives it up.
-    pub fn give_up(&self) -> String {
+    pub fn abort_command(&self) -> String {
         self.command("--abort")
     }
 
@@ -156,7 +156,7 @@ impl Work {
     }
 
     /// Its worktree.
-    pub fn tree(&self, home: &Home) -> PathBuf {
+    pub fn worktree_path(&self, home: &Home) -> PathBuf {
         self.folder(home).join("src")
     }
 
@@ -200,7 +200,7 @@ impl Work {
     /// Forgets it, with its worktree.
     pub fn close(&self, home: &Home) -> Result<(), Failure> {
         let folder = self.folder(home);
-        forget(&folder)?;
+        remove_folder(&folder)?;
         let git = self.git(home);
         if git.git_dir().exists() {
             git.text(RECORD, &["worktree", "prune"])?;
@@ -220,23 +220,23 @@ fn folder(home: &Home, series: &str, name: &str) -> PathBuf {
 }
 
 /// Removes a folder; its state first, so that what a kill leaves is no work.
-fn forget(folder: &Path) -> Result<(), Failure> {
+fn remove_folder(folder: &Path) -> Result<(), Failure> {
     let state = folder.join(STATE);
-    belongings::remove(&state).map_err(|error| Failure::io(RECORD, &state, error))?;
-    belongings::remove(folder).map_err(|error| Failure::io(RECORD, folder, error))
+    files::remove(&state).map_err(|error| Failure::io(RECORD, &state, error))?;
+    files::remove(folder).map_err(|error| Failure::io(RECORD, folder, error))
 }
 
 /// The work `name` on `series`.
-pub fn named(home: &Home, series: &str, name: &str) -> Result<Option<Work>, Failure> {
+pub fn find(home: &Home, series: &str, name: &str) -> Result<Option<Operation>, Failure> {
     read(&folder(home, series, name))
 }
 
 /// The rebase of `series`.
-pub fn rebase(home: &Home, series: &str) -> Result<Option<Work>, Failure> {
-    named(home, series, REBASE)
+pub fn rebase(home: &Home, series: &str) -> Result<Option<Operation>, Failure> {
+    find(home, series, REBASE)
 }
 
-fn read(folder: &Path) -> Result<Option<Work>, Failure> {
+fn read(folder: &Path) -> Result<Option<Operation>, Failure> {
     let path = folder.join(STATE);
     let text = match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -257,7 +257,7 @@ fn read(folder: &Path) -> Result<Option<Work>, Failure> {
 }
 
 /// All changes to all series.
-pub fn all(home: &Home) -> Result<Vec<Work>, Failure> {
+pub fn all(home: &Home) -> Result<Vec<Operation>, Failure> {
     let mut found = Vec::new();
     for series in subfolders(&home.edits())? {
         for folder in subfolders(&series)? {
@@ -280,54 +280,60 @@ fn subfolders(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 /// Fails while a change to `series` is on the way: the one that ends first
 /// would make the other one stale.
-pub fn none_open(home: &Home, series: &str, tried: &str) -> Result<(), Failure> {
-    let open = all(home)?.into_iter().find(|work| work.series == series);
-    open.map_or(Ok(()), |work| Err(refuse(&work, home, tried)))
+pub fn ensure_none_in_progress(home: &Home, series: &str, tried: &str) -> Result<(), Failure> {
+    let open = all(home)?
+        .into_iter()
+        .find(|operation| operation.series == series);
+    open.map_or(Ok(()), |operation| {
+        Err(in_progress(&operation, home, tried))
+    })
 }
 
 /// Fails while a change is on the way whose commits are in the repository of
 /// `base`, or of any base if none is named.
-pub fn none_in(home: &Home, base: Option<&str>, tried: &str) -> Result<(), Failure> {
+pub fn ensure_none_on_base(home: &Home, base: Option<&str>, tried: &str) -> Result<(), Failure> {
     let mut open = all(home)?.into_iter();
-    let open = open.find(|work| base.is_none_or(|base| work.base == base));
-    open.map_or(Ok(()), |work| Err(refuse(&work, home, tried)))
+    let open = open.find(|operation| base.is_none_or(|base| operation.base == base));
+    open.map_or(Ok(()), |operation| {
+        Err(in_progress(&operation, home, tried))
+    })
 }
 
-/// Fails unless `work` is on the way as it was read. The caller holds the lock
+/// Fails unless `operation` is on the way as it was read. The caller holds the lock
 /// of its base, so that it stays so.
-pub fn still(home: &Home, work: &Work) -> Result<(), Failure> {
-    if named(home, &work.series, work.name())?.as_ref() == Some(work) {
+pub fn ensure_current(home: &Home, operation: &Operation) -> Result<(), Failure> {
+    if find(home, &operation.series, operation.name())?.as_ref() == Some(operation) {
         return Ok(());
     }
     Err(Failure::usage(
-        format!("finish the {}", work.what()),
+        format!("finish the {}", operation.describe()),
         "another run of the kit has gone on with it meanwhile",
     )
     .help("`cargo xtask patches edit --list` lists what is on the way"))
 }
 
-fn refuse(work: &Work, home: &Home, tried: &str) -> Failure {
+fn in_progress(operation: &Operation, home: &Home, tried: &str) -> Failure {
     Failure::usage(
         tried,
         format!(
             "the {} of {} is not finished: it lies in {}",
-            work.what(),
-            work.series,
-            work.tree(home).display()
+            operation.describe(),
+            operation.series,
+            operation.worktree_path(home).display()
         ),
     )
     .help(format!(
         "finish it: {}\nor give it up: {}",
-        work.go_on(),
-        work.give_up()
+        operation.continue_command(),
+        operation.abort_command()
     ))
 }
 
-/// Prepares the folder of `work`, which is about to begin: what a killed run
+/// Prepares the folder of `operation`, which is about to begin: what a killed run
 /// left of one is removed.
-pub fn begin(home: &Home, work: &Work) -> Result<(), Failure> {
-    let folder = work.folder(home);
-    forget(&folder)?;
+pub fn reset_folder(home: &Home, operation: &Operation) -> Result<(), Failure> {
+    let folder = operation.folder(home);
+    remove_folder(&folder)?;
     home.create(&folder)
 }
 
@@ -349,25 +355,29 @@ pub fn digest(series: Option<&Loaded>) -> Result<String, Failure> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// Fails unless `series` is what `work` began from.
-pub fn unchanged(work: &Work, home: &Home, series: Option<&Loaded>) -> Result<(), Failure> {
-    let tried = format!("finish the {}", work.what());
-    let dir = load::place(&work.series);
-    if dir != work.dir {
+/// Fails unless `series` is what `operation` began from.
+pub fn ensure_series_unchanged(
+    operation: &Operation,
+    home: &Home,
+    series: Option<&Loaded>,
+) -> Result<(), Failure> {
+    let tried = format!("finish the {}", operation.describe());
+    let dir = load::place(&operation.series);
+    if dir != operation.dir {
         return Err(Failure::usage(
             tried,
             format!(
                 "it is of the series in {}, and this is {}",
-                work.dir.display(),
+                operation.dir.display(),
                 dir.display()
             ),
         )
         .help(format!(
             "set KDK_PATCHES to {}",
-            work.dir.parent().unwrap_or(&work.dir).display()
+            operation.dir.parent().unwrap_or(&operation.dir).display()
         )));
     }
-    if digest(series)? == work.digest {
+    if digest(series)? == operation.digest {
         return Ok(());
     }
     Err(Failure::usage(
@@ -380,8 +390,8 @@ pub fn unchanged(work: &Work, home: &Home, series: Option<&Loaded>) -> Result<()
     .help(format!(
         "nothing was written. Put them back as they were and do this again\nor keep your change: git -C {} \
          diff {} > FILE\nthen give this up and begin anew: {}",
-        work.tree(home).display(),
-        work.tip(),
-        work.give_up()
+        operation.worktree_path(home).display(),
+        operation.tip(),
+        operation.abort_command()
     )))
 }

@@ -16,7 +16,7 @@ pub const OPTIONS: [&str; 6] = [
 ];
 
 /// The patch file of `commit`.
-pub fn file(git: &Git, commit: &str) -> Result<Vec<u8>, Failure> {
+pub fn format_patch(git: &Git, commit: &str) -> Result<Vec<u8>, Failure> {
     let mut args = vec!["format-patch", "--stdout", "-1"];
     args.extend(OPTIONS);
     args.push(commit);
@@ -45,12 +45,12 @@ pub fn patch_ids(text: &[u8]) -> Result<Vec<(String, String)>, Failure> {
 mod tests {
     use super::*;
     use crate::base::apply::{Change, chain};
-    use crate::base::fixtures::kit_repo;
+    use crate::base::fixtures::kdk_repo;
 
     #[test]
     fn a_patch_file_comes_back_as_it_was() {
         let dir = tempfile::tempdir().unwrap();
-        let (git, head) = kit_repo(dir.path());
+        let (git, head) = kdk_repo(dir.path());
         let diff =
             "--- a/sys/kern/a.c\n+++ b/sys/kern/a.c\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n";
         let id = "a".to_owned();
@@ -59,13 +59,13 @@ mod tests {
             diff: diff.into(),
         };
         let first = chain(&git, &head, &[plain]).unwrap();
-        let written = file(&git, &first[0]).unwrap();
+        let written = format_patch(&git, &first[0]).unwrap();
         let change = Change {
             id,
             diff: written.clone(),
         };
         let second = chain(&git, &head, &[change]).unwrap();
-        let again = file(&git, &second[0]).unwrap();
+        let again = format_patch(&git, &second[0]).unwrap();
         assert_eq!(
             String::from_utf8(again).unwrap(),
             String::from_utf8(written).unwrap()

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::base::definition::{Definition, History};
-use crate::base::{identity, repo, worktree};
+use crate::base::{osreldate, repo, worktree};
 use kdk_core::failure::Failure;
 use kdk_core::git::{Git, Progress, Ran};
 
@@ -138,7 +138,7 @@ fn search(
     let found =
         last_within(&commits, |commit| {
             // Each look fetches four objects: the path to param.h, and it.
-            let version = identity::osreldate(&git.clone().network(), commit)?;
+            let version = osreldate::read(&git.clone().network(), commit)?;
             Ok(version
                 .is_some_and(|version| definition.osreldate.max.is_none_or(|max| version <= max)))
         })?;
@@ -227,7 +227,7 @@ mod tests {
 
     use super::*;
     use crate::base::fixtures::{self, commit, tree, write};
-    use crate::base::{acquire, definition, record};
+    use crate::base::{add, definition, record};
     use kdk_core::cache_dir::Home;
     use kdk_core::failure::rendered;
 
@@ -251,7 +251,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = base("releng-15.1", &server(dir.path(), "releng/15.1", 1_501_000));
-        let record = acquire::clone(&home, &definition, &mut |_| {}).unwrap();
+        let record = add::from_upstream(&home, &definition, &mut |_| {}).unwrap();
         assert_eq!((record.osreldate, &record.src), (1_501_000, &None));
         let git = repo::git(&home, "releng-15.1");
         let files = worktree::files(&git, &record.commit).unwrap();
@@ -283,7 +283,7 @@ mod tests {
         let server = dir.path().join("server");
         write(&server.join("sys/kern/b.c"), "newer\n");
         fixtures::commit(&server, "newer");
-        let record = acquire::clone(&home, &definition, &mut |_| {}).unwrap();
+        let record = add::from_upstream(&home, &definition, &mut |_| {}).unwrap();
         assert_eq!(record.commit, commit);
     }
 
@@ -311,7 +311,7 @@ mod tests {
             since: "2000-01-01".into(),
             until: "2098-01-01".into(),
         });
-        let record = acquire::clone(&home, &definition, &mut |_| {}).unwrap();
+        let record = add::from_upstream(&home, &definition, &mut |_| {}).unwrap();
         assert_eq!(record.commit, wanted);
     }
 
@@ -330,7 +330,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = base("main", "https://host.invalid/src.git");
-        let failure = acquire::clone(&home, &definition, &mut |_| {}).unwrap_err();
+        let failure = add::from_upstream(&home, &definition, &mut |_| {}).unwrap_err();
         assert_eq!(failure.exit_code(), 5);
         assert!(rendered(&failure).contains("base add main --src DIR"));
         let ran = |stderr: &str| Ran {

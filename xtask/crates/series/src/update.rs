@@ -6,11 +6,11 @@ use std::fs;
 
 use crate::base::apply::{self, Change};
 use crate::base::repo;
-use crate::journal::{self, Writing};
+use crate::journal::{self, Transaction};
 use crate::lint::{self, Finding, Severity};
 use crate::load::{self, Loaded, MANIFEST};
 use crate::manifest::Manifest;
-use crate::{canon, note};
+use crate::{commit_meta, format_patch};
 use kdk_core::cache_dir::Home;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
@@ -18,7 +18,7 @@ use kdk_core::yaml;
 
 /// What a series is going to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
+pub struct SeriesUpdate {
     /// Its name.
     pub name: String,
     /// The text of its manifest.
@@ -35,7 +35,7 @@ pub struct Draft {
     pub own: Option<String>,
 }
 
-impl Draft {
+impl SeriesUpdate {
     /// A series as it is, with these commits.
     pub fn of(series: &Loaded, start: &str, commits: &[String]) -> Self {
         Self {
@@ -68,8 +68,8 @@ impl Draft {
         let dir = load::place(&self.name);
         let manifest = load::parse(&dir, &self.name, &self.text)?.manifest;
         let mut put = self.files(git, &manifest)?;
-        check(git, &self.start, &self.commits)?;
-        look_through(
+        check_commits(git, &self.start, &self.commits)?;
+        lint_staged(
             &self.name,
             &self.text,
             &put,
@@ -77,13 +77,13 @@ impl Draft {
             self.own.as_deref(),
         )?;
         put.push((MANIFEST.to_owned(), self.text.clone().into_bytes()));
-        let writing = Writing {
+        let transaction = Transaction {
             dir,
             put,
             remove: self.remove.clone(),
             ends,
         };
-        journal::write(home, &self.name, &writing)
+        journal::write(home, &self.name, &transaction)
     }
 
     /// The patch files and all others, by name.
@@ -96,7 +96,7 @@ impl Draft {
                     format!("its manifest has `{}` where `{id}` comes", patch.id),
                 ));
             }
-            files.push((patch.file.clone(), canon::file(git, commit)?));
+            files.push((patch.file.clone(), format_patch::format_patch(git, commit)?));
         }
         files.extend(self.more.iter().cloned());
         Ok(files)
@@ -105,16 +105,16 @@ impl Draft {
 
 /// Whether the files of `commits` (by id, on top of `start`) can be read, and
 /// give again the commits that they were made of.
-pub fn check(git: &Git, start: &str, commits: &[(String, String)]) -> Result<(), Failure> {
+pub fn check_commits(git: &Git, start: &str, commits: &[(String, String)]) -> Result<(), Failure> {
     let mut changes = Vec::new();
     for (id, commit) in commits {
-        let diff = canon::file(git, commit)?;
+        let diff = format_patch::format_patch(git, commit)?;
         let id = id.clone();
         changes.push(Change { id, diff });
     }
     let again = apply::chain(git, start, &changes)?;
     for ((id, commit), again) in commits.iter().zip(&again) {
-        comes_back(git, id, commit, again)?;
+        check_roundtrip(git, id, commit, again)?;
     }
     Ok(())
 }
@@ -125,7 +125,7 @@ pub fn check(git: &Git, start: &str, commits: &[(String, String)]) -> Result<(),
 ///
 /// # Errors
 /// What is wrong, the first of it with its place.
-pub fn look_through(
+pub fn lint_staged(
     name: &str,
     text: &str,
     put: &[(String, Vec<u8>)],
@@ -177,14 +177,17 @@ fn errors(series: &Loaded) -> Result<Vec<Finding>, Failure> {
 
 /// Whether the commit `again`, which a patch's file gives, is the `commit`
 /// that it was made of.
-fn comes_back(git: &Git, id: &str, commit: &str, again: &str) -> Result<(), Failure> {
+fn check_roundtrip(git: &Git, id: &str, commit: &str, again: &str) -> Result<(), Failure> {
     if repo::tree_of(git, commit)? != repo::tree_of(git, again)? {
         return Err(Failure::infra(
             format!("write the patch `{id}`"),
             "its file does not give the same tree again",
         ));
     }
-    let (wanted, got) = (note::read(git, commit)?, note::read(git, again)?);
+    let (wanted, got) = (
+        commit_meta::read(git, commit)?,
+        commit_meta::read(git, again)?,
+    );
     if wanted == got {
         return Ok(());
     }
@@ -206,7 +209,12 @@ fn comes_back(git: &Git, id: &str, commit: &str, again: &str) -> Result<(), Fail
 }
 
 /// Fails unless `text`, a manifest that was changed as text, says `wanted`.
-pub fn says(name: &str, text: &str, wanted: &Manifest, by_hand: &str) -> Result<(), Failure> {
+pub fn verify_manifest_edit(
+    name: &str,
+    text: &str,
+    wanted: &Manifest,
+    by_hand: &str,
+) -> Result<(), Failure> {
     let place = format!("patches/{name}/{MANIFEST}");
     let got = yaml::parse::<Manifest>(&place, text).ok();
     if got.as_ref() == Some(wanted) {
@@ -220,7 +228,7 @@ pub fn says(name: &str, text: &str, wanted: &Manifest, by_hand: &str) -> Result<
 }
 
 /// The file `name` of the folder of `series`, if it is there.
-pub fn beside(series: &Loaded, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+pub fn read_beside(series: &Loaded, name: &str) -> Result<Option<Vec<u8>>, Failure> {
     let path = series.dir.join(name);
     match fs::read(&path) {
         Ok(content) => Ok(Some(content)),

@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use crate::base::definition::{self, Definition};
-use crate::base::official;
 use crate::base::record::Record;
 use crate::base::source::Source;
-use crate::base::{identity, repo};
+use crate::base::upstream;
+use crate::base::{osreldate, repo};
 use kdk_core::cache_dir::Home;
 use kdk_core::clock;
 use kdk_core::failure::Failure;
@@ -16,14 +16,14 @@ use kdk_doctor::disk_space;
 
 /// Adds a base from a checkout or git directory of the user's, which is never
 /// written to. The caller holds the base's lock.
-pub fn borrow(home: &Home, definition: &Definition, src: &Path) -> Result<Record, Failure> {
+pub fn from_checkout(home: &Home, definition: &Definition, src: &Path) -> Result<Record, Failure> {
     let source = Source::open(src)?;
     let commit = source.head()?;
     let from = source.dir.display().to_string();
-    let osreldate = check_identity(&source.git(), definition, &commit, &from)?;
+    let osreldate = check_osreldate(&source.git(), definition, &commit, &from)?;
     let tried = format!("add the base `{}`", definition.name);
     disk_space::need(&tried, home.root(), disk_space::TREE_AND_OBJECTS)?;
-    repo::borrow(&repo::ensure(home, &definition.name)?, &source)?;
+    repo::add_alternate(&repo::ensure(home, &definition.name)?, &source)?;
     let record = Record {
         name: definition.name.clone(),
         src: Some(source.dir),
@@ -37,17 +37,17 @@ pub fn borrow(home: &Home, definition: &Definition, src: &Path) -> Result<Record
 
 /// Adds a base from FreeBSD's official repository. An interrupted one goes on
 /// where it was. The caller holds the base's lock.
-pub fn clone(
+pub fn from_upstream(
     home: &Home,
     definition: &Definition,
-    progress: official::Listener<'_>,
+    progress: upstream::Listener<'_>,
 ) -> Result<Record, Failure> {
     let tried = format!("add the base `{}`", definition.name);
     disk_space::need(&tried, home.root(), disk_space::TREE_AND_OBJECTS)?;
     let git = repo::ensure(home, &definition.name)?;
-    let commit = official::clone(&git, definition, progress)?;
-    let osreldate = check_identity(&git, definition, &commit, &definition.repo)?;
-    official::fetch_files(&git, definition, &commit, progress)?;
+    let commit = upstream::clone(&git, definition, progress)?;
+    let osreldate = check_osreldate(&git, definition, &commit, &definition.repo)?;
+    upstream::fetch_files(&git, definition, &commit, progress)?;
     let record = Record {
         name: definition.name.clone(),
         src: None,
@@ -61,13 +61,13 @@ pub fn clone(
 
 /// The `__FreeBSD_version` of `commit`, if it is what the definition wants.
 /// `from` names the place in messages.
-pub fn check_identity(
+pub fn check_osreldate(
     git: &Git,
     definition: &Definition,
     commit: &str,
     from: &str,
 ) -> Result<u32, Failure> {
-    let found = identity::osreldate(git, commit)?;
+    let found = osreldate::read(git, commit)?;
     judge(definition, found, from)
 }
 
@@ -124,7 +124,7 @@ mod tests {
 
     impl Place {
         fn add(&self, name: &str, src: &Path) -> Result<Record, Failure> {
-            borrow(&self.home, &definition::find(name).unwrap(), src)
+            from_checkout(&self.home, &definition::find(name).unwrap(), src)
         }
 
         fn text(&self, failure: &Failure) -> String {

@@ -7,7 +7,7 @@ use kdk_core::git::{Author, Git};
 
 /// Author and message of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
+pub struct CommitMeta {
     /// Who wrote it, and when.
     pub author: Author,
     /// Subject and body, in the form in which they come back from a mail.
@@ -15,7 +15,7 @@ pub struct Note {
 }
 
 /// The note of `commit`.
-pub fn read(git: &Git, commit: &str) -> Result<Note, Failure> {
+pub fn read(git: &Git, commit: &str) -> Result<CommitMeta, Failure> {
     // A subject of several lines is one line in a mail.
     let args = [
         "log",
@@ -34,17 +34,17 @@ pub fn read(git: &Git, commit: &str) -> Result<Note, Failure> {
         date: next(),
     };
     let (subject, body) = (next(), next());
-    Ok(Note {
+    Ok(CommitMeta {
         author,
         message: mail::message(&subject, &body),
     })
 }
 
-/// Commits `tree` on top of `parent` under `note`.
-pub fn commit(git: &Git, tree: &str, parent: &str, note: &Note) -> Result<String, Failure> {
-    let git = git.clone().author(&note.author);
+/// Commits `tree` on top of `parent` under `meta`.
+pub fn commit(git: &Git, tree: &str, parent: &str, meta: &CommitMeta) -> Result<String, Failure> {
+    let git = git.clone().author(&meta.author);
     let args = ["commit-tree", tree, "-p", parent, "-F", "-"];
-    let ran = git.must("commit a patch", &args, note.message.as_bytes())?;
+    let ran = git.must("commit a patch", &args, meta.message.as_bytes())?;
     Ok(ran.text())
 }
 
@@ -52,15 +52,15 @@ pub fn commit(git: &Git, tree: &str, parent: &str, note: &Note) -> Result<String
 mod tests {
     use super::*;
     use crate::base::apply::{Change, chain};
-    use crate::base::fixtures::kit_repo;
+    use crate::base::fixtures::kdk_repo;
     use crate::base::repo::tree_of;
-    use crate::canon;
+    use crate::format_patch;
 
     #[test]
     fn a_commit_with_the_same_note_is_the_one_that_its_mail_gives() {
         let dir = tempfile::tempdir().unwrap();
-        let (git, head) = kit_repo(dir.path());
-        let note = Note {
+        let (git, head) = kdk_repo(dir.path());
+        let meta = CommitMeta {
             author: Author {
                 name: "Jürgen".into(),
                 email: "j@example.org".into(),
@@ -75,9 +75,9 @@ mod tests {
             diff,
         };
         let plain = chain(&git, &head, &[change(diff.into())]).unwrap();
-        let made = commit(&git, &tree_of(&git, &plain[0]).unwrap(), &head, &note).unwrap();
-        assert_eq!(read(&git, &made).unwrap(), note);
-        let mail = canon::file(&git, &made).unwrap();
+        let made = commit(&git, &tree_of(&git, &plain[0]).unwrap(), &head, &meta).unwrap();
+        assert_eq!(read(&git, &made).unwrap(), meta);
+        let mail = format_patch::format_patch(&git, &made).unwrap();
         assert_eq!(chain(&git, &head, &[change(mail)]).unwrap(), [made]);
     }
 }

@@ -6,14 +6,14 @@ use crate::base::definition::Definition;
 use crate::base::record::Record;
 use crate::base::source::Source;
 use crate::base::uncommitted::{self, Snapshot};
-use crate::base::{acquire, repo};
+use crate::base::{add, repo};
 use kdk_core::cache_dir::Home;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
 /// A base as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opened {
+pub struct ResolvedBase {
     /// The kit's repository of it.
     pub git: Git,
     /// Its commit.
@@ -26,12 +26,12 @@ pub struct Opened {
 
 /// Looks at what the base stands for now; nothing is checked out. The caller
 /// holds the lock of the base.
-pub fn open(
+pub fn resolve(
     home: &Home,
     record: &Record,
     definition: &Definition,
     say: &mut dyn FnMut(String),
-) -> Result<Opened, Failure> {
+) -> Result<ResolvedBase, Failure> {
     let git = repo::git(home, &record.name);
     if !git.git_dir().exists() {
         return Err(gone(record, git.git_dir()));
@@ -43,8 +43,8 @@ pub fn open(
     }
     let from = record.src.as_deref().unwrap_or(git.git_dir());
     let osreldate =
-        acquire::check_identity(&git, definition, &snapshot.commit, &from.to_string_lossy())?;
-    Ok(Opened {
+        add::check_osreldate(&git, definition, &snapshot.commit, &from.to_string_lossy())?;
+    Ok(ResolvedBase {
         git,
         commit: snapshot.commit,
         osreldate,
@@ -64,7 +64,7 @@ fn snapshot(git: &Git, record: &Record) -> Result<Snapshot, Failure> {
         return Err(gone(record, src));
     }
     let source = Source::open(src)?;
-    repo::borrow(git, &source)?;
+    repo::add_alternate(git, &source)?;
     uncommitted::snapshot(git, &source)
 }
 

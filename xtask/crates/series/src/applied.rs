@@ -1,8 +1,8 @@
 //! A series on its base: each patch a commit.
 
 use crate::base::definition::Definition;
-use crate::base::open::{self, Opened};
 use crate::base::record::{self, Record};
+use crate::base::resolve::{self, ResolvedBase};
 use crate::base::{self, apply};
 use crate::load::Loaded;
 use crate::manifest::Patch;
@@ -12,37 +12,37 @@ use kdk_core::git::Git;
 
 /// A base that nobody else changes while this is held.
 #[derive(Debug)]
-pub struct Held {
+pub struct LockedBase {
     /// What was added.
     pub record: Record,
     /// How it is built.
     pub definition: Definition,
     /// What it is now.
-    pub opened: Opened,
+    pub resolved: ResolvedBase,
     _lock: Lock,
 }
 
 /// Opens the base `name`, waiting for those who use it.
-pub fn hold(home: &Home, name: &str, say: &dyn Fn(String)) -> Result<Held, Failure> {
+pub fn lock_base(home: &Home, name: &str, say: &dyn Fn(String)) -> Result<LockedBase, Failure> {
     let record = record::find(home, name)?;
     let definition = record.definition()?;
     let lock = home.lock(&base::lock_name(name), say)?;
-    let opened = open::open(home, &record, &definition, &mut |text| say(text))?;
-    Ok(Held {
+    let resolved = resolve::resolve(home, &record, &definition, &mut |text| say(text))?;
+    Ok(LockedBase {
         record,
         definition,
-        opened,
+        resolved,
         _lock: lock,
     })
 }
 
 /// A series on its base.
 #[derive(Debug)]
-pub struct Bound<'a> {
+pub struct AppliedSeries<'a> {
     /// The series.
     pub series: &'a Loaded,
     /// Its base.
-    pub base: Held,
+    pub base: LockedBase,
     /// A commit for each patch, in apply order.
     pub commits: Vec<String>,
 }
@@ -51,31 +51,31 @@ pub struct Bound<'a> {
 ///
 /// # Errors
 /// The base was not added, is another one, or a patch does not apply.
-pub fn bind<'a>(
+pub fn apply_series<'a>(
     home: &Home,
     series: &'a Loaded,
     say: &dyn Fn(String),
-) -> Result<Bound<'a>, Failure> {
-    let base = hold(home, series.name(), say)?;
-    series.check_base(base.opened.osreldate)?;
+) -> Result<AppliedSeries<'a>, Failure> {
+    let base = lock_base(home, series.name(), say)?;
+    series.check_base(base.resolved.osreldate)?;
     let changes = series.changes()?;
-    let commits = apply::chain(&base.opened.git, &base.opened.commit, &changes)?;
-    Ok(Bound {
+    let commits = apply::chain(&base.resolved.git, &base.resolved.commit, &changes)?;
+    Ok(AppliedSeries {
         series,
         base,
         commits,
     })
 }
 
-impl Bound<'_> {
+impl AppliedSeries<'_> {
     /// The kit's repository of the base.
     pub fn git(&self) -> &Git {
-        &self.base.opened.git
+        &self.base.resolved.git
     }
 
     /// The commit before the first patch.
     pub fn start(&self) -> &str {
-        &self.base.opened.commit
+        &self.base.resolved.commit
     }
 
     /// The last commit.

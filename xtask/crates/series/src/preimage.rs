@@ -8,7 +8,7 @@ use crate::base::apply::{self, Change};
 use crate::base::repo;
 use crate::diff::{self, FileDiff};
 use crate::mail;
-use crate::work::Step;
+use crate::operation::Step;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
@@ -18,11 +18,11 @@ const TRIED: &str = "find what the patches were made for";
 type Entry = Option<(String, String)>;
 
 /// The commits before and after each change, in one chain that begins at
-/// `base`. Contents that this repository lacks are looked for in `lender`;
+/// `base`. Contents that this repository lacks are looked for in `alternate`;
 /// where they are nowhere, a content is made up that the patch fits.
 pub fn steps(
     git: &Git,
-    lender: Option<&Git>,
+    alternate: Option<&Git>,
     base: &str,
     changes: &[Change],
 ) -> Result<Vec<Step>, Failure> {
@@ -30,7 +30,7 @@ pub fn steps(
     let mut under = base.to_owned();
     let mut steps = Vec::new();
     for change in changes {
-        let (before, after) = step(&index, lender, &under, change)?;
+        let (before, after) = step(&index, alternate, &under, change)?;
         under = after.clone();
         steps.push(Step {
             id: change.id.clone(),
@@ -42,11 +42,11 @@ pub fn steps(
 
 fn step(
     git: &Git,
-    lender: Option<&Git>,
+    alternate: Option<&Git>,
     under: &str,
     change: &Change,
 ) -> Result<(String, String), Failure> {
-    let mail::Parts {
+    let mail::ParsedPatch {
         diff,
         author,
         message,
@@ -56,7 +56,7 @@ fn step(
     let mut known = here.clone();
     let mut unknown = Vec::new();
     for file in &files {
-        match recorded(git, lender, file, &here)? {
+        match recorded(git, alternate, file, &here)? {
             Some((path, entry)) => {
                 known.insert(path, entry);
             }
@@ -66,9 +66,9 @@ fn step(
     // The first of these that the patch fits; the last one is made for it.
     let candidates: [&dyn Fn() -> Result<BTreeMap<String, Entry>, Failure>; 4] = [
         &|| Ok(known.clone()),
-        &|| made_up(git, &known, &unknown),
+        &|| synthesize(git, &known, &unknown),
         &|| Ok(here.clone()),
-        &|| made_up(git, &here, &files.iter().collect::<Vec<_>>()),
+        &|| synthesize(git, &here, &files.iter().collect::<Vec<_>>()),
     ];
     let mut before = None;
     for candidate in candidates {
@@ -96,7 +96,7 @@ fn step(
 /// What a diff says of the file that it was made for, if that can be found.
 fn recorded(
     git: &Git,
-    lender: Option<&Git>,
+    alternate: Option<&Git>,
     file: &FileDiff,
     here: &BTreeMap<String, Entry>,
 ) -> Result<Option<(String, Entry)>, Failure> {
@@ -107,7 +107,7 @@ fn recorded(
     let Some(id) = &file.blob else {
         return Ok(None);
     };
-    let Some(id) = diff::blob(git, lender, id)? else {
+    let Some(id) = diff::blob(git, alternate, id)? else {
         return Ok(None);
     };
     let present = here.get(old).cloned().flatten();
@@ -120,7 +120,7 @@ fn recorded(
 }
 
 /// `entries` with contents for `files` that their hunks fit.
-fn made_up(
+fn synthesize(
     git: &Git,
     entries: &BTreeMap<String, Entry>,
     files: &[&FileDiff],
@@ -188,9 +188,9 @@ fn put(git: &Git, entries: &BTreeMap<String, Entry>) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use crate::base::apply::chain;
-    use crate::base::fixtures::kit_repo;
-    use crate::canon;
-    use crate::replay::{Taken, take};
+    use crate::base::fixtures::kdk_repo;
+    use crate::cherry_pick::{PickResult, cherry_pick};
+    use crate::format_patch;
 
     fn change(id: &str, diff: impl Into<Vec<u8>>) -> Change {
         Change {
@@ -208,14 +208,15 @@ mod tests {
     /// A series of two on the head, as its files; and a commit that has
     /// another first line and an added one.
     fn place(dir: &std::path::Path) -> (Git, Vec<Change>, String) {
-        let (git, head) = kit_repo(dir);
+        let (git, head) = kdk_repo(dir);
         let plain = [
             change("a", line("two", "2")),
             change("b", line("2", "zwei")),
         ];
         let commits = chain(&git, &head, &plain).unwrap();
         let mails = ["a", "b"].iter().zip(&commits);
-        let mails = mails.map(|(id, commit)| change(id, canon::file(&git, commit).unwrap()));
+        let mails =
+            mails.map(|(id, commit)| change(id, format_patch::format_patch(&git, commit).unwrap()));
         let mails = mails.collect();
         let moved = "--- a/sys/kern/a.c\n+++ b/sys/kern/a.c\n@@ -1,3 +1,4 @@\n-one\n+zero\n+1\n two\n three\n";
         let moved = chain(&git, &head, &[change("m", moved)]).unwrap().remove(0);
@@ -252,9 +253,9 @@ mod tests {
         // No ids, and no such lines here.
         let steps = steps(&git, None, &moved, &[change("a", line("deux", "2"))]).unwrap();
         let (before, after) = steps[0].change.clone().unwrap();
-        let taken = take(&git, "a", (&before, &after), &moved).unwrap();
-        let Taken::Conflict(merged) = taken else {
-            panic!("{taken:?}");
+        let picked = cherry_pick(&git, "a", (&before, &after), &moved).unwrap();
+        let PickResult::Conflict(merged) = picked else {
+            panic!("{picked:?}");
         };
         let text = &merged.conflicts[0].hunks[0].text;
         assert!(text.contains("2\n") && text.contains("zero\n"), "{text}");

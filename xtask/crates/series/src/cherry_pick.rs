@@ -1,14 +1,14 @@
 //! Patches taken to another commit one by one.
 
 use crate::base::repo;
+use crate::commit_meta;
 use crate::merge::{self, Merged};
-use crate::note;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
 /// What a patch has become.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
+pub enum PickResult {
     /// A commit.
     Commit(String),
     /// Nothing: all of it is there already.
@@ -19,52 +19,38 @@ pub enum Taken {
 
 /// Takes the patch `id`, which is the difference between two commits, to the
 /// commit `tip`, with its author and message.
-pub fn take(
+pub fn cherry_pick(
     git: &Git,
     id: &str,
     (before, after): (&str, &str),
     tip: &str,
-) -> Result<Taken, Failure> {
+) -> Result<PickResult, Failure> {
     // Most often nothing under it has changed.
     if before == tip {
-        return Ok(Taken::Commit(after.to_owned()));
+        return Ok(PickResult::Commit(after.to_owned()));
     }
     let merged = merge::merge(git, id, before, after, tip)?;
     if !merged.conflicts.is_empty() {
-        return Ok(Taken::Conflict(merged));
+        return Ok(PickResult::Conflict(merged));
     }
     if merged.tree == repo::tree_of(git, tip)? {
-        return Ok(Taken::Empty);
+        return Ok(PickResult::Empty);
     }
-    let note = note::read(git, after)?;
-    note::commit(git, &merged.tree, tip, &note).map(Taken::Commit)
-}
-
-/// The files that differ between two commits or trees.
-pub fn touched(git: &Git, before: &str, after: &str) -> Result<Vec<String>, Failure> {
-    let args = [
-        "diff-tree",
-        "-r",
-        "-z",
-        "--no-renames",
-        "--name-only",
-        before,
-        after,
-    ];
-    let ran = git.must("list the files of a patch", &args, b"")?;
-    Ok(repo::names(&ran.stdout))
+    let meta = commit_meta::read(git, after)?;
+    commit_meta::commit(git, &merged.tree, tip, &meta).map(PickResult::Commit)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::apply::{Change, chain};
-    use crate::base::fixtures::kit_repo;
+    use crate::base::fixtures::kdk_repo;
+    use crate::base::repo::changed_paths;
 
     #[test]
     fn a_patch_becomes_a_commit_nothing_or_a_conflict() {
         let dir = tempfile::tempdir().unwrap();
-        let (git, head) = kit_repo(dir.path());
+        let (git, head) = kdk_repo(dir.path());
         let change = |from: &str, to: &str| {
             let diff = format!(
                 "--- a/sys/kern/a.c\n+++ b/sys/kern/a.c\n@@ -1,3 +1,3 @@\n one\n-{from}\n+{to}\n three\n"
@@ -83,15 +69,18 @@ mod tests {
             diff: b.into(),
         };
         let other = &chain(&git, &head, &[b]).unwrap()[0];
-        let take = |tip: &str| take(&git, "count", (&head, two), tip).unwrap();
-        assert_eq!(take(&head), Taken::Commit(two.clone()));
-        assert_eq!(take(two), Taken::Empty);
-        assert!(matches!(take(zwei), Taken::Conflict(_)));
-        let Taken::Commit(taken) = take(other) else {
+        let pick = |tip: &str| cherry_pick(&git, "count", (&head, two), tip).unwrap();
+        assert_eq!(pick(&head), PickResult::Commit(two.clone()));
+        assert_eq!(pick(two), PickResult::Empty);
+        assert!(matches!(pick(zwei), PickResult::Conflict(_)));
+        let PickResult::Commit(taken) = pick(other) else {
             panic!("it merges");
         };
-        assert_eq!(touched(&git, other, &taken).unwrap(), ["sys/kern/a.c"]);
-        let note = |commit: &str| note::read(&git, commit).unwrap();
-        assert_eq!(note(&taken), note(two));
+        assert_eq!(
+            changed_paths(&git, other, &taken).unwrap(),
+            ["sys/kern/a.c"]
+        );
+        let meta = |commit: &str| commit_meta::read(&git, commit).unwrap();
+        assert_eq!(meta(&taken), meta(two));
     }
 }

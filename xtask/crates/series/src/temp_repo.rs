@@ -68,12 +68,12 @@ pub struct Applied {
 
 /// The repository.
 #[derive(Debug)]
-pub struct Scratch {
+pub struct TempRepo {
     git: Git,
     _dir: TempDir,
 }
 
-impl Scratch {
+impl TempRepo {
     /// An empty one.
     pub fn new() -> Result<Self, Failure> {
         let dir = tempfile::tempdir()
@@ -253,7 +253,7 @@ fn offsets(said: &str) -> Vec<Offset> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::fixtures::{commit, fingerprint, git as run, kit_repo, tree, write};
+    use crate::base::fixtures::{commit, fingerprint, git as run, kdk_repo, tree, write};
 
     #[test]
     fn offsets_as_git_tells_them() {
@@ -282,19 +282,19 @@ mod tests {
     #[test]
     fn a_small_tree_has_the_same_files_wherever_they_come_from() {
         let dir = tempfile::tempdir().unwrap();
-        let (git, head) = kit_repo(dir.path());
+        let (git, head) = kdk_repo(dir.path());
         let src = dir.path().join("src");
         let wanted = paths(&["sys/kern/a.c", "tests", "sys/kern/no.c", "Makefile/no"]);
         let before = fingerprint(&src);
-        let scratch = Scratch::new().unwrap();
+        let repo = TempRepo::new().unwrap();
         let listed = listing(&git, &head, &wanted).unwrap();
         assert_eq!(listed.folders, ["tests"]);
         assert_eq!(listed.files.len(), 1);
-        assert_eq!(scratch.read(&src, &wanted).unwrap(), listed);
-        let other = Scratch::new().unwrap();
+        assert_eq!(repo.read(&src, &wanted).unwrap(), listed);
+        let other = TempRepo::new().unwrap();
         other.take(&git, &listed.files).unwrap();
         assert_eq!(
-            scratch.tree(&listed.files).unwrap(),
+            repo.tree(&listed.files).unwrap(),
             other.tree(&listed.files).unwrap()
         );
         assert!(before == fingerprint(&src), "the source was written to");
@@ -309,41 +309,41 @@ mod tests {
         std::os::unix::fs::symlink("run.sh", src.join("link")).unwrap();
         commit(&src, "more");
         let wanted = paths(&["run.sh", "link"]);
-        let scratch = Scratch::new().unwrap();
+        let repo = TempRepo::new().unwrap();
         let git = Git::new(src.join(".git"));
         let listed = listing(&git, "HEAD", &wanted).unwrap();
-        assert_eq!(scratch.read(&src, &wanted).unwrap(), listed);
+        assert_eq!(repo.read(&src, &wanted).unwrap(), listed);
         assert_eq!(run(&src, &["status", "--porcelain"]), "");
     }
 
     #[test]
     fn a_diff_goes_in_or_git_says_why_not() {
         let dir = tempfile::tempdir().unwrap();
-        let scratch = Scratch::new().unwrap();
+        let repo = TempRepo::new().unwrap();
         let tree = |first: &str, sixth: &str| {
             let text = format!("{first}1\n2\n3\n4\n5\n{sixth}\n7\n8\n9\n");
             write(&dir.path().join("a"), &text);
-            let files = scratch.read(dir.path(), &paths(&["a"])).unwrap().files;
-            scratch.tree(&files).unwrap()
+            let files = repo.read(dir.path(), &paths(&["a"])).unwrap().files;
+            repo.tree(&files).unwrap()
         };
         let (one, two) = (tree("", "6"), tree("", "x"));
-        let diff = scratch.diff(&one, &two, None).unwrap();
-        assert_eq!(scratch.files_of("a", &diff).unwrap(), paths(&["a"]));
+        let diff = repo.diff(&one, &two, None).unwrap();
+        assert_eq!(repo.files_of("a", &diff).unwrap(), paths(&["a"]));
         let renamed = b"diff --git a/x b/y\nsimilarity index 100%\nrename from x\nrename to y\n";
-        assert_eq!(scratch.files_of("a", renamed).unwrap(), paths(&["x", "y"]));
-        let cut = scratch.files_of("a", &diff[..diff.len() - 20]).unwrap_err();
+        assert_eq!(repo.files_of("a", renamed).unwrap(), paths(&["x", "y"]));
+        let cut = repo.files_of("a", &diff[..diff.len() - 20]).unwrap_err();
         assert_eq!(
             cut.in_one_line(),
             "could not read the patch `a`: git says: corrupt patch at line 7"
         );
-        assert_eq!(scratch.diff(&one, &two, Some("a")).unwrap(), diff);
-        assert!(scratch.diff(&one, &two, Some("*")).unwrap().is_empty());
-        let applied = scratch.apply(&one, &diff).unwrap().unwrap();
+        assert_eq!(repo.diff(&one, &two, Some("a")).unwrap(), diff);
+        assert!(repo.diff(&one, &two, Some("*")).unwrap().is_empty());
+        let applied = repo.apply(&one, &diff).unwrap().unwrap();
         assert_eq!((applied.tree, applied.offsets.len()), (two.clone(), 0));
-        let moved = scratch.apply(&tree("0\n", "6"), &diff).unwrap().unwrap();
+        let moved = repo.apply(&tree("0\n", "6"), &diff).unwrap().unwrap();
         assert_eq!(moved.tree, tree("0\n", "x"));
         assert_eq!(moved.offsets[0].lines, 1);
-        let ran = scratch.apply(&two, &diff).unwrap().unwrap_err();
+        let ran = repo.apply(&two, &diff).unwrap().unwrap_err();
         assert!(ran.stderr.contains("patch failed: a:3"), "{}", ran.stderr);
     }
 }

@@ -1,4 +1,4 @@
-//! `patches/<series>/series.lock`: what the kit has found out about a series.
+//! `patches/<series>/results.json`: what the kit has found out about a series.
 //! Written by the kit alone; the manifest is for people.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use kdk_core::cache_dir::write_atomically;
 use kdk_core::failure::Failure;
 
 /// The file's name.
-pub const FILE: &str = "series.lock";
+pub const FILE: &str = "results.json";
 
 /// The form that is written.
 const SCHEMA: u32 = 1;
@@ -20,7 +20,7 @@ const SCHEMA: u32 = 1;
 /// What was found out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Findings {
+pub struct Results {
     /// Version of the file's form.
     pub schema: u32,
     /// What proves each patch, by its id.
@@ -29,7 +29,7 @@ pub struct Findings {
     pub tested: BTreeMap<String, Tested>,
     /// Mutants that were noticed, by suite and id.
     #[serde(default)]
-    pub mutants: BTreeMap<String, Noticed>,
+    pub mutants: BTreeMap<String, Killed>,
 }
 
 /// A patch that was tested with and without.
@@ -61,7 +61,7 @@ pub struct Row {
     pub with: String,
     /// Why this proves nothing; empty if it does.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub why_not: String,
+    pub reason: String,
 }
 
 /// A series, or the first patches of one, that was tested as a whole.
@@ -79,14 +79,14 @@ pub struct Tested {
 /// A mutant that a test noticed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Noticed {
+pub struct Killed {
     /// Digest of all that the result depends on.
     pub key: String,
     /// The tests that noticed it, and how each ended.
     pub by: BTreeMap<String, String>,
 }
 
-impl Default for Findings {
+impl Default for Results {
     fn default() -> Self {
         Self {
             schema: SCHEMA,
@@ -100,7 +100,7 @@ impl Default for Findings {
 impl Proof {
     /// Whether every test of it proves it, and there is one.
     pub fn holds(&self) -> bool {
-        !self.tests.is_empty() && self.tests.iter().all(|row| row.why_not.is_empty())
+        !self.tests.is_empty() && self.tests.iter().all(|row| row.reason.is_empty())
     }
 }
 
@@ -116,7 +116,7 @@ impl std::fmt::Display for Row {
     }
 }
 
-impl Findings {
+impl Results {
     /// The tests of the patch `id`; none if it was never tested.
     pub fn rows(&self, id: &str) -> &[Row] {
         self.proofs.get(id).map_or(&[], |proof| &proof.tests)
@@ -134,15 +134,15 @@ impl Findings {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             other => other.map_err(|error| Failure::io("read what was proven", &path, error))?,
         };
-        let findings: Self =
+        let results: Self =
             serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
-        if findings.schema != SCHEMA {
-            let schema = findings.schema;
+        if results.schema != SCHEMA {
+            let schema = results.schema;
             return Err(bad(format!(
                 "it has schema {schema}; this kit reads {SCHEMA}"
             )));
         }
-        Ok(findings)
+        Ok(results)
     }
 
     /// Writes it; what is said of patches that are not among `ids` goes.
@@ -167,23 +167,23 @@ fn path(dir: &Path) -> PathBuf {
 pub(crate) mod tests {
     use super::*;
 
-    /// A proof by one test, `a/b`; what it does not prove, says `why_not`.
-    pub fn proof(key: &str, why_not: &str) -> Proof {
+    /// A proof by one test, `a/b`; what it does not prove, says `reason`.
+    pub fn proof(key: &str, reason: &str) -> Proof {
         Proof {
             key: key.into(),
             patch_id: "p".into(),
             tree: "t".into(),
             without: "w".into(),
-            tests: vec![row(why_not)],
+            tests: vec![row(reason)],
         }
     }
 
-    fn row(why_not: &str) -> Row {
+    fn row(reason: &str) -> Row {
         Row {
             test: "a/b".into(),
             without: "FAIL".into(),
             with: "PASS".into(),
-            why_not: why_not.into(),
+            reason: reason.into(),
         }
     }
 
@@ -200,21 +200,21 @@ pub(crate) mod tests {
     #[test]
     fn what_was_written_is_read_and_what_is_gone_is_dropped() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Findings::read(dir.path()).unwrap(), Findings::default());
-        let mut findings = Findings::default();
+        assert_eq!(Results::read(dir.path()).unwrap(), Results::default());
+        let mut results = Results::default();
         for id in ["a", "b"] {
-            findings.proofs.insert(id.into(), proof("k", ""));
+            results.proofs.insert(id.into(), proof("k", ""));
             let tested = Tested {
                 key: "k".into(),
                 patches: vec![id.into()],
                 verdicts: BTreeMap::new(),
             };
-            findings.tested.insert(format!("tree of {id}"), tested);
+            results.tested.insert(format!("tree of {id}"), tested);
         }
-        findings.clone().write(dir.path(), &["b".into()]).unwrap();
-        findings.proofs.remove("a");
-        findings.tested.remove("tree of a");
-        assert_eq!(Findings::read(dir.path()).unwrap(), findings);
+        results.clone().write(dir.path(), &["b".into()]).unwrap();
+        results.proofs.remove("a");
+        results.tested.remove("tree of a");
+        assert_eq!(Results::read(dir.path()).unwrap(), results);
     }
 
     #[test]
@@ -222,7 +222,7 @@ pub(crate) mod tests {
         let dir = tempfile::tempdir().unwrap();
         for text in ["", "{}", "{\"schema\":2,\"proofs\":{},\"tested\":{}}"] {
             fs::write(dir.path().join(FILE), text).unwrap();
-            assert_eq!(Findings::read(dir.path()).unwrap_err().exit_code(), 2);
+            assert_eq!(Results::read(dir.path()).unwrap_err().exit_code(), 2);
         }
     }
 }

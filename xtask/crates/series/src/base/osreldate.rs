@@ -7,7 +7,7 @@ const PARAM_H: &str = "sys/sys/param.h";
 
 /// The `__FreeBSD_version` of `commit`, or nothing when it holds no FreeBSD.
 /// Nothing is checked out for it.
-pub fn osreldate(git: &Git, commit: &str) -> Result<Option<u32>, Failure> {
+pub fn read(git: &Git, commit: &str) -> Result<Option<u32>, Failure> {
     let spec = format!("{commit}:{PARAM_H}");
     let ran = git.run("read the tree's version", &["show", &spec])?;
     Ok(ran.ok.then(|| version(&ran.text())).flatten())

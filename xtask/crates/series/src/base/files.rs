@@ -18,13 +18,13 @@ pub fn of(home: &Home, name: &str) -> Vec<PathBuf> {
         home.obj().join(name),
         home.history_of(name),
     ];
-    paths.extend(results(home, name));
+    paths.extend(store_entries(home, name));
     paths.retain(|path| path.symlink_metadata().is_ok());
     paths
 }
 
 /// What the store holds for the base `name`.
-pub fn results(home: &Home, name: &str) -> Vec<PathBuf> {
+pub fn store_entries(home: &Home, name: &str) -> Vec<PathBuf> {
     let Ok(kinds) = fs::read_dir(home.store()) else {
         return Vec::new();
     };
@@ -32,7 +32,7 @@ pub fn results(home: &Home, name: &str) -> Vec<PathBuf> {
 }
 
 /// Bytes on disk of `path` and all below it. Links are not followed.
-pub fn size(path: &Path) -> u64 {
+pub fn disk_usage(path: &Path) -> u64 {
     let Ok(entry) = path.symlink_metadata() else {
         return 0;
     };
@@ -45,7 +45,7 @@ pub fn size(path: &Path) -> u64 {
     };
     own + entries
         .flatten()
-        .map(|entry| size(&entry.path()))
+        .map(|entry| disk_usage(&entry.path()))
         .sum::<u64>()
 }
 
@@ -85,7 +85,7 @@ mod tests {
         let all = of(&home, "main");
         assert_eq!(all.len(), 4);
         for path in all {
-            assert!(size(&path) > 0);
+            assert!(disk_usage(&path) > 0);
             remove(&path).unwrap();
             remove(&path).unwrap();
         }
@@ -99,7 +99,7 @@ mod tests {
         write(&dir.path().join("far/file"), "x");
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(dir.path().join("far"), &link).unwrap();
-        assert!(size(&link) < 4096 * 2);
+        assert!(disk_usage(&link) < 4096 * 2);
         remove(&link).unwrap();
         assert!(dir.path().join("far/file").exists());
     }
