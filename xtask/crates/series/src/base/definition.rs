@@ -1,55 +1,152 @@
-//! What the kit knows of each base before it is there: `vm/bases/*.yaml`.
+//! The definitions of the bases: `vm/bases/*.yaml`, and the families that they
+//! extend: `vm/bases/families/*.yaml`.
 
 use serde::{Deserialize, Serialize};
 
 use kdk_core::failure::Failure;
 use kdk_core::yaml;
 
-/// The definition files, embedded so that the kit runs from anywhere.
+/// Embeds a file of `vm/bases` with its path in the repository.
+macro_rules! embed {
+    ($path:literal) => {
+        (
+            concat!("vm/bases/", $path),
+            include_str!(concat!("../../../../../vm/bases/", $path)),
+        )
+    };
+}
+
+/// The definitions, embedded so that kdk runs from any directory.
 const FILES: [(&str, &str); 3] = [
-    (
-        "vm/bases/releng-15.1.yaml",
-        include_str!("../../../../../vm/bases/releng-15.1.yaml"),
-    ),
-    (
-        "vm/bases/main.yaml",
-        include_str!("../../../../../vm/bases/main.yaml"),
-    ),
-    (
-        "vm/bases/head-2014.yaml",
-        include_str!("../../../../../vm/bases/head-2014.yaml"),
-    ),
+    embed!("releng-15.1.yaml"),
+    embed!("main.yaml"),
+    embed!("head-2014.yaml"),
 ];
 
-/// How a base is got, built and booted.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+/// The families, by the name that `extends` uses.
+const FAMILIES: [(&str, (&str, &str)); 1] = [("modern", embed!("families/modern.yaml"))];
+
+/// How a base is cloned, built and booted.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
     /// The name on the command line.
     pub name: String,
-    /// One line for people.
+    /// A description of one line.
     pub about: String,
-    /// FreeBSD's official repository.
+    /// The URL of FreeBSD's official repository.
     pub repo: String,
-    /// The branch that holds it there.
+    /// The branch of that repository that contains the base.
     pub branch: String,
-    /// For a base that lies in the middle of its branch.
-    #[serde(default)]
+    /// The window of history, for a base that is not the branch's last commit.
     pub history: Option<History>,
-    /// Which `__FreeBSD_version` it must have.
+    /// The `__FreeBSD_version` that the base must have.
     pub osreldate: Osreldate,
-    /// What builds its kernel.
+    /// What builds the kernel.
     pub builder: Builder,
     /// The kernel configuration that is built.
     pub kernel: Kernel,
-    /// The ways it can be booted, the best first.
+    /// The boot methods, the preferred one first.
     pub boot: Vec<Boot>,
-    /// Which parts of the tree are checked out.
-    #[serde(default)]
+    /// The parts of the tree that are checked out.
     pub tree: SparsePaths,
-    /// What a user should know.
-    #[serde(default)]
+    /// A note for the user.
     pub notes: Option<String>,
+}
+
+/// A definition's file, before its family is merged in.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// The name of the family whose settings this base inherits. A setting of
+    /// the file replaces the family's.
+    extends: Option<String>,
+    name: String,
+    about: String,
+    branch: String,
+    history: Option<History>,
+    osreldate: Osreldate,
+    notes: Option<String>,
+    repo: Option<String>,
+    builder: Option<Builder>,
+    kernel: Option<Kernel>,
+    boot: Option<Vec<Boot>>,
+    tree: Option<SparsePaths>,
+}
+
+/// The settings that the bases of a family share.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Family {
+    repo: Option<String>,
+    builder: Option<Builder>,
+    kernel: Option<Kernel>,
+    boot: Option<Vec<Boot>>,
+    tree: Option<SparsePaths>,
+}
+
+/// Reads the definition `text` of the file `path`, with its family merged in.
+fn read(path: &str, text: &str) -> Result<Definition, Failure> {
+    let file: File = yaml::parse(path, text)?;
+    let family = match &file.extends {
+        Some(name) => family(path, text, name)?,
+        None => Family::default(),
+    };
+    let missing = |key: &str| {
+        Failure::usage(format!("read {path}"), format!("missing setting `{key}`"))
+            .help(format!(
+                "set `{key}`, or extend a family that sets it: {}",
+                families()
+            ))
+            .at(
+                path,
+                text,
+                (0, text.lines().next().map_or(0, str::len)),
+                "in this base",
+            )
+    };
+    Ok(Definition {
+        name: file.name,
+        about: file.about,
+        branch: file.branch,
+        history: file.history,
+        osreldate: file.osreldate,
+        notes: file.notes,
+        repo: file.repo.or(family.repo).ok_or_else(|| missing("repo"))?,
+        builder: file
+            .builder
+            .or(family.builder)
+            .ok_or_else(|| missing("builder"))?,
+        kernel: file
+            .kernel
+            .or(family.kernel)
+            .ok_or_else(|| missing("kernel"))?,
+        boot: file.boot.or(family.boot).ok_or_else(|| missing("boot"))?,
+        tree: file.tree.or(family.tree).unwrap_or_default(),
+    })
+}
+
+/// Reads the family called `name`, which the definition `text` of the file
+/// `path` extends.
+fn family(path: &str, text: &str, name: &str) -> Result<Family, Failure> {
+    if let Some((_, (path, text))) = FAMILIES.iter().find(|(family, _)| *family == name) {
+        return yaml::parse(path, text);
+    }
+    let key = text.lines().find(|line| line.starts_with("extends:"));
+    let place = key.and_then(|line| Some((text.find(line)?, line.len())));
+    let failure = Failure::usage(
+        format!("read {path}"),
+        format!("there is no family `{name}`"),
+    )
+    .help(format!("the families are: {}", families()));
+    Err(match place {
+        Some(place) => failure.at(path, text, place, "here"),
+        None => failure,
+    })
+}
+
+/// Returns the names of the families.
+fn families() -> String {
+    FAMILIES.map(|(name, _)| name).join(", ")
 }
 
 /// A window of a branch's history in which the base lies. The last commit in
@@ -182,10 +279,7 @@ pub fn literal(path: &str) -> String {
 
 /// Every definition.
 pub fn all() -> Result<Vec<Definition>, Failure> {
-    FILES
-        .iter()
-        .map(|(name, text)| yaml::parse(name, text))
-        .collect()
+    FILES.iter().map(|(path, text)| read(path, text)).collect()
 }
 
 /// The definition called `name`.
@@ -222,6 +316,30 @@ mod tests {
             assert_eq!(*file, format!("vm/bases/{}.yaml", definition.name));
             assert!(!definition.boot.is_empty(), "{file}");
         }
+    }
+
+    #[test]
+    fn a_family_fills_in_what_a_base_does_not_set() {
+        let own = "name: a\nabout: b\nbranch: c\nosreldate: { min: 1 }\n";
+        let plain = read("x.yaml", &format!("extends: modern\n{own}")).unwrap();
+        assert_eq!(plain.builder, Builder::MakePy);
+        assert_eq!(plain.boot, [Boot::Pvh, Boot::Efi]);
+        assert!(plain.tree.without.iter().any(|folder| folder == "tests"));
+        let changed = "boot: [efi]\ntree: { only: [sys] }\n";
+        let changed = read("x.yaml", &format!("extends: modern\n{own}{changed}")).unwrap();
+        assert_eq!(changed.boot, [Boot::Efi]);
+        assert_eq!(changed.tree.only, ["sys"]);
+        assert!(changed.tree.without.is_empty());
+        assert_eq!(changed.kernel, plain.kernel);
+    }
+
+    #[test]
+    fn mistakes_are_shown_where_they_are() {
+        let own = "name: a\nabout: b\nbranch: c\nosreldate: { min: 1 }\n";
+        let error = |text: &str| kdk_core::failure::rendered(&read("x.yaml", text).unwrap_err());
+        insta::assert_snapshot!(error(&format!("extends: modrn\n{own}")));
+        insta::assert_snapshot!(error(own));
+        insta::assert_snapshot!(error(&format!("extend: modern\n{own}")));
     }
 
     #[test]
