@@ -9,13 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use qapi::qmp::{
-    MigrationCapability, MigrationCapabilityStatus, QmpCommand, cont, getfd, human_monitor_command,
-    inject_nmi, migrate, migrate_set_capabilities, migrate_set_parameters, qmp_capabilities,
-    query_migrate, query_status, stop,
-};
-use serde::Deserialize;
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::machine::{Event, Notice};
 
@@ -113,10 +108,10 @@ pub fn listen(
         let lock = || told.lock().unwrap_or_else(PoisonError::into_inner);
         match sort(&told_line) {
             Message::Greeting => {
-                let ready = line(&qmp_capabilities { enable: None }, CAPABILITIES)
+                let ready = line("qmp_capabilities", json!({}), CAPABILITIES)
                     .and_then(|line| writer.write_all(&line));
                 let begin = ready.and_then(|()| match start {
-                    Start::Running => writer.write_all(&line(&cont {}, BEGUN)?),
+                    Start::Running => writer.write_all(&line("cont", json!({}), BEGUN)?),
                     Start::Halted => Ok(()),
                 });
                 if begin.is_err() {
@@ -159,9 +154,20 @@ const CAPABILITIES: u64 = 0;
 /// The id of the command that lets the machine run.
 const BEGUN: u64 = 1;
 
-fn line<C: QmpCommand>(command: &C, id: u64) -> std::io::Result<Vec<u8>> {
-    let execute = qapi::Execute::with_id(command, id);
-    let mut line = serde_json::to_vec(&execute)?;
+/// A command as QEMU reads it.
+#[derive(Serialize)]
+struct Command<'a> {
+    execute: &'a str,
+    arguments: Value,
+    id: u64,
+}
+
+fn line(execute: &str, arguments: Value, id: u64) -> std::io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(&Command {
+        execute,
+        arguments,
+        id,
+    })?;
     line.push(b'\n');
     Ok(line)
 }
@@ -193,17 +199,18 @@ impl Monitor {
     ///
     /// # Errors
     /// QEMU's own, or that it did not answer for ten seconds.
-    pub fn execute<C: QmpCommand>(&mut self, command: &C) -> std::io::Result<C::Ok> {
+    pub fn execute(&mut self, command: &str, arguments: Value) -> std::io::Result<Value> {
         self.begin()?;
-        self.writer.write_all(&line(command, self.last)?)?;
-        self.answer::<C>()
+        self.writer
+            .write_all(&line(command, arguments, self.last)?)?;
+        self.answer(command)
     }
 
     /// Runs a command that takes a descriptor, which goes with its text
     /// (unix(4), `SCM_RIGHTS`).
-    fn lend<C: QmpCommand>(&mut self, command: &C, file: &File) -> std::io::Result<C::Ok> {
+    fn lend(&mut self, command: &str, arguments: Value, file: &File) -> std::io::Result<Value> {
         self.begin()?;
-        let text = line(command, self.last)?;
+        let text = line(command, arguments, self.last)?;
         let sent = sendmsg::<()>(
             self.writer.as_raw_fd(),
             &[IoSlice::new(&text)],
@@ -213,7 +220,7 @@ impl Monitor {
         )?;
         self.writer
             .write_all(text.get(sent..).unwrap_or_default())?;
-        self.answer::<C>()
+        self.answer(command)
     }
 
     fn begin(&mut self) -> std::io::Result<()> {
@@ -225,9 +232,12 @@ impl Monitor {
         Ok(())
     }
 
-    fn answer<C: QmpCommand>(&self) -> std::io::Result<C::Ok> {
-        let reply = self.reply_to(self.last, C::NAME)?;
-        serde_json::from_value::<Reply<C::Ok>>(reply)?.into_result()
+    fn answer(&self, command: &str) -> std::io::Result<Value> {
+        let mut reply = self.reply_to(self.last, command)?;
+        match reply.pointer("/error/desc").and_then(Value::as_str) {
+            Some(why) => Err(std::io::Error::other(why.to_owned())),
+            None => Ok(reply["return"].take()),
+        }
     }
 
     /// Writes the machine's state to `file`; it stands still from then on.
@@ -236,23 +246,17 @@ impl Monitor {
     /// See [`Self::execute`]; QEMU's reason when it could not write it.
     pub fn migrate(&mut self, file: &File) -> std::io::Result<()> {
         let name = "state";
-        self.lend(
-            &getfd {
-                fdname: name.into(),
-            },
-            file,
+        self.lend("getfd", json!({ "fdname": name }), file)?;
+        let events = json!([{ "capability": "events", "state": true }]);
+        self.execute(
+            "migrate-set-capabilities",
+            json!({ "capabilities": events }),
         )?;
-        let tell = MigrationCapabilityStatus {
-            capability: MigrationCapability::events,
-            state: true,
-        };
-        self.execute(&migrate_set_capabilities {
-            capabilities: vec![tell],
-        })?;
-        let fast = serde_json::json!({ "max-bandwidth": UNLIMITED });
-        self.execute(&serde_json::from_value::<migrate_set_parameters>(fast)?)?;
-        let state = serde_json::json!({ "uri": format!("fd:{name}") });
-        self.execute(&serde_json::from_value::<migrate>(state)?)?;
+        self.execute(
+            "migrate-set-parameters",
+            json!({ "max-bandwidth": UNLIMITED }),
+        )?;
+        self.execute("migrate", json!({ "uri": format!("fd:{name}") }))?;
         let deadline = Instant::now() + SAVED;
         loop {
             let told = self.reply(deadline, "the migration")?;
@@ -262,9 +266,11 @@ impl Monitor {
                 _ => {}
             }
         }
-        let info = self.execute(&query_migrate {})?;
-        let why = info.error_desc.unwrap_or_else(|| "it says no more".into());
-        Err(std::io::Error::other(why))
+        let info = self.execute("query-migrate", json!({}))?;
+        let why = info.get("error-desc").and_then(Value::as_str);
+        Err(std::io::Error::other(
+            why.unwrap_or("QEMU gives no reason").to_owned(),
+        ))
     }
 
     /// Has QEMU save the machine inside its disk image, as `tag`.
@@ -272,14 +278,20 @@ impl Monitor {
     /// # Errors
     /// See [`Self::execute`]; what QEMU printed, if it printed anything.
     pub fn save_inside(&mut self, tag: &str) -> std::io::Result<()> {
-        let said = self.execute(&human_monitor_command {
-            command_line: format!("savevm {tag}"),
-            cpu_index: None,
-        })?;
-        match said.trim() {
+        match self.human(&format!("savevm {tag}"))?.trim() {
             "" => Ok(()),
             said => Err(std::io::Error::other(said.to_owned())),
         }
+    }
+
+    /// Runs a command of the monitor for people, and returns what it prints.
+    ///
+    /// # Errors
+    /// See [`Self::execute`].
+    pub fn human(&mut self, command: &str) -> std::io::Result<String> {
+        let arguments = json!({ "command-line": command });
+        let printed = self.execute("human-monitor-command", arguments)?;
+        Ok(printed.as_str().unwrap_or_default().to_owned())
     }
 
     fn reply_to(&self, id: u64, what: &str) -> std::io::Result<Value> {
@@ -304,7 +316,7 @@ impl Monitor {
     /// # Errors
     /// See [`Self::execute`].
     pub fn is_running(&mut self) -> std::io::Result<bool> {
-        Ok(self.execute(&query_status {})?.running)
+        Ok(self.execute("query-status", json!({}))?["running"] == true)
     }
 
     /// Makes the machine stand still.
@@ -312,7 +324,7 @@ impl Monitor {
     /// # Errors
     /// See [`Self::execute`].
     pub fn pause(&mut self) -> std::io::Result<()> {
-        self.execute(&stop {}).map(drop)
+        self.execute("stop", json!({})).map(drop)
     }
 
     /// Lets it go on.
@@ -320,7 +332,7 @@ impl Monitor {
     /// # Errors
     /// See [`Self::execute`].
     pub fn resume(&mut self) -> std::io::Result<()> {
-        self.execute(&cont {}).map(drop)
+        self.execute("cont", json!({})).map(drop)
     }
 
     /// Sends a non-maskable interrupt: a FreeBSD kernel that hangs with
@@ -329,29 +341,7 @@ impl Monitor {
     /// # Errors
     /// See [`Self::execute`].
     pub fn nmi(&mut self) -> std::io::Result<()> {
-        self.execute(&inject_nmi {}).map(drop)
-    }
-}
-
-/// A reply, by its two shapes.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Reply<T> {
-    Error { error: Refusal },
-    Return { r#return: T },
-}
-
-#[derive(Deserialize)]
-struct Refusal {
-    desc: String,
-}
-
-impl<T> Reply<T> {
-    fn into_result(self) -> std::io::Result<T> {
-        match self {
-            Self::Return { r#return } => Ok(r#return),
-            Self::Error { error } => Err(std::io::Error::other(error.desc)),
-        }
+        self.execute("inject-nmi", json!({})).map(drop)
     }
 }
 

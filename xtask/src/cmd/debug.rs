@@ -10,7 +10,6 @@ use kdk_kmod_link::layout::placement;
 use kdk_vm::machine::{Machine, Port};
 use kdk_vm::protocol::Line;
 use kdk_vm::qemu::{Qemu, QemuMachine, QemuPool, Spec, escape};
-use qapi::qmp::query_chardev;
 
 use crate::console;
 use commands::{Endpoint, Module, Session, gdb, lldb};
@@ -115,12 +114,14 @@ fn address(machine: &mut QemuMachine) -> Result<SocketAddr, Failure> {
     let tried = "find the port of QEMU's gdb stub";
     let devices = machine
         .monitor()
-        .execute(&query_chardev {})
+        .execute("query-chardev", serde_json::json!({}))
         .map_err(|error| Failure::infra(tried, "QEMU did not say").source(error))?;
     devices
-        .iter()
-        .filter(|device| device.label == STUB)
-        .find_map(|device| port_of(&device.filename))
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|device| device["label"] == STUB)
+        .find_map(|device| port_of(device["filename"].as_str()?))
         .ok_or_else(|| Failure::infra(tried, "QEMU has no such port"))
 }
 

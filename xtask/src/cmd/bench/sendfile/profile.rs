@@ -17,7 +17,6 @@ use kdk_vm::qemu::{QemuMachine, QemuPool};
 use kdk_vm::qmp::{self, Start, Told};
 use kdk_vm::run::{Guests, Options, run_all};
 use kdk_vm::symbolize::{Program, Symbols};
-use qapi::qmp::human_monitor_command;
 
 use super::notes::Method;
 use crate::cmd::bench::bed::Bed;
@@ -146,13 +145,9 @@ fn sample(socket: &Path, heard: &Mutex<Heard>, over: &AtomicBool) -> Samples {
         let told = Arc::new(Mutex::new(Told::default()));
         qmp::listen(reading, Start::Halted, &told, &events, &replies);
     });
-    let ask = human_monitor_command {
-        command_line: "info registers".into(),
-        cpu_index: None,
-    };
     while !over.load(Ordering::Relaxed) {
         // The machine is gone.
-        let Ok(registers) = monitor.execute(&ask) else {
+        let Ok(registers) = monitor.human("info registers") else {
             break;
         };
         let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
