@@ -44,30 +44,36 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     step(
         cx,
         "clippy",
-        &[
-            "clippy",
-            "--all-targets",
-            "--features",
-            "kdk-vm/demo-guest-tests",
-            "--",
-            "-D",
-            "warnings",
-        ],
+        &["clippy", "--all-targets", "--", "-D", "warnings"],
         &[],
         &|_| {},
     )?;
     lint_guests(cx, &builder, &rust, &llvm)?;
-    tests(
-        cx,
-        "host tests, and the demo guest in QEMU",
-        &[
-            "test",
-            "--no-fail-fast",
-            "--features",
-            "kdk-vm/demo-guest-tests",
-        ],
-        &environment(&demo),
-    )
+    let what = "host tests, and the demo guest in QEMU";
+    tests(cx, what, &host_tests(has_nextest()), &environment(&demo))
+}
+
+/// Returns the commands that run every test of the host. nextest runs tests of
+/// several programs side by side, but no tests in documentation.
+fn host_tests(nextest: bool) -> Vec<&'static [&'static str]> {
+    if nextest {
+        vec![
+            &["nextest", "run", "--no-fail-fast"],
+            &["test", "--quiet", "--doc", "--no-fail-fast"],
+        ]
+    } else {
+        vec![&["test", "--no-fail-fast"]]
+    }
+}
+
+/// Reports whether cargo-nextest is installed.
+fn has_nextest() -> bool {
+    duct::cmd!(cargo(), "nextest", "--version")
+        .stdout_null()
+        .stderr_null()
+        .unchecked()
+        .run()
+        .is_ok_and(|output| output.status.success())
 }
 
 /// Every fault; the test program prints the table of them.
@@ -84,11 +90,10 @@ fn faults(cx: &Context, demo: &Entry) -> Result<(), Failure> {
     tests(
         cx,
         "every fault",
-        &[
+        // One process, which prints one table.
+        &[&[
             "test",
             "--no-fail-fast",
-            "--features",
-            "kdk-vm/demo-guest-tests",
             "--package",
             "kdk-vm",
             "--package",
@@ -97,7 +102,7 @@ fn faults(cx: &Context, demo: &Entry) -> Result<(), Failure> {
             "demo",
             "--test",
             "faults",
-        ],
+        ]],
         &env,
     )
 }
@@ -110,21 +115,29 @@ fn environment(demo: &Entry) -> Vec<(&'static str, OsString)> {
     ]
 }
 
-/// A run of cargo's tests, counted.
-fn tests(cx: &Context, what: &str, args: &[&str], env: &[(&str, OsString)]) -> Result<(), Failure> {
+/// Runs cargo's tests and prints how many passed, whatever they ended with.
+fn tests(
+    cx: &Context,
+    what: &str,
+    commands: &[&[&str]],
+    env: &[(&str, OsString)],
+) -> Result<(), Failure> {
     let tally = Cell::new(Tally::default());
-    let result = step(cx, what, args, env, &|line| {
-        tally.set(tally.get().with(line))
-    });
+    let count = |line: &str| tally.set(tally.get().with(line));
+    let results: Vec<Result<(), Failure>> = commands
+        .iter()
+        .take_while(|_| !cx.interrupt.is_set())
+        .map(|args| step(cx, what, args, env, &count))
+        .collect();
     println!("{}", tally.get());
-    result?;
+    results.into_iter().collect::<Result<(), Failure>>()?;
     if tally.get().passed == 0 {
         return Err(Failure::tests("no test ran at all"));
     }
     Ok(())
 }
 
-/// What cargo's test programs said of themselves, added up.
+/// The numbers that the test programs and nextest print, added up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Tally {
     passed: u64,
@@ -143,22 +156,42 @@ impl std::fmt::Display for Tally {
 }
 
 impl Tally {
-    /// With `test result: ok. 3 passed; 0 failed; ..`, or with the faults'
-    /// `not played: NAME: why`.
-    fn with(self, line: &str) -> Self {
-        let count = |word: &str| -> u64 {
-            line.strip_prefix("test result: ")
-                .and_then(|rest| rest.split_once(word))
-                .and_then(|(before, _)| before.split_whitespace().next_back())
-                .and_then(|number| number.parse().ok())
-                .unwrap_or(0)
-        };
-        Self {
-            passed: self.passed + count(" passed"),
-            failed: self.failed + count(" failed"),
-            not_played: self.not_played + u64::from(line.starts_with("not played: ")),
+    /// Adds what a line says: `test result: ok. 3 passed; 0 failed; ..`, or
+    /// nextest's `Summary [ 0.1s] 3 tests run: 2 passed, 1 timed out`, or the
+    /// faults' `not played: NAME: why`.
+    fn with(mut self, line: &str) -> Self {
+        if let Some(rest) = line.strip_prefix("test result: ") {
+            self.passed += number_before(rest, " passed");
+            self.failed += number_before(rest, " failed");
+        } else if line.starts_with("not played: ") {
+            self.not_played += 1;
+        } else if line.trim_start().starts_with("not played: ") {
+            // nextest, which indents what a test prints, counts it as passed.
+            self.not_played += 1;
+            self.passed = self.passed.wrapping_sub(1);
+        } else if line.trim_start().starts_with("Summary [") {
+            let passed = number_before(line, " passed");
+            // What did not pass failed, ran out of time or could not start.
+            self.failed += number_before(line, " tests run:").saturating_sub(passed);
+            self.passed = self.passed.wrapping_add(passed);
         }
+        self
     }
+}
+
+/// Returns the number that stands before `word`; of `3/8` the first.
+fn number_before(line: &str, word: &str) -> u64 {
+    line.split_once(word)
+        .and_then(|(before, _)| {
+            before
+                .split(' ')
+                .next_back()?
+                .split('/')
+                .next()?
+                .parse()
+                .ok()
+        })
+        .unwrap_or(0)
 }
 
 /// clippy on what runs in guests, with the Rust that builds it. The module can
@@ -203,6 +236,11 @@ fn lint_guests(
     Ok(())
 }
 
+/// Returns the cargo that runs this program.
+fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
 /// One cargo command; its output is the user's to see, line by line.
 fn step(
     cx: &Context,
@@ -212,8 +250,7 @@ fn step(
     each: &dyn Fn(&str),
 ) -> Result<(), Failure> {
     cx.terminal.line(&format!("== {what}"));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = duct::cmd(cargo, args).dir(workspace()).unchecked();
+    let mut command = duct::cmd(cargo(), args).dir(workspace()).unchecked();
     for (name, value) in env {
         command = command.env(name, value);
     }
@@ -258,6 +295,20 @@ mod tests {
             .iter()
             .fold(Tally::default(), |sum, line| sum.with(line));
         assert_eq!(tally.to_string(), "35 passed, 5 failed, 1 not played");
+        let nextest = [
+            "        PASS [   0.012s] (1/4) xtask crash::tests::a",
+            "    test result: ok. 1 passed; 0 failed; 0 ignored",
+            "    not played: KVM forbidden: there is no /dev/kvm",
+            "     Summary [  12.345s] 4 tests run: 3 passed (1 slow), 1 timed out, 2 skipped",
+            "test result: ok. 2 passed; 0 failed; 0 ignored",
+        ];
+        let summed = nextest
+            .iter()
+            .fold(Tally::default(), |sum, line| sum.with(line));
+        assert_eq!(summed.to_string(), "4 passed, 1 failed, 1 not played");
+        let cut_off =
+            Tally::default().with("     Summary [   1.0s] 3/800 tests run: 3 passed, 800 skipped");
+        assert_eq!(cut_off.to_string(), "3 passed, 0 failed");
         let all_played = Tally {
             not_played: 0,
             ..tally
