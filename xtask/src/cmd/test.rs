@@ -13,7 +13,7 @@ use kdk_core::workspace::workspace;
 use kdk_doctor::Need;
 use kdk_doctor::tools;
 use kdk_doctor::tools::Rust;
-use kdk_guest::build::{Builder, demo, kmod, userland};
+use kdk_guest::build::{Builder, Built, demo, kmod, userland};
 use kdk_guest::guest;
 use kdk_report::recorder::Recorder;
 use kdk_series::base::{self, record, worktree};
@@ -203,10 +203,15 @@ fn lint_guests(
     llvm: &Path,
 ) -> Result<(), Failure> {
     let begin = |what: &str| cx.terminal.line(&format!("== clippy: {what}"));
+    let end = |linted: &Built| {
+        if linted.cached {
+            cx.terminal.line("unchanged since it was clean");
+        }
+    };
     begin("the demo guest");
-    demo::crates("lint the demo guest", rust, llvm).clippy(builder)?;
+    end(&demo::lint(builder, rust, llvm)?);
     begin("init and the suites");
-    userland::crates("lint init and the suites", rust, llvm).clippy(builder)?;
+    end(&userland::lint(builder, rust, llvm)?);
     let mut linted = false;
     for record in record::all(&cx.home)? {
         let name = &record.name;
@@ -226,7 +231,7 @@ fn lint_guests(
             &record.commit,
             record.osreldate,
         );
-        kmod::crates("lint kdk.ko", &source, &kernel, rust, llvm).clippy(builder)?;
+        end(&kmod::lint(builder, &source, &kernel, rust, llvm)?);
         linted = true;
     }
     if !linted {

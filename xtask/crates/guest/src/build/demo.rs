@@ -15,17 +15,10 @@ pub const GUEST: &str = "kdk-demo-guest";
 
 /// The store's answer, built if need be.
 pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, Failure> {
-    let sources = ["vm/demo-guest", "kmod/harness", "Cargo.toml", "Cargo.lock"];
-    let mut inputs = Inputs::new("demo", "demo");
-    inputs.digest(
-        "demo guest sources",
-        digest::folders(workspace(), &sources)?,
-    );
-    inputs.bytes("rustc", &rust.version);
     builder.obtain(
         Phase::Kernel,
         "building the demo guest",
-        &inputs,
+        &inputs("demo", rust)?,
         &|_, _, _| Vec::new(),
         |folder| {
             let built = crates("build the demo guest", rust, llvm).build(builder)?;
@@ -37,8 +30,25 @@ pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, F
     )
 }
 
+/// Lints it, unless it was clean and is unchanged.
+pub fn lint(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, Failure> {
+    crates("lint the demo guest", rust, llvm).clippy(builder, inputs("lint", rust)?)
+}
+
+/// Returns all that the guest is made from.
+fn inputs(kind: &str, rust: &Rust) -> Result<Inputs, Failure> {
+    let sources = ["vm/demo-guest", "kmod/harness", "Cargo.toml", "Cargo.lock"];
+    let mut inputs = Inputs::new(kind, "demo");
+    inputs.digest(
+        "demo guest sources",
+        digest::folders(workspace(), &sources)?,
+    );
+    inputs.bytes("rustc", &rust.version);
+    Ok(inputs)
+}
+
 /// The guest's crate.
-pub fn crates<'a>(what: &'a str, rust: &'a Rust, llvm: &'a Path) -> Crates<'a> {
+fn crates<'a>(what: &'a str, rust: &'a Rust, llvm: &'a Path) -> Crates<'a> {
     Crates {
         what,
         rust,

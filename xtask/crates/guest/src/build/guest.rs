@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::job::Job;
-use crate::build::Builder;
+use crate::build::{Builder, Built, digest};
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
+use kdk_core::store::Inputs;
 use kdk_core::workspace::workspace;
 use kdk_doctor::tools::Rust;
 
@@ -94,10 +95,27 @@ impl Crates<'_> {
         Ok(target_dir.join(triple).join("guest"))
     }
 
-    /// Lints them, warnings denied.
-    pub fn clippy(self, builder: &Builder<'_>) -> Result<(), Failure> {
-        self.cargo(builder, "clippy", &["--", "-D", "warnings"])
-            .map(drop)
+    /// Lints them, warnings denied. Nothing runs if the store has an entry for
+    /// the same `inputs`: they were clean. `inputs` has all that the crates are
+    /// built from; this adds what clippy reads besides.
+    pub fn clippy(mut self, builder: &Builder<'_>, mut inputs: Inputs) -> Result<Built, Failure> {
+        let program = self.rust.cargo.with_file_name("cargo-clippy");
+        let version = duct::cmd(&program, ["--version"])
+            .read()
+            .map_err(|error| Failure::io("run clippy", &program, error))?;
+        inputs.bytes("clippy", version);
+        inputs.digest(
+            "clippy's settings",
+            digest::folders(workspace(), &["Cargo.toml", "clippy.toml"])?,
+        );
+        inputs.bytes("packages", self.packages.join(" "));
+        // One folder for all: they share what clippy makes of core.
+        self.slot = "lint".into();
+        let (phase, what) = (self.target.phase(), self.what.to_owned());
+        builder.obtain(phase, &what, &inputs, &|_, _, _| Vec::new(), |_| {
+            self.cargo(builder, "clippy", &["--", "-D", "warnings"])
+                .map(drop)
+        })
     }
 
     /// Runs one of cargo's commands on them. Returns the target directory.
@@ -134,7 +152,11 @@ impl Crates<'_> {
             argv.extend(["--package".into(), OsString::from(package)]);
         }
         argv.extend(more.iter().map(OsString::from));
-        let flags = self.target.flags(&self.llvm.join("ld.lld"));
+        // What code is generated is no matter of clippy's.
+        let flags = match command {
+            "clippy" => Vec::new(),
+            _ => self.target.flags(&self.llvm.join("ld.lld")),
+        };
         let mut env: Vec<(String, OsString)> = vec![
             ("RUSTC".into(), self.rust.rustc.clone().into()),
             // core's source builds only with what nightly allows.

@@ -34,14 +34,7 @@ pub fn build(
     rust: &Rust,
     llvm: &Path,
 ) -> Result<Built, Failure> {
-    let mut inputs = Inputs::new("kmod", &source.base);
-    let headers = fs::read_to_string(kernel.file(super::kernel::HEADERS));
-    inputs.digest(
-        "the kernel's headers",
-        headers.unwrap_or_else(|_| kernel.key.clone()),
-    );
-    inputs.digest("kmod sources", digest::folders(workspace(), &SOURCES)?);
-    inputs.bytes("rustc", &rust.version);
+    let inputs = inputs("kmod", source, kernel, rust)?;
     builder.obtain(
         Phase::Kmod,
         "building kdk.ko",
@@ -75,8 +68,34 @@ fn for_another_kernel(module: &Path, osreldate: u32, copy: &Path) -> Result<(), 
     fs::write(copy, bytes).map_err(|error| Failure::io("write the copy of kdk.ko", copy, error))
 }
 
+/// Lints the module against the headers of `kernel`, unless it was clean and
+/// nothing is changed.
+pub fn lint(
+    builder: &Builder<'_>,
+    source: &Source,
+    kernel: &Entry,
+    rust: &Rust,
+    llvm: &Path,
+) -> Result<Built, Failure> {
+    let inputs = inputs("lint-kmod", source, kernel, rust)?;
+    crates("lint kdk.ko", source, kernel, rust, llvm).clippy(builder, inputs)
+}
+
+/// Returns all that the module is made from.
+fn inputs(kind: &str, source: &Source, kernel: &Entry, rust: &Rust) -> Result<Inputs, Failure> {
+    let mut inputs = Inputs::new(kind, &source.base);
+    let headers = fs::read_to_string(kernel.file(super::kernel::HEADERS));
+    inputs.digest(
+        "the kernel's headers",
+        headers.unwrap_or_else(|_| kernel.key.clone()),
+    );
+    inputs.digest("kmod sources", digest::folders(workspace(), &SOURCES)?);
+    inputs.bytes("rustc", &rust.version);
+    Ok(inputs)
+}
+
 /// The module's crate, against the headers of `kernel`.
-pub fn crates<'a>(
+fn crates<'a>(
     what: &'a str,
     source: &Source,
     kernel: &Entry,

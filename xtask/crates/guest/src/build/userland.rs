@@ -23,15 +23,10 @@ pub const SUITES: [(&str, &str); 7] = [
 
 /// The store's answer, built if need be. One result serves every base.
 pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, Failure> {
-    let sources = ["userland-tests", "kmod/harness", "Cargo.toml", "Cargo.lock"];
-    let mut inputs = Inputs::new("userland", "all");
-    inputs.digest("userland sources", digest::folders(workspace(), &sources)?);
-    inputs.bytes("programs", SUITES.map(|(name, _)| name).join(" "));
-    inputs.bytes("rustc", &rust.version);
     builder.obtain(
         Phase::Userland,
         "building init and the suites",
-        &inputs,
+        &inputs("userland", "all", rust)?,
         &|_, _, _| Vec::new(),
         |folder| {
             let built = crates("build init and the suites", rust, llvm).build(builder)?;
@@ -45,8 +40,24 @@ pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, F
     )
 }
 
+/// Lints them, unless they were clean and are unchanged.
+pub fn lint(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, Failure> {
+    let inputs = inputs("lint", "userland", rust)?;
+    crates("lint init and the suites", rust, llvm).clippy(builder, inputs)
+}
+
+/// Returns all that init and the suites are made from.
+fn inputs(kind: &str, base: &str, rust: &Rust) -> Result<Inputs, Failure> {
+    let sources = ["userland-tests", "kmod/harness", "Cargo.toml", "Cargo.lock"];
+    let mut inputs = Inputs::new(kind, base);
+    inputs.digest("userland sources", digest::folders(workspace(), &sources)?);
+    inputs.bytes("programs", SUITES.map(|(name, _)| name).join(" "));
+    inputs.bytes("rustc", &rust.version);
+    Ok(inputs)
+}
+
 /// init and the suites.
-pub fn crates<'a>(what: &'a str, rust: &'a Rust, llvm: &'a Path) -> Crates<'a> {
+fn crates<'a>(what: &'a str, rust: &'a Rust, llvm: &'a Path) -> Crates<'a> {
     let mut packages = vec!["kdk-init"];
     packages.extend(SUITES.map(|(_, package)| package));
     Crates {
