@@ -1,76 +1,76 @@
-//! What can be wrong.
+//! Faults that the scoreboard reports.
 
 use core::fmt;
 
-/// What the card counts and the scoreboard does, too.
+/// A counter that both the NIC and the scoreboard have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
-    /// Nobody listened.
+    /// The link was down, or the receiver was disabled.
     ReceiveDisabled,
-    /// Bad on the wire.
+    /// Frames with a receive error.
     Errored,
     /// MAC control frames.
     Control,
-    /// Not for this card.
+    /// Frames that did not pass the filters.
     Filtered,
-    /// No room in the packet buffer.
+    /// Frames missed for want of room in the packet buffer.
     Missed,
-    /// For a queue that is not enabled.
+    /// Frames for a queue that is not enabled.
     QueueDisabled,
-    /// All that passed: in memory, dropped, flushed, or held still.
+    /// Frames that passed: delivered, dropped, flushed, or in the packet buffer.
     Passed,
 }
 
-/// What is wrong with what became of the frames. Frames are numbered in the
-/// order of the wire.
+/// A defect in the handling of the frames, which are numbered in the order of
+/// the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The stack got what was never on the wire.
+    /// The stack received a frame that was never on the wire.
     Unknown,
-    /// The stack got a frame with other bytes.
+    /// The stack received a frame with different bytes.
     Altered {
         /// The frame.
         frame: u32,
     },
-    /// The stack got a frame twice.
+    /// The stack received a frame twice.
     Twice {
         /// The frame.
         frame: u32,
     },
-    /// The stack got a frame that the card had discarded.
+    /// The stack received a frame that the NIC had discarded.
     Discarded {
         /// The frame.
         frame: u32,
     },
-    /// The stack got a frame that the card had marked as bad.
+    /// The stack received a frame that the NIC had marked as bad.
     Bad {
         /// The frame.
         frame: u32,
     },
-    /// The stack got a frame of before the interface was last stopped.
+    /// The stack received a frame from before the last stop of the interface.
     Late {
         /// The frame.
         frame: u32,
     },
-    /// The stack got a later frame of this flow first.
+    /// The stack received a later frame of this flow first.
     FlowOrder {
         /// The flow.
         flow: u16,
         /// The frame.
         frame: u32,
-        /// The later one.
+        /// The later frame.
         before: u32,
     },
-    /// The stack got a later frame of this queue first.
+    /// The stack received a later frame of this queue first.
     QueueOrder {
         /// The queue.
         queue: u16,
         /// The frame.
         frame: u32,
-        /// The later one.
+        /// The later frame.
         before: u32,
     },
-    /// The card has written a frame to memory, and the stack never got it.
+    /// The NIC has written a frame to memory, and the stack did not receive it.
     Lost {
         /// The flow.
         flow: u16,
@@ -79,38 +79,38 @@ pub enum Fault {
         /// The frame.
         frame: u32,
     },
-    /// A stop may cost what the driver has not looked at. But it got a later
-    /// frame of this queue.
+    /// The stack did not receive a frame before a stop, but a later frame of
+    /// this queue. A stop may only lose the last frames of a queue.
     Skipped {
         /// The queue.
         queue: u16,
         /// The frame.
         frame: u32,
-        /// The last one that it got.
+        /// The last frame that the stack received.
         last: u32,
     },
-    /// Of the frames that were held back, the card has written some to memory
-    /// that the stack never got, or the stack got more than that.
+    /// The number of frames that the stack received does not match the number
+    /// that the NIC has written to memory, with those from the packet buffer.
     Unbalanced {
         /// The queue.
         queue: u16,
-        /// Frames that the card has written to memory, bad ones included.
+        /// Frames that the NIC has written to memory, including bad ones.
         written: u64,
-        /// Frames that the stack got.
+        /// Frames that the stack received.
         arrived: u64,
-        /// Bad ones, at least.
+        /// The least number of bad frames.
         bad: u64,
     },
-    /// The card counts otherwise than it said of each frame.
+    /// A counter of the NIC differs from what it reported for each frame.
     Count {
-        /// What.
+        /// The counter.
         count: Count,
-        /// By what it reported.
+        /// The number by its reports.
         reported: u64,
-        /// By its counters.
+        /// The number by its counter.
         counted: u64,
     },
-    /// A frame for a queue that should not exist.
+    /// A frame is for a queue that the NIC should not use.
     Queue {
         /// The queue.
         queue: u16,
@@ -120,21 +120,24 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown => write!(out, "the stack got a frame that was never on the wire"),
+            Self::Unknown => write!(out, "the stack received a frame that was never on the wire"),
             Self::Altered { frame } => write!(out, "the bytes of frame {frame} changed"),
-            Self::Twice { frame } => write!(out, "the stack got frame {frame} twice"),
+            Self::Twice { frame } => write!(out, "the stack received frame {frame} twice"),
             Self::Discarded { frame } => {
-                write!(out, "the stack got frame {frame}, which the card discarded")
+                write!(
+                    out,
+                    "the stack received frame {frame}, which the NIC discarded"
+                )
             }
             Self::Bad { frame } => {
                 write!(
                     out,
-                    "the stack got frame {frame}, which the card said is bad"
+                    "the stack received frame {frame}, which the NIC marked as bad"
                 )
             }
             Self::Late { frame } => write!(
                 out,
-                "the stack got frame {frame} after the interface was stopped"
+                "the stack received frame {frame} after the interface was stopped"
             ),
             Self::FlowOrder {
                 flow,
@@ -142,7 +145,7 @@ impl fmt::Display for Fault {
                 before,
             } => write!(
                 out,
-                "flow {flow}: the stack got frame {before} before frame {frame}"
+                "flow {flow}: the stack received frame {before} before frame {frame}"
             ),
             Self::QueueOrder {
                 queue,
@@ -150,15 +153,15 @@ impl fmt::Display for Fault {
                 before,
             } => write!(
                 out,
-                "queue {queue}: the stack got frame {before} before frame {frame}"
+                "queue {queue}: the stack received frame {before} before frame {frame}"
             ),
             Self::Lost { flow, queue, frame } => write!(
                 out,
-                "frame {frame} of flow {flow} is lost: the card wrote it to memory for queue {queue}"
+                "frame {frame} of flow {flow} is lost: the NIC wrote it to memory for queue {queue}"
             ),
             Self::Skipped { queue, frame, last } => write!(
                 out,
-                "queue {queue}: frame {frame} is lost, but the stack got frame {last}"
+                "queue {queue}: frame {frame} is lost, but the stack received frame {last}"
             ),
             Self::Unbalanced {
                 queue,
@@ -167,8 +170,8 @@ impl fmt::Display for Fault {
                 bad,
             } => write!(
                 out,
-                "queue {queue}: the card wrote {written} frames to memory, {bad} or more of them bad, and the stack \
-                 got {arrived}"
+                "queue {queue}: the NIC wrote {written} frames to memory, {bad} or more of them bad, and the stack \
+                 received {arrived}"
             ),
             Self::Count {
                 count,
@@ -176,7 +179,7 @@ impl fmt::Display for Fault {
                 counted,
             } => write!(
                 out,
-                "{count:?}: the card reported {reported} frames and counts {counted}"
+                "{count:?}: the NIC reported {reported} frames and counts {counted}"
             ),
             Self::Queue { queue } => write!(out, "a frame for queue {queue}"),
         }

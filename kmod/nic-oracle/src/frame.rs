@@ -1,8 +1,8 @@
-//! Frames, as a machine at the other end of the wire makes them.
+//! Frames of a machine at the other end of the wire.
 
 use alloc::vec::Vec;
 
-/// An Ethernet address of that other machine.
+/// The Ethernet address of that machine.
 pub const PEER: [u8; 6] = [0x02, 0, 0, 0, 0, 0x99];
 const IPV4: u16 = 0x0800;
 const TCP: u8 = 6;
@@ -10,8 +10,8 @@ const UDP: u8 = 17;
 /// `EtherType` for experiments (IEEE Std 802).
 const EXPERIMENT: u16 = 0x88b5;
 
-/// A frame that is not IP's, with `length` bytes in all, 14 or more, that
-/// differ from those of another `seed`.
+/// Makes a frame without an IP header, of `length` bytes, at least 14. Its
+/// payload depends on `seed`.
 #[must_use]
 pub fn raw(to: [u8; 6], length: usize, seed: u8) -> Vec<u8> {
     let mut frame = [&to[..], &PEER, &EXPERIMENT.to_be_bytes()].concat();
@@ -20,11 +20,11 @@ pub fn raw(to: [u8; 6], length: usize, seed: u8) -> Vec<u8> {
     frame
 }
 
-/// Where the payload of what [`udp`] makes is.
+/// The offset of the payload in a frame of [`udp`].
 pub const UDP_PAYLOAD: usize = 14 + 20 + 8;
 
-/// A UDP datagram without a checksum of its own (RFC 768), from the `flow`th
-/// of many addresses.
+/// Makes a UDP datagram without a UDP checksum (RFC 768). The source address
+/// depends on the flow.
 #[must_use]
 pub fn udp(to: [u8; 6], flow: u16, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(8 + payload.len()).unwrap_or(u16::MAX);
@@ -38,8 +38,8 @@ pub fn udp(to: [u8; 6], flow: u16, payload: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// Gives a datagram that [`udp`] has made a checksum, the right one or one that
-/// is not.
+/// Sets the UDP checksum of a datagram of [`udp`], to a valid or an invalid
+/// value.
 pub fn set_udp_checksum(frame: &mut [u8], right: bool) {
     const SUM: usize = UDP_PAYLOAD - 2;
     let (Some(addresses), Some(datagram)) = (frame.get(26..34), frame.get(34..)) else {
@@ -56,18 +56,17 @@ pub fn set_udp_checksum(frame: &mut [u8], right: bool) {
     }
 }
 
-/// Makes the checksum of the IP header a wrong one.
+/// Makes the checksum of the IP header invalid.
 pub fn corrupt_ip_checksum(frame: &mut [u8]) {
     if let Some(byte) = frame.get_mut(25) {
         *byte ^= 1;
     }
 }
 
-/// Before the number in a frame.
+/// The bytes before the number in a payload.
 const MARK: &[u8] = b"kdk!";
 
-/// A payload with a number in it, so that the frame of it is `length` bytes if
-/// that is enough.
+/// Makes a payload with a number. It is padded for a frame of `length` bytes.
 #[must_use]
 pub fn payload(number: u32, length: usize) -> Vec<u8> {
     let mut payload = [MARK, &number.to_be_bytes()].concat();
@@ -77,24 +76,24 @@ pub fn payload(number: u32, length: usize) -> Vec<u8> {
     payload
 }
 
-/// The number in the payload of a frame.
+/// Returns the number in the payload of a frame.
 #[must_use]
 pub fn number(frame: &[u8]) -> Option<u32> {
     let number = frame.get(UDP_PAYLOAD..)?.strip_prefix(MARK)?;
     number.first_chunk().copied().map(u32::from_be_bytes)
 }
 
-/// Bytes of the headers of what [`tcp`] makes.
+/// The length of the headers of a frame of [`tcp`].
 pub const TCP_HEADERS: usize = 14 + 20 + 20;
 
-/// A TCP segment (RFC 9293) with an acknowledgment, from the `flow`th of many
-/// addresses. All its checksums are right.
+/// Makes a TCP segment (RFC 9293) with the ACK flag and valid checksums. The
+/// source address depends on the flow.
 #[must_use]
 pub fn tcp(to: [u8; 6], flow: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
     let [source, target, window, none] = [4000, 5000, 0xffff, 0].map(u16::to_be_bytes);
     let (sequence, acknowledged) = (sequence.to_be_bytes(), 1_u32.to_be_bytes());
     let mut segment = [&source[..], &target, &sequence, &acknowledged].concat();
-    // Five words of header; ACK.
+    // Data offset: 5 words. Flags: ACK.
     segment.extend([0x50, 0x10]);
     segment.extend([window, none, none].concat());
     segment.extend(payload);
@@ -108,7 +107,7 @@ fn ethernet(to: [u8; 6]) -> Vec<u8> {
     [&to[..], &PEER, &IPV4.to_be_bytes()].concat()
 }
 
-/// The header of a packet with so many bytes of payload.
+/// Makes the IPv4 header of a packet with `payload` bytes of payload.
 fn ipv4(flow: u16, protocol: u8, payload: usize) -> Vec<u8> {
     let total = u16::try_from(20 + payload).unwrap_or(u16::MAX);
     let [flow_high, flow_low] = flow.to_be_bytes();
@@ -133,7 +132,7 @@ pub fn set_flow(frame: &mut [u8], flow: u16) {
     }
 }
 
-/// Which flow [`udp`] has made a datagram of.
+/// Returns the flow of a datagram of [`udp`].
 #[must_use]
 pub fn flow(frame: &[u8]) -> Option<u16> {
     frame.get(28..30)?.try_into().ok().map(u16::from_be_bytes)

@@ -1,14 +1,16 @@
 #![no_std]
 #![forbid(unsafe_code)]
-//! Judges what became of the frames that came to a software 82599
-//! ([`kdk_nic82599`]), and makes up what happens to such a card.
+//! A test oracle for software NICs ([`kdk_nic82599`]): a scoreboard of frames,
+//! and a generator of random operations.
 //!
-//! [`Scoreboard`] knows what the wire brought, what the card said of each frame,
-//! and what the network stack got. It says what is wrong with that.
-//! [`Operation`]s are what happens to card and driver, from a seed. [`shrink`]
-//! finds fewer of them that are as bad. [`mod@frame`] makes the frames.
+//! - [`Scoreboard`] records the frames on the wire, what the NIC reports for
+//!   each, and the frames that the network stack receives. It reports every
+//!   [`Fault`].
+//! - [`generate`] makes [`Operation`]s on NIC and driver from a seed.
+//! - [`shrink`] reduces operations that cause a failure.
+//! - [`mod@frame`] makes the frames.
 //!
-//! Nothing here knows the driver, the kernel or the time.
+//! Nothing here depends on the driver, the kernel or the time.
 
 extern crate alloc;
 

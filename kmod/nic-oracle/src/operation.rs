@@ -1,4 +1,4 @@
-//! What happens to a card and its driver.
+//! Random operations on a NIC and its driver.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -8,90 +8,90 @@ use kdk_nic82599::registers::{
     EICR_ECC, EICR_GPI_SDP0, EICR_GPI_SDP1, EICR_LSC, EICR_MNG, EICR_TCP_TIMER,
 };
 
-/// Flows that there are.
+/// The number of flows.
 pub const FLOWS: u16 = 48;
-/// Multicast groups that there are.
+/// The number of multicast groups.
 pub const GROUPS: u8 = 4;
-/// Queues that are stalled or moderated. One that the card does not use is
-/// left alone.
+/// The number of queues that are stalled or moderated. Operations on a queue
+/// that the NIC does not use have no effect.
 const QUEUES: u8 = 4;
 
-/// What happens to a card and its driver. Each stands for itself: any of them
-/// can be left out.
+/// An operation on a NIC and its driver. Operations are independent: any of
+/// them can be left out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// Frames come in: [`shapes`](crate::shapes).
+    /// Receives frames: see [`shapes`](crate::shapes).
     Frames {
-        /// What they are like.
+        /// The seed of their shapes.
         seed: u64,
-        /// How many.
+        /// The number of frames.
         count: u8,
-        /// All before the card interrupts, or each by itself.
+        /// Whether all are received before the NIC interrupts.
         together: bool,
     },
-    /// The interface joins a multicast group, or leaves it.
+    /// Joins or leaves a multicast group.
     Multicast {
-        /// Which.
+        /// The group.
         group: u8,
-        /// Join.
+        /// Whether to join it.
         join: bool,
     },
-    /// The cable is plugged in, or pulled out.
+    /// Connects or disconnects the cable.
     Link {
-        /// In.
+        /// Whether to connect it.
         up: bool,
     },
-    /// The interface is stopped and started.
+    /// Stops and starts the interface.
     Restart {
-        /// Only after the stack has got all.
+        /// Whether to wait first until the stack has received all frames.
         settle: bool,
     },
-    /// The longest payload is changed: the interface is initialised anew.
+    /// Changes the MTU, which reinitializes the interface.
     Mtu {
-        /// 9000 bytes, or 1500.
+        /// Whether it is 9000 bytes; else 1500.
         jumbo: bool,
-        /// Only after the stack has got all.
+        /// Whether to wait first until the stack has received all frames.
         settle: bool,
     },
-    /// A queue is treated as if it had no descriptors, or no longer.
+    /// Treats a queue as if it had no descriptors, or stops to.
     Stall {
-        /// Which.
+        /// The queue.
         queue: u8,
-        /// It is.
+        /// Whether to stall it.
         stalled: bool,
     },
-    /// The card interrupts for other things than frames.
+    /// Sets interrupt causes other than those of queues.
     Raise {
         /// Bits of EICR.
         causes: u32,
     },
-    /// An ECC error: the interface is initialised anew.
+    /// Raises an ECC error, which reinitializes the interface.
     Ecc,
-    /// Time passes for the card's interrupt moderation.
+    /// Advances the time of interrupt moderation.
     Time {
-        /// How much.
+        /// The time in microseconds.
         microseconds: u16,
     },
-    /// A queue interrupts so often.
+    /// Sets the interrupt moderation of a queue (EITR).
     Moderation {
-        /// Which.
+        /// The queue.
         queue: u8,
-        /// At the soonest, 1022 at most.
+        /// The least interval in microseconds, up to 1022.
         microseconds: u16,
     },
-    /// The stack gets all that is there for it.
+    /// Waits until the stack has received all frames.
     Settle,
 }
 
 impl Operation {
-    /// Whether it initialises the interface anew.
+    /// Returns whether it reinitializes the interface.
     #[must_use]
     pub const fn restarts(self) -> bool {
         matches!(self, Self::Restart { .. } | Self::Mtu { .. } | Self::Ecc)
     }
 }
 
-/// As it is written in code: what fails can be made a test of.
+/// Prints an operation as Rust code, so that a failure can become a test.
 impl fmt::Debug for Operation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -129,25 +129,25 @@ impl fmt::Debug for Operation {
     }
 }
 
-/// Which operations there are.
+/// The kinds of operations to generate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mix {
-    /// Frames longer than 1514 bytes, and a change of what is longest.
+    /// Whether to generate jumbo frames and changes of the MTU.
     pub jumbo: bool,
-    /// Errors of the card's memory.
+    /// Whether to generate ECC errors.
     pub ecc: bool,
-    /// Operations at most that initialise the interface anew: they take long.
+    /// The most operations that reinitialize the interface, which take long.
     pub restarts: usize,
 }
 
 impl Mix {
-    /// All that may not change the order of frames.
+    /// The operations that must not change the order of frames.
     pub const ORDER: Self = Self {
         jumbo: false,
         ecc: false,
         restarts: 6,
     };
-    /// All.
+    /// All operations.
     pub const ALL: Self = Self {
         jumbo: true,
         ecc: true,
@@ -155,7 +155,7 @@ impl Mix {
     };
 }
 
-/// `count` operations, the same for the same seed.
+/// Generates `count` operations from a seed.
 #[must_use]
 pub fn generate(seed: u64, count: usize, mix: Mix) -> Vec<Operation> {
     let mut rng = Rng::with_seed(seed);
@@ -180,7 +180,7 @@ fn operation(rng: &mut Rng, mix: Mix) -> Operation {
             group: rng.u8(0..GROUPS),
             join: rng.bool(),
         },
-        // More often in than out.
+        // The cable is connected more often than not.
         56..64 => Operation::Link {
             up: rng.u8(0..6) > 0,
         },
@@ -214,7 +214,7 @@ fn operation(rng: &mut Rng, mix: Mix) -> Operation {
     }
 }
 
-/// What [`Operation::Ecc`] raises.
+/// The interrupt cause of [`Operation::Ecc`].
 pub const ECC: u32 = EICR_ECC;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the wire brought, what the card said of it, what the stack got.
+//! The scoreboard of frames between the wire and the stack.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -8,18 +8,18 @@ use kdk_nic82599::Received;
 use crate::fault::{Count, Fault};
 use crate::snapshot::{CounterSnapshot, MAX_QUEUES};
 
-/// A frame on the wire.
+/// A frame that was injected on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InjectedFrame {
     /// Its flow.
     pub flow: u16,
-    /// Of its bytes: [`digest`].
+    /// The [`digest`] of its bytes.
     pub digest: u64,
-    /// Its descriptor says that it is bad: the driver has to discard it.
+    /// Whether its descriptor marks it as bad. The driver has to discard it.
     pub bad: bool,
 }
 
-/// FNV-1a (64 bits) of a frame's bytes.
+/// Returns the 64-bit FNV-1a hash of a frame.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -27,13 +27,13 @@ pub fn digest(bytes: &[u8]) -> u64 {
     })
 }
 
-/// What has to stay in the order of the wire.
+/// The order that the stack has to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// The frames of each flow. Large receive offload sorts what it gets at
-    /// once by flows.
+    /// The frames of each flow are in the order of the wire. Large receive
+    /// offload may reorder flows.
     Flow,
-    /// Those of each queue, too.
+    /// The frames of each queue are, too.
     Queue,
 }
 
@@ -45,7 +45,7 @@ struct Frame {
 }
 
 impl Frame {
-    /// The queue of a frame that may come to the stack.
+    /// Returns the queue of a frame that the stack may receive.
     const fn queue(&self) -> Option<u16> {
         match self.received {
             Received::Delivered { queue } | Received::Buffered { queue } => Some(queue),
@@ -53,26 +53,26 @@ impl Frame {
         }
     }
 
-    /// Written to memory, for certain, for this queue.
+    /// Returns whether the stack has to receive the frame from this queue.
     fn is_due(&self, queue: u16) -> bool {
         self.received == Received::Delivered { queue } && !self.injected.bad
     }
 }
 
-/// A queue's frames since the interface was last started.
+/// The frames of a queue since the last start of the interface.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
-    /// In memory at once, good and bad ones.
+    /// Frames that were delivered at once, good and bad.
     good: u64,
     bad: u64,
-    /// Held back, bad ones.
+    /// Bad frames that went to the packet buffer.
     buffered_bad: u64,
     arrived: u64,
-    /// The latest frame on the wire that arrived.
+    /// The latest frame that arrived.
     last: Option<u32>,
 }
 
-/// How often the card said what.
+/// The number of frames by what the NIC reported.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reported {
     receive_disabled: u64,
@@ -84,31 +84,31 @@ struct Reported {
     passed: u64,
 }
 
-/// What the wire brought, what the card said of each frame, and what the stack
-/// got: each good frame that the card has written to memory, once, unaltered,
-/// in the order of the wire in each flow, and nothing else.
+/// A record of the frames on the wire, of what the NIC reported for each, and of
+/// the frames that the stack received. The stack has to receive every good
+/// frame that the NIC has written to memory, once, unaltered, in the order of
+/// the wire in each flow, and nothing else.
 ///
-/// A stop of the interface may cost frames that are in memory, the last ones
-/// of each queue: see [`interface_stopped`](Self::interface_stopped).
+/// A stop of the interface may lose the last frames of each queue: see [`interface_stopped`](Self::interface_stopped).
 #[derive(Clone, Debug)]
 pub struct Scoreboard {
     order: Order,
     frames: Vec<Frame>,
-    /// The first one since the interface was last started.
+    /// The first frame since the last start of the interface.
     opened: usize,
-    /// The card's counters then, and when the scoreboard was made.
+    /// The counters at that start, and when the scoreboard was made.
     then: CounterSnapshot,
     first: CounterSnapshot,
     queues: [Tally; MAX_QUEUES],
     reported: Reported,
-    /// The last frame that arrived, of each flow.
+    /// The last frame of each flow that arrived.
     flows: BTreeMap<u16, u32>,
     arrived: u64,
     bad: u64,
 }
 
 impl Scoreboard {
-    /// An empty one of a card that counts so now.
+    /// Makes an empty scoreboard for a NIC with these counters.
     #[must_use]
     pub fn new(order: Order, snapshot: &CounterSnapshot) -> Self {
         Self {
@@ -125,29 +125,28 @@ impl Scoreboard {
         }
     }
 
-    /// The next frame's number.
+    /// Returns the number of the next frame.
     #[must_use]
     pub fn next(&self) -> u32 {
         u32::try_from(self.frames.len()).unwrap_or(u32::MAX)
     }
 
-    /// Frames that arrived so far.
+    /// Returns the number of frames that arrived.
     #[must_use]
     pub const fn arrived(&self) -> u64 {
         self.arrived
     }
 
-    /// Frames so far that are bad by their descriptor, in memory or held back.
+    /// Returns the number of frames that the NIC accepted and marked as bad.
     #[must_use]
     pub const fn bad(&self) -> u64 {
         self.bad
     }
 
-    /// The next frame came in from the wire, and the card said what became of
-    /// it.
+    /// Records the next frame on the wire, and what the NIC reported for it.
     ///
     /// # Errors
-    /// [`Fault::Queue`].
+    /// Returns [`Fault::Queue`] for an unexpected queue.
     pub fn inject(&mut self, injected: InjectedFrame, received: Received) -> Result<(), Fault> {
         let reported = &mut self.reported;
         match received {
@@ -185,10 +184,10 @@ impl Scoreboard {
         tally.ok_or(Fault::Queue { queue })
     }
 
-    /// The stack got a frame: with this number in it, if it has one.
+    /// Records a frame that the stack received, with its number.
     ///
     /// # Errors
-    /// What is wrong with that.
+    /// Returns a fault if the stack should not have received it now.
     pub fn arrive(&mut self, number: Option<u32>, digest: u64) -> Result<(), Fault> {
         let (opened, order) = (self.opened, self.order);
         let number = number.ok_or(Fault::Unknown)?;
@@ -238,7 +237,7 @@ impl Scoreboard {
         }
     }
 
-    /// Whether the stack has to get more, by what the card counts now.
+    /// Returns whether the stack has to receive more, given the counters now.
     #[must_use]
     pub fn is_pending(&self, now: &CounterSnapshot) -> bool {
         self.written(now).any(|(_, tally, written)| {
@@ -249,8 +248,8 @@ impl Scoreboard {
         })
     }
 
-    /// Each queue's frames that were written to memory since the interface was
-    /// last started.
+    /// Returns the number of frames of each queue that were written to memory
+    /// since the last start of the interface.
     fn written<'a>(
         &'a self,
         now: &'a CounterSnapshot,
@@ -261,11 +260,11 @@ impl Scoreboard {
             .map(|(queue, ((tally, now), then))| (queue, tally, now.delivered - then.delivered))
     }
 
-    /// The driver has had the time that it needs: the stack has to have all
-    /// that is in memory.
+    /// Checks that the stack has received all frames in memory. The driver has
+    /// to be idle.
     ///
     /// # Errors
-    /// What is wrong.
+    /// Returns the first fault.
     pub fn check_settled(&self, now: &CounterSnapshot) -> Result<(), Fault> {
         self.count(now)?;
         self.lost()?;
@@ -285,13 +284,12 @@ impl Scoreboard {
         Ok(())
     }
 
-    /// The interface was stopped, and the stack has got all that it will get
-    /// of what was before. Frames that the card had written to memory, and
-    /// that the driver had not looked at, may be lost: the last ones of a
-    /// queue, but none before one that arrived.
+    /// Records a stop of the interface, after which the stack receives no
+    /// earlier frame. The stop may lose the last frames of a queue, which the
+    /// driver had not processed, but no frame before one that arrived.
     ///
     /// # Errors
-    /// What is wrong.
+    /// Returns the first fault.
     pub fn interface_stopped(&mut self, now: &CounterSnapshot) -> Result<(), Fault> {
         self.count(now)?;
         self.skipped()?;
@@ -311,8 +309,8 @@ impl Scoreboard {
         Ok(())
     }
 
-    /// Frames since the interface was last started that have to be with the
-    /// stack and are not, with their queues.
+    /// Returns the frames since the last start of the interface that the stack
+    /// has to receive and has not, with their queues.
     fn missing(&self) -> impl Iterator<Item = (u32, u16, &Frame)> {
         let frames = (0_u32..).zip(&self.frames).skip(self.opened);
         frames.filter_map(|(number, frame)| {
@@ -344,7 +342,7 @@ impl Scoreboard {
         Ok(())
     }
 
-    /// What the card said of each frame is what it counts.
+    /// Checks the counters of the NIC against its reports.
     fn count(&self, now: &CounterSnapshot) -> Result<(), Fault> {
         let (reported, first) = (&self.reported, &self.first);
         let all = |snapshot: &CounterSnapshot| {

@@ -1,4 +1,4 @@
-//! What frames are like.
+//! Shapes of random frames.
 
 use alloc::vec::Vec;
 use fastrand::Rng;
@@ -6,30 +6,30 @@ use kdk_nic82599::FrameErrors;
 
 use crate::operation::{FLOWS, GROUPS, Mix};
 
-/// Whom a frame is for.
+/// The destination of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// The card.
+    /// The NIC.
     Card,
-    /// A multicast group, of [`GROUPS`].
+    /// A multicast group, below [`GROUPS`].
     Group(u8),
     /// Another machine.
     Other,
 }
 
-/// What is wrong with a frame.
+/// The receive error of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// Nothing.
+    /// No error.
     None,
-    /// Its frame check sequence.
+    /// The frame check sequence is wrong.
     Crc,
-    /// The card says so in its descriptor.
+    /// The NIC reports an error in the descriptor.
     Descriptor,
 }
 
 impl Error {
-    /// As the card is told.
+    /// Converts the error to the argument of the model.
     #[must_use]
     pub const fn errors(self) -> FrameErrors {
         match self {
@@ -46,24 +46,24 @@ impl Error {
     }
 }
 
-/// What a frame is like.
+/// The shape of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Its flow, below [`FLOWS`].
     pub flow: u16,
-    /// All its bytes, without frame check sequence.
+    /// Its length in bytes, without frame check sequence.
     pub length: u16,
-    /// Whom it is for.
+    /// Its destination.
     pub target: Target,
-    /// What is wrong with it.
+    /// Its receive error.
     pub error: Error,
 }
 
-/// Frames of any kind, the same for the same seed.
+/// Makes the shapes of `count` frames from a seed.
 #[must_use]
 pub fn shapes(seed: u64, count: u8, mix: Mix) -> Vec<Shape> {
     let mut rng = Rng::with_seed(seed);
-    // Some bursts are of a few flows only.
+    // Some bursts have few flows.
     let flows = if rng.bool() {
         FLOWS
     } else {
@@ -84,7 +84,7 @@ fn shape(rng: &mut Rng, flows: u16, mix: Mix) -> Shape {
         _ => Error::None,
     };
     let length = match rng.u8(0..8) {
-        // What is copied, and what is around a small mbuf.
+        // Lengths that drivers copy, and lengths around that of a small mbuf.
         0..4 => rng.u16(60..=260),
         4 if mix.jumbo => rng.u16(1515..=9014),
         _ => rng.u16(60..=1514),

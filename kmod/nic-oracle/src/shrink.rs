@@ -1,10 +1,10 @@
-//! Fewer operations that are as bad.
+//! Reduction of a failing list of operations.
 
 use alloc::vec::Vec;
 
-/// Leaves out of `items` what can be left out while `fails` still says yes:
-/// parts of half their number, then of a quarter, and so on to single ones
-/// (delta debugging, Zeller 2002). `fails` is asked `tries` times at most.
+/// Removes parts of `items` as long as `fails` returns true for the rest: parts
+/// of half of the items, then of a quarter, and so on to single items (delta
+/// debugging, Zeller 2002). It calls `fails` up to `tries` times.
 pub fn shrink<T: Clone>(
     items: Vec<T>,
     tries: usize,
@@ -30,7 +30,7 @@ pub fn shrink<T: Clone>(
                 at = end;
             }
         }
-        // Single ones are tried again: leaving one out may free another.
+        // Single items are tried again: removing one may allow another.
         if size > 1 || !shrunk {
             size /= 2;
         }

@@ -1,34 +1,34 @@
-//! What the card has counted, at one moment.
+//! A snapshot of the counters of a NIC.
 
 use kdk_nic82599::{Nic, QueueCounters};
 
-/// Queues that are looked at; what falls on others is a fault.
+/// The number of queues of a snapshot. A frame on another queue is a fault.
 pub const MAX_QUEUES: usize = 16;
 
-/// What the card has counted since it was made, at one moment. It is made
-/// without allocating, so under a spin lock, too.
+/// The counters of a NIC at one time. Making it does not allocate, so it can be
+/// made under a spin mutex.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CounterSnapshot {
-    /// As [`Counters::receive_disabled`](kdk_nic82599::Counters::receive_disabled).
+    /// See [`Counters::receive_disabled`](kdk_nic82599::Counters::receive_disabled).
     pub receive_disabled: u64,
-    /// As [`Counters::errored`](kdk_nic82599::Counters::errored).
+    /// See [`Counters::errored`](kdk_nic82599::Counters::errored).
     pub errored: u64,
-    /// As [`Counters::control`](kdk_nic82599::Counters::control).
+    /// See [`Counters::control`](kdk_nic82599::Counters::control).
     pub control: u64,
-    /// As [`Counters::filtered`](kdk_nic82599::Counters::filtered).
+    /// See [`Counters::filtered`](kdk_nic82599::Counters::filtered).
     pub filtered: u64,
-    /// As [`Counters::missed`](kdk_nic82599::Counters::missed).
+    /// See [`Counters::missed`](kdk_nic82599::Counters::missed).
     pub missed: u64,
-    /// As [`Counters::flushed`](kdk_nic82599::Counters::flushed).
+    /// See [`Counters::flushed`](kdk_nic82599::Counters::flushed).
     pub flushed: u64,
-    /// Frames in the packet buffer now.
+    /// Frames in the packet buffer.
     pub buffered: u64,
-    /// The first queues'.
+    /// The counters of the first queues.
     pub queues: [QueueCounters; MAX_QUEUES],
 }
 
 impl CounterSnapshot {
-    /// The card's, now.
+    /// Takes a snapshot.
     #[must_use]
     pub fn of(nic: &Nic) -> Self {
         let counters = nic.counters();

@@ -1,4 +1,4 @@
-//! The scoreboard against histories that are right, and against ones that are not.
+//! The scoreboard with valid and with invalid histories.
 
 use kdk_nic_oracle::{Count, CounterSnapshot, Fault, InjectedFrame, Order, Scoreboard, digest};
 use kdk_nic82599::Received;
@@ -19,13 +19,13 @@ fn bad(flow: u16, number: u32) -> InjectedFrame {
     }
 }
 
-/// A card that counts what it says, and frames that go where they have to.
-struct Scene {
+/// A scoreboard, and the counters of a NIC that match its reports.
+struct History {
     scoreboard: Scoreboard,
     snapshot: CounterSnapshot,
 }
 
-impl Scene {
+impl History {
     fn new() -> Self {
         Self::ordered(Order::Queue)
     }
@@ -39,11 +39,11 @@ impl Scene {
     }
 
     fn of(offers: &[(InjectedFrame, Received)]) -> Self {
-        let mut scene = Self::new();
+        let mut history = Self::new();
         for (injected, received) in offers {
-            scene.inject(*injected, *received);
+            history.inject(*injected, *received);
         }
-        scene
+        history
     }
 
     fn inject(&mut self, injected: InjectedFrame, received: Received) {
@@ -64,7 +64,7 @@ impl Scene {
         assert_eq!(self.scoreboard.inject(injected, received), Ok(()));
     }
 
-    /// A frame that was held goes to memory.
+    /// Moves a frame from the packet buffer to memory.
     fn write(&mut self, queue: usize) {
         self.snapshot.buffered -= 1;
         self.snapshot.queues[queue].delivered += 1;
@@ -77,9 +77,9 @@ impl Scene {
 
     fn settle(&self) -> Result<(), Fault> {
         let settled = self.scoreboard.check_settled(&self.snapshot);
-        // What is due is what is missing.
+        // A pending frame is a missing one.
         if self.scoreboard.is_pending(&self.snapshot) {
-            assert!(settled.is_err(), "due, and settled");
+            assert!(settled.is_err(), "pending, and settled");
         }
         settled
     }
@@ -91,20 +91,20 @@ impl Scene {
 
 const Q0: Received = Received::Delivered { queue: 0 };
 const Q1: Received = Received::Delivered { queue: 1 };
-const HELD: Received = Received::Buffered { queue: 0 };
+const BUFFERED: Received = Received::Buffered { queue: 0 };
 
 #[test]
 fn what_arrives_as_it_should_is_right() {
-    let mut scene = Scene::of(&[(good(7, 0), Q0), (good(8, 1), Q1), (good(7, 2), Q0)]);
-    assert!(scene.scoreboard.is_pending(&scene.snapshot));
+    let mut history = History::of(&[(good(7, 0), Q0), (good(8, 1), Q1), (good(7, 2), Q0)]);
+    assert!(history.scoreboard.is_pending(&history.snapshot));
     for number in [1, 0, 2] {
-        assert_eq!(scene.arrive(number), Ok(()));
+        assert_eq!(history.arrive(number), Ok(()));
     }
-    assert!(!scene.scoreboard.is_pending(&scene.snapshot));
-    assert_eq!(scene.settle(), Ok(()));
-    assert_eq!(scene.close(), Ok(()));
-    assert_eq!(scene.scoreboard.arrived(), 3);
-    assert_eq!(scene.scoreboard.next(), 3);
+    assert!(!history.scoreboard.is_pending(&history.snapshot));
+    assert_eq!(history.settle(), Ok(()));
+    assert_eq!(history.close(), Ok(()));
+    assert_eq!(history.scoreboard.arrived(), 3);
+    assert_eq!(history.scoreboard.next(), 3);
 }
 
 #[test]
@@ -118,71 +118,71 @@ fn what_the_stack_should_not_get() {
         Received::Control,
         Received::ReceiveDisabled,
     ] {
-        let mut scene = Scene::of(&[(bad(7, 0), received)]);
-        assert_eq!(scene.scoreboard.bad(), 0);
-        assert_eq!(scene.settle(), Ok(()), "{received:?}");
-        assert_eq!(scene.arrive(0), Err(Fault::Discarded { frame: 0 }));
+        let mut history = History::of(&[(bad(7, 0), received)]);
+        assert_eq!(history.scoreboard.bad(), 0);
+        assert_eq!(history.settle(), Ok(()), "{received:?}");
+        assert_eq!(history.arrive(0), Err(Fault::Discarded { frame: 0 }));
     }
-    for received in [Q0, HELD] {
-        let mut scene = Scene::of(&[(bad(7, 0), received)]);
-        assert_eq!(scene.scoreboard.bad(), 1);
-        assert_eq!(scene.settle(), Ok(()), "{received:?}");
-        assert_eq!(scene.arrive(0), Err(Fault::Bad { frame: 0 }));
+    for received in [Q0, BUFFERED] {
+        let mut history = History::of(&[(bad(7, 0), received)]);
+        assert_eq!(history.scoreboard.bad(), 1);
+        assert_eq!(history.settle(), Ok(()), "{received:?}");
+        assert_eq!(history.arrive(0), Err(Fault::Bad { frame: 0 }));
     }
-    let mut scene = Scene::of(&[(good(7, 0), Q0)]);
-    assert_eq!(scene.scoreboard.arrive(None, 0), Err(Fault::Unknown));
-    assert_eq!(scene.arrive(1), Err(Fault::Unknown));
+    let mut history = History::of(&[(good(7, 0), Q0)]);
+    assert_eq!(history.scoreboard.arrive(None, 0), Err(Fault::Unknown));
+    assert_eq!(history.arrive(1), Err(Fault::Unknown));
     assert_eq!(
-        scene.scoreboard.arrive(Some(0), 0),
+        history.scoreboard.arrive(Some(0), 0),
         Err(Fault::Altered { frame: 0 })
     );
-    assert_eq!(scene.arrive(0), Ok(()));
-    assert_eq!(scene.arrive(0), Err(Fault::Twice { frame: 0 }));
+    assert_eq!(history.arrive(0), Ok(()));
+    assert_eq!(history.arrive(0), Err(Fault::Twice { frame: 0 }));
 }
 
 #[test]
 fn a_queue_that_is_none() {
-    let mut scene = Scene::new();
+    let mut history = History::new();
     let received = Received::Delivered { queue: 16 };
-    let offered = scene.scoreboard.inject(good(7, 0), received);
+    let offered = history.scoreboard.inject(good(7, 0), received);
     assert_eq!(offered, Err(Fault::Queue { queue: 16 }));
 }
 
 #[test]
 fn order() {
-    let mut scene = Scene::of(&[(good(7, 0), Q0), (good(7, 1), Q0)]);
-    assert_eq!(scene.arrive(1), Ok(()));
+    let mut history = History::of(&[(good(7, 0), Q0), (good(7, 1), Q0)]);
+    assert_eq!(history.arrive(1), Ok(()));
     let fault = Fault::FlowOrder {
         flow: 7,
         frame: 0,
         before: 1,
     };
-    assert_eq!(scene.arrive(0), Err(fault));
+    assert_eq!(history.arrive(0), Err(fault));
 
-    let mut scene = Scene::of(&[(good(7, 0), Q0), (good(8, 1), Q0)]);
-    assert_eq!(scene.arrive(1), Ok(()));
+    let mut history = History::of(&[(good(7, 0), Q0), (good(8, 1), Q0)]);
+    assert_eq!(history.arrive(1), Ok(()));
     let fault = Fault::QueueOrder {
         queue: 0,
         frame: 0,
         before: 1,
     };
-    assert_eq!(scene.arrive(0), Err(fault));
+    assert_eq!(history.arrive(0), Err(fault));
 
     let sorted = || {
-        let mut scene = Scene::ordered(Order::Flow);
+        let mut history = History::ordered(Order::Flow);
         for (number, flow) in (0..).zip([7, 8, 7]) {
-            scene.inject(good(flow, number), Q0);
+            history.inject(good(flow, number), Q0);
         }
-        scene
+        history
     };
-    let mut scene = sorted();
+    let mut history = sorted();
     for number in [0, 2, 1] {
-        assert_eq!(scene.arrive(number), Ok(()));
+        assert_eq!(history.arrive(number), Ok(()));
     }
-    assert_eq!(scene.settle(), Ok(()));
-    let mut scene = sorted();
+    assert_eq!(history.settle(), Ok(()));
+    let mut history = sorted();
     for number in [2, 1] {
-        assert_eq!(scene.arrive(number), Ok(()));
+        assert_eq!(history.arrive(number), Ok(()));
     }
     // Lost, though the last one that arrived is not the latest.
     let skipped = Fault::Skipped {
@@ -190,76 +190,80 @@ fn order() {
         frame: 0,
         last: 2,
     };
-    assert_eq!(scene.close(), Err(skipped));
+    assert_eq!(history.close(), Err(skipped));
     let fault = Fault::FlowOrder {
         flow: 7,
         frame: 0,
         before: 2,
     };
-    assert_eq!(scene.arrive(0), Err(fault));
+    assert_eq!(history.arrive(0), Err(fault));
 }
 
 #[test]
 fn what_is_lost() {
-    let mut scene = Scene::of(&[(good(7, 0), Q0), (good(8, 1), Q1), (good(7, 2), Q0)]);
-    assert_eq!(scene.arrive(2), Ok(()));
+    let mut history = History::of(&[(good(7, 0), Q0), (good(8, 1), Q1), (good(7, 2), Q0)]);
+    assert_eq!(history.arrive(2), Ok(()));
     let lost = Fault::Lost {
         flow: 7,
         queue: 0,
         frame: 0,
     };
-    assert_eq!(scene.settle(), Err(lost));
+    assert_eq!(history.settle(), Err(lost));
     // The stop may cost frame 1, but frame 0 was before frame 2.
     let skipped = Fault::Skipped {
         queue: 0,
         frame: 0,
         last: 2,
     };
-    assert_eq!(scene.close(), Err(skipped));
+    assert_eq!(history.close(), Err(skipped));
 }
 
 #[test]
 fn a_stop_costs_the_last_ones() {
-    let mut scene = Scene::of(&[(good(7, 0), Q0), (good(7, 1), Q0), (good(8, 2), Q1)]);
-    assert_eq!(scene.arrive(0), Ok(()));
-    assert_eq!(scene.close(), Ok(()));
-    assert_eq!(scene.settle(), Ok(()));
-    assert_eq!(scene.arrive(1), Err(Fault::Late { frame: 1 }));
+    let mut history = History::of(&[(good(7, 0), Q0), (good(7, 1), Q0), (good(8, 2), Q1)]);
+    assert_eq!(history.arrive(0), Ok(()));
+    assert_eq!(history.close(), Ok(()));
+    assert_eq!(history.settle(), Ok(()));
+    assert_eq!(history.arrive(1), Err(Fault::Late { frame: 1 }));
     // A flow may be on another queue now, but goes on.
-    scene.inject(good(7, 3), Q1);
-    assert_eq!(scene.arrive(3), Ok(()));
-    assert_eq!(scene.settle(), Ok(()));
+    history.inject(good(7, 3), Q1);
+    assert_eq!(history.arrive(3), Ok(()));
+    assert_eq!(history.settle(), Ok(()));
 }
 
 #[test]
 fn what_was_held() {
-    let mut scene = Scene::of(&[(good(7, 0), HELD), (good(7, 1), HELD)]);
-    assert_eq!(scene.settle(), Ok(()), "held still");
-    scene.write(0);
-    assert!(scene.scoreboard.is_pending(&scene.snapshot));
-    let held = |written, arrived| Fault::Unbalanced {
+    let mut history = History::of(&[(good(7, 0), BUFFERED), (good(7, 1), BUFFERED)]);
+    assert_eq!(history.settle(), Ok(()), "still buffered");
+    history.write(0);
+    assert!(history.scoreboard.is_pending(&history.snapshot));
+    let unbalanced = |written, arrived| Fault::Unbalanced {
         queue: 0,
         written,
         arrived,
         bad: 0,
     };
-    assert_eq!(scene.settle(), Err(held(1, 0)));
-    assert_eq!(scene.arrive(0), Ok(()));
-    assert_eq!(scene.settle(), Ok(()));
-    assert_eq!(scene.arrive(1), Ok(()));
-    assert_eq!(scene.settle(), Err(held(1, 2)), "more than was written");
-    assert_eq!(scene.close(), Err(held(1, 2)));
-    scene.write(0);
-    assert_eq!(scene.settle(), Ok(()));
+    assert_eq!(history.settle(), Err(unbalanced(1, 0)));
+    assert_eq!(history.arrive(0), Ok(()));
+    assert_eq!(history.settle(), Ok(()));
+    assert_eq!(history.arrive(1), Ok(()));
+    assert_eq!(
+        history.settle(),
+        Err(unbalanced(1, 2)),
+        "more than was written"
+    );
+    assert_eq!(history.close(), Err(unbalanced(1, 2)));
+    history.write(0);
+    assert_eq!(history.settle(), Ok(()));
 
     // A bad one may be the one that was written.
-    let mut scene = Scene::of(&[(bad(7, 0), HELD), (good(7, 1), HELD)]);
-    scene.write(0);
-    assert_eq!(scene.settle(), Ok(()));
-    // Held frames that go another way.
-    scene.snapshot.buffered = 0;
-    scene.snapshot.flushed = 1;
-    assert_eq!(scene.settle(), Ok(()));
+    let mut history = History::of(&[(bad(7, 0), BUFFERED), (good(7, 1), BUFFERED)]);
+    history.write(0);
+    assert_eq!(history.settle(), Ok(()));
+    // Buffered frames that are flushed.
+    history.snapshot.buffered = 0;
+    history.snapshot.flushed = 1;
+    assert_eq!(history.settle(), Ok(()));
 }
 
 #[test]
@@ -289,32 +293,38 @@ fn what_the_card_counts() {
         (Count::Passed, |snapshot| snapshot.flushed += 1, 1),
         (Count::Passed, |snapshot| snapshot.buffered += 1, 1),
     ] {
-        let mut scene = Scene::new();
-        wrong(&mut scene.snapshot);
+        let mut history = History::new();
+        wrong(&mut history.snapshot);
         let fault = Fault::Count {
             count,
             reported: 0,
             counted,
         };
-        assert_eq!(scene.scoreboard.check_settled(&scene.snapshot), Err(fault));
-        assert_eq!(scene.close(), Err(fault));
-        // What was before the scoreboard is not its business.
-        let scoreboard = Scoreboard::new(Order::Queue, &scene.snapshot);
-        assert_eq!(scoreboard.check_settled(&scene.snapshot), Ok(()));
+        assert_eq!(
+            history.scoreboard.check_settled(&history.snapshot),
+            Err(fault)
+        );
+        assert_eq!(history.close(), Err(fault));
+        // A scoreboard ignores what was counted before it was made.
+        let scoreboard = Scoreboard::new(Order::Queue, &history.snapshot);
+        assert_eq!(scoreboard.check_settled(&history.snapshot), Ok(()));
     }
 }
 
 #[test]
 fn faults_say_which_frame() {
     for (fault, said) in [
-        (Fault::Twice { frame: 5 }, "the stack got frame 5 twice"),
+        (
+            Fault::Twice { frame: 5 },
+            "the stack received frame 5 twice",
+        ),
         (
             Fault::Count {
                 count: Count::Missed,
                 reported: 1,
                 counted: 2,
             },
-            "Missed: the card reported 1 frames and counts 2",
+            "Missed: the NIC reported 1 frames and counts 2",
         ),
     ] {
         assert_eq!(fault.to_string(), said);
@@ -330,27 +340,27 @@ fn queue(flow: u16) -> u16 {
     flow % 2
 }
 
-fn delivered(flows: &[u16]) -> Scene {
-    let mut scene = Scene::new();
+fn delivered(flows: &[u16]) -> History {
+    let mut history = History::new();
     for (number, flow) in (0..).zip(flows) {
         let queue = queue(*flow);
-        scene.inject(good(*flow, number), Received::Delivered { queue });
+        history.inject(good(*flow, number), Received::Delivered { queue });
     }
-    scene
+    history
 }
 
-fn judge(scene: &mut Scene, arrivals: &[u32]) -> Result<(), Fault> {
+fn judge(history: &mut History, arrivals: &[u32]) -> Result<(), Fault> {
     arrivals
         .iter()
-        .try_for_each(|number| scene.arrive(*number))?;
-    scene.settle()
+        .try_for_each(|number| history.arrive(*number))?;
+    history.settle()
 }
 
 proptest! {
     /// Queues may overtake each other.
     #[test]
     fn any_merge_of_the_queues_is_right(flows in wire(), turns: u64) {
-        let mut scene = delivered(&flows);
+        let mut history = delivered(&flows);
         let numbers: Vec<u32> = (0..).zip(&flows).map(|(number, _)| number).collect();
         let on = |wanted| {
             let flows = &flows;
@@ -363,7 +373,7 @@ proptest! {
             let next = queues[first].next().or_else(|| queues[1 - first].next());
             arrivals.extend(next);
         }
-        prop_assert_eq!(judge(&mut scene, &arrivals), Ok(()));
+        prop_assert_eq!(judge(&mut history, &arrivals), Ok(()));
     }
 
     #[test]

@@ -1,23 +1,23 @@
-//! What a card is made of.
+//! The configuration of a NIC.
 
-/// What a card is made of. All of the model's memory is allocated for it in
-/// [`Nic::new`](crate::Nic::new).
+/// The configuration of a NIC. [`Nic::new`](crate::Nic::new) allocates all of
+/// its memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// The permanent MAC address, in the EEPROM and in RAL0/RAH0 after reset.
     pub mac: [u8; 6],
     /// LAN ID (0 or 1), in STATUS: the PCI function number.
     pub port: u8,
-    /// Bytes that the wire holds of transmitted frames until they are taken.
-    /// When it is full, transmission waits. At least one frame of
-    /// [`MAX_FRAME`](crate::MAX_FRAME) bytes. A packet to be segmented waits
-    /// until all of its segments have room, so one that is larger than the
-    /// wire waits for ever: give it 512 KB for the card's largest, of 256 KB.
+    /// The capacity of the wire for transmitted frames, in bytes: at least
+    /// [`MAX_FRAME`](crate::MAX_FRAME). While it is full, transmission waits. A
+    /// packet to be segmented waits for room for all of its segments, so it must
+    /// not be larger than the wire: the largest packet, of 256 KB, needs
+    /// 512 KB.
     pub wire_bytes: usize,
-    /// Frames that the wire holds, at least 1; likewise.
+    /// The capacity of the wire in frames, at least 1.
     pub wire_frames: usize,
-    /// Receive buffers that can be watched for being armed twice. Beyond it
-    /// they go unwatched, which is a violation of its own.
+    /// The most receive buffers that are tracked, so that a buffer that is
+    /// posted twice is found. More are a violation.
     pub owned_buffers: usize,
     /// Whether EITR delays interrupts. Then time passes only by
     /// [`Nic::advance`](crate::Nic::advance). Without it there is no time and
@@ -28,13 +28,13 @@ pub struct Config {
     /// around their handler as if it did (it did on the 82598). With it, a
     /// driver that forgets to unmask it goes without link interrupts.
     pub other_gate: bool,
-    /// Reads of CTRL that show a reset as still going on, before its bit
+    /// The number of reads of CTRL that show a reset in progress, before its bit
     /// clears itself.
     pub reset_reads: u32,
 }
 
 impl Config {
-    /// A card of usual size with this permanent address.
+    /// Returns the default configuration with this permanent address.
     #[must_use]
     pub const fn new(mac: [u8; 6]) -> Self {
         Self {

@@ -1,5 +1,4 @@
-//! What became of every frame: the model's own account, which no driver can
-//! clear.
+//! The model's own counters of frames, which no driver can clear.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -7,38 +6,39 @@ use core::fmt;
 
 use crate::registers::QUEUES;
 
-/// A queue's frames since the card was made.
+/// The frames of a queue since the NIC was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueCounters {
-    /// Received frames in the host's memory.
+    /// Received frames that were written to host memory.
     pub delivered: u64,
     /// Received frames dropped for want of descriptors (DROP_EN).
     pub dropped: u64,
-    /// Received frames lost because the queue was not enabled.
+    /// Received frames discarded because the queue was not enabled.
     pub queue_disabled: u64,
-    /// Frames that it has sent.
+    /// Transmitted frames.
     pub sent: u64,
 }
 
-/// Frames since the card was made. All that came in is in exactly one of the
-/// other counts, or in the packet buffer.
+/// Frames since the NIC was made. Each offered frame is in exactly one of the
+/// other counters, or in the packet buffer.
 #[derive(Clone, Debug)]
 pub struct Counters {
     /// Frames offered to [`Nic::receive`](crate::Nic::receive).
     pub offered: u64,
-    /// Not listened to: link down, or the receiver is off.
+    /// Frames while the link was down or the receiver disabled.
     pub receive_disabled: u64,
-    /// Counted as bad by the MAC and discarded.
+    /// Frames that the MAC discarded with an error.
     pub errored: u64,
     /// MAC control frames (pause) that the MAC consumed.
     pub control: u64,
-    /// Not for this card.
+    /// Frames that did not pass the filters.
     pub filtered: u64,
-    /// No room in the packet buffer (RXMPC).
+    /// Frames missed for want of room in the packet buffer (RXMPC).
     pub missed: u64,
-    /// Thrown away from the packet buffer by a reset or a queue's disabling.
+    /// Frames flushed from the packet buffer by a reset or the disabling of a
+    /// queue.
     pub flushed: u64,
-    /// Pause frames that the card has sent.
+    /// Pause frames that the NIC has transmitted.
     pub pauses_sent: u64,
     /// Resets by software (CTRL.RST, CTRL.LNK_RST).
     pub resets: u64,
@@ -61,7 +61,7 @@ impl Counters {
         }
     }
 
-    /// Those of a queue; all zero for one that the card has not.
+    /// Returns the counters of a queue: zeroes for one that does not exist.
     #[must_use]
     pub fn queue(&self, queue: u16) -> QueueCounters {
         let found = self.queues.get(usize::from(queue));
@@ -74,7 +74,7 @@ impl Counters {
         }
     }
 
-    /// All queues' together.
+    /// Returns the sums over all queues.
     #[must_use]
     pub fn all_queues(&self) -> QueueCounters {
         self.queues
@@ -87,7 +87,7 @@ impl Counters {
             })
     }
 
-    /// Offered frames that are in another count.
+    /// Returns the number of offered frames that are in another counter.
     #[must_use]
     pub fn accounted(&self) -> u64 {
         let queues = self.all_queues();
@@ -103,22 +103,23 @@ impl Counters {
     }
 }
 
-/// The model contradicts itself: a defect of the model, not of the driver.
+/// The model is inconsistent: a defect of the model, not of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvariantError {
-    /// Offered frames are not all accounted for.
+    /// Not every offered frame is in another counter.
     Frames {
-        /// Offered.
+        /// Frames offered.
         offered: u64,
-        /// In another count.
+        /// Frames in another counter.
         accounted: u64,
-        /// In the packet buffer.
+        /// Frames in the packet buffer.
         buffered: u64,
     },
-    /// Receive buffers watched are not those that the rings' registers give
-    /// the card. Not checked after a buffer was armed wrongly.
+    /// The number of tracked receive buffers differs from the number of
+    /// descriptors that the NIC owns. It is not checked after the driver posted
+    /// an invalid buffer.
     Descriptors {
-        /// Buffers watched.
+        /// Tracked buffers.
         watched: u64,
         /// Descriptors between heads and tails.
         owned: u64,
@@ -134,11 +135,11 @@ impl fmt::Display for InvariantError {
                 buffered,
             } => write!(
                 out,
-                "the card was offered {offered} frames but accounts for {accounted} and buffers {buffered}"
+                "of {offered} offered frames {accounted} are counted and {buffered} are in the packet buffer"
             ),
             Self::Descriptors { watched, owned } => write!(
                 out,
-                "the card watches {watched} receive buffers but owns {owned} descriptors"
+                "the NIC tracks {watched} receive buffers but owns {owned} descriptors"
             ),
         }
     }

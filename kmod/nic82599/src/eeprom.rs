@@ -1,4 +1,4 @@
-//! The EEPROM: an image with a checksum that holds, and EERD's view of it.
+//! The EEPROM: an image with a valid checksum, and the registers EERD and EEWR.
 //!
 //! Datasheet: chapter 6 (Non-Volatile Memory Map); registers EEC, EERD.
 
@@ -12,7 +12,7 @@ use crate::registers::{EERD_DONE, EERD_START};
 pub const WORDS: usize = 512;
 /// EEC.EE_Size for [`WORDS`].
 pub const SIZE: u32 = 3;
-/// What words 0 to 3Fh and the sections add up to.
+/// The sum of the words 0 to 3Fh and of the sections.
 pub const CHECKSUM: u16 = 0xBABA;
 
 /// Word offsets of pointers to sections: PCIe analog to CSR 1.
@@ -32,7 +32,7 @@ pub struct Eeprom {
 }
 
 impl Eeprom {
-    /// The image of a card with this MAC address: no firmware, no option ROM,
+    /// The image of a NIC with this MAC address: no firmware, no option ROM,
     /// no SAN address.
     pub fn new(mac: [u8; 6]) -> Self {
         let mut words = vec![0; WORDS].into_boxed_slice();
@@ -99,8 +99,8 @@ impl Eeprom {
         mac
     }
 
-    /// What EERD holds after `value` was written: the word asked for, done at
-    /// once.
+    /// Returns the value of EERD after `value` was written: the requested word,
+    /// with the done bit.
     pub fn read(&self, value: u32) -> u32 {
         if value & EERD_START == 0 {
             return value & !EERD_DONE;
@@ -109,7 +109,7 @@ impl Eeprom {
         u32::from(word) << 16 | value & 0xFFFC | EERD_DONE
     }
 
-    /// EEWR was written: as EERD, with the word in bits 31:16.
+    /// Handles a write of EEWR: as EERD, with the word in bits 31:16.
     pub fn write(&mut self, value: u32) -> u32 {
         if value & EERD_START == 0 {
             return value & !EERD_DONE;

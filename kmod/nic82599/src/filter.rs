@@ -2,7 +2,7 @@
 //!
 //! Datasheet: chapter 7.1.1 (Packet Filtering); registers FCTRL, MCSTCTRL,
 //! MTA, RAL, RAH, VLNCTRL, VFTA. The unicast table PFUTA counts only with
-//! pools (VT mode), which the model has not.
+//! pools (VT mode), which are not modelled.
 
 use crate::registers::{
     FCTRL, FCTRL_BAM, FCTRL_MPE, FCTRL_UPE, MCSTCTRL, MCSTCTRL_MFE, RAH_AV, Registers, VLNCTRL,
@@ -12,7 +12,7 @@ use crate::registers::{
 /// Entries of RAL and RAH.
 const ADDRESSES: u32 = 128;
 
-/// How a frame passed the filter.
+/// The way in which a frame passed the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passed {
     /// By an exact address, as broadcast, or by a promiscuous mode.
@@ -21,7 +21,7 @@ pub enum Passed {
     ByHash,
 }
 
-/// Whether a frame to `destination` passes the address filters.
+/// Returns whether a frame to `destination` passes the address filters.
 #[must_use]
 pub fn address(destination: [u8; 6], registers: &Registers) -> Option<Passed> {
     let fctrl = registers.get(FCTRL);
@@ -73,7 +73,7 @@ pub fn multicast_hash(destination: [u8; 6], offset: u32) -> u32 {
     last >> shift & 0xFFF
 }
 
-/// Whether a frame with this tag (or none) passes the VLAN filter.
+/// Returns whether a frame with this tag, or none, passes the VLAN filter.
 #[must_use]
 pub fn vlan(tag: Option<u16>, registers: &Registers) -> bool {
     let control = registers.get(VLNCTRL);

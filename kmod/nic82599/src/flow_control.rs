@@ -1,4 +1,4 @@
-//! IEEE 802.3x link flow control: pause frames, sent and obeyed.
+//! IEEE 802.3x link flow control: sent and received pause frames.
 //!
 //! Datasheet: chapter 3.7.7 (Flow Control); registers FCCFG, FCRTH, FCRTL,
 //! FCTTV, MFLCN, TFCS. Priority flow control is not modelled.
@@ -25,7 +25,7 @@ pub enum Control {
     Other,
 }
 
-/// Whether this is a MAC control frame.
+/// Parses a MAC control frame.
 #[must_use]
 pub fn parse(frame: &[u8]) -> Option<Control> {
     let word = |at: usize| {
@@ -53,23 +53,23 @@ pub fn pause(source: [u8; 6], quanta: u16) -> [u8; FRAME] {
     frame
 }
 
-/// How long `quanta` last at 10 Gb/s, in microseconds, rounded up.
+/// Converts `quanta` at 10 Gb/s to microseconds, rounded up.
 #[must_use]
 pub fn duration(quanta: u16) -> u64 {
     (u64::from(quanta) * QUANTUM_FIFTHS_NS).div_ceil(5000)
 }
 
-/// What to tell the partner.
+/// A pause frame to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
-    /// To pause for so many quanta.
+    /// Pause for this number of quanta.
     Xoff(u16),
-    /// To go on.
+    /// Resume.
     Xon,
 }
 
-/// What to tell the partner, as the packet buffer fills and empties: `used`
-/// bytes are in it, and `paused` says whether XOFF was the last word.
+/// Returns the pause frame to send when `used` bytes are in the packet buffer.
+/// `paused` is whether XOFF was sent last.
 #[must_use]
 pub fn wanted(registers: &Registers, used: u32, paused: bool) -> Option<Word> {
     let high = registers.get(FCRTH0);

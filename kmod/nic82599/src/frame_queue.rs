@@ -5,11 +5,11 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec;
 
-/// Frames with a metadata `N` each. Allocates only when made.
+/// Frames with metadata `N`. It allocates only when it is made.
 #[derive(Debug)]
 pub struct FrameQueue<N> {
     bytes: Box<[u8]>,
-    /// Where the first frame begins.
+    /// The offset of the first frame.
     first: usize,
     used: usize,
     frames: VecDeque<(usize, N)>,
@@ -17,7 +17,7 @@ pub struct FrameQueue<N> {
 }
 
 impl<N: Copy> FrameQueue<N> {
-    /// Room for `bytes` and for `frames` frames.
+    /// Makes a queue with room for `bytes` and for `frames` frames.
     pub fn new(bytes: usize, frames: usize) -> Self {
         Self {
             bytes: vec![0; bytes].into_boxed_slice(),
@@ -28,12 +28,12 @@ impl<N: Copy> FrameQueue<N> {
         }
     }
 
-    /// Whether `frames` more frames of `bytes` bytes together would fit.
+    /// Returns whether `frames` more frames of `bytes` bytes together fit.
     pub fn fits(&self, frames: usize, bytes: usize) -> bool {
         self.max_frames - self.frames.len() >= frames && self.bytes.len() - self.used >= bytes
     }
 
-    /// Puts a frame at the end; `false` if there is no room.
+    /// Appends a frame. Returns `false` if there is no room.
     pub fn push(&mut self, frame: &[u8], metadata: N) -> bool {
         if !self.fits(1, frame.len()) {
             return false;
@@ -48,12 +48,12 @@ impl<N: Copy> FrameQueue<N> {
         true
     }
 
-    /// Length and metadata of the first frame.
+    /// Returns the length and the metadata of the first frame.
     pub fn front(&self) -> Option<(usize, N)> {
         self.frames.front().copied()
     }
 
-    /// Copies the first frame's bytes from `offset` on; returns how many.
+    /// Copies bytes of the first frame from `offset` on. Returns their number.
     pub fn copy(&self, offset: usize, into: &mut [u8]) -> usize {
         let Some(&(length, _)) = self.frames.front() else {
             return 0;
@@ -69,7 +69,7 @@ impl<N: Copy> FrameQueue<N> {
         count
     }
 
-    /// Drops the first frame.
+    /// Removes the first frame.
     pub fn pop(&mut self) {
         if let Some((length, _)) = self.frames.pop_front() {
             self.first = (self.first + length) % self.bytes.len().max(1);
@@ -77,12 +77,12 @@ impl<N: Copy> FrameQueue<N> {
         }
     }
 
-    /// Frames waiting.
+    /// Returns the number of frames.
     pub fn len(&self) -> usize {
         self.frames.len()
     }
 
-    /// Drops all frames.
+    /// Removes all frames.
     pub fn clear(&mut self) {
         self.frames.clear();
         self.used = 0;

@@ -1,6 +1,6 @@
-//! What the card reaches on its bus.
+//! DMA.
 
-/// What the card reaches on its bus: memory.
+/// The host memory that the NIC reaches by DMA.
 pub trait Host {
     /// Reads `into.len()` bytes of host memory at the bus address `address`.
     fn dma_read(&mut self, address: u64, into: &mut [u8]);

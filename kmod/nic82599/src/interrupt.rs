@@ -3,11 +3,10 @@
 //! Datasheet: chapter 7.3 (Interrupts) and the registers EICR, EICS, EIMS,
 //! EIMC, EIAC, EIAM, their extensions, EITR, IVAR, IVAR_MISC and GPIE.
 //!
-//! A message goes out when a cause becomes active (set and unmasked), at once
-//! unless EITR holds it back; a cause that stays active sends no second one.
-//! EIAC and EIAM are applied when it goes out. Messages of one vector that
-//! nobody has taken yet are one. MSI-X masking in the vector table is the bus
-//! driver's affair and is not modelled.
+//! A message is sent when a cause becomes active (set and unmasked), unless EITR
+//! delays it. A cause that stays active sends no second message. EIAC and EIAM
+//! apply when the message is sent. Messages of one vector that were not taken
+//! yet are merged. Masking in the MSI-X table is not modelled.
 
 use crate::registers::{
     EIAC, EIAM, EIAM_EX, EICR, EICR_OTHER, EICR_RTX_QUEUE, EICR_TCP_TIMER, EICS, EICS_EX, EIMC,
@@ -18,13 +17,13 @@ use crate::violation::Direction;
 
 /// Causes other than queues that can be set: bits 30:16 of EICR.
 const OTHER_CAUSES: u32 = 0x7FFF_0000;
-/// What EIMS holds beside queues: those and the gate in bit 31.
+/// The bits of EIMS besides queues: those and the gate in bit 31.
 const OTHER_MASK: u32 = 0xFFFF_0000;
 const VALID: u32 = 0x80;
 const VECTOR: u32 = 0x3F;
 const EITR_CNT_WDIS: u32 = 1 << 31;
 
-/// The part of the card that interrupts.
+/// The interrupt state of the NIC.
 #[derive(Debug)]
 pub struct Interrupts {
     /// By vector: queue causes of MSI-X mode, of which EICR shows 15:0.
@@ -42,7 +41,7 @@ pub struct Interrupts {
     eitr: [u32; VECTORS as usize],
     /// When a vector may send again, in microseconds.
     ready: [u64; VECTORS as usize],
-    /// Active causes that a message went out for.
+    /// Active causes for which a message was sent.
     told_queue: u64,
     told_other: u32,
     /// Vectors with a message that was not taken yet.
@@ -101,13 +100,13 @@ impl Interrupts {
         self.sent != 0
     }
 
-    /// Time passes.
+    /// Advances the time.
     pub fn advance(&mut self, microseconds: u64) {
         self.now = self.now.saturating_add(microseconds);
         self.send(0);
     }
 
-    /// A queue has written descriptors back.
+    /// Sets the cause of a queue that has written descriptors back.
     pub fn queue_event(&mut self, direction: Direction, queue: u16) {
         let shift = u32::from(queue % 2) * 16
             + match direction {
@@ -149,7 +148,7 @@ impl Interrupts {
         self.queue_causes & self.queue_mask
     }
 
-    /// Where other causes go: the TCP timer and the rest, if mapped.
+    /// Returns the vectors of the TCP timer and of the other causes, if mapped.
     fn other_vectors(&self, causes: u32) -> u64 {
         let mapped = |allocation: u32, causes: u32| {
             let valid = allocation & VALID != 0 && causes != 0;
@@ -159,7 +158,8 @@ impl Interrupts {
             | mapped(self.ivar_misc >> 8, causes & !EICR_TCP_TIMER)
     }
 
-    /// Sends what is active and not told. `immediate` vectors do not wait.
+    /// Sends messages for active causes without one. `immediate` vectors are not
+    /// moderated.
     fn send(&mut self, immediate: u64) {
         self.told_queue &= self.active_queue();
         self.told_other &= self.active_other();
@@ -195,7 +195,7 @@ impl Interrupts {
         self.told_other &= self.active_other();
     }
 
-    /// A message for these causes goes out.
+    /// Sends a message for these causes.
     fn assert(&mut self, queue: u64, other: u32) {
         self.told_queue |= queue;
         self.told_other |= other;
@@ -236,7 +236,7 @@ impl Interrupts {
         self.send(if immediate { vectors } else { 0 });
     }
 
-    /// The register's value, if it is one of these; EICR is cleared.
+    /// Reads the register, if it is one of these. A read clears EICR.
     pub fn read(&mut self, register: u32) -> Option<u32> {
         Some(match register {
             EICR => {
@@ -276,7 +276,7 @@ impl Interrupts {
         })
     }
 
-    /// Writes the register; `false` if it is none of these.
+    /// Writes the register. Returns `false` if it is none of these.
     pub fn write(&mut self, register: u32, value: u32) -> bool {
         let queues = u64::from(value & EICR_RTX_QUEUE);
         match register {
@@ -320,7 +320,7 @@ impl Interrupts {
                 } else if let Some(n) = nth_ivar(register) {
                     self.ivar[n] = value;
                 } else if let Some(vector) = nth_eitr(register) {
-                    // The counter (27:21) is not kept here but in `ready`.
+                    // The counter (27:21) is in `ready`.
                     self.eitr[vector] = value & 0x001F_8FF8;
                     if value & EITR_CNT_WDIS == 0 {
                         let counter = u64::from(value >> 21 & 0x7F) * 8;
@@ -503,7 +503,7 @@ mod tests {
         assert_eq!(taken(&mut card), []);
         card.write(EIMS_EX[0], 0xF);
         assert_eq!(taken(&mut card), [1]);
-        // No EIAC: the cause stays, and a further event tells nothing.
+        // Without EIAC the cause stays, and a further event sends nothing.
         card.queue_event(Direction::Receive, 1);
         assert_eq!(taken(&mut card), []);
         card.write(EICR, 2);

@@ -1,22 +1,21 @@
 #![no_std]
 #![forbid(unsafe_code)]
-//! A software model of Intel's 82599 10 Gb/s network card, as seen by a
-//! driver: registers, configuration space, descriptor rings, interrupts.
+//! A software model of the Intel 82599 10 Gb/s NIC, as seen by a driver: registers, configuration space, descriptor rings, interrupts.
 //!
 //! The model is synchronous and deterministic. A register access does all
-//! that it causes before it returns; nothing else happens by itself. Frames
-//! come from [`Nic::receive`] and leave by [`Nic::take_transmitted`]; memory is
-//! reached through [`Host`]; interrupts are fetched by
-//! [`Nic::take_interrupt`], so that a caller can fire them when it holds no
-//! lock. Time passes only by [`Nic::advance`].
+//! that it causes before it returns; nothing happens in between. Frames are
+//! received with [`Nic::receive`] and transmitted with
+//! [`Nic::take_transmitted`]. DMA goes through [`Host`]. The caller fetches
+//! interrupts with [`Nic::take_interrupt`], so that it can fire them without
+//! its lock. Time passes only in [`Nic::advance`].
 //!
 //! Everything is allocated by [`Nic::new`]; nothing else allocates or frees,
 //! so the model can be used under a spin lock.
 //!
-//! What a driver does that the card's contract forbids is noted as a
+//! The model records each violation of the datasheet by the driver as a
 //! [`Violation`]. The facts are those of the Intel 82599 10 GbE Controller
-//! Datasheet; registers have its names. The model knows no driver; where the
-//! datasheet leaves something open and Intel's drivers rely on it, the
+//! Datasheet; registers have its names. The model has no knowledge of a driver.
+//! Where the datasheet is silent and Intel's drivers rely on a behaviour, the
 //! documentation of the item says so.
 //!
 //! Not modelled: pools and virtual functions (VT mode, mailboxes), traffic

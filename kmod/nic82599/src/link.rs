@@ -1,4 +1,4 @@
-//! The link of a backplane (KX4) card, and its partner.
+//! The link of a backplane (KX4) NIC, and its partner.
 //!
 //! Datasheet: chapter 3.7 (Network Interface); registers AUTOC, AUTOC2,
 //! LINKS, LINKS2, ANLP1, PCS1GLSTA, PCS1GANLP. Auto-negotiation takes no time.
@@ -30,7 +30,7 @@ const ANLP1_ASM_PAUSE: u32 = 1 << 11;
 /// PCS1GLSTA: link and synchronisation; auto-negotiation complete.
 const PCS1G_OK: u32 = 0x0001_0011;
 
-/// What the other end of the link can do.
+/// The abilities of the link partner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partner {
     /// It auto-negotiates.
@@ -44,14 +44,14 @@ pub struct Partner {
 /// The link.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
-    /// Whether the cable, so to say, is in.
+    /// Whether the cable is connected.
     pub connected: bool,
-    /// The other end.
+    /// The link partner.
     pub partner: Partner,
 }
 
 impl Link {
-    /// Connected to a partner with all abilities.
+    /// Makes a connected link to a partner with all abilities.
     pub const fn new() -> Self {
         Self {
             connected: true,
@@ -63,12 +63,12 @@ impl Link {
         }
     }
 
-    /// Whether it is up.
+    /// Returns whether it is up.
     pub fn is_up(&self, registers: &Registers) -> bool {
         self.connected && registers.get(AUTOC2) & AUTOC2_LINK_DISABLE == 0
     }
 
-    /// LINKS.
+    /// Returns the value of LINKS.
     pub fn links(&self, registers: &Registers) -> u32 {
         if !self.is_up(registers) {
             return 0;
@@ -85,7 +85,7 @@ impl Link {
         LINKS_UP | complete | speed
     }
 
-    /// LINKS2.
+    /// Returns the value of LINKS2.
     pub const fn links2(&self) -> u32 {
         if self.connected && self.partner.autoneg {
             LINKS2_PARTNER_AN
@@ -94,7 +94,7 @@ impl Link {
         }
     }
 
-    /// ANLP1.
+    /// Returns the value of ANLP1.
     pub fn anlp1(&self) -> u32 {
         let heard = self.connected && self.partner.autoneg;
         let flag = |set: bool, bit: u32| if heard && set { bit } else { 0 };
@@ -103,7 +103,7 @@ impl Link {
             | flag(self.partner.asymmetric_pause, ANLP1_ASM_PAUSE)
     }
 
-    /// PCS1GLSTA.
+    /// Returns the value of PCS1GLSTA.
     pub fn pcs1glsta(&self, registers: &Registers) -> u32 {
         if self.is_up(registers) { PCS1G_OK } else { 0 }
     }

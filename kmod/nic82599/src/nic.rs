@@ -1,4 +1,4 @@
-//! The card: its parts, and what a register access does to them.
+//! The NIC: its parts, and the effects of register accesses.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -33,19 +33,18 @@ use crate::statistics;
 use crate::transmit::Transmitted;
 use crate::violation::{Direction, Violation, Violations};
 
-/// The longest frame that the card takes or sends, in bytes, with its frame
-/// check sequence: 15.5 KB.
+/// The longest frame, with frame check sequence: 15.5 KB.
 pub const MAX_FRAME: usize = 15_872;
 
-/// Bytes of the receive packet buffer: the most that RXPBSIZE can give.
+/// The size of the receive packet buffer: the maximum of RXPBSIZE.
 const PACKET_BUFFER: usize = 512 * 1024;
-/// Frames of the smallest size that it holds.
+/// The number of shortest frames that fit into it.
 const PACKET_BUFFER_FRAMES: usize = PACKET_BUFFER / 64;
 
-/// Read data of a PHY that is not there.
-const MSRWD_NOBODY: u32 = 0xFFFF << 16;
+/// The data of a read from an absent PHY.
+const MSRWD_NO_PHY: u32 = 0xFFFF << 16;
 
-/// An 82599 and the wire at its end.
+/// An 82599 and the wire that it transmits to.
 #[derive(Debug)]
 pub struct Nic {
     pub(crate) registers: Registers,
@@ -55,43 +54,44 @@ pub struct Nic {
     pub(crate) counters: Counters,
     /// The receive packet buffer.
     pub(crate) buffer: FrameQueue<FrameInfo>,
-    /// Bytes in it, with frame check sequences.
+    /// The bytes in it, with frame check sequences.
     pub(crate) buffered_bytes: u32,
-    /// Frames that have left and nobody has taken yet.
+    /// Transmitted frames that were not taken yet.
     pub(crate) wire: FrameQueue<Transmitted>,
     pub(crate) owned_buffers: OwnedBuffers,
-    /// A buffer was armed wrongly or a ring changed while it ran, so that
-    /// `armed` is not what rings say.
+    /// The driver posted an invalid buffer or changed an enabled ring, so that
+    /// `owned_buffers` does not match the rings.
     pub(crate) ownership_unknown: bool,
     /// Two contexts of each transmit queue.
     pub(crate) contexts: Box<[[Context; 2]]>,
-    /// One frame, while it is worked on.
+    /// Memory for the frame that is being processed.
     pub(crate) scratch: Box<[u8]>,
     /// QDE: queues that drop, one bit each.
     pub(crate) drops: u128,
     /// Queues that a test treats as if they had no descriptors.
     pub(crate) stalled: u128,
-    /// A pause frame of the card's own found no room on the wire.
+    /// The wire had no room for a pause frame of the NIC.
     pub(crate) pause_waits: bool,
-    /// Descriptors that the next longer frame gets, and no more.
+    /// The number of descriptors for the next longer frame.
     pub(crate) cut: Option<usize>,
     /// XOFF was the last pause frame sent.
     pub(crate) partner_paused: bool,
-    /// Until when the partner's XOFF holds, in microseconds.
+    /// The end of the partner's XOFF, in microseconds.
     pub(crate) paused_until: Option<u64>,
-    /// Microseconds since the card was made.
+    /// Microseconds since the NIC was made.
     pub(crate) now: u64,
     semaphores: Semaphores,
     eeprom: Eeprom,
     space: ConfigSpace,
-    /// The reset that is still shown in CTRL, and by how many reads more.
+    /// The bit of CTRL of a reset in progress, and the number of reads that
+    /// still return it.
     resetting: (u32, u32),
     reset_reads: u32,
 }
 
 impl Nic {
-    /// A card after power-up, connected. Allocates all memory that it will
-    /// ever need.
+    /// Makes a NIC after power-up, with a connected cable. It allocates all
+    /// memory of the model.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let eeprom = Eeprom::new(config.mac);
@@ -126,7 +126,7 @@ impl Nic {
     }
 
     /// Reads the 4-byte register at the byte offset `register`, with all side
-    /// effects of the read. What is no register reads as 0.
+    /// effects of the read. An offset without a register reads as 0.
     pub fn read(&mut self, register: u32) -> u32 {
         if register >= SPACE || !register.is_multiple_of(4) {
             self.violations.record(Violation::NoRegister { register });
@@ -149,8 +149,8 @@ impl Nic {
         self.peek(register)
     }
 
-    /// What a read would give, without its side effects. Interrupt registers
-    /// read as 0.
+    /// Returns the value of a register without the side effects of a read.
+    /// Interrupt registers read as 0.
     #[must_use]
     pub fn peek(&self, register: u32) -> u32 {
         let register = canonical(register);
@@ -177,8 +177,8 @@ impl Nic {
         }
     }
 
-    /// Writes the 4-byte register at the byte offset `register`, and does all
-    /// that the card does of it, DMA included.
+    /// Writes the 4-byte register at the byte offset `register`, with all effects
+    /// of the write, including DMA.
     pub fn write(&mut self, register: u32, value: u32, host: &mut impl Host) {
         self.write_with(register, value, host);
     }
@@ -222,7 +222,7 @@ impl Nic {
             EEWR => self.registers.set(EEWR, self.eeprom.write(value)),
             AUTOC => {
                 self.registers.set(AUTOC, value & !AUTOC_RESTART);
-                // The link goes down and up again, in no time.
+                // The link goes down and up again, without delay.
                 if value & AUTOC_RESTART != 0 && self.link.is_up(&self.registers) {
                     self.interrupts.raise(EICR_LSC);
                 }
@@ -231,7 +231,7 @@ impl Nic {
             MSCA => {
                 self.registers.set(MSCA, value & !MSCA_MDI_COMMAND);
                 // No PHY is on the management bus of a backplane card.
-                self.registers.set(MSRWD, MSRWD_NOBODY);
+                self.registers.set(MSRWD, MSRWD_NO_PHY);
             }
             MRQC => {
                 if !matches!(value & MRQC_MRQE, 0 | rss::RSS_ONLY) {
@@ -256,8 +256,8 @@ impl Nic {
                 }
             }
             FDIRCMD => {
-                // A filter that is added, or taken out, never matches, as if
-                // the table had been full.
+                // A filter that is added or removed never matches, as if the
+                // table were full.
                 if value & FDIRCMD_CMD == FDIRCMD_QUERY {
                     self.violations
                         .record(Violation::NotModelled { register, value });
@@ -288,13 +288,13 @@ impl Nic {
         self.space.write(offset, width, value);
     }
 
-    /// The MSI-X vector of the next message (0 without MSI-X). The caller
-    /// fires it when it has let go of its lock, and asks again.
+    /// Returns the MSI-X vector of the next message, or 0 without MSI-X. The
+    /// caller fires it without its lock, and calls again.
     pub fn take_interrupt(&mut self) -> Option<u16> {
         self.interrupts.take()
     }
 
-    /// Whether [`take_interrupt`](Self::take_interrupt) has one.
+    /// Returns whether [`take_interrupt`](Self::take_interrupt) has a message.
     #[must_use]
     pub const fn has_interrupt(&self) -> bool {
         self.interrupts.has()
@@ -305,31 +305,31 @@ impl Nic {
         self.change_link(host, |nic| nic.link.connected = up);
     }
 
-    /// Whether the link is up.
+    /// Returns whether the link is up.
     #[must_use]
     pub fn link_is_up(&self) -> bool {
         self.link.is_up(&self.registers)
     }
 
-    /// Sets what the other end of the link can do. It is negotiated when the
-    /// link comes up, or when the driver restarts the negotiation.
+    /// Sets the abilities of the link partner. They are negotiated when the link
+    /// comes up, or when the driver restarts the negotiation.
     pub const fn set_partner(&mut self, partner: Partner) {
         self.link.partner = partner;
     }
 
-    /// What firmware holds: SW_FW_SYNC's resources, bits as software's
-    /// (4:0), and whether software cannot get SWSM.SWESMBI.
+    /// Sets what firmware owns: resources of SW_FW_SYNC, as bits 4:0, and whether
+    /// software cannot acquire SWSM.SWESMBI.
     pub const fn set_firmware(&mut self, resources: u32, semaphore: bool) {
         self.semaphores.set_firmware(resources);
-        self.semaphores.firmware_holds = semaphore;
+        self.semaphores.firmware_owns = semaphore;
     }
 
-    /// Sets causes in EICR (bits 30:16), as the card does of itself.
+    /// Sets interrupt causes in EICR (bits 30:16).
     pub fn raise(&mut self, causes: u32) {
         self.interrupts.raise(causes);
     }
 
-    /// Treats a receive queue as if it had no descriptors, or no longer.
+    /// Treats a receive queue as if it had no descriptors, or stops to.
     pub fn stall(&mut self, queue: u16, stalled: bool, host: &mut impl Host) {
         let bit = 1u128.checked_shl(u32::from(queue)).unwrap_or(0);
         if stalled {
@@ -340,14 +340,14 @@ impl Nic {
         self.pump(host);
     }
 
-    /// The next frame that needs more descriptors than these, 1 or more, gets
-    /// them and no others, as if the card were reset while it stores it. It
+    /// Truncates the next frame that needs more than `descriptors` descriptors, 1
+    /// or more, to that number, as if a reset interrupted its DMA. The frame
     /// counts as delivered.
     pub fn truncate_next(&mut self, descriptors: usize) {
         self.cut = Some(descriptors);
     }
 
-    /// Lets time pass: interrupt throttling and the partner's pause.
+    /// Advances the time of interrupt moderation and of the partner's pause.
     pub fn advance(&mut self, microseconds: u64, host: &mut impl Host) {
         self.now = self.now.saturating_add(microseconds);
         self.interrupts.advance(microseconds);
@@ -357,8 +357,7 @@ impl Nic {
         self.pump(host);
     }
 
-    /// Goes on with what had to wait: transmission, after frames were taken
-    /// from a full wire. Everything else goes on by itself.
+    /// Resumes transmission after frames were taken from a full wire.
     pub fn pump(&mut self, host: &mut impl Host) {
         self.pump_with(host);
     }
@@ -368,39 +367,40 @@ impl Nic {
         self.transmit_all(host);
     }
 
-    /// What the driver did wrong.
+    /// Returns the violations of the driver.
     #[must_use]
     pub const fn violations(&self) -> &Violations {
         &self.violations
     }
 
-    /// Forgets what the driver did wrong.
+    /// Clears the violations.
     pub fn clear_violations(&mut self) {
         self.violations.clear();
     }
 
-    /// What became of every frame.
+    /// Returns the counters of frames.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Frames that wait in the receive packet buffer.
+    /// Returns the number of frames in the receive packet buffer.
     #[must_use]
     pub fn buffered_frames(&self) -> usize {
         self.buffer.len()
     }
 
-    /// Descriptors of a queue that the card owns: between head and tail.
+    /// Returns the number of descriptors of a queue that the NIC owns: from head
+    /// to tail.
     #[must_use]
     pub fn owned(&self, direction: Direction, queue: u16) -> u32 {
         Ring::of(&self.registers, direction, queue).owned()
     }
 
-    /// Whether the model's own accounts agree.
+    /// Checks that the model is consistent.
     ///
     /// # Errors
-    /// Which of them do not.
+    /// Returns the inconsistency.
     pub fn invariants(&self) -> Result<(), InvariantError> {
         let (offered, accounted) = (self.counters.offered, self.counters.accounted());
         let buffered = self.buffer.len() as u64;
@@ -421,7 +421,7 @@ impl Nic {
         Ok(())
     }
 
-    /// Whether the card may do DMA.
+    /// Returns whether the NIC may do DMA.
     pub(crate) fn has_bus(&self) -> bool {
         !self.registers.has(CTRL, CTRL_GIO_DIS)
     }
@@ -513,7 +513,7 @@ impl Nic {
             }
             QueueRegister::Split => {
                 self.registers.set(register, value);
-                // Drop_En may let go of what waits.
+                // Drop_En may drop frames in the packet buffer.
                 self.drain(host);
             }
             QueueRegister::Control => self.write_control(direction, queue, register, value, host),
@@ -536,7 +536,7 @@ impl Nic {
             if was.owned() != 0 || self.ownership_unknown {
                 self.owned_buffers.remove_queue(queue);
             }
-            // What waits for it will never be delivered.
+            // Frames for it in the packet buffer are never delivered.
             self.drain(host);
         }
         if enabled && !was.enabled {
@@ -607,7 +607,7 @@ impl Nic {
         }
     }
 
-    /// The card takes over the descriptors `from..to` of a receive ring.
+    /// Takes ownership of the descriptors `from..to` of a receive ring.
     fn arm(&mut self, queue: u16, ring: Ring, from: u32, to: u32, host: &mut dyn Host) {
         if ring.entries() == 0 || from >= ring.entries() || to >= ring.entries() {
             return;
@@ -643,12 +643,12 @@ impl Nic {
         }
     }
 
-    /// Whether a receive queue is enabled.
+    /// Returns whether a receive queue is enabled.
     pub(crate) fn is_enabled(&self, queue: u16) -> bool {
         self.registers.has(rxdctl(queue), XDCTL_ENABLE)
     }
 
-    /// Whether frames can come in at all.
+    /// Returns whether the link is up and the receiver enabled.
     pub(crate) fn can_receive(&self) -> bool {
         self.link_is_up()
             && self.registers.has(RXCTRL, RXCTRL_RXEN)

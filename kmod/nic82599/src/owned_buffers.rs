@@ -1,9 +1,9 @@
-//! The receive buffers that the card owns, so that one given twice is seen.
+//! The receive buffers that the NIC owns, to find one that is posted twice.
 
 use alloc::boxed::Box;
 use alloc::vec;
 
-/// A buffer that the card owns.
+/// A buffer that the NIC owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Buffer {
     address: u64,
@@ -19,19 +19,19 @@ pub struct OwnedBuffers {
     max: usize,
 }
 
-/// What came of [`OwnedBuffers::add`].
+/// The result of [`OwnedBuffers::add`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
-    /// It was not owned.
+    /// The buffer was not owned.
     New,
-    /// It is owned already.
+    /// The buffer is owned already.
     Twice,
-    /// There is no room to watch it.
+    /// There is no room to track it.
     Full,
 }
 
 impl OwnedBuffers {
-    /// Room for `max` buffers.
+    /// Makes a set with room for `max` buffers.
     pub fn new(max: usize) -> Self {
         // Half empty, so that probes stay short.
         let slots = (max.max(1) * 2).next_power_of_two();
@@ -78,7 +78,7 @@ impl OwnedBuffers {
         }
     }
 
-    /// Takes a buffer away; `false` if that queue had not owned it.
+    /// Removes a buffer. Returns `false` if it was not owned for that queue.
     pub fn remove(&mut self, address: u64, queue: u16) -> bool {
         match self.find(address) {
             Ok(slot) if self.slots[slot].is_some_and(|buffer| buffer.queue == queue) => {
@@ -101,7 +101,7 @@ impl OwnedBuffers {
                 return;
             };
             let home = self.home(buffer.address);
-            // It may move if the hole lies between its home and its place.
+            // It may move if the hole is between its home and its place.
             if slot.wrapping_sub(home) & mask >= slot.wrapping_sub(hole) & mask {
                 self.slots[hole] = Some(buffer);
                 self.slots[slot] = None;
@@ -110,25 +110,25 @@ impl OwnedBuffers {
         }
     }
 
-    /// Takes all buffers of a queue away.
+    /// Removes all buffers of a queue.
     pub fn remove_queue(&mut self, queue: u16) {
         let mut slot = 0;
         while slot < self.slots.len() {
             match self.slots[slot] {
-                // What moves here from behind is looked at next.
+                // A buffer that moves here is checked next.
                 Some(buffer) if buffer.queue == queue => self.remove_at(slot),
                 _ => slot += 1,
             }
         }
     }
 
-    /// Takes all away.
+    /// Removes all buffers.
     pub fn clear(&mut self) {
         self.slots.fill(None);
         self.count = 0;
     }
 
-    /// Buffers in it.
+    /// Returns the number of buffers.
     pub const fn count(&self) -> usize {
         self.count
     }

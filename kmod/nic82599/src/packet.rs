@@ -1,4 +1,4 @@
-//! What the receive path makes of a frame's headers.
+//! The parser of received headers.
 //!
 //! Datasheet: chapter 7.1 (Receive Functionality): packet type, checksum
 //! validation, fields for the RSS hash.
@@ -44,7 +44,7 @@ pub enum L4 {
     Sctp,
 }
 
-/// A frame, looked through.
+/// A parsed frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Packet {
     /// Tag control information of the VLAN tag, if there is one.
@@ -59,16 +59,16 @@ pub struct Packet {
     pub address: usize,
     /// Source and destination port, of TCP and UDP.
     pub ports: Option<[u8; 4]>,
-    /// Whether the IPv4 header's checksum holds.
+    /// Whether the checksum of the IPv4 header is valid.
     pub ip_checksum: Option<bool>,
-    /// Whether the TCP, UDP or SCTP checksum holds; `None` where it was not
-    /// looked at.
+    /// Whether the TCP, UDP or SCTP checksum is valid, or `None` if it was not
+    /// checked.
     pub l4_checksum: Option<bool>,
 }
 
 impl Packet {
-    /// Looks through a frame without frame check sequence; `vlan_type` is the
-    /// EtherType of tags (`VLNCTRL.VET`).
+    /// Parses a frame without frame check sequence. `vlan_type` is the EtherType
+    /// of tags (`VLNCTRL.VET`).
     #[must_use]
     pub fn of(frame: &[u8], vlan_type: u16) -> Self {
         let mut packet = Self::default();

@@ -2,9 +2,9 @@
 //! rings.
 //!
 //! Datasheet: chapter 7.1 (Receive Functionality). The packet buffer is one
-//! first-in first-out queue: a frame whose ring has too few descriptors holds
-//! back all frames behind it, for whatever ring, unless `SRRCTL.Drop_En` (or
-//! QDE) of its queue lets it be dropped.
+//! first-in first-out queue: a frame whose ring has too few descriptors blocks
+//! all frames behind it, on any ring, unless `SRRCTL.Drop_En` (or QDE) of its
+//! queue drops it.
 
 use core::mem;
 
@@ -49,24 +49,23 @@ const PIF: u32 = 1 << 7;
 /// UDP: valid checksum.
 const UDPV: u32 = 1 << 10;
 
-/// What is wrong with a frame on the wire. Lengths are not said here: they
-/// are found out.
+/// The receive errors of a frame. Errors of its length are not listed: the
+/// model finds them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameErrors {
     /// The frame check sequence is wrong (CRCERRS).
     pub crc: bool,
-    /// A byte is none (ILLERRC, ERRBC).
+    /// A byte is illegal (ILLERRC, ERRBC).
     pub illegal_byte: bool,
     /// The length field is wrong (RLEC).
     pub length: bool,
-    /// Bits to be set in the status and error word of the frame's last
-    /// descriptor, whatever the card would say. With any of the error bits
-    /// the frame is stored as if `FCTRL.SBP` were set.
+    /// Bits to set in the status and error word of the last descriptor. With any
+    /// error bit the frame is stored as if `FCTRL.SBP` were set.
     pub descriptor: u32,
 }
 
 impl FrameErrors {
-    /// Nothing is wrong.
+    /// No errors.
     pub const NONE: Self = Self {
         crc: false,
         illegal_byte: false,
@@ -97,20 +96,20 @@ impl FrameErrors {
     }
 }
 
-/// What became of a frame.
+/// The result of a received frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// Written to the host's memory.
+    /// It was written to host memory.
     Delivered {
         /// The queue.
         queue: u16,
     },
-    /// In the packet buffer, behind a queue without descriptors.
+    /// It is in the packet buffer, behind a queue without descriptors.
     Buffered {
         /// The frame's own queue.
         queue: u16,
     },
-    /// Dropped for want of descriptors (QPRDC).
+    /// It was dropped for want of descriptors (QPRDC).
     Dropped {
         /// The queue.
         queue: u16,
@@ -120,19 +119,19 @@ pub enum Received {
         /// The queue.
         queue: u16,
     },
-    /// No room in the packet buffer (RXMPC).
+    /// The packet buffer had no room for it (RXMPC).
     Missed,
-    /// Not for this card.
+    /// It did not pass the filters.
     Filtered,
-    /// Bad, counted and discarded.
+    /// It has an error and was discarded.
     Errored,
-    /// A MAC control frame, consumed.
+    /// It is a MAC control frame, which the MAC consumed.
     Control,
-    /// Nobody listens: the link is down or the receiver off.
+    /// The link is down or the receiver disabled.
     ReceiveDisabled,
 }
 
-/// What is known of a frame in the packet buffer.
+/// The metadata of a frame in the packet buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameInfo {
     queue: u16,
@@ -175,10 +174,9 @@ fn checksum_status(packet: &Packet) -> u32 {
 }
 
 impl Nic {
-    /// A frame comes in from the wire: from its destination address to the
-    /// end of its payload, padded, without frame check sequence. Says what
-    /// became of it by now; a frame that is held goes on when its queue gets
-    /// descriptors.
+    /// Receives a frame from the wire: from the destination address to the end
+    /// of the padded payload, without frame check sequence. A frame that is
+    /// buffered is delivered when its queue has descriptors.
     pub fn receive(&mut self, frame: &[u8], errors: FrameErrors, host: &mut impl Host) -> Received {
         self.receive_with(frame, errors, host)
     }
@@ -234,7 +232,7 @@ impl Nic {
         self.enqueue(frame, info, host)
     }
 
-    /// Counts what is wrong; whether anything is.
+    /// Counts the errors of a frame. Returns whether it has any.
     fn count_errors(&mut self, frame: &[u8], errors: FrameErrors, tagged: bool) -> bool {
         let length = frame.len() + FCS;
         let (hlreg0, maxfrs) = (self.registers.get(HLREG0), self.registers.get(MAXFRS));
@@ -252,7 +250,7 @@ impl Nic {
         short || long || errors.any()
     }
 
-    /// A MAC control frame; `false` if it goes on to the host.
+    /// Handles a MAC control frame. Returns `false` if it goes to the host.
     fn consume(&mut self, control: Control, host: &mut dyn Host) -> bool {
         let mflcn = self.registers.get(MFLCN);
         let Control::Pause(quanta) = control else {
@@ -272,14 +270,14 @@ impl Nic {
         mflcn & MFLCN_DPF != 0 || mflcn & MFLCN_PMCF == 0
     }
 
-    /// The queue that a frame would fall on now, if it passed the filters.
+    /// Returns the queue of a frame, if it passes the filters.
     #[must_use]
     pub fn queue_of(&self, frame: &[u8]) -> u16 {
         let packet = Packet::of(frame, (self.registers.get(VLNCTRL) & 0xFFFF) as u16);
         self.classify(&packet, 0, 0).queue
     }
 
-    /// The queue and the descriptor of a frame that passed.
+    /// Returns the queue and the descriptor fields of a frame.
     fn classify(&self, packet: &Packet, wire: u32, status: u32) -> FrameInfo {
         let mrqc = self.registers.get(MRQC);
         let scaled = if mrqc & MRQC_MRQE == rss::RSS_ONLY {
@@ -304,7 +302,7 @@ impl Nic {
         }
     }
 
-    /// Puts a frame into the packet buffer, and lets go what can.
+    /// Puts a frame into the packet buffer, and drains the buffer.
     fn enqueue(&mut self, frame: &[u8], info: FrameInfo, host: &mut dyn Host) -> Received {
         let queue = info.queue;
         if !self.is_enabled(queue) {
@@ -330,8 +328,8 @@ impl Nic {
         }
     }
 
-    /// Lets frames go from the packet buffer, in order, until one has to
-    /// wait. Says what became of the last one that went.
+    /// Removes frames from the packet buffer, in order, until one has to wait.
+    /// Returns the result of the last one.
     pub(crate) fn drain(&mut self, host: &mut dyn Host) -> Option<Received> {
         let mut last = None;
         while let Some((length, info)) = self.buffer.front() {
@@ -392,7 +390,7 @@ impl Nic {
         Some(Received::Delivered { queue })
     }
 
-    /// Writes a frame to as many descriptors as it takes; they are there.
+    /// Writes a frame to its descriptors, of which there are enough.
     fn deliver(
         &mut self,
         frame: &[u8],
@@ -435,7 +433,7 @@ impl Nic {
                 (0, DD, 0)
             };
             let high = u64::from(tag) << 48 | u64::from(length) << 32 | u64::from(status);
-            // The driver looks for DD: the half that has it comes last.
+            // The driver polls DD, so the half with DD is written last.
             host.dma_write(descriptor, &low.to_le_bytes());
             host.dma_write(descriptor + 8, &high.to_le_bytes());
             index = ring.next(index);
@@ -447,8 +445,7 @@ impl Nic {
         self.interrupts.queue_event(Direction::Receive, queue);
     }
 
-    /// Tells the partner to pause, or to go on, by how full the packet buffer
-    /// is.
+    /// Sends XOFF or XON by the fill level of the packet buffer.
     pub(crate) fn pause_partner(&mut self) {
         let wanted =
             flow_control::wanted(&self.registers, self.buffered_bytes, self.partner_paused);

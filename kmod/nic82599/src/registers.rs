@@ -6,7 +6,7 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
-/// Bytes of register space that the model has; the card's BAR 0 without flash.
+/// Bytes of register space that the model has; the NIC's BAR 0 without flash.
 pub const SPACE: u32 = 0x2_0000;
 
 /// Receive and transmit queues, each.

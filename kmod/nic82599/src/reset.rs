@@ -1,4 +1,4 @@
-//! What a reset does to the registers, and what they hold after it.
+//! Resets, and the values of registers after them.
 //!
 //! Datasheet: chapter 4.2 (Reset Operation) and the initial values of
 //! chapter 8.
@@ -19,7 +19,7 @@ const RXLNGTHERREN: u32 = 1 << 27;
 /// The EtherType 8100h.
 const VLAN_TYPE: u32 = 0x8100;
 
-/// Which reset.
+/// A kind of reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
     /// Power-up: everything.
@@ -52,7 +52,7 @@ pub fn reset(registers: &mut Registers, reset: Reset, eeprom: &Eeprom) {
     registers.clear_but(&|offset| reset.keeps(offset));
     let mut set = |offset, value| registers.set(offset, value);
     if reset != Reset::Power {
-        // It tells firmware of the driver; a reset is not its end.
+        // DRV_LOAD informs firmware that a driver is loaded. A reset keeps it.
         set(CTRL_EXT, driver_loaded);
     }
     let autoc = if reset == Reset::Device {

@@ -1,4 +1,4 @@
-//! Descriptor rings: what the queue's registers say of one.
+//! Descriptor rings, by the registers of their queue.
 //!
 //! Datasheet: chapters 7.1.8 (Receive Descriptor Queue Structure) and 7.2.3
 //! (Transmit Descriptor Ring).
@@ -13,7 +13,7 @@ use crate::violation::Direction;
 pub const DESCRIPTOR: u32 = 16;
 /// Granularity of a ring's base and length, in bytes.
 pub const ALIGNMENT: u32 = 128;
-/// RDLEN and TDLEN have bits 19:7; the card is validated up to 128 KB.
+/// RDLEN and TDLEN have bits 19:7; the NIC is validated up to 128 KB.
 const LENGTH: u32 = 0xF_FF80;
 const LONGEST: u32 = 128 * 1024;
 
@@ -24,9 +24,9 @@ pub struct Ring {
     pub base: u64,
     /// Length in bytes, as it was written.
     pub length: u32,
-    /// The next descriptor that the card uses.
+    /// The next descriptor that the NIC uses.
     pub head: u32,
-    /// The first descriptor that is not the card's.
+    /// The first descriptor that is not the NIC's.
     pub tail: u32,
     /// Whether the queue is enabled.
     pub enabled: bool,
@@ -49,7 +49,7 @@ impl Ring {
         }
     }
 
-    /// Whether base and length are as they must be.
+    /// Returns whether base and length are valid.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         (ALIGNMENT..=LONGEST).contains(&self.length)
@@ -81,7 +81,7 @@ impl Ring {
         }
     }
 
-    /// Descriptors that the card owns.
+    /// Descriptors that the NIC owns.
     #[must_use]
     pub const fn owned(&self) -> u32 {
         if !self.enabled || self.head >= self.entries() || self.tail >= self.entries() {

@@ -26,7 +26,7 @@ mod field {
     pub const IPV6_UDP_EX: (u32, u32) = (9, 1 << 24);
 }
 
-/// What RSS makes of a packet.
+/// The result of RSS for a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scaled {
     /// RSS type of the descriptor; 0: not hashed.

@@ -1,8 +1,7 @@
-//! TCP segments as they come off a wire: whether each is the next one of its
-//! connection (RFC 9293). What is out of order here was out of order before
-//! the card that receives it.
+//! The order of TCP segments on a wire, by connection (RFC 9293). Segments that
+//! are out of order here were so before the receiving NIC.
 
-/// Directions of connections that are watched.
+/// The most directions of connections that are tracked.
 const FLOWS: usize = 16;
 const IPV4: [u8; 2] = [0x08, 0x00];
 const ETHERNET: usize = 14;
@@ -11,17 +10,16 @@ const FIN: u8 = 1;
 const SYN: u8 = 1 << 1;
 const RST: u8 = 1 << 2;
 
-/// Segments of IPv4 with data, SYN or FIN.
+/// Counts of IPv4 segments with data, SYN or FIN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SegmentCounts {
-    /// The next ones, and the first of a connection.
+    /// Segments in order, and the first of each connection.
     pub in_order: u64,
-    /// Ahead of the next one: something before them is missing, or comes
-    /// later.
+    /// Segments after a gap.
     pub out_of_order: u64,
     /// Segments with no new data: retransmissions.
     pub retransmitted: u64,
-    /// Of more connections than are watched.
+    /// Segments of connections that are not tracked.
     pub untracked: u64,
 }
 
@@ -31,12 +29,12 @@ type Key = [u8; 12];
 struct Segment {
     key: Key,
     sequence: u32,
-    /// Sequence numbers that it takes.
+    /// The number of its sequence numbers.
     length: u32,
     flags: u8,
 }
 
-/// Watches one direction of a wire. Allocates nothing.
+/// The segments of one direction of a wire. It never allocates.
 #[derive(Clone, Debug, Default)]
 pub struct Segments {
     flows: [Option<(Key, u32)>; FLOWS],
@@ -44,7 +42,7 @@ pub struct Segments {
 }
 
 impl Segments {
-    /// Nothing was seen yet.
+    /// Makes an empty record.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -58,13 +56,13 @@ impl Segments {
         }
     }
 
-    /// What was seen.
+    /// Returns the counts.
     #[must_use]
     pub const fn counts(&self) -> SegmentCounts {
         self.counts
     }
 
-    /// A frame comes, without frame check sequence.
+    /// Records a frame, without frame check sequence.
     pub fn record(&mut self, frame: &[u8]) {
         let Some(segment) = read(frame) else { return };
         if segment.length == 0 || segment.flags & RST != 0 {
@@ -102,7 +100,7 @@ impl Segments {
     }
 }
 
-/// A whole TCP segment in an IPv4 datagram that is no fragment.
+/// Parses a TCP segment in an IPv4 datagram that is not a fragment.
 fn read(frame: &[u8]) -> Option<Segment> {
     let ip = frame.get(ETHERNET..)?;
     let header = usize::from(*ip.first()? & 0xF) * 4;

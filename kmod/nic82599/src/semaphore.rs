@@ -14,12 +14,12 @@ const FIRMWARE: u32 = 0x3E0;
 pub struct Semaphores {
     swsm: u32,
     sync: u32,
-    /// Firmware holds SWESMBI's counterpart: software cannot get it.
-    pub firmware_holds: bool,
+    /// Firmware owns the semaphore: software cannot acquire SWESMBI.
+    pub firmware_owns: bool,
 }
 
 impl Semaphores {
-    /// Reads SWSM: SMBI is taken by whoever reads it as 0.
+    /// Reads SWSM. A read of SMBI as 0 acquires it.
     pub const fn read_swsm(&mut self) -> u32 {
         let value = self.swsm;
         self.swsm |= SWSM_SMBI;
@@ -28,7 +28,7 @@ impl Semaphores {
 
     /// Writes SWSM.
     pub const fn write_swsm(&mut self, value: u32) {
-        let granted = if self.firmware_holds {
+        let granted = if self.firmware_owns {
             !SWSM_SWESMBI
         } else {
             u32::MAX
@@ -41,15 +41,15 @@ impl Semaphores {
         self.sync
     }
 
-    /// Writes SW_FW_SYNC's software bits; `false` without SWESMBI held.
+    /// Writes the software bits of SW_FW_SYNC. Returns `false` without SWESMBI.
     pub const fn write_sync(&mut self, value: u32) -> bool {
         self.sync = self.sync & FIRMWARE | value & SOFTWARE;
         self.swsm & SWSM_SWESMBI != 0
     }
 
-    /// What firmware holds of SW_FW_SYNC: bits 4:0 as software's.
-    pub const fn set_firmware(&mut self, held: u32) {
-        self.sync = self.sync & SOFTWARE | held << 5 & FIRMWARE;
+    /// Sets the resources that firmware owns, as bits 4:0.
+    pub const fn set_firmware(&mut self, resources: u32) {
+        self.sync = self.sync & SOFTWARE | resources << 5 & FIRMWARE;
     }
 }
 
@@ -69,14 +69,14 @@ mod tests {
 
     #[test]
     fn swesmbi_needs_firmwares_absence() {
-        for (firmware_holds, granted) in [(false, SWSM_SWESMBI), (true, 0)] {
+        for (firmware_owns, granted) in [(false, SWSM_SWESMBI), (true, 0)] {
             let mut semaphores = Semaphores {
-                firmware_holds,
+                firmware_owns,
                 ..Semaphores::default()
             };
             semaphores.write_swsm(SWSM_SMBI | SWSM_SWESMBI);
             assert_eq!(semaphores.read_swsm() & SWSM_SWESMBI, granted);
-            assert_eq!(semaphores.write_sync(8), !firmware_holds);
+            assert_eq!(semaphores.write_sync(8), !firmware_owns);
         }
     }
 

@@ -92,7 +92,7 @@ pub const fn qbtc(n: u32) -> u32 {
     0x0_8700 + 8 * n
 }
 
-/// What a read of a statistics register does to the memory.
+/// The effect of a read of a statistics register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OnRead {
     /// Clears it.
@@ -178,14 +178,14 @@ const fn by_size(length: u32) -> u32 {
     }
 }
 
-/// Every frame on the wire, good or not. Lengths are bytes with frame check
+/// Counts a frame on the wire, good or not. Lengths include the frame check
 /// sequence, here and below.
 pub fn arrived(registers: &mut Registers, length: u32) {
     registers.add(TPR, 1);
     add_octets(registers, TOR, length);
 }
 
-/// A good frame that passed the filters.
+/// Counts a good frame that passed the filters.
 pub fn received(registers: &mut Registers, destination: [u8; 6], length: u32) {
     registers.add(GPRC, 1);
     add_octets(registers, GORC, length);
@@ -197,7 +197,7 @@ pub fn received(registers: &mut Registers, destination: [u8; 6], length: u32) {
     }
 }
 
-/// A frame left for the wire.
+/// Counts a transmitted frame.
 pub fn sent(registers: &mut Registers, destination: [u8; 6], length: u32) {
     registers.add(TPT, 1);
     registers.add(GPTC, 1);
@@ -210,25 +210,25 @@ pub fn sent(registers: &mut Registers, destination: [u8; 6], length: u32) {
     }
 }
 
-/// Which set of queue counters a receive queue has.
+/// Returns the set of queue counters of a receive queue.
 fn receive_set(registers: &Registers, queue: u16) -> u32 {
     set(registers.get(rqsmr(u32::from(queue) / 4)), queue)
 }
 
-/// A frame went to a receive queue.
+/// Counts a frame of a receive queue.
 pub fn queue_received(registers: &mut Registers, queue: u16, length: u32) {
     let set = receive_set(registers, queue);
     registers.add(qprc(set), 1);
     add_octets(registers, qbrc(set), length);
 }
 
-/// A frame was dropped for want of descriptors.
+/// Counts a frame that was dropped for want of descriptors.
 pub fn queue_dropped(registers: &mut Registers, queue: u16) {
     let set = receive_set(registers, queue);
     registers.add(qprdc(set), 1);
 }
 
-/// A frame came from a transmit queue.
+/// Counts a frame of a transmit queue.
 pub fn queue_sent(registers: &mut Registers, queue: u16, length: u32) {
     let set = set(registers.get(tqsm(u32::from(queue) / 4)), queue);
     registers.add(qptc(set), 1);

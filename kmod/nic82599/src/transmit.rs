@@ -2,7 +2,7 @@
 //!
 //! Datasheet: chapter 7.2 (Transmit Functionality). A doorbell sends all that
 //! can be sent before it returns. Descriptors with RS are written back at
-//! once; WTHRESH, which allows the card to wait, is not used.
+//! once; WTHRESH, which allows the NIC to wait, is not used.
 
 use core::mem;
 
@@ -24,12 +24,12 @@ const SMALLEST: usize = 60;
 /// `SECTXCTRL.TX_DIS`.
 const TX_DIS: u32 = 1 << 1;
 
-/// A frame that has left.
+/// A transmitted frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmitted {
     /// Bytes, without frame check sequence.
     pub length: usize,
-    /// The queue that it came from; none for a pause frame of the card's own.
+    /// Its queue, or `None` for a pause frame of the NIC.
     pub queue: Option<u16>,
 }
 
@@ -89,7 +89,7 @@ enum Kind {
     Unknown,
 }
 
-/// A packet in a ring, whole.
+/// A complete packet in a ring.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     /// Index of its first descriptor, and of the one after its last.
@@ -136,8 +136,8 @@ impl Gather {
 }
 
 impl Nic {
-    /// Takes the first frame that has left, in order, into `into`, which has
-    /// room for [`MAX_FRAME`] bytes (a longer frame than `into` is cut off).
+    /// Removes the oldest transmitted frame and copies it to `into`, which should
+    /// have room for [`MAX_FRAME`] bytes: a longer frame is truncated.
     /// Call [`pump`](Self::pump) afterwards if the wire may have been full.
     pub fn take_transmitted(&mut self, into: &mut [u8]) -> Option<Transmitted> {
         let (_, frame) = self.wire.front()?;
@@ -151,7 +151,7 @@ impl Nic {
         Some(frame)
     }
 
-    /// Frames that have left and were not taken yet.
+    /// Returns the number of transmitted frames that were not taken yet.
     #[must_use]
     pub fn on_wire(&self) -> usize {
         self.wire.len()
@@ -173,7 +173,7 @@ impl Nic {
             && !self.registers.has(SECTXCTRL, TX_DIS)
     }
 
-    /// Sends what a queue has, as far as it goes.
+    /// Transmits the packets of a queue, until one has to wait.
     pub(crate) fn transmit(&mut self, queue: u16, host: &mut dyn Host) {
         if !self.may_transmit() {
             return;
@@ -204,7 +204,7 @@ impl Nic {
         }
     }
 
-    /// A descriptor at the head that is none.
+    /// Skips an invalid descriptor at the head.
     fn step_over(&mut self, queue: u16, ring: Ring, why: BadTransmit) -> Span {
         self.note_bad(queue, ring, why);
         Span {
@@ -223,8 +223,8 @@ impl Nic {
         });
     }
 
-    /// Sends the packet at the head, or notes what is wrong with it. `None`:
-    /// it has to wait, for its end or for room on the wire.
+    /// Transmits the packet at the head, or records its error. Returns `None` if
+    /// the packet is incomplete, or the wire has no room for it.
     fn packet(&mut self, queue: u16, ring: Ring, host: &mut dyn Host) -> Option<Span> {
         let (span, why) = match self.span(queue, ring, host)? {
             Ok(span) => match self.send(queue, ring, span, host) {
@@ -238,8 +238,7 @@ impl Nic {
         Some(span)
     }
 
-    /// The packet at the head, if it is whole; with what is wrong with it, if
-    /// something is.
+    /// Returns the packet at the head, if it is complete, and its error.
     fn span(
         &mut self,
         queue: u16,
@@ -281,7 +280,7 @@ impl Nic {
         None
     }
 
-    /// Sends a packet; `false` if the wire has no room for it.
+    /// Transmits a packet. Returns `false` if the wire has no room for it.
     fn send(
         &mut self,
         queue: u16,
@@ -372,7 +371,7 @@ impl Nic {
         statistics::sent(&mut self.registers, destination, wire);
         statistics::queue_sent(&mut self.registers, queue, wire);
         self.counters.of_queue(queue, |counters| counters.sent += 1);
-        // In loopback mode nothing leaves. It does not come back either.
+        // Loopback mode transmits nothing. The loopback is not modelled.
         if !self.registers.has(HLREG0, HLREG0_LPBK) {
             let info = Transmitted {
                 length,

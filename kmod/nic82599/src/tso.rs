@@ -1,7 +1,7 @@
 //! TCP segmentation: the headers of each segment.
 //!
 //! Datasheet: chapter 7.2.4 (TCP/UDP Segmentation); registers DTXTCPFLGL and
-//! DTXTCPFLGH. UDP fragmentation by the card is not modelled.
+//! DTXTCPFLGH. UDP fragmentation by the NIC is not modelled.
 
 use crate::offload::{
     Context, POPTS_IXSM, POPTS_TXSM, Transport, put_ip_checksum, put_transport_checksum,
@@ -27,14 +27,14 @@ pub struct Plan {
 pub struct Segment {
     /// Which, from 0.
     pub nth: usize,
-    /// Where its payload begins, in bytes of the whole payload.
+    /// The offset of its payload in the payload of the packet.
     pub offset: usize,
     /// Bytes of its payload.
     pub length: usize,
 }
 
 impl Plan {
-    /// How a packet of `total` bytes is cut.
+    /// Plans the segments of a packet of `total` bytes.
     ///
     /// # Errors
     /// If the context does not describe such a packet.
@@ -78,7 +78,7 @@ impl Plan {
     /// payload.
     ///
     /// The driver leaves the pseudo header's sum without length in the TCP
-    /// checksum field; the card adds the length.
+    /// checksum field; the NIC adds the length.
     ///
     /// # Errors
     /// As [`put_transport_checksum`].

@@ -1,9 +1,9 @@
-//! What a driver did that the card's contract forbids.
+//! Violations of the datasheet by a driver.
 
 use alloc::vec::Vec;
 use core::fmt;
 
-/// Violations that are kept; later ones are only counted.
+/// The most violations that are kept. Later ones are only counted.
 pub const MAX_VIOLATIONS: usize = 64;
 
 /// Which of a queue pair.
@@ -15,11 +15,11 @@ pub enum Direction {
     Transmit,
 }
 
-/// What a driver did that the card's contract forbids. A queue is a number
-/// from 0 to 127.
+/// A violation of the datasheet by the driver. A queue is a number from 0 to
+/// 127.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// A tail that is not in the ring (RDLEN, TDLEN); it was not taken.
+    /// A tail outside of the ring (RDLEN, TDLEN). The NIC ignores it.
     TailBeyondRing {
         /// Receive or transmit.
         direction: Direction,
@@ -30,7 +30,7 @@ pub enum Violation {
         /// Descriptors in the ring.
         entries: u32,
     },
-    /// Descriptors given to a queue that is not enabled; not taken.
+    /// A doorbell of a queue that is not enabled. The NIC ignores it.
     DoorbellOfDisabledQueue {
         /// Receive or transmit.
         direction: Direction,
@@ -60,7 +60,7 @@ pub enum Violation {
         /// Length, in bytes.
         length: u32,
     },
-    /// A descriptor was armed with the address 0. The card does no DMA there.
+    /// A descriptor has the address 0. The NIC does no DMA there.
     NullAddress {
         /// Receive or transmit.
         direction: Direction,
@@ -69,16 +69,16 @@ pub enum Violation {
         /// The descriptor's index.
         index: u32,
     },
-    /// The same receive buffer is armed twice, on one ring or on two.
+    /// A receive buffer was posted while the NIC owned it, on one ring or two.
     BufferOwnedTwice {
-        /// The queue whose doorbell armed it again.
+        /// The queue whose doorbell posted it again.
         queue: u16,
         /// The descriptor's index.
         index: u32,
         /// The buffer.
         address: u64,
     },
-    /// A receive descriptor's address was changed after it was armed.
+    /// The address of a receive descriptor changed while the NIC owned it.
     ChangedWhileOwned {
         /// The queue.
         queue: u16,
@@ -87,30 +87,30 @@ pub enum Violation {
         /// The address found.
         address: u64,
     },
-    /// More buffers are armed than the model can watch
+    /// The NIC owns more buffers than the model can track
     /// ([`Config::owned_buffers`](crate::Config::owned_buffers)).
     TooManyOwned {
         /// The queue.
         queue: u16,
     },
-    /// A frame was sent to a queue that is not enabled, and is lost.
+    /// A received frame was for a queue that is not enabled. It is discarded.
     FrameForDisabledQueue {
         /// The queue.
         queue: u16,
     },
-    /// A register that only the card writes was written.
+    /// A register that only the NIC writes was written.
     ReadOnly {
         /// Offset of the register.
         register: u32,
         /// What was written.
         value: u32,
     },
-    /// A register was written while a reset was going on.
+    /// A register was written during a reset.
     WrittenDuringReset {
         /// Offset of the register.
         register: u32,
     },
-    /// SW_FW_SYNC was written without holding SWSM.SWESMBI.
+    /// SW_FW_SYNC was written without SWSM.SWESMBI.
     SyncWithoutSemaphore {
         /// What was written.
         value: u32,
@@ -122,8 +122,7 @@ pub enum Violation {
         /// Offset of the access.
         register: u32,
     },
-    /// A transmit descriptor that the card cannot take; its packet is not
-    /// sent.
+    /// A transmit descriptor is invalid. Its packet is not sent.
     BadTransmit {
         /// The queue.
         queue: u16,
@@ -132,7 +131,7 @@ pub enum Violation {
         /// What is wrong.
         why: BadTransmit,
     },
-    /// Something that the card has and the model has not.
+    /// The driver used a feature of the 82599 that is not modelled.
     NotModelled {
         /// Offset of the register.
         register: u32,
@@ -152,13 +151,13 @@ pub enum BadTransmit {
     Empty,
     /// PAYLEN is not what the buffers hold.
     Length,
-    /// Longer than the card sends.
+    /// Longer than the NIC sends.
     TooLong,
     /// The context's lengths do not fit the packet.
     Headers,
     /// An MSS of 0, or headers longer than the packet, with TSE.
     Segmentation,
-    /// An offload that the model has not (IPsec, FCoE, SCTP checksum).
+    /// An offload that is not modelled (IPsec, FCoE, SCTP checksum).
     NotModelled,
 }
 

@@ -1,4 +1,4 @@
-//! malloc(9), by itself and under Rust's allocator.
+//! malloc(9), and Rust's allocator on top of it.
 
 use crate::kpi::{counters, malloc};
 use alloc::boxed::Box;
@@ -11,12 +11,13 @@ kdk_test!("kpi/malloc-accounts", accounts);
 kdk_test!("kpi/malloc-aligns", aligns);
 kdk_test!("kpi/malloc-unknown-type", unknown_type);
 
-/// Bytes that were written and freed come back as zeroes.
+/// `M_ZERO` clears memory that was written and freed.
 fn zeroed() -> TestResult {
     const SIZES: [usize; 5] = [1, 16, 1000, 4096, 20_000];
     for size in SIZES {
         for _ in 0..2 {
-            let mut block = malloc::Zeroed::new(size).ok_or(Stop::Fail("M_WAITOK gave nothing"))?;
+            let mut block =
+                malloc::Zeroed::new(size).ok_or(Stop::Fail("malloc(M_WAITOK) returned NULL"))?;
             assert_eq!(block.len(), size);
             assert!(block.iter().all(|&byte| byte == 0), "size {size}");
             block.fill(0xa5);
@@ -29,7 +30,7 @@ fn usage() -> Result<counters::Usage, Stop> {
     counters::malloc(c"kdk").ok_or(Stop::Fail("the kernel does not know the malloc type kdk"))
 }
 
-/// The kernel's figures for the module's type follow what is allocated.
+/// The kernel's statistics of the module's malloc type follow allocations.
 fn accounts() -> TestResult {
     let before = usage()?;
     let vector: Vec<u8> = Vec::with_capacity(3000);
@@ -47,7 +48,7 @@ struct Page([u8; 4096]);
 #[repr(align(64))]
 struct Line([u8; 3]);
 
-/// Alignments beyond what malloc(9) promises.
+/// Rust's allocator supports larger alignments than malloc(9).
 fn aligns() -> TestResult {
     let before = usage()?;
     for round in 0..4 {

@@ -21,8 +21,8 @@ fn counting() -> Result<(Callout, Arc<AtomicU32>), kdk_harness::Stop> {
     Ok((callout.map_err(refused)?, count))
 }
 
-/// Once. When exactly is the kernel's affair: a busy machine's clock interrupts
-/// come late and then all at once.
+/// A callout fires once. The time is not checked: on a busy machine clock
+/// interrupts are late and then come at once.
 fn fires() -> TestResult {
     const DELAY: Duration = Duration::from_millis(30);
     let (callout, count) = counting()?;
@@ -38,7 +38,7 @@ fn fires() -> TestResult {
     Ok(())
 }
 
-/// What was drained does not fire.
+/// A drained callout does not fire.
 fn drains() -> TestResult {
     let (callout, count) = counting()?;
     callout.schedule(Duration::from_millis(50));
@@ -51,7 +51,7 @@ fn drains() -> TestResult {
     Ok(())
 }
 
-/// The last schedule holds.
+/// The last schedule replaces earlier ones.
 fn reschedules() -> TestResult {
     let (callout, count) = counting()?;
     callout.schedule(Duration::from_secs(3600));

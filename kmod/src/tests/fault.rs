@@ -1,5 +1,5 @@
-//! Ways for a test to go wrong, for the tests of the runner and of the host.
-//! None runs unless it is named.
+//! Faulty tests, for the tests of the runner and of the host. They run only
+//! when they are named.
 
 use crate::kpi::malloc::Zeroed;
 use crate::kpi::mutex::{Lock, Recursion};
@@ -25,21 +25,21 @@ kdk_test!("fault/held-lock", held_lock, default = false);
 kdk_test!("fault/rust-panic", rust_panic, default = false);
 kdk_test!("fault/timeout", timeout, limit_ms = 300, default = false);
 
-/// An assertion of the kernel's, which stands only with INVARIANTS.
+/// Fails a KASSERT(9), which needs INVARIANTS.
 fn kassert() -> TestResult {
     fault::kassert();
-    Err(Stop::Skip("the kernel has no assertions"))
+    Err(Stop::Skip("the kernel is built without INVARIANTS"))
 }
 
-/// More calls than a kernel thread's stack has room for.
+/// Overflows the stack of the thread.
 fn double_fault() -> TestResult {
     match fault::overflow_stack(0) {
         0 => Ok(()),
-        _ => Err(Stop::Fail("the stack had no end")),
+        _ => Err(Stop::Fail("the stack did not overflow")),
     }
 }
 
-/// Two locks, taken in both orders.
+/// Acquires two locks in both orders.
 fn lock_order() -> TestResult {
     let one = Lock::new(c"kdk order one", Recursion::Forbidden);
     let two = Lock::new(c"kdk order two", Recursion::Forbidden);
@@ -50,34 +50,34 @@ fn lock_order() -> TestResult {
     Ok(())
 }
 
-/// Memory that may be waited for, with a lock held that may not be slept with.
+/// Allocates with M_WAITOK under a mutex.
 fn locks_held() -> TestResult {
-    let _held = mutex::MODULE.lock();
+    let _guard = mutex::MODULE.lock();
     drop(Zeroed::new(16));
     Ok(())
 }
 
-/// Memory that nobody has any more.
+/// Leaks memory.
 fn leak() -> TestResult {
     let lost = Box::leak(Box::new([0_u8; 5000]));
-    // Or the compiler would see that nobody looks.
+    // This keeps the compiler from removing the allocation.
     core::hint::black_box(lost);
     Ok(())
 }
 
-/// A lock that is not given back.
+/// Does not release a lock.
 pub(super) fn held_lock() -> TestResult {
     core::mem::forget(mutex::MODULE.lock());
     Ok(())
 }
 
-/// A Rust panic.
+/// Panics in Rust.
 #[allow(clippy::panic)]
 pub(super) fn rust_panic() -> TestResult {
     panic!("asked for by a test")
 }
 
-/// Longer than its limit, and longer than anyone waits.
+/// Exceeds its time limit.
 fn timeout() -> TestResult {
     time::sleep(Duration::from_secs(60));
     Ok(())

@@ -1,5 +1,5 @@
-//! The harness itself, in the kernel: tests that run other tests, which are in
-//! no registry, and look at what is said of them.
+//! The harness in the kernel: tests that run inner tests, which are not
+//! registered, and check the runner's output.
 
 use super::{fault, refused};
 use crate::kpi::callout::Callout;
@@ -36,8 +36,8 @@ kdk_test!("harness/skipped", || Err(Stop::Skip(
     "shows a skipped test"
 )));
 
-/// What the runner says of one test.
-pub(super) fn said(test: &'static Test) -> Result<String, Stop> {
+/// Runs one test and returns the output of the runner.
+pub(super) fn output_of(test: &'static Test) -> Result<String, Stop> {
     let tests = [test];
     let pattern = Pattern::new(test.name).map_err(|_| Stop::Fail("no pattern"))?;
     let run = Run::new(&Registry::new(&tests), pattern);
@@ -50,7 +50,7 @@ pub(super) fn said(test: &'static Test) -> Result<String, Stop> {
     Ok(text)
 }
 
-/// The result line the runner ends with.
+/// Asserts that the output has this result line.
 #[track_caller]
 pub(super) fn expect(text: &str, result: &str) {
     assert!(
@@ -59,7 +59,7 @@ pub(super) fn expect(text: &str, result: &str) {
     );
 }
 
-/// A diagnostic that starts so.
+/// Asserts that the output has a line that starts with `start`.
 #[track_caller]
 fn expect_detail(text: &str, start: &str) {
     assert!(
@@ -71,8 +71,8 @@ fn expect_detail(text: &str, start: &str) {
 fn panic_isolated() -> TestResult {
     static PANICS: Test = Test::new("inner/panics", fault::rust_panic);
     static AFTER: Test = Test::new("inner/after", || Ok(()));
-    expect(&said(&PANICS)?, "not ok 1 inner/panics");
-    expect(&said(&AFTER)?, "ok 1 inner/after");
+    expect(&output_of(&PANICS)?, "not ok 1 inner/panics");
+    expect(&output_of(&AFTER)?, "ok 1 inner/after");
     Ok(())
 }
 
@@ -81,7 +81,7 @@ fn assertion_message() -> TestResult {
         assert_eq!(core::hint::black_box(2) + 2, 5, "sums in the kernel");
         Ok(())
     });
-    let text = said(&ASSERTS)?;
+    let text = output_of(&ASSERTS)?;
     expect_detail(
         &text,
         "# panic: assertion `left == right` failed: sums in the kernel",
@@ -97,7 +97,7 @@ fn assertion_message() -> TestResult {
 
 fn fail() -> TestResult {
     static FAILS: Test = Test::new("inner/fails", || Err(Stop::Fail("for a reason")));
-    let text = said(&FAILS)?;
+    let text = output_of(&FAILS)?;
     expect(&text, "# failed: for a reason");
     expect(&text, "not ok 1 inner/fails");
     Ok(())
@@ -105,7 +105,7 @@ fn fail() -> TestResult {
 
 fn skip() -> TestResult {
     static SKIPS: Test = Test::new("inner/skips", || Err(Stop::Skip("not here")));
-    expect(&said(&SKIPS)?, "ok 1 inner/skips # SKIP not here");
+    expect(&output_of(&SKIPS)?, "ok 1 inner/skips # SKIP not here");
     Ok(())
 }
 
@@ -114,7 +114,7 @@ fn expected_failure() -> TestResult {
         expect: Expect::Fail("known"),
         ..Test::new("inner/xfails", || Err(Stop::Fail("as known")))
     };
-    expect(&said(&XFAILS)?, "not ok 1 inner/xfails # XFAIL known");
+    expect(&output_of(&XFAILS)?, "not ok 1 inner/xfails # XFAIL known");
     Ok(())
 }
 
@@ -123,12 +123,12 @@ fn unexpected_pass() -> TestResult {
         expect: Expect::Fail("known"),
         ..Test::new("inner/xpasses", || Ok(()))
     };
-    expect(&said(&XPASSES)?, "ok 1 inner/xpasses # XFAIL known");
+    expect(&output_of(&XPASSES)?, "ok 1 inner/xpasses # XFAIL known");
     Ok(())
 }
 
-/// A test that does not end in time is given up, and is waited for here so
-/// that this one leaves nothing.
+/// A test that exceeds its limit is abandoned. This test waits for its thread,
+/// so that it leaks nothing.
 fn limit() -> TestResult {
     static SLEEPS: Test = Test {
         limit_ms: 50,
@@ -138,20 +138,20 @@ fn limit() -> TestResult {
         })
     };
     let (threads, start) = (counters::threads(), time::uptime());
-    let text = said(&SLEEPS)?;
+    let text = output_of(&SLEEPS)?;
     expect_detail(&text, "# timeout: given up after ");
     expect(&text, "not ok 1 inner/sleeps # TIMEOUT 50 ms");
     while counters::threads() > threads {
         assert!(
             time::uptime() - start < Duration::from_secs(4),
-            "the thread that was given up never ended"
+            "the abandoned thread does not end"
         );
         time::sleep(Duration::from_millis(10));
     }
     Ok(())
 }
 
-/// What inner tests keep beyond their end, to be taken by the outer ones.
+/// What inner tests leak, for the outer tests to release.
 static KEPT_BOX: Locked<Option<Box<[u8; 5000]>>> = Locked::new(None);
 static KEPT_MBUF: Locked<Option<Mbuf>> = Locked::new(None);
 static KEPT_THREAD: Locked<Option<Thread>> = Locked::new(None);
@@ -163,7 +163,7 @@ fn leak_memory() -> TestResult {
         KEPT_BOX.with(|kept| core::mem::swap(kept, &mut block));
         Ok(())
     });
-    let text = said(&LEAKS)?;
+    let text = output_of(&LEAKS)?;
     assert!(KEPT_BOX.with(Option::take).is_some());
     expect_detail(&text, "# leak: malloc bytes kdk +");
     expect(&text, "not ok 1 inner/leaks");
@@ -176,14 +176,14 @@ fn leak_mbuf() -> TestResult {
         KEPT_MBUF.with(|kept| core::mem::swap(kept, &mut chain));
         Ok(())
     });
-    let text = said(&LEAKS)?;
+    let text = output_of(&LEAKS)?;
     assert!(KEPT_MBUF.with(Option::take).is_some());
     expect(&text, "# leak: mbufs +1");
     expect(&text, "not ok 1 inner/leaks-mbuf");
     Ok(())
 }
 
-/// Tells the thread of [`leak_thread`] to end.
+/// Ends the thread of [`leak_thread`].
 static ENOUGH: AtomicBool = AtomicBool::new(false);
 
 fn leak_thread() -> TestResult {
@@ -198,18 +198,18 @@ fn leak_thread() -> TestResult {
         Ok(())
     });
     ENOUGH.store(false, Ordering::SeqCst);
-    let text = said(&LEAKS)?;
+    let text = output_of(&LEAKS)?;
     ENOUGH.store(true, Ordering::SeqCst);
     let thread = KEPT_THREAD
         .with(Option::take)
-        .ok_or(Stop::Fail("no thread was left"))?;
+        .ok_or(Stop::Fail("no thread was kept"))?;
     assert!(thread.join(Duration::from_secs(3)).is_ok());
     expect(&text, "# leak: threads +1");
     expect(&text, "not ok 1 inner/leaks-thread");
     Ok(())
 }
 
-/// A callout that its test leaves armed is stopped, and told.
+/// A callout that its test leaves scheduled is stopped and reported.
 fn leak_callout() -> TestResult {
     static LEAKS: Test = Test::new("inner/leaks-callout", || {
         let callout = Callout::new(|| ()).map_err(refused)?;
@@ -218,12 +218,12 @@ fn leak_callout() -> TestResult {
         KEPT_CALLOUT.with(|kept| core::mem::swap(kept, &mut callout));
         Ok(())
     });
-    let text = said(&LEAKS)?;
+    let text = output_of(&LEAKS)?;
     let callout = KEPT_CALLOUT
         .with(Option::take)
-        .ok_or(Stop::Fail("no callout was left"))?;
+        .ok_or(Stop::Fail("no callout was kept"))?;
     assert!(!callout.is_pending());
-    // It was stopped for good.
+    // It was stopped permanently.
     callout.schedule(Duration::from_secs(3600));
     assert!(!callout.is_pending());
     leaked::discount("callout", "");
@@ -232,7 +232,7 @@ fn leak_callout() -> TestResult {
     Ok(())
 }
 
-/// The leak check waits for what a thread frees a little later.
+/// The leak check waits for memory that a thread frees late.
 fn late_free() -> TestResult {
     static LATE: Test = Test::new("inner/late", || {
         let block = Box::new([0_u8; 5000]);
@@ -243,15 +243,18 @@ fn late_free() -> TestResult {
         drop(Thread::spawn(c"kdk late", late).map_err(refused)?);
         Ok(())
     });
-    expect(&said(&LATE)?, "ok 1 inner/late");
+    expect(&output_of(&LATE)?, "ok 1 inner/late");
     Ok(())
 }
 
 fn lock_left_held() -> TestResult {
     static FORGETS: Test = Test::new("inner/forgets", fault::held_lock);
-    let text = said(&FORGETS)?;
+    let text = output_of(&FORGETS)?;
     leaked::discount("held lock", "kdk module");
-    assert!(mutex::MODULE.try_lock().is_some(), "the lock is still held");
+    assert!(
+        mutex::MODULE.try_lock().is_some(),
+        "the lock is not released"
+    );
     expect(&text, "# leak: held lock kdk module +1");
     expect(&text, "not ok 1 inner/forgets");
     Ok(())
@@ -262,9 +265,12 @@ fn lock_released() -> TestResult {
         let _guard = mutex::MODULE.lock();
         fault::rust_panic()
     });
-    let text = said(&PANICS)?;
+    let text = output_of(&PANICS)?;
     leaked::discount("held lock", "kdk module");
-    assert!(mutex::MODULE.try_lock().is_some(), "the lock is still held");
+    assert!(
+        mutex::MODULE.try_lock().is_some(),
+        "the lock is not released"
+    );
     expect_detail(&text, "# panic: asked for by a test at ");
     expect(&text, "# leak: held lock kdk module +1");
     expect(&text, "not ok 1 inner/panics-locked");

@@ -25,12 +25,12 @@ fn joins() -> TestResult {
         assert!(matches!(thread.join(SOON), Ok(End::Returned(Ok(())))));
         assert_eq!(value.load(Ordering::SeqCst), round);
     }
-    // Joined means gone: nothing of the thread is left to hold the value.
+    // After the join the thread has dropped its reference to the value.
     assert_eq!(Arc::strong_count(&value), 1);
     Ok(())
 }
 
-/// A thread that takes its time, and what it waits for.
+/// Starts a thread that waits until the flag is set.
 fn waiter() -> Result<(Thread, Arc<AtomicBool>), kdk_harness::Stop> {
     let go = Arc::new(AtomicBool::new(false));
     let wait = Arc::clone(&go);
@@ -42,7 +42,7 @@ fn waiter() -> Result<(Thread, Arc<AtomicBool>), kdk_harness::Stop> {
     Ok((Thread::spawn(c"kdk waiter", body).map_err(refused)?, go))
 }
 
-/// Waiting ends at the limit, and can be taken up again.
+/// A join ends at its limit, and can be repeated.
 fn join_limit() -> TestResult {
     const LIMIT: Duration = Duration::from_millis(40);
     let (thread, go) = waiter()?;
@@ -56,7 +56,7 @@ fn join_limit() -> TestResult {
     Ok(())
 }
 
-/// The count the leak check uses.
+/// The count of threads, which the leak check uses.
 fn counts() -> TestResult {
     let before = counters::threads();
     let (thread, go) = waiter()?;
@@ -67,7 +67,7 @@ fn counts() -> TestResult {
     Ok(())
 }
 
-/// A panic ends the helper only, and its message reaches whoever waits.
+/// A panic ends the helper thread only, and the join returns its message.
 fn panics() -> TestResult {
     let thread = Thread::spawn(c"kdk panics", helper_that_panics).map_err(refused)?;
     let Ok(End::Panicked(message)) = thread.join(SOON) else {

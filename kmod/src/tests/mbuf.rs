@@ -40,7 +40,7 @@ fn append() -> TestResult {
     Ok(())
 }
 
-/// The packet header's length follows; a plain chain has none.
+/// The length in the packet header follows; a chain without one has none.
 fn header() -> TestResult {
     let mut packet = chain(10, Header::Packet)?;
     add(&mut packet, &[7; 300])?;

@@ -1,6 +1,5 @@
-//! The tests, a file a subsystem. What only runs when it is named
-//! (`default=no`) are the faults that the runner is tested with, and what
-//! measures.
+//! The in-kernel tests, one module per subsystem. Faults, which test the
+//! runner, and benchmarks run only when they are named (`default=no`).
 
 mod allocation;
 mod callout;
@@ -26,9 +25,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use kdk_harness::Stop;
 
-/// A helper could not be had from the kernel.
+/// Converts the error of a resource that a test needs.
 fn refused(_: Errno) -> Stop {
-    Stop::Fail("the kernel or the module's tables refused a resource")
+    Stop::Fail("cannot allocate a resource: the kernel or a table of the module refused it")
 }
 
 #[cfg(any(flowtable, ixgbe))]

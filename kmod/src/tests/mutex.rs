@@ -16,7 +16,7 @@ kdk_test!("kpi/mutex-owner", owner);
 kdk_test!("kpi/mutex-recursion", recursion);
 kdk_test!("kpi/mutex-try", try_lock);
 
-/// Threads that read, give way and write lose no update.
+/// No update of concurrent threads is lost.
 fn excludes() -> TestResult {
     const THREADS: usize = 3;
     const ROUNDS: u32 = 50;
@@ -43,7 +43,7 @@ fn excludes() -> TestResult {
     Ok(())
 }
 
-/// Long enough for another processor, or an interrupt, to get between.
+/// Spins long enough for another CPU or an interrupt to interfere.
 fn spin() {
     for _ in 0..500 {
         core::hint::spin_loop();
@@ -73,7 +73,7 @@ fn recursion() -> TestResult {
     Ok(())
 }
 
-/// What one thread holds another one does not get, and gets afterwards.
+/// A try fails while another thread owns the lock, and succeeds afterwards.
 fn try_lock() -> TestResult {
     let lock = Arc::new(Mutex::new(c"kdk try", false));
     let attempt = |lock: &Arc<Mutex<bool>>| -> TestResult {
@@ -87,8 +87,8 @@ fn try_lock() -> TestResult {
         assert!(thread.join(SOON).is_ok());
         Ok(())
     };
-    // A sleep mutex may not be held while this thread sleeps in `join`, so the
-    // holder is a third one, which waits without sleeping.
+    // A thread must not sleep in `join` with a sleep mutex, so a third thread
+    // owns the lock, and waits without sleeping.
     let holder = Holder::new(&lock)?;
     attempt(&lock)?;
     holder.stop();
@@ -98,7 +98,7 @@ fn try_lock() -> TestResult {
     Ok(())
 }
 
-/// A thread that holds a mutex until state otherwise.
+/// A thread that owns a mutex until `stop`.
 struct Holder {
     thread: Thread,
     state: Arc<core::sync::atomic::AtomicU8>,

@@ -44,7 +44,7 @@ fn drains() -> TestResult {
     Ok(())
 }
 
-/// Tasks run one after the other, first come first served.
+/// Tasks run one at a time, in the order in which they were queued.
 fn order() -> TestResult {
     let queue = Taskqueue::new(c"kdk order").map_err(refused)?;
     let digits = Arc::new(AtomicU32::new(0));

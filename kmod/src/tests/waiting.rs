@@ -25,7 +25,7 @@ fn lasts() -> TestResult {
     Ok(())
 }
 
-/// Nobody wakes: the lock is back after the time, and the sleeper knows.
+/// Without a wake-up the sleep times out, and the lock is acquired again.
 fn times_out() -> TestResult {
     const LIMIT: Duration = Duration::from_millis(30);
     let (lock, channel) = (Mutex::new(c"kdk times out", ()), Channel::new());
@@ -36,7 +36,7 @@ fn times_out() -> TestResult {
     Ok(())
 }
 
-/// The lock is free while its holder sleeps, and a wake-up ends the sleep.
+/// The lock is released during the sleep, and a wake-up ends the sleep.
 fn wakes() -> TestResult {
     let shared = Arc::new((Mutex::new(c"kdk wakes", 0), Channel::new()));
     let other = Arc::clone(&shared);
@@ -50,7 +50,7 @@ fn wakes() -> TestResult {
     let mut value = lock.lock();
     let start = time::uptime();
     while *value == 0 {
-        assert!(value.sleep(channel, LONG), "nobody woke the test");
+        assert!(value.sleep(channel, LONG), "no wake-up");
     }
     drop(value);
     assert!(time::uptime() - start < LONG);

@@ -1,4 +1,4 @@
-//! After it was made, a card allocates and frees nothing.
+//! After it was made, a NIC allocates and frees nothing.
 
 use allocation_counter::{AllocationInfo, measure};
 use kdk_nic82599::registers::*;
@@ -6,7 +6,7 @@ use kdk_nic82599::{Config, FrameErrors, MAX_FRAME, Nic};
 
 use crate::support::{DATA, END, MAC, Machine, PEER, TSE, context, ipv4, numbered};
 
-/// Everything that a card can be asked to do, on memory that is there.
+/// Everything that a NIC can be asked to do, on memory that is there.
 fn work(machine: &mut Machine, frames: &[Vec<u8>], taken: &mut [u8]) {
     for round in 0..40u32 {
         for frame in frames {

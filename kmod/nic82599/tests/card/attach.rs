@@ -1,4 +1,4 @@
-//! What a driver's attach, initialisation and stop ask of the card, step by
+//! What a driver's attach, initialisation and stop ask of the NIC, step by
 //! step in their order.
 
 use crate::support::{MAC, Machine, numbered};
@@ -34,7 +34,7 @@ fn reset(machine: &mut Machine, bit: u32) -> u32 {
 fn attach() {
     let mut machine = Machine::new(Config::new(MAC));
     let m = &mut machine;
-    // The driver tells firmware of itself, and finds no firmware.
+    // The driver sets DRV_LOAD, and finds no firmware.
     let loaded = m.read(CTRL_EXT) | 1 << 28;
     m.write(CTRL_EXT, loaded);
     assert_eq!(m.read(FWSM), 0);
@@ -89,8 +89,8 @@ fn attach() {
     let swsm = m.read(SWSM);
     m.write(SWSM, swsm | SWSM_SWESMBI);
     assert_ne!(m.read(SWSM) & SWSM_SWESMBI, 0);
-    let held = m.read(SW_FW_SYNC) | 8;
-    m.write(SW_FW_SYNC, held);
+    let owned = m.read(SW_FW_SYNC) | 8;
+    m.write(SW_FW_SYNC, owned);
     m.write(SWSM, 0);
     assert_eq!(m.read(SW_FW_SYNC), 8);
 
@@ -106,7 +106,7 @@ fn attach() {
     assert_eq!(m.read(LINKS) >> 28, 0xF, "complete, up, 10 Gb/s");
     assert_ne!(m.read(LINKS2) & 1 << 6, 0);
 
-    // The security block stands still when told to.
+    // The security block stops on request.
     assert_eq!(m.read(SECRXSTAT) & SEC_RDY, 0);
     m.write(SECRXCTRL, SECRXCTRL_RX_DIS);
     assert_eq!(m.read(SECRXSTAT) & SEC_RDY, SEC_RDY);
@@ -509,15 +509,15 @@ fn changes_of_the_link_are_told() {
         }),
         ("raised by a test", true, |m| m.nic.raise(EICR_LSC)),
     ];
-    for (name, told, step) in cases {
+    for (name, interrupts, step) in cases {
         let mut machine = Machine::running(1);
         machine.write(EIMS, EICR_OTHER | EICR_LSC);
         step(&mut machine);
-        let expected: &[u16] = if told { &[1] } else { &[] };
+        let expected: &[u16] = if interrupts { &[1] } else { &[] };
         assert_eq!(machine.interrupts(), expected, "{name}");
-        assert_eq!(machine.read(EICR) & EICR_LSC != 0, told, "{name}");
+        assert_eq!(machine.read(EICR) & EICR_LSC != 0, interrupts, "{name}");
     }
-    // While it is down, negotiating again tells nothing.
+    // While it is down, a restart of the negotiation sets no cause.
     let mut machine = Machine::running(1);
     machine.nic.set_link(false, &mut machine.memory);
     machine.read(EICR);
@@ -554,7 +554,7 @@ fn a_reset_forgets_what_no_register_shows() {
     machine.transmit.clear();
     machine.bring_up(1, 16, 2);
     machine.nic.stall(0, true, &mut machine.memory);
-    // One frame fits, is held and not dropped, and the partner hears of it.
+    // One frame fits and is buffered, and the NIC sends XOFF.
     machine.write(rxpbsize(0), 1 << 10);
     machine.write(FCRTH0, FCRTH_FCEN | 0x20);
     machine.write(FCCFG, FCCFG_TFCE_802_3X);

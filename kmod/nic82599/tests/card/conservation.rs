@@ -1,4 +1,4 @@
-//! Whatever is received is delivered in order, dropped and counted, or held;
+//! Whatever is received is delivered in order, dropped and counted, or buffered;
 //! whatever a driver and a test do.
 
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the driver has seen, and what the test was told.
+/// What the driver has seen, and what the model reported.
 #[derive(Default)]
 struct Totals {
     /// The next number of each flow, and the last that arrived.
@@ -94,7 +94,7 @@ impl Totals {
     }
 }
 
-fn play(steps: &[Step]) {
+fn run(steps: &[Step]) {
     let mut machine = Machine::running(QUEUES);
     machine.scale(u32::from(QUEUES));
     machine.write(MRQC, 1 | 1 << 22);
@@ -166,7 +166,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn every_frame_is_accounted_for(steps in prop::collection::vec(step(), 1..300)) {
-        play(&steps);
+        run(&steps);
     }
 }
 
@@ -188,5 +188,5 @@ fn a_run_that_delivers_drops_misses_and_holds() {
         ])
         .chain((0..60).map(|nth| receive(nth % 12)))
         .collect();
-    play(&steps);
+    run(&steps);
 }

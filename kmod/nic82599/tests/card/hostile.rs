@@ -1,4 +1,4 @@
-//! A driver that writes anything anywhere: the card neither panics nor hangs,
+//! A driver that writes anything anywhere: the NIC neither panics nor hangs,
 //! and still accounts for every frame.
 
 use kdk_nic82599::registers::*;
@@ -128,7 +128,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn play(moderation: bool, runs: bool, steps: Vec<Step>) {
+fn run(moderation: bool, runs: bool, steps: Vec<Step>) {
     let mut nic = Nic::new(Config {
         moderation,
         wire_bytes: 40_000,
@@ -237,6 +237,6 @@ proptest! {
         runs in prop::bool::weighted(0.8),
         steps in prop::collection::vec(step(), 1..400),
     ) {
-        play(moderation, runs, steps);
+        run(moderation, runs, steps);
     }
 }

@@ -1,4 +1,4 @@
-//! The card from outside, as a driver and a wire see it.
+//! The NIC from outside, as a driver and a wire see it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod allocation;

@@ -422,10 +422,10 @@ fn a_full_ring_holds_back_all_rings() {
         assert_eq!(machine.inject(&numbered(MAC, number, 60)), DELIVERED);
     }
     assert_eq!(machine.owned(0), 0);
-    let held = |queue| Received::Buffered { queue };
-    assert_eq!(machine.inject(&numbered(MAC, 15, 60)), held(0));
-    assert_eq!(machine.inject(&other), held(1), "behind it");
-    assert_eq!(machine.inject(&numbered(MAC, 16, 60)), held(0));
+    let buffered = |queue| Received::Buffered { queue };
+    assert_eq!(machine.inject(&numbered(MAC, 15, 60)), buffered(0));
+    assert_eq!(machine.inject(&other), buffered(1), "behind it");
+    assert_eq!(machine.inject(&numbered(MAC, 16, 60)), buffered(0));
     assert_eq!(machine.nic.buffered_frames(), 3);
     assert_eq!(machine.next_frame(1), None);
     assert_eq!(machine.owned(1), 15);
@@ -451,7 +451,7 @@ fn a_full_ring_holds_back_all_rings() {
 
 #[test]
 fn drop_enable_lets_the_others_go_on() {
-    // By SRRCTL, by QDE, and turned on while a frame is held.
+    // By SRRCTL, by QDE, and turned on while a frame is buffered.
     for (way, late) in [
         ("SRRCTL", false),
         ("QDE", false),
@@ -521,8 +521,8 @@ fn the_packet_buffer_is_finite() {
         machine.write(rxpbsize(0), kilobytes << 10);
         machine.nic.stall(0, true, &mut machine.memory);
         for number in 0..room {
-            let held = machine.inject(&numbered(MAC, number, length));
-            assert_eq!(held, Received::Buffered { queue: 0 });
+            let buffered = machine.inject(&numbered(MAC, number, length));
+            assert_eq!(buffered, Received::Buffered { queue: 0 });
         }
         assert_eq!(machine.interrupts(), []);
         for missed in 1..=2 {

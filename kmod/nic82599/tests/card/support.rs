@@ -1,9 +1,9 @@
-//! A machine with memory and a card in it, and a small driver for it.
+//! A machine with memory and a NIC in it, and a small driver for it.
 
 use kdk_nic82599::registers::*;
 use kdk_nic82599::{Config, Direction, FrameErrors, Host, MAX_FRAME, Nic, Received, Transmitted};
 
-/// The card's address.
+/// The NIC's address.
 pub const MAC: [u8; 6] = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55];
 /// Somebody else's.
 pub const PEER: [u8; 6] = [0x02, 0xAA, 0xBB, 0xCC, 0xDD, 0xEE];
@@ -25,7 +25,7 @@ impl Memory {
         }
     }
 
-    /// `bytes` bytes that nobody has, at a multiple of 128.
+    /// Allocates `bytes` bytes at a multiple of 128.
     pub fn allocate(&mut self, bytes: usize) -> u64 {
         let at = self.next;
         self.next += bytes.next_multiple_of(128);
@@ -108,7 +108,7 @@ pub struct Arrived {
     pub tag: u16,
 }
 
-/// A card in a machine.
+/// A NIC in a machine.
 pub struct Machine {
     pub nic: Nic,
     pub memory: Memory,
@@ -117,7 +117,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A card after power-up.
+    /// A NIC after power-up.
     pub fn new(config: Config) -> Self {
         Self {
             nic: Nic::new(config),
@@ -175,7 +175,7 @@ impl Machine {
         self.receive.push(ring);
     }
 
-    /// Programs and enables a ring, and gives the card all but one
+    /// Programs and enables a ring, and gives the NIC all but one
     /// descriptor.
     pub fn start_receive_ring(&mut self, queue: u16, ring: &Ring) {
         self.write(
@@ -265,7 +265,7 @@ impl Machine {
         }
     }
 
-    /// Gives the card the descriptors that it has used and the driver has
+    /// Gives the NIC the descriptors that it has used and the driver has
     /// seen, with their own buffers.
     pub fn refill(&mut self, queue: u16) {
         let ring = &self.receive[usize::from(queue)];
@@ -310,7 +310,7 @@ impl Machine {
         self.write(tdt(queue), tail);
     }
 
-    /// Posts one whole frame without offloads, and rings.
+    /// Posts one frame without offloads, and rings.
     pub fn send(&mut self, queue: u16, frame: &[u8]) {
         let payload = u32::try_from(frame.len()).unwrap() << 14;
         self.post_data(queue, frame, DATA | END, payload);
@@ -377,7 +377,7 @@ pub fn sum(parts: &[&[u8]]) -> u16 {
     u16::try_from(sum).unwrap()
 }
 
-/// An IPv4 frame to the card from 10.0.0.`host`, with right checksums.
+/// An IPv4 frame to the NIC from 10.0.0.`host`, with right checksums.
 pub fn ipv4(protocol: u8, host: u8, port: u16, payload: &[u8]) -> Vec<u8> {
     let (header, at) = if protocol == 6 { (20, 16) } else { (8, 6) };
     let length = u16::try_from(header + payload.len()).unwrap();

@@ -108,7 +108,7 @@ fn the_head_is_written_back_on_demand() {
     }
 }
 
-/// A frame whose checksums the card is to make: seeds in their place.
+/// A frame whose checksums the NIC is to make: seeds in their place.
 fn unsummed(protocol: u8, data: &[u8]) -> Vec<u8> {
     let mut frame = ipv4(protocol, 2, 99, data);
     let length = u16::try_from(frame.len()).unwrap();
@@ -184,7 +184,7 @@ fn segmentation() {
     let mut machine = Machine::running(1);
     let data: Vec<u8> = (0..10_000u32).map(|at| (at % 249) as u8).collect();
     let mut headers = unsummed(6, b"");
-    // The seed has no length, and the lengths are the card's affair.
+    // The seed has no length, and the lengths are the NIC's affair.
     let seed = sum(&[&headers[26..34], &[0, 6]]);
     headers[50..52].copy_from_slice(&seed.to_be_bytes());
     headers[16..18].fill(0);

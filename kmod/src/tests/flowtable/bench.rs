@@ -1,5 +1,5 @@
-//! How long a walk over the buckets in use takes, for `cargo xtask bench
-//! flowtable`: nothing is judged here.
+//! The time of a walk over the buckets in use, for `cargo xtask bench
+//! flowtable`. These tests only measure.
 
 use super::bits::Buckets;
 use super::{IDLE, START};
@@ -8,14 +8,14 @@ use crate::kpi::notes::note;
 use kdk_harness::{TestResult, kdk_test};
 
 const CPU: u32 = 0;
-/// Of a hundred buckets, so many in use.
+/// The percentages of buckets in use.
 const PERCENTS: [u64; 4] = [1, 10, 50, 100];
-/// How often a walk is timed.
+/// The number of timed walks.
 const ROUNDS: usize = 5;
-/// A walk of so many buckets and bytes of a mask is timed once: a longer time
-/// is not more exact for being measured again.
+/// A walk of more buckets and bytes of the mask is timed once: repeating a long
+/// measurement does not make it more exact.
 const LONG: u64 = 1 << 24;
-/// For the walk that is quadratic, on a machine that is emulated and busy.
+/// The limit for a quadratic walk on a busy emulated machine.
 const LIMIT_MS: u32 = 900_000;
 
 macro_rules! sizes {
@@ -43,7 +43,8 @@ sizes! {
     "262144": 262_144,
 }
 
-/// A flow in every bucket; the masks name some of them, evenly spread.
+/// Fills all buckets with flows, and walks over masks of some of them, evenly
+/// spread.
 fn measure(size: u32) -> TestResult {
     let table = Table::open(size, 1 << CPU)?;
     let mut now = START;
@@ -59,7 +60,7 @@ fn measure(size: u32) -> TestResult {
             mask_bytes,
         } = walk;
         let set = mask.count();
-        // Which ones it visits is seen by what goes when all may go.
+        // The buckets that a walk visits lose their flows when all are idle.
         now += 1000;
         table.set_clock(now)?;
         table.expire(IDLE)?;
@@ -75,17 +76,17 @@ fn measure(size: u32) -> TestResult {
     Ok(())
 }
 
-/// Puts a flow into each bucket that has none.
+/// Inserts a flow into each empty bucket.
 fn fill(table: &Table) -> TestResult {
     let size = table.size();
     for bucket in Buckets(table.used(CPU)?).others().iter() {
         let there = table.touch(CPU, key(size, 0, bucket, 0))?;
-        assert!(there, "bucket {bucket} did not take a flow");
+        assert!(there, "no flow was inserted into bucket {bucket}");
     }
     Ok(())
 }
 
-/// The median of some walks.
+/// Returns the median of several walks.
 fn timed(table: &Table) -> Result<Walk, kdk_harness::Stop> {
     let first = table.walk(CPU)?;
     if first.visits + first.mask_bytes > LONG {

@@ -1,4 +1,4 @@
-//! Flows come, expire and are flushed on all CPUs at once.
+//! Concurrent insertion, expiry and flush of flows on all CPUs.
 
 use super::{IDLE, assert_references, each_cpu, random};
 use crate::kpi::cpus::cpus;
@@ -13,21 +13,21 @@ use core::time::Duration;
 use fastrand::Rng;
 use kdk_harness::TestResult;
 
-/// The table is looked at after each.
+/// The number of rounds. The table is checked after each.
 const ROUNDS: u32 = 20;
-/// Buckets that packets fall into: few, so that a walk and a packet are often
+/// The number of buckets of packets: few, so that walks and packets often meet
 /// in the same one.
 const BUCKETS: u32 = 32;
-/// Flows that a bucket can have, all of one route: a flush empties it.
+/// The most flows of a bucket. All have one route, so that a flush empties it.
 const FLOWS: u32 = 2;
-/// Walks of a thread that expires or flushes, in a round. Packets come as long
-/// as there are walks.
+/// The number of walks of a cleaner or flusher per round. Packets are sent until
+/// all walks are done.
 const WALKS: u32 = 4;
-/// Threads that walk.
+/// The threads that walk.
 const WALKERS: [Role; 3] = [Role::Cleaner, Role::Flusher, Role::Flusher];
 const LONG: Duration = Duration::from_secs(50);
 
-/// What a thread does, over and over.
+/// The repeated action of a thread.
 #[derive(Clone, Copy)]
 enum Role {
     Packets { cpu: u32 },
@@ -86,7 +86,7 @@ impl Shared {
     }
 }
 
-/// Nothing is lost, and nothing stays.
+/// No flow and no reference is lost.
 pub fn all() -> TestResult {
     let shared = Arc::new(Shared {
         table: Table::open(SMALLEST, cpus())?,
@@ -115,7 +115,7 @@ fn round(shared: &Arc<Shared>, random: &mut Rng) -> TestResult {
     join_all(threads, LONG)
 }
 
-/// Every flow is accounted for, and the buckets in use are marked so.
+/// Checks the counts of flows, and the masks of buckets in use.
 fn consistent(table: &Table, seed: u64, round: u32) -> TestResult {
     let counts = table.counts()?;
     assert_eq!(

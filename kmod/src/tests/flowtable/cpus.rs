@@ -1,11 +1,11 @@
-//! Each CPU has a table of its own.
+//! Each CPU has its own buckets.
 
 use super::{IDLE, START, assert_references, each_cpu, flow};
 use crate::kpi::cpus::cpus;
 use crate::kpi::flowtable::{SMALLEST, Table, key};
 use kdk_harness::{Stop, TestResult};
 
-/// A flow of one CPU is not there on another; all go when stale.
+/// A flow of one CPU is not found on another. All stale flows are freed.
 pub fn each() -> TestResult {
     let table = Table::open(SMALLEST, cpus())?;
     let key_of = |cpu| key(SMALLEST, 0, 17, cpu);
@@ -26,12 +26,12 @@ pub fn each() -> TestResult {
     assert_references(&table, |_| 0)
 }
 
-/// Ids of CPUs need not follow each other.
+/// CPU ids need not be consecutive.
 pub fn sparse() -> TestResult {
     const CPUS: [u32; 2] = [0, 2];
     let set = CPUS.iter().fold(0, |set, cpu| set | 1 << cpu);
     if cpus() & set != set {
-        return Err(Stop::Skip("it takes three CPUs"));
+        return Err(Stop::Skip("needs three CPUs: try `--cpus 3`"));
     }
     let table = Table::open(SMALLEST, set)?;
     for cpu in CPUS {

@@ -8,11 +8,11 @@ use kdk_harness::{Stop, TestResult};
 
 const BUCKETS: [u32; 4] = [0, 17, 42, 255];
 
-/// It takes each CPU's mask and lists for what they are.
+/// It finds the mask and the lists of each CPU.
 pub fn finds_each_cpu() -> TestResult {
     let table = Table::open(SMALLEST, cpus())?;
     if each_cpu().count() < 2 {
-        return Err(Stop::Skip("it takes two CPUs"));
+        return Err(Stop::Skip("needs two CPUs: try `--cpus 2`"));
     }
     for cpu in each_cpu() {
         assert!(table.ddb_finds_mask(cpu)?, "the mask of CPU {cpu}");
@@ -24,7 +24,7 @@ pub fn finds_each_cpu() -> TestResult {
     Ok(())
 }
 
-/// It shows the flows of each CPU, under a heading, and no others.
+/// It prints the flows of each CPU under a heading, and no others.
 pub fn show() -> TestResult {
     let table = Table::open(SMALLEST, cpus())?;
     let mut wanted = Vec::new();

@@ -1,4 +1,4 @@
-//! Which flow a look-up finds.
+//! Look-ups of flows.
 
 use super::{IDLE, START, assert_references, flow, small};
 use crate::kpi::flowtable::{Flow, Wrong, key};
@@ -6,7 +6,7 @@ use kdk_harness::{Stop, TestResult};
 
 const CPU: u32 = 0;
 
-/// Two addresses of one bucket are two flows, each with its own next hop.
+/// Two addresses in one bucket are two flows, each with its own next hop.
 pub fn comparison() -> TestResult {
     let table = small()?;
     let keys = [1, 2].map(|route| (route, key(table.size(), route, 17, route)));
@@ -25,7 +25,7 @@ pub fn comparison() -> TestResult {
     assert_references(&table, |route| i32::from(route == 1 || route == 2))
 }
 
-/// A flow that is used is not idle.
+/// A hit refreshes the flow.
 pub fn hit_refreshes() -> TestResult {
     let table = small()?;
     let [used, idle] = [3, 4].map(|bucket| key(table.size(), 0, bucket, 0));
@@ -40,11 +40,11 @@ pub fn hit_refreshes() -> TestResult {
     Ok(())
 }
 
-/// A flow whose route or lle is of no use is not found again.
+/// A flow with an invalid route or lle is not found.
 pub fn dead_flow_misses() -> TestResult {
     let table = small()?;
     for (nth, wrong) in [Wrong::Down, Wrong::LleInvalid].into_iter().enumerate() {
-        let nth = u32::try_from(nth).map_err(|_| Stop::Fail("two are few"))?;
+        let nth = u32::try_from(nth).map_err(|_| Stop::Fail("too many flows"))?;
         let key = key(table.size(), nth, 5, nth);
         flow(&table, CPU, key)?;
         table.set_route(nth, Some(wrong))?;
@@ -57,8 +57,8 @@ pub fn dead_flow_misses() -> TestResult {
     Ok(())
 }
 
-/// A flow that another thread has inserted meanwhile is used; what was made
-/// for the new one is given back.
+/// A collision uses the existing flow, and releases the references of the new
+/// one.
 pub fn collision() -> TestResult {
     let table = small()?;
     let key = key(table.size(), 3, 200, 1);

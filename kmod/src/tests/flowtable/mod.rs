@@ -1,5 +1,5 @@
 //! The flowtable: the tree's own net/flowtable.c, with routes and a clock that
-//! are the test's.
+//! the test supplies.
 
 mod bench;
 mod bits;
@@ -17,7 +17,7 @@ use crate::kpi::seed::seed;
 use fastrand::Rng;
 use kdk_harness::{Stop, TestResult, kdk_test};
 
-/// Enough for the slowest of these on a machine that is emulated.
+/// The time limit for the slowest test on an emulated machine.
 const LIMIT_MS: u32 = 60_000;
 
 kdk_test!("flowtable/visits-example", visits::example);
@@ -52,24 +52,24 @@ kdk_test!("flowtable/ddb-cpus", ddb::finds_each_cpu);
 kdk_test!("flowtable/ddb-show", ddb::show);
 kdk_test!("flowtable/concurrent", concurrent::all, limit_ms = LIMIT_MS);
 
-/// The world's first second, and one that is long after all flows so far.
+/// The initial time, in seconds.
 const START: u32 = 1000;
-/// Seconds that a flow may be idle, unless the test says otherwise.
+/// The default time that a flow may be idle, in seconds.
 const IDLE: i32 = 30;
 
-/// A small table on one CPU, the first.
+/// Opens a small table on the first CPU.
 fn small() -> Result<Table, Stop> {
     Ok(Table::open(SMALLEST, 1)?)
 }
 
-/// The flow that a look-up has to come back with.
+/// Looks up a flow, which has to exist or be inserted.
 fn flow(table: &Table, cpu: u32, key: u32) -> Result<Flow, Stop> {
     table
         .look_up(cpu, key)?
-        .ok_or(Stop::Fail("a look-up came back without a flow"))
+        .ok_or(Stop::Fail("a look-up returned no flow"))
 }
 
-/// So many references have flows to each route and to its lle.
+/// Asserts the number of references to each route and its lle.
 fn assert_references(table: &Table, wanted: impl Fn(u32) -> i32) -> TestResult {
     for route in 0..ROUTES {
         let both = wanted(route);
@@ -86,13 +86,13 @@ fn assert_references(table: &Table, wanted: impl Fn(u32) -> i32) -> TestResult {
     Ok(())
 }
 
-/// The numbers of the machine's CPUs.
+/// Iterates over the ids of the machine's CPUs.
 fn each_cpu() -> impl Iterator<Item = u32> {
     let cpus = crate::kpi::cpus::cpus();
     (0..u64::BITS).filter(move |cpu| cpus & (1 << cpu) != 0)
 }
 
-/// Random numbers of this run, with its seed.
+/// Makes the random generator of this run, and returns its seed.
 fn random() -> Result<(u64, Rng), Stop> {
     let seed = seed().ok_or(Stop::Fail("the host has set no kdk.seed"))?;
     Ok((seed, Rng::with_seed(seed)))

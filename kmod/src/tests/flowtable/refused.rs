@@ -6,7 +6,7 @@ use kdk_harness::TestResult;
 
 const CPU: u32 = 0;
 
-/// Nothing is inserted, and nothing kept that was taken for it.
+/// No flow is inserted, and no reference is leaked.
 pub fn refused() -> TestResult {
     let table = small()?;
     let wrongs = [

@@ -1,4 +1,4 @@
-//! Which flows of a bucket the cleaner drops.
+//! The flows of a bucket that the cleaner frees.
 
 use super::{IDLE, START, assert_references, flow, random, small};
 use crate::kpi::flowtable::{ROUTES, Table, Wrong, key, route_of};
@@ -7,7 +7,7 @@ use kdk_harness::TestResult;
 
 const CPU: u32 = 0;
 
-/// Of random flows, several to a bucket, exactly those go that nobody used.
+/// The cleaner frees exactly the idle ones of random flows, several per bucket.
 pub fn only() -> TestResult {
     const FLOWS: usize = 700;
     let (seed, mut random) = random()?;
@@ -52,7 +52,7 @@ pub fn only() -> TestResult {
     Ok(())
 }
 
-/// "Longer than": as long as that is not yet.
+/// A flow that is idle for exactly the limit is kept.
 pub fn boundary() -> TestResult {
     let table = small()?;
     let key = key(table.size(), 0, 255, 0);
@@ -65,7 +65,7 @@ pub fn boundary() -> TestResult {
     Ok(())
 }
 
-/// A flow goes at once when its route or lle is of no use any more.
+/// A flow with an invalid route or lle is freed at once.
 pub fn reasons() -> TestResult {
     let wrongs = [
         Wrong::Down,
@@ -92,7 +92,7 @@ pub fn reasons() -> TestResult {
     Ok(())
 }
 
-/// No flow stays, however fresh.
+/// Frees all flows, even fresh ones.
 fn clear(table: &Table) -> TestResult {
     table.expire(-1)?;
     assert_eq!(table.counts()?.flows, 0);

@@ -1,7 +1,8 @@
-//! Which buckets the cleaner visits.
+//! The buckets that the cleaner visits.
 //!
-//! Every bucket has a stale flow, and the mask names some of them. Those whose
-//! flows are gone afterwards were visited. They have to be those of the mask.
+//! Every bucket has a stale flow, and the mask has some of the buckets. The
+//! buckets without a flow afterwards were visited. They have to be those of the
+//! mask.
 
 use super::bits::Buckets;
 use super::{IDLE, START, random};
@@ -11,7 +12,7 @@ use kdk_harness::{Stop, TestResult};
 
 const CPU: u32 = 0;
 const SIZES: [u32; 3] = [SMALLEST, 1024, 4096];
-/// Masks of each size and kind.
+/// The number of masks of each size and kind.
 const ROUNDS: u32 = 12;
 
 /// A table on one CPU, and its time.
@@ -26,19 +27,19 @@ impl Walk {
         Ok(Self { table, now: START })
     }
 
-    /// Puts a stale flow into every bucket.
+    /// Inserts a stale flow into every bucket.
     fn fill(&mut self) -> TestResult {
         let size = self.table.size();
         for bucket in 0..size {
             let there = self.table.touch(CPU, key(size, 0, bucket, 0))?;
-            assert!(there, "bucket {bucket} did not take a flow");
+            assert!(there, "no flow was inserted into bucket {bucket}");
         }
         self.now += 1000;
         Ok(self.table.set_clock(self.now)?)
     }
 
-    /// Whether a walk over `mask` visits all of it, nothing else, and each
-    /// bucket once. Returns the bytes of the mask that it has read.
+    /// Asserts that a walk visits the buckets of `mask` and no others, each once.
+    /// Returns the number of bytes of the mask that it has read.
     fn check(&mut self, mask: &Buckets, why: &str) -> Result<u64, Stop> {
         self.fill()?;
         self.table.set_mask(CPU, &mask.0)?;
@@ -64,7 +65,7 @@ impl Walk {
     }
 }
 
-/// The one of the patch's message.
+/// The example of the patch message.
 pub fn example() -> TestResult {
     let mut walk = Walk::new(SMALLEST)?;
     for buckets in [[17, 42].as_slice(), &[8, 9, 10]] {
@@ -73,7 +74,7 @@ pub fn example() -> TestResult {
     Ok(())
 }
 
-/// Nothing in use, nothing visited.
+/// No bucket is in use, and none is visited.
 pub fn none() -> TestResult {
     for size in SIZES {
         Walk::new(size)?.check(&Buckets::none(size), "")?;
@@ -81,7 +82,7 @@ pub fn none() -> TestResult {
     Ok(())
 }
 
-/// Every bucket.
+/// Every bucket is in use.
 pub fn all() -> TestResult {
     for size in SIZES {
         Walk::new(size)?.check(&Buckets::none(size).others(), "")?;
@@ -89,7 +90,7 @@ pub fn all() -> TestResult {
     Ok(())
 }
 
-/// First and last bits of the mask, of its words and of its bytes.
+/// The first and last bits of the mask, of its words and of its bytes.
 pub fn edges() -> TestResult {
     for size in SIZES {
         let mut walk = Walk::new(size)?;
@@ -111,17 +112,17 @@ pub fn edges() -> TestResult {
     Ok(())
 }
 
-/// One bucket of a hundred.
+/// 1% of the buckets are in use.
 pub fn sparse() -> TestResult {
     property(|random| random.u8(0..100) == 0)
 }
 
-/// Every second bucket.
+/// Half of the buckets are in use.
 pub fn every_second() -> TestResult {
     property(Rng::bool)
 }
 
-/// All but one bucket of twenty.
+/// 95% of the buckets are in use.
 pub fn dense() -> TestResult {
     property(|random| random.u8(0..20) != 0)
 }
@@ -139,7 +140,7 @@ fn property(mut choose: impl FnMut(&mut Rng) -> bool) -> TestResult {
     Ok(())
 }
 
-/// The mask is read once, and once more for each bucket that is visited.
+/// A walk reads each word of the mask once, and once more per visited bucket.
 pub fn work() -> TestResult {
     for size in SIZES {
         let mut walk = Walk::new(size)?;

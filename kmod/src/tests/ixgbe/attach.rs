@@ -1,4 +1,4 @@
-//! Cards come and go.
+//! NICs come and go.
 
 use super::{Card, Setup, assert_no_violations, leave, queues, running};
 use crate::kpi::counters;

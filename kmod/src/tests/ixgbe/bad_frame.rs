@@ -1,4 +1,4 @@
-//! Frames with an error, which the card stores all the same: they are dropped
+//! Frames with an error, which the NIC stores all the same: they are dropped
 //! and counted, and nothing else happens.
 
 use super::batch::receive_batch;
@@ -23,7 +23,7 @@ const JUMBO_BUFFERS: u32 = 3;
 
 const QUEUE: u16 = 0;
 
-/// A card that does not join what it receives, with frames up to this payload.
+/// A NIC that does not join what it receives, with frames up to this payload.
 pub fn plain(mtu: u32) -> Result<Card, Stop> {
     let card = Card::attach(&Setup::nth(0))?;
     card.interface().set_lro(false)?;
@@ -46,7 +46,7 @@ fn raw(card: &Card, length: usize, seed: u8) -> Vec<u8> {
     frame::raw(card.address(), length, seed)
 }
 
-/// The card was not reset since, and the link is up.
+/// The NIC was not reset since, and the link is up.
 fn undisturbed(card: &Card, before: u64) -> TestResult {
     task_done(card)?;
     assert_eq!(resets(card), before, "resets");
@@ -128,7 +128,7 @@ pub fn chain() -> TestResult {
 /// Bytes of a descriptor.
 const DESCRIPTOR: u32 = 16;
 
-/// The card has all descriptors of a queue again: all but the one that tells a
+/// The NIC has all descriptors of a queue again: all but the one that tells a
 /// full ring from an empty one. (The first frame makes the driver fill it.)
 #[track_caller]
 fn refilled(card: &Card, queue: u16) {

@@ -1,4 +1,4 @@
-//! What frames cost between the card and the stack, and what a ring without
+//! What frames cost between the NIC and the stack, and what a ring without
 //! descriptors does to the others, for `cargo xtask bench ixgbe`: nothing is
 //! judged here but that what was measured is what was meant.
 
@@ -113,7 +113,7 @@ fn negotiate(card: &Card) -> TestResult {
     Ok(())
 }
 
-/// A flow for each queue, by the card's own choice.
+/// A flow for each queue, by the NIC's own choice.
 fn flows(card: &Card, tap: &mut Tap) -> Result<[u16; QUEUES as usize], Stop> {
     let mut found = [None; QUEUES as usize];
     for flow in 0..FLOWS {
@@ -229,7 +229,7 @@ impl Run {
     }
 }
 
-/// Frames that the card has put into the host's memory.
+/// Frames that the NIC has put into the host's memory.
 fn delivered(card: &Card) -> u64 {
     card.with(|nic, _| nic.counters().all_queues().delivered)
 }

@@ -1,4 +1,4 @@
-//! A card that cannot use the memory of most buffers where it is: what it
+//! A NIC that cannot use the memory of most buffers where it is: what it
 //! receives goes through bounce pages, see bus_dma(9).
 
 use super::numbered_frames::{QUEUE, all, burst, numbered, plain};

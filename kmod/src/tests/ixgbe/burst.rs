@@ -11,7 +11,7 @@ use kdk_nic82599::registers::{EICR_LSC, EIMC_EX, EIMS_EX};
 
 /// More than twice as many as the driver takes at a time.
 const FRAMES: u32 = 600;
-/// A card without MSI-X has one interrupt, for all causes.
+/// A NIC without MSI-X has one interrupt, for all causes.
 const LEGACY: Setup = Setup {
     msix: false,
     ..Setup::nth(0)

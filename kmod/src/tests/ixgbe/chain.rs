@@ -1,5 +1,5 @@
 //! Frames that need several buffers, which this driver's do not: its buffers
-//! hold the longest frame that the MTU allows. Here the card is told, behind
+//! hold the longest frame that the MTU allows. Here the NIC is told, behind
 //! its back, to take longer ones.
 
 use super::numbered_frames::{QUEUE, numbered, plain, rings};
@@ -12,7 +12,7 @@ use kdk_nic82599::{FrameErrors, Received};
 /// With it the driver takes buffers of 2048 bytes, and uses all of each: with
 /// less it leaves the first two bytes free.
 const MTU: u32 = 2030;
-/// Longest frame that the card takes then, with its checksum.
+/// Longest frame that the NIC takes then, with its checksum.
 const LONGEST: u32 = 9018;
 /// Bytes of a frame for three buffers.
 const LONG: usize = 5000;

@@ -106,7 +106,7 @@ pub fn before_link_up() -> TestResult {
     leave(card)
 }
 
-/// What root has said holds when the card is initialised, and when its link
+/// What root has said holds when the NIC is initialised, and when its link
 /// comes up.
 #[cfg(not(iflib))]
 pub fn keeps_over_reset() -> TestResult {

@@ -44,7 +44,7 @@ fn variable(card: &Card) -> String {
     format!("dev.ix.{unit}.fc")
 }
 
-/// A card with a link to such a partner.
+/// A NIC with a link to such a partner.
 pub fn running_with(setup: &Setup, partner: Partner) -> Result<Card, Stop> {
     let card = running(setup)?;
     connect(&card, partner)?;

@@ -1,4 +1,4 @@
-//! Flows of datagrams, one for each of a card's queues.
+//! Flows of datagrams, one for each of a NIC's queues.
 
 use super::{Card, frame, until};
 use crate::kpi::interface::Tap;
@@ -53,7 +53,7 @@ impl Flow {
         }
     }
 
-    /// The next frame comes in from the wire. It has to arrive if the card
+    /// The next frame comes in from the wire. It has to arrive if the NIC
     /// delivers or holds it.
     pub fn send(&mut self, card: &Card) -> Received {
         let payload = [&self.sent.to_be_bytes()[..], PADDING].concat();

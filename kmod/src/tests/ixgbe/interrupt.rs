@@ -38,7 +38,7 @@ fn link_interrupts(card: &Card) -> Result<u64, Stop> {
 }
 
 /// A cause that asks for no task does not keep others waiting: here a pin
-/// that means nothing on a card without pluggable optics.
+/// that means nothing on a NIC without pluggable optics.
 pub fn unmasked_without_task() -> TestResult {
     let card = running(&Setup::nth(0))?;
     for _ in 0..3 {
@@ -70,7 +70,7 @@ pub fn masked_until_task() -> TestResult {
     leave(card)
 }
 
-/// The card has lost its mind, and the interface comes back with a new one.
+/// The NIC has lost its mind, and the interface comes back with a new one.
 pub fn ecc_error() -> TestResult {
     let queues = super::queues() as usize;
     let card = running(&Setup::nth(0))?;

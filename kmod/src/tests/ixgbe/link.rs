@@ -4,7 +4,7 @@ use super::{Setup, handled, leave, running, until, until_state};
 use crate::kpi::interface::LinkState;
 use kdk_harness::TestResult;
 
-/// The card interrupts, and the interface follows, every time. (This driver
+/// The NIC interrupts, and the interface follows, every time. (This driver
 /// looks at its link twice a second, whatever the interrupt says.)
 pub fn down_and_up() -> TestResult {
     let card = running(&Setup::nth(0))?;

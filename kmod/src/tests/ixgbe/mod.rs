@@ -1,4 +1,4 @@
-//! The ixgbe driver: the tree's own, on a card and a bus made of software.
+//! The ixgbe driver: the tree's own, on a NIC and a bus made of software.
 
 mod attach;
 #[cfg(iflib)]
@@ -51,7 +51,7 @@ use kdk_nic_oracle::frame;
 use kdk_nic82599::Violation;
 use kdk_nic82599::registers::{EICR, EICS_EX, EIMS, EIMS_EX};
 
-/// An attach resets the card several times and waits each time.
+/// An attach resets the NIC several times and waits each time.
 const LIMIT_MS: u32 = 60_000;
 
 /// Most queues that this driver takes by itself.
@@ -242,12 +242,12 @@ fn handled(card: &Card) -> TestResult {
     })
 }
 
-/// A card whose interface is up and has a link.
+/// A NIC whose interface is up and has a link.
 fn running(setup: &Setup) -> Result<Card, Stop> {
     up(Card::attach(setup)?)
 }
 
-/// Brings a card's interface up, which has a link then.
+/// Brings a NIC's interface up, which has a link then.
 fn up(card: Card) -> Result<Card, Stop> {
     start(&card)?;
     Ok(card)
@@ -267,7 +267,7 @@ fn queues() -> u32 {
     cpus().count_ones().min(MOST_QUEUES)
 }
 
-/// The driver has kept to the card's contract all the time, and leaves it.
+/// The driver has kept to the NIC's contract all the time, and leaves it.
 fn leave(card: Card) -> TestResult {
     assert_no_violations(&card);
     let violations = card.detach()?.into_iter();
@@ -276,7 +276,7 @@ fn leave(card: Card) -> TestResult {
     Ok(())
 }
 
-/// The same of a card that was initialised while it was running.
+/// The same of a NIC that was initialised while it was running.
 #[cfg(not(iflib))]
 fn leave_initialised(card: Card) -> TestResult {
     assert_consistent(&card);
@@ -293,7 +293,7 @@ fn assert_no_violations(card: &Card) {
     assert_consistent(card);
 }
 
-/// Checks that the card's counters agree, that all its DMA went to memory, and
+/// Checks that the NIC's counters agree, that all its DMA went to memory, and
 /// that the driver handled all its interrupts.
 fn check_consistent(card: &Card) -> Result<(), String> {
     card.with(|nic, _| nic.invariants())
@@ -317,7 +317,7 @@ fn is_late(violation: Violation) -> bool {
     is_late_doorbell(violation) || is_late_interrupt(violation)
 }
 
-/// The stop of iflib(9) resets the card first, and then waits for tasks that
+/// The stop of iflib(9) resets the NIC first, and then waits for tasks that
 /// receive: a doorbell of theirs can come to a ring that is no more.
 const fn is_late_doorbell(violation: Violation) -> bool {
     matches!(

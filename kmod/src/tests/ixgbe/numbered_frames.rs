@@ -1,4 +1,4 @@
-//! Frames with numbers, on a card that hands them on as they are.
+//! Frames with numbers, on a NIC that hands them on as they are.
 
 use super::batch::receive_batch;
 use super::tap::{expect, next, nothing_more};
@@ -16,7 +16,7 @@ pub const QUEUE: u16 = 0;
 /// Bytes of a frame that is not small enough to be copied.
 pub const LENGTH: usize = 1000;
 
-/// A card that joins nothing of what it receives, with a link.
+/// A NIC that joins nothing of what it receives, with a link.
 pub fn plain(setup: &Setup) -> Result<Card, Stop> {
     let card = Card::attach(setup)?;
     card.interface().set_lro(false)?;

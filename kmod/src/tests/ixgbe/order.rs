@@ -12,7 +12,7 @@ const OPERATIONS: usize = 200;
 /// Frames of many flows, in bursts and one by one, while groups are joined and
 /// left, the interface goes down and up, the cable is pulled, queues are full,
 /// and interrupts are moderated: the stack gets each flow in the order of the
-/// wire, each frame once, and all that the card has not discarded and counted.
+/// wire, each frame once, and all that the NIC has not discarded and counted.
 /// First as the rings have them, then as large receive offload sorts them.
 pub fn order() -> TestResult {
     let seed = seed().ok_or(Stop::Fail("the host has set no kdk.seed"))?;

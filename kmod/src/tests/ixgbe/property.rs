@@ -12,7 +12,7 @@ const OPERATIONS: usize = 250;
 /// Runs with less of it, when one has failed.
 const TRIES: usize = 40;
 
-/// Random operations on a card, errors and long frames included: the stack
+/// Random operations on a NIC, errors and long frames included: the stack
 /// gets what it should. When it does not, the shortest operations that were
 /// found to do it are printed; `--seed` plays all of them again.
 pub fn property() -> TestResult {

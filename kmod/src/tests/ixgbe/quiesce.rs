@@ -18,7 +18,7 @@ pub fn bits(queues: &[u16]) -> u32 {
     queues.iter().fold(0, |bits, queue| bits | 1 << queue)
 }
 
-/// Waits until the driver has left these queues to the card: their interrupts
+/// Waits until the driver has left these queues to the NIC: their interrupts
 /// are unmasked, none is due, and all that was queued for them has been done.
 /// (What was overlooked in a ring stays there.)
 pub fn quiesce(card: &Card, queues: &[u16]) -> TestResult {
@@ -56,7 +56,7 @@ pub fn task_done(card: &Card) -> TestResult {
     Ok(())
 }
 
-/// How often the card was reset by its driver. One initialisation may be
+/// How often the NIC was reset by its driver. One initialisation may be
 /// several.
 #[cfg(iflib)]
 pub fn resets(card: &Card) -> u64 {

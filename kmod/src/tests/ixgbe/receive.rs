@@ -4,7 +4,7 @@ use super::flows::of_each_queue;
 use super::{Setup, leave, queues, running};
 use kdk_harness::TestResult;
 
-/// A frame on each queue of the card's reaches the stack, byte for byte.
+/// A frame on each queue of the NIC's reaches the stack, byte for byte.
 pub fn each_queue() -> TestResult {
     let queues = queues() as usize;
     let card = running(&Setup::nth(0))?;

@@ -6,7 +6,7 @@ use crate::kpi::errno::Errno;
 use crate::kpi::interface::{Interface, Tap};
 use crate::kpi::leaked;
 use crate::kpi::nic::{Wire, most_queues};
-use crate::tests::harness::{expect, said};
+use crate::tests::harness::{expect, output_of};
 use kdk_harness::{Stop, Test, TestResult};
 
 /// Interfaces that are not there, taps that are, queues that cannot be had.
@@ -33,7 +33,7 @@ pub fn refused() -> TestResult {
     leave(card)
 }
 
-/// A card that never comes out of its reset: the driver gives up, and takes
+/// A NIC that never comes out of its reset: the driver gives up, and takes
 /// the next one as if nothing had been. (That of 2014 does not give up.)
 #[cfg(iflib)]
 pub fn attach_fails() -> TestResult {
@@ -63,7 +63,7 @@ pub fn leaked_cards() -> TestResult {
             Ok(())
         })
     };
-    let text = said(&LEAVES)?;
+    let text = output_of(&LEAVES)?;
     let kept = KEPT.with(Option::take);
     let (one, other, wire, tap) = kept.ok_or(Stop::Fail("no card was kept"))?;
     for card in [&one, &other] {

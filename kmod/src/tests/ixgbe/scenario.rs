@@ -1,4 +1,4 @@
-//! Operations (`kdk_nic_oracle`) happen to a card and its driver, and the
+//! Operations (`kdk_nic_oracle`) happen to a NIC and its driver, and the
 //! scoreboard judges what the stack gets.
 
 use super::flow_control::{WITH_PAUSE, WITHOUT_PAUSE};
@@ -26,7 +26,7 @@ use kdk_nic_oracle::{
 use kdk_nic82599::registers::{EIMS, RXCTRL, RXCTRL_RXEN, eitr};
 use kdk_nic82599::{Partner, Received};
 
-/// What passes for the card each time that we look, microseconds.
+/// What passes for the NIC each time that we look, microseconds.
 const TICK: u64 = 1000;
 /// Frames that come in while the interface is brought up or down, at most, and
 /// at once.
@@ -67,7 +67,7 @@ pub struct Summary {
     pub offered: u32,
     /// Frames that the stack got.
     pub arrived: u64,
-    /// Resets of the card.
+    /// Resets of the NIC.
     pub resets: u64,
     /// Doorbells after a stop.
     pub late: usize,
@@ -76,7 +76,7 @@ pub struct Summary {
 /// What is the same all the time.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
-    /// The card.
+    /// The NIC.
     pub setup: Setup,
     /// What is at the other end of its cable.
     pub partner: Partner,
@@ -120,7 +120,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Attaches a card, plays the operations on it, and takes it out.
+/// Attaches a NIC, plays the operations on it, and takes it out.
 pub fn run(scenario: &Scenario, operations: &[Operation]) -> Result<Summary, Failure> {
     let card = Card::attach(&scenario.setup)?;
     card.with(|nic, _| nic.set_partner(scenario.partner));
@@ -154,7 +154,7 @@ pub fn run(scenario: &Scenario, operations: &[Operation]) -> Result<Summary, Fai
 }
 
 struct Runner {
-    /// It has to go before the card.
+    /// It has to go before the NIC.
     tap: Tap,
     card: Card,
     scoreboard: Scoreboard,
@@ -413,7 +413,7 @@ impl Runner {
                 last.buffered
             )));
         }
-        // What the card says of its link may be moderated: time has to pass.
+        // What the NIC says of its link may be moderated: time has to pass.
         self.wait("the link is not up in the end", |runner| {
             let state = runner.card.interface().state();
             Ok(state.is_ok_and(|state| state.running && state.link == LinkState::Up))

@@ -21,12 +21,12 @@ const FRAMES: u16 = 4000;
 const CHANGES: usize = 4;
 const LONG: Duration = Duration::from_secs(100);
 
-/// What a thread does to the cards, over and over.
+/// What a thread does to the NICs, over and over.
 #[derive(Clone, Copy)]
 enum Role {
-    /// The stack sends from a card to the other.
+    /// The stack sends from a NIC to the other.
     Transmit(usize),
-    /// A third machine sends to a card.
+    /// A third machine sends to a NIC.
     Inject(usize),
     /// The cable is pulled and plugged in.
     Cable(usize),
@@ -85,7 +85,7 @@ fn frames(mut one: impl FnMut(u16)) {
 }
 
 /// Whatever becomes of the frames, each is accounted for, the driver keeps to
-/// the card's contract, and both cards work afterwards.
+/// the NIC's contract, and both NICs work afterwards.
 pub fn cable() -> TestResult {
     let cards = run(&[Role::Cable(0), Role::Cable(1)])?;
     for card in cards {
@@ -110,7 +110,7 @@ pub fn down() -> TestResult {
     Ok(())
 }
 
-/// Traffic in all directions, and these besides. Both cards are up in the end.
+/// Traffic in all directions, and these besides. Both NICs are up in the end.
 fn run(more: &[Role]) -> Result<[Card; 2], Stop> {
     let cards = Arc::new([running(&Setup::nth(0))?, running(&Setup::nth(1))?]);
     let wire = Wire::between(&cards[0], &cards[1])?;

@@ -7,7 +7,7 @@ use kdk_harness::TestResult;
 /// what is around the sizes of the kernel's buffers.
 const LENGTHS: [usize; 9] = [60, 61, 64, 255, 256, 257, 1024, 1513, 1514];
 
-/// What was handed to the interface is what leaves the card.
+/// What was handed to the interface is what leaves the NIC.
 pub fn byte_for_byte() -> TestResult {
     let card = running(&Setup::nth(0))?;
     for (nth, length) in LENGTHS.into_iter().enumerate() {

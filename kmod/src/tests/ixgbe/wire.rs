@@ -1,4 +1,4 @@
-//! Two cards, back to back.
+//! Two NICs, back to back.
 
 use super::{Card, Setup, assert_no_violations, frame, leave, running, until};
 use crate::kpi::interface::Tap;

@@ -1,8 +1,8 @@
-//! Each step of the call that can fail is made to. With nothing sent there is
-//! no event and nothing is kept; otherwise the event has what was sent.
+//! Failures of each step of the call. If nothing was sent there is no event and
+//! nothing is allocated; otherwise the event reports what was sent.
 //!
-//! What waits for memory (`M_WAITOK`: the books, the knote, the mbufs) cannot
-//! fail, and neither can sf_buf_alloc() where all memory is mapped.
+//! Allocations with `M_WAITOK` (the request, the knote, the mbufs) cannot fail.
+//! Nor can sf_buf_alloc() on platforms with a direct map.
 
 use super::in_flight::{InFlight, LENGTH, Link};
 use crate::kpi::counters;
@@ -12,7 +12,7 @@ use crate::kpi::sendfile::{EV_ADD, Fault, PAGE, Request, SF_SYNC, Sent, Step};
 use crate::tests::refused;
 use kdk_harness::TestResult;
 
-/// The call fails so, and leaves nothing, at once.
+/// Asserts that the call fails with this error and leaves nothing allocated.
 #[track_caller]
 fn leaves_nothing(
     in_flight: &InFlight,
@@ -31,7 +31,7 @@ fn leaves_nothing(
     Ok(())
 }
 
-/// The call fails so when it has sent `bytes`, which get their event.
+/// Asserts that the call fails after `bytes`, and that an event reports them.
 fn ends_early(
     in_flight: &InFlight,
     request: &Request<'_>,
@@ -51,14 +51,15 @@ fn ends_early(
     Ok(())
 }
 
-/// There are no more mbufs than there were; of TCP's own some may be gone.
+/// Asserts that there are no more mbufs than before. TCP may have freed some of
+/// its own.
 #[track_caller]
 fn no_more_than(mbufs: i64) {
     let now = counters::mbufs();
     assert!(now <= mbufs, "{now} mbufs, {mbufs} before");
 }
 
-/// The kqueue does not take the event.
+/// The kqueue refuses the event.
 pub fn registration() -> TestResult {
     let in_flight = InFlight::new(Link::Unix)?;
     let request = in_flight.request(1);
@@ -84,7 +85,7 @@ pub fn registration() -> TestResult {
     leaves_nothing(&in_flight, "SF_SYNC as well", &both, Errno::EINVAL)
 }
 
-/// The lock of a socket that listens cannot be had.
+/// A listening socket cannot be locked for sending.
 pub fn socket_lock() -> TestResult {
     let in_flight = InFlight::new(Link::Unix)?;
     let listener = Descriptor::tcp_listener().map_err(refused)?;
@@ -95,7 +96,7 @@ pub fn socket_lock() -> TestResult {
     leaves_nothing(&in_flight, "a listener", &request, Errno::ENOTCONN)
 }
 
-/// There is never space.
+/// The wait for space fails at once.
 pub fn wait() -> TestResult {
     for link in [Link::Unix, Link::Tcp] {
         let in_flight = InFlight::new(link)?;
@@ -107,7 +108,7 @@ pub fn wait() -> TestResult {
     Ok(())
 }
 
-/// There was space for a page.
+/// The wait for space fails after a page.
 pub fn wait_later() -> TestResult {
     for link in [Link::Unix, Link::Tcp] {
         let in_flight = InFlight::new(link)?;
@@ -117,7 +118,7 @@ pub fn wait_later() -> TestResult {
     Ok(())
 }
 
-/// The protocol takes nothing: all mbufs of the request are freed by it.
+/// The protocol refuses all mbufs, and frees them.
 pub fn send() -> TestResult {
     for link in [Link::Unix, Link::Tcp] {
         let in_flight = InFlight::new(link)?;
@@ -127,7 +128,7 @@ pub fn send() -> TestResult {
     Ok(())
 }
 
-/// The protocol takes two pages, and not the third.
+/// The protocol accepts two pages and refuses the third.
 pub fn send_later() -> TestResult {
     for link in [Link::Unix, Link::Tcp] {
         let in_flight = InFlight::new(link)?;
@@ -137,7 +138,7 @@ pub fn send_later() -> TestResult {
     Ok(())
 }
 
-/// All pages are sent, and the trailers are not.
+/// All pages are sent, and the trailers fail.
 pub fn trailer() -> TestResult {
     for link in [Link::Unix, Link::Tcp] {
         let in_flight = InFlight::new(link)?;
@@ -150,7 +151,7 @@ pub fn trailer() -> TestResult {
     Ok(())
 }
 
-/// A call that sends a page at a time, and fails with ENOBUFS.
+/// Makes a request that sends a page at a time and fails with ENOBUFS.
 fn faulty(in_flight: &InFlight, step: Step, passes: u32) -> Request<'_> {
     Request {
         space: PAGE,

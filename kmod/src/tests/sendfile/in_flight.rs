@@ -1,4 +1,4 @@
-//! Requests in flight, and the kernel's books of them.
+//! Requests in flight, and the kernel memory of them.
 
 use crate::kpi::descriptor::Descriptor;
 use crate::kpi::mbuf::Mbuf;
@@ -11,40 +11,40 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use kdk_harness::{Stop, TestResult};
 
-/// The malloc type of a request's books: `M_SENDFILE`.
+/// The malloc type of requests: `M_SENDFILE`.
 pub const MALLOC_TYPE: &str = "sendfile";
 
-/// What is sent: several pages, and one packet over lo0.
+/// The bytes of a request: several pages, and one packet over lo0.
 pub const LENGTH: usize = 3 * PAGE;
 
-/// How long anything local may take.
+/// The time limit of local operations.
 pub const SOON: Duration = Duration::from_secs(4);
 
-/// What two sockets are connected through.
+/// The connection of the two sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
-    /// An mbuf a page, each mapped.
+    /// unix(4): one mbuf per page, each mapped.
     Unix,
-    /// Pages that are not mapped, many an mbuf.
+    /// TCP: unmapped pages, several per mbuf.
     Tcp,
 }
 
-/// Two sockets, something to send, and a place for events.
+/// Two connected sockets, a file to send, and a kqueue for events.
 pub struct InFlight {
     /// The kqueue.
     pub queue: Descriptor,
     /// [`LENGTH`] bytes.
     pub file: Descriptor,
-    /// Sends.
+    /// The sender.
     pub here: Descriptor,
-    /// Receives.
+    /// The receiver.
     pub there: Descriptor,
     link: Link,
     before: i64,
 }
 
 impl InFlight {
-    /// Nothing is in flight yet.
+    /// Makes the sockets, the file and the kqueue.
     pub fn new(link: Link) -> Result<Self, Stop> {
         let ends = match link {
             Link::Unix => Descriptor::unix_pair(),
@@ -61,7 +61,7 @@ impl InFlight {
         })
     }
 
-    /// A call that sends everything.
+    /// Makes a request that sends the file.
     pub fn request(&self, ident: usize) -> Request<'_> {
         Request {
             file: &self.file,
@@ -78,8 +78,8 @@ impl InFlight {
         }
     }
 
-    /// Sends everything; its mbufs, taken away from the receiver one by one.
-    /// Nobody else has them any more.
+    /// Sends the file, and returns its mbufs, removed from the receiver one by
+    /// one. There is no other reference to them.
     pub fn send_all(&self, ident: usize) -> Result<Vec<Mbuf>, Stop> {
         let sent = self.request(ident).send();
         let all = Sent {
@@ -95,8 +95,8 @@ impl InFlight {
         Ok(mbufs)
     }
 
-    /// Takes what arrives, this many bytes, and waits until the sender has
-    /// forgotten them.
+    /// Receives this many bytes as mbufs, and waits until the sender has no
+    /// reference to them.
     pub fn receive(&self, bytes: usize) -> Result<Vec<Mbuf>, Stop> {
         let mut mbufs = Vec::new();
         let mut got = 0;
@@ -119,12 +119,12 @@ impl InFlight {
         Ok(mbufs)
     }
 
-    /// Requests that the kernel has books of.
+    /// Counts the requests in kernel memory.
     pub fn requests(&self) -> Result<i64, Stop> {
         Ok(all_requests()? - self.before)
     }
 
-    /// There are this many requests, and no event.
+    /// Asserts that there are this many requests, and no event.
     #[track_caller]
     pub fn expect_no_event(&self, what: &str, requests: i64) -> TestResult {
         assert_eq!(self.requests()?, requests, "{what}: requests");
@@ -132,7 +132,7 @@ impl InFlight {
         Ok(())
     }
 
-    /// The event is there, exactly one, and its request goes with it.
+    /// Asserts that exactly one event is pending. Taking it frees its request.
     #[track_caller]
     pub fn expect_event(&self, what: &str, ident: usize, bytes: usize) -> TestResult {
         let requests = self.requests()?;
@@ -147,7 +147,7 @@ impl InFlight {
         self.expect_no_event(what, requests - 1)
     }
 
-    /// The event that comes from another thread.
+    /// Waits for an event that another thread posts.
     #[track_caller]
     pub fn expect_event_soon(&self, what: &str, ident: usize) -> TestResult {
         let event = self.event(SOON)?;
@@ -156,7 +156,7 @@ impl InFlight {
         self.expect_no_event(what, 0)
     }
 
-    /// EV_DELETE.
+    /// Deletes the event (EV_DELETE).
     pub fn delete(&self, ident: usize) -> TestResult {
         delete_event(&self.queue, ident).map_err(refused)
     }
@@ -169,10 +169,10 @@ impl InFlight {
 fn all_requests() -> Result<i64, Stop> {
     let usage =
         counters::malloc(c"sendfile").ok_or(Stop::Fail("there is no malloc type sendfile"))?;
-    i64::try_from(usage.allocations).map_err(|_| Stop::Fail("the books' count is negative"))
+    i64::try_from(usage.allocations).map_err(|_| Stop::Fail("the number of requests is negative"))
 }
 
-/// Waits for what other threads do.
+/// Waits until other threads are done.
 #[track_caller]
 pub fn wait_until(what: &str, mut done: impl FnMut() -> Result<bool, Stop>) -> TestResult {
     let deadline = time::uptime() + SOON;

@@ -1,26 +1,26 @@
-//! Live requests: what they hold, and who ends them.
+//! Live requests: their references, and what ends them.
 
 use super::in_flight::{InFlight, LENGTH, Link};
 use alloc::vec::Vec;
 use kdk_harness::{Stop, TestResult};
 
-/// The last mbuf posts the event, and the event holds the books until it is
+/// Freeing the last mbuf posts the event. The request exists until the event is
 /// taken.
 pub fn counts(link: Link) -> TestResult {
     let in_flight = InFlight::new(link)?;
     let mut mbufs = in_flight.send_all(1)?;
     let last = last_with_pages(&mut mbufs)?;
-    in_flight.expect_no_event("all mbufs are held", 1)?;
+    in_flight.expect_no_event("no mbuf is freed", 1)?;
     for mbuf in mbufs {
         drop(mbuf);
-        in_flight.expect_no_event("an mbuf is left", 1)?;
+        in_flight.expect_no_event("an mbuf remains", 1)?;
     }
     drop(last);
     assert_eq!(in_flight.requests()?, 1, "the event was not taken");
     in_flight.expect_event("all were freed", 1, LENGTH)
 }
 
-/// Takes one mbuf that has pages out of the list, so that it is freed last.
+/// Removes an mbuf with pages from the list, so that it is freed last.
 fn last_with_pages(
     mbufs: &mut Vec<crate::kpi::mbuf::Mbuf>,
 ) -> Result<crate::kpi::mbuf::Mbuf, Stop> {
@@ -29,7 +29,7 @@ fn last_with_pages(
         .ok_or(Stop::Fail("no mbuf has pages"))
 }
 
-/// EV_DELETE leaves the mbufs what they need, and nothing after them.
+/// EV_DELETE keeps the request until its mbufs are freed.
 pub fn deleted_in_flight() -> TestResult {
     let in_flight = InFlight::new(Link::Unix)?;
     let mbufs = in_flight.send_all(1)?;
@@ -39,7 +39,7 @@ pub fn deleted_in_flight() -> TestResult {
     in_flight.expect_no_event("all were freed", 0)
 }
 
-/// EV_DELETE of an event that could have been taken.
+/// EV_DELETE of a pending event frees the request.
 pub fn deleted_pending() -> TestResult {
     let in_flight = InFlight::new(Link::Unix)?;
     drop(in_flight.send_all(1)?);
@@ -48,7 +48,7 @@ pub fn deleted_pending() -> TestResult {
     in_flight.expect_no_event("the event was deleted", 0)
 }
 
-/// Closing the kqueue leaves the mbufs what they need.
+/// Closing the kqueue keeps the request until its mbufs are freed.
 pub fn closed_in_flight() -> TestResult {
     let mut in_flight = InFlight::new(Link::Unix)?;
     let mbufs = in_flight.send_all(1)?;
@@ -58,7 +58,7 @@ pub fn closed_in_flight() -> TestResult {
     in_flight.expect_no_event("all were freed", 0)
 }
 
-/// Closing the kqueue takes its events along.
+/// Closing the kqueue frees its pending events.
 pub fn closed_pending() -> TestResult {
     let mut in_flight = InFlight::new(Link::Unix)?;
     drop(in_flight.send_all(1)?);
@@ -71,7 +71,7 @@ fn other_queue() -> Result<crate::kpi::descriptor::Descriptor, Stop> {
     crate::kpi::descriptor::Descriptor::kqueue().map_err(crate::tests::refused)
 }
 
-/// Requests end one by one, the latest first, each with its own event.
+/// Requests end one by one, the latest first, each with an event.
 pub fn many() -> TestResult {
     const REQUESTS: usize = 16;
     let in_flight = InFlight::new(Link::Unix)?;
@@ -87,14 +87,14 @@ pub fn many() -> TestResult {
     in_flight.expect_no_event("all were freed", 0)
 }
 
-/// An mbuf whose pages another one has too does not end the request.
+/// Another reference to the pages of an mbuf keeps the request.
 pub fn shared(link: Link) -> TestResult {
     let in_flight = InFlight::new(link)?;
     let mbufs = in_flight.send_all(1)?;
     let mut others = Vec::new();
     for mbuf in &mbufs {
         let before = mbuf.references();
-        let other = mbuf.share().ok_or(Stop::Fail("m_copym gave nothing"))?;
+        let other = mbuf.share().ok_or(Stop::Fail("m_copym failed"))?;
         if before != 0 {
             assert_eq!(mbuf.references(), before + 1, "references");
             assert_eq!(other.references(), before + 1, "references");
@@ -102,7 +102,7 @@ pub fn shared(link: Link) -> TestResult {
         others.push(other);
     }
     drop(mbufs);
-    in_flight.expect_no_event("the others have the pages", 1)?;
+    in_flight.expect_no_event("the other references remain", 1)?;
     drop(others);
     in_flight.expect_event("all were freed", 1, LENGTH)
 }

@@ -1,5 +1,5 @@
-//! The event is posted by whoever frees the last mbuf, with whatever he holds.
-//! WITNESS and INVARIANTS look on.
+//! The thread that frees the last mbuf posts the event, under any locks that it
+//! owns. WITNESS and INVARIANTS check the locks.
 
 use super::in_flight::{InFlight, LENGTH, Link};
 use crate::kpi::callout::Callout;
@@ -14,17 +14,16 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use kdk_harness::TestResult;
 
-/// All mbufs of one request are freed under `hold`; as it is written they are
-/// there one by one, so each is freed with it taken anew.
+/// Frees the mbufs of a request, each under `hold`.
 fn freed_under(in_flight: &InFlight, hold: Hold<'_>) -> TestResult {
     for mbuf in in_flight.send_all(1)? {
-        in_flight.expect_no_event("an mbuf is held", 1)?;
+        in_flight.expect_no_event("an mbuf is not freed", 1)?;
         mbuf.free_under(hold).map_err(refused)?;
     }
     in_flight.expect_event("all were freed", 1, LENGTH)
 }
 
-/// Over both kinds of link, since their mbufs are freed differently.
+/// Tests both kinds of link, whose mbufs are freed differently.
 fn freed_under_own(hold: Hold<'_>) -> TestResult {
     freed_under(&InFlight::new(Link::Unix)?, hold)?;
     freed_under(&InFlight::new(Link::Tcp)?, hold)
@@ -50,19 +49,19 @@ pub fn epoch() -> TestResult {
     freed_under_own(Hold::Epoch)
 }
 
-/// As when an acknowledgement arrives.
+/// The lock that TCP owns when an acknowledgement arrives.
 pub fn send_buffer() -> TestResult {
     let (other, _peer) = Descriptor::tcp_pair().map_err(refused)?;
     freed_under_own(Hold::SendBuffer(&other))
 }
 
-/// As when a receiver goes away.
+/// The lock that is owned when a receiver closes.
 pub fn receive_buffer() -> TestResult {
     let (other, _peer) = Descriptor::tcp_pair().map_err(refused)?;
     freed_under_own(Hold::ReceiveBuffer(&other))
 }
 
-/// The locks of the very sockets that the bytes went through.
+/// The locks of the sockets that the bytes went through.
 pub fn own_buffers() -> TestResult {
     for link in [Link::Unix, Link::Tcp] {
         let in_flight = InFlight::new(link)?;
@@ -73,7 +72,7 @@ pub fn own_buffers() -> TestResult {
     freed_under(&in_flight, Hold::Inpcb(&in_flight.here))
 }
 
-/// As when TCP drops a connection.
+/// The lock that TCP owns when it drops a connection.
 pub fn inpcb() -> TestResult {
     let (other, _peer) = Descriptor::tcp_pair().map_err(refused)?;
     freed_under_own(Hold::Inpcb(&other))
@@ -84,7 +83,7 @@ pub fn unpcb() -> TestResult {
     freed_under_own(Hold::Unpcb(&other))
 }
 
-/// Mbufs for somebody else to free.
+/// Mbufs for another thread to free.
 type Slot = Arc<Mutex<Option<Vec<Mbuf>>>>;
 
 fn free(slot: &Slot) {
@@ -92,21 +91,21 @@ fn free(slot: &Slot) {
     drop(mbufs);
 }
 
-/// The clock's thread, which may not sleep, as drivers' timers do.
+/// A callout, which may not sleep, frees the mbufs.
 pub fn callout() -> TestResult {
     for link in [Link::Unix, Link::Tcp] {
         let in_flight = InFlight::new(link)?;
         let slot: Slot = Arc::new(Mutex::new(c"kdk mbufs", Some(in_flight.send_all(1)?)));
         let theirs = Arc::clone(&slot);
         let callout = Callout::new(move || free(&theirs)).map_err(refused)?;
-        in_flight.expect_no_event("the mbufs are held", 1)?;
+        in_flight.expect_no_event("the mbufs are not freed", 1)?;
         callout.schedule(Duration::from_millis(1));
-        in_flight.expect_event_soon("the clock freed all", 1)?;
+        in_flight.expect_event_soon("the callout freed all", 1)?;
     }
     Ok(())
 }
 
-/// A task's thread.
+/// A task frees the mbufs.
 pub fn task() -> TestResult {
     let queue = Taskqueue::new(c"kdk frees").map_err(refused)?;
     for link in [Link::Unix, Link::Tcp] {
@@ -114,7 +113,7 @@ pub fn task() -> TestResult {
         let slot: Slot = Arc::new(Mutex::new(c"kdk mbufs", Some(in_flight.send_all(1)?)));
         let theirs = Arc::clone(&slot);
         let task = queue.task(move || free(&theirs)).map_err(refused)?;
-        in_flight.expect_no_event("the mbufs are held", 1)?;
+        in_flight.expect_no_event("the mbufs are not freed", 1)?;
         task.enqueue().map_err(refused)?;
         in_flight.expect_event_soon("the task freed all", 1)?;
     }

@@ -1,6 +1,6 @@
-//! Suite `sendfile-kernel`: SF_KQUEUE from inside. The suite `sendfile` tests
-//! what programs see; here mbufs of requests are taken out of sockets, counted,
-//! and freed one by one, under locks that only the kernel has.
+//! Suite `sendfile-kernel`: SF_KQUEUE inside the kernel. The suite `sendfile`
+//! tests the system call. These tests remove the mbufs of requests from sockets,
+//! count them, and free them one by one, under kernel locks.
 
 #[cfg(sendfile_kqueue)]
 mod failures;
@@ -17,7 +17,7 @@ mod reading;
 
 use kdk_harness::kdk_test;
 
-/// Registers the suite; without SF_KQUEUE each test says why it does nothing.
+/// Registers the suite. Without SF_KQUEUE each test is skipped with a reason.
 macro_rules! suite {
     ($($name:literal => $run:expr,)*) => {$(
         #[cfg(sendfile_kqueue)]
@@ -66,6 +66,6 @@ suite! {
 #[cfg(not(sendfile_kqueue))]
 fn absent() -> kdk_harness::TestResult {
     Err(kdk_harness::Stop::Skip(
-        "the tree has not the SF_KQUEUE of the patch sendfile-kqueue-core",
+        "the tree does not have SF_KQUEUE (patch sendfile-kqueue-core)",
     ))
 }

@@ -1,4 +1,4 @@
-//! The last mbuf goes while somebody else ends the event.
+//! Races between the last mbuf and the end of the event.
 
 use super::in_flight::{InFlight, Link, SOON, wait_until};
 use crate::kpi::descriptor::Descriptor;
@@ -13,7 +13,7 @@ use kdk_harness::{Stop, TestResult};
 
 const ROUNDS: u32 = 100;
 
-/// Frees mbufs one by one in a thread while `meanwhile` runs in this one.
+/// Frees mbufs in another thread while `meanwhile` runs in this one.
 fn race(mbufs: Vec<Mbuf>, meanwhile: impl FnOnce()) -> TestResult {
     let go = Arc::new(AtomicBool::new(false));
     let started = Arc::new(AtomicBool::new(false));
@@ -35,7 +35,7 @@ fn race(mbufs: Vec<Mbuf>, meanwhile: impl FnOnce()) -> TestResult {
         .map_err(|_| Stop::Fail("the thread does not end"))
 }
 
-/// Closing the kqueue.
+/// Closes the kqueue.
 pub fn close() -> TestResult {
     let mut in_flight = InFlight::new(Link::Unix)?;
     for _ in 0..ROUNDS {
@@ -48,7 +48,7 @@ pub fn close() -> TestResult {
     Ok(())
 }
 
-/// EV_DELETE, of an event that may be there already.
+/// Deletes the event, which may be pending already.
 pub fn delete() -> TestResult {
     let in_flight = InFlight::new(Link::Unix)?;
     for _ in 0..ROUNDS {

@@ -1,5 +1,5 @@
-//! Pages that are still being read when the call returns: their mbufs are in
-//! the receiver's buffer, but not ready.
+//! Pages that are still being read when the call returns. Their mbufs are in the
+//! receive buffer, but not ready (M_NOTREADY).
 
 use super::in_flight::{InFlight, LENGTH, Link};
 use crate::kpi::sendfile::{Request, Sent, pages_read};
@@ -8,7 +8,7 @@ use kdk_harness::{Stop, TestResult};
 
 const IDENT: usize = 1;
 
-/// A call whose pages are being read.
+/// Makes a call whose pages are being read.
 fn begun() -> Result<InFlight, Stop> {
     let in_flight = InFlight::new(Link::Unix)?;
     let request = Request {
@@ -24,30 +24,30 @@ fn begun() -> Result<InFlight, Stop> {
     Ok(in_flight)
 }
 
-/// Once they are read, they arrive as others do.
+/// The pages arrive once they are read.
 pub fn at_last() -> TestResult {
     let in_flight = begun()?;
     pages_read().map_err(refused)?;
-    in_flight.expect_no_event("nobody has received them", 1)?;
+    in_flight.expect_no_event("not received yet", 1)?;
     drop(in_flight.receive(LENGTH)?);
     in_flight.expect_event("they were received", IDENT, LENGTH)
 }
 
-/// The receiver drops what it has, but for what is being read.
+/// A receiver that shuts down drops all but the busy pages.
 pub fn receiver_ends() -> TestResult {
     let in_flight = begun()?;
     in_flight.there.shut_down().map_err(refused)?;
     in_flight.expect_no_event("its pages are still being read", 1)?;
     pages_read().map_err(refused)?;
-    in_flight.expect_event("nobody wants them", IDENT, LENGTH)
+    in_flight.expect_event("the receiver has shut down", IDENT, LENGTH)
 }
 
-/// The receiver can still have them.
+/// The receiver can receive them after the sender has shut down.
 pub fn sender_ends() -> TestResult {
     let in_flight = begun()?;
     in_flight.here.shut_down().map_err(refused)?;
     pages_read().map_err(refused)?;
-    in_flight.expect_no_event("nobody has received them", 1)?;
+    in_flight.expect_no_event("not received yet", 1)?;
     drop(in_flight.receive(LENGTH)?);
     in_flight.expect_event("they were received", IDENT, LENGTH)
 }
