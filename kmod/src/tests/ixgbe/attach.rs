@@ -1,4 +1,4 @@
-//! NICs come and go.
+//! Attach and detach.
 
 use super::{Card, Setup, assert_no_violations, leave, queues, running};
 use crate::kpi::counters;
@@ -7,14 +7,14 @@ use alloc::format;
 use core::ffi::CStr;
 use kdk_harness::TestResult;
 
-/// How ifconfig(8) names its medium: the driver of 2014 knows no better one.
+/// The name of the medium in ifconfig(8). The driver of 2014 reports another one.
 const MEDIUM: &str = if cfg!(iflib) {
     "10GBase-KX4"
 } else {
     "10Gbase-CX4"
 };
 
-/// It is there with all that ifconfig(8) shows of it, and then it is gone.
+/// The interface has the expected state, and disappears with the detach.
 pub fn attach_detach() -> TestResult {
     let card = running(&Setup::nth(0))?;
     let interface = card.interface().clone();
@@ -23,7 +23,7 @@ pub fn attach_detach() -> TestResult {
     assert_eq!(state.baudrate, 10_000_000_000, "{state:?}");
     assert_eq!(state.medium, MEDIUM, "{state:?}");
 
-    // A message for each queue, and one for all else.
+    // One message for each queue, and one for all other causes.
     let usage = card.usage();
     let messages = queues() + 1;
     assert_eq!(
@@ -32,19 +32,22 @@ pub fn attach_detach() -> TestResult {
         "{usage:?}"
     );
     leave(card)?;
-    assert!(interface.state().is_err(), "the interface is still there");
+    assert!(
+        interface.state().is_err(),
+        "the interface exists after the detach"
+    );
     Ok(())
 }
 
-/// Types of which the kernel keeps something for each class of devices.
+/// The malloc types of which the kernel keeps memory for each devclass.
 const BY_CLASS: [&CStr; 2] = [c"bus", c"sysctloid"];
-/// Attaches after which it has all that it keeps.
+/// The number of attaches after which that memory does not grow.
 const FIRST: u32 = 2;
 
-/// Whatever an attach takes a detach gives back.
+/// A detach frees everything that the attach allocated.
 pub fn hundred_times() -> TestResult {
-    // In the trees of 2014 the events of a device wait for devd(8), up to a
-    // thousand of them, and their memory is of the type "bus".
+    // Trees of 2014 queue up to 1000 device events for devd(8), in memory of the
+    // type "bus".
     #[cfg(not(iflib))]
     crate::kpi::sysctl::write("hw.bus.devctl_disable", 1)?;
     let mut before = None;
@@ -62,7 +65,7 @@ pub fn hundred_times() -> TestResult {
     Ok(())
 }
 
-/// Each has its own bus, interface and address.
+/// Two NICs have a bus, an interface and an address each.
 pub fn two_cards() -> TestResult {
     let cards = [running(&Setup::nth(0))?, running(&Setup::nth(1))?];
     for (nth, card) in cards.iter().enumerate() {
@@ -71,7 +74,7 @@ pub fn two_cards() -> TestResult {
     }
     let [one, other] = cards;
     leave(one)?;
-    // The other one does not notice.
+    // The other NIC is not affected.
     let state = other.interface().state()?;
     assert_eq!(state.link, LinkState::Up, "{state:?}");
     leave(other)

@@ -1,5 +1,5 @@
-//! Frames with an error, which the NIC stores all the same: they are dropped
-//! and counted, and nothing else happens.
+//! Frames with an error that the NIC stores. The driver drops and counts them,
+//! without other effects.
 
 use super::batch::receive_batch;
 use super::quiesce::{resets, task_done};
@@ -15,15 +15,15 @@ use kdk_harness::{Stop, TestResult};
 use kdk_nic82599::registers::{rdh, rdlen};
 use kdk_nic82599::{Direction, FrameErrors, Received};
 
-/// Payload of the longest frames, and such a frame with its header: the driver
-/// takes buffers of 4096 bytes, so one has three.
+/// The MTU of jumbo frames, and the length of such a frame with its header. The
+/// driver uses buffers of 4096 bytes, so a frame has three.
 pub const JUMBO: u32 = 9000;
 pub const JUMBO_FRAME: usize = 9014;
 const JUMBO_BUFFERS: u32 = 3;
 
 const QUEUE: u16 = 0;
 
-/// A NIC that does not join what it receives, with frames up to this payload.
+/// Attaches a NIC without LRO, with this MTU.
 pub fn plain(mtu: u32) -> Result<Card, Stop> {
     let card = Card::attach(&Setup::nth(0))?;
     card.interface().set_lro(false)?;
@@ -41,12 +41,12 @@ const fn wrong(descriptor: u32) -> FrameErrors {
 const BAD: FrameErrors = wrong(FrameErrors::RXE);
 const GOOD: FrameErrors = FrameErrors::NONE;
 
-/// A frame for queue 0: RSS does not hash it.
+/// Makes a frame for queue 0: RSS does not hash it.
 fn raw(card: &Card, length: usize, seed: u8) -> Vec<u8> {
     frame::raw(card.address(), length, seed)
 }
 
-/// The NIC was not reset since, and the link is up.
+/// Asserts that the NIC was not reset, and that the link is up.
 fn undisturbed(card: &Card, before: u64) -> TestResult {
     task_done(card)?;
     assert_eq!(resets(card), before, "resets");
@@ -61,7 +61,7 @@ fn discarded() -> Result<u64, Stop> {
     ))?)
 }
 
-/// The next frame is received as if the bad one had not been.
+/// A frame after a bad one is received.
 pub fn alone() -> TestResult {
     let card = plain(1500)?;
     let mut tap = card.interface().tap()?;
@@ -77,7 +77,7 @@ pub fn alone() -> TestResult {
     leave(card)
 }
 
-/// What is in the ring before and behind it is received.
+/// Frames before and after a bad one in the ring are received.
 pub fn between() -> TestResult {
     let card = plain(1500)?;
     let mut tap = card.interface().tap()?;
@@ -96,7 +96,7 @@ pub fn between() -> TestResult {
     leave(card)
 }
 
-/// All buffers of one that has several are skipped.
+/// All buffers of a bad frame with several are skipped.
 pub fn chain() -> TestResult {
     let card = plain(JUMBO)?;
     let mut tap = card.interface().tap()?;
@@ -125,11 +125,12 @@ pub fn chain() -> TestResult {
     leave(card)
 }
 
-/// Bytes of a descriptor.
+/// The size of a descriptor.
 const DESCRIPTOR: u32 = 16;
 
-/// The NIC has all descriptors of a queue again: all but the one that tells a
-/// full ring from an empty one. (The first frame makes the driver fill it.)
+/// Asserts that the NIC owns all descriptors of a queue but one, which
+/// distinguishes a full ring from an empty one. The driver fills the ring with
+/// the first frame.
 #[track_caller]
 fn refilled(card: &Card, queue: u16) {
     let (owned, length) = card.with(|nic, _| {
@@ -143,14 +144,14 @@ fn refilled(card: &Card, queue: u16) {
     );
 }
 
-/// Flows of a burst for each queue, and how many are tried to find them.
+/// The number of flows for each queue, and of those that are tried to find them.
 const FLOWS: usize = 4;
 const TRIED: u16 = 512;
-/// Frames of a batch, and which are good.
+/// The number of frames of a batch, and the distance of good ones.
 const BATCH: usize = 500;
 const GOOD_EVERY: usize = 7;
 
-/// However many come, no descriptor and no buffer is lost.
+/// No number of bad frames leaks a descriptor or a buffer.
 pub fn burst() -> TestResult {
     let card = plain(1500)?;
     let queues: Vec<u16> = (0..16).take(cpus().count_ones() as usize).collect();
@@ -183,8 +184,8 @@ pub fn burst() -> TestResult {
     leave(card)
 }
 
-/// So many flows for each queue, those of a queue one after the other. The
-/// rings are full of descriptors afterwards.
+/// Finds flows for each queue, in the order of the queues. The rings are full
+/// afterwards.
 fn flows(card: &Card, queues: &[u16], tap: &mut Tap) -> Result<Vec<u16>, Stop> {
     let mut found: BTreeMap<u16, Vec<u16>> = BTreeMap::new();
     for nth in 0..TRIED {
@@ -216,7 +217,7 @@ fn datagram(card: &Card, flows: &[u16], number: usize) -> Vec<u8> {
     frame::udp(card.address(), flow_of(flows, number), &payload.repeat(8))
 }
 
-/// The stack gets all these datagrams, those of a flow in this order.
+/// Asserts that the stack receives these datagrams, those of a flow in order.
 fn in_order<'a>(
     card: &Card,
     flows: &[u16],
@@ -253,13 +254,13 @@ fn in_order<'a>(
     Ok(())
 }
 
-/// Each error of a frame makes it a bad one; those of checksums do not.
+/// Every receive error makes a frame a bad one. Checksum errors do not.
 pub fn kinds() -> TestResult {
     let card = plain(1500)?;
     let mut tap = card.interface().tap()?;
     let before = resets(&card);
     let segment = frame::tcp(card.address(), 1, 1000, &[0x5a; 600]);
-    // Which queue that is.
+    // All queues, since the queue of the flow is unknown.
     let queues: Vec<u16> = (0..16).take(cpus().count_ones() as usize).collect();
     for bit in [
         FrameErrors::CE,
@@ -295,7 +296,7 @@ pub fn kinds() -> TestResult {
     leave(card)
 }
 
-/// A bad frame is an input error, and no packet.
+/// A bad frame counts as an input error, and not as a packet.
 pub fn counted() -> TestResult {
     let card = plain(1500)?;
     let mut tap = card.interface().tap()?;

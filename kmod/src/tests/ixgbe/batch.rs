@@ -1,4 +1,4 @@
-//! Frames that the driver finds in a ring all at once, before it has looked.
+//! Batches of frames that the driver finds in a ring at once.
 
 use super::Card;
 use super::quiesce::{bits, quiesce};
@@ -6,10 +6,9 @@ use kdk_harness::TestResult;
 use kdk_nic82599::registers::{EIMC_EX, EIMS_EX};
 use kdk_nic82599::{FrameErrors, Received};
 
-/// Frames come in for these queues while their interrupts are masked, as their
-/// driver would mask them; each has to be delivered. Then the interrupts are
-/// unmasked: there is one for each queue, and none for any of these frames
-/// later.
+/// Injects frames for these queues while their interrupts are masked. Each frame
+/// has to be delivered. Then unmasks the interrupts, so that each queue has one
+/// interrupt for all of its frames.
 pub fn receive_batch<F: AsRef<[u8]>>(
     card: &Card,
     queues: &[u16],
@@ -28,7 +27,7 @@ pub fn receive_batch<F: AsRef<[u8]>>(
     Ok(())
 }
 
-/// As [`receive_batch`], of good frames for queue 0.
+/// Injects a batch of good frames for queue 0: see [`receive_batch`].
 #[cfg(iflib)]
 pub fn receive_good<F: AsRef<[u8]>>(card: &Card, frames: &[F]) -> TestResult {
     let frames = frames.iter().map(|frame| (frame, FrameErrors::NONE));

@@ -1,6 +1,6 @@
-//! What frames cost between the NIC and the stack, and what a ring without
-//! descriptors does to the others, for `cargo xtask bench ixgbe`: nothing is
-//! judged here but that what was measured is what was meant.
+//! The cost of frames between NIC and stack, and the effect of a ring without
+//! descriptors on the others, for `cargo xtask bench ixgbe`. These tests only
+//! measure, and check that the load is as intended.
 
 use super::{Card, LIMIT_MS, Setup, TYPES, frame, leave, running, until, until_state};
 use crate::kpi::interface::{LinkState, Tap, ticks};
@@ -11,24 +11,23 @@ use kdk_harness::{Stop, TestResult, kdk_test};
 use kdk_nic82599::registers::{EIMC_EX, EIMS_EX};
 use kdk_nic82599::{FrameErrors, Partner, Received};
 
-/// Receive queues; the machine has as many CPUs.
+/// The number of receive queues, and of CPUs.
 const QUEUES: u16 = 4;
 /// The queue whose ring is without descriptors.
 const STALLED: u16 = QUEUES - 1;
-/// Frames for each queue in a round: fewer than a ring has descriptors.
+/// The number of frames per queue and round: fewer than the descriptors of a ring.
 const ROUND: u32 = 256;
-/// How often all queues get these frames.
+/// The number of rounds.
 const ROUNDS: u32 = 8;
-/// Flows that are tried until each queue has one.
+/// The number of flows that are tried to find one for each queue.
 const FLOWS: u16 = 512;
-/// Bytes of a datagram's frame before its payload.
+/// The length of the headers of a datagram.
 const HEADERS: usize = 14 + 20 + 8;
-/// Bytes of the frame check sequence, which is not offered.
+/// The length of the frame check sequence, which is not passed to the model.
 const FCS: usize = 4;
-/// Interrupt causes of the queues: iflib(9) gives the receive queues the
-/// first vectors.
+/// The interrupt causes of the receive queues, which have the first vectors.
 const CAUSES: u32 = (1 << QUEUES) - 1;
-/// Pause frames would hold the load back that is to be measured.
+/// Without pause frames, which would delay the load.
 const PARTNER: Partner = Partner {
     autoneg: true,
     symmetric_pause: false,
@@ -57,7 +56,7 @@ sizes! {
     "1518": 1518,
 }
 
-/// The same load twice: all rings have descriptors, then one has none.
+/// Measures a load twice: first all rings have descriptors, then one has none.
 fn measure(size: usize) -> TestResult {
     let card = running(&Setup::nth(0))?;
     if card.usage().messages != u32::from(QUEUES) + 1 {
@@ -83,7 +82,7 @@ fn measure(size: usize) -> TestResult {
         } = run;
         let own = got[usize::from(STALLED)];
         let others = got.iter().sum::<u32>() - own;
-        // A third as many were for the last queue.
+        // Frames for the other queues.
         let offered = offered - offered / u32::from(QUEUES);
         note(
             "run",
@@ -102,7 +101,7 @@ fn measure(size: usize) -> TestResult {
     leave(card)
 }
 
-/// The link comes up with what the partner can do now.
+/// Negotiates the link again.
 fn negotiate(card: &Card) -> TestResult {
     for (up, state) in [(false, LinkState::Down), (true, LinkState::Up)] {
         card.set_link(up);
@@ -113,7 +112,7 @@ fn negotiate(card: &Card) -> TestResult {
     Ok(())
 }
 
-/// A flow for each queue, by the NIC's own choice.
+/// Finds a flow for each queue.
 fn flows(card: &Card, tap: &mut Tap) -> Result<[u16; QUEUES as usize], Stop> {
     let mut found = [None; QUEUES as usize];
     for flow in 0..FLOWS {
@@ -132,20 +131,19 @@ fn flows(card: &Card, tap: &mut Tap) -> Result<[u16; QUEUES as usize], Stop> {
     Err(Stop::Fail("no flow falls on one of the queues"))
 }
 
-/// What was counted under one load.
+/// The measurements of one load.
 struct Run {
-    /// Frames offered, for all queues.
+    /// Frames injected, for all queues.
     offered: u32,
-    /// Frames at the stack, by queue.
+    /// Frames received by the stack, by queue.
     got: [u32; QUEUES as usize],
     /// The next sequence number, by queue.
     next: [u32; QUEUES as usize],
-    /// Frames at the stack that are not the next one of their queue, while
-    /// all rings have descriptors.
+    /// Frames received by the stack out of order.
     astray: u32,
-    /// Ticks in which frames were offered: the model's work alone.
+    /// Ticks of the injection, which is work of the model.
     offering: u64,
-    /// Ticks from the interrupt to the last frame at the stack.
+    /// Ticks from the interrupt to the last frame that the stack received.
     receiving: u64,
 }
 
@@ -161,8 +159,8 @@ impl Run {
         }
     }
 
-    /// Frames for all queues in turn, while their interrupts are masked; then
-    /// the driver sees them all at once, and is waited for.
+    /// Injects frames for all queues in turn while their interrupts are masked,
+    /// unmasks them, and waits until the stack has received the frames.
     fn round(
         &mut self,
         card: &Card,
@@ -213,7 +211,7 @@ impl Run {
         Ok(())
     }
 
-    /// A frame is at the stack.
+    /// Counts a frame that the stack received.
     fn count(&mut self, frame: &[u8]) {
         let Some((queue, sequence)) = marks(frame) else {
             self.astray += 1;
@@ -229,7 +227,7 @@ impl Run {
     }
 }
 
-/// Frames that the NIC has put into the host's memory.
+/// Returns the number of frames that the NIC has written to memory.
 fn delivered(card: &Card) -> u64 {
     card.with(|nic, _| nic.counters().all_queues().delivered)
 }
@@ -244,7 +242,7 @@ fn mark(frame: &mut [u8], queue: usize, sequence: u32) {
     }
 }
 
-/// Queue and sequence number of a frame.
+/// Reads queue and sequence number of a frame.
 fn marks(frame: &[u8]) -> Option<(usize, u32)> {
     let payload = frame.get(HEADERS..)?;
     let sequence = payload.get(1..)?.first_chunk()?;

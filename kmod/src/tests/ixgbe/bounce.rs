@@ -1,5 +1,5 @@
-//! A NIC that cannot use the memory of most buffers where it is: what it
-//! receives goes through bounce pages, see bus_dma(9).
+//! A NIC with limited DMA: most received frames go through bounce pages, see
+//! bus_dma(9).
 
 use super::numbered_frames::{QUEUE, all, burst, numbered, plain};
 use super::tap::{expect, nothing_more};
@@ -10,17 +10,17 @@ use alloc::vec::Vec;
 use kdk_harness::{Stop, TestResult};
 use kdk_nic82599::{FrameErrors, Received};
 
-/// Few descriptors: each has bounce pages.
+/// A NIC with few descriptors, since each has bounce pages.
 const SETUP: Setup = Setup {
     queues: Some(1),
     descriptors: Some(64),
     bounced: true,
     ..Setup::nth(0)
 };
-/// Zones of bounce pages that a machine may have.
+/// The most zones of bounce pages.
 const ZONES: u32 = 8;
 
-/// Bounce pages in use.
+/// Counts the bounce pages in use.
 fn active() -> Result<u64, Stop> {
     let zone = |zone| sysctl::read(&format!("hw.busdma.zone{zone}.active_bpages")).ok();
     let pages: Vec<u64> = (0..ZONES).map_while(zone).collect();
@@ -30,7 +30,7 @@ fn active() -> Result<u64, Stop> {
     Ok(pages.iter().sum())
 }
 
-/// Those that the driver copies, and those that it hands on.
+/// Frames that the driver copies and frames that it passes on are received.
 pub fn packets() -> TestResult {
     let card = plain(&SETUP)?;
     assert!(active()? > 0, "nothing is bounced");
@@ -48,7 +48,7 @@ pub fn packets() -> TestResult {
     leave(card)
 }
 
-/// However many are received, each gives its bounce pages back.
+/// All bounce pages are freed after any number of frames.
 pub fn given_back() -> TestResult {
     let card = plain(&SETUP)?;
     let mut tap = card.interface().tap()?;

@@ -1,5 +1,5 @@
-//! More frames at once than the driver takes at a time (256), and then
-//! nothing: all of them reach the stack.
+//! A burst of more frames than the driver processes at a time (256), and nothing
+//! after it. All of them reach the stack.
 
 use super::flows::{all_arrived, of_each_queue};
 use super::numbered_frames::{QUEUE, all, burst, one, plain};
@@ -9,9 +9,9 @@ use kdk_harness::TestResult;
 use kdk_nic82599::Received;
 use kdk_nic82599::registers::{EICR_LSC, EIMC_EX, EIMS_EX};
 
-/// More than twice as many as the driver takes at a time.
+/// More than twice as many as the driver processes at a time.
 const FRAMES: u32 = 600;
-/// A NIC without MSI-X has one interrupt, for all causes.
+/// A NIC without MSI-X, which has one interrupt for all causes.
 const LEGACY: Setup = Setup {
     msix: false,
     ..Setup::nth(0)
@@ -28,17 +28,17 @@ fn received(setup: &Setup) -> TestResult {
     leave(card)
 }
 
-/// The first queue's interrupt.
+/// The interrupt of the first queue handles all frames.
 pub fn msix() -> TestResult {
     received(&Setup::nth(0))
 }
 
-/// The one of MSI.
+/// The MSI interrupt handles all frames.
 pub fn legacy() -> TestResult {
     received(&LEGACY)
 }
 
-/// Another queue's interrupt.
+/// The interrupt of another queue handles all frames.
 pub fn second_queue() -> TestResult {
     let queues = 2;
     let card = plain(&Setup {
@@ -60,7 +60,7 @@ pub fn second_queue() -> TestResult {
     leave(card)
 }
 
-/// After the link's cause the one interrupt comes for frames, too.
+/// The one interrupt is enabled for frames after a link status change.
 pub fn after_link() -> TestResult {
     let card = plain(&LEGACY)?;
     let mut tap = card.interface().tap()?;

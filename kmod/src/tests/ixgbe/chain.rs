@@ -1,6 +1,5 @@
-//! Frames that need several buffers, which this driver's do not: its buffers
-//! hold the longest frame that the MTU allows. Here the NIC is told, behind
-//! its back, to take longer ones.
+//! Frames in several buffers. The driver's buffers have room for the longest
+//! frame of the MTU, so the test sets registers of the NIC for longer ones.
 
 use super::numbered_frames::{QUEUE, numbered, plain, rings};
 use super::tap::{expect, nothing_more};
@@ -9,14 +8,14 @@ use kdk_harness::{Stop, TestResult};
 use kdk_nic82599::registers::{HLREG0, HLREG0_JUMBOEN, MAXFRS};
 use kdk_nic82599::{FrameErrors, Received};
 
-/// With it the driver takes buffers of 2048 bytes, and uses all of each: with
-/// less it leaves the first two bytes free.
+/// The MTU for which the driver uses all 2048 bytes of its buffers. For a smaller
+/// one it leaves the first two bytes unused.
 const MTU: u32 = 2030;
-/// Longest frame that the NIC takes then, with its checksum.
+/// The longest frame, with frame check sequence.
 const LONGEST: u32 = 9018;
-/// Bytes of a frame for three buffers.
+/// The length of a frame in three buffers.
 const LONG: usize = 5000;
-/// Few descriptors, so that a ring is soon used up.
+/// Few descriptors, so that frames soon use all of a ring.
 const DESCRIPTORS: u32 = 256;
 
 fn card() -> Result<Card, Stop> {
@@ -28,7 +27,7 @@ fn card() -> Result<Card, Stop> {
     Ok(card)
 }
 
-/// Until the next initialisation.
+/// Enables long frames until the next initialization.
 fn take_long(card: &Card) -> TestResult {
     card.interface().set_mtu(MTU)?;
     card.with(|nic, memory| {
@@ -44,8 +43,8 @@ fn receive(card: &Card, frame: &[u8], errors: FrameErrors) {
     assert_eq!(card.receive(frame, errors), Received::Delivered { queue });
 }
 
-/// One with an error in its last descriptor is dropped, all of it, and nothing
-/// else.
+/// A frame with an error in its last descriptor is dropped completely, and no
+/// other frame.
 pub fn discard() -> TestResult {
     let card = card()?;
     let mut tap = card.interface().tap()?;
@@ -62,7 +61,7 @@ pub fn discard() -> TestResult {
     leave_initialised(card)
 }
 
-/// Good ones reach the stack whole.
+/// Good frames in three buffers reach the stack complete.
 pub fn three_buffers() -> TestResult {
     let card = card()?;
     let mut tap = card.interface().tap()?;
@@ -76,8 +75,7 @@ pub fn three_buffers() -> TestResult {
     leave_initialised(card)
 }
 
-/// The interface is initialised when the first of three buffers was received:
-/// nothing is left of that frame.
+/// An initialization after the first of three buffers drops that frame.
 pub fn reset_between() -> TestResult {
     let card = card()?;
     let mut tap = card.interface().tap()?;

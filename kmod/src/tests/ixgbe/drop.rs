@@ -1,5 +1,5 @@
-//! A queue without free descriptors: are its frames dropped, or are those of
-//! all queues held back?
+//! A queue without free descriptors: its frames are dropped, or the frames of all
+//! queues are buffered.
 
 use super::flow_control::{
     Mode, WITH_PAUSE, WITHOUT_PAUSE, ask, connect, running_with, sends_pause,
@@ -12,7 +12,7 @@ use kdk_harness::{Stop, TestResult};
 use kdk_nic82599::Received;
 use kdk_nic82599::registers::{SRRCTL_DROP_EN, srrctl};
 
-/// Frames for each of the other queues.
+/// The number of frames for each of the other queues.
 const OTHERS: u32 = 50;
 
 fn several_queues() -> Result<usize, Stop> {
@@ -26,7 +26,7 @@ fn queue(index: usize) -> u16 {
     u16::try_from(index).unwrap_or(u16::MAX)
 }
 
-/// Whether each of these queues drops, or none.
+/// Returns whether all of these queues drop, or none. `None` is a mix.
 fn drops(card: &Card, queues: usize) -> Option<bool> {
     let queues: Range<u16> = 0..queue(queues);
     let count = card.with(|nic, _| {
@@ -40,7 +40,7 @@ fn drops(card: &Card, queues: usize) -> Option<bool> {
     }
 }
 
-/// One full queue costs its own frames, and no others.
+/// A full queue drops its own frames, and no others.
 pub fn without_pause() -> TestResult {
     let queues = several_queues()?;
     let card = running_with(&Setup::nth(0), WITHOUT_PAUSE)?;
@@ -69,7 +69,7 @@ pub fn without_pause() -> TestResult {
     leave(card)
 }
 
-/// It depends on what was negotiated, each time.
+/// Dropping follows the negotiated flow control.
 pub fn follows_partner() -> TestResult {
     let queues = several_queues()?;
     let card = running_with(&Setup::nth(0), WITH_PAUSE)?;
@@ -83,7 +83,7 @@ pub fn follows_partner() -> TestResult {
     leave(card)
 }
 
-/// Who obeys pause frames, and sends none, cannot hold anybody back.
+/// A NIC that only obeys pause frames drops.
 pub fn rx_pause_only() -> TestResult {
     let queues = several_queues()?;
     let card = running_with(&Setup::nth(0), WITH_PAUSE)?;
@@ -93,7 +93,7 @@ pub fn rx_pause_only() -> TestResult {
     leave(card)
 }
 
-/// No pause frame is sent before there is a link.
+/// A NIC without a link drops.
 pub fn before_link_up() -> TestResult {
     let queues = several_queues()?;
     let card = Card::attach(&Setup::nth(0))?;
@@ -106,14 +106,13 @@ pub fn before_link_up() -> TestResult {
     leave(card)
 }
 
-/// What root has said holds when the NIC is initialised, and when its link
-/// comes up.
+/// The setting of the administrator survives an initialization and a new link.
 #[cfg(not(iflib))]
 pub fn keeps_over_reset() -> TestResult {
     let queues = several_queues()?;
     let card = running_with(&Setup::nth(0), WITH_PAUSE)?;
     ask(&card, Mode::None)?;
-    assert_eq!(drops(&card, queues), Some(true), "as root has said");
+    assert_eq!(drops(&card, queues), Some(true), "as configured");
     card.interface().set_mtu(1400)?;
     assert_eq!(drops(&card, queues), Some(true), "after a reset");
     connect(&card, WITH_PAUSE)?;
@@ -121,7 +120,7 @@ pub fn keeps_over_reset() -> TestResult {
     super::leave_initialised(card)
 }
 
-/// With pause frames the partner waits, and nothing is lost.
+/// With pause frames the partner waits, and no frame is dropped.
 pub fn pause_holds_back() -> TestResult {
     let queues = several_queues()?;
     let card = running_with(&Setup::nth(0), WITH_PAUSE)?;
@@ -130,7 +129,8 @@ pub fn pause_holds_back() -> TestResult {
     leave(card)
 }
 
-/// Frames wait behind one for the last queue, and go on after it.
+/// Asserts that frames wait behind one of the last queue, and are delivered after
+/// it.
 fn holds_back(card: &Card, queues: usize) -> TestResult {
     let mut tap = card.interface().tap()?;
     let mut flows = of_each_queue(card, &mut tap, queues)?;
@@ -139,11 +139,11 @@ fn holds_back(card: &Card, queues: usize) -> TestResult {
         card.with(|nic, memory| nic.stall(queue(full), stalled, memory));
     };
     stall(true);
-    let held = |nth| Received::Buffered { queue: queue(nth) };
-    assert_eq!(flows[full].send(card), held(full));
+    let buffered = |nth| Received::Buffered { queue: queue(nth) };
+    assert_eq!(flows[full].send(card), buffered(full));
     for _ in 0..OTHERS {
         for (nth, flow) in flows.iter_mut().enumerate() {
-            assert_eq!(flow.send(card), held(nth));
+            assert_eq!(flow.send(card), buffered(nth));
         }
     }
     let dropped = card.with(|nic, _| nic.counters().all_queues().dropped);
@@ -153,7 +153,7 @@ fn holds_back(card: &Card, queues: usize) -> TestResult {
     all_arrived(&mut flows, &mut tap)
 }
 
-/// Root has turned it off, whatever the partner can do.
+/// A NIC drops if flow control is disabled, whatever the partner supports.
 pub fn pause_off_by_hand() -> TestResult {
     let queues = several_queues()?;
     let card = running_with(&Setup::nth(0), WITH_PAUSE)?;
@@ -163,7 +163,8 @@ pub fn pause_off_by_hand() -> TestResult {
     leave(card)
 }
 
-/// Root has turned it on, whatever the partner can do.
+/// A NIC does not drop if flow control is forced on, whatever the partner
+/// supports.
 #[cfg(iflib)]
 pub fn pause_forced() -> TestResult {
     let queues = several_queues()?;

@@ -1,5 +1,5 @@
-//! Packet filters that are shown frames as the driver receives them: pfil(9)
-//! on the interface's own head.
+//! Packet filters (pfil(9)) on the link-layer head, which iflib(9) calls for each
+//! received frame.
 
 use super::bad_frame::{JUMBO, JUMBO_FRAME, plain};
 use super::quiesce::quiesce;
@@ -10,7 +10,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use kdk_harness::TestResult;
 
-/// Bytes of the driver's buffers for the longest frames.
+/// The size of the driver's buffers for jumbo frames.
 const BUFFER: usize = 4096;
 
 fn frames(card: &Card, count: usize, length: usize) -> Vec<Vec<u8>> {
@@ -19,14 +19,14 @@ fn frames(card: &Card, count: usize, length: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// What the filter was shown, when the driver has come to rest.
+/// Returns the calls of the filter, once the driver is idle.
 fn shown(card: &Card, filter: &mut Filter) -> Result<Vec<FilteredFrame>, kdk_harness::Stop> {
     quiesce(card, &[0])?;
-    assert_eq!(filter.lost(), 0, "calls without memory to remember them");
+    assert_eq!(filter.lost(), 0, "calls that were not recorded");
     Ok(core::iter::from_fn(|| filter.next_call()).collect())
 }
 
-/// The filter was called once, for the frame as a chain of mbufs.
+/// Asserts that the filter was called once, for the frame as an mbuf chain.
 fn as_a_chain(shown: &[FilteredFrame], frame: &[u8]) {
     let calls: Vec<_> = shown
         .iter()
@@ -41,7 +41,7 @@ fn as_a_chain(shown: &[FilteredFrame], frame: &[u8]) {
     assert!(shown[0].bytes == frame, "not the frame that came in");
 }
 
-/// A dropped frame is gone with all its buffers.
+/// All buffers of a dropped frame are freed.
 pub fn chain_drop() -> TestResult {
     let card = plain(JUMBO)?;
     let mut tap = card.interface().tap()?;
@@ -60,18 +60,19 @@ pub fn chain_drop() -> TestResult {
     leave(card)
 }
 
-/// A frame is shown once, whole.
+/// The filter is called once for a complete frame.
 pub fn chain_once() -> TestResult {
     passes_as_a_chain(Rule::Pass, |_| {})
 }
 
-/// What begins in the middle of a frame is no frame.
+/// The filter is not called for a later buffer of a frame.
 pub fn chain_later() -> TestResult {
     const DROPPED: u8 = 0xff;
     passes_as_a_chain(Rule::DropFirst(DROPPED), |frame| frame[BUFFER] = DROPPED)
 }
 
-/// A frame of several buffers, changed first, is shown as a chain and passes.
+/// Asserts that a frame of several buffers, after `change`, reaches the filter as
+/// a chain and passes.
 fn passes_as_a_chain(rule: Rule, change: impl FnOnce(&mut [u8])) -> TestResult {
     let card = plain(JUMBO)?;
     let mut tap = card.interface().tap()?;
@@ -87,7 +88,7 @@ fn passes_as_a_chain(rule: Rule, change: impl FnOnce(&mut [u8])) -> TestResult {
     leave(card)
 }
 
-/// Who takes a frame gets all of it.
+/// A filter that consumes a frame gets all of it.
 pub fn chain_consume() -> TestResult {
     let card = plain(JUMBO)?;
     let mut tap = card.interface().tap()?;
@@ -105,10 +106,10 @@ pub fn chain_consume() -> TestResult {
     leave(card)
 }
 
-/// A frame of one buffer is shown in the ring, with its own length, and its
-/// buffer is used again.
+/// The filter is called for a frame of one buffer in the ring, with its length.
+/// The buffer is reused.
 pub fn one_buffer() -> TestResult {
-    // The shortest and the longest, and around what is copied.
+    // The shortest, the longest, and lengths around the copy limit.
     const LENGTHS: [usize; 4] = [60, 128, 129, 1514];
     let card = plain(1500)?;
     let mut tap = card.interface().tap()?;
@@ -137,7 +138,7 @@ pub fn one_buffer() -> TestResult {
     leave(card)
 }
 
-/// The stack gets what a filter has made of these frames.
+/// Asserts that the stack receives the replacements of the filter.
 fn replaced(length: usize, at: u32, trim: u32) -> TestResult {
     let card = plain(1500)?;
     let mut tap = card.interface().tap()?;
@@ -159,12 +160,12 @@ fn replaced(length: usize, at: u32, trim: u32) -> TestResult {
     leave(card)
 }
 
-/// Frames whose buffer the driver would hand on.
+/// A filter replaces frames whose buffer the driver passes on.
 pub fn realloc() -> TestResult {
     replaced(1000, 100, 10)
 }
 
-/// Frames that the driver would copy.
+/// A filter replaces frames that the driver copies.
 pub fn realloc_small() -> TestResult {
     replaced(100, 50, 10)
 }

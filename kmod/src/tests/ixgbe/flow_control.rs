@@ -1,4 +1,4 @@
-//! Flow control (IEEE 802.3x): what is negotiated, and what root says.
+//! Flow control (IEEE 802.3x): negotiated, and set with the sysctl `fc`.
 
 use super::{Card, Setup, leave, running, until_state};
 use crate::kpi::interface::LinkState;
@@ -9,9 +9,9 @@ use kdk_harness::{Stop, TestResult};
 use kdk_nic82599::Partner;
 use kdk_nic82599::registers::{FCCFG, FCCFG_TFCE_802_3X, MFLCN, MFLCN_RFCE};
 
-/// It negotiates, and has no pause frames.
+/// A partner that negotiates no pause frames.
 pub const WITHOUT_PAUSE: Partner = partner(false);
-/// It sends and obeys pause frames.
+/// A partner that negotiates pause frames in both directions.
 pub const WITH_PAUSE: Partner = partner(true);
 
 const fn partner(pause: bool) -> Partner {
@@ -22,19 +22,19 @@ const fn partner(pause: bool) -> Partner {
     }
 }
 
-/// A mode that root can ask for: `dev.ix.N.fc`.
+/// A value of the sysctl `dev.ix.N.fc`.
 #[derive(Clone, Copy)]
 pub enum Mode {
     /// No pause frames.
     None = 0,
-    /// They are obeyed.
+    /// Obey pause frames.
     Receive = 1,
-    /// They are sent and obeyed.
+    /// Send and obey pause frames.
     #[cfg(iflib)]
     Full = 3,
 }
 
-/// Asks for it.
+/// Sets the mode.
 pub fn ask(card: &Card, mode: Mode) -> TestResult {
     Ok(sysctl::write(&variable(card), mode as i32)?)
 }
@@ -44,14 +44,14 @@ fn variable(card: &Card) -> String {
     format!("dev.ix.{unit}.fc")
 }
 
-/// A NIC with a link to such a partner.
+/// Attaches a NIC and connects it to a partner.
 pub fn running_with(setup: &Setup, partner: Partner) -> Result<Card, Stop> {
     let card = running(setup)?;
     connect(&card, partner)?;
     Ok(card)
 }
 
-/// The link goes down, and comes up to such a partner; the interface has seen
+/// Disconnects the link and connects it to a partner. The interface reports
 /// both.
 pub fn connect(card: &Card, partner: Partner) -> TestResult {
     card.set_link(false);
@@ -66,7 +66,7 @@ pub fn connect(card: &Card, partner: Partner) -> TestResult {
     Ok(())
 }
 
-/// Whether pause frames are sent.
+/// Returns whether the NIC sends pause frames.
 pub fn sends_pause(card: &Card) -> bool {
     card.with(|nic, _| nic.peek(FCCFG)) & FCCFG_TFCE_802_3X != 0
 }
@@ -75,21 +75,21 @@ fn obeys_pause(card: &Card) -> bool {
     card.with(|nic, _| nic.peek(MFLCN)) & MFLCN_RFCE != 0
 }
 
-/// Root's word holds, though it changed nothing when it was given.
+/// A setting survives a new link, even if it changed nothing at first.
 pub fn off_stays() -> TestResult {
     let card = running_with(&Setup::nth(0), WITHOUT_PAUSE)?;
     assert!(!sends_pause(&card) && !obeys_pause(&card), "negotiated");
     ask(&card, Mode::None)?;
-    assert_eq!(sysctl::read(&variable(&card))?, 0, "what is asked for");
+    assert_eq!(sysctl::read(&variable(&card))?, 0, "the sysctl");
     connect(&card, WITH_PAUSE)?;
     assert!(!sends_pause(&card), "pause frames are sent");
     assert!(!obeys_pause(&card), "pause frames are obeyed");
-    assert_eq!(sysctl::read(&variable(&card))?, 0, "what is asked for");
+    assert_eq!(sysctl::read(&variable(&card))?, 0, "the sysctl");
     leave(card)
 }
 
-/// What is asked for by default can be forced on a partner. (The driver of
-/// 2014 takes no notice of what it has already.)
+/// The default mode can be forced on a partner. The driver of 2014 ignores a
+/// setting that equals the current one.
 #[cfg(iflib)]
 pub fn forced() -> TestResult {
     let card = running_with(&Setup::nth(0), WITHOUT_PAUSE)?;

@@ -1,4 +1,4 @@
-//! Flows of datagrams, one for each of a NIC's queues.
+//! Flows of datagrams, one for each queue of a NIC.
 
 use super::{Card, frame, until};
 use crate::kpi::interface::Tap;
@@ -6,16 +6,16 @@ use alloc::vec::Vec;
 use kdk_harness::{Stop, TestResult};
 use kdk_nic82599::{FrameErrors, Received};
 
-/// Flows that are tried until each queue has had one.
+/// The number of flows that are tried to find one for each queue.
 const TRIED: u16 = 512;
-/// What makes a frame of a number long enough for Ethernet.
+/// Padding, which makes a frame long enough for Ethernet.
 const PADDING: &[u8] = &[0x5a; 28];
 
-/// Flows of which the `n`th falls on queue `n`, until the interface is
-/// initialised again. The tap has to be empty, and is afterwards.
+/// Finds flows of which the `n`th is on queue `n`, until the next initialization
+/// of the interface. The tap has to be empty, and is empty afterwards.
 ///
 /// # Errors
-/// When one of so many queues gets none.
+/// Fails if a queue has no flow.
 pub fn of_each_queue(card: &Card, tap: &mut Tap, queues: usize) -> Result<Vec<Flow>, Stop> {
     let mut found = Vec::new();
     found.resize_with(queues, || None);
@@ -37,7 +37,7 @@ pub fn of_each_queue(card: &Card, tap: &mut Tap, queues: usize) -> Result<Vec<Fl
     Err(Stop::Fail("no flow falls on one of the queues"))
 }
 
-/// A flow, and what has been sent of it that has to arrive.
+/// A flow, and its frames that have to arrive.
 pub struct Flow {
     number: u16,
     sent: u32,
@@ -53,8 +53,8 @@ impl Flow {
         }
     }
 
-    /// The next frame comes in from the wire. It has to arrive if the NIC
-    /// delivers or holds it.
+    /// Injects the next frame. It has to arrive if the NIC delivers or buffers
+    /// it.
     pub fn send(&mut self, card: &Card) -> Received {
         let payload = [&self.sent.to_be_bytes()[..], PADDING].concat();
         let frame = frame::udp(card.address(), self.number, &payload);
@@ -66,7 +66,7 @@ impl Flow {
         received
     }
 
-    /// Waits for all that has to arrive, of this flow and no other.
+    /// Waits for all frames of this flow that have to arrive, and no other.
     pub fn arrived(&mut self, tap: &mut Tap) -> TestResult {
         all_arrived(core::slice::from_mut(self), tap)
     }
@@ -76,8 +76,8 @@ impl Flow {
     }
 }
 
-/// Waits for all that has to arrive; that of one flow in the order of the
-/// wire. Nothing else may.
+/// Waits for all frames that have to arrive, those of a flow in order. No other
+/// frame may arrive.
 pub fn all_arrived(flows: &mut [Flow], tap: &mut Tap) -> TestResult {
     while flows.iter().any(|flow| !flow.due.is_empty()) {
         let tapped = until("a frame does not reach the stack", || tap.take())?;

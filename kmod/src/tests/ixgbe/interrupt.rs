@@ -1,4 +1,4 @@
-//! The interrupt for all that is not a queue's.
+//! The interrupt for causes other than queues.
 
 use super::flows::of_each_queue;
 use super::{Card, Setup, frame, leave, running, until, until_state};
@@ -15,7 +15,7 @@ fn unmasked(card: &Card) -> u32 {
     card.with(|nic, _| nic.read(EIMS))
 }
 
-/// Waits until the driver has done what it was asked for.
+/// Waits until the driver has unmasked link interrupts.
 fn idle(card: &Card) -> TestResult {
     let wanted = EICR_OTHER | EICR_LSC;
     until("link interrupts stay masked", || {
@@ -23,8 +23,8 @@ fn idle(card: &Card) -> TestResult {
     })
 }
 
-/// What is unmasked right after these causes were handled, before any task
-/// can run on this CPU.
+/// Raises causes, and returns the mask right after the handler, before a task can
+/// run on this CPU.
 fn after(card: &Card, causes: u32) -> u32 {
     uninterrupted(|| {
         card.with(|nic, _| nic.raise(causes));
@@ -37,8 +37,8 @@ fn link_interrupts(card: &Card) -> Result<u64, Stop> {
     Ok(sysctl::read(&format!("dev.ix.{unit}.link_irq"))?)
 }
 
-/// A cause that asks for no task does not keep others waiting: here a pin
-/// that means nothing on a NIC without pluggable optics.
+/// A cause that needs no task does not leave others masked. The cause is a pin
+/// without a function on NICs without pluggable optics.
 pub fn unmasked_without_task() -> TestResult {
     let card = running(&Setup::nth(0))?;
     for _ in 0..3 {
@@ -53,7 +53,7 @@ pub fn unmasked_without_task() -> TestResult {
     leave(card)
 }
 
-/// A link change keeps others waiting until the task has seen to it.
+/// A link status change masks other causes until its task has run.
 pub fn masked_until_task() -> TestResult {
     if cpus().count_ones() > 1 {
         return Err(Stop::Skip(
@@ -70,7 +70,7 @@ pub fn masked_until_task() -> TestResult {
     leave(card)
 }
 
-/// The NIC has lost its mind, and the interface comes back with a new one.
+/// After an ECC error the driver resets the NIC, and the interface works again.
 pub fn ecc_error() -> TestResult {
     let queues = super::queues() as usize;
     let card = running(&Setup::nth(0))?;

@@ -1,16 +1,16 @@
-//! The cable is pulled and plugged in.
+//! Link status changes.
 
 use super::{Setup, handled, leave, running, until, until_state};
 use crate::kpi::interface::LinkState;
 use kdk_harness::TestResult;
 
-/// The NIC interrupts, and the interface follows, every time. (This driver
-/// looks at its link twice a second, whatever the interrupt says.)
+/// The NIC interrupts, and the state of the interface follows. The driver also
+/// polls its link twice a second.
 pub fn down_and_up() -> TestResult {
     let card = running(&Setup::nth(0))?;
     for _ in 0..5 {
         for (up, link) in [(false, LinkState::Down), (true, LinkState::Up)] {
-            // What came for the last change may be on its way.
+            // The interrupt of the last change may be pending.
             handled(&card)?;
             let before = card.usage().fired;
             card.set_link(up);

@@ -1,4 +1,4 @@
-//! The ixgbe driver: the tree's own, on a NIC and a bus made of software.
+//! The ixgbe driver of the tree, on a software NIC and a software bus.
 
 mod attach;
 #[cfg(iflib)]
@@ -54,12 +54,12 @@ use kdk_nic82599::registers::{EICR, EICS_EX, EIMS, EIMS_EX};
 /// An attach resets the NIC several times and waits each time.
 const LIMIT_MS: u32 = 60_000;
 
-/// Most queues that this driver takes by itself.
+/// The most queues that the driver uses by default.
 const MOST_QUEUES: u32 = if cfg!(iflib) { 16 } else { 8 };
 
-/// What driver and iflib allocate; all of it has to come back. (Of "bus" and
-/// "sysctloid" the kernel keeps a little for each class of devices that it has
-/// ever had; `attach-100` looks at them.)
+/// The malloc types of driver and iflib, of which a test must not leak. The
+/// kernel keeps some memory of "bus" and "sysctloid" for each devclass;
+/// `attach-100` checks these.
 const ALL_TYPES: &[&str] = &[
     "iflib",
     "ix",
@@ -78,8 +78,8 @@ const ALL_TYPES: &[&str] = &[
     "kenv",
     "pfil",
 ];
-/// Of the driver of 2014 one patch alone is about what it leaves behind when it
-/// is detached: of two of these types.
+/// The driver of 2014 leaks memory of the other types when it detaches, which one
+/// patch fixes.
 #[cfg(iflib)]
 const TYPES: &[&str] = ALL_TYPES;
 #[cfg(not(iflib))]
@@ -94,7 +94,7 @@ const TYPES: &[&str] = &[
     "kenv",
 ];
 
-/// Registers tests that leave nothing of [`TYPES`] behind.
+/// Registers tests that must not leak memory of [`TYPES`].
 macro_rules! suite {
     ($($name:literal => $run:path,)*) => {$(
         kdk_test!($name, $run, limit_ms = LIMIT_MS, leak_types = TYPES);
@@ -207,10 +207,10 @@ kdk_test!(
     leak_types = ALL_TYPES
 );
 
-/// Longest that something may take which the driver does by itself.
+/// The time limit for actions of the driver.
 const SOON: Duration = Duration::from_secs(10);
 
-/// Waits for something that the driver's threads do.
+/// Waits until `seen` returns a value.
 fn until<T>(what: &'static str, mut seen: impl FnMut() -> Option<T>) -> Result<T, Stop> {
     let deadline = time::uptime() + SOON;
     loop {
@@ -224,7 +224,7 @@ fn until<T>(what: &'static str, mut seen: impl FnMut() -> Option<T>) -> Result<T
     }
 }
 
-/// Waits until the interface says so.
+/// Waits until the state of the interface is as wanted.
 fn until_state(
     interface: &Interface,
     what: &'static str,
@@ -233,7 +233,7 @@ fn until_state(
     until(what, || interface.state().ok().filter(&wanted))
 }
 
-/// Waits until filters and handlers have done what they were called for.
+/// Waits until all filters and handlers have completed.
 fn handled(card: &Card) -> TestResult {
     until("an interrupt is not handled", || {
         (0..=queues())
@@ -242,18 +242,18 @@ fn handled(card: &Card) -> TestResult {
     })
 }
 
-/// A NIC whose interface is up and has a link.
+/// Attaches a NIC, brings its interface up, and waits for its link.
 fn running(setup: &Setup) -> Result<Card, Stop> {
     up(Card::attach(setup)?)
 }
 
-/// Brings a NIC's interface up, which has a link then.
+/// Brings the interface of a NIC up, and waits for its link.
 fn up(card: Card) -> Result<Card, Stop> {
     start(&card)?;
     Ok(card)
 }
 
-/// An interface comes up and gets a link.
+/// Brings the interface up, and waits for its link.
 fn start(card: &Card) -> TestResult {
     card.interface().set_up(true)?;
     until_state(card.interface(), "the link does not come up", |state| {
@@ -262,12 +262,12 @@ fn start(card: &Card) -> TestResult {
     Ok(())
 }
 
-/// How many queues the driver takes by itself on this machine: one a CPU.
+/// Returns the driver's default number of queues on this machine: one per CPU.
 fn queues() -> u32 {
     cpus().count_ones().min(MOST_QUEUES)
 }
 
-/// The driver has kept to the NIC's contract all the time, and leaves it.
+/// Asserts that the driver has not violated the datasheet, and detaches it.
 fn leave(card: Card) -> TestResult {
     assert_no_violations(&card);
     let violations = card.detach()?.into_iter();
@@ -276,7 +276,7 @@ fn leave(card: Card) -> TestResult {
     Ok(())
 }
 
-/// The same of a NIC that was initialised while it was running.
+/// The same for a NIC that was reinitialized while it was running.
 #[cfg(not(iflib))]
 fn leave_initialised(card: Card) -> TestResult {
     assert_consistent(&card);
@@ -311,14 +311,14 @@ fn assert_consistent(card: &Card) {
     assert_eq!(check_consistent(card), Ok(()));
 }
 
-/// Whether a stop can make the driver do so, since it does not wait for what
-/// has begun.
+/// Returns whether a stop of the interface can cause the violation: it does not
+/// wait for running handlers and tasks.
 fn is_late(violation: Violation) -> bool {
     is_late_doorbell(violation) || is_late_interrupt(violation)
 }
 
-/// The stop of iflib(9) resets the NIC first, and then waits for tasks that
-/// receive: a doorbell of theirs can come to a ring that is no more.
+/// The stop of iflib(9) resets the NIC before it waits for its receive tasks.
+/// Their doorbells can reach a disabled ring.
 const fn is_late_doorbell(violation: Violation) -> bool {
     matches!(
         violation,
@@ -327,8 +327,8 @@ const fn is_late_doorbell(violation: Violation) -> bool {
 }
 
 /// The stop of the driver of 2014 does not wait for its interrupt threads and
-/// tasks: one that has begun clears, unmasks and raises its causes while the
-/// card is being reset. That of iflib(9) waits.
+/// tasks, which may clear, unmask and set causes during the reset of the NIC.
+/// The stop of iflib(9) waits.
 fn is_late_interrupt(violation: Violation) -> bool {
     let Violation::WrittenDuringReset { register } = violation else {
         return false;

@@ -1,4 +1,4 @@
-//! Frames with numbers, on a NIC that hands them on as they are.
+//! Numbered frames, on a NIC without LRO.
 
 use super::batch::receive_batch;
 use super::tap::{expect, next, nothing_more};
@@ -9,47 +9,47 @@ use core::ops::Range;
 use kdk_harness::{Stop, TestResult};
 use kdk_nic82599::{FrameErrors, Received};
 
-/// Where the number is in a frame: behind its header.
+/// The offset of the number in a frame, after its header.
 pub const AT: usize = 14;
 /// The queue of frames that RSS does not hash.
 pub const QUEUE: u16 = 0;
-/// Bytes of a frame that is not small enough to be copied.
+/// The length of a frame that drivers do not copy.
 pub const LENGTH: usize = 1000;
 
-/// A NIC that joins nothing of what it receives, with a link.
+/// Attaches a NIC without LRO, and waits for its link.
 pub fn plain(setup: &Setup) -> Result<Card, Stop> {
     let card = Card::attach(setup)?;
     card.interface().set_lro(false)?;
     up(card)
 }
 
-/// A frame for [`QUEUE`], of so many bytes.
+/// Makes a frame for [`QUEUE`] of `length` bytes.
 pub fn numbered(card: &Card, number: u32, length: usize) -> Vec<u8> {
     let mut frame = frame::raw(card.address(), length, number.to_le_bytes()[0]);
     frame[AT..AT + 4].copy_from_slice(&number.to_be_bytes());
     frame
 }
 
-/// The number of a frame that was received.
+/// Returns the number of a received frame.
 pub fn number(frame: &[u8]) -> Option<u32> {
     let bytes = frame.get(AT..)?.first_chunk()?;
     Some(u32::from_be_bytes(*bytes))
 }
 
-/// These frames come in all at once, before the driver looks.
+/// Injects these frames at once, before the driver sees any.
 pub fn burst(card: &Card, numbers: Range<u32>) -> TestResult {
     let frames = numbers.map(|nth| (numbered(card, nth, LENGTH), FrameErrors::NONE));
     receive_batch(card, &[QUEUE], &frames.collect::<Vec<_>>())
 }
 
-/// This frame comes in, and the driver is told.
+/// Injects this frame.
 pub fn one(card: &Card, number: u32) {
     let received = card.receive(&numbered(card, number, LENGTH), FrameErrors::NONE);
     let queue = QUEUE;
     assert_eq!(received, Received::Delivered { queue }, "frame {number}");
 }
 
-/// The stack gets these frames and no others, in order.
+/// Asserts that the stack receives these frames and no others, in order.
 pub fn all(card: &Card, tap: &mut Tap, numbers: Range<u32>) -> TestResult {
     for nth in numbers {
         expect(tap, &numbered(card, nth, LENGTH))?;
@@ -57,7 +57,7 @@ pub fn all(card: &Card, tap: &mut Tap, numbers: Range<u32>) -> TestResult {
     nothing_more(card, &[QUEUE], tap)
 }
 
-/// Numbers of all frames until this one, which are whole.
+/// Returns the numbers of all frames until this one, which must be intact.
 pub fn until_number(card: &Card, tap: &mut Tap, last: u32) -> Result<Vec<u32>, Stop> {
     let mut seen = Vec::new();
     while seen.last() != Some(&last) {
@@ -69,8 +69,8 @@ pub fn until_number(card: &Card, tap: &mut Tap, last: u32) -> Result<Vec<u32>, S
     Ok(seen)
 }
 
-/// More frames than all of the ring's descriptors, so many times, are received
-/// byte for byte.
+/// Asserts that `times` times as many frames as the ring has descriptors are
+/// received intact.
 pub fn rings(card: &Card, tap: &mut Tap, times: u32) -> TestResult {
     let descriptors = card.with(|nic, _| nic.owned(kdk_nic82599::Direction::Receive, QUEUE));
     let total = times * (descriptors + 1);

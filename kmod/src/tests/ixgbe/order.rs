@@ -6,14 +6,14 @@ use crate::kpi::seed::seed;
 use kdk_harness::{Stop, TestResult};
 use kdk_nic_oracle::{Mix, generate};
 
-/// What happens in each half of a run.
+/// The number of operations in each half of a run.
 const OPERATIONS: usize = 200;
 
-/// Frames of many flows, in bursts and one by one, while groups are joined and
-/// left, the interface goes down and up, the cable is pulled, queues are full,
-/// and interrupts are moderated: the stack gets each flow in the order of the
-/// wire, each frame once, and all that the NIC has not discarded and counted.
-/// First as the rings have them, then as large receive offload sorts them.
+/// The stack receives every flow in order, each frame once, and every frame that
+/// the NIC did not discard. The frames are of many flows, in bursts and single,
+/// while the test joins and leaves groups, brings the interface down and up,
+/// disconnects the cable, fills queues, and moderates interrupts. The second
+/// half uses large receive offload.
 pub fn order() -> TestResult {
     let seed = seed().ok_or(Stop::Fail("the host has set no kdk.seed"))?;
     for (half, lro) in [(0, false), (1, true)] {

@@ -1,4 +1,4 @@
-//! Whatever happens to card and driver, in whatever order.
+//! Random operations on NIC and driver.
 
 use super::scenario::{Failure, Scenario, Summary, run};
 use crate::kpi::console::say;
@@ -7,14 +7,14 @@ use crate::kpi::seed::seed;
 use kdk_harness::{Stop, TestResult};
 use kdk_nic_oracle::{Mix, Operation, generate, shrink};
 
-/// What happens in a run.
+/// The number of operations in a run.
 const OPERATIONS: usize = 250;
-/// Runs with less of it, when one has failed.
+/// The most runs that shrink a failure.
 const TRIES: usize = 40;
 
-/// Random operations on a NIC, errors and long frames included: the stack
-/// gets what it should. When it does not, the shortest operations that were
-/// found to do it are printed; `--seed` plays all of them again.
+/// The stack receives the expected frames during random operations, including
+/// errors and jumbo frames. After a failure the test prints the shortest list of
+/// operations that it found to fail. `--seed` repeats the run.
 pub fn property() -> TestResult {
     let seed = seed().ok_or(Stop::Fail("the host has set no kdk.seed"))?;
     let scenario = Scenario::new(seed, Mix::ALL);
@@ -34,7 +34,7 @@ pub fn property() -> TestResult {
                 last = what;
                 true
             }
-            // Not this, or it could not be summary.
+            // It passes, or the scenario could not run.
             Ok(None) | Err(_) => false,
         }
     });

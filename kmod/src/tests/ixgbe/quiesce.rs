@@ -1,4 +1,4 @@
-//! When the driver has done all that it does by itself.
+//! Waiting until the driver is idle.
 
 #[cfg(iflib)]
 use super::until_state;
@@ -12,18 +12,18 @@ use kdk_harness::TestResult;
 use kdk_nic82599::registers::{EICR_LSC, EICR_OTHER, EIMS};
 use kdk_nic82599::registers::{EICS_EX, EIMS_EX};
 
-/// The bits of queues' interrupts: the driver gives each queue, of the first
-/// 32, the vector of its number.
+/// Returns the interrupt causes of queues below 32. Each has the vector of its
+/// number.
 pub fn bits(queues: &[u16]) -> u32 {
     queues.iter().fold(0, |bits, queue| bits | 1 << queue)
 }
 
-/// Waits until the driver has left these queues to the NIC: their interrupts
-/// are unmasked, none is due, and all that was queued for them has been done.
-/// (What was overlooked in a ring stays there.)
+/// Waits until the driver is idle for these queues: their interrupts are
+/// unmasked, none is pending, and their tasks have run. Frames that the driver
+/// has missed stay in the ring.
 pub fn quiesce(card: &Card, queues: &[u16]) -> TestResult {
     unmasked(card, queues)?;
-    // Unmasked they are earlier: iflib(9) does it for the transmit queue, too.
+    // iflib(9) unmasks them earlier, for the transmit queue.
     #[cfg(iflib)]
     iflib::drain();
     unmasked(card, queues)
@@ -31,9 +31,9 @@ pub fn quiesce(card: &Card, queues: &[u16]) -> TestResult {
 
 fn unmasked(card: &Card, queues: &[u16]) -> TestResult {
     let bits = bits(queues);
-    until("the driver does not come to rest", || {
+    until("the driver does not become idle", || {
         let rests = card.is_quiescent(|nic| {
-            // Neither read has a side effect.
+            // These reads have no side effects.
             nic.read(EIMS_EX[0]) & bits == bits && nic.read(EICS_EX[0]) & bits == 0
         });
         let idle = queues.iter().all(|&queue| card.is_idle(queue.into()));
@@ -41,9 +41,8 @@ fn unmasked(card: &Card, queues: &[u16]) -> TestResult {
     })
 }
 
-/// Waits until the driver's task for all but the queues has done what it was
-/// asked for, such as a reset: it is asked to look at the link, too, which
-/// comes last and has it unmask its interrupt.
+/// Waits until the driver's admin task has run, which resets the NIC. A link
+/// status change makes the task unmask its interrupt at its end.
 #[cfg(iflib)]
 pub fn task_done(card: &Card) -> TestResult {
     card.with(|nic, _| nic.raise(EICR_LSC));
@@ -51,26 +50,25 @@ pub fn task_done(card: &Card) -> TestResult {
         let unmasked = card.is_quiescent(|nic| nic.read(EIMS) & EICR_OTHER != 0);
         unmasked.then_some(())
     })?;
-    // The interface is not asked before the driver is done with a reset.
+    // This waits for a reset in progress.
     card.interface().state()?;
     Ok(())
 }
 
-/// How often the NIC was reset by its driver. One initialisation may be
-/// several.
+/// Returns the number of resets by the driver. One initialization may do several.
 #[cfg(iflib)]
 pub fn resets(card: &Card) -> u64 {
     card.with(|nic, _| nic.counters().resets)
 }
 
-/// Waits for a reset that is to come, when there were `before`, and for its
-/// end: the interface runs and has a link.
+/// Waits for a reset after the first `before`, until the interface runs and has a
+/// link.
 #[cfg(iflib)]
 pub fn until_reset(card: &Card, before: u64) -> TestResult {
     until("the driver does not reset the card", || {
         (resets(card) != before).then_some(())
     })?;
-    // The interface is not asked before the driver is done with the reset.
+    // This waits for the reset to complete.
     until_state(
         card.interface(),
         "the link does not come back after a reset",

@@ -1,10 +1,10 @@
-//! From the wire to the stack.
+//! The receive path.
 
 use super::flows::of_each_queue;
 use super::{Setup, leave, queues, running};
 use kdk_harness::TestResult;
 
-/// A frame on each queue of the NIC's reaches the stack, byte for byte.
+/// A frame on each queue reaches the stack intact.
 pub fn each_queue() -> TestResult {
     let queues = queues() as usize;
     let card = running(&Setup::nth(0))?;

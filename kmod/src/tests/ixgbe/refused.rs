@@ -1,4 +1,4 @@
-//! What is refused, and what is cleaned up.
+//! Errors, and the cleanup after a test.
 
 use super::{Card, Setup, leave, running};
 use crate::kpi::Locked;
@@ -9,7 +9,7 @@ use crate::kpi::nic::{Wire, most_queues};
 use crate::tests::harness::{expect, output_of};
 use kdk_harness::{Stop, Test, TestResult};
 
-/// Interfaces that are not there, taps that are, queues that cannot be had.
+/// Missing interfaces, second taps, and impossible numbers of queues are refused.
 pub fn refused() -> TestResult {
     let missing = Interface::named(c"ix7".into());
     assert_eq!(missing.state(), Err(Errno::ENXIO));
@@ -33,8 +33,8 @@ pub fn refused() -> TestResult {
     leave(card)
 }
 
-/// A NIC that never comes out of its reset: the driver gives up, and takes
-/// the next one as if nothing had been. (That of 2014 does not give up.)
+/// The attach fails for a NIC whose reset does not complete, and succeeds for the
+/// next NIC. The driver of 2014 waits without limit.
 #[cfg(iflib)]
 pub fn attach_fails() -> TestResult {
     let mut setup = Setup::nth(0);
@@ -47,10 +47,10 @@ pub fn attach_fails() -> TestResult {
     leave(card)
 }
 
-/// What a test leaves behind that ends without its destructors.
+/// The resources of a test that ends without running destructors.
 static KEPT: Locked<Option<(Card, Card, Wire, Tap)>> = Locked::new(None);
 
-/// It is taken out for the test, and told.
+/// The resources of a test are released and reported when it ends.
 pub fn leaked_cards() -> TestResult {
     static LEAVES: Test = Test {
         limit_ms: super::LIMIT_MS,

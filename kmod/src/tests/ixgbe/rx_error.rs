@@ -1,4 +1,4 @@
-//! The driver cannot say what is in its ring, and iflib(9) resets the
+//! Errors of the driver's receive method, after which iflib(9) resets the
 //! interface.
 
 use super::bad_frame::plain;
@@ -16,7 +16,7 @@ fn three(card: &Card) -> [Vec<u8>; 3] {
     [1, 2, 3].map(|seed| frame::raw(card.address(), 600, seed))
 }
 
-/// What was taken from the ring before is received, and counted.
+/// Frames before the error are received and counted.
 pub fn keeps_earlier() -> TestResult {
     let card = plain(1500)?;
     let mut tap = card.interface().tap()?;
@@ -36,7 +36,7 @@ pub fn keeps_earlier() -> TestResult {
     leave(card)
 }
 
-/// Segments that wait to be joined with others are received, too.
+/// Segments that wait in LRO are received, too.
 pub fn lro() -> TestResult {
     const SEQUENCE: u32 = 1000;
     let card = running(&Setup::nth(0))?;
@@ -48,7 +48,7 @@ pub fn lro() -> TestResult {
         let sequence = SEQUENCE + 600 * u32::try_from(nth).unwrap_or_default();
         frame::tcp(card.address(), 1, sequence, &payloads[nth % 2])
     };
-    // Which queue the flow falls on.
+    // This finds the queue of the flow.
     let queue = match card.receive(&segment(0), FrameErrors::NONE) {
         Received::Delivered { queue } => queue,
         other => panic!("a segment was {other:?}"),
@@ -73,11 +73,11 @@ pub fn lro() -> TestResult {
     leave(card)
 }
 
-/// The interface is initialised anew, once, and goes on.
+/// The interface is reset once, and works afterwards.
 pub fn resets_once() -> TestResult {
     let card = plain(1500)?;
     let mut tap = card.interface().tap()?;
-    // What one initialisation of a running interface is.
+    // This counts the resets of one initialization.
     let before = resets(&card);
     card.interface().set_mtu(1400)?;
     until_reset(&card, before)?;

@@ -1,5 +1,5 @@
-//! Operations (`kdk_nic_oracle`) happen to a NIC and its driver, and the
-//! scoreboard judges what the stack gets.
+//! Scenarios: operations (`kdk_nic_oracle`) on a NIC and its driver, with a
+//! scoreboard that checks the frames of the stack.
 
 use super::flow_control::{WITH_PAUSE, WITHOUT_PAUSE};
 use super::{SOON, Setup, check_consistent, frame, is_late, queues, start};
@@ -26,19 +26,18 @@ use kdk_nic_oracle::{
 use kdk_nic82599::registers::{EIMS, RXCTRL, RXCTRL_RXEN, eitr};
 use kdk_nic82599::{Partner, Received};
 
-/// What passes for the NIC each time that we look, microseconds.
+/// The time that the model advances between two checks, in microseconds.
 const TICK: u64 = 1000;
-/// Frames that come in while the interface is brought up or down, at most, and
-/// at once.
+/// The most frames during a change of the interface, and the frames of a burst.
 const MAX_FRAMES: u32 = 400;
 const BURST: u8 = 4;
 
-/// Why it did not end well.
+/// The failure of a scenario.
 #[derive(Debug)]
 pub enum Failure {
-    /// It could not be summary.
+    /// The scenario could not run.
     Stop(Stop),
-    /// What is wrong.
+    /// A check failed.
     Check(String),
 }
 
@@ -50,7 +49,7 @@ impl From<Stop> for Failure {
 
 impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {
-        Self::Check(format!("the kernel refused it: {errno}"))
+        Self::Check(format!("the kernel refused an operation: {errno}"))
     }
 }
 
@@ -60,34 +59,34 @@ impl From<Fault> for Failure {
     }
 }
 
-/// What was summary.
+/// The summary of a scenario.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Summary {
-    /// Frames that came in from the wire.
+    /// The number of injected frames.
     pub offered: u32,
-    /// Frames that the stack got.
+    /// The number of frames that the stack received.
     pub arrived: u64,
-    /// Resets of the NIC.
+    /// The number of resets of the NIC.
     pub resets: u64,
-    /// Doorbells after a stop.
+    /// The number of doorbells after a stop.
     pub late: usize,
 }
 
-/// What is the same all the time.
+/// The fixed parameters of a scenario.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
     /// The NIC.
     pub setup: Setup,
-    /// What is at the other end of its cable.
+    /// The link partner.
     pub partner: Partner,
-    /// Large receive offload: it has nothing to join, but sorts by flows.
+    /// Large receive offload. It merges nothing here, but reorders flows.
     pub lro: bool,
-    /// What happens to it.
+    /// The kinds of operations.
     pub mix: Mix,
 }
 
 impl Scenario {
-    /// The same for the same seed.
+    /// Derives the parameters from a seed.
     pub fn new(seed: u64, mix: Mix) -> Self {
         let mut setup = Setup::nth(0);
         setup.card.moderation = seed & 1 != 0;
@@ -120,7 +119,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Attaches a NIC, plays the operations on it, and takes it out.
+/// Attaches a NIC, runs the operations, and detaches the NIC.
 pub fn run(scenario: &Scenario, operations: &[Operation]) -> Result<Summary, Failure> {
     let card = Card::attach(&scenario.setup)?;
     card.with(|nic, _| nic.set_partner(scenario.partner));
@@ -154,7 +153,7 @@ pub fn run(scenario: &Scenario, operations: &[Operation]) -> Result<Summary, Fai
 }
 
 struct Runner {
-    /// It has to go before the NIC.
+    /// Dropped before the NIC.
     tap: Tap,
     card: Card,
     scoreboard: Scoreboard,
@@ -179,7 +178,7 @@ impl Runner {
                 Ok(())
             }
             Operation::Restart { settle } => self.restart(settle),
-            // The kernel does nothing when it is that already.
+            // The kernel ignores the current MTU.
             Operation::Mtu { jumbo, .. } if jumbo == self.jumbo => Ok(()),
             Operation::Mtu { jumbo, settle } => self.reinitialize(settle, |runner| {
                 let mtu = if jumbo { 9000 } else { 1500 };
@@ -187,7 +186,7 @@ impl Runner {
                 runner.jumbo = jumbo;
                 Ok(())
             }),
-            // The driver of 2014 asks for a reboot, on the console.
+            // The driver of 2014 only asks for a reboot, on the console.
             Operation::Ecc if cfg!(not(iflib)) => Ok(()),
             Operation::Ecc => self.reinitialize(false, Self::ecc),
             Operation::Stall { queue, stalled } => {
@@ -237,7 +236,7 @@ impl Runner {
             .collect();
         let mut received: Vec<Received> = Vec::with_capacity(frames.len());
         if together {
-            // There is room, so that nothing is allocated.
+            // The vector has room, so that this does not allocate.
             self.card.with(|nic, memory| {
                 for (bytes, shape) in &frames {
                     received.push(nic.receive(bytes, shape.error.errors(), memory));
@@ -269,8 +268,8 @@ impl Runner {
         Ok(())
     }
 
-    /// The interface is stopped, while frames come in if it need not settle,
-    /// and started while frames come in.
+    /// Stops and starts the interface while frames are received. With `settle`
+    /// none are received during the stop.
     fn restart(&mut self, settle: bool) -> Result<(), Failure> {
         self.reinitialize(settle, |runner| {
             if settle {
@@ -282,7 +281,7 @@ impl Runner {
         self.set_up_with_traffic(true)
     }
 
-    /// Frames come in while another thread brings the interface up or down.
+    /// Injects frames while another thread brings the interface up or down.
     fn set_up_with_traffic(&mut self, up: bool) -> Result<(), Failure> {
         let change = InterfaceChange::new(self.card.interface(), up)?;
         let last = self.scoreboard.next() + MAX_FRAMES;
@@ -297,8 +296,7 @@ impl Runner {
         change.end()
     }
 
-    /// What the interface had received is gone after `stop`, if it is not with
-    /// the stack.
+    /// Calls `stop`, after which the stack receives no earlier frame.
     fn reinitialize(
         &mut self,
         settle: bool,
@@ -329,12 +327,12 @@ impl Runner {
         })
     }
 
-    /// Takes what the stack has got by now.
+    /// Records the frames that the stack has received.
     fn take(&mut self) -> Result<(), Failure> {
         while let Some(tapped) = self.tap.take() {
             if !tapped.mine || tapped.header != tapped.bytes.len() {
                 return Err(Failure::Check(format!(
-                    "a packet header says {} bytes of {}, and of this interface: {}",
+                    "m_pkthdr.len is {} for a chain of {} bytes; rcvif is this interface: {}",
                     tapped.header,
                     tapped.bytes.len(),
                     tapped.mine
@@ -349,7 +347,7 @@ impl Runner {
         }
     }
 
-    /// Waits until the stack has all that is there for it.
+    /// Waits until the stack has received all frames.
     fn settle(&mut self) -> Result<(), Failure> {
         let deadline = time::uptime() + SOON;
         loop {
@@ -379,10 +377,10 @@ impl Runner {
         Ok(())
     }
 
-    /// What the stack got iflib(9) has counted, and no bad frame that was none.
+    /// Checks iflib(9)'s counters against the scoreboard.
     #[cfg(iflib)]
     fn counted(&self) -> Result<(), Failure> {
-        // It counts after the stack has got them.
+        // iflib(9) counts frames after the stack has received them.
         iflib::drain();
         let counted = self.card.interface().iflib_counters()?;
         let (arrived, bad) = (self.scoreboard.arrived(), self.scoreboard.bad());
@@ -390,11 +388,11 @@ impl Runner {
             return Ok(());
         }
         Err(Failure::Check(format!(
-            "the stack got {arrived} frames, {bad} were bad, and iflib(9) has counted {counted:?}"
+            "the stack received {arrived} frames, {bad} were bad, and iflib(9) has counted {counted:?}"
         )))
     }
 
-    /// All that still waits goes on, and has to arrive.
+    /// Ends the scenario: unstalls all queues, and checks that all frames arrive.
     fn end(mut self) -> Result<Summary, Failure> {
         for queue in 0..queues() {
             let queue = u16::try_from(queue).unwrap_or(u16::MAX);
@@ -409,11 +407,11 @@ impl Runner {
         let last = self.account();
         if last.buffered != 0 {
             return Err(Failure::Check(format!(
-                "{} frames are held back, and no queue is full",
+                "{} frames are in the packet buffer, and no queue is full",
                 last.buffered
             )));
         }
-        // What the NIC says of its link may be moderated: time has to pass.
+        // The link interrupt may be moderated, so time has to advance.
         self.wait("the link is not up in the end", |runner| {
             let state = runner.card.interface().state();
             Ok(state.is_ok_and(|state| state.running && state.link == LinkState::Up))
@@ -436,7 +434,9 @@ impl Runner {
             .into_iter()
             .partition(|violation| stopped && is_late(*violation));
         if let Some(violation) = violations.first() {
-            return Err(Failure::Check(format!("the driver's fault: {violation}")));
+            return Err(Failure::Check(format!(
+                "the driver violates the datasheet: {violation}"
+            )));
         }
         Ok(Summary {
             offered: scoreboard.next(),
@@ -447,7 +447,7 @@ impl Runner {
     }
 }
 
-/// A frame with its number in it.
+/// Makes a frame with a number.
 fn bytes(card: [u8; 6], number: u32, shape: Shape) -> Vec<u8> {
     let to = match shape.target {
         Target::Card => card,
@@ -458,7 +458,7 @@ fn bytes(card: [u8; 6], number: u32, shape: Shape) -> Vec<u8> {
     frame::udp(to, shape.flow, &payload)
 }
 
-/// An interface that another thread brings up or down.
+/// A thread that brings an interface up or down.
 struct InterfaceChange {
     thread: Thread,
     over: Arc<AtomicBool>,

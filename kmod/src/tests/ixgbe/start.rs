@@ -1,4 +1,4 @@
-//! The interface starts while frames come in.
+//! Starts of the interface during receive traffic.
 
 use super::numbered_frames::{LENGTH, QUEUE, all, numbered, one};
 use super::{Card, LinkState, Setup, leave, leave_initialised, until_state};
@@ -6,8 +6,8 @@ use kdk_harness::TestResult;
 use kdk_nic82599::Received;
 use kdk_nic82599::registers::EIMS_EX;
 
-/// A frame comes just before the driver unmasks the queue's interrupt for the
-/// first time, and is received without any other.
+/// A frame that is received right before the driver first unmasks the interrupt of
+/// the queue reaches the stack.
 pub fn packet_during_init() -> TestResult {
     let card = Card::attach(&Setup::nth(0))?;
     card.interface().set_lro(false)?;
@@ -31,8 +31,7 @@ pub fn packet_during_init() -> TestResult {
     leave(card)
 }
 
-/// Initialised again and again, with all that it has by default, it loses no
-/// memory.
+/// Repeated initializations with the default settings leak no memory.
 pub fn again_and_again() -> TestResult {
     let card = super::running(&Setup::nth(0))?;
     for mtu in [1400, 1500].repeat(4) {

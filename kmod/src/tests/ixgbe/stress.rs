@@ -1,4 +1,4 @@
-//! Everything at once.
+//! Concurrent traffic, link changes and settings.
 
 use super::{Card, Setup, assert_consistent, is_late, leave, running, until_state};
 use crate::kpi::interface::LinkState;
@@ -15,22 +15,22 @@ use core::time::Duration;
 use kdk_harness::{Stop, TestResult};
 use kdk_nic82599::FrameErrors;
 
-/// Frames of a thread.
+/// The number of frames of a thread.
 const FRAMES: u16 = 4000;
-/// How often a thread takes something away and gives it back.
+/// The number of times that a thread changes a state and restores it.
 const CHANGES: usize = 4;
 const LONG: Duration = Duration::from_secs(100);
 
-/// What a thread does to the NICs, over and over.
+/// The repeated action of a thread.
 #[derive(Clone, Copy)]
 enum Role {
-    /// The stack sends from a NIC to the other.
+    /// The stack transmits from one NIC to the other.
     Transmit(usize),
     /// A third machine sends to a NIC.
     Inject(usize),
-    /// The cable is pulled and plugged in.
+    /// The cable is disconnected and connected.
     Cable(usize),
-    /// The administrator takes the interface down and up.
+    /// The interface goes down and up.
     Down(usize),
 }
 
@@ -48,7 +48,7 @@ fn work(cards: &[Card; 2], role: Role) -> TestResult {
     match role {
         Role::Transmit(_) => frames(|round| {
             let frame = frame::udp(other.address(), round, b"sent by the stack");
-            // Without a link it is refused, or lost later.
+            // Without a link the frame is refused or lost.
             let _ = interface.transmit(&frame);
         }),
         Role::Inject(_) => frames(|round| {
@@ -66,7 +66,7 @@ fn work(cards: &[Card; 2], role: Role) -> TestResult {
         Role::Down(_) => {
             for up in [false, true].repeat(CHANGES) {
                 interface.set_up(up)?;
-                until_state(interface, "the interface does not go there", |state| {
+                until_state(interface, "the interface does not follow", |state| {
                     state.running == up
                 })?;
             }
@@ -84,8 +84,8 @@ fn frames(mut one: impl FnMut(u16)) {
     }
 }
 
-/// Whatever becomes of the frames, each is accounted for, the driver keeps to
-/// the NIC's contract, and both NICs work afterwards.
+/// Under link changes every frame is counted, the driver does not violate the
+/// datasheet, and both NICs work afterwards.
 pub fn cable() -> TestResult {
     let cards = run(&[Role::Cable(0), Role::Cable(1)])?;
     for card in cards {
@@ -94,8 +94,8 @@ pub fn cable() -> TestResult {
     Ok(())
 }
 
-/// The same with an administrator. How much of the driver came too late is
-/// noted, and nothing else is tolerated.
+/// The same while an interface goes down and up. Late accesses of the driver are
+/// counted, and no other violation is tolerated.
 pub fn down() -> TestResult {
     let cards = run(&[Role::Cable(0), Role::Down(1)])?;
     let mut late = 0;
@@ -110,7 +110,7 @@ pub fn down() -> TestResult {
     Ok(())
 }
 
-/// Traffic in all directions, and these besides. Both NICs are up in the end.
+/// Runs traffic in all directions, and these threads. Both NICs are up in the end.
 fn run(more: &[Role]) -> Result<[Card; 2], Stop> {
     let cards = Arc::new([running(&Setup::nth(0))?, running(&Setup::nth(1))?]);
     let wire = Wire::between(&cards[0], &cards[1])?;

@@ -1,11 +1,11 @@
-//! What the stack gets.
+//! The frames that the stack receives.
 
 use super::quiesce::quiesce;
 use super::{Card, until};
 use crate::kpi::interface::{Tap, Tapped};
 use kdk_harness::{Stop, TestResult};
 
-/// The next frame, which is whole.
+/// Returns the next frame, and checks its metadata.
 pub fn next(tap: &mut Tap) -> Result<Tapped, Stop> {
     let tapped = until("a frame does not reach the stack", || tap.take())?;
     assert_eq!(
@@ -17,7 +17,7 @@ pub fn next(tap: &mut Tap) -> Result<Tapped, Stop> {
     Ok(tapped)
 }
 
-/// The next frame is this one.
+/// Asserts that the next frame is this one.
 pub fn expect(tap: &mut Tap, frame: &[u8]) -> TestResult {
     let tapped = next(tap)?;
     let differs = tapped.bytes.iter().zip(frame).position(|(a, b)| a != b);
@@ -30,8 +30,7 @@ pub fn expect(tap: &mut Tap, frame: &[u8]) -> TestResult {
     Ok(())
 }
 
-/// The driver has nothing more for the stack, of what came in for these
-/// queues.
+/// Asserts that the driver has no more frames of these queues for the stack.
 pub fn nothing_more(card: &Card, queues: &[u16], tap: &mut Tap) -> TestResult {
     quiesce(card, queues)?;
     let more = tap.take();

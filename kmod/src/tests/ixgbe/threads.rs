@@ -1,5 +1,5 @@
-//! A queue's frames are in the hands of one thread at a time: what another one
-//! took would overtake them on the way to the stack.
+//! One thread at a time processes the frames of a queue. Frames of another thread
+//! would overtake them on the way to the stack.
 
 use super::numbered_frames::{AT, burst, one, plain, until_number};
 use super::tap::nothing_more;
@@ -9,16 +9,16 @@ use alloc::vec::Vec;
 use kdk_harness::TestResult;
 use kdk_nic82599::registers::EICR_LSC;
 
-/// Frames that the driver finds in the ring: more than it takes at a time.
+/// The number of frames in the ring: more than the driver processes at a time.
 const FRAMES: u32 = 300;
-/// The first that it leaves for later.
+/// The first frame that it defers.
 const BLOCKED: u32 = 256;
 /// The vector of the queue.
 const VECTOR: u32 = 0;
 
-/// While the stack still has the first frame that the driver has left for
-/// later, something happens, and one more frame comes in. Numbers of all
-/// frames that the stack gets.
+/// Blocks the thread that delivers the first deferred frame, calls `happens`, and
+/// injects one more frame. Returns the numbers of all frames that the stack
+/// receives.
 fn meanwhile(
     card: &Card,
     tap: &mut Tap,
@@ -26,13 +26,12 @@ fn meanwhile(
 ) -> Result<Vec<u32>, kdk_harness::Stop> {
     tap.block_on(AT, BLOCKED);
     burst(card, 0..FRAMES)?;
-    let held = until("no frame is left for later", || tap.blocked())?;
+    let blocked = until("no frame is deferred", || tap.blocked())?;
     happens(card)?;
     one(card, FRAMES);
-    // Whoever else has to do with the queue has done it; unless it is who is
-    // held.
+    // Wait for the handler of the queue, unless it is the blocked thread.
     until("the interrupt is not handled", || {
-        let done = card.is_idle(VECTOR) || card.thread(VECTOR) == Some(held);
+        let done = card.is_idle(VECTOR) || card.thread(VECTOR) == Some(blocked);
         done.then_some(())
     })?;
     tap.unblock();
@@ -51,8 +50,7 @@ fn in_order(setup: &Setup, happens: impl FnOnce(&Card) -> TestResult) -> TestRes
     leave(card)
 }
 
-/// A program joins a multicast group, for which the driver masks and unmasks
-/// all interrupts.
+/// Joining a multicast group masks and unmasks all interrupts.
 pub fn multicast_msix() -> TestResult {
     in_order(&Setup::nth(0), |card| {
         card.interface().multicast(7, true)?;
@@ -60,7 +58,7 @@ pub fn multicast_msix() -> TestResult {
     })
 }
 
-/// The one interrupt comes for the link.
+/// The one interrupt fires for a link status change.
 pub fn link_legacy() -> TestResult {
     let setup = Setup {
         msix: false,
@@ -72,8 +70,7 @@ pub fn link_legacy() -> TestResult {
     })
 }
 
-/// The interface is initialised: what is in the ring is lost, what comes
-/// afterwards comes afterwards.
+/// An initialization drops the frames in the ring. Later frames stay in order.
 pub fn mtu_msix() -> TestResult {
     let card = plain(&Setup::nth(0))?;
     let mut tap = card.interface().tap()?;

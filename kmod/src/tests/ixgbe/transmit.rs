@@ -1,13 +1,13 @@
-//! From the stack to the wire.
+//! The transmit path.
 
 use super::{Setup, frame, leave, running, until};
 use kdk_harness::TestResult;
 
-/// Shortest and longest frames of Ethernet's, without their checksum, and
-/// what is around the sizes of the kernel's buffers.
+/// The shortest and longest frames of Ethernet, without frame check sequence, and
+/// lengths around the sizes of mbufs.
 const LENGTHS: [usize; 9] = [60, 61, 64, 255, 256, 257, 1024, 1513, 1514];
 
-/// What was handed to the interface is what leaves the NIC.
+/// The NIC transmits the frames of the stack intact.
 pub fn byte_for_byte() -> TestResult {
     let card = running(&Setup::nth(0))?;
     for (nth, length) in LENGTHS.into_iter().enumerate() {

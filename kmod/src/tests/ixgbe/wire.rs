@@ -6,10 +6,10 @@ use crate::kpi::nic::Wire;
 use alloc::vec::Vec;
 use kdk_harness::{Stop, TestResult};
 
-/// Frames in each direction: more than a ring holds.
+/// The number of frames in each direction: more than a ring has descriptors.
 const FRAMES: u16 = 3000;
 
-/// What one transmits the other one receives, in order.
+/// Each NIC receives what the other transmits, in order.
 pub fn both_ways() -> TestResult {
     let cards = [running(&Setup::nth(0))?, running(&Setup::nth(1))?];
     let wire = Wire::between(&cards[0], &cards[1])?;
@@ -18,7 +18,7 @@ pub fn both_ways() -> TestResult {
     for nth in 0..FRAMES {
         send(one, other, nth)?;
         send(other, one, nth)?;
-        // Slow enough for the rings: nothing may be lost.
+        // Wait, so that no ring overflows.
         if nth % 64 == 63 {
             arrived(&mut taps, &cards, nth - 63..nth + 1)?;
         }
