@@ -232,7 +232,7 @@ fn a_stop_costs_the_last_ones() {
 }
 
 #[test]
-fn what_was_held() {
+fn buffered_frames() {
     let mut history = History::of(&[(good(7, 0), BUFFERED), (good(7, 1), BUFFERED)]);
     assert_eq!(history.settle(), Ok(()), "still buffered");
     history.write(0);
