@@ -54,7 +54,7 @@ fn crates<'a>(what: &'a str, rust: &'a Rust, llvm: &'a Path) -> Crates<'a> {
         rust,
         llvm,
         target: Target::BareMetal,
-        packages: vec![GUEST],
+        packages: vec![GUEST.into()],
         env: Vec::new(),
         slot: "demo".into(),
     }

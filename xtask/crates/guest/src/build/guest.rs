@@ -80,7 +80,7 @@ pub struct Crates<'a> {
     /// Where it will run.
     pub target: Target,
     /// Packages of the workspace.
-    pub packages: Vec<&'a str>,
+    pub packages: Vec<String>,
     /// Variables for build scripts.
     pub env: Vec<(String, OsString)>,
     /// Name of the target directory and of the log.

@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use kdk_suites::Suites;
 use kdk_vm::efi::{LOADER_LUA, Layout, command_line};
 use kdk_vm::image::{Makefs, Tree, write};
 
 use super::kernel::Generation;
-use super::userland::SUITES;
+use super::userland::suites;
 use super::{Builder, Built};
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
@@ -42,6 +43,7 @@ pub struct Parts<'a> {
 /// The store's answer, made if need be.
 pub fn build(builder: &Builder<'_>, parts: &Parts<'_>) -> Result<Built, Failure> {
     let env = environment(parts.generation);
+    let suites = suites()?;
     let mut inputs = Inputs::new("image", parts.base);
     inputs.digest("kernel", &parts.kernel.key);
     inputs.digest("kdk.ko", &parts.kmod.key);
@@ -56,7 +58,13 @@ pub fn build(builder: &Builder<'_>, parts: &Parts<'_>) -> Result<Built, Failure>
         &|_, _, _| Vec::new(),
         |folder| {
             let makefs = Makefs::find().map_err(failure)?;
-            write(&makefs, &tree(parts), &folder.join(ROOT), ROOT_SIZE).map_err(failure)?;
+            write(
+                &makefs,
+                &tree(parts, &suites),
+                &folder.join(ROOT),
+                ROOT_SIZE,
+            )
+            .map_err(failure)?;
             let esp = folder.join(ESP);
             std::fs::create_dir(&esp)
                 .map_err(|error| Failure::io("make the image", &esp, error))?;
@@ -71,7 +79,7 @@ pub fn build(builder: &Builder<'_>, parts: &Parts<'_>) -> Result<Built, Failure>
     )
 }
 
-fn tree(parts: &Parts<'_>) -> Tree {
+fn tree(parts: &Parts<'_>, suites: &Suites) -> Tree {
     let mut tree = Tree::new()
         .dir("dev", 0o755)
         .dir("tmp", 0o1777)
@@ -80,7 +88,7 @@ fn tree(parts: &Parts<'_>) -> Tree {
         .file("init", 0o555, parts.userland.file("init"))
         .file("kdk.ko", 0o444, parts.kmod.file("kdk.ko"))
         .file("kdk-wrong.ko", 0o444, parts.kmod.file("kdk-wrong.ko"));
-    for (name, _) in SUITES {
+    for name in suites.with_program().map(|suite| &suite.name) {
         tree = tree.file(&format!("suites/{name}"), 0o555, parts.userland.file(name));
     }
     tree

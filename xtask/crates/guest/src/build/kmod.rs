@@ -111,7 +111,7 @@ fn crates<'a>(
         rust,
         llvm,
         target: Target::Module,
-        packages: vec!["kdk-kmod"],
+        packages: vec!["kdk-kmod".into()],
         env: vec![
             ("KDK_SYS".into(), source.path.join("sys").into()),
             ("KDK_KERN_OBJ".into(), kernel.file("obj").into()),

@@ -1,0 +1,230 @@
+//! Finds the test suites by their declarations: one folder per userland suite
+//! (`userland-tests/suites/NAME/suite.yaml`), and one file for the suites that
+//! only kdk.ko has (`kmod/suites.yaml`).
+//!
+//! A declaration names the files that belong to its suite alone. All other
+//! files belong to every suite.
+
+mod declaration;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use declaration::{InKernel, Userland, parse};
+
+/// The folder of the userland suites.
+pub const FOLDER: &str = "userland-tests/suites";
+
+/// The file in a suite's folder that declares the suite.
+pub const DECLARATION: &str = "suite.yaml";
+
+/// The file that declares the suites that only kdk.ko has.
+pub const IN_KERNEL: &str = "kmod/suites.yaml";
+
+/// Why the suites cannot be determined.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder cannot be read.
+    #[error("{path} cannot be read: {source}", path = .path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// A declaration is not valid YAML of the declared form.
+    #[error("{path} is not valid: {source}", path = .path.display())]
+    Form {
+        /// The declaration.
+        path: PathBuf,
+        /// The reason.
+        source: serde_yaml::Error,
+    },
+    /// A declaration contradicts the repository or another declaration.
+    #[error("{path} is not valid: {why}", path = .path.display())]
+    Content {
+        /// The declaration.
+        path: PathBuf,
+        /// The reason.
+        why: String,
+    },
+}
+
+/// One test suite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suite {
+    /// The part of its tests' names before the slash.
+    pub name: String,
+    /// What it tests.
+    pub about: String,
+    /// Whether it has a program in user space. The program has the suite's
+    /// name.
+    pub has_program: bool,
+    /// Names of suites in kdk.ko that test the same subject.
+    pub in_kernel: Vec<String>,
+    /// The files and folders that belong to this suite alone, relative to the
+    /// root of the repository.
+    pub sources: Vec<PathBuf>,
+}
+
+impl Suite {
+    /// Returns the name of the package that has the suite's program.
+    pub fn package(&self) -> String {
+        format!("kdk-suite-{}", self.name)
+    }
+
+    /// Returns whether tests called `SUITE/..` belong to this suite.
+    pub fn has_tests_of(&self, suite: &str) -> bool {
+        self.name == suite || self.in_kernel.iter().any(|name| name == suite)
+    }
+
+    /// Returns the Rust modules in kdk.ko that belong to this suite alone, as
+    /// in `kdk::tests::sendfile` or, for a crate of its own, `kdk_nic82599`.
+    pub fn modules(&self) -> BTreeSet<String> {
+        self.sources
+            .iter()
+            .filter_map(|path| module(path))
+            .collect()
+    }
+}
+
+/// Returns the module that a file or folder below `kmod` is compiled into.
+/// Only the shim's C files have none.
+fn module(path: &Path) -> Option<String> {
+    let mut parts = path.components().filter_map(|part| match part {
+        Component::Normal(name) => name.to_str(),
+        _ => None,
+    });
+    if parts.next() != Some("kmod") {
+        return None;
+    }
+    match parts.next()? {
+        "src" => {
+            let names = parts.filter(|name| *name != "mod.rs");
+            let names = names.map(|name| name.strip_suffix(".rs").unwrap_or(name));
+            let all: Vec<&str> = ["kdk"].into_iter().chain(names).collect();
+            Some(all.join("::"))
+        }
+        "shim" => None,
+        own => Some(format!("kdk_{}", own.replace('-', "_"))),
+    }
+}
+
+/// All suites, sorted by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suites(Vec<Suite>);
+
+impl Suites {
+    /// Reads the declarations of the repository at `root`.
+    ///
+    /// # Errors
+    /// A declaration is missing or not valid, or two declarations claim the
+    /// same name or file.
+    pub fn read(root: &Path) -> Result<Self, Error> {
+        let mut all = Self(Vec::new());
+        for name in folders(&root.join(FOLDER))? {
+            let own = Path::new(FOLDER).join(&name);
+            let path = root.join(&own).join(DECLARATION);
+            let declared: Userland = parse(&path)?;
+            let kernel = declared.kernel.unwrap_or_default();
+            let suite = Suite {
+                name,
+                about: declared.about,
+                has_program: true,
+                in_kernel: kernel.suites,
+                sources: [own].into_iter().chain(kernel.sources).collect(),
+            };
+            all.add(root, &path, suite)?;
+        }
+        let path = root.join(IN_KERNEL);
+        let declared: InKernel = parse(&path)?;
+        for suite in declared.suites {
+            let suite = Suite {
+                name: suite.name,
+                about: suite.about,
+                has_program: false,
+                in_kernel: Vec::new(),
+                sources: suite.sources,
+            };
+            all.add(root, &path, suite)?;
+        }
+        all.0.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    /// Adds a suite that the file `path` declares.
+    fn add(&mut self, root: &Path, path: &Path, suite: Suite) -> Result<(), Error> {
+        let invalid = |why: String| Error::Content {
+            path: path.to_owned(),
+            why,
+        };
+        for name in [&suite.name].into_iter().chain(&suite.in_kernel) {
+            if let Some(other) = self.of_tests(name) {
+                let why = format!("the suite `{}` has the name `{name}` too", other.name);
+                return Err(invalid(why));
+            }
+        }
+        for source in &suite.sources {
+            let shown = source.display();
+            if !root.join(source).exists() {
+                return Err(invalid(format!("there is no {shown}")));
+            }
+            if let Some(other) = self.0.iter().find(|one| one.sources.contains(source)) {
+                let why = format!("{shown} belongs to the suite `{}` too", other.name);
+                return Err(invalid(why));
+            }
+        }
+        self.0.push(suite);
+        Ok(())
+    }
+
+    /// Iterates over all suites.
+    pub fn iter(&self) -> impl Iterator<Item = &Suite> {
+        self.0.iter()
+    }
+
+    /// Iterates over the suites that have a program in user space.
+    pub fn with_program(&self) -> impl Iterator<Item = &Suite> {
+        self.0.iter().filter(|suite| suite.has_program)
+    }
+
+    /// Returns the suite that alone owns the file `path`, relative to the root
+    /// of the repository. `None` means that the file belongs to all suites.
+    pub fn owner(&self, path: &Path) -> Option<&Suite> {
+        let claims = self.0.iter().flat_map(|suite| {
+            let sources = suite.sources.iter().filter(|own| path.starts_with(own));
+            sources.map(move |own| (own.components().count(), suite))
+        });
+        // A file in another suite's folder may be declared on its own.
+        claims
+            .max_by_key(|(depth, _)| *depth)
+            .map(|(_, suite)| suite)
+    }
+
+    /// Returns the suite that tests called `SUITE/..` belong to.
+    pub fn of_tests(&self, suite: &str) -> Option<&Suite> {
+        self.0.iter().find(|known| known.has_tests_of(suite))
+    }
+}
+
+/// Returns the names of the folders in `path`.
+fn folders(path: &Path) -> Result<Vec<String>, Error> {
+    let failed = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.path().is_dir() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests;
