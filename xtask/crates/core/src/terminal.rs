@@ -22,6 +22,12 @@ struct Progress {
     told: u64,
 }
 
+impl Default for Terminal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Terminal {
     /// On standard error: progress is not a result.
     pub fn new() -> Self {

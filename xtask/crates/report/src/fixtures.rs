@@ -1,5 +1,8 @@
 //! Reports for tests.
 
+// Only tests use this; a fixture that cannot be made fails the test.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use chrono::DateTime;
 use kdk_vm::verdict::{Outcome, Verdict, Where};
 

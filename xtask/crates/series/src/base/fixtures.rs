@@ -1,5 +1,8 @@
 //! Small trees for the tests of this folder.
 
+// Only tests use this; a fixture that cannot be made fails the test.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
