@@ -63,6 +63,17 @@ impl Inputs {
         Ok(self.digest(name, digest.to_hex().to_string()))
     }
 
+    /// Adds the inputs that `recorded` has more, with their present digests.
+    fn with_names_of(&self, recorded: &Self, digest: &dyn Fn(&str) -> Option<String>) -> Self {
+        let mut all = self.clone();
+        for name in recorded.digests.keys() {
+            if let (false, Some(now)) = (all.digests.contains_key(name), digest(name)) {
+                all.digest(name, now);
+            }
+        }
+        all
+    }
+
     /// The digest of all inputs, which names the entry.
     pub fn key(&self) -> String {
         let mut hasher = blake3::Hasher::new();
@@ -107,6 +118,11 @@ impl Entry {
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+
+    /// The inputs that it was made from.
+    pub fn inputs(&self) -> Result<Inputs, Failure> {
+        recorded(&self.path).map_err(|error| Failure::io("read the store", &self.path, error))
+    }
 }
 
 /// A result being made; dropped without [`Pending::publish`], it is gone.
@@ -114,7 +130,7 @@ impl Entry {
 pub struct Pending {
     dir: TempDir,
     inputs: Inputs,
-    target: PathBuf,
+    family: PathBuf,
     _alive: Lock,
 }
 
@@ -142,10 +158,33 @@ impl Store {
         if let Some(entry) = open_entry(&path, &inputs.key())? {
             return Ok(Lookup::Hit(entry));
         }
-        let last = last_used(&self.family(&inputs.kind, &inputs.base));
+        let last = records(&self.family(&inputs.kind, &inputs.base)).next();
         Ok(Lookup::Miss {
             why: why_stale(last.as_ref(), inputs, detail),
         })
+    }
+
+    /// Adds to `inputs` the files that earlier results of the same kind turned
+    /// out to depend on ([`Pending::depends_on`]). `digest` returns a file's
+    /// present digest by its name, or nothing for a file that is not there.
+    ///
+    /// Returns the inputs of the result that is up to date, or else what the
+    /// result that was used last depends on, as it is now. [`Store::lookup`]
+    /// then finds the result, or the file that changed.
+    pub fn with_dependencies(
+        &self,
+        inputs: &Inputs,
+        digest: &dyn Fn(&str) -> Option<String>,
+    ) -> Inputs {
+        let mut last_used = None;
+        for recorded in records(&self.family(&inputs.kind, &inputs.base)) {
+            let now = inputs.with_names_of(&recorded, digest);
+            if now == recorded {
+                return now;
+            }
+            last_used.get_or_insert(now);
+        }
+        last_used.unwrap_or_else(|| inputs.clone())
     }
 
     /// The result of `kind` for `base` that was used last.
@@ -176,7 +215,7 @@ impl Store {
         Ok(Pending {
             dir,
             inputs: inputs.clone(),
-            target: self.target(inputs),
+            family: self.family(&inputs.kind, &inputs.base),
             _alive: Lock::on(alive),
         })
     }
@@ -248,16 +287,22 @@ impl Pending {
         self.dir.path()
     }
 
+    /// Records what the result depends on, now that it is made: `inputs`
+    /// replaces what it was begun with.
+    pub fn depends_on(&mut self, inputs: Inputs) {
+        self.inputs = inputs;
+    }
+
     /// Puts the result into the store.
     pub fn publish(self) -> Result<Entry, Failure> {
-        let failed = |error| Failure::io("store a result", &self.target, error);
         let key = self.inputs.key();
+        let target = self.family.join(&key);
+        let failed = |error| Failure::io("store a result", &target, error);
         let record = serde_json::to_vec_pretty(&self.inputs)
             .map_err(|error| failed(io::Error::other(error)))?;
         fs::write(self.dir.path().join(RECORD), record).map_err(failed)?;
-        let family = self.target.parent().unwrap_or(&self.target);
-        fs::create_dir_all(family).map_err(failed)?;
-        match fs::rename(self.dir.path(), &self.target) {
+        fs::create_dir_all(&self.family).map_err(failed)?;
+        match fs::rename(self.dir.path(), &target) {
             Ok(()) => {}
             // Another process was faster; its result has the same inputs.
             Err(error)
@@ -267,8 +312,7 @@ impl Pending {
                 ) => {}
             Err(error) => return Err(failed(error)),
         }
-        open_entry(&self.target, &key)?
-            .ok_or_else(|| failed(io::Error::other("it went away again")))
+        open_entry(&target, &key)?.ok_or_else(|| failed(io::Error::other("it went away again")))
     }
 }
 
@@ -345,12 +389,16 @@ fn open_entry(path: &Path, key: &str) -> Result<Option<Entry>, Failure> {
     }))
 }
 
-/// The inputs of the most recently used entry of a family.
-fn last_used(family: &Path) -> Option<Inputs> {
-    by_last_use(family).iter().find_map(|entry| {
-        let record = fs::read(entry.join(RECORD)).ok()?;
-        serde_json::from_slice(&record).ok()
-    })
+/// The inputs of each entry of a family, the most recently used first.
+fn records(family: &Path) -> impl Iterator<Item = Inputs> {
+    by_last_use(family)
+        .into_iter()
+        .filter_map(|entry| recorded(&entry).ok())
+}
+
+/// The inputs that the entry at `path` was made from.
+fn recorded(path: &Path) -> io::Result<Inputs> {
+    serde_json::from_slice(&fs::read(path.join(RECORD))?).map_err(io::Error::other)
 }
 
 /// The entries of a family, the most recently used first.
@@ -534,6 +582,54 @@ mod tests {
         ));
         let c = inputs(&[("x", "1"), ("y", "2")]);
         assert_eq!(why(store.lookup(&c, &no_detail).unwrap()), "y changed");
+    }
+
+    #[test]
+    fn dependencies_that_were_found_decide_and_explain() {
+        type Files<'a> = &'a [(&'a str, &'a str)];
+        let (_dir, store) = store();
+        let now = |declared: Files, files: Files| {
+            let digest = |name: &str| {
+                let found = files.iter().find(|(file, _)| *file == name);
+                found.map(|(_, digest)| (*digest).to_owned())
+            };
+            store.with_dependencies(&inputs(declared), &digest)
+        };
+        let publish = |all: Files| {
+            let mut pending = store.begin(&inputs(&[("flags", "-O2")])).unwrap();
+            pending.depends_on(inputs(all));
+            pending.publish().unwrap();
+        };
+        let flags = [("flags", "-O2")];
+        assert_eq!(now(&flags, &[("a.c", "1")]), inputs(&flags));
+        // Two results that read different files.
+        publish(&[("flags", "-O2"), ("a.c", "1")]);
+        publish(&[("flags", "-O2"), ("a.c", "2"), ("a.h", "1")]);
+        for (declared, files, want) in [
+            (&flags[..], &[("a.c", "1"), ("a.h", "1")][..], None),
+            (&flags, &[("a.c", "1"), ("a.h", "9")], None),
+            (&flags, &[("a.c", "2"), ("a.h", "1"), ("b.h", "1")], None),
+            (&flags, &[("a.c", "2"), ("a.h", "2")], Some("a.h changed")),
+            (&flags, &[("a.c", "2")], Some("a.h is gone")),
+            (&flags, &[("a.c", "3"), ("a.h", "1")], Some("a.c changed")),
+            (
+                &[("flags", "-O0")],
+                &[("a.c", "2"), ("a.h", "1")],
+                Some("flags changed"),
+            ),
+            (
+                &[("flags", "-O2"), ("rustc", "1")],
+                &[("a.c", "2"), ("a.h", "1")],
+                Some("rustc is new"),
+            ),
+        ] {
+            let found = store.lookup(&now(declared, files), &no_detail).unwrap();
+            let why = match found {
+                Lookup::Hit(_) => None,
+                Lookup::Miss { why } => Some(why),
+            };
+            assert_eq!(why.as_deref(), want, "{files:?}");
+        }
     }
 
     #[test]
