@@ -1,5 +1,5 @@
-//! Turns the archive cargo built from the `kdk-kmod` crate into `kdk.ko`: a
-//! relocatable object that FreeBSD's kernel linker loads.
+//! Turns the archive cargo built from the `kdk-kmod` crate, and the C objects,
+//! into `kdk.ko`: a relocatable object that FreeBSD's kernel linker loads.
 //!
 //! The kernel linker is a small program that panics, or refuses with
 //! `ENOEXEC` and little more, when an object holds something it does not know.
@@ -25,8 +25,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The symbol that pulls the shim, and through it everything else, out of the
-/// archive. `kmod/shim/kdk_shim.c` defines it.
+/// The symbol that pulls in the shim, and through it everything else.
+/// `kmod/shim/kdk_shim.c` defines it.
 pub const ENTRY: &str = "kdk_modevent";
 
 /// One link of the module.
@@ -36,7 +36,7 @@ pub struct Link<'a> {
     pub ld: &'a Path,
     /// `kmod/kdk.ld`; `kdk-loaded.ld` lies beside it.
     pub script: &'a Path,
-    /// Archives and objects; usually the one `libkdk.a`.
+    /// Archives and objects, `libkdk.a` and the C files' objects.
     pub inputs: &'a [PathBuf],
     /// Where the module goes. It is written only when every check held.
     pub out: &'a Path,
@@ -167,7 +167,10 @@ fn common_arguments(inputs: &[PathBuf], out: &Path) -> Vec<OsString> {
         .map(OsString::from)
         .to_vec();
     args.push(out.into());
+    // An object is taken as a member of an archive is: when something needs it.
+    args.push("--start-lib".into());
     args.extend(inputs.iter().map(OsString::from));
+    args.push("--end-lib".into());
     args
 }
 

@@ -14,7 +14,7 @@ fn the_linker_keeps_what_the_entry_reaches() {
     let args: Vec<_> = args.iter().map(|arg| arg.to_str().unwrap()).collect();
     assert_eq!(
         args.join(" "),
-        "-r -T kdk.ld -T kdk-loaded.ld --gc-sections -e kdk_modevent -u kdk_modevent -o kdk.ko a.a b.o"
+        "-r -T kdk.ld -T kdk-loaded.ld --gc-sections -e kdk_modevent -u kdk_modevent -o kdk.ko --start-lib a.a b.o --end-lib"
     );
 }
 

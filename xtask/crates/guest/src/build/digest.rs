@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use xshell::Shell;
 
 use kdk_core::failure::Failure;
+use kdk_core::store::Inputs;
 
 /// The name of the folder of mutants in that of a suite.
 pub const MUTANTS: &str = "mutants";
@@ -36,6 +37,13 @@ impl Sources {
             sources.push((name, content));
         }
         Ok(Self(sources))
+    }
+
+    /// Makes those that `wanted` says inputs of a result, each by its path.
+    pub fn declare(&self, inputs: &mut Inputs, wanted: impl Fn(&Path) -> bool) {
+        for (name, content) in self.0.iter().filter(|(name, _)| wanted(name)) {
+            inputs.bytes(name.to_string_lossy(), content);
+        }
     }
 
     /// Digest of those that `wanted` says, by their path below the root.

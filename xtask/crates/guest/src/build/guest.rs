@@ -125,55 +125,111 @@ impl Crates<'_> {
         command: &str,
         more: &[&str],
     ) -> Result<PathBuf, Failure> {
-        let slot = slot(&self.slot, workspace());
-        let target_dir = builder.home.target().join(&slot);
-        builder.home.create(&target_dir)?;
-        let _one_at_a_time = builder.home.lock(&format!("target-{slot}"), &|text| {
-            builder.say(self.target.phase(), text);
-        })?;
         let triple = self.target.triple();
-        let mut argv: Vec<OsString> = vec![self.rust.cargo.clone().into()];
-        argv.extend(
-            [
-                command,
-                "--profile",
-                "guest",
-                "--target",
-                triple,
-                "-Zbuild-std=core,alloc",
-            ]
-            .map(OsString::from),
-        );
+        let mut args: Vec<OsString> = [
+            command,
+            "--profile",
+            "guest",
+            "--target",
+            triple,
+            "-Zbuild-std=core,alloc",
+        ]
+        .map(OsString::from)
+        .into();
         if self.target == Target::Userland {
             // No C library brings memcpy and its like.
-            argv.push("-Zbuild-std-features=compiler-builtins-mem".into());
+            args.push("-Zbuild-std-features=compiler-builtins-mem".into());
         }
         for package in &self.packages {
-            argv.extend(["--package".into(), OsString::from(package)]);
+            args.extend(["--package".into(), OsString::from(package)]);
         }
-        argv.extend(more.iter().map(OsString::from));
+        args.extend(more.iter().map(OsString::from));
         // What code is generated is no matter of clippy's.
         let flags = match command {
             "clippy" => Vec::new(),
             _ => self.target.flags(&self.llvm.join("ld.lld")),
         };
+        let mut env = self.env;
+        // core's source builds only with what nightly allows.
+        env.push(("RUSTC_BOOTSTRAP".into(), "1".into()));
+        env.push(("CARGO_ENCODED_RUSTFLAGS".into(), flags.join("\x1f").into()));
+        Cargo {
+            what: self.what,
+            rust: self.rust,
+            slot: &self.slot,
+            phase: self.target.phase(),
+            args,
+            dir: workspace(),
+            env,
+        }
+        .run(builder)
+    }
+}
+
+/// Builds a program of the workspace for this host and runs it in `dir`. It
+/// may load libclang.
+pub fn run_host_program(
+    builder: &Builder<'_>,
+    (rust, llvm): (&Rust, &Path),
+    package: &str,
+    arguments: Vec<OsString>,
+    dir: &Path,
+) -> Result<(), Failure> {
+    let manifest = workspace().join("Cargo.toml");
+    let mut args: Vec<OsString> = vec!["run".into(), "--quiet".into()];
+    args.extend(["--manifest-path".into(), manifest.into()]);
+    args.extend(["--package", package, "--"].map(OsString::from));
+    args.extend(arguments);
+    Cargo {
+        what: &format!("run {package}"),
+        rust,
+        slot: "host",
+        phase: Phase::Kmod,
+        args,
+        dir,
+        env: vec![("LIBCLANG_PATH".into(), libclang(llvm).into())],
+    }
+    .run(builder)
+    .map(drop)
+}
+
+/// One run of cargo.
+struct Cargo<'a> {
+    /// Completes "could not ...".
+    what: &'a str,
+    rust: &'a Rust,
+    /// Name of the target directory and of the log.
+    slot: &'a str,
+    phase: Phase,
+    args: Vec<OsString>,
+    dir: &'a Path,
+    env: Vec<(String, OsString)>,
+}
+
+impl Cargo<'_> {
+    /// Runs it. Returns the target directory.
+    fn run(self, builder: &Builder<'_>) -> Result<PathBuf, Failure> {
+        let slot = slot(self.slot, workspace());
+        let target_dir = builder.home.target().join(&slot);
+        builder.home.create(&target_dir)?;
+        let _one_at_a_time = builder.home.lock(&format!("target-{slot}"), &|text| {
+            builder.say(self.phase, text);
+        })?;
+        let mut argv: Vec<OsString> = vec![self.rust.cargo.clone().into()];
+        argv.extend(self.args);
         let mut env: Vec<(String, OsString)> = vec![
             ("RUSTC".into(), self.rust.rustc.clone().into()),
-            // core's source builds only with what nightly allows.
-            ("RUSTC_BOOTSTRAP".into(), "1".into()),
-            ("CARGO_ENCODED_RUSTFLAGS".into(), flags.join("\x1f").into()),
             ("CARGO_TARGET_DIR".into(), target_dir.clone().into()),
-            ("LIBCLANG_PATH".into(), libclang(self.llvm).into()),
             ("PATH".into(), self.rust.path_first()?),
         ];
         env.extend(self.env);
         let job = Job {
             what: self.what.into(),
             argv,
-            dir: workspace().to_owned(),
+            dir: self.dir.to_owned(),
             env,
             without: vec!["RUSTUP_TOOLCHAIN", "RUSTFLAGS", "RUSTC_WRAPPER", "CARGO"],
-            log: builder.log(&self.slot),
+            log: builder.log(self.slot),
         };
         job.run(builder.interrupt, &mut |_| {})?;
         Ok(target_dir)

@@ -57,48 +57,6 @@ pub struct Tools {
 /// Where the kit's kernel configs are.
 const CONFIGS: &str = "vm/conf";
 
-/// In a store entry: the digest of every file that the module may include.
-pub const HEADERS: &str = "headers.digest";
-
-/// What the module is made of besides a tree's headers (kmod/build.rs): paths
-/// below `sys`, folders with a slash.
-const INCLUDED: [&str; 4] = [
-    "net/flowtable.c",
-    "dev/ixgbe/",
-    "modules/ix/",
-    "modules/ixgbe/",
-];
-
-/// Whether a change of this file, a path below `sys`, makes another module.
-fn is_included(path: &str) -> bool {
-    path.ends_with(".h") || INCLUDED.iter().any(|included| path.starts_with(included))
-}
-
-/// A module is made from headers and little else, so it outlives a change of
-/// most C files.
-fn header_digest(source: &Source, entry: &Path) -> Result<String, Failure> {
-    let tree = format!("{}:sys", source.commit);
-    let listing = digest::git(&source.repo, &["ls-tree", "-r", &tree])?;
-    let mut hasher = blake3::Hasher::new();
-    let included = |line: &&str| line.rsplit('\t').next().is_some_and(is_included);
-    for line in listing.lines().filter(included) {
-        hasher.update(line.as_bytes());
-    }
-    let mut generated: Vec<PathBuf> = fs::read_dir(entry.join("obj"))
-        .map_err(|error| Failure::io("read the generated headers", entry, error))?
-        .filter_map(|one| one.ok().map(|one| one.path()))
-        .filter(|path| path.is_file())
-        .collect();
-    generated.sort();
-    for path in generated {
-        let content = fs::read(&path)
-            .map_err(|error| Failure::io("read a generated header", &path, error))?;
-        hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
-        hasher.update(&content);
-    }
-    Ok(hasher.finalize().to_hex().to_string())
-}
-
 /// The store's answer for `source`, built if need be: `kernel`, `kernel.debug`,
 /// and `obj/` with the headers.
 pub fn build(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Built, Failure> {
@@ -115,10 +73,7 @@ pub fn build(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Bu
             Generation::MakePy => make_py::kernel(builder, source, &tools.llvm)?,
             Generation::Legacy => legacy::kernel(builder, source, tools)?,
         };
-        keep(&made, folder)?;
-        let headers = folder.join(HEADERS);
-        std::fs::write(&headers, header_digest(source, folder)?)
-            .map_err(|error| Failure::io("store the headers' digest", &headers, error))
+        keep(&made, folder)
     })
 }
 
@@ -282,21 +237,6 @@ mod tests {
         let text =
             "include\t\tKDK\n# include no\noptions include\ninclude \"std.debug\"\ninclude\n";
         assert_eq!(included(text).collect::<Vec<_>>(), ["KDK", "std.debug"]);
-    }
-
-    #[test]
-    fn a_module_is_made_of_headers_and_a_few_files() {
-        for (path, made_of) in [
-            ("sys/param.h", true),
-            ("net/flowtable.c", true),
-            ("dev/ixgbe/if_ix.c", true),
-            ("modules/ix/Makefile", true),
-            ("net/iflib.c", false),
-            ("dev/ixgb/if_ixgb.c", false),
-            ("contrib/net/flowtable.c", false),
-        ] {
-            assert_eq!(is_included(path), made_of, "{path}");
-        }
     }
 
     #[test]

@@ -1,30 +1,65 @@
-//! kdk.ko: cargo builds the archive, the linker crate makes a module of it.
+//! kdk.ko. Its parts are results of the store of their own, each made again
+//! only when a file that it was made from changed:
+//!
+//! ```text
+//! headers ─> bindings ─┐
+//! Rust sources ────────┴─> libkdk.a ─┐
+//! C files, headers ──────> objects ──┴─> kdk.ko and its debug copy
+//! ```
+
+mod c;
+mod files;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kdk_kmod_link::{Link, LinkError, elf, link, link_debug};
 
-use super::kernel::{Generation, Source};
-use crate::build::guest::{Crates, Target};
-use crate::build::{Builder, Built, digest, legacy};
+use c::{Compiler, DEPFILE, Unit, Units};
+use files::Files;
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
 use kdk_core::store::{Entry, Inputs};
 use kdk_core::workspace::workspace;
 use kdk_doctor::tools::Rust;
 
+use super::digest::Sources;
+use super::guest::{Crates, Target, run_host_program};
+use super::kernel::Source;
+use super::{Builder, Built};
+
 /// In a store entry: kdk.ko with debug information, for reading.
 pub const DEBUG: &str = "kdk.ko.debug";
 
-/// A copy of it that says it was built for another kernel, for a test.
+/// A copy of kdk.ko that claims to be built for another kernel, for a test.
 const WRONG: &str = "kdk-wrong.ko";
 
 /// The variable in it that says so, `kmod/shim/kdk_shim.h`.
 const BUILT_FOR: &str = "kdk_built_for";
 
-/// Sources of the module.
+/// The module's kind of result in the store; those of its parts begin with it.
+const KIND: &str = "kmod";
+
+/// Sources of the module, below the workspace.
 const SOURCES: [&str; 3] = ["kmod", "Cargo.toml", "Cargo.lock"];
+
+/// Of them, what no Rust of the module is made from.
+const NOT_RUST: [&str; 5] = [
+    "kmod/bindgen",
+    "kmod/kdk-loaded.ld",
+    "kmod/kdk.ld",
+    "kmod/link",
+    "kmod/shim",
+];
+
+/// What the bindings are generated with, besides headers.
+const GENERATOR: [&str; 2] = ["kmod/bindgen", "Cargo.lock"];
+
+/// The header that the bindings are generated from, relative to [`c::folder`].
+const HEADER: &str = "shim/kpi.h";
+
+const BINDINGS: &str = "bindings.rs";
+const ARCHIVE: &str = "libkdk.a";
 
 /// The store's answer for `kernel`, built if need be.
 pub fn build(
@@ -34,38 +69,7 @@ pub fn build(
     rust: &Rust,
     llvm: &Path,
 ) -> Result<Built, Failure> {
-    let inputs = inputs("kmod", source, kernel, rust)?;
-    builder.obtain(
-        Phase::Kmod,
-        "building kdk.ko",
-        &inputs,
-        &|_, _, _| Vec::new(),
-        |folder| {
-            let (ld, script) = (llvm.join("ld.lld"), workspace().join("kmod/kdk.ld"));
-            let failed = |error: LinkError| Failure::build("link kdk.ko", error.to_string());
-            let built = crates("build kdk.ko", source, kernel, rust, llvm).build(builder)?;
-            let inputs = [built.join("libkdk.a")];
-            let module = folder.join("kdk.ko");
-            link(&Link {
-                ld: &ld,
-                script: &script,
-                inputs: &inputs,
-                out: &module,
-                kernel: Some(&kernel.file("kernel")),
-            })
-            .map_err(failed)?;
-            link_debug(&ld, &script, &inputs, &folder.join(DEBUG)).map_err(failed)?;
-            for_another_kernel(&module, source.osreldate + 1, &folder.join(WRONG))
-        },
-    )
-}
-
-/// A copy of the module that says it was built for another kernel.
-fn for_another_kernel(module: &Path, osreldate: u32, copy: &Path) -> Result<(), Failure> {
-    let mut bytes = fs::read(module).map_err(|error| Failure::io("read kdk.ko", module, error))?;
-    elf::set_u32(&mut bytes, BUILT_FOR, osreldate)
-        .map_err(|error| Failure::build("make a kdk.ko of another kernel", error.to_string()))?;
-    fs::write(copy, bytes).map_err(|error| Failure::io("write the copy of kdk.ko", copy, error))
+    Module::new(builder, source, kernel, rust, llvm)?.build()
 }
 
 /// Lints the module against the headers of `kernel`, unless it was clean and
@@ -77,47 +81,195 @@ pub fn lint(
     rust: &Rust,
     llvm: &Path,
 ) -> Result<Built, Failure> {
-    let inputs = inputs("lint-kmod", source, kernel, rust)?;
-    crates("lint kdk.ko", source, kernel, rust, llvm).clippy(builder, inputs)
+    let module = Module::new(builder, source, kernel, rust, llvm)?;
+    let bindings = module.bindings()?;
+    let mut inputs = module.rust_inputs(&bindings)?;
+    inputs.kind = "lint-kmod".into();
+    module
+        .crates("lint kdk.ko", &bindings)
+        .clippy(builder, inputs)
 }
 
-/// Returns all that the module is made from.
-fn inputs(kind: &str, source: &Source, kernel: &Entry, rust: &Rust) -> Result<Inputs, Failure> {
-    let mut inputs = Inputs::new(kind, &source.base);
-    let headers = fs::read_to_string(kernel.file(super::kernel::HEADERS));
-    inputs.digest(
-        "the kernel's headers",
-        headers.unwrap_or_else(|_| kernel.key.clone()),
-    );
-    inputs.digest("kmod sources", digest::folders(workspace(), &SOURCES)?);
-    inputs.bytes("rustc", &rust.version);
-    Ok(inputs)
-}
-
-/// The module's crate, against the headers of `kernel`.
-fn crates<'a>(
-    what: &'a str,
-    source: &Source,
-    kernel: &Entry,
+/// kdk.ko for one kernel.
+struct Module<'a> {
+    builder: &'a Builder<'a>,
+    source: &'a Source,
+    kernel: &'a Entry,
     rust: &'a Rust,
     llvm: &'a Path,
-) -> Crates<'a> {
-    let extra = match source.generation {
-        Generation::MakePy => String::new(),
-        Generation::Legacy => legacy::CFLAGS.join(" "),
-    };
-    Crates {
-        what,
-        rust,
-        llvm,
-        target: Target::Module,
-        packages: vec!["kdk-kmod".into()],
-        env: vec![
-            ("KDK_SYS".into(), source.path.join("sys").into()),
-            ("KDK_KERN_OBJ".into(), kernel.file("obj").into()),
-            ("KDK_CLANG".into(), llvm.join("clang").into()),
-            ("KDK_CFLAGS_EXTRA".into(), extra.into()),
-        ],
-        slot: format!("kmod-{}", source.base),
+    /// The folder of the kernel's generated headers.
+    objects: PathBuf,
+    files: Files,
+    own: Sources,
+}
+
+impl<'a> Module<'a> {
+    fn new(
+        builder: &'a Builder<'a>,
+        source: &'a Source,
+        kernel: &'a Entry,
+        rust: &'a Rust,
+        llvm: &'a Path,
+    ) -> Result<Self, Failure> {
+        let objects = kernel.file("obj");
+        Ok(Self {
+            files: Files::new(&source.path.join("sys"), &objects, workspace()),
+            own: Sources::read(workspace(), &SOURCES)?,
+            builder,
+            source,
+            kernel,
+            rust,
+            llvm,
+            objects,
+        })
     }
+
+    fn build(&self) -> Result<Built, Failure> {
+        let units = c::units(&self.source.path.join("sys"))?;
+        let mut inputs = self.inputs("");
+        c::declare(&mut inputs, self.source, self.llvm);
+        inputs.bytes("rustc", &self.rust.version);
+        self.own.declare(&mut inputs, |_| true);
+        let begin = |why: &str| {
+            self.builder
+                .say(Phase::Kmod, format!("building kdk.ko: {why}"))
+        };
+        self.builder
+            .obtain_tracked(&inputs, &|name| self.files.digest(name), &begin, |folder| {
+                self.make(&units, folder)
+            })
+    }
+
+    /// No inputs yet of the part `name`.
+    fn inputs(&self, name: &str) -> Inputs {
+        Inputs::new(format!("{KIND}{name}"), &self.source.base)
+    }
+
+    /// Makes kdk.ko. Returns the files that its parts were made from.
+    fn make(&self, units: &Units, folder: &Path) -> Result<Vec<String>, Failure> {
+        let bindings = self.bindings()?;
+        let objects = self.c_objects(&units.all)?;
+        let archive = self.archive(&bindings)?;
+        let mut inputs = vec![archive.file(ARCHIVE)];
+        let pairs = units.all.iter().zip(&objects);
+        inputs.extend(pairs.map(|(unit, built)| c::object(&built.entry.path, unit)));
+        self.link(&inputs, folder)?;
+        let makefile = units.makefile.iter();
+        let mut read: Vec<String> = makefile.map(|path| self.files.name(path)).collect();
+        for part in objects.iter().map(|built| &built.entry).chain([&bindings]) {
+            read.extend(part.inputs()?.digests.into_keys());
+        }
+        Ok(read)
+    }
+
+    fn bindings(&self) -> Result<Entry, Failure> {
+        let mut inputs = self.inputs(".bindings");
+        c::declare(&mut inputs, self.source, self.llvm);
+        self.own.declare(&mut inputs, |file| {
+            GENERATOR.iter().any(|one| file.starts_with(one))
+        });
+        let digest = |name: &str| self.files.digest(name);
+        let built = self
+            .builder
+            .obtain_tracked(&inputs, &digest, &|_| {}, |folder| {
+                let depfile = folder.join(DEPFILE);
+                let mut args = vec![HEADER.into(), folder.join(BINDINGS).into()];
+                args.push(depfile.clone().into());
+                args.extend(
+                    c::flags(self.source, &self.objects)
+                        .into_iter()
+                        .map(Into::into),
+                );
+                run_host_program(
+                    self.builder,
+                    (self.rust, self.llvm),
+                    "kdk-kmod-bindgen",
+                    args,
+                    &c::folder(),
+                )?;
+                let mut read = c::read_files(&depfile, &self.files)?;
+                // clang's -include reads it, which bindgen does not see.
+                read.push(self.files.name(&self.objects.join(c::OPTIONS)));
+                Ok(read)
+            })?;
+        Ok(built.entry)
+    }
+
+    fn c_objects(&self, units: &[Unit]) -> Result<Vec<Built>, Failure> {
+        let mut declared = self.inputs("");
+        c::declare(&mut declared, self.source, self.llvm);
+        Compiler {
+            builder: self.builder,
+            files: &self.files,
+            declared: &declared,
+            clang: self.llvm.join("clang"),
+            flags: c::flags(self.source, &self.objects),
+        }
+        .objects(units)
+    }
+
+    /// The Rust half.
+    fn archive(&self, bindings: &Entry) -> Result<Entry, Failure> {
+        let inputs = self.rust_inputs(bindings)?;
+        let built = self
+            .builder
+            .obtain_tracked(&inputs, &|_| None, &|_| {}, |folder| {
+                let built = self.crates("build kdk.ko", bindings).build(self.builder)?;
+                let kept = folder.join(ARCHIVE);
+                fs::copy(built.join(ARCHIVE), &kept)
+                    .map_err(|error| Failure::io("store the module's archive", &kept, error))?;
+                Ok(Vec::new())
+            })?;
+        Ok(built.entry)
+    }
+
+    /// What the Rust half is made from. Bindings that come out the same are
+    /// no reason to make it again.
+    fn rust_inputs(&self, bindings: &Entry) -> Result<Inputs, Failure> {
+        let mut inputs = self.inputs(".rust");
+        inputs.bytes("rustc", &self.rust.version);
+        inputs.file("bindings", &bindings.file(BINDINGS))?;
+        self.own.declare(&mut inputs, |file| {
+            !NOT_RUST.iter().any(|one| file.starts_with(one))
+        });
+        Ok(inputs)
+    }
+
+    /// The module's crate.
+    fn crates<'b>(&'b self, what: &'b str, bindings: &Entry) -> Crates<'b> {
+        Crates {
+            what,
+            rust: self.rust,
+            llvm: self.llvm,
+            target: Target::Module,
+            packages: vec!["kdk-kmod".into()],
+            env: vec![("KDK_BINDINGS".into(), bindings.file(BINDINGS).into())],
+            slot: format!("kmod-{}", self.source.base),
+        }
+    }
+
+    fn link(&self, inputs: &[PathBuf], folder: &Path) -> Result<(), Failure> {
+        let failed = |error: LinkError| Failure::build("link kdk.ko", error.to_string());
+        let ld = self.llvm.join("ld.lld");
+        let script = workspace().join("kmod/kdk.ld");
+        let module = folder.join("kdk.ko");
+        link(&Link {
+            ld: &ld,
+            script: &script,
+            inputs,
+            out: &module,
+            kernel: Some(&self.kernel.file("kernel")),
+        })
+        .map_err(failed)?;
+        link_debug(&ld, &script, inputs, &folder.join(DEBUG)).map_err(failed)?;
+        for_another_kernel(&module, self.source.osreldate + 1, &folder.join(WRONG))
+    }
+}
+
+/// A copy of the module that says it was built for another kernel.
+fn for_another_kernel(module: &Path, osreldate: u32, copy: &Path) -> Result<(), Failure> {
+    let mut bytes = fs::read(module).map_err(|error| Failure::io("read kdk.ko", module, error))?;
+    elf::set_u32(&mut bytes, BUILT_FOR, osreldate)
+        .map_err(|error| Failure::build("make a kdk.ko of another kernel", error.to_string()))?;
+    fs::write(copy, bytes).map_err(|error| Failure::io("write the copy of kdk.ko", copy, error))
 }

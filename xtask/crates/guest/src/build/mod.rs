@@ -24,7 +24,7 @@ use kdk_core::cache_dir::Home;
 use kdk_core::context::Context;
 use kdk_core::event::{Event, Phase, Sink};
 use kdk_core::failure::Failure;
-use kdk_core::store::{Entry, Inputs, Lookup, Store};
+use kdk_core::store::{Entry, Inputs, Lookup, Pending, Store};
 
 /// A result in the store and how it came there.
 #[derive(Debug)]
@@ -85,7 +85,48 @@ impl<'a> Builder<'a> {
         detail: &dyn Fn(&str, &str, &str) -> Vec<String>,
         make: impl FnOnce(&Path) -> Result<(), Failure>,
     ) -> Result<Built, Failure> {
-        let why = match self.store.lookup(inputs, detail)? {
+        let say = |why: &str| self.say(phase, format!("{what}: {why}"));
+        self.answer(
+            self.store.lookup(inputs, detail)?,
+            inputs,
+            &say,
+            |pending| make(pending.path()),
+        )
+    }
+
+    /// The store's answer for what is made from `inputs` and from files that
+    /// only `make` knows: it returns the names of those that it read. `digest`
+    /// is [`Store::with_dependencies`]'s. `begin` is given the reason before
+    /// something is made.
+    pub fn obtain_tracked(
+        &self,
+        inputs: &Inputs,
+        digest: &dyn Fn(&str) -> Option<String>,
+        begin: &dyn Fn(&str),
+        make: impl FnOnce(&Path) -> Result<Vec<String>, Failure>,
+    ) -> Result<Built, Failure> {
+        let all = self.store.with_dependencies(inputs, digest);
+        let found = self.store.lookup(&all, &|_, _, _| Vec::new())?;
+        self.answer(found, inputs, begin, |pending| {
+            let mut read = inputs.clone();
+            for name in make(pending.path())? {
+                if let Some(digest) = digest(&name) {
+                    read.digest(name, digest);
+                }
+            }
+            pending.depends_on(read);
+            Ok(())
+        })
+    }
+
+    fn answer(
+        &self,
+        found: Lookup,
+        inputs: &Inputs,
+        begin: &dyn Fn(&str),
+        make: impl FnOnce(&mut Pending) -> Result<(), Failure>,
+    ) -> Result<Built, Failure> {
+        let why = match found {
             Lookup::Hit(entry) => {
                 return Ok(Built {
                     entry,
@@ -95,9 +136,9 @@ impl<'a> Builder<'a> {
             }
             Lookup::Miss { why } => why,
         };
-        self.say(phase, format!("{what}: {why}"));
-        let pending = self.store.begin(inputs)?;
-        make(pending.path())?;
+        begin(&why);
+        let mut pending = self.store.begin(inputs)?;
+        make(&mut pending)?;
         Ok(Built {
             entry: pending.publish()?,
             cached: false,
