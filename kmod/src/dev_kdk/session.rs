@@ -14,7 +14,7 @@ use kdk_harness::{Answer, Command, Place, Reader, Text, parse};
 const COMMAND: usize = 200;
 
 /// The longest answer that is formatted in one piece, in bytes.
-pub const TEXT: usize = 200;
+pub const TEXT: usize = 180;
 
 /// The most bytes that one read(2) returns.
 const PIECE: usize = 512;
