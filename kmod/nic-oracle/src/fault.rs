@@ -29,62 +29,62 @@ pub enum Fault {
     Unknown,
     /// The stack received a frame with different bytes.
     Altered {
-        /// The frame.
+        /// The number of the frame.
         frame: u32,
     },
     /// The stack received a frame twice.
     Twice {
-        /// The frame.
+        /// The number of the frame.
         frame: u32,
     },
     /// The stack received a frame that the NIC had discarded.
     Discarded {
-        /// The frame.
+        /// The number of the frame.
         frame: u32,
     },
     /// The stack received a frame that the NIC had marked as bad.
     Bad {
-        /// The frame.
+        /// The number of the frame.
         frame: u32,
     },
     /// The stack received a frame from before the last stop of the interface.
     Late {
-        /// The frame.
+        /// The number of the frame.
         frame: u32,
     },
     /// The stack received a later frame of this flow first.
     FlowOrder {
-        /// The flow.
+        /// The number of the flow.
         flow: u16,
-        /// The frame.
+        /// The number of the frame.
         frame: u32,
         /// The later frame.
         before: u32,
     },
     /// The stack received a later frame of this queue first.
     QueueOrder {
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
-        /// The frame.
+        /// The number of the frame.
         frame: u32,
         /// The later frame.
         before: u32,
     },
     /// The NIC has written a frame to memory, and the stack did not receive it.
     Lost {
-        /// The flow.
+        /// The number of the flow.
         flow: u16,
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
-        /// The frame.
+        /// The number of the frame.
         frame: u32,
     },
     /// The stack did not receive a frame before a stop, but a later frame of
     /// this queue. A stop may only lose the last frames of a queue.
     Skipped {
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
-        /// The frame.
+        /// The number of the frame.
         frame: u32,
         /// The last frame that the stack received.
         last: u32,
@@ -92,7 +92,7 @@ pub enum Fault {
     /// The number of frames that the stack received does not match the number
     /// that the NIC has written to memory, with those from the packet buffer.
     Unbalanced {
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
         /// Frames that the NIC has written to memory, including bad ones.
         written: u64,
@@ -103,7 +103,7 @@ pub enum Fault {
     },
     /// A counter of the NIC differs from what it reported for each frame.
     Count {
-        /// The counter.
+        /// The counter that differs.
         count: Count,
         /// The number by its reports.
         reported: u64,
@@ -112,7 +112,7 @@ pub enum Fault {
     },
     /// A frame is for a queue that the NIC should not use.
     Queue {
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
     },
 }

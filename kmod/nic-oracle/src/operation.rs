@@ -31,7 +31,7 @@ pub enum Operation {
     },
     /// Joins or leaves a multicast group.
     Multicast {
-        /// The group.
+        /// The number of the group.
         group: u8,
         /// Whether to join it.
         join: bool,
@@ -55,7 +55,7 @@ pub enum Operation {
     },
     /// Treats a queue as if it had no descriptors, or stops to.
     Stall {
-        /// The queue.
+        /// The number of the queue.
         queue: u8,
         /// Whether to stall it.
         stalled: bool,
@@ -74,7 +74,7 @@ pub enum Operation {
     },
     /// Sets the interrupt moderation of a queue (EITR).
     Moderation {
-        /// The queue.
+        /// The number of the queue.
         queue: u8,
         /// The least interval in microseconds, up to 1022.
         microseconds: u16,
@@ -147,7 +147,7 @@ impl Mix {
         ecc: false,
         restarts: 6,
     };
-    /// All operations.
+    /// All kinds of operations.
     pub const ALL: Self = Self {
         jumbo: true,
         ecc: true,

@@ -11,7 +11,7 @@ use crate::snapshot::{CounterSnapshot, MAX_QUEUES};
 /// A frame that was injected on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InjectedFrame {
-    /// Its flow.
+    /// The flow of the frame.
     pub flow: u16,
     /// The [`digest`] of its bytes.
     pub digest: u64,

@@ -9,18 +9,18 @@ use crate::operation::{FLOWS, GROUPS, Mix};
 /// The destination of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// The NIC.
+    /// The configuration of the NIC.
     Card,
     /// A multicast group, below [`GROUPS`].
     Group(u8),
-    /// Another machine.
+    /// Another machine on the wire.
     Other,
 }
 
 /// The receive error of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// No error.
+    /// There is no error.
     None,
     /// The frame check sequence is wrong.
     Crc,
@@ -53,7 +53,7 @@ pub struct Shape {
     pub flow: u16,
     /// Its length in bytes, without frame check sequence.
     pub length: u16,
-    /// Its destination.
+    /// The destination of the frame.
     pub target: Target,
     /// Its receive error.
     pub error: Error,

@@ -9,17 +9,17 @@ pub const MAX_QUEUES: usize = 16;
 /// made under a spin mutex.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CounterSnapshot {
-    /// See [`Counters::receive_disabled`](kdk_nic82599::Counters::receive_disabled).
+    /// See the counter [`Counters::receive_disabled`](kdk_nic82599::Counters::receive_disabled).
     pub receive_disabled: u64,
-    /// See [`Counters::errored`](kdk_nic82599::Counters::errored).
+    /// See the counter [`Counters::errored`](kdk_nic82599::Counters::errored).
     pub errored: u64,
-    /// See [`Counters::control`](kdk_nic82599::Counters::control).
+    /// See the counter [`Counters::control`](kdk_nic82599::Counters::control).
     pub control: u64,
-    /// See [`Counters::filtered`](kdk_nic82599::Counters::filtered).
+    /// See the counter [`Counters::filtered`](kdk_nic82599::Counters::filtered).
     pub filtered: u64,
-    /// See [`Counters::missed`](kdk_nic82599::Counters::missed).
+    /// See the counter [`Counters::missed`](kdk_nic82599::Counters::missed).
     pub missed: u64,
-    /// See [`Counters::flushed`](kdk_nic82599::Counters::flushed).
+    /// See the counter [`Counters::flushed`](kdk_nic82599::Counters::flushed).
     pub flushed: u64,
     /// Frames in the packet buffer.
     pub buffered: u64,

@@ -3,7 +3,7 @@
 //! Datasheet: chapter 9 (PCIe Programming Interface): power management at
 //! 40h, MSI at 50h, MSI-X at 70h, PCIe at A0h; extended space from 100h on.
 
-/// Intel.
+/// The vendor id of Intel.
 pub const VENDOR_ID: u16 = 0x8086;
 /// 82599 KX4, backplane.
 pub const DEVICE_ID: u16 = 0x10F7;

@@ -15,7 +15,7 @@ pub struct QueueCounters {
     pub dropped: u64,
     /// Received frames discarded because the queue was not enabled.
     pub queue_disabled: u64,
-    /// Transmitted frames.
+    /// The number of transmitted frames.
     pub sent: u64,
 }
 
@@ -108,7 +108,7 @@ impl Counters {
 pub enum InvariantError {
     /// Not every offered frame is in another counter.
     Frames {
-        /// Frames offered.
+        /// The number of offered frames.
         offered: u64,
         /// Frames in another counter.
         accounted: u64,
@@ -119,7 +119,7 @@ pub enum InvariantError {
     /// descriptors that the NIC owns. It is not checked after the driver posted
     /// an invalid buffer.
     Descriptors {
-        /// Tracked buffers.
+        /// The number of tracked buffers.
         watched: u64,
         /// Descriptors between heads and tails.
         owned: u64,

@@ -25,7 +25,7 @@ const PBA_POINTER: usize = 0x16;
 const SUM: usize = 0x3F;
 const NO_POINTER: u16 = 0xFFFF;
 
-/// The words.
+/// The words of the image.
 #[derive(Debug)]
 pub struct Eeprom {
     words: Box<[u16]>,

@@ -21,7 +21,7 @@ pub const FRAME: usize = 60;
 pub enum Control {
     /// A pause frame, with its quanta; 0 is XON.
     Pause(u16),
-    /// Any other.
+    /// Any other control frame.
     Other,
 }
 
@@ -64,7 +64,7 @@ pub fn duration(quanta: u16) -> u64 {
 pub enum Word {
     /// Pause for this number of quanta.
     Xoff(u16),
-    /// Resume.
+    /// Resume the transmission (XON).
     Xon,
 }
 

@@ -1,4 +1,4 @@
-//! DMA.
+//! DMA to host memory.
 
 /// The host memory that the NIC reaches by DMA.
 pub trait Host {

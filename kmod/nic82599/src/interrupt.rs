@@ -42,8 +42,8 @@ pub struct Interrupts {
     /// When a vector may send again, in microseconds.
     ready: [u64; VECTORS as usize],
     /// Active causes for which a message was sent.
-    told_queue: u64,
-    told_other: u32,
+    sent_queue: u64,
+    sent_other: u32,
     /// Vectors with a message that was not taken yet.
     sent: u64,
     now: u64,
@@ -67,8 +67,8 @@ impl Interrupts {
             ivar_misc: 0,
             eitr: [0; VECTORS as usize],
             ready: [0; VECTORS as usize],
-            told_queue: 0,
-            told_other: 0,
+            sent_queue: 0,
+            sent_other: 0,
             sent: 0,
             now: 0,
             moderation,
@@ -161,10 +161,10 @@ impl Interrupts {
     /// Sends messages for active causes without one. `immediate` vectors are not
     /// moderated.
     fn send(&mut self, immediate: u64) {
-        self.told_queue &= self.active_queue();
-        self.told_other &= self.active_other();
-        let queue = self.active_queue() & !self.told_queue;
-        let other = self.active_other() & !self.told_other;
+        self.sent_queue &= self.active_queue();
+        self.sent_other &= self.active_other();
+        let queue = self.active_queue() & !self.sent_queue;
+        let other = self.active_other() & !self.sent_other;
         let mut vectors = if self.msix() {
             queue | self.other_vectors(other)
         } else {
@@ -191,14 +191,14 @@ impl Interrupts {
             };
             self.assert(queue, other);
         }
-        self.told_queue &= self.active_queue();
-        self.told_other &= self.active_other();
+        self.sent_queue &= self.active_queue();
+        self.sent_other &= self.active_other();
     }
 
     /// Sends a message for these causes.
     fn assert(&mut self, queue: u64, other: u32) {
-        self.told_queue |= queue;
-        self.told_other |= other;
+        self.sent_queue |= queue;
+        self.sent_other |= other;
         if self.msix() {
             // EIAC has bits for vectors 0..15; those above have no bit in
             // EICR to be cleared by, and are always cleared.

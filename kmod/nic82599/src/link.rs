@@ -33,7 +33,7 @@ const PCS1G_OK: u32 = 0x0001_0011;
 /// The abilities of the link partner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partner {
-    /// It auto-negotiates.
+    /// Whether it auto-negotiates.
     pub autoneg: bool,
     /// It advertises symmetric pause.
     pub symmetric_pause: bool,
@@ -41,7 +41,7 @@ pub struct Partner {
     pub asymmetric_pause: bool,
 }
 
-/// The link.
+/// The link of the NIC.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
     /// Whether the cable is connected.

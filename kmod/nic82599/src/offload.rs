@@ -16,13 +16,13 @@ pub const POPTS_IPSEC: u32 = 4;
 /// Transport layer of a context (`L4T`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// 00b.
+    /// The value is 00b.
     Udp,
-    /// 01b.
+    /// The value is 01b.
     Tcp,
-    /// 10b.
+    /// The value is 10b.
     Sctp,
-    /// 11b.
+    /// The value is 11b.
     Reserved,
 }
 

@@ -36,11 +36,11 @@ pub enum L4 {
     /// None that is known, or a fragment.
     #[default]
     None,
-    /// TCP.
+    /// The protocol is TCP.
     Tcp,
-    /// UDP.
+    /// The protocol is UDP.
     Udp,
-    /// SCTP.
+    /// The protocol is SCTP.
     Sctp,
 }
 
@@ -49,9 +49,9 @@ pub enum L4 {
 pub struct Packet {
     /// Tag control information of the VLAN tag, if there is one.
     pub vlan: Option<u16>,
-    /// Network layer.
+    /// The network layer header.
     pub l3: L3,
-    /// Transport layer.
+    /// The transport layer header.
     pub l4: L4,
     /// Source and destination address, `address` bytes each.
     pub addresses: [u8; 32],

@@ -65,7 +65,7 @@ pub struct FrameErrors {
 }
 
 impl FrameErrors {
-    /// No errors.
+    /// A frame without errors.
     pub const NONE: Self = Self {
         crc: false,
         illegal_byte: false,
@@ -101,7 +101,7 @@ impl FrameErrors {
 pub enum Received {
     /// It was written to host memory.
     Delivered {
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
     },
     /// It is in the packet buffer, behind a queue without descriptors.
@@ -111,12 +111,12 @@ pub enum Received {
     },
     /// It was dropped for want of descriptors (QPRDC).
     Dropped {
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
     },
     /// Its queue is not enabled.
     QueueDisabled {
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
     },
     /// The packet buffer had no room for it (RXMPC).

@@ -11,22 +11,22 @@ pub const SPACE: u32 = 0x2_0000;
 
 /// Receive and transmit queues, each.
 pub const QUEUES: u16 = 128;
-/// MSI-X vectors.
+/// The number of MSI-X vectors.
 pub const VECTORS: u16 = 64;
 /// Sets of per-queue statistics registers (QPRC and its like).
 pub const QUEUE_COUNTERS: u32 = 16;
 
-/// Device Control.
+/// The register Device Control.
 pub const CTRL: u32 = 0x0_0000;
 /// Second address of CTRL ("CTRL_DUP").
 pub const CTRL_DUP: u32 = 0x0_0004;
-/// Device Status.
+/// The register Device Status.
 pub const STATUS: u32 = 0x0_0008;
 /// Extended Device Control.
 pub const CTRL_EXT: u32 = 0x0_0018;
 /// Extended SDP Control.
 pub const ESDP: u32 = 0x0_0020;
-/// LED Control.
+/// The register LED Control.
 pub const LEDCTL: u32 = 0x0_0200;
 /// Free Running Timer.
 pub const FRTIMER: u32 = 0x0_0048;
@@ -81,7 +81,7 @@ pub const fn eitr(vector: u16) -> u32 {
     }
 }
 
-/// `GPIE.Multiple_MSIX`.
+/// The field `GPIE.Multiple_MSIX`.
 pub const GPIE_MSIX_MODE: u32 = 1 << 4;
 /// `GPIE.OCD`: a read of EICR clears only bits 29:16.
 pub const GPIE_OCD: u32 = 1 << 5;
@@ -90,45 +90,45 @@ pub const GPIE_EIMEN: u32 = 1 << 6;
 /// `GPIE.EIAME`: EIAM masks upon interrupt assertion.
 pub const GPIE_EIAME: u32 = 1 << 30;
 
-/// `EICR.RTxQ`.
+/// The field `EICR.RTxQ`.
 pub const EICR_RTX_QUEUE: u32 = 0x0000_FFFF;
-/// `EICR.Flow Director`.
+/// The field `EICR.Flow Director`.
 pub const EICR_FLOW_DIR: u32 = 1 << 16;
-/// `EICR.Rx Miss`.
+/// The field `EICR.Rx Miss`.
 pub const EICR_RX_MISS: u32 = 1 << 17;
-/// `EICR.PCI Exception`.
+/// The field `EICR.PCI Exception`.
 pub const EICR_PCI: u32 = 1 << 18;
-/// `EICR.MailBox`.
+/// The field `EICR.MailBox`.
 pub const EICR_MAILBOX: u32 = 1 << 19;
 /// `EICR.LSC`: link status change.
 pub const EICR_LSC: u32 = 1 << 20;
-/// `EICR.LinkSec`.
+/// The field `EICR.LinkSec`.
 pub const EICR_LINKSEC: u32 = 1 << 21;
 /// `EICR.MNG`: manageability event.
 pub const EICR_MNG: u32 = 1 << 22;
-/// `EICR.GPI_SDP0`.
+/// The field `EICR.GPI_SDP0`.
 pub const EICR_GPI_SDP0: u32 = 1 << 24;
-/// `EICR.GPI_SDP1`.
+/// The field `EICR.GPI_SDP1`.
 pub const EICR_GPI_SDP1: u32 = 1 << 25;
-/// `EICR.GPI_SDP2`.
+/// The field `EICR.GPI_SDP2`.
 pub const EICR_GPI_SDP2: u32 = 1 << 26;
 /// `EICR.ECC`: unrecoverable ECC error.
 pub const EICR_ECC: u32 = 1 << 28;
-/// `EICR.TCP Timer`.
+/// The field `EICR.TCP Timer`.
 pub const EICR_TCP_TIMER: u32 = 1 << 30;
 /// Bit 31: reserved in the 82599's datasheet; see
 /// [`Config::other_gate`](crate::Config::other_gate).
 pub const EICR_OTHER: u32 = 1 << 31;
 
-/// Receive Control.
+/// The register Receive Control.
 pub const RXCTRL: u32 = 0x0_3000;
-/// `RXCTRL.RXEN`.
+/// The field `RXCTRL.RXEN`.
 pub const RXCTRL_RXEN: u32 = 1;
 /// Receive DMA Control.
 pub const RDRXCTL: u32 = 0x0_2F00;
-/// `RDRXCTL.CRCStrip`.
+/// The field `RDRXCTL.CRCStrip`.
 pub const RDRXCTL_CRCSTRIP: u32 = 1 << 1;
-/// `RDRXCTL.DMAIDONE`.
+/// The field `RDRXCTL.DMAIDONE`.
 pub const RDRXCTL_DMAIDONE: u32 = 1 << 3;
 /// PF Queue Drop Enable (an indirect register).
 pub const QDE: u32 = 0x0_2F04;
@@ -136,7 +136,7 @@ pub const QDE: u32 = 0x0_2F04;
 pub const RXCSUM: u32 = 0x0_5000;
 /// `RXCSUM.PCSD`: the descriptor has the RSS hash, not a checksum.
 pub const RXCSUM_PCSD: u32 = 1 << 13;
-/// Filter Control.
+/// The register Filter Control.
 pub const FCTRL: u32 = 0x0_5080;
 /// `FCTRL.SBP`: store bad packets.
 pub const FCTRL_SBP: u32 = 1 << 1;
@@ -146,25 +146,25 @@ pub const FCTRL_MPE: u32 = 1 << 8;
 pub const FCTRL_UPE: u32 = 1 << 9;
 /// `FCTRL.BAM`: broadcast accept.
 pub const FCTRL_BAM: u32 = 1 << 10;
-/// VLAN Control.
+/// The register VLAN Control.
 pub const VLNCTRL: u32 = 0x0_5088;
-/// `VLNCTRL.CFI`.
+/// The field `VLNCTRL.CFI`.
 pub const VLNCTRL_CFI: u32 = 1 << 28;
-/// `VLNCTRL.CFIEN`.
+/// The field `VLNCTRL.CFIEN`.
 pub const VLNCTRL_CFIEN: u32 = 1 << 29;
 /// `VLNCTRL.VFE`: VLAN filter enable.
 pub const VLNCTRL_VFE: u32 = 1 << 30;
-/// Multicast Control.
+/// The register Multicast Control.
 pub const MCSTCTRL: u32 = 0x0_5090;
 /// `MCSTCTRL.MFE`: multicast filter enable.
 pub const MCSTCTRL_MFE: u32 = 1 << 2;
 /// Multiple Receive Queues Command.
 pub const MRQC: u32 = 0x0_5818;
-/// `MRQC.MRQE`.
+/// The field `MRQC.MRQE`.
 pub const MRQC_MRQE: u32 = 0xF;
 /// Security Rx Control.
 pub const SECRXCTRL: u32 = 0x0_8D00;
-/// `SECRXCTRL.RX_DIS`.
+/// The field `SECRXCTRL.RX_DIS`.
 pub const SECRXCTRL_RX_DIS: u32 = 1 << 1;
 /// Security Rx Status.
 pub const SECRXSTAT: u32 = 0x0_8D04;
@@ -172,7 +172,7 @@ pub const SECRXSTAT: u32 = 0x0_8D04;
 pub const SECTXCTRL: u32 = 0x0_8800;
 /// Security Tx Status.
 pub const SECTXSTAT: u32 = 0x0_8804;
-/// `SECRXSTAT.SECRX_RDY`, `SECTXSTAT.SECTX_RDY`.
+/// The fields `SECRXSTAT.SECRX_RDY`, `SECTXSTAT.SECTX_RDY`.
 pub const SEC_RDY: u32 = 1;
 
 /// Receive Address Low of entry `n` (0..128).
@@ -281,7 +281,7 @@ pub const fn rdt(queue: u16) -> u32 {
 pub const fn rxdctl(queue: u16) -> u32 {
     receive_block(queue) + 0x28
 }
-/// RSC Control.
+/// The register RSC Control.
 #[must_use]
 pub const fn rscctl(queue: u16) -> u32 {
     receive_block(queue) + 0x2C
@@ -326,16 +326,16 @@ pub const fn tdwbal(queue: u16) -> u32 {
 pub const fn tdwbah(queue: u16) -> u32 {
     transmit_block(queue) + 0x3C
 }
-/// `TDWBAL.Head_WB_En`.
+/// The field `TDWBAL.Head_WB_En`.
 pub const TDWBAL_HEAD_WB_EN: u32 = 1;
 
 /// `SRRCTL.BSIZEPACKET`, in KB.
 pub const SRRCTL_BSIZEPACKET: u32 = 0x1F;
-/// `SRRCTL.DESCTYPE`.
+/// The field `SRRCTL.DESCTYPE`.
 pub const SRRCTL_DESCTYPE: u32 = 7 << 25;
 /// `SRRCTL.DESCTYPE` 001b: advanced descriptor, one buffer.
 pub const SRRCTL_DESCTYPE_ONE_BUFFER: u32 = 1 << 25;
-/// `SRRCTL.Drop_En`.
+/// The field `SRRCTL.Drop_En`.
 pub const SRRCTL_DROP_EN: u32 = 1 << 28;
 /// `RXDCTL.ENABLE` and `TXDCTL.ENABLE`.
 pub const XDCTL_ENABLE: u32 = 1 << 25;
@@ -346,7 +346,7 @@ pub const RXDCTL_VME: u32 = 1 << 30;
 
 /// DMA Tx Control.
 pub const DMATXCTL: u32 = 0x0_4A80;
-/// `DMATXCTL.TE`.
+/// The field `DMATXCTL.TE`.
 pub const DMATXCTL_TE: u32 = 1;
 /// DMA Tx TCP Flags Control Low: first and middle segment.
 pub const DTXTCPFLGL: u32 = 0x0_4A88;
@@ -359,21 +359,21 @@ pub const DTXMXSZRQ: u32 = 0x0_8100;
 
 /// MAC Core Control 0.
 pub const HLREG0: u32 = 0x0_4240;
-/// `HLREG0.TXCRCEN`.
+/// The field `HLREG0.TXCRCEN`.
 pub const HLREG0_TXCRCEN: u32 = 1;
-/// `HLREG0.RXCRCSTRP`.
+/// The field `HLREG0.RXCRCSTRP`.
 pub const HLREG0_RXCRCSTRP: u32 = 1 << 1;
-/// `HLREG0.JUMBOEN`.
+/// The field `HLREG0.JUMBOEN`.
 pub const HLREG0_JUMBOEN: u32 = 1 << 2;
-/// `HLREG0.TXPADEN`.
+/// The field `HLREG0.TXPADEN`.
 pub const HLREG0_TXPADEN: u32 = 1 << 10;
-/// `HLREG0.LPBK`.
+/// The field `HLREG0.LPBK`.
 pub const HLREG0_LPBK: u32 = 1 << 15;
 /// Max Frame Size (bits 31:16, in bytes).
 pub const MAXFRS: u32 = 0x0_4268;
 /// MDI Single Command and Address.
 pub const MSCA: u32 = 0x0_425C;
-/// `MSCA.MDICMD`.
+/// The field `MSCA.MDICMD`.
 pub const MSCA_MDI_COMMAND: u32 = 1 << 30;
 /// MDI Single Read and Write Data (read data in bits 31:16).
 pub const MSRWD: u32 = 0x0_4260;
@@ -385,13 +385,13 @@ pub const MFLCN_PMCF: u32 = 1;
 pub const MFLCN_DPF: u32 = 1 << 1;
 /// `MFLCN.RFCE`: receive (obey) link flow control.
 pub const MFLCN_RFCE: u32 = 1 << 3;
-/// Auto-Negotiation Control.
+/// The register Auto-Negotiation Control.
 pub const AUTOC: u32 = 0x0_42A0;
 /// Auto-Negotiation Control 2.
 pub const AUTOC2: u32 = 0x0_42A8;
 /// Auto-Negotiation Control 3.
 pub const AUTOC3: u32 = 0x0_42AC;
-/// Link Status.
+/// The register Link Status.
 pub const LINKS: u32 = 0x0_42A4;
 /// Link Status 2.
 pub const LINKS2: u32 = 0x0_4324;
@@ -416,11 +416,11 @@ pub const FCCFG_TFCE_802_3X: u32 = 1 << 3;
 pub const FCTTV0: u32 = 0x0_3200;
 /// Flow Control Receive Threshold Low of packet buffer 0.
 pub const FCRTL0: u32 = 0x0_3220;
-/// `FCRTL.XONE`.
+/// The field `FCRTL.XONE`.
 pub const FCRTL_XONE: u32 = 1 << 31;
 /// Flow Control Receive Threshold High of packet buffer 0.
 pub const FCRTH0: u32 = 0x0_3260;
-/// `FCRTH.FCEN`.
+/// The field `FCRTH.FCEN`.
 pub const FCRTH_FCEN: u32 = 1 << 31;
 /// The threshold in FCRTL and FCRTH (bits 18:5, units of 32 bytes), in bytes.
 pub const FCRT_BYTES: u32 = 0x0007_FFE0;
@@ -431,33 +431,33 @@ pub const TFCS_TXOFF: u32 = 0x101;
 /// Priority Flow Control Type Opcode.
 pub const PFCTOP: u32 = 0x0_3008;
 
-/// EEPROM/Flash Control.
+/// The register EEPROM/Flash Control.
 pub const EEC: u32 = 0x1_0010;
-/// `EEC.EE_REQ`.
+/// The field `EEC.EE_REQ`.
 pub const EEC_REQ: u32 = 1 << 6;
-/// `EEC.EE_GNT`.
+/// The field `EEC.EE_GNT`.
 pub const EEC_GNT: u32 = 1 << 7;
-/// `EEC.EE_PRES`.
+/// The field `EEC.EE_PRES`.
 pub const EEC_PRES: u32 = 1 << 8;
-/// `EEC.Auto_RD`.
+/// The field `EEC.Auto_RD`.
 pub const EEC_ARD: u32 = 1 << 9;
-/// `EEC.EE_ADDR_SIZE`.
+/// The field `EEC.EE_ADDR_SIZE`.
 pub const EEC_ADDR_SIZE: u32 = 1 << 10;
-/// EEPROM Read.
+/// The register EEPROM Read.
 pub const EERD: u32 = 0x1_0014;
 /// EEPROM Write (not in every revision of the datasheet).
 pub const EEWR: u32 = 0x1_0018;
-/// `EERD.START`.
+/// The field `EERD.START`.
 pub const EERD_START: u32 = 1;
-/// `EERD.DONE`.
+/// The field `EERD.DONE`.
 pub const EERD_DONE: u32 = 1 << 1;
-/// Software Semaphore.
+/// The register Software Semaphore.
 pub const SWSM: u32 = 0x1_0140;
-/// `SWSM.SMBI`.
+/// The field `SWSM.SMBI`.
 pub const SWSM_SMBI: u32 = 1;
-/// `SWSM.SWESMBI`.
+/// The field `SWSM.SWESMBI`.
 pub const SWSM_SWESMBI: u32 = 1 << 1;
-/// Firmware Semaphore.
+/// The register Firmware Semaphore.
 pub const FWSM: u32 = 0x1_0148;
 /// Function Active and Power State to Manageability.
 pub const FACTPS: u32 = 0x1_0150;
@@ -470,15 +470,15 @@ pub const GCR_EXT: u32 = 0x1_1050;
 
 /// Flow Director Filters Control.
 pub const FDIRCTRL: u32 = 0x0_EE00;
-/// `FDIRCTRL.PBALLOC`.
+/// The field `FDIRCTRL.PBALLOC`.
 pub const FDIRCTRL_PBALLOC: u32 = 3;
-/// `FDIRCTRL.INIT_Done`.
+/// The field `FDIRCTRL.INIT_Done`.
 pub const FDIRCTRL_INIT_DONE: u32 = 1 << 3;
 /// Flow Director Filters Command.
 pub const FDIRCMD: u32 = 0x0_EE2C;
-/// `FDIRCMD.CMD`.
+/// The field `FDIRCMD.CMD`.
 pub const FDIRCMD_CMD: u32 = 3;
-/// `FDIRCMD.CMD`: query.
+/// The field `FDIRCMD.CMD`: query.
 pub const FDIRCMD_QUERY: u32 = 3;
 /// Flow Director Filters Free.
 pub const FDIRFREE: u32 = 0x0_EE38;
@@ -509,7 +509,7 @@ pub enum QueueRegister {
     Control,
     /// RDBAL, RDBAH, TDBAL or TDBAH.
     Base,
-    /// SRRCTL.
+    /// The register SRRCTL.
     Split,
 }
 
@@ -571,7 +571,7 @@ pub struct Registers {
 }
 
 impl Registers {
-    /// All zero.
+    /// Makes all registers zero.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -593,7 +593,7 @@ impl Registers {
         }
     }
 
-    /// Adds, wrapping.
+    /// Adds to a register, wrapping.
     pub fn add(&mut self, offset: u32, count: u32) {
         self.set(offset, self.get(offset).wrapping_add(count));
     }

@@ -22,7 +22,7 @@ const VLAN_TYPE: u32 = 0x8100;
 /// A kind of reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
-    /// Power-up: everything.
+    /// Power-up, which resets everything.
     Power,
     /// CTRL.LRST: everything that a device reset resets, and the link's
     /// configuration.

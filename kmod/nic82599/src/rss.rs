@@ -31,7 +31,7 @@ mod field {
 pub struct Scaled {
     /// RSS type of the descriptor; 0: not hashed.
     pub kind: u32,
-    /// The hash.
+    /// The value of the hash.
     pub hash: u32,
     /// The queue, 0 without a hash.
     pub queue: u16,

@@ -26,7 +26,7 @@ impl Semaphores {
         value
     }
 
-    /// Writes SWSM.
+    /// Writes the register SWSM.
     pub const fn write_swsm(&mut self, value: u32) {
         let granted = if self.firmware_owns {
             !SWSM_SWESMBI
@@ -36,7 +36,7 @@ impl Semaphores {
         self.swsm = value & granted & (SWSM_SMBI | SWSM_SWESMBI | 1 << 2);
     }
 
-    /// SW_FW_SYNC.
+    /// Returns the value of SW_FW_SYNC.
     pub const fn sync(&self) -> u32 {
         self.sync
     }

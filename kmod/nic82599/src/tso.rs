@@ -18,11 +18,11 @@ pub struct Plan {
     pub header: usize,
     /// Bytes after the headers, of all segments.
     pub payload: usize,
-    /// Segments.
+    /// The number of segments.
     pub segments: usize,
 }
 
-/// One segment.
+/// One segment of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Which, from 0.

@@ -23,7 +23,7 @@ pub enum Violation {
     TailBeyondRing {
         /// Receive or transmit.
         direction: Direction,
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
         /// What was written.
         tail: u32,
@@ -34,7 +34,7 @@ pub enum Violation {
     DoorbellOfDisabledQueue {
         /// Receive or transmit.
         direction: Direction,
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
         /// What was written.
         tail: u32,
@@ -43,7 +43,7 @@ pub enum Violation {
     RingChangedWhileEnabled {
         /// Receive or transmit.
         direction: Direction,
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
         /// Offset of the register.
         register: u32,
@@ -53,7 +53,7 @@ pub enum Violation {
     BadRing {
         /// Receive or transmit.
         direction: Direction,
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
         /// Base, in bytes.
         base: u64,
@@ -64,7 +64,7 @@ pub enum Violation {
     NullAddress {
         /// Receive or transmit.
         direction: Direction,
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
         /// The descriptor's index.
         index: u32,
@@ -75,12 +75,12 @@ pub enum Violation {
         queue: u16,
         /// The descriptor's index.
         index: u32,
-        /// The buffer.
+        /// The address of the buffer.
         address: u64,
     },
     /// The address of a receive descriptor changed while the NIC owned it.
     ChangedWhileOwned {
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
         /// The descriptor's index.
         index: u32,
@@ -90,12 +90,12 @@ pub enum Violation {
     /// The NIC owns more buffers than the model can track
     /// ([`Config::owned_buffers`](crate::Config::owned_buffers)).
     TooManyOwned {
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
     },
     /// A received frame was for a queue that is not enabled. It is discarded.
     FrameForDisabledQueue {
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
     },
     /// A register that only the NIC writes was written.
@@ -124,7 +124,7 @@ pub enum Violation {
     },
     /// A transmit descriptor is invalid. Its packet is not sent.
     BadTransmit {
-        /// The queue.
+        /// The number of the queue.
         queue: u16,
         /// The descriptor's index.
         index: u32,

@@ -1,4 +1,4 @@
-//! Callouts (callout(9)).
+//! Callouts, see callout(9).
 
 use super::bindings;
 use super::errno::Errno;

@@ -9,19 +9,19 @@ use core::ffi::{c_int, c_void};
 /// The operations of one open descriptor. Several threads may call them at
 /// once.
 pub trait Device: Sized + Sync {
-    /// Handles open(2).
+    /// Handles a call of open(2).
     ///
     /// # Errors
     /// Returns the error of open(2).
     fn open() -> Result<Self, Errno>;
 
-    /// Handles read(2).
+    /// Handles a call of read(2).
     ///
     /// # Errors
     /// Returns the error of read(2).
     fn read(&self, user: &mut Uio<'_>) -> Result<(), Errno>;
 
-    /// Handles write(2).
+    /// Handles a call of write(2).
     ///
     /// # Errors
     /// Returns the error of write(2).

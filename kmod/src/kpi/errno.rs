@@ -1,4 +1,4 @@
-//! Error numbers.
+//! Error numbers of errno(2).
 
 use super::bindings;
 use core::ffi::c_int;
@@ -9,9 +9,9 @@ use core::fmt;
 pub struct Errno(c_int);
 
 impl Errno {
-    /// Invalid argument.
+    /// The error "Invalid argument".
     pub const EINVAL: Self = Self(bindings::EINVAL as c_int);
-    /// Device busy.
+    /// The error "Device busy".
     pub const EBUSY: Self = Self(bindings::EBUSY as c_int);
     /// Device not configured.
     pub const ENXIO: Self = Self(bindings::ENXIO as c_int);
@@ -33,7 +33,7 @@ impl Errno {
     /// Socket is not connected.
     #[cfg(sendfile_kqueue)]
     pub const ENOTCONN: Self = Self(bindings::ENOTCONN as c_int);
-    /// Broken pipe.
+    /// The error "Broken pipe".
     #[cfg(sendfile_kqueue)]
     pub const EPIPE: Self = Self(bindings::EPIPE as c_int);
     /// No such file or directory; here, of a flow.

@@ -14,9 +14,9 @@ const LONGEST: usize = 16 * 1024;
 /// What a filter does with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// Pass it.
+    /// Pass the frame.
     Pass,
-    /// Drop it.
+    /// Drop the frame.
     Drop,
     /// Drop it if its first byte is this one.
     DropFirst(u8),

@@ -99,7 +99,7 @@ pub struct Counts {
     pub misses: u64,
     /// Flows not inserted because the lle was not resolved.
     pub lle_invalid: u64,
-    /// Flows inserted.
+    /// The number of insertions.
     pub inserts: u64,
     /// Bytes of masks that walks have read. Invalid if walks overlapped.
     pub mask_bytes: u64,

@@ -23,11 +23,11 @@ pub fn ticks() -> u64 {
 /// The link state of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkState {
-    /// `LINK_STATE_UNKNOWN`.
+    /// The value `LINK_STATE_UNKNOWN`.
     Unknown,
-    /// `LINK_STATE_DOWN`.
+    /// The value `LINK_STATE_DOWN`.
     Down,
-    /// `LINK_STATE_UP`.
+    /// The value `LINK_STATE_UP`.
     Up,
 }
 
@@ -46,13 +46,13 @@ pub struct State {
     pub baudrate: u64,
     /// The MTU in bytes.
     pub mtu: u32,
-    /// Frames received.
+    /// The number of received frames.
     pub ipackets: u64,
     /// Frames received with an error.
     pub ierrors: u64,
     /// Frames dropped for want of room.
     pub iqdrops: u64,
-    /// Frames sent.
+    /// The number of transmitted frames.
     pub opackets: u64,
     /// Frames that could not be sent.
     pub oerrors: u64,
@@ -237,11 +237,11 @@ impl FrameBuffer {
 #[cfg(iflib)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IflibCounters {
-    /// Good frames.
+    /// The number of good frames.
     pub packets: u64,
     /// Bytes of good frames.
     pub bytes: u64,
-    /// Bad frames.
+    /// The number of bad frames.
     pub errors: u64,
 }
 
@@ -268,7 +268,7 @@ pub struct Tapped {
     pub mine: bool,
     /// The RSS hash that the NIC reported.
     pub flow: u32,
-    /// `M_HASHTYPE_*`.
+    /// The type of the hash: `M_HASHTYPE_*`.
     pub hash_type: u32,
     /// `CSUM_*` flags: the checksums that the NIC reported as valid.
     pub checksums: u32,

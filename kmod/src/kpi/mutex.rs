@@ -14,7 +14,7 @@ use core::time::Duration;
 pub enum Recursion {
     /// It may not: with INVARIANTS the kernel panics.
     Forbidden,
-    /// It may.
+    /// The owner may.
     Allowed,
 }
 

@@ -242,7 +242,7 @@ extern "C" fn kdk_nic_take_interrupt(nic: usize) -> c_int {
 /// The configuration of a NIC and of its driver.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
-    /// The model.
+    /// The configuration of the model.
     pub card: Config,
     /// The number of queues in each direction. `None` is the driver's default:
     /// one for each CPU.
@@ -357,9 +357,9 @@ fn tunable_names(names: &'static [&str]) -> impl Iterator<Item = String> {
 /// The resources of a NIC that its driver has allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Memory resources.
+    /// The number of memory resources.
     pub memory: u32,
-    /// Interrupt resources.
+    /// The number of interrupt resources.
     pub interrupts: u32,
     /// Interrupt resources with a handler.
     pub handlers: u32,

@@ -22,7 +22,7 @@ pub const SF_SYNC: u32 = bindings::SF_SYNC;
 pub enum Step {
     /// `pr_sendfile_wait()`, which waits for space.
     Wait,
-    /// `pr_send()`.
+    /// The call of `pr_send()`.
     Send,
     /// `pr_sosend()`, which sends the trailers.
     Trailer,
@@ -205,7 +205,7 @@ pub fn unacknowledged(socket: &Descriptor) -> Result<i64, Errno> {
 /// The lock under which mbufs are freed.
 #[derive(Clone, Copy)]
 pub enum Hold<'a> {
-    /// A mutex.
+    /// A sleep mutex.
     Mutex,
     /// A rwlock, exclusively.
     RwLock,

@@ -1,4 +1,4 @@
-//! callout(9).
+//! Tests of callout(9).
 
 use super::refused;
 use crate::kpi::callout::Callout;

@@ -1,4 +1,4 @@
-//! kthread(9).
+//! Tests of kthread(9).
 
 use super::refused;
 use crate::kpi::counters;

@@ -1,4 +1,4 @@
-//! mbuf(9).
+//! Tests of mbuf(9).
 
 use crate::kpi::counters;
 use crate::kpi::mbuf::{CLUSTER, Header, Mbuf};

@@ -1,4 +1,4 @@
-//! mtx(9).
+//! Tests of mtx(9).
 
 use super::refused;
 use crate::kpi::kthread::{End, Thread};

@@ -1,4 +1,4 @@
-//! taskqueue(9).
+//! Tests of taskqueue(9).
 
 use super::refused;
 use crate::kpi::taskqueue::Taskqueue;

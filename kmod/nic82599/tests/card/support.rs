@@ -5,7 +5,7 @@ use kdk_nic82599::{Config, Direction, FrameErrors, Host, MAX_FRAME, Nic, Receive
 
 /// The NIC's address.
 pub const MAC: [u8; 6] = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55];
-/// Somebody else's.
+/// It has another owner.
 pub const PEER: [u8; 6] = [0x02, 0xAA, 0xBB, 0xCC, 0xDD, 0xEE];
 
 /// Where memory begins on the bus: an address of 0 is a defect.
@@ -343,7 +343,7 @@ pub const DATA: u32 = 1 << 29 | 3 << 20 | 1 << 25;
 pub const END: u32 = 1 << 24 | 1 << 27;
 /// Insert a VLAN tag.
 pub const VLE: u32 = 1 << 30;
-/// Segment.
+/// A segment of TCP.
 pub const TSE: u32 = 1 << 31;
 
 /// A context descriptor: tag, lengths of headers, IPv4 or 6, TCP or UDP, MSS.

@@ -1,4 +1,4 @@
-//! ddb's `show flowtables`.
+//! Tests of ddb's `show flowtables`.
 
 use super::{each_cpu, flow};
 use crate::kpi::cpus::cpus;

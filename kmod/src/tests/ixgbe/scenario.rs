@@ -75,7 +75,7 @@ pub struct Summary {
 /// The fixed parameters of a scenario.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
-    /// The NIC.
+    /// The configuration of the NIC.
     pub setup: Setup,
     /// The link partner.
     pub partner: Partner,

@@ -31,13 +31,13 @@ pub enum Link {
 
 /// Two connected sockets, a file to send, and a kqueue for events.
 pub struct InFlight {
-    /// The kqueue.
+    /// The kqueue for events.
     pub queue: Descriptor,
-    /// [`LENGTH`] bytes.
+    /// A file of [`LENGTH`] bytes.
     pub file: Descriptor,
-    /// The sender.
+    /// The socket that sends.
     pub here: Descriptor,
-    /// The receiver.
+    /// The socket that receives.
     pub there: Descriptor,
     link: Link,
     before: i64,
