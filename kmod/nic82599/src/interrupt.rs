@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn masked_causes_wait_and_are_told_once() {
+    fn masked_causes_wait_and_interrupt_once() {
         let mut card = card(MSIX);
         card.queue_event(Direction::Receive, 1);
         card.queue_event(Direction::Receive, 1);

@@ -492,7 +492,7 @@ fn registers_with_a_life_of_their_own() {
 }
 
 #[test]
-fn changes_of_the_link_are_sent() {
+fn link_status_changes_interrupt() {
     type Step = fn(&mut Machine);
     let cases: [(&str, bool, Step); 7] = [
         ("down", true, |m| m.nic.set_link(false, &mut m.memory)),

@@ -692,7 +692,7 @@ fn errors_say_what_they_are() {
                 buffered: 1,
             }
             .to_string(),
-            "offered 3 frames",
+            "of 3 offered frames",
         ),
         (
             InvariantError::Descriptors {
@@ -700,7 +700,7 @@ fn errors_say_what_they_are() {
                 owned: 1,
             }
             .to_string(),
-            "watches 2",
+            "tracks 2",
         ),
         (
             Violation::BadTransmit {
