@@ -117,7 +117,7 @@ impl Descriptor for PanicLine {
     }
 }
 
-/// Tells both streams, then ends the machine: PID 1 must not exit.
+/// Reports on both streams, then ends the machine: PID 1 must not exit.
 fn tell_panic(message: &Message) {
     complain!("init: panic: {message}");
     let _ = PanicLine.write_all(format!("\n# error init: panic: {message}\n").as_bytes());

@@ -6,12 +6,12 @@ use alloc::string::String;
 use core::fmt::{self, Write};
 use kdk_sys::{Errno, Result, sysctl};
 
-/// Says who is here.
+/// Sends the greeting that identifies the guest.
 ///
 /// # Errors
-/// The host does not take it.
+/// The host does not read it.
 pub fn say(channel: &mut Channel, module: Result<()>) -> fmt::Result {
-    let osreldate = sysctl::integer("kern.osreldate").unwrap_or(0);
+    let osreldate = sysctl::osreldate().unwrap_or(0);
     // Firmware may have written to the line too and left it unended.
     write!(
         channel,

@@ -3,8 +3,8 @@
 //! PID 1 of the guest: makes the machine usable, loads `/kdk.ko`, says hello
 //! on the result channel and does what the host asks there, until `end`.
 //!
-//! It must never exit, or the kernel panics: what goes wrong is told on the
-//! console and on the result channel, and the machine is ended.
+//! It must never exit, or the kernel panics: init reports a failure on the
+//! console and on the result channel, and then ends the machine.
 
 extern crate alloc;
 

@@ -1,4 +1,4 @@
-//! The world as it is now, for a machine that may have been saved long ago.
+//! Current time and entropy for a machine that may have been saved long ago.
 
 use alloc::format;
 use alloc::string::String;
@@ -18,8 +18,8 @@ const RANDOM: &str = "/dev/random";
 /// kdk.ko's way to the kernel's random numbers, and the bytes it takes.
 const ENTROPY: &str = "debug.kdk.entropy";
 const SEED: usize = 64;
-/// How long a machine rests before it is saved, milliseconds.
-const REST_MS: u64 = 200;
+/// How long a machine is idle before it is saved, milliseconds.
+const QUIESCE_MS: u64 = 200;
 /// How long the kernel may take to have random numbers, milliseconds.
 const RANDOM_MS: u64 = 5_000;
 
@@ -30,10 +30,10 @@ const RANDOM_MS: u64 = 5_000;
 /// Which of it the kernel refused.
 pub fn resume(how: &Resume) -> core::result::Result<String, String> {
     let wanted = Duration::new(how.seconds, how.nanoseconds);
-    set_clock(wanted, time::set_today, time::today).map_err(told("clock_settime"))?;
-    kenv::set(VARIABLE, &format!("{:016x}", how.seed)).map_err(told("kenv"))?;
-    reseed(how.seed).map_err(told(ENTROPY))?;
-    let random = draw().map_err(told("read /dev/random"))?;
+    set_clock(wanted, time::set_today, time::today).map_err(failed("clock_settime"))?;
+    kenv::set(VARIABLE, &format!("{:016x}", how.seed)).map_err(failed("kenv"))?;
+    reseed(how.seed).map_err(failed(ENTROPY))?;
+    let random = draw().map_err(failed("read /dev/random"))?;
     let now = time::today();
     Ok(format!(
         "# resumed time={}.{:09} random={random:016x}",
@@ -42,14 +42,14 @@ pub fn resume(how: &Resume) -> core::result::Result<String, String> {
     ))
 }
 
-fn told(what: &str) -> impl Fn(Errno) -> String {
+fn failed(what: &str) -> impl Fn(Errno) -> String {
     move |errno| format!("{what}: {errno}")
 }
 
 /// Waits until the kernel takes a new seed at once, which it does not within
 /// 100 ms of the last one (sys/dev/random/fortuna.c).
 pub fn quiesce() {
-    time::sleep_ms(REST_MS);
+    time::sleep_ms(QUIESCE_MS);
 }
 
 /// Has the kernel mix the seed into its random numbers.

@@ -1,4 +1,4 @@
-//! What the host asks for.
+//! Commands of the host.
 
 use crate::channel::Channel;
 use crate::end::{Why, end};
@@ -38,7 +38,7 @@ pub fn serve(mut channel: Channel) -> ! {
         }
     };
     if let Why::Asked = why {
-        // Nobody would be told of a failure.
+        // A failure could not be reported.
         let _ = writeln!(channel, "# bye");
     }
     channel.drain();
@@ -62,13 +62,13 @@ fn answer(
             Ok(resumed) => writeln!(channel, "{resumed}"),
             Err(why) => write_error(channel, line, &why),
         },
-        // The caller's.
+        // The caller handles it.
         Ok(Command::End) => Ok(()),
         Err(bad) => write_error(channel, line, &bad),
     }
 }
 
-/// Asks everyone for their tests.
+/// Collects the tests of kdk.ko and of all suites.
 fn catalogue() -> Catalogue<Source> {
     let mut tests = Catalogue::new();
     tests.add("kdk", &Source::Kernel, Place::Kernel, kdk::list());

@@ -1,11 +1,11 @@
-//! The machine before anything runs on it.
+//! Setup of the machine before any test runs.
 
 use kdk_sys::file::{O_RDWR, open};
 use kdk_sys::net::Interfaces;
 use kdk_sys::{Errno, Result, complain, fd, mount};
 
-/// Makes what the tests stand on. What does not work is told on the console:
-/// tests that need it will fail and say so.
+/// Mounts file systems and configures the loopback interface. A step that fails
+/// is reported on the console; tests that need it fail.
 pub fn prepare() {
     // The kernel mounts devfs itself where the root has a directory for it.
     let devices = match open("/dev/null", O_RDWR) {

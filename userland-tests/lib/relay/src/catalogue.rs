@@ -10,7 +10,7 @@ use kdk_harness::Place;
 /// A test and its source, `S` being whatever init knows a place by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry<S> {
-    /// What the host is told of it.
+    /// The test as it is listed to the host.
     pub test: Listed,
     /// Where it runs, or why it cannot be run at all.
     pub source: Result<S, String>,
@@ -150,14 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_two_places_is_told() {
+    fn a_name_in_two_places_is_reported() {
         let mut catalogue = Catalogue::new();
         catalogue.add("x", &1, Place::Userland, listed(&["x/a"]));
         catalogue.add("z", &2, Place::Userland, listed(&["x/a", "x/a", "x/b"]));
         assert_eq!(catalogue.get("x/a").unwrap().source, Ok(1));
         assert_eq!(catalogue.get("x/b").unwrap().source, Ok(2));
-        let told = catalogue.get("z/can-list").unwrap();
-        assert!(told.source.as_ref().unwrap_err().contains("x/a"));
+        let failed = catalogue.get("z/can-list").unwrap();
+        assert!(failed.source.as_ref().unwrap_err().contains("x/a"));
         assert!(written(&catalogue).ends_with("# end list 3\n"));
     }
 }

@@ -1,4 +1,4 @@
-//! What a place with tests says of them.
+//! The list of tests that a place reports.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -10,12 +10,12 @@ use kdk_harness::{Place, is_valid_name};
 pub struct Listed {
     /// `suite/case`.
     pub name: String,
-    /// The whole line.
+    /// The complete line.
     pub line: String,
 }
 
-/// Reads the answer to `list`. It counts only when it is whole: a place that
-/// died halfway has not said what tests it has.
+/// Reads the answer to `list`. It is valid only if it is complete: a place
+/// that died halfway has not listed all its tests.
 #[derive(Clone, Debug)]
 pub struct Listing {
     place: Place,

@@ -9,7 +9,7 @@ use kdk_harness::Text;
 const SHOWN: usize = 20;
 
 /// Passes the lines of one `run` on as they come, all but the result: that one
-/// is held back until the place has ended as it should, since a suite that
+/// is delayed until the place has ended properly, since a suite that
 /// says `ok` and then crashes has not passed.
 ///
 /// Whatever comes in, what goes out is `# start`, one KTAP document with one

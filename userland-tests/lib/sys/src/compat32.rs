@@ -18,7 +18,7 @@ const MOST: usize = 60;
 const DATA: usize = 0x1000;
 
 /// Words of a call's place in the table: number (0 ends it), result, whether
-/// it failed, a return address that nobody uses, arguments.
+/// it failed, an unused return address, arguments.
 const WORDS: usize = 12;
 const RESULT: usize = 4;
 const FAILED: usize = 8;
@@ -45,7 +45,7 @@ impl Default for Program {
 }
 
 impl Program {
-    /// Without any call it only tells its memory.
+    /// Without any call it only describes its memory.
     #[must_use]
     pub fn new() -> Self {
         let mut program = Self {

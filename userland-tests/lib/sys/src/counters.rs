@@ -1,4 +1,4 @@
-//! What the kernel says is in use.
+//! Counts of kernel resources in use.
 
 use crate::errno::{Errno, Result};
 use crate::sendfile::Generation;
@@ -63,7 +63,7 @@ fn zone_in_use(record: &[u8]) -> Option<i64> {
     })
 }
 
-/// mbufs in use, in the whole machine.
+/// mbufs in use, in the machine.
 ///
 /// # Errors
 /// Those of sysctl(3); `EBADMSG` for statistics of an unknown form.
@@ -72,7 +72,7 @@ pub fn mbufs() -> Result<i64> {
     zones(&["mbuf", "mbuf_packet"])
 }
 
-/// Registrations in kqueues, in the whole machine.
+/// Registrations in kqueues, in the machine.
 ///
 /// # Errors
 /// Those of sysctl(3); `EBADMSG` for statistics of an unknown form.
@@ -80,11 +80,11 @@ pub fn knotes() -> Result<i64> {
     zones(&["KNOTE"])
 }
 
-/// Books that sendfile(2) keeps of its calls, in the whole machine.
+/// Allocations of sendfile(2) for its calls, in the machine.
 ///
 /// # Errors
 /// Those of sysctl(3); `EBADMSG` for statistics of an unknown form.
-pub fn sendfile_books(generation: Generation) -> Result<i64> {
+pub fn sendfile_allocations(generation: Generation) -> Result<i64> {
     match generation {
         Generation::First => zones(&["sendfile_sync"]),
         Generation::Second => malloc_type("sendfile"),
@@ -122,7 +122,7 @@ pub fn malloc_type(name: &str) -> Result<i64> {
         .ok_or(Errno::EBADMSG)
 }
 
-/// Open files, in the whole machine.
+/// Open files, in the machine.
 ///
 /// # Errors
 /// Those of sysctl(3).
@@ -130,7 +130,7 @@ pub fn open_files() -> Result<i64> {
     sysctl::integer("kern.openfiles")
 }
 
-/// Sockets, in the whole machine, those closed but not gone included.
+/// Sockets, in the machine, those closed but not gone included.
 ///
 /// # Errors
 /// Those of sysctl(3).

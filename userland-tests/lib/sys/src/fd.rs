@@ -14,7 +14,7 @@ const O_CLOEXEC: usize = 0x0010_0000;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fd(i32);
 
-/// A standard descriptor, which nobody owns.
+/// A standard descriptor, which is never closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standard(i32);
 
@@ -44,7 +44,7 @@ impl Fd {
 
 impl Drop for Fd {
     fn drop(&mut self) {
-        // Nobody is left to be told.
+        // A failure cannot be reported any more.
         let _ = close(self.0);
     }
 }
@@ -147,7 +147,7 @@ pub trait Descriptor {
     /// # Errors
     /// Those of dup2(2).
     fn duplicate_onto(&self, to: Standard) -> Result<()> {
-        // SAFETY: no addresses. Nobody owns a standard descriptor, so that
+        // SAFETY: no addresses. Standard descriptors have no owner, so that
         // none is closed behind an owner's back.
         unsafe { plain(number::DUP2, [self.raw().into(), to.0.into()]) }.map(drop)
     }
@@ -186,7 +186,7 @@ pub fn make_standard(fd: Fd) -> Result<()> {
         fd.duplicate_onto(standard)?;
     }
     if fd.raw() <= STDERR.0 {
-        // It is one of them: nobody owns those.
+        // It is one of the standard descriptors, which have no owner.
         core::mem::forget(fd);
     }
     Ok(())

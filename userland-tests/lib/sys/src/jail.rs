@@ -12,7 +12,7 @@ const JAIL_SYS_NEW: i32 = 1;
 pub struct Jail(i32);
 
 impl Jail {
-    /// A jail over the whole file system, with a network of its own.
+    /// A jail with the root file system, with a network of its own.
     ///
     /// # Errors
     /// Those of jail_set(2); `EINVAL` on a kernel without `VIMAGE`.

@@ -18,14 +18,14 @@ pub fn sync() {
 }
 
 /// Ends QEMU at once with the debug exit's `value` (its exit status is
-/// `value * 2 + 1`). Comes back when there is no such device.
+/// `value * 2 + 1`). Returns if there is no such device.
 ///
 /// # Errors
 /// Those of opening `/dev/io`.
 pub fn debug_exit(value: u8) -> Result<()> {
     let _io = open("/dev/io", O_RDWR | O_CLOEXEC)?;
     // SAFETY: an open /dev/io allows port access; the port is the debug
-    // exit's or nobody's.
+    // exit's or unused.
     unsafe {
         asm!("out dx, al", in("dx") DEBUG_EXIT, in("al") value, options(nomem, nostack, preserves_flags));
     }

@@ -70,7 +70,7 @@ impl Drop for Disk {
         let mut bytes = [0; LENGTH];
         put(&mut bytes, UNIT, &self.unit.to_le_bytes());
         put(&mut bytes, OPTIONS, &MD_FORCE.to_le_bytes());
-        // Nobody is left to be told.
+        // A failure cannot be reported any more.
         let _ = control(&self.control, MDIOCDETACH, &mut bytes);
     }
 }

@@ -207,7 +207,7 @@ impl Epair {
 
 impl Drop for Epair {
     fn drop(&mut self) {
-        // The test that follows finds what is left; nobody else can be told.
+        // Drop cannot report a failure; the next test finds what is left.
         let _ = self.interfaces.destroy(&self.a());
     }
 }

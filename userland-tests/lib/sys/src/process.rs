@@ -150,7 +150,7 @@ pub fn kill_everyone(signal: Signal) -> Result<()> {
     send(-1, signal.0.into())
 }
 
-/// Whether a process of the group is left, were it only one that nobody has
+/// Whether a process of the group is left, even one that no process has
 /// waited for yet.
 #[must_use]
 pub fn group_exists(leader: Pid) -> bool {

@@ -8,7 +8,6 @@ use crate::raw::{IoVec, call, number};
 use crate::suite::must;
 use crate::sysctl;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI64, Ordering};
 
 /// Fail with `EBUSY` rather than wait for a page that somebody works on.
 pub const SF_NODISKIO: u32 = 1;
@@ -32,7 +31,7 @@ impl Generation {
     /// Those of sysctl(3); `EOPNOTSUPP` for a kernel of the years between, which
     /// had none.
     pub fn of_kernel() -> Result<Self> {
-        Self::of(osreldate()?).ok_or(Errno::EOPNOTSUPP)
+        Self::of(sysctl::osreldate()?).ok_or(Errno::EOPNOTSUPP)
     }
 
     /// That of a `__FreeBSD_version`.
@@ -59,7 +58,7 @@ impl Generation {
         Self::of_kernel() == Ok(Self::First)
     }
 
-    /// The flags of an event that is told once. [`Second`](Self::Second) has
+    /// The flags of a one-shot event. [`Second`](Self::Second) has
     /// no others.
     #[must_use]
     pub const fn once(self) -> u16 {
@@ -67,20 +66,6 @@ impl Generation {
             Self::First => EV_ONESHOT,
             Self::Second => 0,
         }
-    }
-}
-
-/// `__FreeBSD_version` of the running kernel, which is asked once: a call is
-/// measured, and must not be two.
-fn osreldate() -> Result<i64> {
-    static KNOWN: AtomicI64 = AtomicI64::new(0);
-    match KNOWN.load(Ordering::Relaxed) {
-        0 => {
-            let version = sysctl::integer("kern.osreldate")?;
-            KNOWN.store(version, Ordering::Relaxed);
-            Ok(version)
-        }
-        version => Ok(version),
     }
 }
 
@@ -116,13 +101,16 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// An event that is told once.
+    /// A one-shot event.
     ///
     /// # Panics
     /// When the kernel has no such events.
     #[track_caller]
     pub fn on(kqueue: &impl Descriptor, ident: usize, udata: usize) -> Self {
-        let generation = must("tell which SF_KQUEUE there is", Generation::of_kernel());
+        let generation = must(
+            "determine which SF_KQUEUE there is",
+            Generation::of_kernel(),
+        );
         Self {
             ident,
             udata,
@@ -132,7 +120,7 @@ impl Completion {
     }
 }
 
-/// What stands for no completion: the kernel is not told to look at it.
+/// The placeholder for no completion; the kernel does not read it.
 const NO_COMPLETION: Completion = Completion {
     ident: 0,
     udata: 0,

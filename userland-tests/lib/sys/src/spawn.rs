@@ -34,7 +34,7 @@ pub fn spawn(path: &str, arguments: &[&str]) -> Result<Program> {
             let Err(errno) = lead_group(me())
                 .and_then(|()| write.duplicate_onto(STDOUT))
                 .and_then(|()| match go.read(&mut [0])? {
-                    // The parent has given up.
+                    // The parent has stopped waiting.
                     0 => Err(Errno::ECANCELED),
                     _ => execute(path, arguments),
                 });

@@ -105,8 +105,8 @@ unsafe fn arguments(stack: *const usize) -> Vec<String> {
 
 static HOOK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Has `hook` told of a panic before the program exits with [`PANICKED`]; by
-/// default standard error is told.
+/// Calls `hook` on a panic before the program exits with [`PANICKED`]. The
+/// default hook writes the panic to standard error.
 pub fn on_panic(hook: fn(&Message)) {
     HOOK.store(hook as *mut (), Ordering::Relaxed);
 }

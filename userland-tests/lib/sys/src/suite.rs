@@ -66,7 +66,7 @@ pub fn run(tests: &[&'static Test], arguments: &[String]) -> i32 {
     let mut chunk = String::new();
     while let Ok(true) = answer.next_chunk(&mut platform, &mut chunk) {
         if let Err(errno) = STDOUT.write_all(chunk.as_bytes()) {
-            crate::complain!("nobody takes the results: write: {errno}");
+            crate::complain!("cannot write the results: {errno}");
             return UNHEARD;
         }
         chunk.clear();

@@ -6,6 +6,7 @@ use crate::raw::{call, number};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI64, Ordering};
 
 /// `CTL_SYSCTL`, `CTL_SYSCTL_NAME2OID`.
 const NAME_TO_OID: [i32; 2] = [0, 3];
@@ -119,4 +120,21 @@ unsafe fn sysctl(
     // SAFETY: the kernel reads the oid and reads and writes one length; the
     // rest is the caller's word.
     unsafe { call(number::SYSCTL, &arguments) }.map(drop)
+}
+
+/// Returns `__FreeBSD_version` of the running kernel. Only the first call asks
+/// the kernel, so that calls which are measured do not pay for it.
+///
+/// # Errors
+/// Those of sysctl(3).
+pub fn osreldate() -> Result<i64> {
+    static KNOWN: AtomicI64 = AtomicI64::new(0);
+    match KNOWN.load(Ordering::Relaxed) {
+        0 => {
+            let version = integer("kern.osreldate")?;
+            KNOWN.store(version, Ordering::Relaxed);
+            Ok(version)
+        }
+        version => Ok(version),
+    }
 }

@@ -1,9 +1,9 @@
 //! One configuration, all methods in turn.
 
-use crate::board::{Board, Counts};
 use crate::method::Method;
 use crate::reader::read;
 use crate::setup::{Segment, Setup};
+use crate::shared_counters::{Counts, SharedCounters};
 use crate::worker::{Memory, send};
 use alloc::format;
 use alloc::string::String;
@@ -54,10 +54,10 @@ struct Moment {
 
 impl Moment {
     #[track_caller]
-    fn now(board: &Board, idle: Pid, workers: &[Child], reader: &Child) -> Self {
+    fn now(counters: &SharedCounters, idle: Pid, workers: &[Child], reader: &Child) -> Self {
         let runtime = |process| must("read kern.proc.pid", runtime_us(process));
         Self {
-            counts: board.counts(),
+            counts: counters.counts(),
             ns: now_ns(),
             idle_us: runtime(idle),
             workers_us: workers.iter().map(|worker| runtime(worker.pid())).sum(),
@@ -67,11 +67,11 @@ impl Moment {
 }
 
 fn one(method: Method, setup: &Setup, idle: Pid) -> String {
-    let board = Board::new();
+    let counters = SharedCounters::new();
     let (here, there): (Vec<Fd>, Vec<Fd>) = (0..setup.sockets)
         .map(|_| Link::Tcp.connect_with(setup.room() as i32))
         .unzip();
-    let reader = Child::run(|| read(setup, &there, &board));
+    let reader = Child::run(|| read(setup, &there, &counters));
     let common = match setup.segment {
         Segment::Own => None,
         Segment::Shared => Some(memory(setup.workers * setup.memory_each())),
@@ -95,7 +95,7 @@ fn one(method: Method, setup: &Setup, idle: Pid) -> String {
                     mapping,
                     start,
                 };
-                send(method, setup, sockets, memory, &board)
+                send(method, setup, sockets, memory, &counters)
             })
         })
         .collect();
@@ -103,10 +103,10 @@ fn one(method: Method, setup: &Setup, idle: Pid) -> String {
     let (warm_up, window) = setup.times_ms();
     note("from", &format_args!("method={}", method.name()));
     sleep_ms(warm_up);
-    let before = Moment::now(&board, idle, &workers, &reader);
+    let before = Moment::now(&counters, idle, &workers, &reader);
     sleep_ms(window);
-    let after = Moment::now(&board, idle, &workers, &reader);
-    let seen = difference(&board, &before, &after);
+    let after = Moment::now(&counters, idle, &workers, &reader);
+    let seen = difference(&counters, &before, &after);
     drop((workers, reader));
     seen
 }
@@ -117,9 +117,9 @@ fn memory(length: usize) -> Fd {
 }
 
 /// What happened between two moments, for the host; times in nanoseconds.
-fn difference(board: &Board, before: &Moment, after: &Moment) -> String {
+fn difference(counters: &SharedCounters, before: &Moment, after: &Moment) -> String {
     let (from, to) = (before.counts, after.counts);
-    let latencies = board.latencies(from.samples, to.samples);
+    let latencies = counters.latencies(from.samples, to.samples);
     let part = |percent: usize| {
         let at = (latencies.len() * percent / 100).min(latencies.len().saturating_sub(1));
         latencies.get(at).copied().unwrap_or(0)

@@ -1,7 +1,7 @@
 //! The process that reads, for all sockets.
 
-use crate::board::Board;
 use crate::setup::{PIECE, Pace, Setup};
+use crate::shared_counters::SharedCounters;
 use alloc::vec;
 use alloc::vec::Vec;
 use kdk_sys::kqueue::{EV_ADD, Event, Filter, Kqueue, NOTHING};
@@ -16,15 +16,15 @@ const EVENTS: usize = 64;
 const PHASES: usize = 16;
 
 /// Reads until it is killed.
-pub fn read(setup: &Setup, sockets: &[Fd], board: &Board) -> ! {
+pub fn read(setup: &Setup, sockets: &[Fd], counters: &SharedCounters) -> ! {
     let queue = must("kqueue", Kqueue::new());
     match setup.pace {
-        Pace::Free => at_once(sockets, board, &queue),
-        Pace::Rated => at_rate(setup.rate(), sockets, board, &queue),
+        Pace::Free => at_once(sockets, counters, &queue),
+        Pace::Rated => at_rate(setup.rate(), sockets, counters, &queue),
     }
 }
 
-fn at_once(sockets: &[Fd], board: &Board, queue: &Kqueue) -> ! {
+fn at_once(sockets: &[Fd], counters: &SharedCounters, queue: &Kqueue) -> ! {
     let changes: Vec<Event> = sockets
         .iter()
         .enumerate()
@@ -37,7 +37,7 @@ fn at_once(sockets: &[Fd], board: &Board, queue: &Kqueue) -> ! {
         let seen = must("kevent", queue.wait_in(&[], &mut events, Deadline::NEVER));
         for event in events.iter().take(seen) {
             if let Some(socket) = sockets.get(event.udata) {
-                take(socket, &mut piece, board);
+                take(socket, &mut piece, counters);
             }
         }
     }
@@ -45,7 +45,7 @@ fn at_once(sockets: &[Fd], board: &Board, queue: &Kqueue) -> ! {
 
 /// What a socket does not have when it is its turn is not made up for: a slow
 /// client is no faster for having been left without.
-fn at_rate(rate: usize, sockets: &[Fd], board: &Board, queue: &Kqueue) -> ! {
+fn at_rate(rate: usize, sockets: &[Fd], counters: &SharedCounters, queue: &Kqueue) -> ! {
     for socket in sockets {
         must("fcntl", socket.set_nonblocking(true));
     }
@@ -57,20 +57,20 @@ fn at_rate(rate: usize, sockets: &[Fd], board: &Board, queue: &Kqueue) -> ! {
     let mut now = 0;
     loop {
         must("kevent", queue.wait_in(&[], &mut events, Deadline::NEVER));
-        // Ticks that nobody took are in one event.
+        // Missed ticks are counted in one event.
         let ticks = events.first().map_or(0, |event| event.data.max(0) as usize);
         for phase in now..now + ticks.min(PHASES) {
             for socket in sockets.iter().skip(phase % PHASES).step_by(PHASES) {
-                take(socket, &mut piece, board);
+                take(socket, &mut piece, counters);
             }
         }
         now = (now + ticks) % PHASES;
     }
 }
 
-fn take(socket: &Fd, piece: &mut [u8], board: &Board) {
+fn take(socket: &Fd, piece: &mut [u8], counters: &SharedCounters) {
     match socket.read(piece) {
-        Ok(count) => board.read(count),
+        Ok(count) => counters.read(count),
         Err(Errno::EAGAIN) => {}
         Err(errno) => panic!("read what was sent: {errno}"),
     }

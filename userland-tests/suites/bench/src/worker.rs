@@ -1,8 +1,8 @@
 //! A process that sends, all of its sockets at once.
 
-use crate::board::Board;
 use crate::method::Method;
 use crate::setup::{SLOTS, Setup};
+use crate::shared_counters::SharedCounters;
 use alloc::vec::Vec;
 use kdk_sys::file::PAGE;
 use kdk_sys::kqueue::{EV_ADD, EV_DISABLE, EV_DISPATCH, EV_ENABLE, Event, Filter, Kqueue, NOTHING};
@@ -27,12 +27,18 @@ pub struct Memory<'a> {
 }
 
 /// Sends until it is killed.
-pub fn send(method: Method, setup: &Setup, sockets: &[Fd], memory: Memory<'_>, board: &Board) -> ! {
+pub fn send(
+    method: Method,
+    setup: &Setup,
+    sockets: &[Fd],
+    memory: Memory<'_>,
+    counters: &SharedCounters,
+) -> ! {
     let mut worker = Worker {
         method,
         chunk: setup.chunk,
         memory,
-        board,
+        counters,
         queue: must("kqueue", Kqueue::new()),
         full: Vec::new(),
     };
@@ -76,7 +82,7 @@ struct Worker<'a> {
     method: Method,
     chunk: usize,
     memory: Memory<'a>,
-    board: &'a Board,
+    counters: &'a SharedCounters,
     queue: Kqueue,
     /// Changes for the next kevent(2): sockets that are full.
     full: Vec<Event>,
@@ -104,7 +110,7 @@ impl Worker<'_> {
                 self.fill(place, begun);
                 let mut sent = 0;
                 while sent < self.chunk {
-                    self.board.sent();
+                    self.counters.sent();
                     let request = Request {
                         offset: (place + sent) as u64,
                         length: self.chunk - sent,
@@ -115,7 +121,7 @@ impl Worker<'_> {
                     must("sendfile with SF_SYNC", done.result);
                     sent += done.bytes.max(0) as usize;
                 }
-                self.board.reusable(now_ns() - begun);
+                self.counters.reusable(now_ns() - begun);
             }
         }
     }
@@ -147,7 +153,7 @@ impl Worker<'_> {
         let mut events = [NOTHING; EVENTS];
         loop {
             let changes = core::mem::take(&mut self.full);
-            self.board.waited();
+            self.counters.waited();
             let waited = self.queue.wait_in(&changes, &mut events, Deadline::NEVER);
             let seen = must("kevent", waited);
             for event in events.iter().take(seen) {
@@ -169,7 +175,7 @@ impl Worker<'_> {
         };
         slot.flying -= 1;
         if slot.flying == 0 && slot.sent == self.chunk {
-            self.board.reusable(now_ns() - slot.begun);
+            self.counters.reusable(now_ns() - slot.begun);
             *slot = Slot::default();
         }
     }
@@ -192,7 +198,7 @@ impl Worker<'_> {
             let full = self.piece(link, &mut slot, place);
             let over = slot.sent == self.chunk;
             if over && self.method == Method::Write {
-                self.board.reusable(now_ns() - slot.begun);
+                self.counters.reusable(now_ns() - slot.begun);
                 slot = Slot::default();
             }
             if let Some(kept) = link.slots.get_mut(link.current) {
@@ -210,7 +216,7 @@ impl Worker<'_> {
 
     /// Sends a part of a buffer; whether the socket is full.
     fn piece(&self, link: &Link<'_>, slot: &mut Slot, place: usize) -> bool {
-        self.board.sent();
+        self.counters.sent();
         let (at, left) = (place + slot.sent, self.chunk - slot.sent);
         let (bytes, result) = match self.method {
             Method::Write => match self.memory.mapping.write_to(link.socket, at, left) {

@@ -34,7 +34,7 @@ pub fn check() {
         least >= NAP_MS * 1_000_000,
         "nanosleep of {NAP_MS} ms was over after {least} ns"
     );
-    // The program may have been held up between any two readings, for however
+    // The program may have been interrupted between any two readings, for however
     // long; the true frequency still lies between these two.
     let (slowest, fastest) = (ticks * 1000 / most, ticks * 1000 / least);
     let rate = u64::try_from(rate).unwrap_or_default();

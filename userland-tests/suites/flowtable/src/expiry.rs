@@ -35,7 +35,7 @@ fn gone_with_interface() -> TestResult {
     Ok(())
 }
 
-/// Flows that nobody uses go, whatever bucket they are in; one that is used
+/// Unused flows expire, whatever bucket they are in; one that is used
 /// stays.
 fn gone_when_idle() -> TestResult {
     let network = Network::new()?;

@@ -1,4 +1,4 @@
-//! A network of many addresses behind one router, which the test plays.
+//! A network of many addresses behind one router, which the test acts as.
 
 use crate::count::Count;
 use kdk_fixtures::bytes::soon;
@@ -61,7 +61,7 @@ impl Network {
     pub fn send(&self, nth: u32) {
         let to = Address::v4(address(nth), PORT);
         match send_to(&self.socket, b"flow", &to) {
-            // Nobody minds a datagram that is lost behind the flowtable.
+            // A datagram lost behind the flowtable does not matter.
             Err(Errno::ENOBUFS) => {}
             sent => drop(must("send", sent)),
         }

@@ -1,55 +1,56 @@
-//! Cards of software, made through `/dev/kdk` (`kmod/src/dev_kdk`).
+//! Software network cards, created through `/dev/kdk` (`kmod/src/dev_kdk`).
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use kdk_harness::Stop;
 use kdk_sys::file::{O_CLOEXEC, O_RDWR, open, read_to_end};
+use kdk_sys::net::Interfaces;
 use kdk_sys::suite::must;
+use kdk_sys::time::{Deadline, sleep_ms};
 use kdk_sys::{Descriptor, Errno, Fd, Result};
 
-/// The descriptor that cards live as long as.
+/// The descriptor of `/dev/kdk` that owns the cards.
 pub struct Cards(Fd);
 
-/// What became of a card's frames, and of the TCP segments that its wire
-/// brought.
+/// Counts of a card's frames and of the TCP segments that its wire delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Frames that came over the wire and are in the host's memory.
+    /// Frames from the wire that were written to host memory.
     pub delivered: u64,
-    /// Those that the card listened to and had no room for.
+    /// Frames from the wire that were dropped for lack of descriptors.
     pub lost: u64,
-    /// Frames that it sent.
+    /// Frames that the card sent.
     pub sent: u64,
-    /// Segments that were the next of their connection.
+    /// TCP segments in order.
     pub next: u64,
-    /// Segments ahead of the next one.
+    /// TCP segments ahead of order.
     pub ahead: u64,
-    /// What the driver did that the card's contract forbids.
+    /// Violations of the card's contract by the driver.
     pub violations: u64,
 }
 
 impl Cards {
-    /// None yet.
+    /// Opens the device. It has no cards yet.
     #[track_caller]
     pub fn none() -> Self {
         let device = open("/dev/kdk", O_RDWR | O_CLOEXEC);
         Self(must("open /dev/kdk", device))
     }
 
-    /// The answer to a command about cards.
+    /// Sends a command about cards and returns the answer.
     ///
     /// # Errors
-    /// What the module says of the command.
+    /// The module's error for the command.
     pub fn ask(&self, command: &str) -> Result<String> {
         self.0.write_all(format!("card {command}\n").as_bytes())?;
         let answer = read_to_end(&self.0)?;
         Ok(String::from_utf8_lossy(&answer).trim_end().to_string())
     }
 
-    /// Puts the `nth` card in; the name of its interface.
+    /// Adds the `nth` card and returns the name of its interface.
     ///
     /// # Errors
-    /// A skip where the tree has no driver for it.
+    /// Skips the test if the tree has no driver for the card.
     #[track_caller]
     pub fn add(&self, nth: usize) -> core::result::Result<String, Stop> {
         match self.ask("new") {
@@ -64,7 +65,7 @@ impl Cards {
         }
     }
 
-    /// What became of the `nth` card's frames.
+    /// Returns the counts of the `nth` card.
     #[track_caller]
     pub fn counts(&self, nth: usize) -> Counts {
         let answer = must("ask for counts", self.ask(&format!("counts {nth}")));
@@ -83,11 +84,28 @@ impl Cards {
         }
     }
 
-    /// Takes the `nth` card out; its driver has done nothing that the card's
-    /// contract forbids.
+    /// Removes the `nth` card and checks that its driver never violated the
+    /// card's contract.
     #[track_caller]
     pub fn remove(&self, nth: usize) {
         let answer = must("remove a card", self.ask(&format!("remove {nth}")));
         assert_eq!(answer, format!("# card {nth} removed violations=0"));
+    }
+}
+
+/// How long a link may take, milliseconds: the driver polls it once a second.
+const LINK_MS: u64 = 20_000;
+
+/// Brings the interface `name` up and waits for its link.
+#[track_caller]
+pub fn bring_up(interfaces: &Interfaces, name: &str) {
+    must("bring the interface up", interfaces.bring_up(name));
+    let deadline = Deadline::after_ms(LINK_MS);
+    while !must("query the link", interfaces.has_link(name)) {
+        assert!(
+            !deadline.has_passed(),
+            "{name}: no link within {LINK_MS} ms"
+        );
+        sleep_ms(5);
     }
 }

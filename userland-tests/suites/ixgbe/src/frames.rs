@@ -1,6 +1,6 @@
-//! Frames that user space has come in from a card's wire.
+//! Frames that user space injects into a card's wire.
 
-use crate::cards::Cards;
+use crate::cards::{Cards, bring_up};
 use alloc::string::String;
 use kdk_fixtures::epair::keep_quiet;
 use kdk_harness::{TestResult, kdk_test};
@@ -9,26 +9,19 @@ use kdk_sys::net::Interfaces;
 use kdk_sys::suite::must;
 use kdk_sys::time::{Deadline, sleep_ms};
 
-/// For what the driver looks at once in a second.
-const LINK_MS: u64 = 20_000;
-/// For what the driver's threads do.
+/// How long the driver's threads may take, milliseconds.
 const SOON_MS: u64 = 20_000;
 
 kdk_test!("ixgbe/card-frames", frames, limit_ms = 60_000);
 
-/// What the stack would get is told by flows, in order: all good frames, and
-/// none of the bad ones.
+/// A tap reports what the stack would receive, by flow and in order: all good
+/// frames, and no bad ones.
 fn frames() -> TestResult {
     keep_quiet();
     let cards = Cards::none();
     let name = cards.add(0)?;
     let interfaces = must("socket", Interfaces::open());
-    must("bring it up", interfaces.bring_up(&name));
-    let deadline = Deadline::after_ms(LINK_MS);
-    while !must("look at its link", interfaces.has_link(&name)) {
-        assert!(!deadline.has_passed(), "no link within {LINK_MS} ms");
-        sleep_ms(10);
-    }
+    bring_up(&interfaces, &name);
     assert_eq!(cards.ask("received 0"), Err(Errno::ENXIO), "without a tap");
     answers(&cards, "tap 0", "# card 0 tapped");
     assert_eq!(cards.ask("tap 0"), Err(Errno::EBUSY), "a second tap");
@@ -80,10 +73,7 @@ fn frames() -> TestResult {
         let wanted = alloc::format!("# card 0 flow={flow} {fate} other=0");
         answers(&cards, &alloc::format!("inject 0 {options}"), &wanted);
     }
-    let flows = received(&cards, "received 0", |answer| {
-        answer == "# card 0 flows=2 frames=19 foreign=0"
-    });
-    assert!(flows.is_some(), "19 frames of two flows");
+    wait_for_frames(&cards, "flows=2 frames=19 foreign=0");
     answers(
         &cards,
         "received 0 5",
@@ -93,20 +83,19 @@ fn frames() -> TestResult {
     answers(&cards, "received 0 9", "# card 0 flow 9 0");
     answers(&cards, "received 0 1", "# card 0 flow 1");
     many(&cards);
-    held(&cards);
+    stalled_queue(&cards);
     answers(&cards, "raise 0 0x100000", "# card 0 raised 0x100000");
     cards.remove(0);
     Ok(())
 }
 
-/// More than an answer has room for.
+/// Receives more frames than one answer has room for.
 fn many(cards: &Cards) {
     for _ in 0..30 {
         must("a bad one", cards.ask("inject 0 flow 7 error=crc"));
         must("a good one", cards.ask("inject 0 flow 7"));
     }
-    let all = received(cards, "received 0", |answer| answer.contains(" frames=30 "));
-    assert!(all.is_some(), "30 frames");
+    wait_for_frames(cards, "flows=1 frames=30 foreign=0");
     let mut seen = String::new();
     loop {
         let answer = must("ask for some", cards.ask("received 0 7"));
@@ -123,8 +112,8 @@ fn many(cards: &Cards) {
     assert_eq!(seen, wanted);
 }
 
-/// What a full queue holds back or drops comes by flow of that queue.
-fn held(cards: &Cards) {
+/// A stalled queue keeps its frames in the card or drops them.
+fn stalled_queue(cards: &Cards) {
     answers(cards, "stall 0 0", "# card 0 queue 0 stalled");
     let answer = must("a frame for it", cards.ask("inject 0 queue 0 count=2"));
     let went = ["buffered=2 dropped=0", "buffered=0 dropped=2"];
@@ -146,17 +135,20 @@ fn answers(cards: &Cards, command: &str, wanted: &str) {
     assert_eq!(cards.ask(command).as_deref(), Ok(wanted), "card {command}");
 }
 
-/// The answer that is waited for.
-fn received(cards: &Cards, command: &str, wanted: impl Fn(&str) -> bool) -> Option<String> {
+/// Waits until the card's interface has received `wanted`.
+#[track_caller]
+fn wait_for_frames(cards: &Cards, wanted: &str) {
+    let wanted = alloc::format!("# card 0 {wanted}");
     let deadline = Deadline::after_ms(SOON_MS);
     loop {
-        let answer = must("ask what was received", cards.ask(command));
-        if wanted(&answer) {
-            return Some(answer);
+        let answer = must("query the received frames", cards.ask("received 0"));
+        if answer == wanted {
+            return;
         }
-        if deadline.has_passed() {
-            return None;
-        }
+        assert!(
+            !deadline.has_passed(),
+            "expected {wanted:?}, saw {answer:?}"
+        );
         sleep_ms(1);
     }
 }

@@ -1,44 +1,36 @@
 //! TCP between two cards, back to back, with a network stack at each end.
 
-use crate::cards::Cards;
+use crate::cards::{Cards, bring_up};
 use kdk_fixtures::bytes::{assert_same, pattern, receive};
 use kdk_fixtures::child::Child;
 use kdk_fixtures::epair::keep_quiet;
-use kdk_harness::{Stop, TestResult, kdk_test};
+use kdk_fixtures::vnet;
+use kdk_harness::{TestResult, kdk_test};
 use kdk_sys::fd::pipe;
 use kdk_sys::jail::Jail;
 use kdk_sys::net::Interfaces;
 use kdk_sys::poll::{POLLIN, wait_for};
 use kdk_sys::socket::{Address, Kind, accept, bind, connect, listen, set_linger, socket};
 use kdk_sys::suite::must;
-use kdk_sys::time::{Deadline, sleep_ms};
+use kdk_sys::time::Deadline;
 use kdk_sys::{Descriptor, Errno, sysctl};
 
 const HERE: [u8; 4] = [192, 0, 2, 1];
 const THERE: [u8; 4] = [192, 0, 2, 2];
 const PORT: u16 = 7778;
-/// `__FreeBSD_version` from which on VIMAGE is no experiment.
-const VIMAGE_STABLE: i64 = 1_200_000;
 /// Bytes in each direction: several rings' worth of frames.
 const ASKED: usize = 6 << 20;
 const ANSWERED: usize = 4 << 20;
-/// For what the driver looks at once in a second.
-const LINK_MS: u64 = 20_000;
-/// For what has to wait until the other end has done its part.
+/// How long an end may wait for the other end, milliseconds.
 const PART_MS: u64 = 60_000;
 
 kdk_test!("ixgbe/tcp-back-to-back", back_to_back, limit_ms = 120_000);
 
-/// All bytes come over, in both directions, and no segment out of order:
-/// neither does the sending driver swap any, which the wire sees, nor the
-/// receiving one, which TCP sees.
+/// All bytes arrive in both directions, and no segment out of order. The wire
+/// checks the order after the sending driver, TCP the order after the receiving
+/// driver.
 fn back_to_back() -> TestResult {
-    if sysctl::integer("kern.features.vimage") != Ok(1) {
-        return Err(Stop::Skip("the kernel has no VIMAGE"));
-    }
-    if must("kern.osreldate", sysctl::integer("kern.osreldate")) < VIMAGE_STABLE {
-        return Err(Stop::Skip("VIMAGE of this kernel is experimental"));
-    }
+    vnet::require()?;
     keep_quiet();
     let cards = Cards::none();
     let names = [cards.add(0)?, cards.add(1)?];
@@ -51,14 +43,14 @@ fn back_to_back() -> TestResult {
     }
 
     let (asked, answered) = (pattern(ASKED), pattern(ANSWERED));
-    let (ready, tell_ready) = must("pipe", pipe());
-    let (go, tell_go) = must("pipe", pipe());
+    let (ready, ready_tx) = must("pipe", pipe());
+    let (start, start_tx) = must("pipe", pipe());
     let there = Child::run(|| {
         inside(&jails[1], &names[1], THERE);
         let listener = must("socket", socket(Kind::Tcp));
         must("bind", bind(&listener, &Address::v4(THERE, PORT)));
         must("listen", listen(&listener, 1));
-        must("say so", tell_ready.write_all(b"r"));
+        must("report that this end is ready", ready_tx.write_all(b"r"));
         let patience = || Deadline::after_ms(PART_MS);
         must("see a connection", wait_for(&listener, POLLIN, patience()));
         let (peer, address) = must("accept", accept(&listener));
@@ -73,9 +65,9 @@ fn back_to_back() -> TestResult {
     });
     let here = Child::run(|| {
         inside(&jails[0], &names[0], HERE);
-        must("say so", tell_ready.write_all(b"r"));
+        must("report that this end is ready", ready_tx.write_all(b"r"));
         let deadline = Deadline::after_ms(PART_MS);
-        must("be told to go", wait_for(&go, POLLIN, deadline));
+        must("wait for the start", wait_for(&start, POLLIN, deadline));
         let peer = must("socket", socket(Kind::Tcp));
         must("connect", connect(&peer, &Address::v4(THERE, PORT)));
         must("ask", peer.write_all(&asked));
@@ -84,27 +76,27 @@ fn back_to_back() -> TestResult {
         let seen = receive(&peer, answered.len());
         assert_same("what came back", &seen, &answered);
         in_order(answered.len());
-        // A reset: an orderly end keeps a socket for a minute, and that the
-        // jail.
+        // A reset, since an orderly close keeps the socket, and with it the
+        // jail, for a minute.
         must("end with a reset", set_linger(&peer, 0));
         must("close", peer.close());
     });
-    drop(tell_ready);
+    drop(ready_tx);
     for _ in 0..2 {
         let deadline = Deadline::after_ms(PART_MS);
         must("see an end ready", wait_for(&ready, POLLIN, deadline));
         assert_eq!(receive(&ready, 1), b"r", "an end that is ready");
     }
-    // What one end has announced while the other one's driver was setting its
-    // rings up may be lost.
+    // Frames that one end sent while the other driver set its rings up may be
+    // lost.
     let before = [0, 1].map(|nth| cards.counts(nth).lost);
-    must("tell one end to go", tell_go.write_all(b"g"));
+    must("start one end", start_tx.write_all(b"s"));
     here.join();
     there.join();
 
     for (nth, least) in [ANSWERED, ASKED].into_iter().enumerate() {
         let seen = cards.counts(nth);
-        // No segment is longer than a frame may be.
+        // Each segment fits in one frame.
         assert!(seen.next >= (least / 1500) as u64, "{nth}: {seen:?}");
         assert_eq!((seen.ahead, seen.lost), (0, before[nth]), "{nth}: {seen:?}");
         assert!(seen.delivered >= seen.next, "{nth}: {seen:?}");
@@ -120,23 +112,18 @@ fn back_to_back() -> TestResult {
     Ok(())
 }
 
-/// This process and an interface with a link, in a jail.
+/// Moves this process into a jail and configures the interface there.
 #[track_caller]
 fn inside(jail: &Jail, name: &str, host: [u8; 4]) {
     must("enter the jail", jail.enter());
     keep_quiet();
     let interfaces = must("socket", Interfaces::open());
-    must("bring it up", interfaces.bring_up(name));
-    let deadline = Deadline::after_ms(LINK_MS);
-    while !must("ask for its link", interfaces.has_link(name)) {
-        assert!(!deadline.has_passed(), "{name} has no link");
-        sleep_ms(5);
-    }
+    bring_up(&interfaces, name);
     must("give it an address", interfaces.add_address(name, host, 24));
 }
 
-/// What this jail's TCP has received so far: so many bytes, and nothing out of
-/// order.
+/// Checks that TCP of this jail has received this many bytes, none of them out
+/// of order.
 #[track_caller]
 fn in_order(bytes: usize) {
     /// Places in `struct tcpstat`, `<netinet/tcp_var.h>`.

@@ -1,4 +1,4 @@
-//! `/dev/kdk`, asked directly.
+//! `/dev/kdk`, used directly.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,11 +9,12 @@ use kdk_sys::{Descriptor, Errno, Fd, Result, module};
 
 /// The module of the image.
 pub const MODULE: &str = "/kdk.ko";
-/// The name that the kernel knows it by.
+/// The name of the module's file in the kernel linker.
 pub const NAME: &str = "kdk.ko";
 const DEVICE: &str = "/dev/kdk";
 
-/// Loads the module unless it is: another test may have failed halfway.
+/// Loads the module if it is not loaded: an earlier test may have failed
+/// halfway.
 #[track_caller]
 pub fn ensure_loaded() {
     match module::load(MODULE) {
@@ -22,7 +23,7 @@ pub fn ensure_loaded() {
     }
 }
 
-/// Unloads the module unless it is not there.
+/// Unloads the module if it is loaded.
 #[track_caller]
 pub fn ensure_unloaded() {
     if let Ok(file) = module::find(NAME) {
@@ -56,8 +57,8 @@ pub fn answer(device: &Fd) -> Vec<String> {
     text.lines().map(String::from).collect()
 }
 
-/// The list of tests, which has to be a whole one: the way to see that the
-/// module works.
+/// Returns the list of tests and checks that it is complete, which shows that
+/// the module works.
 #[track_caller]
 pub fn list() -> Vec<String> {
     let lines = ask("list\n");

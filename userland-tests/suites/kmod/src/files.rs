@@ -11,7 +11,7 @@ use kdk_sys::{Errno, complain, module};
 const WRONG: &str = "/kdk-wrong.ko";
 const WRONG_NAME: &str = "kdk-wrong.ko";
 
-/// What kldload(2) says of a file that it could read and not use.
+/// Errors of kldload(2) for a file that it can read but not load.
 const REFUSED: [Errno; 2] = [Errno::ENOEXEC, Errno::EEXIST];
 
 kdk_test!("kmod/load-twice-other-name", load_twice_other_name);
@@ -23,8 +23,8 @@ fn load_twice_other_name() -> TestResult {
     must("write a copy", write_file(COPY, &bytes));
     let loaded = module::load(COPY);
     must("unlink the copy", unlink(COPY));
-    // Kernels tell it as either: the module exists, or the file is not one
-    // that can be loaded.
+    // Kernels report either that the module exists or that the file cannot
+    // be loaded.
     assert!(
         matches!(loaded, Err(errno) if REFUSED.contains(&errno)),
         "kldload of a copy: expected one of {REFUSED:?}, saw {loaded:?}"
@@ -42,7 +42,7 @@ fn wrong_kernel() -> TestResult {
         Err(Errno::ENOENT) => return Err(Stop::Skip("the image has no /kdk-wrong.ko")),
         Err(errno) => panic!("read {WRONG}: expected success, saw {errno}"),
     }
-    // So that its version is the only thing against it.
+    // Then the version is the only reason to refuse it.
     ensure_unloaded();
     for _ in 0..3 {
         let loaded = module::load(WRONG);
@@ -60,15 +60,15 @@ kdk_test!("kmod/truncated", truncated, limit_ms = 60_000);
 
 fn truncated() -> TestResult {
     ensure_unloaded();
-    let whole = must("read /kdk.ko", read_file(MODULE));
-    let length = whole.len();
+    let bytes = must("read /kdk.ko", read_file(MODULE));
+    let length = bytes.len();
     let eighths = (1..8).map(|nth| length * nth / 8);
     let cuts: Vec<usize> = [0, 1, 16, 63, 64, 65, 4095, 4096, length - 64, length - 1]
         .into_iter()
         .chain(eighths)
         .collect();
     for cut in cuts {
-        refuse(whole.get(..cut).unwrap_or_default(), cut, length);
+        refuse(bytes.get(..cut).unwrap_or_default(), cut, length);
     }
     ensure_loaded();
     device::list();

@@ -1,7 +1,7 @@
 //! Pages that cannot be had at once.
 
 use crate::case;
-use crate::flight::{Flight, none};
+use crate::in_flight::{InFlight, none};
 use kdk_fixtures::bytes::receive;
 use kdk_fixtures::child::Child;
 use kdk_fixtures::link::Link;
@@ -22,7 +22,7 @@ case!("sendfile/busy-pages", busy);
 /// busy: a call that does not wait sends the pages before it, if there are
 /// any.
 fn busy() -> TestResult {
-    let flight = Flight::of_second("2014's SF_NODISKIO looks at pages otherwise")?;
+    let in_flight = InFlight::of_second("2014's SF_NODISKIO looks at pages otherwise")?;
     let (memory, bytes) = Source::Shm.of(LENGTH);
     let writer = Child::run(|| {
         loop {
@@ -40,7 +40,7 @@ fn busy() -> TestResult {
         if parts > 0 && nothings > 0 {
             break;
         }
-        let sent = flight.send(&memory, &here, ident, &request);
+        let sent = in_flight.send(&memory, &here, ident, &request);
         match (sent.result, usize::try_from(sent.bytes)) {
             (Ok(()), Ok(LENGTH)) => {}
             (Err(Errno::EBUSY), Ok(0)) => nothings += 1,
@@ -48,15 +48,15 @@ fn busy() -> TestResult {
             _ => panic!("call {ident}: {sent:?}"),
         }
         if sent.bytes == 0 {
-            none("nothing was sent", &flight.queue);
+            none("nothing was sent", &in_flight.queue);
         } else {
             receive(&there, sent.bytes as usize);
-            flight.lands("all was read", ident, sent.bytes);
+            in_flight.expect_event("all was read", ident, sent.bytes);
         }
     }
     assert!(parts > 0, "no call sent a part and met a busy page");
     assert!(nothings > 0, "no call met a busy page at once");
     drop(writer);
-    flight.over("each was told once");
+    in_flight.assert_done("each event came once");
     Ok(())
 }

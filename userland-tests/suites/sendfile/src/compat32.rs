@@ -1,7 +1,7 @@
 //! Programs of 32 bits.
 
 use crate::case;
-use crate::flight::Flight;
+use crate::in_flight::InFlight;
 use alloc::vec::Vec;
 use kdk_fixtures::bytes::{assert_same, receive, receive_all};
 use kdk_fixtures::child::Child;
@@ -103,22 +103,22 @@ case!(
     defect = "the kernel takes the fields of a 32-bit program's event in another order"
 );
 
-/// The call is made, and its event is told.
+/// Makes the call and checks its event.
 fn event(order: fn([u32; 4]) -> [u32; 4]) -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let (memory, bytes) = Source::Shm.of(LENGTH);
     let (here, there) = Link::Tcp.connect();
     let mut program = with_kqueue();
     let mut place = |bytes: &[u8]| must("place", program.place(bytes));
     let header = place(b"headers!");
     let iovec = place(&words(&[header, 8]));
-    let once = u32::from(flight.generation.once());
+    let once = u32::from(in_flight.generation.once());
     let described = order([0x1234_5678, 0x89ab_cdef, once, QUEUE]);
     let around = place(&words(&[&[iovec, 1, 0, 0][..], &described].concat()));
     let sent = place(&words(&[u32::MAX, u32::MAX]));
     let seen = place(&[0xee; 24]);
     let time = place(&words(&[4, 0]));
-    let flag = flight.generation.flag();
+    let flag = in_flight.generation.flag();
     let sendfile = [FILE, SOCKET, 0, 0, 0, around, sent, flag];
     must("call", program.call(SENDFILE, &sendfile));
     must("call", program.call(KEVENT, &[QUEUE, 0, 0, seen, 1, time]));
@@ -137,11 +137,11 @@ fn event(order: fn([u32; 4]) -> [u32; 4]) -> TestResult {
     assert_eq!(outcome.word(seen + 4) as i16, -12, "filter");
     assert_eq!(outcome.word(seen + 8), 0, "fflags");
     // `sendfile/event-data` finds that those of 2014 do not say it.
-    if flight.generation != Generation::First {
+    if in_flight.generation != Generation::First {
         assert_eq!(outcome.word(seen + 12), total, "data");
     }
     assert_eq!(outcome.word(seen + 16), 0x89ab_cdef, "udata");
-    flight.over("the program has ended");
+    in_flight.assert_done("the program has ended");
     Ok(())
 }
 
@@ -152,8 +152,8 @@ case!(
 );
 
 fn refused() -> TestResult {
-    let flight = Flight::new()?;
-    let flag = flight.generation.flag();
+    let in_flight = InFlight::new()?;
+    let flag = in_flight.generation.flag();
     let (memory, _) = Source::Shm.of(0);
     let (here, _there) = Link::Tcp.connect();
     let mut program = with_kqueue();
@@ -169,9 +169,9 @@ fn refused() -> TestResult {
         (16, flag, Errno::EFAULT),
         (flagged, flag, Errno::EINVAL),
         (nothing, flag, Errno::EBADF),
-        (file, flag, flight.no_kqueue()),
+        (file, flag, in_flight.no_kqueue()),
     ];
-    refuses(&flight, program, &memory, &here, &calls);
+    refuses(&in_flight, program, &memory, &here, &calls);
     Ok(())
 }
 
@@ -182,26 +182,26 @@ case!(
 );
 
 fn refused_together() -> TestResult {
-    let flight = Flight::new()?;
-    let flag = flight.generation.flag();
+    let in_flight = InFlight::new()?;
+    let flag = in_flight.generation.flag();
     let (memory, _) = Source::Shm.of(0);
     let (here, _there) = Link::Tcp.connect();
     let mut program = with_kqueue();
-    let event = as_read([1, 2, flight.generation.once().into(), QUEUE]);
+    let event = as_read([1, 2, in_flight.generation.once().into(), QUEUE]);
     let good = words(&[&[0; 4][..], &event].concat());
     let good = must("place", program.place(&good));
     let calls = [
         (good, flag | SF_SYNC, Errno::EINVAL),
         (0, flag, Errno::EINVAL),
     ];
-    refuses(&flight, program, &memory, &here, &calls);
+    refuses(&in_flight, program, &memory, &here, &calls);
     Ok(())
 }
 
 /// Makes calls, each with its `hdtr` and flags, and sees them fail.
 #[track_caller]
 fn refuses(
-    flight: &Flight,
+    in_flight: &InFlight,
     mut program: Program,
     file: &Fd,
     socket: &Fd,
@@ -216,7 +216,7 @@ fn refuses(
         let result = call(&outcome, nth);
         assert_eq!(result, Err(*expected), "{around:#x}, flags {flags:#x}");
     }
-    flight.over("the program has ended");
+    in_flight.assert_done("the program has ended");
 }
 
 case!(
@@ -230,7 +230,7 @@ case!(
 /// there.
 fn sbytes() -> TestResult {
     const TIMES: u32 = 8;
-    drop(Flight::new()?);
+    drop(InFlight::new()?);
     let (read, _write) = must("pipe", pipe());
     let (here, _there) = Link::Tcp.connect();
     let mut program = with_kqueue();

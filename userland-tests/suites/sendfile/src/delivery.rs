@@ -1,7 +1,7 @@
 //! One event for one call, whatever is sent, over whatever.
 
 use crate::case;
-use crate::flight::{Flight, one};
+use crate::in_flight::{InFlight, one};
 use kdk_fixtures::bytes::{assert_same, receive};
 use kdk_fixtures::link::Link;
 use kdk_fixtures::source::Source;
@@ -19,26 +19,26 @@ const ALL: Sent = Sent {
 };
 
 case!("sendfile/feature", || {
-    drop(Flight::of_second("the kernels of 2014 do not say so")?);
+    drop(InFlight::of_second("the kernels of 2014 do not say so")?);
     let feature = sysctl::integer("kern.features.sendfile_kqueue");
     assert_eq!(feature, Ok(1), "kern.features.sendfile_kqueue");
     Ok(())
 });
 
 fn delivers(kind: Source, link: Link) -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let (file, bytes) = kind.of(LENGTH);
     let (here, there) = link.connect();
     let request = Request {
         length: LENGTH,
         ..Request::default()
     };
-    let sent = flight.send(&file, &here, 7, &request);
+    let sent = in_flight.send(&file, &here, 7, &request);
     assert_eq!(sent, ALL, "sendfile");
     let expected = bytes.get(..LENGTH).unwrap_or_default();
     assert_same("what was sent", &receive(&there, LENGTH), expected);
-    flight.lands("all was read", 7, ALL.bytes);
-    flight.over("it was told once");
+    in_flight.expect_event("all was read", 7, ALL.bytes);
+    in_flight.assert_done("the event came once");
     Ok(())
 }
 
@@ -65,7 +65,7 @@ const EXTERNAL_PAGES: &str = "kern.ipc.mb_use_ext_pgs";
 /// # Errors
 /// Skips the test on kernels without them.
 pub fn use_external_pages(on: i32) -> TestResult {
-    drop(Flight::of_second(
+    drop(InFlight::of_second(
         "the kernels of 2014 have one page in an mbuf",
     )?);
     must(EXTERNAL_PAGES, sysctl::set(EXTERNAL_PAGES, on));
@@ -88,14 +88,14 @@ case!("sendfile/small-is-copied", small);
 /// Little enough is copied out of its page when it is queued for TCP: the
 /// event may come before anything was read, and must not come twice.
 fn small() -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let (file, bytes) = Source::Shm.of(100);
     let (here, there) = Link::Tcp.connect();
-    let sent = flight.send(&file, &here, 3, &Request::default());
+    let sent = in_flight.send(&file, &here, 3, &Request::default());
     assert_eq!((sent.bytes, sent.result), (100, Ok(())), "sendfile");
     assert_same("what was sent", &receive(&there, 100), &bytes);
-    flight.lands("all was read", 3, 100);
-    flight.over("it was told once");
+    in_flight.expect_event("all was read", 3, 100);
+    in_flight.assert_done("the event came once");
     Ok(())
 }
 
@@ -103,14 +103,14 @@ case!("sendfile/event-data", data, defect = "kn_data is never set");
 
 /// The event says how much was sent.
 fn data() -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let (file, _) = Source::Shm.of(LENGTH);
     let (here, there) = Link::Tcp.connect();
-    assert_eq!(flight.send(&file, &here, 1, &Request::default()), ALL);
+    assert_eq!(in_flight.send(&file, &here, 1, &Request::default()), ALL);
     receive(&there, LENGTH);
-    let seen = one("all was read", &flight.queue);
+    let seen = one("all was read", &in_flight.queue);
     assert_eq!(seen.data, ALL.bytes, "bytes sent: {seen:?}");
-    flight.over("it was told once");
+    in_flight.assert_done("the event came once");
     Ok(())
 }
 
@@ -120,9 +120,9 @@ case!(
     defect = "an event without EV_ONESHOT stays, and comes again or takes the next call's place"
 );
 
-/// All flags that are allowed mean the same: the event is told once.
+/// All allowed flags mean the same: the event is delivered once.
 fn flags() -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let (file, _) = Source::Shm.of(LENGTH);
     let (here, there) = Link::Tcp.connect();
     let allowed = [EV_CLEAR, EV_DISPATCH, EV_ONESHOT];
@@ -133,7 +133,7 @@ fn flags() -> TestResult {
             .fold(0, |all, (_, flag)| all | u32::from(*flag));
         let completion = Completion {
             flags,
-            ..Completion::on(&flight.queue, 1, choice as usize)
+            ..Completion::on(&in_flight.queue, 1, choice as usize)
         };
         let request = Request {
             completion: Some(completion),
@@ -141,10 +141,10 @@ fn flags() -> TestResult {
         };
         assert_eq!(sendfile(&file, &here, &request), ALL, "flags {flags:#x}");
         receive(&there, LENGTH);
-        let seen = one("all was read", &flight.queue);
+        let seen = one("all was read", &in_flight.queue);
         assert!(seen.is(Filter::Sendfile), "flags {flags:#x}: {seen:?}");
         assert_eq!(seen.udata, choice as usize, "flags {flags:#x}: udata");
     }
-    flight.over("each was told once");
+    in_flight.assert_done("each event came once");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Somebody looks at the kqueue, as procstat(1) does, while events come.
 
 use crate::case;
-use crate::flight::{Flight, is_event, one};
+use crate::in_flight::{InFlight, is_event, one};
 use kdk_fixtures::bytes::receive;
 use kdk_fixtures::child::Child;
 use kdk_fixtures::link::Link;
@@ -23,7 +23,7 @@ case!("sendfile/dumped-in-flight", dumped);
 /// None of the events is lost. Their number is large, so that one of them is
 /// often being looked at when it comes.
 fn dumped() -> TestResult {
-    let flight = Flight::of_second("the kernels of 2014 have no kern.proc.kq")?;
+    let in_flight = InFlight::of_second("the kernels of 2014 have no kern.proc.kq")?;
     let (memory, _) = Source::Shm.of(PAGE);
     let process = me().0;
     let looker = Child::run(|| {
@@ -36,12 +36,12 @@ fn dumped() -> TestResult {
     let (here, there) = Link::Unix.connect_with((2 * EVENTS * PAGE) as i32);
     for _ in 0..ROUNDS {
         for ident in 0..EVENTS {
-            let sent = flight.send(&memory, &here, ident, &Request::default());
+            let sent = in_flight.send(&memory, &here, ident, &Request::default());
             assert_eq!((sent.bytes, sent.result), (PAGE as i64, Ok(())));
         }
         receive(&there, EVENTS * PAGE);
         for _ in 0..EVENTS {
-            let seen = one("all was read", &flight.queue);
+            let seen = one("all was read", &in_flight.queue);
             is_event("all was read", &seen, seen.ident, PAGE as i64);
         }
     }
@@ -52,6 +52,6 @@ fn dumped() -> TestResult {
         Ending::Killed(Signal::SIGKILL),
         "the errno of reading kern.proc.kq, or its end by us"
     );
-    flight.over("each was told once");
+    in_flight.assert_done("each event came once");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Nothing to send, and what is sent around the file.
 
 use crate::case;
-use crate::flight::Flight;
+use crate::in_flight::InFlight;
 use alloc::vec::Vec;
 use kdk_fixtures::bytes::{assert_same, pattern, receive};
 use kdk_fixtures::link::Link;
@@ -12,9 +12,9 @@ use kdk_sys::sendfile::Request;
 
 case!("sendfile/nothing-to-send", nothing);
 
-/// Calls that send nothing and return 0 are told as well, at once.
+/// A call that sends nothing and returns 0 posts an event too, at once.
 fn nothing() -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let past = Request {
         offset: 10 * PAGE as u64,
         ..Request::default()
@@ -23,21 +23,21 @@ fn nothing() -> TestResult {
         let (here, _there) = link.connect();
         for kind in [Source::Shm, Source::Tmpfs] {
             let (empty, _) = kind.of(0);
-            let sent = flight.send(&empty, &here, 1, &Request::default());
+            let sent = in_flight.send(&empty, &here, 1, &Request::default());
             assert_eq!((sent.bytes, sent.result), (0, Ok(())), "empty {kind:?}");
-            flight.lands("an empty file", 1, 0);
+            in_flight.expect_event("an empty file", 1, 0);
             let (short, _) = kind.of(PAGE);
-            let sent = flight.send(&short, &here, 2, &past);
+            let sent = in_flight.send(&short, &here, 2, &past);
             assert_eq!((sent.bytes, sent.result), (0, Ok(())), "past {kind:?}");
-            flight.lands("past the end", 2, 0);
+            in_flight.expect_event("past the end", 2, 0);
         }
     }
-    flight.over("each was told once");
+    in_flight.assert_done("each event came once");
     Ok(())
 }
 
 fn around(link: Link) -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let (file, middle) = Source::Shm.of(2 * PAGE + 1);
     let (before, after) = (pattern(300), pattern(5000));
     let (here, there) = link.connect();
@@ -47,12 +47,12 @@ fn around(link: Link) -> TestResult {
         ..Request::default()
     };
     let expected: Vec<u8> = [&before, &b"headers"[..], &middle, &after, b"trailers"].concat();
-    let sent = flight.send(&file, &here, 1, &request);
+    let sent = in_flight.send(&file, &here, 1, &request);
     let total = expected.len() as i64;
     assert_eq!((sent.bytes, sent.result), (total, Ok(())), "sendfile");
     assert_same("all of it", &receive(&there, expected.len()), &expected);
-    flight.lands("all was read", 1, total);
-    flight.over("it was told once");
+    in_flight.expect_event("all was read", 1, total);
+    in_flight.assert_done("the event came once");
     Ok(())
 }
 
@@ -63,17 +63,17 @@ case!("sendfile/trailers-alone", trailers);
 
 /// They are copied: nothing has to be waited for.
 fn trailers() -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let (empty, _) = Source::Shm.of(0);
     let (here, there) = Link::Tcp.connect();
     let request = Request {
         trailers: &[b"trailers"],
         ..Request::default()
     };
-    let sent = flight.send(&empty, &here, 1, &request);
+    let sent = in_flight.send(&empty, &here, 1, &request);
     assert_eq!((sent.bytes, sent.result), (8, Ok(())), "sendfile");
-    flight.lands("they were copied", 1, 8);
+    in_flight.expect_event("they were copied", 1, 8);
     assert_same("trailers", &receive(&there, 8), b"trailers");
-    flight.over("it was told once");
+    in_flight.assert_done("the event came once");
     Ok(())
 }

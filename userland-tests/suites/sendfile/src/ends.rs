@@ -2,7 +2,7 @@
 //! the connection, the process.
 
 use crate::case;
-use crate::flight::{Flight, none};
+use crate::in_flight::{InFlight, none};
 use kdk_fixtures::bytes::{assert_same, receive};
 use kdk_fixtures::child::Child;
 use kdk_fixtures::link::Link;
@@ -27,7 +27,7 @@ case!("sendfile/kqueue-closed-unix", || kqueue_closed(Link::Unix));
 /// Nobody is told, and nothing else happens; a kqueue that takes the number of
 /// the closed one does not get the event.
 fn kqueue_closed(link: Link) -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let (memory, bytes) = Source::Shm.of(LENGTH);
     let (here, there) = link.connect();
     let other = must("kqueue", Kqueue::new());
@@ -42,25 +42,25 @@ fn kqueue_closed(link: Link) -> TestResult {
     let successor = must("kqueue", Kqueue::new());
     assert_eq!(successor.raw(), number, "it takes the number");
     assert_same("what was sent", &receive(&there, LENGTH), &bytes);
-    flight.over("the kqueue was closed");
+    in_flight.assert_done("the kqueue was closed");
     none("the kqueue after it", &successor);
     Ok(())
 }
 
 fn peer_ends(link: Link, reset: bool, read: usize) -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let (memory, _) = Source::Shm.of(LENGTH);
     let (here, there) = link.connect();
-    let sent = flight.send(&memory, &here, 1, &Request::default());
+    let sent = in_flight.send(&memory, &here, 1, &Request::default());
     assert_eq!((sent.bytes, sent.result), (SENT, Ok(())), "sendfile");
     receive(&there, read);
-    none("not all was read", &flight.queue);
+    none("not all was read", &in_flight.queue);
     if reset {
         must("have it end with a reset", set_linger(&there, 0));
     }
     drop(there);
-    flight.lands("the peer ended", 1, SENT);
-    flight.over("it was told once");
+    in_flight.expect_event("the peer ended", 1, SENT);
+    in_flight.assert_done("the event came once");
     Ok(())
 }
 
@@ -82,16 +82,16 @@ case!("sendfile/peer-closed-unix", || peer_ends(
 ));
 
 fn socket_closed(link: Link) -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let (memory, bytes) = Source::Shm.of(LENGTH);
     let (here, there) = link.connect();
-    let sent = flight.send(&memory, &here, 1, &Request::default());
+    let sent = in_flight.send(&memory, &here, 1, &Request::default());
     assert_eq!((sent.bytes, sent.result), (SENT, Ok(())), "sendfile");
     drop(here);
-    none("nothing was read", &flight.queue);
+    none("nothing was read", &in_flight.queue);
     assert_same("what was sent", &receive(&there, LENGTH), &bytes);
-    flight.lands("all was read", 1, SENT);
-    flight.over("it was told once");
+    in_flight.expect_event("all was read", 1, SENT);
+    in_flight.assert_done("the event came once");
     if link == Link::Tcp {
         must("leave no TIME_WAIT", set_linger(&there, 0));
     }
@@ -102,10 +102,10 @@ case!("sendfile/socket-closed-tcp", || socket_closed(Link::Tcp));
 case!("sendfile/socket-closed-unix", || socket_closed(Link::Unix));
 
 fn killed(link: Link) -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let (memory, bytes) = Source::Shm.of(LENGTH);
     let (here, there) = link.connect();
-    let (told, tell) = must("pipe", pipe());
+    let (sent_rx, sent_tx) = must("pipe", pipe());
     let sender = Child::run(|| {
         let queue = must("kqueue", Kqueue::new());
         let request = Request {
@@ -114,16 +114,16 @@ fn killed(link: Link) -> TestResult {
         };
         let sent = sendfile(&memory, &here, &request);
         assert_eq!((sent.bytes, sent.result), (SENT, Ok(())), "sendfile");
-        must("say so", tell.write_all(b"s"));
+        must("report that it was sent", sent_tx.write_all(b"s"));
         // Until it is killed.
         let _ = queue.wait(&[], 1, kdk_sys::time::Deadline::NEVER);
     });
-    must("hear that it was sent", told.read_full(&mut [0]));
+    must("wait until it was sent", sent_rx.read_full(&mut [0]));
     must("kill it", kill(sender.pid(), Signal::SIGKILL));
     must("wait for its end", wait(sender.pid()));
     drop(memory);
     assert_same("what was sent", &receive(&there, LENGTH), &bytes);
-    flight.over("the process was killed");
+    in_flight.assert_done("the process was killed");
     Ok(())
 }
 
@@ -137,7 +137,7 @@ case!("sendfile/killed-in-the-call", killed_in_the_call);
 fn killed_in_the_call() -> TestResult {
     const MUCH: usize = 1 << 20;
     for link in [Link::Tcp, Link::Unix] {
-        let flight = Flight::new()?;
+        let in_flight = InFlight::new()?;
         let (memory, bytes) = Source::Shm.of(MUCH);
         // With less TCP of 2014 takes seconds to say that there is room again.
         let (here, there) = link.connect_with(128 << 10);
@@ -161,7 +161,7 @@ fn killed_in_the_call() -> TestResult {
         if link == Link::Tcp {
             must("leave no TIME_WAIT", set_linger(&there, 0));
         }
-        flight.over("the process was killed");
+        in_flight.assert_done("the process was killed");
     }
     Ok(())
 }

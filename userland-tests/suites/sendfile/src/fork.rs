@@ -1,7 +1,7 @@
 //! The event is for the process that sent.
 
 use crate::case;
-use crate::flight::{Flight, is_event, none, one};
+use crate::in_flight::{InFlight, is_event, none, one};
 use kdk_fixtures::bytes::receive;
 use kdk_fixtures::child::Child;
 use kdk_fixtures::link::Link;
@@ -21,16 +21,16 @@ case!("sendfile/fork", forked);
 
 /// A child that comes and goes takes nothing with it.
 fn forked() -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let (memory, _) = Source::Shm.of(LENGTH);
     let (here, there) = Link::Unix.connect();
-    let sent = flight.send(&memory, &here, 1, &Request::default());
+    let sent = in_flight.send(&memory, &here, 1, &Request::default());
     assert_eq!((sent.bytes, sent.result), (LENGTH as i64, Ok(())));
     Child::run(|| {}).join();
-    none("nothing was read", &flight.queue);
+    none("nothing was read", &in_flight.queue);
     Child::run(|| drop(receive(&there, LENGTH))).join();
-    flight.lands("a child has read all", 1, LENGTH as i64);
-    flight.over("it was told once");
+    in_flight.expect_event("a child has read all", 1, LENGTH as i64);
+    in_flight.assert_done("the event came once");
     Ok(())
 }
 
@@ -39,7 +39,7 @@ case!("sendfile/fork-copies-kqueue", copied);
 /// A kqueue that fork(2) copies goes without the events of calls in flight,
 /// and without pending ones.
 fn copied() -> TestResult {
-    let flight = Flight::of_second("the kernels of 2014 do not copy kqueues")?;
+    let in_flight = InFlight::of_second("the kernels of 2014 do not copy kqueues")?;
     let queue = must("kqueuex", Kqueue::copied_on_fork());
     let (memory, _) = Source::Shm.of(LENGTH);
     let (here, there) = Link::Unix.connect();
@@ -67,8 +67,8 @@ fn copied() -> TestResult {
     }
     must("let the child look", go.write_all(b"g"));
     child.join();
-    none("each was told once", &queue);
-    flight.over("each was told once");
+    none("each event came once", &queue);
+    in_flight.assert_done("each event came once");
     Ok(())
 }
 
@@ -80,7 +80,7 @@ case!("sendfile/fork-in-flight", forking);
 fn forking() -> TestResult {
     const EVENTS: usize = 64;
     const ROUNDS: usize = 10;
-    let flight = Flight::of_second("the kernels of 2014 do not copy kqueues")?;
+    let in_flight = InFlight::of_second("the kernels of 2014 do not copy kqueues")?;
     let queue = must("kqueuex", Kqueue::copied_on_fork());
     let (memory, _) = Source::Shm.of(PAGE);
     let (here, there) = Link::Unix.connect_with((2 * EVENTS * PAGE) as i32);
@@ -117,8 +117,8 @@ fn forking() -> TestResult {
                 _ => panic!("an event of no call, or a second one: {event:?}"),
             }
         }
-        none("each was told once", &queue);
+        none("each event came once", &queue);
     }
-    flight.over("each was told once");
+    in_flight.assert_done("each event came once");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Registrations in kqueues are freed, however a call ends.
 
 use crate::case;
-use crate::flight::{Flight, one};
+use crate::in_flight::{InFlight, one};
 use kdk_fixtures::bytes::receive;
 use kdk_fixtures::link::Link;
 use kdk_fixtures::source::Source;
@@ -20,33 +20,33 @@ const OTHERS: i64 = 10;
 case!("sendfile/knotes-are-freed", freed);
 
 fn freed() -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let (memory, _) = Source::Shm.of(PAGE);
     let (here, there) = Link::Unix.connect();
-    let nobody = must("socket", socket(Kind::Tcp));
+    let unconnected = must("socket", socket(Kind::Tcp));
     let request = Request::default();
     let sends = |ident| {
-        let sent = flight.send(&memory, &here, ident, &request);
+        let sent = in_flight.send(&memory, &here, ident, &request);
         assert_eq!((sent.bytes, sent.result), (PAGE as i64, Ok(())));
     };
     let event = Event::new(1, Filter::Sendfile, EV_DELETE);
     let ends: [(&str, &dyn Fn()); 5] = [
-        ("told", &|| {
+        ("delivered", &|| {
             sends(1);
             receive(&there, PAGE);
-            one("all was read", &flight.queue);
+            one("all was read", &in_flight.queue);
         }),
         ("deleted", &|| {
             sends(1);
-            must("delete it", flight.queue.change(&[event]));
+            must("delete it", in_flight.queue.change(&[event]));
             receive(&there, PAGE);
         }),
         ("failed", &|| {
-            let sent = flight.send(&memory, &nobody, 1, &request);
+            let sent = in_flight.send(&memory, &unconnected, 1, &request);
             assert_eq!(sent.result, Err(Errno::ENOTCONN));
         }),
         ("refused", &|| {
-            let added = flight.queue.change(&[event.with_flags(EV_ADD)]);
+            let added = in_flight.queue.change(&[event.with_flags(EV_ADD)]);
             assert_eq!(added, Err(Errno::EPERM));
         }),
         ("closed", &|| {
@@ -66,7 +66,7 @@ fn freed() -> TestResult {
         for _ in 0..TIMES {
             end();
         }
-        flight.over(what);
+        in_flight.assert_done(what);
         let more = must("count knotes", counters::knotes()) - before;
         assert!(more < OTHERS, "{what} {TIMES} times: {more} more knotes");
     }

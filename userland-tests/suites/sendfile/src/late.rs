@@ -1,7 +1,7 @@
 //! Reads that fail after the call has returned.
 
 use crate::case;
-use crate::flight::{Flight, one};
+use crate::in_flight::{InFlight, one};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -109,21 +109,21 @@ fn appears(path: &str) {
 
 fn late(link: Link) -> TestResult {
     const LENGTH: usize = 4 * PAGE;
-    let flight = Flight::of_second("sendfile(2) of 2014 waits for what it reads")?;
+    let in_flight = InFlight::of_second("sendfile(2) of 2014 waits for what it reads")?;
     let broken = Broken::new();
     let (here, there) = link.connect();
     let request = Request {
         length: LENGTH,
         ..Request::default()
     };
-    let sent = flight.send(broken.file(), &here, 1, &request);
+    let sent = in_flight.send(broken.file(), &here, 1, &request);
     assert_eq!((sent.bytes, sent.result), (LENGTH as i64, Ok(())));
-    let seen = one("the read fails", &flight.queue);
+    let seen = one("the read fails", &in_flight.queue);
     assert!(seen.is(Filter::Sendfile), "another event: {seen:?}");
     assert_eq!((seen.ident, seen.data), (1, LENGTH as i64), "{seen:?}");
     // What a read of a file says when its file system is gone.
     assert_eq!(Errno(seen.fflags as i32), Errno::ENXIO, "fflags");
-    flight.over("it was told once");
+    in_flight.assert_done("the event came once");
     let arrived = read_to_end(&there).unwrap_or_default();
     assert!(arrived.is_empty(), "{} bytes arrived", arrived.len());
     Ok(())
@@ -135,7 +135,7 @@ fn between() -> TestResult {
     const LENGTH: usize = 4 * PAGE;
     const BEFORE: &[u8] = b"before";
     must("ignore SIGPIPE", ignore(Signal::SIGPIPE));
-    let flight = Flight::of_second("sendfile(2) of 2014 waits for what it reads")?;
+    let in_flight = InFlight::of_second("sendfile(2) of 2014 waits for what it reads")?;
     let broken = Broken::new();
     let (here, there) = Link::Unix.connect();
     must("write before", here.write_all(BEFORE));
@@ -146,18 +146,18 @@ fn between() -> TestResult {
             length: LENGTH,
             ..Request::default()
         };
-        let sent = flight.send(broken.file(), &here, ident, &request);
+        let sent = in_flight.send(broken.file(), &here, ident, &request);
         waited += usize::from(sent.bytes > 0);
     }
     // It depends on when the first read fails.
     let _ = here.write_all(b"behind");
     assert!(waited >= 1, "nothing was sent");
     for _ in 0..waited {
-        let seen = one("a read fails", &flight.queue);
+        let seen = one("a read fails", &in_flight.queue);
         assert_eq!(seen.data, LENGTH as i64, "{seen:?}");
         assert_eq!(Errno(seen.fflags as i32), Errno::ENXIO, "fflags");
     }
-    flight.over("they were told once");
+    in_flight.assert_done("the events came once");
     let mut arrived = vec![0; 4 * LENGTH];
     let count = must("read what was before", there.read(&mut arrived));
     assert_eq!(arrived.get(..count), Some(BEFORE), "what arrived");

@@ -1,7 +1,8 @@
-//! Calls that fail: with a part sent there is an event, with nothing none.
+//! Calls that fail: a call that sent a part posts an event, one that sent
+//! nothing does not.
 
 use crate::case;
-use crate::flight::{Flight, is_event, none, one};
+use crate::in_flight::{InFlight, is_event, none, one};
 use kdk_fixtures::bytes::{assert_same, pattern, receive};
 use kdk_fixtures::link::Link;
 use kdk_fixtures::source::Source;
@@ -13,10 +14,10 @@ use kdk_sys::{Descriptor, Errno};
 const LENGTH: usize = 1 << 20;
 const BUFFER: i32 = 32 << 10;
 
-/// Sends until the socket is full and nothing goes any more. Each call that
-/// sent something is told, with its own count, and the last one is not.
+/// Sends until the socket is full. Each call that sent something posts an event
+/// with its own count; the last call, which sent nothing, does not.
 #[track_caller]
-fn fill(flight: &Flight, kind: Source, link: Link) -> TestResult {
+fn fill(in_flight: &InFlight, kind: Source, link: Link) -> TestResult {
     let (file, expected) = kind.of(LENGTH);
     let (here, there) = link.connect_with(BUFFER);
     must("do not wait", here.set_nonblocking(true));
@@ -28,33 +29,36 @@ fn fill(flight: &Flight, kind: Source, link: Link) -> TestResult {
             offset: total as u64,
             ..Request::default()
         };
-        let Sent { bytes, result } = flight.send(&file, &here, calls, &request);
+        let Sent { bytes, result } = in_flight.send(&file, &here, calls, &request);
         assert_eq!(result, Err(Errno::EAGAIN), "expected the socket to be full");
         if bytes == 0 {
             break;
         }
         let length = lengths.get_mut(calls).map(|length| *length = bytes);
-        assert!(length.is_some(), "the socket takes ever more");
+        assert!(
+            length.is_some(),
+            "the socket is not full after {calls} calls"
+        );
         total += bytes as usize;
         calls += 1;
     }
     assert!(calls > 0, "expected something to be sent first");
-    none("nothing was read", &flight.queue);
+    none("nothing was read", &in_flight.queue);
     let seen = receive(&there, total);
     let expected = expected.get(..total).unwrap_or_default();
-    assert_same("all that went", &seen, expected);
+    assert_same("everything sent", &seen, expected);
     for _ in 0..calls {
-        let seen = one("all that went was read", &flight.queue);
+        let seen = one("everything sent was read", &in_flight.queue);
         let length = lengths.get(seen.ident).copied().unwrap_or(-1);
-        is_event("all that went was read", &seen, seen.ident, length);
+        is_event("everything sent was read", &seen, seen.ident, length);
     }
-    flight.over("each was told once");
+    in_flight.assert_done("each event came once");
     Ok(())
 }
 
 macro_rules! partial_tests {
     ($($name:literal: $source:ident over $link:ident;)*) => {
-        $(case!($name, || fill(&Flight::new()?, Source::$source, Link::$link));)*
+        $(case!($name, || fill(&InFlight::new()?, Source::$source, Link::$link));)*
     };
 }
 
@@ -74,7 +78,7 @@ case!(
 /// The headers alone fill the socket: no page is ever in flight, and the
 /// event is due when the call ends.
 fn in_headers() -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let (file, _) = Source::Shm.of(LENGTH);
     let (here, there) = Link::Tcp.connect_with(BUFFER);
     must("do not wait", here.set_nonblocking(true));
@@ -83,13 +87,13 @@ fn in_headers() -> TestResult {
         headers: &[&headers],
         ..Request::default()
     };
-    let sent = flight.send(&file, &here, 1, &request);
+    let sent = in_flight.send(&file, &here, 1, &request);
     assert_eq!(sent.result, Err(Errno::EAGAIN), "sendfile");
     assert!(sent.bytes > 0, "expected a part of the headers to be sent");
-    flight.lands("no page is in flight", 1, sent.bytes);
+    in_flight.expect_event("no page is in flight", 1, sent.bytes);
     let seen = receive(&there, sent.bytes as usize);
     let expected = headers.get(..seen.len()).unwrap_or_default();
     assert_same("headers", &seen, expected);
-    flight.over("it was told once");
+    in_flight.assert_done("the event came once");
     Ok(())
 }

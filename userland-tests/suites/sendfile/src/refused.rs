@@ -1,7 +1,7 @@
 //! What is refused: the errno, nothing sent, no event, nothing kept.
 
 use crate::case;
-use crate::flight::{Flight, none};
+use crate::in_flight::{InFlight, none};
 use alloc::vec::Vec;
 use kdk_fixtures::bytes::receive;
 use kdk_fixtures::child::Child;
@@ -23,7 +23,7 @@ use kdk_sys::{Descriptor, Errno, Fd};
 const FILE_LEAK: &str = "a call whose event is refused keeps the file for ever";
 
 struct Setting {
-    flight: Flight,
+    in_flight: InFlight,
     memory: Fd,
     here: Fd,
     there: Fd,
@@ -33,7 +33,7 @@ impl Setting {
     fn new() -> Result<Self, kdk_harness::Stop> {
         let (here, there) = Link::Tcp.connect();
         Ok(Self {
-            flight: Flight::new()?,
+            in_flight: InFlight::new()?,
             memory: Source::Shm.of(PAGE).0,
             here,
             there,
@@ -45,12 +45,12 @@ impl Setting {
     fn refused(&self, what: &str, sent: Sent, expected: Errno) {
         assert_eq!(sent.result, Err(expected), "{what}");
         // `smoke/sendfile-failed-bytes` finds what those of 2014 say.
-        if self.flight.generation != Generation::First {
+        if self.in_flight.generation != Generation::First {
             assert!(sent.bytes <= 0, "{what}: {} bytes were sent", sent.bytes);
         }
         let arrived = wait_for(&self.there, POLLIN, Deadline::after_ms(0));
         assert_eq!(arrived, Err(Errno::ETIMEDOUT), "{what}: bytes arrived");
-        none(what, &self.flight.queue);
+        none(what, &self.in_flight.queue);
     }
 
     fn with(&self, completion: Completion) -> Sent {
@@ -66,7 +66,7 @@ case!("sendfile/refused-flags", flags, defect = FILE_LEAK);
 
 fn flags() -> TestResult {
     let setting = Setting::new()?;
-    let good = Completion::on(&setting.flight.queue, 1, 2);
+    let good = Completion::on(&setting.in_flight.queue, 1, 2);
     let allowed = u32::from(EV_CLEAR | EV_DISPATCH | EV_ONESHOT);
     let wrong = (0..32)
         .map(|bit| 1u32 << bit)
@@ -76,7 +76,7 @@ fn flags() -> TestResult {
         let sent = setting.with(Completion { flags, ..good });
         setting.refused("a flag of the event", sent, Errno::EINVAL);
     }
-    setting.flight.over("nothing is kept");
+    setting.in_flight.assert_done("nothing is kept");
     Ok(())
 }
 
@@ -85,11 +85,11 @@ case!("sendfile/refused-kqueue", kqueues, defect = FILE_LEAK);
 /// Descriptors that are none, or of no kqueue.
 fn kqueues() -> TestResult {
     let setting = Setting::new()?;
-    let good = Completion::on(&setting.flight.queue, 1, 2);
+    let good = Completion::on(&setting.in_flight.queue, 1, 2);
     let (read, write) = must("pipe", pipe());
     let closed = read.raw();
     must("close it", read.close());
-    let not_one = setting.flight.no_kqueue();
+    let not_one = setting.in_flight.no_kqueue();
     for (kqueue, expected) in [
         (-1, Errno::EBADF),
         (i32::MAX, Errno::EBADF),
@@ -101,7 +101,7 @@ fn kqueues() -> TestResult {
         let sent = setting.with(Completion { kqueue, ..good });
         setting.refused("no kqueue", sent, expected);
     }
-    setting.flight.over("nothing is kept");
+    setting.in_flight.assert_done("nothing is kept");
     Ok(())
 }
 
@@ -116,26 +116,26 @@ case!(
 fn no_event() -> TestResult {
     let setting = Setting::new()?;
     let nothing = Request {
-        flags: setting.flight.generation.flag(),
+        flags: setting.in_flight.generation.flag(),
         ..Request::default()
     };
     let (before, after) = Link::Unix.connect();
     let send = |ident| {
         let sent = setting
-            .flight
+            .in_flight
             .send(&setting.memory, &before, ident, &Request::default());
         assert_eq!((sent.bytes, sent.result), (PAGE as i64, Ok(())));
         let refused = sendfile(&setting.memory, &setting.here, &nothing);
         receive(&after, PAGE);
         setting
-            .flight
-            .lands("that with one was read", ident, PAGE as i64);
+            .in_flight
+            .expect_event("that with one was read", ident, PAGE as i64);
         refused
     };
     for ident in 1..4 {
         setting.refused("hdtr is NULL", send(ident), Errno::EINVAL);
     }
-    setting.flight.over("nothing is kept");
+    setting.in_flight.assert_done("nothing is kept");
     Ok(())
 }
 
@@ -154,9 +154,9 @@ fn together() -> TestResult {
         flags: SF_SYNC,
         ..Request::default()
     };
-    let sent = setting.flight.send(&empty, &setting.here, 1, &both);
+    let sent = setting.in_flight.send(&empty, &setting.here, 1, &both);
     setting.refused("with SF_SYNC", sent, Errno::EINVAL);
-    setting.flight.over("nothing is kept");
+    setting.in_flight.assert_done("nothing is kept");
     Ok(())
 }
 
@@ -174,7 +174,7 @@ fn awaited() -> TestResult {
         ..Request::default()
     };
     let (before, after) = Link::Unix.connect();
-    let queue = &setting.flight.queue;
+    let queue = &setting.in_flight.queue;
     let _taker = Child::with_one_table(|| drop(queue.wait(&[], 1, Deadline::NEVER)));
     let _reader = Child::run(|| {
         let _ = wait_for(&after, POLLIN, Deadline::NEVER);
@@ -183,11 +183,11 @@ fn awaited() -> TestResult {
         receive(&after, PAGE);
     });
     let sender = Child::with_one_table(|| {
-        let sent = setting.flight.send(&setting.memory, &before, 1, &both);
+        let sent = setting.in_flight.send(&setting.memory, &before, 1, &both);
         setting.refused("with SF_SYNC", sent, Errno::EINVAL);
     });
     sender.join();
-    setting.flight.over("nothing is kept");
+    setting.in_flight.assert_done("nothing is kept");
     Ok(())
 }
 
@@ -201,11 +201,15 @@ fn failed() -> TestResult {
     let (read, write) = must("pipe", pipe());
     let unconnected = must("socket", socket(Kind::Tcp));
     let (datagram, _other) = must("socketpair", pair(Kind::UnixDatagram));
-    let send = |from: &Fd, to: &Fd| setting.flight.send(from, to, 1, &request);
+    let send = |from: &Fd, to: &Fd| setting.in_flight.send(from, to, 1, &request);
     let memory = &setting.memory;
     setting.refused("to a pipe", send(memory, &write), Errno::ENOTSOCK);
     setting.refused("from a pipe", send(&read, &setting.here), Errno::EINVAL);
-    setting.refused("to nobody", send(memory, &unconnected), Errno::ENOTCONN);
+    setting.refused(
+        "to an unconnected socket",
+        send(memory, &unconnected),
+        Errno::ENOTCONN,
+    );
     setting.refused("datagrams", send(memory, &datagram), Errno::EINVAL);
     for link in [Link::Tcp, Link::Unix] {
         let (here, there) = link.connect();
@@ -223,6 +227,6 @@ fn failed() -> TestResult {
         matches!(sent.result, Err(Errno::EPIPE | Errno::ENOTCONN)),
         "to a closed peer: {sent:?}"
     );
-    setting.flight.over("to a closed peer");
+    setting.in_flight.assert_done("to a closed peer");
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! so, while another process reads slowly.
 
 use crate::case;
-use crate::flight::{Flight, is_event, one};
+use crate::in_flight::{InFlight, is_event, one};
 use alloc::vec::Vec;
 use kdk_fixtures::bytes::{assert_same, receive};
 use kdk_fixtures::child::Child;
@@ -34,7 +34,7 @@ fn bytes_of(round: usize) -> Vec<u8> {
 }
 
 fn reuses(link: Link) -> TestResult {
-    let flight = Flight::new()?;
+    let in_flight = InFlight::new()?;
     let memory = must("shm_open", shared_memory((SLOTS * ROOM) as u64));
     let mut mapping = must("mmap", Mapping::of(&memory, SLOTS * ROOM));
     let (here, there) = link.connect();
@@ -55,7 +55,7 @@ fn reuses(link: Link) -> TestResult {
     for round in 0..ROUNDS {
         let slot = match free.pop() {
             Some(slot) => slot,
-            None => land(&flight, &mut mapping, &lengths),
+            None => land(&in_flight, &mut mapping, &lengths),
         };
         let (start, length) = part(round);
         let at = slot * ROOM + start;
@@ -65,22 +65,22 @@ fn reuses(link: Link) -> TestResult {
             length,
             ..Request::default()
         };
-        let sent = flight.send(&memory, &here, slot, &request);
+        let sent = in_flight.send(&memory, &here, slot, &request);
         assert_eq!((sent.bytes, sent.result), (length as i64, Ok(())));
         lengths[slot] = sent.bytes;
     }
     while free.len() < SLOTS {
-        free.push(land(&flight, &mut mapping, &lengths));
+        free.push(land(&in_flight, &mut mapping, &lengths));
     }
     reader.join();
-    flight.over("each was told once");
+    in_flight.assert_done("each event came once");
     Ok(())
 }
 
 /// Waits until a slot is free, and makes what is in it useless at once.
 #[track_caller]
-fn land(flight: &Flight, mapping: &mut Mapping, lengths: &[i64; SLOTS]) -> usize {
-    let seen = one("a slot is free", &flight.queue);
+fn land(in_flight: &InFlight, mapping: &mut Mapping, lengths: &[i64; SLOTS]) -> usize {
+    let seen = one("a slot is free", &in_flight.queue);
     let slot = seen.ident;
     mapping.write(slot * ROOM, &[0xdd; ROOM]);
     let length = lengths.get(slot).copied().unwrap_or(-1);

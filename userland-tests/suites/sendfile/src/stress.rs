@@ -3,7 +3,7 @@
 //!
 //! A sender has a process of its own that reads what it sends. Both derive
 //! from the run's seed how each of their connections goes ([`plan`]); bytes
-//! tell by themselves what they have to be ([`record`]).
+//! carry their own expected value ([`record`]).
 
 mod plan;
 mod reader;
@@ -13,7 +13,7 @@ mod slots;
 mod tally;
 
 use crate::case;
-use crate::flight::Flight;
+use crate::in_flight::InFlight;
 use alloc::vec::Vec;
 use kdk_fixtures::child::Child;
 use kdk_harness::TestResult;
@@ -34,7 +34,9 @@ const QUIET_MS: u64 = 20_000;
 case!("sendfile/stress", stress);
 
 fn stress() -> TestResult {
-    let flight = Flight::of_second("2014's loses events of one ident, and says no lengths")?;
+    let in_flight = InFlight::of_second(
+        "SF_KQUEUE of 2014 loses events with equal idents, and reports no lengths",
+    )?;
     must("ignore SIGPIPE", ignore(Signal::SIGPIPE));
     let seed = seed();
     let (counts, count) = must("pipe", pipe());
@@ -42,7 +44,7 @@ fn stress() -> TestResult {
         .map(|sender| {
             Child::run(|| {
                 let tally = run(seed, sender);
-                must("tell what happened", tally.write_to(&count));
+                must("report the counts", tally.write_to(&count));
             })
         })
         .collect();
@@ -50,7 +52,7 @@ fn stress() -> TestResult {
     for sender in senders {
         sender.join();
     }
-    flight.over("all events have come");
+    in_flight.assert_done("all events have come");
     must("hear what happened", Tally::sum(&counts)).covers_all();
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Sockets that the kernel encrypts for.
 
-use crate::flight::Flight;
+use crate::in_flight::InFlight;
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes128Gcm, KeyInit};
 use alloc::vec::Vec;
@@ -83,7 +83,7 @@ fn decrypted(version: Version, mut stream: &[u8]) -> Vec<u8> {
 /// The pages are free once they are encrypted, whether or not anybody reads:
 /// what is written to them at the event is not sent.
 fn encrypts(version: Version) -> TestResult {
-    let flight = Flight::of_second("the kernel of 2014 does not encrypt")?;
+    let in_flight = InFlight::of_second("the kernel of 2014 does not encrypt")?;
     let (memory, bytes) = Source::Shm.of(LENGTH);
     let mut mapping = must("mmap shared memory", Mapping::of(&memory, LENGTH));
     let (here, there) = Link::Tcp.connect_with(256 << 10);
@@ -98,9 +98,9 @@ fn encrypts(version: Version) -> TestResult {
         ..Request::default()
     };
     let total = (header.len() + LENGTH) as i64;
-    let sent = flight.send(&memory, &here, 1, &request);
+    let sent = in_flight.send(&memory, &here, 1, &request);
     assert_eq!((sent.bytes, sent.result), (total, Ok(())), "sendfile");
-    flight.lands("all was encrypted", 1, total);
+    in_flight.expect_event("all was encrypted", 1, total);
     mapping.write(0, &[0xdd; PAGE].repeat(LENGTH.div_ceil(PAGE)));
     must("end", shutdown(&here, Half::Write));
     let expected = [header, bytes].concat();
@@ -109,7 +109,7 @@ fn encrypts(version: Version) -> TestResult {
         &decrypted(version, &receive_all(&there)),
         &expected,
     );
-    flight.over("it was told once");
+    in_flight.assert_done("the event came once");
     must("leave no TIME_WAIT", kdk_sys::socket::set_linger(&there, 0));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a machine that was saved and loaded again has to be told: the time, a
+//! What a machine that was saved and loaded again gets from the host: the time, a
 //! seed, and randomness of its own.
 
 use core::time::Duration;

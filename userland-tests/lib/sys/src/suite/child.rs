@@ -1,4 +1,4 @@
-//! The process that a test runs in, and what it tells the suite.
+//! The process that a test runs in, and its report to the suite.
 
 use crate::errno::Result;
 use crate::fd::{Descriptor, Fd, STDERR, STDOUT};
@@ -24,13 +24,13 @@ pub fn must<T>(what: &str, result: Result<T>) -> T {
     }
 }
 
-/// Where a panic is told.
+/// The descriptor that a panic is reported to.
 static VERDICT: AtomicI32 = AtomicI32::new(-1);
 
 /// Where notes go.
 static NOTES: AtomicI32 = AtomicI32::new(-1);
 
-/// Tells the host something of the test that is no verdict; it is in the
+/// Reports a diagnostic of the test to the host; it is in the
 /// test's detail, as `LABEL: TEXT`.
 pub fn note(label: &str, text: &dyn Display) {
     let mut line = String::new();
@@ -40,10 +40,10 @@ pub fn note(label: &str, text: &dyn Display) {
     let _ = Unowned(NOTES.load(Ordering::Relaxed)).write_all(line.as_bytes());
 }
 
-/// Runs the test, tells `verdict` and ends the process.
+/// Runs the test, reports its verdict and ends the process.
 pub fn run(test: &Test, verdict: &Fd) -> ! {
     VERDICT.store(verdict.raw(), Ordering::Relaxed);
-    on_panic(|message| tell(b'x', &alloc::format!("{message}")));
+    on_panic(|message| report(b'x', &alloc::format!("{message}")));
     // Standard output is the suite's alone, but for notes.
     let notes = STDOUT.duplicate();
     NOTES.store(
@@ -51,19 +51,19 @@ pub fn run(test: &Test, verdict: &Fd) -> ! {
         Ordering::Relaxed,
     );
     if let Err(errno) = STDERR.duplicate_onto(STDOUT) {
-        tell(b'd', &alloc::format!("dup2 of standard error: {errno}"));
+        report(b'd', &alloc::format!("dup2 of standard error: {errno}"));
         exit(0);
     }
     match (test.run)() {
-        Ok(()) => tell(b'p', ""),
-        Err(Stop::Skip(why)) => tell(b's', why),
-        Err(Stop::Fail(why)) => tell(b'f', why),
+        Ok(()) => report(b'p', ""),
+        Err(Stop::Skip(why)) => report(b's', why),
+        Err(Stop::Fail(why)) => report(b'f', why),
     }
     exit(0)
 }
 
 /// One letter, the length of the text (two bytes), the text.
-fn tell(kind: u8, text: &str) {
+fn report(kind: u8, text: &str) {
     let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
     let [low, high] = length.to_le_bytes();
     let mut bytes = Vec::from([kind, low, high]);
@@ -80,7 +80,7 @@ impl Descriptor for Unowned {
     }
 }
 
-/// What the bytes of [`tell`] say, once they are all there.
+/// The meaning of the bytes of [`report`], once they are all there.
 pub fn verdict(bytes: &[u8]) -> Option<Ended> {
     let [kind, low, high, text @ ..] = bytes else {
         return None;
@@ -93,7 +93,7 @@ pub fn verdict(bytes: &[u8]) -> Option<Ended> {
         b'f' => Ended::Returned(Err(Stop::Fail(keep(&text)))),
         b'x' => Ended::Panicked(Message::of(text)),
         b'd' => Ended::Died(Message::of(text)),
-        _ => Ended::Died(Message::of("it told a verdict that makes no sense")),
+        _ => Ended::Died(Message::of("it reported an invalid verdict")),
     })
 }
 

@@ -120,22 +120,22 @@ fn start(test: &'static Test) -> Result<(Pid, Fd)> {
 
 /// Waits for the test to end, one way or another.
 fn watch(child: Pid, pipe: Fd, deadline: Deadline) -> Result<Ended> {
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let mut follower = Follower::new(pipe)?;
     let ending = follower.follow(deadline, &mut || wait_now(child), &mut |bytes| {
-        told.extend_from_slice(bytes);
+        reported.extend_from_slice(bytes);
     })?;
     let Some(ending) = ending else {
         kill_group(child, Signal::SIGKILL)?;
         wait(child)?;
         return Ok(Ended::TimedOut);
     };
-    Ok(judge(ending, &told))
+    Ok(judge(ending, &reported))
 }
 
 /// A verdict counts when the process also ended as it should.
-fn judge(ending: Ending, told: &[u8]) -> Ended {
-    let verdict = child::verdict(told);
+fn judge(ending: Ending, reported: &[u8]) -> Ended {
+    let verdict = child::verdict(reported);
     let clean = match verdict {
         Some(Ended::Panicked(_)) => Ending::Exited(crate::start::PANICKED),
         _ => Ending::Exited(0),

@@ -88,7 +88,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Have more bytes told.
+    /// More bytes were reported.
     fn again(&self) -> Event {
         Event::on(&self.socket, Filter::Read, EV_ENABLE)
     }

@@ -12,7 +12,7 @@ use kdk_sys::suite::must;
 const SLOTS: usize = 64;
 /// Bytes of a slot: a body begins anywhere in its first page.
 const ROOM: usize = PAGE + LONGEST;
-/// What is in memory that is nobody's.
+/// The content of unused memory.
 const USELESS: u8 = 0xdd;
 
 /// Shared memory in slots, each for one record at a time.
@@ -79,7 +79,7 @@ impl Slots {
         }
     }
 
-    /// Nobody needs these bytes: overwrites them.
+    /// Overwrites these bytes, which are no longer in use.
     pub fn spoil(&mut self, bytes: Range<usize>) {
         const USELESS_ROOM: [u8; ROOM] = [USELESS; ROOM];
         let length = bytes.len();

@@ -93,7 +93,7 @@ fn receipt() -> TestResult {
         Event::on(&write, Filter::Write, EV_ADD | EV_RECEIPT).with_udata(4),
     ];
     let answers = must("kevent", queue.wait(&changes, 4, soon()));
-    let told: Vec<_> = answers
+    let reported: Vec<_> = answers
         .iter()
         .map(|answer| (answer.flags & EV_ERROR != 0, answer.udata, answer.data))
         .collect();
@@ -103,7 +103,10 @@ fn receipt() -> TestResult {
         (true, 3, Errno::EBADF.0.into()),
         (true, 4, 0),
     ];
-    assert_eq!(told, expected, "EV_ERROR, udata and error of each change");
+    assert_eq!(
+        reported, expected,
+        "EV_ERROR, udata and error of each change"
+    );
     assert_eq!(ready(&queue).len(), 2, "events after the receipts");
     Ok(())
 }

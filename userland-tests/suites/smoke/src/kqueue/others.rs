@@ -18,7 +18,7 @@ kdk_test!("smoke/kqueue-user", user);
 fn user() -> TestResult {
     let event = Event::new(42, Filter::User, 0);
     let queue = queue(&[event.with_flags(EV_ADD | EV_CLEAR).with_udata(7)]);
-    none("nobody has triggered it", &queue);
+    none("before it is triggered", &queue);
     let trigger = event
         .with_fflags(NOTE_TRIGGER | NOTE_FFCOPY | 0x55)
         .with_udata(8);
@@ -103,7 +103,7 @@ fn wakes() -> TestResult {
     });
     let queue = queue(&[Event::on(&read, Filter::Read, EV_ADD)]);
     for nth in 0..20 {
-        none("nobody has asked yet", &queue);
+        none("before the request", &queue);
         must("ask", asked.write_all(b"a"));
         let events = must("wait", queue.wait(&[], 1, soon()));
         assert_eq!(events.len(), 1, "answer {nth} within the deadline");

@@ -2,7 +2,7 @@
 //!
 //! Two addresses of one machine talk through lo0 whatever interface they are
 //! on. So one end has the address, and the other is only a wire, where the
-//! test plays a second machine through bpf(4).
+//! test acts as a second machine through bpf(4).
 
 use kdk_fixtures::bytes::{assert_same, pattern, soon};
 use kdk_fixtures::epair::pair;

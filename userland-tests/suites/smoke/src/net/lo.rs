@@ -48,7 +48,7 @@ kdk_test!("smoke/lo-udp6", || udp(Kind::Udp6, &Address::loopback6(0)));
 
 kdk_test!("smoke/lo-udp-refused", udp_refused);
 
-/// A datagram to a port that nobody has comes back as an error.
+/// A datagram to an unused port is answered with an error.
 fn udp_refused() -> TestResult {
     let (gone, address) = bound(Kind::Udp, &Address::loopback(0));
     drop(gone);
@@ -97,7 +97,11 @@ fn tcp_refused() -> TestResult {
     drop(gone);
     let here = must("socket", socket(Kind::Tcp));
     let connected = connect(&here, &address);
-    assert_eq!(connected, Err(Errno::ECONNREFUSED), "connect to nobody");
+    assert_eq!(
+        connected,
+        Err(Errno::ECONNREFUSED),
+        "connect to an unused port"
+    );
     Ok(())
 }
 
@@ -108,8 +112,8 @@ fn tcp_nonblocking() -> TestResult {
     let (listener, address) = bound(Kind::Tcp, &Address::loopback(0));
     must("listen", listen(&listener, 4));
     must("do not wait", listener.set_nonblocking(true));
-    let nobody = accept(&listener).map(drop);
-    assert_eq!(nobody, Err(Errno::EAGAIN), "accept without a connection");
+    let none = accept(&listener).map(drop);
+    assert_eq!(none, Err(Errno::EAGAIN), "accept without a connection");
     let here = must("socket", socket(Kind::Tcp));
     must("do not wait", here.set_nonblocking(true));
     match connect(&here, &address) {

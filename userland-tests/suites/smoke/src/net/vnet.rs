@@ -3,7 +3,8 @@
 use kdk_fixtures::bytes::{assert_same, pattern, receive, soon};
 use kdk_fixtures::child::Child;
 use kdk_fixtures::epair::keep_quiet;
-use kdk_harness::{Stop, TestResult, kdk_test};
+use kdk_fixtures::vnet;
+use kdk_harness::{TestResult, kdk_test};
 use kdk_sys::fd::pipe;
 use kdk_sys::file::{O_CLOEXEC, O_RDONLY, open, unlink, write_file};
 use kdk_sys::jail::Jail;
@@ -12,27 +13,18 @@ use kdk_sys::poll::{POLLIN, wait_for};
 use kdk_sys::sendfile::{Request, Sent, sendfile};
 use kdk_sys::socket::{Address, Kind, accept, bind, connect, listen, set_linger, socket};
 use kdk_sys::suite::must;
-use kdk_sys::{Descriptor, Errno, Fd, sysctl};
+use kdk_sys::{Descriptor, Errno, Fd};
 
 const HOST: [u8; 4] = [192, 0, 2, 1];
 const JAIL: [u8; 4] = [192, 0, 2, 2];
 const PORT: u16 = 7777;
-/// `__FreeBSD_version` from which on VIMAGE is no experiment.
-const VIMAGE_STABLE: i64 = 1_200_000;
 
 kdk_test!("smoke/epair-vnet-sendfile", across, limit_ms = 30_000);
 
 /// A file goes through sendfile(2) and TCP from one network stack to another,
 /// over a wire that is not lo0.
 fn across() -> TestResult {
-    if sysctl::integer("kern.features.vimage") != Ok(1) {
-        return Err(Stop::Skip("the kernel has no VIMAGE"));
-    }
-    if must("kern.osreldate", sysctl::integer("kern.osreldate")) < VIMAGE_STABLE {
-        return Err(Stop::Skip(
-            "VIMAGE of this kernel is experimental: an mbuf is lost now and then as it goes",
-        ));
-    }
+    vnet::require()?;
     keep_quiet();
     let pair = must("make an epair", Epair::create());
     let jail = must("make a jail", Jail::with_network("kdk-smoke"));

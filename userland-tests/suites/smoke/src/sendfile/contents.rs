@@ -45,22 +45,22 @@ fn send_and_receive(source: &Fd, link: Link, request: &Request<'_>, length: usiz
     });
     drop(here);
     let seen = receive_all(&there);
-    // A sender that failed has told why.
+    // A sender that failed has reported why.
     sender.join();
     seen
 }
 
-/// The request for the first `size` of `whole` bytes; all of them is what a
+/// The request for the first `size` of `all` bytes; all of them is what a
 /// length of 0 asks for, too.
-fn first(size: usize, whole: usize) -> Request<'static> {
+fn first(size: usize, all: usize) -> Request<'static> {
     Request {
-        length: if size == whole { 0 } else { size },
-        offset: if size == 0 { whole as u64 } else { 0 },
+        length: if size == all { 0 } else { size },
+        offset: if size == 0 { all as u64 } else { 0 },
         ..Request::default()
     }
 }
 
-fn whole(kind: Source, link: Link, flags: u32) -> TestResult {
+fn all_bytes(kind: Source, link: Link, flags: u32) -> TestResult {
     for size in SIZES {
         let (source, bytes) = kind.of(size);
         let size = size.min(bytes.len());
@@ -77,7 +77,7 @@ macro_rules! whole_tests {
     ($($name:literal: $source:ident over $link:ident, $flags:expr;)*) => {
         $(kdk_test!(
             $name,
-            || whole(Source::$source, Link::$link, $flags),
+            || all_bytes(Source::$source, Link::$link, $flags),
             limit_ms = 20_000
         );)*
     };
@@ -101,7 +101,7 @@ whole_tests! {
 
 kdk_test!("smoke/sendfile-ufs-unread", unread, limit_ms = 20_000);
 
-/// A file that nobody has read before, as far as that is so in this boot: the
+/// A file that was not read before, as far as that is so in this boot: the
 /// kernel waits for the disk in the middle of sending.
 fn unread() -> TestResult {
     const FILE: &str = "/kdk.ko";

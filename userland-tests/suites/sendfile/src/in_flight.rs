@@ -1,4 +1,4 @@
-//! Calls in flight, and what has to be true once they are not.
+//! Calls of sendfile(2) in flight, and the checks to make once all are done.
 
 use kdk_fixtures::bytes::{SOON_MS, soon};
 use kdk_harness::Stop;
@@ -8,9 +8,9 @@ use kdk_sys::suite::must;
 use kdk_sys::time::{Deadline, sleep_ms};
 use kdk_sys::{Descriptor, Errno, counters};
 
-/// Registers a test of this suite: it looks at the kernel's books often, which
-/// takes its time, and must leave nothing there. `defect` is why it fails on
-/// the kernels of 2014, `crash` why it may end them.
+/// Registers a test of this suite. The test counts the kernel's allocations
+/// often, which takes time, and must not leak any. `defect` is the reason why
+/// it fails on kernels of 2014, `crash` the reason why it may crash them.
 #[macro_export]
 macro_rules! case {
     ($name:expr, $run:expr $(,)?) => {
@@ -37,18 +37,18 @@ macro_rules! case {
     };
 }
 
-/// A kqueue for events, and how many allocations of sendfile(2) there are
-/// before the test makes any.
-pub struct Flight {
-    /// Where the events come.
+/// A kqueue for completion events, and the number of allocations of
+/// sendfile(2) before the test made any.
+pub struct InFlight {
+    /// The kqueue that receives the events.
     pub queue: Kqueue,
-    /// How the kernel has it all.
+    /// Which SF_KQUEUE the kernel has.
     pub generation: Generation,
-    books: i64,
+    allocations: i64,
 }
 
-impl Flight {
-    /// Nothing is in flight yet.
+impl InFlight {
+    /// Creates the kqueue. Nothing is in flight yet.
     ///
     /// # Errors
     /// Skips the test on kernels without the flag.
@@ -59,23 +59,23 @@ impl Flight {
         Ok(Self {
             queue: must("kqueue", Kqueue::new()),
             generation,
-            books: books(generation),
+            allocations: allocations(generation),
         })
     }
 
-    /// As [`new`](Self::new), for what the kernels of 2014 have nothing of.
+    /// As [`new`](Self::new), for features that kernels of 2014 lack.
     ///
     /// # Errors
     /// Skips the test there, for the reason given.
     pub fn of_second(why: &'static str) -> Result<Self, Stop> {
-        let flight = Self::new()?;
-        match flight.generation {
+        let in_flight = Self::new()?;
+        match in_flight.generation {
             Generation::First => Err(Stop::Skip(why)),
-            Generation::Second => Ok(flight),
+            Generation::Second => Ok(in_flight),
         }
     }
 
-    /// What a call is refused with whose descriptor is not that of a kqueue.
+    /// Returns the error for a call whose descriptor is not a kqueue.
     pub const fn no_kqueue(&self) -> Errno {
         match self.generation {
             Generation::First => Errno::EBADF,
@@ -83,7 +83,8 @@ impl Flight {
         }
     }
 
-    /// Sends with an event of this ident; its udata is the ident's negation.
+    /// Sends with a completion event of this ident. Its udata is the bitwise
+    /// negation of the ident.
     pub fn send(
         &self,
         file: &impl Descriptor,
@@ -98,34 +99,34 @@ impl Flight {
         sendfile(file, to, &request)
     }
 
-    /// The event that has to come for `ident`, with this data and no error.
+    /// Checks that the next event is for `ident`, with this data and no error.
     #[track_caller]
-    pub fn lands(&self, what: &str, ident: usize, data: i64) {
+    pub fn expect_event(&self, what: &str, ident: usize, data: i64) {
         let seen = one(what, &self.queue);
         is_event(what, &seen, ident, data);
     }
 
-    /// Nothing is in flight any more: no books, and no event that was not
-    /// taken.
+    /// Checks that nothing is in flight: no allocation is left, and no event is
+    /// pending.
     #[track_caller]
-    pub fn over(&self, what: &str) {
-        self.at_rest(what);
+    pub fn assert_done(&self, what: &str) {
+        self.wait_until_idle(what);
         none(what, &self.queue);
     }
 
-    /// Waits until all books of sendfile(2) are gone.
+    /// Waits until all allocations of sendfile(2) are freed.
     #[track_caller]
-    pub fn at_rest(&self, what: &str) {
-        self.at_rest_but_for(what, 0);
+    pub fn wait_until_idle(&self, what: &str) {
+        self.wait_until_left(what, 0);
     }
 
-    /// Waits until only `events` books are left, those of events that were not
-    /// taken.
+    /// Waits until only `events` allocations are left, those of pending
+    /// events.
     #[track_caller]
-    pub fn at_rest_but_for(&self, what: &str, events: i64) {
+    pub fn wait_until_left(&self, what: &str, events: i64) {
         let deadline = Deadline::after_ms(SOON_MS);
         loop {
-            let left = books(self.generation) - self.books;
+            let left = allocations(self.generation) - self.allocations;
             if left <= events {
                 return;
             }
@@ -139,14 +140,14 @@ impl Flight {
 }
 
 #[track_caller]
-fn books(generation: Generation) -> i64 {
+fn allocations(generation: Generation) -> i64 {
     must(
-        "count the books of sendfile(2)",
-        counters::sendfile_books(generation),
+        "count the allocations of sendfile(2)",
+        counters::sendfile_allocations(generation),
     )
 }
 
-/// The next event.
+/// Returns the next event.
 #[track_caller]
 pub fn one(what: &str, queue: &Kqueue) -> Event {
     let events = must("wait for an event", queue.wait(&[], 1, soon()));
@@ -156,7 +157,7 @@ pub fn one(what: &str, queue: &Kqueue) -> Event {
     }
 }
 
-/// There is no event now.
+/// Checks that no event is pending.
 #[track_caller]
 pub fn none(what: &str, queue: &Kqueue) {
     let events = must("look for events", queue.ready(8));
@@ -166,16 +167,16 @@ pub fn none(what: &str, queue: &Kqueue) {
     );
 }
 
-/// The event says how many bytes were sent. Those of 2014 never do, as
-/// `sendfile/event-data` finds; elsewhere it is not held against them.
+/// Checks the number of bytes that the event reports. Kernels of 2014 never
+/// report it, as `sendfile/event-data` shows; other tests ignore that defect.
 #[track_caller]
-pub fn says(what: &str, seen: &Event, data: i64) {
+pub fn assert_data(what: &str, seen: &Event, data: i64) {
     if !Generation::is_first() {
         assert_eq!(seen.data, data, "{what}: bytes sent");
     }
 }
 
-/// The event is that of a [`Flight::send`] that went well.
+/// Checks that the event belongs to a successful [`InFlight::send`].
 #[track_caller]
 pub fn is_event(what: &str, seen: &Event, ident: usize, data: i64) {
     assert!(
@@ -184,6 +185,6 @@ pub fn is_event(what: &str, seen: &Event, ident: usize, data: i64) {
     );
     assert_eq!(seen.ident, ident, "{what}: ident");
     assert_eq!(seen.udata, !ident, "{what}: udata");
-    says(what, seen, data);
+    assert_data(what, seen, data);
     assert_eq!(seen.fflags, 0, "{what}: error");
 }

@@ -1,4 +1,4 @@
-//! What the processes of a measurement count, in memory that they share.
+//! Counters of a measurement, in memory that its processes share.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -10,13 +10,13 @@ const SENDS: usize = 1;
 const WAITS: usize = 2;
 const SAMPLES: usize = 3;
 const FIRST: usize = 8;
-/// Latencies that are kept; later ones replace the earliest.
+/// Number of latencies kept; later ones replace the earliest.
 const MOST: usize = 16 << 10;
 
 /// The counters; one process makes them before it forks.
-pub struct Board(Mapping);
+pub struct SharedCounters(Mapping);
 
-/// What was counted up to some moment.
+/// The counters' values at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     /// Bytes that readers have read.
@@ -29,7 +29,7 @@ pub struct Counts {
     pub samples: u64,
 }
 
-impl Board {
+impl SharedCounters {
     /// All zeros.
     #[track_caller]
     pub fn new() -> Self {
