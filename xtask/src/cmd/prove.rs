@@ -1,4 +1,4 @@
-//! `cargo xtask prove`: whether each patch is needed.
+//! `cargo xtask prove`.
 
 use crate::cmd::patches::which::Which;
 use kdk_core::context::Context;
@@ -7,67 +7,71 @@ use kdk_core::workspace::workspace;
 use kdk_doctor::Need;
 use kdk_guest::guest::Wanted;
 use kdk_guest::run_tests::Tests;
-use kdk_prove::trial::Prover;
-use kdk_prove::{hunt, mutants, prove, steps, trees};
+use kdk_prove::runner::Runner;
+use kdk_prove::{mutants, mutation, prefixes, prove, trees};
 use kdk_series::applied;
 
-/// Whether each patch is needed: its tests fail without it, and pass with it.
+/// Prove that each patch is needed: its tests fail without it and pass with it.
+///
+/// For each patch, kdk builds one kernel with the series and one without the
+/// patch, and runs the patch's tests on both. It stores the results beside the
+/// series, and repeats a proof only if its inputs have changed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Patches to prove, or mutants to play [default: all]
+    /// Patches to prove, or mutants to run [default: all]
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     /// The base, and so the series [default: as for `patches`]
     #[arg(long, value_name = "NAME")]
     base: Option<String>,
-    /// Test the first patches alone, from none to all, instead
-    #[arg(long, conflicts_with = "ids")]
-    each_step: bool,
-    /// Whether the tests notice the mistakes of the series' mutants, instead
-    #[arg(long, conflicts_with = "each_step")]
+    /// Test every prefix of the series, from no patch to all
+    #[arg(long, alias = "each-step", conflicts_with = "ids")]
+    each_prefix: bool,
+    /// Check that the tests kill the series' mutants
+    #[arg(long, conflicts_with = "each_prefix")]
     mutants: bool,
-    /// Run what was proven and has not changed too
-    #[arg(long)]
-    again: bool,
-    /// Guests side by side
+    /// Repeat results whose inputs are unchanged
+    #[arg(long, alias = "again")]
+    force: bool,
+    /// Number of guests that run at the same time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
-    /// Run each test so often
+    /// Run each test N times
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
-    /// auto, kvm, hvf, nvmm or tcg
+    /// Accelerator: auto, kvm, hvf, nvmm or tcg
     #[arg(long, value_name = "A", default_value = "auto")]
     accel: kdk_vm::accel::AccelChoice,
-    /// Virtual CPUs
+    /// Number of virtual CPUs
     #[arg(long, value_name = "N", default_value_t = 1)]
     cpus: u32,
     /// Show the guest's console and results
     #[arg(short, long)]
     verbose: bool,
-    /// Install what is missing without asking
+    /// Install missing packages without asking
     #[arg(short, long)]
     yes: bool,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let which = Which {
         series: args.base.clone(),
     };
     let series = which.load(cx)?;
     kdk_doctor::need(cx, Need::FreeBsd, args.yes)?;
-    // The base is let go again: every kernel takes it for itself.
-    let (trees, quarry) = {
+    // The base is unlocked again: each kernel locks it for itself.
+    let (trees, cases) = {
         let applied = applied::apply_series(&cx.home, &series, &|text| cx.terminal.line(&text))?;
-        let quarry = match args.mutants {
+        let cases = match args.mutants {
             true => {
                 let suites = workspace().join("userland-tests/suites");
                 let all = mutants::all(&suites, series.name())?;
-                hunt::quarry(&applied, mutants::chosen(all, &args.ids)?)?
+                mutation::cases(&applied, mutants::chosen(all, &args.ids)?)?
             }
             false => Vec::new(),
         };
-        (trees::trees(&applied)?, quarry)
+        (trees::trees(&applied)?, cases)
     };
     let wanted = Wanted {
         base: Some(series.name().to_owned()),
@@ -81,17 +85,17 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         verbose: args.verbose,
         ..Tests::default()
     };
-    let prover = Prover {
+    let runner = Runner {
         cx,
         base: series.name(),
         wanted: &wanted,
         tests: &tests,
     };
     if args.mutants {
-        hunt::hunt(&prover, &series, &trees, &quarry, args.again)
-    } else if args.each_step {
-        steps::each_step(&prover, &series, &trees, args.again)
+        mutation::run_mutants(&runner, &series, &trees, &cases, args.force)
+    } else if args.each_prefix {
+        prefixes::each_prefix(&runner, &series, &trees, args.force)
     } else {
-        prove(&prover, &series, &trees, &args.ids, args.again)
+        prove(&runner, &series, &trees, &args.ids, args.force)
     }
 }

@@ -53,6 +53,19 @@ impl Terminal {
         }
     }
 
+    /// Prints lines of a result on standard output.
+    pub fn print(&self, text: &str) {
+        let write = || {
+            // A reader that closed the pipe does not end the run.
+            let _ = writeln!(std::io::stdout(), "{text}");
+        };
+        if self.live {
+            self.bar.suspend(write);
+        } else {
+            write();
+        }
+    }
+
     fn progress(&self, phase: Phase, done: u64, total: u64, unit: &str) {
         if self.live {
             self.bar.set_style(style(total));

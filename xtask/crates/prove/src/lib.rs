@@ -1,108 +1,116 @@
-//! Whether each patch of a series is needed: its tests fail without it and
-//! pass with it.
+//! Proves that each patch of a series is needed: its tests fail without it and
+//! pass with it. Tests the prefixes of a series, and checks that its tests
+//! kill its mutants.
 
-pub mod hunt;
-pub mod judge;
+pub mod evaluate;
+mod guest_sources;
+mod key;
 pub mod mutants;
+pub mod mutation;
+mod normal_form;
 pub mod plan;
-mod programs;
-pub mod steps;
+pub mod prefixes;
+pub mod runner;
 pub mod trees;
-pub mod trial;
 
 use std::collections::BTreeMap;
 
 use kdk_vm::select;
 
-use crate::judge::{Trial, judge};
-use crate::trees::Trees;
-use crate::trial::{Kernel, Prover, Wish, on};
+use crate::evaluate::{RunResult, evaluate};
+use crate::key::Kind;
+use crate::runner::{KernelVariant, Runner, TestSelection, on};
+use crate::trees::{Tested, Trees};
 use kdk_core::columns::columns;
 use kdk_core::failure::Failure;
+use kdk_core::terminal::Terminal;
 use kdk_series::load::Loaded;
-use kdk_series::manifest::{Check, Class, Patch};
+use kdk_series::manifest::{Class, Patch};
 use kdk_series::results::{Proof, Results};
 
-/// Proves the patches `ids` of `series`, or all that have tests, and notes
-/// what came of it. What was proven before and has not changed is not run
-/// again, unless `again`.
+/// Proves the patches `ids` of `series`, or all that have tests, and stores the
+/// results. A proof whose inputs are unchanged is repeated only with `force`.
 ///
 /// # Errors
 /// A patch is not proven, or the host failed.
 pub fn prove(
-    prover: &Prover<'_>,
+    runner: &Runner<'_>,
     series: &Loaded,
     trees: &Trees,
     ids: &[String],
-    again: bool,
+    force: bool,
 ) -> Result<(), Failure> {
     let chosen = chosen(series, ids)?;
     let mut results = Results::read(&series.dir)?;
-    let keys: BTreeMap<&str, String> = chosen
-        .iter()
-        .map(|patch| (patch.id.as_str(), key(series, trees, patch)))
-        .collect();
+    let mut keys: BTreeMap<&str, String> = BTreeMap::new();
+    for patch in &chosen {
+        keys.insert(patch.id.as_str(), key(series, trees, patch)?);
+    }
     let stale: Vec<&Patch> = chosen
         .iter()
         .copied()
         .filter(|patch| {
             let known = results.proofs.get(&patch.id);
-            again
+            force
                 || !known.is_some_and(|proof| proof.holds() && proof.key == keys[patch.id.as_str()])
         })
         .collect();
     let mut reasons = Vec::new();
-    let wishes: Vec<Wish<'_>> = stale
+    let selections: Vec<TestSelection<'_>> = stale
         .iter()
-        .map(|patch| (patch.check.cpus, patch.check.tests.as_slice()))
+        .map(|patch| TestSelection {
+            cpus: patch.check.cpus,
+            patterns: &patch.check.tests,
+        })
         .collect();
-    let whole = prover.whole(&wishes)?;
+    let baseline = runner.baseline(&selections)?;
     for patch in &stale {
         let (check, id) = (&patch.check, &patch.id);
-        let with = whole.with(check.cpus)?;
-        prover.say(&format!("without {id}{}", on(check.cpus)));
-        let without = prover.trial(&Kernel {
-            without: vec![id.clone()],
-            pvh: patch.class == Class::Enabling,
+        let with = baseline.with(check.cpus)?;
+        runner.say(&format!("without {id}{}", on(check.cpus)));
+        let without = runner.run(&KernelVariant {
+            exclude: vec![id.clone()],
+            pvh: is_enabling(patch),
             cpus: check.cpus,
             patterns: check.tests.clone(),
-            ..Kernel::default()
+            ..KernelVariant::default()
         })?;
         let tests = names(&check.tests, with)?;
         let proof = Proof {
             key: keys[id.as_str()].clone(),
             patch_id: trees.patch_ids[id].clone(),
-            tree: trees.whole.clone(),
+            tree: trees.all.clone(),
             without: trees.without[id].clone(),
-            tests: judge(&tests, check.expect_without, &without, with),
+            tests: evaluate(&tests, check.expect_without, &without, with),
         };
         reasons.extend(reason(&format!("without {id}"), &without));
         results.proofs.insert(id.clone(), proof);
-        // At once: a run that is cut off keeps what it has found out.
+        // After each proof, so that an interrupted run keeps its results.
         results.clone().write(&series.dir, &series.ids())?;
     }
-    for with in whole.trials() {
+    for with in baseline.results() {
         reasons.extend(reason("with the series", with));
     }
+    let terminal = &runner.cx.terminal;
     for line in columns(&table(&chosen, &results)) {
-        println!("{line}");
+        terminal.print(&line);
     }
     for reason in reasons {
-        println!("{reason}");
+        terminal.print(&reason);
     }
     if stale.is_empty() {
-        println!("{}", unchanged(series));
+        terminal.print(&unchanged(series));
     }
-    verdict(series, &chosen, &results)
+    verdict(terminal, series, &chosen, &results)
 }
 
-/// What is said when all is known already.
+/// Returns the message for a command that had nothing to run.
 pub fn unchanged(series: &Loaded) -> String {
     let name = series.name();
-    format!("{name}: nothing has changed since, so nothing was run")
+    format!("{name}: nothing has changed since the last run; nothing to do")
 }
 
-/// The patches that are to be proven.
+/// Returns the patches to prove.
 fn chosen<'a>(series: &'a Loaded, ids: &[String]) -> Result<Vec<&'a Patch>, Failure> {
     let tried = "prove a patch";
     if ids.is_empty() {
@@ -111,8 +119,12 @@ fn chosen<'a>(series: &'a Loaded, ids: &[String]) -> Result<Vec<&'a Patch>, Fail
             .filter(|patch| !patch.check.tests.is_empty())
             .collect();
         if chosen.is_empty() {
-            let none = format!("no patch of {} says which tests prove it", series.name());
-            return Err(Failure::usage(tried, none).help("list them under `check: {tests: [..]}`"));
+            let none = format!(
+                "no patch of {} lists the tests that prove it",
+                series.name()
+            );
+            return Err(Failure::usage(tried, none)
+                .help("list them under `check: {tests: [..]}` in series.yaml"));
         }
         return Ok(chosen);
     }
@@ -120,30 +132,46 @@ fn chosen<'a>(series: &'a Loaded, ids: &[String]) -> Result<Vec<&'a Patch>, Fail
     for id in ids {
         let patch = series.patch(id)?;
         if patch.check.tests.is_empty() {
-            return Err(
-                Failure::usage(tried, format!("'{id}' does not say which tests prove it"))
-                    .help("list them under `check: {tests: [..]}` in series.yaml"),
-            );
+            return Err(Failure::usage(
+                tried,
+                format!("'{id}' does not list the tests that prove it"),
+            )
+            .help("list them under `check: {tests: [..]}` in series.yaml"));
         }
         chosen.push(patch);
     }
     Ok(chosen)
 }
 
-/// Digest of all that the proof of `patch` depends on.
-pub fn key(series: &Loaded, trees: &Trees, patch: &Patch) -> String {
-    let Check {
-        cpus,
-        expect_without,
-        ..
-    } = patch.check;
-    let more = format!("{expect_without:?} {:?} {cpus:?}", patch.class);
-    trees.key(series, &trees.without[&patch.id], &patch.check.tests, &more)
+/// Returns the key of the proof of `patch`.
+///
+/// # Errors
+/// The host failed.
+pub fn key(series: &Loaded, trees: &Trees, patch: &Patch) -> Result<String, Failure> {
+    let check = &patch.check;
+    trees.key(
+        series,
+        &Tested {
+            kind: Kind::Proof,
+            tree: &trees.without[&patch.id],
+            patterns: &check.tests,
+            cpus: check.cpus,
+            expect_without: Some(check.expect_without),
+            direct_boot: is_enabling(patch),
+        },
+    )
 }
 
-/// The names that `patterns` stand for; where no test ran, the patterns.
-pub fn names(patterns: &[String], trial: &Trial) -> Result<Vec<String>, Failure> {
-    let Trial::Ran(outcomes) = trial else {
+/// Returns whether the kernel boots directly because of `patch`. The kernel
+/// without it is booted directly too, which shows that the patch is needed.
+fn is_enabling(patch: &Patch) -> bool {
+    patch.class == Class::Enabling
+}
+
+/// Returns the names of the tests in `result` that `patterns` select; the
+/// patterns themselves where no test ran.
+pub fn names(patterns: &[String], result: &RunResult) -> Result<Vec<String>, Failure> {
+    let RunResult::Ran(outcomes) = result else {
         return Ok(patterns.to_vec());
     };
     let mut names: Vec<String> = Vec::new();
@@ -159,31 +187,36 @@ pub fn names(patterns: &[String], trial: &Trial) -> Result<Vec<String>, Failure>
     Ok(names)
 }
 
-/// Why no test ran, if none did.
-pub fn reason(which: &str, trial: &Trial) -> Option<String> {
-    match trial {
-        Trial::Ran(_) => None,
-        Trial::NoBoot(why) | Trial::NoBuild(why) => Some(format!("{which}: {why}")),
+/// Returns why no test ran on the kernel `which`; `None` if some ran.
+pub fn reason(which: &str, result: &RunResult) -> Option<String> {
+    match result {
+        RunResult::Ran(_) => None,
+        RunResult::NoBoot(why) | RunResult::NoBuild(why) => Some(format!("{which}: {why}")),
     }
 }
 
 fn table(patches: &[&Patch], results: &Results) -> Vec<Vec<String>> {
-    let head = ["patch", "test", "without", "with", "so"];
+    let head = ["patch", "test", "without", "with", "result"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for patch in patches {
         for row in results.rows(&patch.id) {
-            let so = match row.reason.as_str() {
+            let result = match row.reason.as_str() {
                 "" => "proven",
                 why => why,
             };
-            let cells = [&patch.id, &row.test, &row.without, &row.with, so];
+            let cells = [&patch.id, &row.test, &row.without, &row.with, result];
             rows.push(cells.map(str::to_owned).to_vec());
         }
     }
     rows
 }
 
-fn verdict(series: &Loaded, chosen: &[&Patch], results: &Results) -> Result<(), Failure> {
+fn verdict(
+    terminal: &Terminal,
+    series: &Loaded,
+    chosen: &[&Patch],
+    results: &Results,
+) -> Result<(), Failure> {
     let holds = |patch: &&&Patch| results.proofs.get(&patch.id).is_some_and(Proof::holds);
     let proven = chosen.iter().filter(holds).count();
     let untested: Vec<&str> = series
@@ -194,13 +227,13 @@ fn verdict(series: &Loaded, chosen: &[&Patch], results: &Results) -> Result<(), 
         .map(|patch| patch.id.as_str())
         .collect();
     if !untested.is_empty() {
-        println!("no test proves {}", untested.join(", "));
+        terminal.print(&format!("without tests: {}", untested.join(", ")));
     }
-    println!(
+    terminal.print(&format!(
         "{}: {proven} of {} patches proven",
         series.name(),
         chosen.len()
-    );
+    ));
     if proven == chosen.len() {
         return Ok(());
     }

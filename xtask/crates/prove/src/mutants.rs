@@ -1,6 +1,5 @@
-//! `userland-tests/suites/SUITE/mutants/SERIES/`: a series' patches with deliberate
-//! mistakes, one diff each on top of the series. A suite that is worth its
-//! name fails on every one.
+//! Reads the mutants of a series: `userland-tests/suites/SUITE/mutants/SERIES/`.
+//! A mutant is a deliberate mistake, as a diff on top of the series.
 
 use std::fs;
 use std::io;
@@ -21,23 +20,23 @@ pub const MANIFEST: &str = "mutants.yaml";
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
-    /// Version of the file's form; 1.
+    /// Version of the file's format: 1.
     schema: u32,
     mutants: Vec<Described>,
 }
 
-/// One mutant, as its manifest has it.
+/// One mutant, as its manifest describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Described {
-    /// Its name; the diff is in the file `ID.patch`.
+    /// The name. The diff is in the file `ID.patch`.
     pub id: String,
-    /// What is wrong in it, in a sentence.
+    /// The mistake, in one sentence.
     pub about: String,
-    /// Tests that notice it, by name or glob; none: the whole suite is asked.
+    /// Tests that kill it, as names or globs; if none, the complete suite runs.
     #[serde(default)]
     pub tests: Vec<String>,
-    /// Virtual CPUs that these need to show it, where one is not enough.
+    /// The number of virtual CPUs that the tests need to kill it.
     #[serde(default)]
     pub cpus: Option<u32>,
 }
@@ -45,45 +44,46 @@ pub struct Described {
 /// A mutant and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mutant {
-    /// The suite that has to notice it.
+    /// The suite that must kill it.
     pub suite: String,
-    /// What its manifest says.
+    /// Its description in the manifest.
     pub described: Described,
     /// The diff.
     pub path: PathBuf,
 }
 
 impl Mutant {
-    /// Suite and id: `sendfile/early`.
+    /// Returns the suite and the id: `sendfile/early`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.suite, self.described.id)
     }
 
-    /// The tests that are asked first.
+    /// Returns the tests to run first.
     pub fn tests(&self) -> Vec<String> {
         match self.described.tests.as_slice() {
-            [] => self.whole_suite(),
+            [] => self.complete_suite(),
             tests => tests.to_vec(),
         }
     }
 
-    /// All tests of its suite.
-    pub fn whole_suite(&self) -> Vec<String> {
+    /// Returns a pattern for all tests of its suite.
+    pub fn complete_suite(&self) -> Vec<String> {
         vec![self.suite.clone()]
     }
 
-    /// The diff, as a change on top of the series.
+    /// Returns the diff, as a change on top of the series.
     pub fn change(&self) -> Result<Change, Failure> {
         let diff = fs::read(&self.path)
             .map_err(|error| Failure::io("read the mutant", &self.path, error))?;
-        // The path, as where a user's own diff is applied: it is one commit.
+        // The path, because a user's own diff has it as its id, too: both runs
+        // then use the same commit.
         let id = self.path.display().to_string();
         Ok(Change { id, diff })
     }
 }
 
-/// The mutants of `series` in all suites of the folder `suites`, by suite, in
-/// the order of their manifests.
+/// Returns the mutants of `series` in all suites of the folder `suites`, sorted
+/// by suite, then in the order of the manifest.
 pub fn all(suites: &Path, series: &str) -> Result<Vec<Mutant>, Failure> {
     let failed = |error| Failure::io("look for mutants", suites, error);
     let mut names = Vec::new();
@@ -99,7 +99,7 @@ pub fn all(suites: &Path, series: &str) -> Result<Vec<Mutant>, Failure> {
     Ok(all)
 }
 
-/// The mutants in `dir`, which a suite need not have.
+/// Returns the mutants in `dir`; none if there is no such folder.
 fn of(dir: &Path, suite: &str) -> Result<Vec<Mutant>, Failure> {
     let path = dir.join(MANIFEST);
     let text = match fs::read_to_string(&path) {
@@ -110,23 +110,23 @@ fn of(dir: &Path, suite: &str) -> Result<Vec<Mutant>, Failure> {
     let manifest: Manifest = yaml::parse(&place, &text)?;
     let bad = |why: String, help: &str| Failure::usage(format!("use {place}"), why).help(help);
     if manifest.schema != 1 {
-        let why = format!("it has schema {}; this kit reads 1", manifest.schema);
+        let why = format!("it has schema {}; kdk reads schema 1", manifest.schema);
         return Err(bad(why, "write `schema: 1`"));
     }
     let mut mutants: Vec<Mutant> = Vec::new();
     for described in manifest.mutants {
         let id = &described.id;
         if !is_id(id) {
-            let why = format!("'{id}' is no id");
-            return Err(bad(why, "an id has lower case letters, digits and `-`"));
+            let why = format!("'{id}' is not a valid id");
+            return Err(bad(why, "use lower case letters, digits and `-`"));
         }
         if mutants.iter().any(|other| other.described.id == *id) {
-            return Err(bad(format!("two mutants are called '{id}'"), "rename one"));
+            return Err(bad(format!("two mutants have the id '{id}'"), "rename one"));
         }
         let diff = dir.join(format!("{id}.patch"));
         if !diff.is_file() {
             let why = format!("there is no {}", diff.display());
-            return Err(bad(why, "a mutant is a diff on top of the series"));
+            return Err(bad(why, "write the mutant as a diff on top of the series"));
         }
         mutants.push(Mutant {
             suite: suite.to_owned(),
@@ -137,8 +137,8 @@ fn of(dir: &Path, suite: &str) -> Result<Vec<Mutant>, Failure> {
     Ok(mutants)
 }
 
-/// Those of `all` that `names` name, by id or with their suite; all without a
-/// name.
+/// Returns the mutants of `all` that `names` select, by id or by suite and id.
+/// No name selects all.
 pub fn chosen(all: Vec<Mutant>, names: &[String]) -> Result<Vec<Mutant>, Failure> {
     let is_called =
         |mutant: &Mutant, name: &String| mutant.described.id == *name || mutant.name() == *name;
@@ -149,7 +149,7 @@ pub fn chosen(all: Vec<Mutant>, names: &[String]) -> Result<Vec<Mutant>, Failure
         let ids = all.iter().map(|mutant| mutant.described.id.as_str());
         let help = match yaml::closest(name, ids) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => "`cargo xtask prove --mutants` without a name plays all".into(),
+            None => "`cargo xtask prove --mutants` without a name runs all".into(),
         };
         let why = "no suite has a mutant of that name";
         return Err(Failure::usage(format!("find the mutant `{name}`"), why).help(help));
@@ -164,7 +164,7 @@ pub(crate) mod tests {
     use super::*;
     use kdk_core::failure::rendered;
 
-    /// A folder of suites with mutants of the series `s`.
+    /// Returns a folder of suites with mutants of the series `s`.
     fn suites(list: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (suite, text) in list {
@@ -213,16 +213,19 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_no_description_is_refused_with_the_reason() {
+    fn an_invalid_manifest_is_rejected_with_the_reason() {
         for (text, want) in [
             (
                 "schema: 2\nmutants: []\n",
-                "it has schema 2; this kit reads 1",
+                "it has schema 2; kdk reads schema 1",
             ),
-            ("schema: 1\nmutants: [{id: A, about: x}]\n", "'A' is no id"),
+            (
+                "schema: 1\nmutants: [{id: A, about: x}]\n",
+                "'A' is not a valid id",
+            ),
             (
                 "schema: 1\nmutants: [{id: a, about: x}, {id: a, about: x}]\n",
-                "two mutants are called 'a'",
+                "two mutants have the id 'a'",
             ),
             ("schema: 1\nmutants: [{id: c, about: x}]\n", "there is no"),
             ("schema: 1\nmutants: [{id: a}]\n", "missing field `about`"),

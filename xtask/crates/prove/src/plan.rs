@@ -1,12 +1,12 @@
-//! Which tests each kernel of a proof must pass.
+//! Selects the tests that a prefix of a series must pass.
 
 use std::collections::BTreeSet;
 
 use kdk_series::manifest::Patch;
 
-/// Patterns for what the first `count` patches must pass: every test that
-/// runs by default, but for those of the patches after them.
-pub fn tests_of_step(patches: &[Patch], count: usize) -> Vec<String> {
+/// Returns patterns for the tests that the first `count` patches must pass:
+/// every test that runs by default, except the tests of later patches.
+pub fn tests_of_prefix(patches: &[Patch], count: usize) -> Vec<String> {
     let (here, later) = patches.split_at(count.min(patches.len()));
     let own: BTreeSet<&String> = here.iter().flat_map(|patch| &patch.check.tests).collect();
     let others: BTreeSet<&String> = later.iter().flat_map(|patch| &patch.check.tests).collect();
@@ -23,7 +23,7 @@ mod tests {
 
     use kdk_series::load::{Loaded, parse};
 
-    /// A series of patches: id, needs, tests.
+    /// Returns a series of patches, from their ids, needs and tests.
     fn series(list: &[(&str, &str, &str)]) -> Loaded {
         let mut text = "schema: 1\nseries: {name: x, revision: 1}\nbase: {repo: r, branch: b, \
                         osreldate: 1}\npatches:\n"
@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_leaves_out_the_tests_of_later_patches() {
+    fn a_prefix_excludes_the_tests_of_later_patches() {
         let all = series(&[("a", "", "x/1"), ("b", "a", "x/1, y/2"), ("c", "", "'z/*'")]);
         let all = &all.manifest.patches;
         for (count, want) in [
@@ -48,7 +48,7 @@ mod tests {
             (3, vec![]),
             (9, vec![]),
         ] {
-            assert_eq!(tests_of_step(all, count), want, "{count}");
+            assert_eq!(tests_of_prefix(all, count), want, "{count}");
         }
     }
 }

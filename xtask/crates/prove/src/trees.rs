@@ -1,36 +1,61 @@
-//! The trees of a proof's kernels, and what else its result depends on.
+//! The trees of a series' kernels, and the keys of the results on them.
 
 use std::collections::BTreeMap;
 
-use crate::programs::Programs;
+use crate::guest_sources::{self, GuestSources};
+use crate::key::{KernelInputs, Key, Kind};
 use kdk_core::failure::Failure;
-use kdk_core::store::Inputs;
 use kdk_core::workspace::workspace;
+use kdk_guest::build::guest::Target;
+use kdk_guest::build::kmod::c::CODE_FLAGS;
+use kdk_guest::build::{legacy, make_py};
 use kdk_series::applied::AppliedSeries;
 use kdk_series::base::apply::{self, Change};
+use kdk_series::base::definition::{Builder, Definition};
 use kdk_series::base::repo;
 use kdk_series::format_patch::patch_id;
 use kdk_series::load::Loaded;
+use kdk_series::manifest::Without;
 
-/// What proves a series, by what goes into it.
+/// Everything that the results of a series depend on.
 #[derive(Debug)]
 pub struct Trees {
     /// Id of the tree with all patches.
-    pub whole: String,
-    /// Id of the tree without a patch and what needs it, by its id.
+    pub all: String,
+    /// Id of the tree without a patch and the patches that need it, by the
+    /// patch's id.
     pub without: BTreeMap<String, String>,
-    /// Id of the tree with the first patches, from none to all.
-    pub steps: Vec<String>,
+    /// Ids of the trees with the first patches, from none to all.
+    pub prefixes: Vec<String>,
     /// `git patch-id --stable`, by the patch's id.
     pub patch_ids: BTreeMap<String, String>,
-    /// What runs in the guest, and the kernel's configuration.
-    programs: Programs,
+    /// The sources of the guest's programs.
+    sources: GuestSources,
+    /// How the kernels are built and booted.
+    kernel: KernelInputs,
 }
 
-/// Makes the commits of all kernels of a proof and looks at their trees.
+/// One result, before the key is computed.
+#[derive(Debug, Clone, Copy)]
+pub struct Tested<'a> {
+    /// What the result is.
+    pub kind: Kind,
+    /// Id of the tree that is tested.
+    pub tree: &'a str,
+    /// Patterns of the tests.
+    pub patterns: &'a [String],
+    /// The number of virtual CPUs, if a manifest sets it.
+    pub cpus: Option<u32>,
+    /// How the tests of a proof must end without the patch.
+    pub expect_without: Option<Without>,
+    /// Whether the kernel boots directly in any case.
+    pub direct_boot: bool,
+}
+
+/// Commits the trees of all kernels of a series, and returns their ids.
 ///
 /// # Errors
-/// A patch does not apply, or one cannot be left out alone.
+/// A patch does not apply, or another patch needs it and does not say so.
 pub fn trees(applied: &AppliedSeries<'_>) -> Result<Trees, Failure> {
     let (series, git) = (applied.series, applied.git());
     let tree = |commit: &str| repo::tree_of(git, commit);
@@ -44,42 +69,72 @@ pub fn trees(applied: &AppliedSeries<'_>) -> Result<Trees, Failure> {
             .cloned()
             .collect();
         let commit = apply::commit(git, applied.start(), &changes)
-            .map_err(|failure| cannot_leave_out(&id, &failure))?;
+            .map_err(|failure| cannot_exclude(&id, &failure))?;
         without.insert(id, tree(&commit)?);
     }
-    let mut steps = vec![tree(applied.start())?];
+    let mut prefixes = vec![tree(applied.start())?];
     for commit in &applied.commits {
-        steps.push(tree(commit)?);
+        prefixes.push(tree(commit)?);
     }
     let mut patch_ids = BTreeMap::new();
     for change in &changes {
         patch_ids.insert(change.id.clone(), patch_id(&change.diff)?);
     }
     Ok(Trees {
-        whole: tree(applied.tip())?,
+        all: tree(applied.tip())?,
         without,
-        steps,
+        prefixes,
         patch_ids,
-        programs: Programs::read(workspace())?,
+        sources: guest_sources::of_this_repository()?,
+        kernel: kernel_inputs(&applied.base.definition)?,
     })
 }
 
-fn cannot_leave_out(id: &str, failure: &Failure) -> Failure {
-    Failure::usage(format!("leave the patch `{id}` out"), failure.in_one_line()).help(format!(
-        "a patch that does not apply without `{id}` needs it: say so in its `needs`"
+/// Returns how the kernels of the base `definition` are built and booted.
+fn kernel_inputs(definition: &Definition) -> Result<KernelInputs, Failure> {
+    let (recipe, cflags) = match definition.builder {
+        Builder::MakePy => (make_py::RECIPE, &[][..]),
+        Builder::Legacy => (legacy::RECIPE, &legacy::CFLAGS[..]),
+    };
+    let options = [
+        Target::Module.options(),
+        Target::Userland.options(),
+        &[CODE_FLAGS],
+        cflags,
+    ];
+    Ok(KernelInputs {
+        builder: definition.builder,
+        recipe,
+        options: options.concat(),
+        config: guest_sources::kernel_config(workspace(), &definition.kernel.config)?,
+        boot: definition.boot.clone(),
+    })
+}
+
+fn cannot_exclude(id: &str, failure: &Failure) -> Failure {
+    Failure::usage(format!("exclude the patch `{id}`"), failure.in_one_line()).help(format!(
+        "add `{id}` to the `needs` of the patch that does not apply without it"
     ))
 }
 
 impl Trees {
-    /// Digest of all that the tests `patterns` of a kernel with the tree
-    /// `tree` depend on; `more` is what else is asked.
-    pub fn key(&self, series: &Loaded, tree: &str, patterns: &[String], more: &str) -> String {
-        let mut inputs = Inputs::new("proof", series.name());
-        inputs.digest("whole", &self.whole);
-        inputs.digest("tree", tree);
-        inputs.digest("programs", self.programs.digest(patterns));
-        inputs.bytes("tests", patterns.join("\n"));
-        inputs.bytes("more", more);
-        inputs.key()
+    /// Returns the key of a result.
+    ///
+    /// # Errors
+    /// The host failed.
+    pub fn key(&self, series: &Loaded, tested: &Tested<'_>) -> Result<String, Failure> {
+        let key = Key {
+            kind: tested.kind,
+            series: series.name(),
+            all: &self.all,
+            tree: tested.tree,
+            programs: &self.sources.digest(tested.patterns)?,
+            kernel: &self.kernel,
+            tests: tested.patterns,
+            cpus: tested.cpus,
+            expect_without: tested.expect_without,
+            direct_boot: tested.direct_boot,
+        };
+        key.digest()
     }
 }

@@ -270,7 +270,7 @@ pub struct Check {
 }
 
 /// How a test ends without the patch that it proves.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Without {
     /// It fails, or the kernel crashes or hangs in it.

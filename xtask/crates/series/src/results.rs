@@ -1,5 +1,5 @@
-//! `patches/<series>/results.json`: what the kit has found out about a series.
-//! Written by the kit alone; the manifest is for people.
+//! The results of a series: `patches/SERIES/results.json`. Only kdk writes this
+//! file; people write the manifest.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,75 +14,75 @@ use kdk_core::failure::Failure;
 /// The file's name.
 pub const FILE: &str = "results.json";
 
-/// The form that is written.
+/// The version of the format that kdk writes.
 const SCHEMA: u32 = 1;
 
-/// What was found out.
+/// The results of a series.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Results {
-    /// Version of the file's form.
+    /// The version of the format.
     pub schema: u32,
-    /// What proves each patch, by its id.
+    /// The proof of each patch, by the patch's id.
     pub proofs: BTreeMap<String, Proof>,
-    /// Series that were tested as a whole, by the id of the tree they make.
+    /// The prefixes that passed their tests, by the id of their tree.
     pub tested: BTreeMap<String, Tested>,
-    /// Mutants that were noticed, by suite and id.
+    /// The mutants that were killed, by suite and id.
     #[serde(default)]
     pub mutants: BTreeMap<String, Killed>,
 }
 
-/// A patch that was tested with and without.
+/// The results of a patch's tests with and without the patch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
-    /// Digest of all that the result depends on.
+    /// Digest of everything that the result depends on.
     pub key: String,
     /// `git patch-id --stable` of the patch.
     pub patch_id: String,
-    /// Id of the tree with the whole series.
+    /// Id of the tree with the complete series.
     pub tree: String,
-    /// Id of the tree without the patch and what needs it.
+    /// Id of the tree without the patch and the patches that need it.
     pub without: String,
-    /// Its tests.
+    /// The results of its tests.
     pub tests: Vec<Row>,
 }
 
-/// A test with and without the patch that it proves. `PASS`, `FAIL`, .., or
-/// `NO_BOOT`.
+/// The results of one test, as verdicts (`PASS`, `FAIL`, ..), `NO_BOOT` or
+/// `NO_BUILD`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
-    /// Its name.
+    /// The test's name.
     pub test: String,
-    /// How it ended without.
+    /// The result without the patch.
     pub without: String,
-    /// How it ended with.
+    /// The result with the patch.
     pub with: String,
-    /// Why this proves nothing; empty if it does.
+    /// Why the test does not prove the patch; empty if it does.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
 
-/// A series, or the first patches of one, that was tested as a whole.
+/// A prefix of a series that passed its tests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tested {
-    /// Digest of all that the result depends on.
+    /// Digest of everything that the result depends on.
     pub key: String,
-    /// The patches in it.
+    /// The patches of the prefix.
     pub patches: Vec<String>,
-    /// Counts by verdict.
+    /// The number of tests by verdict.
     pub verdicts: BTreeMap<String, usize>,
 }
 
-/// A mutant that a test noticed.
+/// A mutant that a test killed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Killed {
-    /// Digest of all that the result depends on.
+    /// Digest of everything that the result depends on.
     pub key: String,
-    /// The tests that noticed it, and how each ended.
+    /// The tests that killed it, and how each ended.
     pub by: BTreeMap<String, String>,
 }
 
@@ -98,7 +98,7 @@ impl Default for Results {
 }
 
 impl Proof {
-    /// Whether every test of it proves it, and there is one.
+    /// Returns whether there is a test and every test proves the patch.
     pub fn holds(&self) -> bool {
         !self.tests.is_empty() && self.tests.iter().all(|row| row.reason.is_empty())
     }
@@ -117,45 +117,46 @@ impl std::fmt::Display for Row {
 }
 
 impl Results {
-    /// The tests of the patch `id`; none if it was never tested.
+    /// Returns the results of the patch `id`; none if it was never tested.
     pub fn rows(&self, id: &str) -> &[Row] {
         self.proofs.get(id).map_or(&[], |proof| &proof.tests)
     }
 
-    /// Reads what is known of the series in `dir`; nothing if there is no
-    /// such file yet.
+    /// Reads the results of the series in the folder `dir`. There are none if
+    /// the file does not exist.
     pub fn read(dir: &Path) -> Result<Self, Failure> {
         let path = path(dir);
         let bad = |why: String| {
             Failure::usage(format!("read {}", path.display()), why)
-                .help("it is written by the kit: remove it, and run `cargo xtask prove` again")
+                .help("only kdk writes this file: remove it and run `cargo xtask prove` again")
         };
         let text = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            other => other.map_err(|error| Failure::io("read what was proven", &path, error))?,
+            other => other.map_err(|error| Failure::io("read the results", &path, error))?,
         };
         let results: Self =
             serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
         if results.schema != SCHEMA {
             let schema = results.schema;
             return Err(bad(format!(
-                "it has schema {schema}; this kit reads {SCHEMA}"
+                "it has schema {schema}; kdk reads schema {SCHEMA}"
             )));
         }
         Ok(results)
     }
 
-    /// Writes it; what is said of patches that are not among `ids` goes.
+    /// Writes the results to the folder `dir`, without those of patches that
+    /// are not among `ids`.
     pub fn write(mut self, dir: &Path, ids: &[String]) -> Result<(), Failure> {
         self.proofs.retain(|id, _| ids.contains(id));
         let known = |tested: &Tested| tested.patches.iter().all(|id| ids.contains(id));
         self.tested.retain(|_, tested| known(tested));
         let path = path(dir);
         let mut text = serde_json::to_string_pretty(&self)
-            .map_err(|error| Failure::infra("note what was proven", error.to_string()))?;
+            .map_err(|error| Failure::infra("write the results", error.to_string()))?;
         text.push('\n');
         write_atomically(&path, text.as_bytes())
-            .map_err(|error| Failure::io("note what was proven", &path, error))
+            .map_err(|error| Failure::io("write the results", &path, error))
     }
 }
 
@@ -167,7 +168,7 @@ fn path(dir: &Path) -> PathBuf {
 pub(crate) mod tests {
     use super::*;
 
-    /// A proof by one test, `a/b`; what it does not prove, says `reason`.
+    /// Returns a proof with the one test `a/b`. `reason` is why it is no proof.
     pub fn proof(key: &str, reason: &str) -> Proof {
         Proof {
             key: key.into(),
@@ -198,7 +199,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_and_what_is_gone_is_dropped() {
+    fn results_are_read_back_without_those_of_dropped_patches() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Results::read(dir.path()).unwrap(), Results::default());
         let mut results = Results::default();
@@ -218,7 +219,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_the_kit_did_not_write_is_refused() {
+    fn a_file_of_another_form_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
         for text in ["", "{}", "{\"schema\":2,\"proofs\":{},\"tested\":{}}"] {
             fs::write(dir.path().join(FILE), text).unwrap();

@@ -76,14 +76,11 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         .help("commit them or put them back"));
     }
     let exported = export::exported(&applied, &ids, args.format == Format::Github)?;
-    let mut unproven: Vec<String> = exported
-        .patches
-        .iter()
-        .filter_map(|(patch, _)| {
-            let key = kdk_prove::key(&series, &trees, patch);
-            gate::unproven(&Known { patch, key }, &results)
-        })
-        .collect();
+    let mut unproven = Vec::new();
+    for (patch, _) in &exported.patches {
+        let key = kdk_prove::key(&series, &trees, patch)?;
+        unproven.extend(gate::unproven(&Known { patch, key }, &results));
+    }
     unproven.extend(gate::untested(&series, &results, &ids, &exported.tree));
     let letter = {
         let text = cover_file(&series)?;

@@ -11,26 +11,31 @@ use kdk_core::store::Inputs;
 /// The name of the folder of mutants in that of a suite.
 pub const MUTANTS: &str = "mutants";
 
-/// Digest of every file below `dirs` of `root`, names included. Folders that
-/// tools write (`target`, hidden ones) are passed over, and those of mutants,
-/// which no program is made of.
+/// Returns a digest of every file below the folders `dirs` of `root`, with the
+/// files' names. Folders that tools write (`target`, hidden ones) do not count,
+/// nor do mutants, which no program is made of.
 pub fn folders(root: &Path, dirs: &[&str]) -> Result<String, Failure> {
     Ok(Sources::read(root, dirs)?.digest(|_| true))
 }
 
-/// The same files, to be digested in parts.
+/// Returns the files that [`folders`] digests, sorted.
+pub fn files(root: &Path, dirs: &[&str]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for dir in dirs {
+        collect(&root.join(dir), &mut files)?;
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The same files with their contents, to digest in parts.
 pub struct Sources(Vec<(PathBuf, Vec<u8>)>);
 
 impl Sources {
-    /// Those of [`folders`].
+    /// Reads the files that [`folders`] digests.
     pub fn read(root: &Path, dirs: &[&str]) -> Result<Self, Failure> {
-        let mut files = Vec::new();
-        for dir in dirs {
-            collect(&root.join(dir), &mut files)?;
-        }
-        files.sort();
-        let mut sources = Vec::with_capacity(files.len());
-        for file in files {
+        let mut sources = Vec::new();
+        for file in files(root, dirs)? {
             let content =
                 fs::read(&file).map_err(|error| Failure::io("read a source", &file, error))?;
             let name = file.strip_prefix(root).unwrap_or(&file).to_owned();
@@ -39,14 +44,16 @@ impl Sources {
         Ok(Self(sources))
     }
 
-    /// Makes those that `wanted` says inputs of a result, each by its path.
+    /// Adds the files that `wanted` selects to the inputs of a result, each by
+    /// its path.
     pub fn declare(&self, inputs: &mut Inputs, wanted: impl Fn(&Path) -> bool) {
         for (name, content) in self.0.iter().filter(|(name, _)| wanted(name)) {
             inputs.bytes(name.to_string_lossy(), content);
         }
     }
 
-    /// Digest of those that `wanted` says, by their path below the root.
+    /// Returns a digest of the files that `wanted` selects by their path below
+    /// the root.
     pub fn digest(&self, wanted: impl Fn(&Path) -> bool) -> String {
         let mut hasher = blake3::Hasher::new();
         for (name, content) in self.0.iter().filter(|(name, _)| wanted(name)) {

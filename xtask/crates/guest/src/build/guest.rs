@@ -39,11 +39,11 @@ impl Target {
         }
     }
 
-    /// FreeBSD's kernel linker knows neither GOT-relative relocations nor
-    /// unwind tables, hence the module's flags; the linker is always LLVM's.
-    fn flags(self, lld: &Path) -> Vec<String> {
-        let linker = format!("linker={}", lld.display());
-        let flags: &[&str] = match self {
+    /// Returns the options that decide about the code. FreeBSD's kernel linker
+    /// knows neither GOT-relative relocations nor unwind tables, hence those of
+    /// the module.
+    pub fn options(self) -> &'static [&'static str] {
+        match self {
             Self::Module => &[
                 "-Crelocation-model=static",
                 "-Ccode-model=kernel",
@@ -61,9 +61,15 @@ impl Target {
                 "-Crelocation-model=static",
                 "-Ctarget-feature=+crt-static",
             ],
-        };
+        }
+    }
+
+    /// Returns all options; the linker is always LLVM's.
+    fn flags(self, lld: &Path) -> Vec<String> {
+        let linker = format!("linker={}", lld.display());
         let remap = format!("--remap-path-prefix={}=", workspace().display());
-        let mut all: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let options = self.options().iter();
+        let mut all: Vec<String> = options.map(|&option| option.to_owned()).collect();
         all.extend(["-C".to_owned(), linker, remap]);
         all
     }

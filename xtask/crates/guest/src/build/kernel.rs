@@ -55,7 +55,7 @@ pub struct Tools {
 }
 
 /// Where the kit's kernel configs are.
-const CONFIGS: &str = "vm/conf";
+pub const CONFIGS: &str = "vm/conf";
 
 /// The store's answer for `source`, built if need be: `kernel`, `kernel.debug`,
 /// and `obj/` with the headers.
@@ -84,7 +84,7 @@ fn inputs(source: &Source, tools: &Tools) -> Result<Inputs, Failure> {
         &["rev-parse", &format!("{}:sys", source.commit)],
     )?;
     inputs.digest("sys", sys);
-    for config in configs(&source.config)? {
+    for config in config_files(&source.config)? {
         let path = workspace().join(CONFIGS).join(&config);
         inputs.file(format!("config {config}"), &path)?;
     }
@@ -98,7 +98,7 @@ fn inputs(source: &Source, tools: &Tools) -> Result<Inputs, Failure> {
 }
 
 /// A config and those of the kit's own that it includes.
-fn configs(config: &str) -> Result<Vec<String>, Failure> {
+pub fn config_files(config: &str) -> Result<Vec<String>, Failure> {
     let mut configs = vec![config.to_owned()];
     let mut at = 0;
     while let Some(config) = configs.get(at) {
@@ -232,8 +232,8 @@ mod tests {
 
     #[test]
     fn a_config_is_known_by_all_that_it_includes() {
-        assert_eq!(configs("KDK-BENCH").unwrap(), ["KDK-BENCH", "KDK"]);
-        assert_eq!(configs("KDK").unwrap(), ["KDK"]);
+        assert_eq!(config_files("KDK-BENCH").unwrap(), ["KDK-BENCH", "KDK"]);
+        assert_eq!(config_files("KDK").unwrap(), ["KDK"]);
         let text =
             "include\t\tKDK\n# include no\noptions include\ninclude \"std.debug\"\ninclude\n";
         assert_eq!(included(text).collect::<Vec<_>>(), ["KDK", "std.debug"]);

@@ -7,7 +7,7 @@
 //! C files, headers ──────> objects ──┴─> kdk.ko and its debug copy
 //! ```
 
-mod c;
+pub mod c;
 mod files;
 
 use std::fs;

@@ -69,7 +69,7 @@ pub const AI_RULE: &str = "FreeBSD's CONTRIBUTING.md rejects submissions written
     so. Nothing leaves the kit without";
 
 /// Whether the tree of an export was tested: that of the whole series by
-/// `prove`, another one by `prove --each-step`.
+/// `prove`, another one by `prove --each-prefix`.
 pub fn untested(series: &Loaded, results: &Results, ids: &[String], tree: &str) -> Option<String> {
     let proven = |proof: &Proof| proof.tree == tree;
     if results.proofs.values().any(proven) || results.tested.contains_key(tree) {
@@ -78,7 +78,7 @@ pub fn untested(series: &Loaded, results: &Results, ids: &[String], tree: &str) 
     Some(match series.ids() == ids {
         true => "the tree it makes was never tested".into(),
         false => format!(
-            "{} of its {} patches alone were never tested; `cargo xtask prove --each-step` tests the first \
+            "{} of its {} patches alone were never tested; `cargo xtask prove --each-prefix` tests the first \
              ones",
             ids.len(),
             series.ids().len()

@@ -57,6 +57,11 @@ const DRIVERS: [Driver; 2] = [
 /// list a file that is missing.
 const LOOKED_FOR: [&str; 3] = ["net/flowtable.c", "dev/ixgbe/if_ix.c", "dev/ixgbe/ixgbe.c"];
 
+/// The flags that decide about the code, and not about where files are.
+pub const CODE_FLAGS: &str = "-D_KERNEL -DKLD_MODULE -DHAVE_KERNEL_OPTION_HEADERS \
+    -std=gnu99 -ffreestanding -fno-pic -mcmodel=kernel -mno-red-zone -mno-mmx -mno-sse -msoft-float \
+    -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -gline-tables-only";
+
 /// A C file of the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
@@ -171,10 +176,7 @@ pub fn flags(source: &Source, objects: &Path) -> Vec<String> {
             .chain(contributed.filter(|dir| dir.is_dir()))
             .map(|path| format!("-I{}", path.display())),
     );
-    let code = "-D_KERNEL -DKLD_MODULE -DHAVE_KERNEL_OPTION_HEADERS \
-                -std=gnu99 -ffreestanding -fno-pic -mcmodel=kernel -mno-red-zone -mno-mmx -mno-sse -msoft-float \
-                -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -gline-tables-only";
-    flags.extend(code.split_whitespace().map(str::to_owned));
+    flags.extend(CODE_FLAGS.split_whitespace().map(str::to_owned));
     let options = objects.join(OPTIONS).display().to_string();
     flags.extend(["-include".to_owned(), options]);
     flags.push(format!("-DKDK_VERSION=\"{}\"", env!("CARGO_PKG_VERSION")));

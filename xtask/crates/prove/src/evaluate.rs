@@ -1,22 +1,22 @@
-//! What a test with and without a patch says about the patch.
+//! Evaluates whether tests with and without a patch prove the patch.
 
 use kdk_vm::verdict::{Outcome, Verdict};
 
 use kdk_series::manifest::Without;
 use kdk_series::results::Row;
 
-/// What came of the tests on one kernel.
+/// The result of running tests on one kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trial {
-    /// They ran; each with its verdict, in order.
+pub enum RunResult {
+    /// The tests ran; the outcomes are in the order of the run.
     Ran(Vec<Outcome>),
-    /// The kernel did not come up, and why.
+    /// The kernel did not boot, for this reason.
     NoBoot(String),
-    /// It could not be built, and why.
+    /// The kernel could not be built, for this reason.
     NoBuild(String),
 }
 
-/// A test's end, or why it had none.
+/// How a test ended, or why it did not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
     Verdict(Verdict),
@@ -34,13 +34,13 @@ impl Ended {
     }
 }
 
-/// How `test` ended. A test that ran several times ended as it did when it did
-/// not pass.
-fn ended(trial: &Trial, test: &str) -> Ended {
-    match trial {
-        Trial::NoBoot(_) => Ended::NoBoot,
-        Trial::NoBuild(_) => Ended::NoBuild,
-        Trial::Ran(outcomes) => {
+/// Returns how `test` ended. Of several runs, the first one that did not pass
+/// decides.
+fn ended(result: &RunResult, test: &str) -> Ended {
+    match result {
+        RunResult::NoBoot(_) => Ended::NoBoot,
+        RunResult::NoBuild(_) => Ended::NoBuild,
+        RunResult::Ran(outcomes) => {
             let mut verdicts = outcomes
                 .iter()
                 .filter(|outcome| outcome.name == test)
@@ -52,8 +52,13 @@ fn ended(trial: &Trial, test: &str) -> Ended {
     }
 }
 
-/// Judges each of `tests`, names of tests that prove a patch.
-pub fn judge(tests: &[String], expected: Without, without: &Trial, with: &Trial) -> Vec<Row> {
+/// Evaluates `tests`, the names of the tests that prove a patch.
+pub fn evaluate(
+    tests: &[String],
+    expected: Without,
+    without: &RunResult,
+    with: &RunResult,
+) -> Vec<Row> {
     let row = |test: &String| {
         let (without, with) = (ended(without, test), ended(with, test));
         Row {
@@ -66,7 +71,7 @@ pub fn judge(tests: &[String], expected: Without, without: &Trial, with: &Trial)
     tests.iter().map(row).collect()
 }
 
-/// Why a test does not prove a patch; none if it does.
+/// Returns why a test does not prove a patch; `None` if it does.
 fn why_not(expected: Without, without: Ended, with: Ended) -> Option<String> {
     use Verdict::{Crash, Fail, Pass, Timeout};
     if with != Ended::Verdict(Pass) {
@@ -81,15 +86,15 @@ fn why_not(expected: Without, without: Ended, with: Ended) -> Option<String> {
     );
     match without {
         _ if as_expected => None,
-        Ended::Verdict(Pass) => Some("does not prove: it passes without the patch".into()),
-        Ended::NoBuild => Some("does not prove: nothing builds without the patch".into()),
+        Ended::Verdict(Pass) => Some("not proven: it passes without the patch".into()),
+        Ended::NoBuild => Some("not proven: the kernel does not build without the patch".into()),
         Ended::NoBoot => Some(
-            "does not prove: no kernel comes up without the patch; write `expect_without: no-boot` \
-             where that is what the patch mends"
+            "not proven: the kernel does not boot without the patch; write `expect_without: no-boot` \
+             if that is what the patch fixes"
                 .into(),
         ),
         other => Some(format!(
-            "does not prove: without the patch it ends in {}, not in {}",
+            "not proven: without the patch it ends in {}, not in {}",
             other.word(),
             words(expected)
         )),
@@ -110,15 +115,18 @@ mod tests {
     use super::*;
     use kdk_report::fixtures::outcome;
 
-    fn ran(verdicts: &[Verdict]) -> Trial {
+    fn ran(verdicts: &[Verdict]) -> RunResult {
         let outcomes = verdicts.iter().map(|verdict| outcome("a/x", *verdict, 1));
-        Trial::Ran(outcomes.collect())
+        RunResult::Ran(outcomes.collect())
     }
 
     #[test]
     fn what_proves_a_patch_and_what_does_not() {
         use Verdict::{Crash, Fail, NotRun, Pass, Skip, Timeout, Xfail};
-        let (no_boot, no_build) = (Trial::NoBoot("x".into()), Trial::NoBuild("x".into()));
+        let (no_boot, no_build) = (
+            RunResult::NoBoot("x".into()),
+            RunResult::NoBuild("x".into()),
+        );
         let table = [
             (Without::Fail, ran(&[Fail]), ran(&[Pass]), ""),
             (Without::Fail, ran(&[Crash]), ran(&[Pass]), ""),
@@ -131,50 +139,50 @@ mod tests {
                 Without::Fail,
                 ran(&[Pass]),
                 ran(&[Pass]),
-                "does not prove: it passes without the patch",
+                "not proven: it passes without the patch",
             ),
             (
                 Without::NoBoot,
                 ran(&[Pass]),
                 ran(&[Pass]),
-                "does not prove: it passes without the patch",
+                "not proven: it passes without the patch",
             ),
             (
                 Without::Crash,
                 ran(&[Fail]),
                 ran(&[Pass]),
-                "does not prove: without the patch it ends in FAIL, not in CRASH",
+                "not proven: without the patch it ends in FAIL, not in CRASH",
             ),
             (
                 Without::NoBoot,
                 ran(&[Fail]),
                 ran(&[Pass]),
-                "does not prove: without the patch it ends in FAIL, not in NO_BOOT",
+                "not proven: without the patch it ends in FAIL, not in NO_BOOT",
             ),
             (
                 Without::Fail,
                 ran(&[Skip]),
                 ran(&[Pass]),
-                "does not prove: without the patch it ends in SKIP, not in FAIL, CRASH or TIMEOUT",
+                "not proven: without the patch it ends in SKIP, not in FAIL, CRASH or TIMEOUT",
             ),
             (
                 Without::Fail,
                 ran(&[]),
                 ran(&[Pass]),
-                "does not prove: without the patch it ends in NOT_RUN, not in FAIL, CRASH or TIMEOUT",
+                "not proven: without the patch it ends in NOT_RUN, not in FAIL, CRASH or TIMEOUT",
             ),
             (
                 Without::Fail,
                 no_boot.clone(),
                 ran(&[Pass]),
-                "does not prove: no kernel comes up without the patch; write `expect_without: no-boot` \
-                 where that is what the patch mends",
+                "not proven: the kernel does not boot without the patch; write `expect_without: no-boot` \
+                 if that is what the patch fixes",
             ),
             (
                 Without::Fail,
                 no_build.clone(),
                 ran(&[Pass]),
-                "does not prove: nothing builds without the patch",
+                "not proven: the kernel does not build without the patch",
             ),
             (
                 Without::Fail,
@@ -220,7 +228,7 @@ mod tests {
             ),
         ];
         for (expected, without, with, want) in table {
-            let rows = judge(&["a/x".into()], expected, &without, &with);
+            let rows = evaluate(&["a/x".into()], expected, &without, &with);
             assert_eq!(rows[0].reason, want, "{expected:?} {without:?} {with:?}");
         }
     }
