@@ -33,7 +33,7 @@ pub const fn route_of(key: u32) -> u32 {
 
 /// A defect of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wrong {
+pub enum RouteDefect {
     /// The look-up finds no route.
     Missing,
     /// It is a host route that is not up.
@@ -50,7 +50,7 @@ pub enum Wrong {
     LleInvalid,
 }
 
-impl Wrong {
+impl RouteDefect {
     const fn bits(self) -> u32 {
         match self {
             Self::Missing => bindings::KDK_ROUTE_MISSING,
@@ -178,8 +178,8 @@ impl Table {
     ///
     /// # Errors
     /// See [`Table`].
-    pub fn set_route(&self, route: u32, wrong: Option<Wrong>) -> Result<(), Errno> {
-        let wrong = wrong.map_or(0, Wrong::bits);
+    pub fn set_route(&self, route: u32, wrong: Option<RouteDefect>) -> Result<(), Errno> {
+        let wrong = wrong.map_or(0, RouteDefect::bits);
         // SAFETY: takes numbers.
         Errno::check(unsafe { bindings::kdk_flowtable_set_route(route, wrong) })
     }

@@ -1,6 +1,6 @@
 //! Tests of callout(9).
 
-use super::refused;
+use super::resource_error;
 use crate::kpi::callout::Callout;
 use crate::kpi::time;
 use alloc::sync::Arc;
@@ -18,7 +18,7 @@ fn counting() -> Result<(Callout, Arc<AtomicU32>), kdk_harness::Stop> {
     let callout = Callout::new(move || {
         counted.fetch_add(1, Ordering::SeqCst);
     });
-    Ok((callout.map_err(refused)?, count))
+    Ok((callout.map_err(resource_error)?, count))
 }
 
 /// A callout fires once. The time is not checked: on a busy machine clock

@@ -1,7 +1,7 @@
 //! The harness in the kernel: tests that run inner tests, which are not
 //! registered, and check the runner's output.
 
-use super::{fault, refused};
+use super::{fault, resource_error};
 use crate::kpi::callout::Callout;
 use crate::kpi::kthread::Thread;
 use crate::kpi::mbuf::{Header, Mbuf};
@@ -193,7 +193,7 @@ fn leak_thread() -> TestResult {
                 time::sleep(Duration::from_millis(5));
             }
         });
-        let mut thread = Some(thread.map_err(refused)?);
+        let mut thread = Some(thread.map_err(resource_error)?);
         KEPT_THREAD.with(|kept| core::mem::swap(kept, &mut thread));
         Ok(())
     });
@@ -212,7 +212,7 @@ fn leak_thread() -> TestResult {
 /// A callout that its test leaves scheduled is stopped and reported.
 fn leak_callout() -> TestResult {
     static LEAKS: Test = Test::new("inner/leaks-callout", || {
-        let callout = Callout::new(|| ()).map_err(refused)?;
+        let callout = Callout::new(|| ()).map_err(resource_error)?;
         callout.schedule(Duration::from_secs(3600));
         let mut callout = Some(callout);
         KEPT_CALLOUT.with(|kept| core::mem::swap(kept, &mut callout));
@@ -240,7 +240,7 @@ fn late_free() -> TestResult {
             time::sleep(Duration::from_millis(60));
             drop(block);
         };
-        drop(Thread::spawn(c"kdk late", late).map_err(refused)?);
+        drop(Thread::spawn(c"kdk late", late).map_err(resource_error)?);
         Ok(())
     });
     expect(&output_of(&LATE)?, "ok 1 inner/late");

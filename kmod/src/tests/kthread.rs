@@ -1,6 +1,6 @@
 //! Tests of kthread(9).
 
-use super::refused;
+use super::resource_error;
 use crate::kpi::counters;
 use crate::kpi::kthread::{End, Thread};
 use crate::kpi::time;
@@ -21,7 +21,7 @@ fn joins() -> TestResult {
     for round in 1..=5 {
         let set = Arc::clone(&value);
         let thread = Thread::spawn(c"kdk joins", move || set.store(round, Ordering::SeqCst))
-            .map_err(refused)?;
+            .map_err(resource_error)?;
         assert!(matches!(thread.join(SOON), Ok(End::Returned(Ok(())))));
         assert_eq!(value.load(Ordering::SeqCst), round);
     }
@@ -39,7 +39,10 @@ fn waiter() -> Result<(Thread, Arc<AtomicBool>), kdk_harness::Stop> {
             time::sleep(Duration::from_millis(2));
         }
     };
-    Ok((Thread::spawn(c"kdk waiter", body).map_err(refused)?, go))
+    Ok((
+        Thread::spawn(c"kdk waiter", body).map_err(resource_error)?,
+        go,
+    ))
 }
 
 /// A join ends at its limit, and can be repeated.
@@ -69,7 +72,7 @@ fn counts() -> TestResult {
 
 /// A panic ends the helper thread only, and the join returns its message.
 fn panics() -> TestResult {
-    let thread = Thread::spawn(c"kdk panics", helper_that_panics).map_err(refused)?;
+    let thread = Thread::spawn(c"kdk panics", helper_that_panics).map_err(resource_error)?;
     let Ok(End::Panicked(message)) = thread.join(SOON) else {
         return Err(kdk_harness::Stop::Fail("the helper did not panic"));
     };

@@ -26,14 +26,14 @@ use core::time::Duration;
 use kdk_harness::Stop;
 
 /// Converts the error of a resource that a test needs.
-fn refused(_: Errno) -> Stop {
+fn resource_error(_: Errno) -> Stop {
     Stop::Fail("cannot allocate a resource: the kernel or a table of the module refused it")
 }
 
 #[cfg(any(flowtable, ixgbe))]
 impl From<Errno> for Stop {
     fn from(errno: Errno) -> Self {
-        refused(errno)
+        resource_error(errno)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tests of mtx(9).
 
-use super::refused;
+use super::resource_error;
 use crate::kpi::kthread::{End, Thread};
 use crate::kpi::mutex::{Lock, Mutex, Recursion};
 use crate::kpi::time;
@@ -34,7 +34,7 @@ fn excludes() -> TestResult {
                 time::yield_now();
             }
         };
-        threads.push(Thread::spawn(c"kdk adder", add).map_err(refused)?);
+        threads.push(Thread::spawn(c"kdk adder", add).map_err(resource_error)?);
     }
     for thread in threads {
         assert!(matches!(thread.join(SOON), Ok(End::Returned(Ok(())))));
@@ -83,7 +83,7 @@ fn try_lock() -> TestResult {
                 *got = true;
             }
         };
-        let thread = Thread::spawn(c"kdk trier", other).map_err(refused)?;
+        let thread = Thread::spawn(c"kdk trier", other).map_err(resource_error)?;
         assert!(thread.join(SOON).is_ok());
         Ok(())
     };
@@ -117,7 +117,7 @@ impl Holder {
             }
             drop(guard);
         };
-        let thread = Thread::spawn(c"kdk holder", hold).map_err(refused)?;
+        let thread = Thread::spawn(c"kdk holder", hold).map_err(resource_error)?;
         while state.load(Ordering::SeqCst) == 0 {
             time::sleep(Duration::from_millis(1));
         }

@@ -1,6 +1,6 @@
 //! Tests of taskqueue(9).
 
-use super::refused;
+use super::resource_error;
 use crate::kpi::taskqueue::Taskqueue;
 use crate::kpi::time;
 use alloc::sync::Arc;
@@ -13,15 +13,15 @@ kdk_test!("kpi/taskqueue-drains", drains);
 kdk_test!("kpi/taskqueue-order", order);
 
 fn runs() -> TestResult {
-    let queue = Taskqueue::new(c"kdk runs").map_err(refused)?;
+    let queue = Taskqueue::new(c"kdk runs").map_err(resource_error)?;
     let count = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&count);
     let task = queue.task(move || {
         counted.fetch_add(1, Ordering::SeqCst);
     });
-    let task = task.map_err(refused)?;
+    let task = task.map_err(resource_error)?;
     for round in 1..=3 {
-        task.enqueue().map_err(refused)?;
+        task.enqueue().map_err(resource_error)?;
         task.drain();
         assert_eq!(count.load(Ordering::SeqCst), round);
     }
@@ -30,15 +30,15 @@ fn runs() -> TestResult {
 
 /// Draining waits for a task that sleeps.
 fn drains() -> TestResult {
-    let queue = Taskqueue::new(c"kdk drains").map_err(refused)?;
+    let queue = Taskqueue::new(c"kdk drains").map_err(resource_error)?;
     let done = Arc::new(AtomicU32::new(0));
     let mark = Arc::clone(&done);
     let task = queue.task(move || {
         time::sleep(Duration::from_millis(50));
         mark.store(1, Ordering::SeqCst);
     });
-    let task = task.map_err(refused)?;
-    task.enqueue().map_err(refused)?;
+    let task = task.map_err(resource_error)?;
+    task.enqueue().map_err(resource_error)?;
     task.drain();
     assert_eq!(done.load(Ordering::SeqCst), 1);
     Ok(())
@@ -46,7 +46,7 @@ fn drains() -> TestResult {
 
 /// Tasks run one at a time, in the order in which they were queued.
 fn order() -> TestResult {
-    let queue = Taskqueue::new(c"kdk order").map_err(refused)?;
+    let queue = Taskqueue::new(c"kdk order").map_err(resource_error)?;
     let digits = Arc::new(AtomicU32::new(0));
     let append = |digit: u32| {
         let digits = Arc::clone(&digits);
@@ -59,9 +59,9 @@ fn order() -> TestResult {
     let tasks = [append(1), append(2), append(3)];
     for task in &tasks {
         task.as_ref()
-            .map_err(|errno| refused(*errno))?
+            .map_err(|errno| resource_error(*errno))?
             .enqueue()
-            .map_err(refused)?;
+            .map_err(resource_error)?;
     }
     for task in tasks.iter().flatten() {
         task.drain();

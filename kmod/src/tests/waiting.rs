@@ -1,6 +1,6 @@
 //! Sleeping and waking.
 
-use super::refused;
+use super::resource_error;
 use crate::kpi::kthread::Thread;
 use crate::kpi::mutex::{Channel, Mutex};
 use crate::kpi::time;
@@ -45,7 +45,7 @@ fn wakes() -> TestResult {
         *lock.lock() = 1;
         channel.wake();
     };
-    let thread = Thread::spawn(c"kdk waker", set).map_err(refused)?;
+    let thread = Thread::spawn(c"kdk waker", set).map_err(resource_error)?;
     let (lock, channel) = &*shared;
     let mut value = lock.lock();
     let start = time::uptime();

@@ -5,7 +5,7 @@ use crate::kpi::cpus::cpus;
 use crate::kpi::flowtable::{ROUTES, SMALLEST, Table, key};
 use crate::kpi::kthread::Thread;
 use crate::kpi::time;
-use crate::tests::{join_all, refused};
+use crate::tests::{join_all, resource_error};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -110,7 +110,7 @@ fn round(shared: &Arc<Shared>, random: &mut Rng) -> TestResult {
     for role in packets.chain(WALKERS) {
         let (theirs, random) = (Arc::clone(shared), random.fork());
         let work = move || theirs.work(role, random);
-        threads.push(Thread::spawn(c"kdk flows", work).map_err(refused)?);
+        threads.push(Thread::spawn(c"kdk flows", work).map_err(resource_error)?);
     }
     join_all(threads, LONG)
 }

@@ -1,7 +1,7 @@
 //! Look-ups of flows.
 
 use super::{IDLE, START, assert_references, flow, small};
-use crate::kpi::flowtable::{Flow, Wrong, key};
+use crate::kpi::flowtable::{Flow, RouteDefect, key};
 use kdk_harness::{Stop, TestResult};
 
 const CPU: u32 = 0;
@@ -43,7 +43,10 @@ pub fn hit_refreshes() -> TestResult {
 /// A flow with an invalid route or lle is not found.
 pub fn dead_flow_misses() -> TestResult {
     let table = small()?;
-    for (nth, wrong) in [Wrong::Down, Wrong::LleInvalid].into_iter().enumerate() {
+    for (nth, wrong) in [RouteDefect::Down, RouteDefect::LleInvalid]
+        .into_iter()
+        .enumerate()
+    {
         let nth = u32::try_from(nth).map_err(|_| Stop::Fail("too many flows"))?;
         let key = key(table.size(), nth, 5, nth);
         flow(&table, CPU, key)?;

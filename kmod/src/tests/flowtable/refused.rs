@@ -1,7 +1,7 @@
 //! Packets that get no flow.
 
 use super::{assert_references, small};
-use crate::kpi::flowtable::{Wrong, key};
+use crate::kpi::flowtable::{RouteDefect, key};
 use kdk_harness::TestResult;
 
 const CPU: u32 = 0;
@@ -10,10 +10,10 @@ const CPU: u32 = 0;
 pub fn refused() -> TestResult {
     let table = small()?;
     let wrongs = [
-        (Wrong::Missing, 0),
-        (Wrong::Loopback, 0),
-        (Wrong::NoLle, 0),
-        (Wrong::LleInvalid, 1),
+        (RouteDefect::Missing, 0),
+        (RouteDefect::Loopback, 0),
+        (RouteDefect::NoLle, 0),
+        (RouteDefect::LleInvalid, 1),
     ];
     for (wrong, lle_invalid) in wrongs {
         table.set_route(2, Some(wrong))?;

@@ -1,7 +1,7 @@
 //! The flows of a bucket that the cleaner frees.
 
 use super::{IDLE, START, assert_references, flow, random, small};
-use crate::kpi::flowtable::{ROUTES, Table, Wrong, key, route_of};
+use crate::kpi::flowtable::{ROUTES, RouteDefect, Table, key, route_of};
 use alloc::vec::Vec;
 use kdk_harness::TestResult;
 
@@ -68,10 +68,10 @@ pub fn boundary() -> TestResult {
 /// A flow with an invalid route or lle is freed at once.
 pub fn reasons() -> TestResult {
     let wrongs = [
-        Wrong::Down,
-        Wrong::NoInterface,
-        Wrong::LinkDown,
-        Wrong::LleInvalid,
+        RouteDefect::Down,
+        RouteDefect::NoInterface,
+        RouteDefect::LinkDown,
+        RouteDefect::LleInvalid,
     ];
     let table = small()?;
     for wrong in wrongs {

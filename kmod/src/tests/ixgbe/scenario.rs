@@ -475,7 +475,7 @@ impl InterfaceChange {
             is_over.store(true, Ordering::SeqCst);
         };
         Ok(Self {
-            thread: Thread::spawn(c"kdk change", change).map_err(tests::refused)?,
+            thread: Thread::spawn(c"kdk change", change).map_err(tests::resource_error)?,
             over,
             refused,
         })

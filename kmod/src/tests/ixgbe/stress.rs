@@ -7,7 +7,7 @@ use crate::kpi::nic::Wire;
 use crate::kpi::notes::note;
 use crate::kpi::time;
 use crate::tests::ixgbe::frame;
-use crate::tests::{join_all, refused};
+use crate::tests::{join_all, resource_error};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -124,7 +124,7 @@ fn run(more: &[Role]) -> Result<[Card; 2], Stop> {
                 failed.fetch_add(1, Ordering::SeqCst);
             }
         };
-        threads.push(Thread::spawn(c"kdk stress", work).map_err(refused)?);
+        threads.push(Thread::spawn(c"kdk stress", work).map_err(resource_error)?);
     }
     join_all(threads, LONG)?;
     assert_eq!(failures.load(Ordering::SeqCst), 0, "threads that failed");

@@ -9,7 +9,7 @@ use crate::kpi::counters;
 use crate::kpi::descriptor::Descriptor;
 use crate::kpi::errno::Errno;
 use crate::kpi::sendfile::{EV_ADD, Fault, PAGE, Request, SF_SYNC, Sent, Step};
-use crate::tests::refused;
+use crate::tests::resource_error;
 use kdk_harness::TestResult;
 
 /// Asserts that the call fails with this error and leaves nothing allocated.
@@ -88,7 +88,7 @@ pub fn registration() -> TestResult {
 /// A listening socket cannot be locked for sending.
 pub fn socket_lock() -> TestResult {
     let in_flight = InFlight::new(Link::Unix)?;
-    let listener = Descriptor::tcp_listener().map_err(refused)?;
+    let listener = Descriptor::tcp_listener().map_err(resource_error)?;
     let request = Request {
         socket: &listener,
         ..in_flight.request(1)
@@ -102,7 +102,7 @@ pub fn wait() -> TestResult {
         let in_flight = InFlight::new(link)?;
         let request = faulty(&in_flight, Step::Wait, 0);
         leaves_nothing(&in_flight, "pr_sendfile_wait", &request, Errno::ENOBUFS)?;
-        in_flight.here.shut_down().map_err(refused)?;
+        in_flight.here.shut_down().map_err(resource_error)?;
         leaves_nothing(&in_flight, "shut down", &in_flight.request(1), Errno::EPIPE)?;
     }
     Ok(())

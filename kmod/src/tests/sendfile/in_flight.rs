@@ -6,7 +6,7 @@ use crate::kpi::sendfile::{
     Event, PAGE, Request, Sent, delete_event, take_event, take_mbufs, unacknowledged,
 };
 use crate::kpi::{counters, time};
-use crate::tests::refused;
+use crate::tests::resource_error;
 use alloc::vec::Vec;
 use core::time::Duration;
 use kdk_harness::{Stop, TestResult};
@@ -50,10 +50,10 @@ impl InFlight {
             Link::Unix => Descriptor::unix_pair(),
             Link::Tcp => Descriptor::tcp_pair(),
         };
-        let (here, there) = ends.map_err(refused)?;
+        let (here, there) = ends.map_err(resource_error)?;
         Ok(Self {
-            queue: Descriptor::kqueue().map_err(refused)?,
-            file: Descriptor::shared_memory(LENGTH).map_err(refused)?,
+            queue: Descriptor::kqueue().map_err(resource_error)?,
+            file: Descriptor::shared_memory(LENGTH).map_err(resource_error)?,
             here,
             there,
             link,
@@ -101,7 +101,7 @@ impl InFlight {
         let mut mbufs = Vec::new();
         let mut got = 0;
         wait_until("the bytes to arrive", || {
-            let mut rest = take_mbufs(&self.there).map_err(refused)?;
+            let mut rest = take_mbufs(&self.there).map_err(resource_error)?;
             while let Some(chain) = rest {
                 let (first, others) = chain.split_first();
                 got += first.len();
@@ -113,7 +113,7 @@ impl InFlight {
         assert_eq!(got, bytes, "bytes that arrived");
         if self.link == Link::Tcp {
             wait_until("the bytes to be acknowledged", || {
-                Ok(unacknowledged(&self.here).map_err(refused)? == 0)
+                Ok(unacknowledged(&self.here).map_err(resource_error)? == 0)
             })?;
         }
         Ok(mbufs)
@@ -158,11 +158,11 @@ impl InFlight {
 
     /// Deletes the event (EV_DELETE).
     pub fn delete(&self, ident: usize) -> TestResult {
-        delete_event(&self.queue, ident).map_err(refused)
+        delete_event(&self.queue, ident).map_err(resource_error)
     }
 
     fn event(&self, limit: Duration) -> Result<Option<Event>, Stop> {
-        take_event(&self.queue, limit).map_err(refused)
+        take_event(&self.queue, limit).map_err(resource_error)
     }
 }
 

@@ -68,7 +68,7 @@ pub fn closed_pending() -> TestResult {
 }
 
 fn other_queue() -> Result<crate::kpi::descriptor::Descriptor, Stop> {
-    crate::kpi::descriptor::Descriptor::kqueue().map_err(crate::tests::refused)
+    crate::kpi::descriptor::Descriptor::kqueue().map_err(crate::tests::resource_error)
 }
 
 /// Requests end one by one, the latest first, each with an event.

@@ -8,7 +8,7 @@ use crate::kpi::mbuf::Mbuf;
 use crate::kpi::mutex::Mutex;
 use crate::kpi::sendfile::Hold;
 use crate::kpi::taskqueue::Taskqueue;
-use crate::tests::refused;
+use crate::tests::resource_error;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -18,7 +18,7 @@ use kdk_harness::TestResult;
 fn freed_under(in_flight: &InFlight, hold: Hold<'_>) -> TestResult {
     for mbuf in in_flight.send_all(1)? {
         in_flight.expect_no_event("an mbuf is not freed", 1)?;
-        mbuf.free_under(hold).map_err(refused)?;
+        mbuf.free_under(hold).map_err(resource_error)?;
     }
     in_flight.expect_event("all were freed", 1, LENGTH)
 }
@@ -51,13 +51,13 @@ pub fn epoch() -> TestResult {
 
 /// The lock that TCP owns when an acknowledgement arrives.
 pub fn send_buffer() -> TestResult {
-    let (other, _peer) = Descriptor::tcp_pair().map_err(refused)?;
+    let (other, _peer) = Descriptor::tcp_pair().map_err(resource_error)?;
     freed_under_own(Hold::SendBuffer(&other))
 }
 
 /// The lock that is owned when a receiver closes.
 pub fn receive_buffer() -> TestResult {
-    let (other, _peer) = Descriptor::tcp_pair().map_err(refused)?;
+    let (other, _peer) = Descriptor::tcp_pair().map_err(resource_error)?;
     freed_under_own(Hold::ReceiveBuffer(&other))
 }
 
@@ -74,12 +74,12 @@ pub fn own_buffers() -> TestResult {
 
 /// The lock that TCP owns when it drops a connection.
 pub fn inpcb() -> TestResult {
-    let (other, _peer) = Descriptor::tcp_pair().map_err(refused)?;
+    let (other, _peer) = Descriptor::tcp_pair().map_err(resource_error)?;
     freed_under_own(Hold::Inpcb(&other))
 }
 
 pub fn unpcb() -> TestResult {
-    let (other, _peer) = Descriptor::unix_pair().map_err(refused)?;
+    let (other, _peer) = Descriptor::unix_pair().map_err(resource_error)?;
     freed_under_own(Hold::Unpcb(&other))
 }
 
@@ -97,7 +97,7 @@ pub fn callout() -> TestResult {
         let in_flight = InFlight::new(link)?;
         let slot: Slot = Arc::new(Mutex::new(c"kdk mbufs", Some(in_flight.send_all(1)?)));
         let theirs = Arc::clone(&slot);
-        let callout = Callout::new(move || free(&theirs)).map_err(refused)?;
+        let callout = Callout::new(move || free(&theirs)).map_err(resource_error)?;
         in_flight.expect_no_event("the mbufs are not freed", 1)?;
         callout.schedule(Duration::from_millis(1));
         in_flight.expect_event_soon("the callout freed all", 1)?;
@@ -107,14 +107,14 @@ pub fn callout() -> TestResult {
 
 /// A task frees the mbufs.
 pub fn task() -> TestResult {
-    let queue = Taskqueue::new(c"kdk frees").map_err(refused)?;
+    let queue = Taskqueue::new(c"kdk frees").map_err(resource_error)?;
     for link in [Link::Unix, Link::Tcp] {
         let in_flight = InFlight::new(link)?;
         let slot: Slot = Arc::new(Mutex::new(c"kdk mbufs", Some(in_flight.send_all(1)?)));
         let theirs = Arc::clone(&slot);
-        let task = queue.task(move || free(&theirs)).map_err(refused)?;
+        let task = queue.task(move || free(&theirs)).map_err(resource_error)?;
         in_flight.expect_no_event("the mbufs are not freed", 1)?;
-        task.enqueue().map_err(refused)?;
+        task.enqueue().map_err(resource_error)?;
         in_flight.expect_event_soon("the task freed all", 1)?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use crate::kpi::descriptor::Descriptor;
 use crate::kpi::kthread::Thread;
 use crate::kpi::mbuf::Mbuf;
 use crate::kpi::time;
-use crate::tests::refused;
+use crate::tests::resource_error;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ fn race(mbufs: Vec<Mbuf>, meanwhile: impl FnOnce()) -> TestResult {
         }
         drop(mbufs);
     };
-    let thread = Thread::spawn(c"kdk frees", free).map_err(refused)?;
+    let thread = Thread::spawn(c"kdk frees", free).map_err(resource_error)?;
     wait_until("the thread to start", || Ok(started.load(Ordering::SeqCst)))?;
     go.store(true, Ordering::SeqCst);
     meanwhile();
@@ -40,7 +40,7 @@ pub fn close() -> TestResult {
     let mut in_flight = InFlight::new(Link::Unix)?;
     for _ in 0..ROUNDS {
         let mbufs = in_flight.send_all(1)?;
-        let next = Descriptor::kqueue().map_err(refused)?;
+        let next = Descriptor::kqueue().map_err(resource_error)?;
         let closing = core::mem::replace(&mut in_flight.queue, next);
         race(mbufs, || drop(closing))?;
         in_flight.expect_no_event("both are gone", 0)?;
