@@ -51,7 +51,7 @@ impl Channel {
             complain!("init: the result channel: set {path} raw: {errno}");
         }
         PANIC_LINE.store(line.raw(), Ordering::Relaxed);
-        start::on_panic(tell_panic);
+        start::on_panic(report_panic);
         Ok(Self {
             line,
             unsent: String::new(),
@@ -118,7 +118,7 @@ impl Descriptor for PanicLine {
 }
 
 /// Reports on both streams, then ends the machine: PID 1 must not exit.
-fn tell_panic(message: &Message) {
+fn report_panic(message: &Message) {
     complain!("init: panic: {message}");
     let _ = PanicLine.write_all(format!("\n# error init: panic: {message}\n").as_bytes());
     let _ = tty::drain(&PanicLine);

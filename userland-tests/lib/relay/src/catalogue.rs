@@ -25,7 +25,7 @@ pub struct Catalogue<S> {
 }
 
 impl<S: Clone> Catalogue<S> {
-    /// No tests.
+    /// Creates an empty catalogue.
     #[must_use]
     pub const fn new() -> Self {
         Self {

@@ -8,7 +8,7 @@ use kdk_harness::{Place, is_valid_name};
 /// A test as its place listed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// `suite/case`.
+    /// The name, as in `suite/case`.
     pub name: String,
     /// The complete line.
     pub line: String,

@@ -63,7 +63,7 @@ fn zone_in_use(record: &[u8]) -> Option<i64> {
     })
 }
 
-/// mbufs in use, in the machine.
+/// Returns the number of mbufs in use in the machine.
 ///
 /// # Errors
 /// Those of sysctl(3); `EBADMSG` for statistics of an unknown form.

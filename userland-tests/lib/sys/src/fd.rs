@@ -18,11 +18,11 @@ pub struct Fd(i32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standard(i32);
 
-/// Standard input.
+/// The standard input.
 pub const STDIN: Standard = Standard(0);
-/// Standard output.
+/// The standard output.
 pub const STDOUT: Standard = Standard(1);
-/// Standard error.
+/// The standard error.
 pub const STDERR: Standard = Standard(2);
 
 impl Fd {

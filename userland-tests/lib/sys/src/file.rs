@@ -82,7 +82,7 @@ pub fn read_to_end(file: &impl Descriptor) -> Result<Vec<u8>> {
     }
 }
 
-/// unlink(2).
+/// Calls unlink(2).
 ///
 /// # Errors
 /// Those of unlink(2).

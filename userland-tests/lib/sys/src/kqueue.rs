@@ -16,11 +16,11 @@ pub enum Filter {
     Read = -1,
     /// Something can be written.
     Write = -2,
-    /// A process.
+    /// Events of a process.
     Process = -5,
     /// A signal to this process, even an ignored one.
     Signal = -6,
-    /// Time.
+    /// Events of a timer.
     Timer = -7,
     /// The program itself.
     User = -11,
@@ -30,9 +30,9 @@ pub enum Filter {
 
 /// Add the event.
 pub const EV_ADD: u16 = 0x1;
-/// Remove it.
+/// Removes the event.
 pub const EV_DELETE: u16 = 0x2;
-/// Report it.
+/// Reports the change's result.
 pub const EV_ENABLE: u16 = 0x4;
 /// Keep it without reporting it.
 pub const EV_DISABLE: u16 = 0x8;
@@ -63,7 +63,7 @@ pub struct Event {
     /// Descriptor, process, or a number of the program's.
     pub ident: usize,
     filter: i16,
-    /// `EV_*`.
+    /// Flags, `EV_*`.
     pub flags: u16,
     /// `NOTE_*`, as the filter has them.
     pub fflags: u32,
@@ -153,7 +153,7 @@ impl Kqueue {
         unsafe { plain(number::KQUEUEX, [KQUEUE_CPONFORK]) }.map(|fd| Self(adopted(fd)))
     }
 
-    /// kqueue(2).
+    /// Calls kqueue(2).
     ///
     /// # Errors
     /// Those of kqueue(2).

@@ -10,9 +10,9 @@ use crate::raw::{call, number};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Version {
-    /// TLS 1.2.
+    /// TLS version 1.2.
     Tls12 = 3,
-    /// TLS 1.3.
+    /// TLS version 1.3.
     Tls13 = 4,
 }
 

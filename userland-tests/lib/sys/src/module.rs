@@ -1,4 +1,4 @@
-//! Kernel modules.
+//! Loading of kernel modules.
 #![allow(unsafe_code)]
 
 use crate::errno::Result;
@@ -8,7 +8,7 @@ use crate::raw::{as_id, c_string, call, number, plain};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct File(i32);
 
-/// kldload(2).
+/// Calls kldload(2).
 ///
 /// # Errors
 /// Those of kldload(2).
@@ -24,7 +24,7 @@ pub fn find(name: &str) -> Result<File> {
     by_name(number::KLDFIND, name)
 }
 
-/// kldunload(2).
+/// Calls kldunload(2).
 ///
 /// # Errors
 /// Those of kldunload(2).

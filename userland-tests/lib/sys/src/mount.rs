@@ -1,4 +1,4 @@
-//! File systems.
+//! Mounting of file systems.
 #![allow(unsafe_code)]
 
 use crate::errno::Result;
@@ -38,7 +38,7 @@ fn nmount(parameters: &[&str], flags: usize) -> Result<()> {
     unsafe { call(number::NMOUNT, &arguments) }.map(drop)
 }
 
-/// unmount(2).
+/// Calls unmount(2).
 ///
 /// # Errors
 /// Those of unmount(2).

@@ -1,4 +1,4 @@
-//! Network interfaces.
+//! Configuration of network interfaces.
 #![allow(unsafe_code)]
 
 use crate::errno::{Errno, Result};
@@ -69,7 +69,7 @@ pub(crate) fn control(fd: &impl Descriptor, request: usize, bytes: &mut [u8]) ->
 pub struct Interfaces(Fd);
 
 impl Interfaces {
-    /// Opens it.
+    /// Opens the socket.
     ///
     /// # Errors
     /// Those of socket(2).

@@ -15,7 +15,7 @@ pub const POLLERR: i16 = 0x8;
 /// The other side is gone.
 pub const POLLHUP: i16 = 0x10;
 
-/// A `pollfd`.
+/// The C structure `pollfd`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PollFd {

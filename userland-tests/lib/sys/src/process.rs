@@ -41,7 +41,7 @@ impl fmt::Display for Ending {
     }
 }
 
-/// fork(2).
+/// Calls fork(2).
 ///
 /// # Errors
 /// Those of fork(2).
@@ -110,7 +110,7 @@ pub fn execute(path: &str, arguments: &[&str]) -> Result<core::convert::Infallib
     Err(crate::Errno::ENOEXEC)
 }
 
-/// This process.
+/// Returns this process's id.
 #[must_use]
 pub fn me() -> Pid {
     // SAFETY: no addresses; it cannot fail.

@@ -79,7 +79,7 @@ pub unsafe fn call(number: usize, arguments: &[usize]) -> Result<usize> {
     let (value, failed): (usize, u8);
     // SAFETY: FreeBSD/amd64 takes the number in rax, six arguments in
     // registers and the seventh on the stack above a return address, for
-    // which a second push of it stands in. The carry flag tells an error
+    // which a second push of it stands in. The carry flag reports an error
     // (lea leaves it alone). What the kernel may lose is declared lost; the
     // addresses are the caller's word.
     unsafe {
@@ -133,7 +133,7 @@ pub fn c_string(text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| Errno::EINVAL)
 }
 
-/// An `iovec`.
+/// The C structure `iovec`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct IoVec {

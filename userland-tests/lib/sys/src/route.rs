@@ -28,7 +28,7 @@ const RTA_NETMASK: i32 = 0x4;
 pub struct Routes(Fd);
 
 impl Routes {
-    /// Opens it.
+    /// Opens the socket.
     ///
     /// # Errors
     /// Those of socket(2).

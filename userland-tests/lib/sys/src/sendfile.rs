@@ -1,4 +1,4 @@
-//! sendfile(2).
+//! The system call sendfile(2).
 #![allow(unsafe_code)]
 
 use crate::errno::{Errno, Result};
@@ -76,11 +76,11 @@ pub struct Request<'a> {
     pub offset: u64,
     /// Bytes of the file; 0 is all of it.
     pub length: usize,
-    /// Sent before.
+    /// Sent before the file.
     pub headers: &'a [&'a [u8]],
-    /// Sent after.
+    /// Sent after the file.
     pub trailers: &'a [&'a [u8]],
-    /// `SF_*`.
+    /// Flags, `SF_*`.
     pub flags: u32,
     /// The event to post when the file's pages are no longer needed.
     pub completion: Option<Completion>,

@@ -1,4 +1,4 @@
-//! Signals.
+//! Sending of signals.
 #![allow(unsafe_code)]
 
 use crate::errno::Result;

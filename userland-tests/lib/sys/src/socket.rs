@@ -1,4 +1,4 @@
-//! Sockets.
+//! System calls on sockets.
 #![allow(unsafe_code)]
 
 use crate::errno::{Errno, Result};
@@ -17,9 +17,9 @@ pub enum Kind {
     Udp,
     /// UDP over IPv6.
     Udp6,
-    /// unix(4), bytes.
+    /// A stream of unix(4).
     UnixStream,
-    /// unix(4), datagrams.
+    /// Datagrams of unix(4).
     UnixDatagram,
 }
 
@@ -65,11 +65,11 @@ pub enum SocketOption {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i64)]
 pub enum Half {
-    /// Reading.
+    /// The reading direction.
     Read = 0,
-    /// Writing.
+    /// The writing direction.
     Write = 1,
-    /// Both.
+    /// Both of the directions.
     Both = 2,
 }
 
@@ -81,7 +81,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// IPv4.
+    /// An address of IPv4.
     #[must_use]
     pub fn v4(host: [u8; 4], port: u16) -> Self {
         let mut bytes = [0; 28];
@@ -117,7 +117,7 @@ impl Address {
         Self::v6(host, port)
     }
 
-    /// The port.
+    /// Returns the port.
     #[must_use]
     pub const fn port(&self) -> u16 {
         u16::from_be_bytes([self.bytes[2], self.bytes[3]])
@@ -172,7 +172,7 @@ pub fn socket(kind: Kind) -> Result<Fd> {
     unsafe { plain(number::SOCKET, [domain.into(), kind | SOCK_CLOEXEC, 0]) }.map(adopted)
 }
 
-/// socketpair(2).
+/// Calls socketpair(2).
 ///
 /// # Errors
 /// Those of socketpair(2).
@@ -191,7 +191,7 @@ pub fn pair(kind: Kind) -> Result<(Fd, Fd)> {
     Ok((a, b))
 }
 
-/// bind(2).
+/// Calls bind(2).
 ///
 /// # Errors
 /// Those of bind(2).
@@ -199,7 +199,7 @@ pub fn bind(socket: &impl Descriptor, address: &Address) -> Result<()> {
     name_call(number::BIND, socket, address)
 }
 
-/// connect(2).
+/// Calls connect(2).
 ///
 /// # Errors
 /// Those of connect(2).
@@ -214,7 +214,7 @@ fn name_call(number: usize, socket: &impl Descriptor, address: &Address) -> Resu
     unsafe { call(number, &arguments) }.map(drop)
 }
 
-/// listen(2).
+/// Calls listen(2).
 ///
 /// # Errors
 /// Those of listen(2).
@@ -255,7 +255,7 @@ pub fn local_address(socket: &impl Descriptor) -> Result<Address> {
     Ok(name.filled(length))
 }
 
-/// shutdown(2).
+/// Calls shutdown(2).
 ///
 /// # Errors
 /// Those of shutdown(2).
@@ -318,7 +318,7 @@ pub fn receive(socket: &impl Descriptor, buffer: &mut [u8]) -> Result<(usize, Ad
     Ok((count, from.filled(length)))
 }
 
-/// setsockopt(2).
+/// Calls setsockopt(2).
 ///
 /// # Errors
 /// Those of setsockopt(2).
@@ -353,7 +353,7 @@ pub fn set_linger(socket: &impl Descriptor, seconds: i32) -> Result<()> {
     unsafe { call(number::SETSOCKOPT, &arguments) }.map(drop)
 }
 
-/// getsockopt(2).
+/// Calls getsockopt(2).
 ///
 /// # Errors
 /// Those of getsockopt(2).

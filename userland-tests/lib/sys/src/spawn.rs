@@ -1,4 +1,4 @@
-//! Starting programs.
+//! Starting of programs.
 
 use crate::errno::{Errno, Result};
 use crate::fd::{Descriptor, Fd, STDOUT, pipe};
@@ -9,7 +9,7 @@ use crate::process::{Fork, Pid, execute, exit, fork, lead_group, me, wait};
 /// group of its own.
 #[derive(Debug)]
 pub struct Program {
-    /// Its process.
+    /// The program's process.
     pub pid: Pid,
     /// Follows its output.
     pub output: Follower,

@@ -1,5 +1,5 @@
-//! What stands around a program's main function: the entry, the note that
-//! tells the kernel whose system calls these are, the allocator, the panic.
+//! The start-up code of a program: the entry point, the ELF note that names the
+//! system call ABI, the allocator, and the panic handler.
 #![allow(unsafe_code)]
 
 use crate::process::exit;

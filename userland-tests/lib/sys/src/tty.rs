@@ -1,4 +1,4 @@
-//! Serial lines.
+//! Settings of serial lines.
 
 use crate::errno::Result;
 use crate::fd::Descriptor;

@@ -21,7 +21,7 @@ pub enum Segment {
     Shared,
 }
 
-/// A configuration.
+/// Creates a configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
     /// How readers read.

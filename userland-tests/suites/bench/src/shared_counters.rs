@@ -30,7 +30,7 @@ pub struct Counts {
 }
 
 impl SharedCounters {
-    /// All zeros.
+    /// Creates the counters, all zero.
     #[track_caller]
     pub fn new() -> Self {
         let length = (FIRST + MOST) * size_of::<u64>();

@@ -18,7 +18,7 @@ const EVENTS: usize = 64;
 
 /// The memory that a worker sends.
 pub struct Memory<'a> {
-    /// The object.
+    /// The shared memory object.
     pub object: &'a Fd,
     /// All of it.
     pub mapping: Mapping,

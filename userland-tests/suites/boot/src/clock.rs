@@ -15,7 +15,7 @@ const FACTOR: u64 = 8;
 /// `hw.clockrate` agree.
 ///
 /// `hw.clockrate` is the frequency of that counter in MHz, as the kernel knew
-/// it first: from DELAY(100000), where neither processor nor hypervisor tell
+/// it first: from DELAY(100000), if neither the processor nor the hypervisor reports it
 /// (`tsc_freq_tc()` in `sys/x86/x86/tsc.c`, `printcpuinfo()` in `identcpu.c`).
 /// What is measured later, by better clocks, goes to `machdep.tsc_freq` alone.
 pub fn check() {

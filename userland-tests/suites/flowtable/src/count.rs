@@ -9,11 +9,11 @@ const NAME: &str = "net.flowtable.ip4.stat";
 /// Those of `struct flowtable_stat` that tests here look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
-    /// Flows freed.
+    /// Number of flows freed.
     pub frees: u64,
     /// Look-ups that found a flow.
     pub hits: u64,
-    /// Flows inserted.
+    /// Number of flows inserted.
     pub inserts: u64,
 }
 

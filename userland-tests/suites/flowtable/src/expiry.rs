@@ -1,4 +1,4 @@
-//! Flows go.
+//! Expiry of flows.
 
 use crate::count::Count;
 use crate::traffic::Network;

@@ -24,8 +24,8 @@ const SENT: i64 = LENGTH as i64;
 case!("sendfile/kqueue-closed-tcp", || kqueue_closed(Link::Tcp));
 case!("sendfile/kqueue-closed-unix", || kqueue_closed(Link::Unix));
 
-/// Nobody is told, and nothing else happens; a kqueue that takes the number of
-/// the closed one does not get the event.
+/// No event is delivered, and nothing else happens. A kqueue that reuses the
+/// descriptor number of the closed one does not get the event.
 fn kqueue_closed(link: Link) -> TestResult {
     let in_flight = InFlight::new()?;
     let (memory, bytes) = Source::Shm.of(LENGTH);

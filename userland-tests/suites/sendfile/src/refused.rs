@@ -145,8 +145,8 @@ case!(
     defect = "SF_SYNC is taken too: whoever takes the event frees what the call sleeps on"
 );
 
-/// An event together with waiting for it. The memory is empty: nobody has to
-/// read for the wait to end.
+/// An event together with waiting for it. The memory is empty, so
+/// that the wait ends without a reader.
 fn together() -> TestResult {
     let setting = Setting::new()?;
     let (empty, _) = Source::Shm.of(0);

@@ -45,7 +45,7 @@ pub struct Kernel {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InKernel {
-    /// The suites.
+    /// The suites declared here.
     pub suites: Vec<OneInKernel>,
 }
 

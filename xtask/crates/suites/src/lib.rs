@@ -31,23 +31,23 @@ pub enum Error {
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// The reason.
+        /// The underlying error.
         source: io::Error,
     },
     /// A declaration is not valid YAML of the declared form.
     #[error("{path} is not valid: {source}", path = .path.display())]
     Form {
-        /// The declaration.
+        /// The file with the declaration.
         path: PathBuf,
-        /// The reason.
+        /// The underlying error.
         source: serde_yaml::Error,
     },
     /// A declaration contradicts the repository or another declaration.
     #[error("{path} is not valid: {why}", path = .path.display())]
     Content {
-        /// The declaration.
+        /// The file with the declaration.
         path: PathBuf,
-        /// The reason.
+        /// The underlying error.
         why: String,
     },
 }

@@ -43,7 +43,7 @@ const KINDS: [Kind; 8] = [
 pub struct Tally([u32; KINDS.len()]);
 
 impl Tally {
-    /// It happened.
+    /// Counts one event of this kind.
     pub fn count(&mut self, kind: Kind) {
         if let Some(count) = self.0.get_mut(kind as usize) {
             *count += 1;

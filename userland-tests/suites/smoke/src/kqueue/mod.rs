@@ -1,4 +1,4 @@
-//! kqueue(2).
+//! The system call kqueue(2).
 
 mod changes;
 mod descriptors;

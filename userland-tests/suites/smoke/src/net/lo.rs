@@ -1,4 +1,4 @@
-//! lo0.
+//! Traffic over lo0.
 
 use kdk_fixtures::bytes::{self, assert_same, pattern, receive_all, soon};
 use kdk_fixtures::child::Child;
@@ -64,7 +64,7 @@ fn tcp(link: Link) -> TestResult {
     const LENGTH: usize = 300_000;
     let (here, there) = link.connect();
     let sent = pattern(LENGTH);
-    let (gone, tell_gone) = must("pipe", pipe());
+    let (gone, gone_tx) = must("pipe", pipe());
     // Each half is ended apart.
     let echo = Child::run(|| {
         let seen = receive_all(&there);
@@ -82,7 +82,7 @@ fn tcp(link: Link) -> TestResult {
     // here.
     must("end with a reset", set_linger(&here, 0));
     drop(here);
-    must("say so", tell_gone.write_all(b"g"));
+    must("report the end", gone_tx.write_all(b"g"));
     echo.join();
     Ok(())
 }

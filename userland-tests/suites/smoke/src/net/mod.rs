@@ -1,4 +1,4 @@
-//! Traffic.
+//! Network traffic of several kinds.
 
 mod epair;
 mod lo;

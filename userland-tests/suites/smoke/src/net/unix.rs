@@ -1,4 +1,4 @@
-//! unix(4).
+//! Traffic over unix(4).
 
 use kdk_fixtures::bytes::{assert_same, pattern, soon};
 use kdk_harness::{TestResult, kdk_test};

@@ -33,24 +33,24 @@ fn across() -> TestResult {
     up(pair.interfaces(), &pair.a(), HOST);
 
     let sent = pattern(600_000);
-    let (ready, tell_ready) = must("pipe", pipe());
+    let (ready, ready_tx) = must("pipe", pipe());
     let inside = Child::run(|| {
         must("enter the jail", jail.enter());
         keep_quiet();
         up(&must("socket", Interfaces::open()), &pair.b(), JAIL);
         let listener = listen_at(Address::v4(JAIL, PORT));
-        must("say so", tell_ready.write_all(b"r"));
+        must("report that this end is ready", ready_tx.write_all(b"r"));
         must("see a connection", wait_for(&listener, POLLIN, soon()));
         let (there, peer) = must("accept", accept(&listener));
         assert_eq!(peer.host_v4(), HOST, "whose connection it is");
         let seen = receive(&there, sent.len());
         assert_same("what came across", &seen, &sent);
-        must("say so", there.write_all(b"k"));
+        must("acknowledge", there.write_all(b"k"));
         must("see the end", wait_for(&there, POLLIN, soon()));
         let end = there.read(&mut [0]);
         assert_eq!(end, Err(Errno::ECONNRESET), "the end of the connection");
     });
-    drop(tell_ready);
+    drop(ready_tx);
     must("see the other end ready", wait_for(&ready, POLLIN, soon()));
     send(&sent);
     inside.join();

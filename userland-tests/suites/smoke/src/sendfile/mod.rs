@@ -1,4 +1,4 @@
-//! sendfile(2).
+//! The system call sendfile(2).
 
 mod contents;
 mod edges;

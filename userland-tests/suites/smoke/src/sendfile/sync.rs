@@ -22,7 +22,7 @@ fn waits(link: Link) -> TestResult {
     const LENGTH: usize = 4 * PAGE;
     let (memory, bytes) = Source::Shm.of(LENGTH);
     let (here, there) = link.connect();
-    let (back, tell_back) = must("pipe", pipe());
+    let (back, back_tx) = must("pipe", pipe());
     let sender = Child::run(|| {
         let request = Request {
             flags: SF_SYNC,
@@ -36,7 +36,7 @@ fn waits(link: Link) -> TestResult {
         assert_eq!(sent, all, "sendfile with SF_SYNC");
         let mut mapping = must("mmap shared memory", Mapping::of(&memory, LENGTH));
         mapping.write(0, &[0; LENGTH]);
-        must("say so", tell_back.write_all(b"b"));
+        must("report the return", back_tx.write_all(b"b"));
     });
     must("see the first byte", wait_for(&there, POLLIN, soon()));
     let early = wait_for(&back, POLLIN, Deadline::after_ms(EARLY_MS));
