@@ -40,6 +40,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     if args.faults {
         return faults(cx, &demo);
     }
+    cx.terminal.line("== tidy");
+    super::tidy::run_for_tests()?;
     step(cx, "formatting", &["fmt", "--all", "--check"], &[], &|_| {})?;
     step(
         cx,
