@@ -1,8 +1,8 @@
-//! What runs the guest's instructions here: a hypervisor that was seen to
-//! work, or the emulator, saying why.
+//! Chooses what executes the guest's instructions: a hardware accelerator that
+//! works here, or QEMU's emulator, with the reason.
 //!
-//! A hypervisor's device may exist, open and answer its calls and still never
-//! run a guest, so availability is found out by running one.
+//! An accelerator's device may exist, open and answer its calls and still never
+//! run a guest. Therefore a small guest is run to test it.
 
 mod guest;
 
@@ -21,16 +21,16 @@ use crate::qemu::{Boot, Engine, Qemu, QemuMachine, Spec};
 #[cfg(test)]
 pub(crate) use guest::elf as probe_elf;
 
-/// How long the probe's guest may take. It needs half a second.
+/// The time limit of the probe's guest, which needs half a second.
 pub const DEADLINE: Duration = Duration::from_secs(5);
 
-/// What the user asked for.
+/// The accelerator that the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccelChoice {
-    /// The fastest that works.
+    /// The fastest one that works.
     #[default]
     Auto,
-    /// This one, or an error.
+    /// This one; anything else is an error.
     Exactly(Engine),
 }
 
@@ -49,29 +49,30 @@ impl FromStr for AccelChoice {
     }
 }
 
-/// What was tried and what came of it.
+/// One accelerator that was tried, and the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// The engine.
+    /// The accelerator that was tried.
     pub engine: Engine,
-    /// Why it does not work; none if it does.
+    /// The reason why it does not work, or none if it works.
     pub why_not: Option<String>,
-    /// How long the probe took, milliseconds.
+    /// The duration of the probe, in milliseconds.
     pub ms: u64,
 }
 
-/// What was chosen. It holds for this host and this QEMU: callers may keep it.
+/// The accelerator that was chosen. It is valid for this host and this QEMU, so
+/// callers may cache it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolved {
-    /// The engine to use.
+    /// The accelerator to use.
     pub engine: Engine,
-    /// What was tried on the way.
+    /// The accelerators that were tried.
     pub tried: Vec<Attempt>,
 }
 
 impl Resolved {
-    /// One line for people, if there is anything to say: why a faster engine
-    /// is not used.
+    /// Returns one line that says why a faster accelerator is not used, if one
+    /// was tried.
     pub fn remark(&self) -> Option<String> {
         let failed: Vec<String> = self
             .tried
@@ -92,11 +93,12 @@ impl Resolved {
     }
 }
 
-/// Finds the engine to use.
+/// Returns the accelerator to use.
 ///
 /// # Errors
-/// [`InfraError::Accel`] if the one asked for does not work; for
-/// [`AccelChoice::Auto`] only if not even a probe could be set up.
+/// Fails with [`InfraError::Accel`] when the accelerator that was asked for
+/// does not work. [`AccelChoice::Auto`] fails only when no probe could be set
+/// up.
 pub fn choose(
     qemu: &Qemu,
     choice: AccelChoice,
@@ -113,7 +115,7 @@ pub fn choose(
     decide(choice, tried)
 }
 
-/// The decision, given what was tried. Pure.
+/// Returns the decision from the results of the probes. Pure.
 fn decide(choice: AccelChoice, tried: Vec<Attempt>) -> Result<Resolved, InfraError> {
     if let AccelChoice::Exactly(engine) = choice
         && let Some(why) = tried.iter().find_map(|attempt| attempt.why_not.clone())
@@ -128,7 +130,8 @@ fn decide(choice: AccelChoice, tried: Vec<Attempt>) -> Result<Resolved, InfraErr
     Ok(Resolved { engine, tried })
 }
 
-/// The hypervisor of this host's system, if it can run amd64 guests.
+/// Returns the accelerator of this operating system, if it can run amd64
+/// guests.
 fn hosts_own() -> Option<Engine> {
     if !cfg!(target_arch = "x86_64") {
         return None;
@@ -154,7 +157,7 @@ fn attempt(qemu: &Qemu, engine: Engine, deadline: Duration) -> Result<Attempt, I
     })
 }
 
-/// What is wrong with the engine's device, if that is plain to see.
+/// Returns what is obviously wrong with the accelerator's device.
 fn device(engine: Engine) -> Option<String> {
     if engine != Engine::Kvm {
         return None;
@@ -177,7 +180,8 @@ fn explain_device(error: std::io::Error) -> Option<String> {
     })
 }
 
-/// Runs the guest. The outer error is the host's, the inner one the engine's.
+/// Runs the probe's guest. The outer error is the host's, the inner one the
+/// accelerator's.
 fn probe(
     qemu: &Qemu,
     engine: Engine,
@@ -208,7 +212,7 @@ fn probe(
     Ok(judge(exit, deadline))
 }
 
-/// What the end of the probe's guest says about the engine. Pure.
+/// Returns whether the probe's guest ended as it should. Pure.
 fn judge(exit: Option<Exit>, deadline: Duration) -> Result<(), String> {
     match exit {
         Some(Exit::Debug(guest::VALUE)) => Ok(()),
@@ -279,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_falls_back_and_says_why_an_explicit_wish_is_an_error() {
+    fn auto_falls_back_and_says_why_an_explicit_choice_is_an_error() {
         let failed = || {
             vec![Attempt {
                 engine: Engine::Kvm,
@@ -303,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forbidden_device_is_told_from_a_missing_one() {
+    fn a_forbidden_device_is_distinguished_from_a_missing_one() {
         for (kind, want) in [
             (ErrorKind::NotFound, "there is no /dev/kvm"),
             (ErrorKind::PermissionDenied, "may not open /dev/kvm"),
@@ -315,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn wishes_are_read() {
+    fn choices_are_parsed() {
         assert_eq!("auto".parse(), Ok(AccelChoice::Auto));
         assert_eq!("tcg".parse(), Ok(AccelChoice::Exactly(Engine::Tcg)));
         assert!("KVM".parse::<AccelChoice>().is_err());

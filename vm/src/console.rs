@@ -1,14 +1,15 @@
-//! A serial port's bytes: into lines, into a bounded log, into a short memory
-//! of the last ones. None of it grows with what the guest writes.
+//! Handles the bytes of a serial port: splits them into lines, logs them, and
+//! keeps the last lines. Its memory and disk use is bounded, whatever the guest
+//! writes.
 
 pub mod assemble;
 pub mod log;
 
 use std::collections::VecDeque;
 
-/// How many lines [`Tail`] remembers.
+/// The number of lines that [`Tail`] keeps.
 pub const TAIL_LINES: usize = 50;
-/// Longest line it remembers, characters.
+/// The longest line that it keeps, in characters.
 const TAIL_WIDTH: usize = 400;
 
 /// The last lines of a console.
@@ -16,7 +17,7 @@ const TAIL_WIDTH: usize = 400;
 pub struct Tail(VecDeque<String>);
 
 impl Tail {
-    /// Remembers `line`, forgets the oldest.
+    /// Adds `line` and drops the oldest line.
     pub fn push(&mut self, line: &str) {
         if line.is_empty() {
             return;
@@ -27,7 +28,7 @@ impl Tail {
         self.0.push_back(line.chars().take(TAIL_WIDTH).collect());
     }
 
-    /// The lines, oldest first, with `partial` as the last one.
+    /// Returns the lines, the oldest first, with `partial` as the last one.
     pub fn lines(&self, partial: &str) -> Vec<String> {
         let mut lines: Vec<String> = self.0.iter().cloned().collect();
         if !partial.trim().is_empty() {
@@ -37,8 +38,8 @@ impl Tail {
     }
 }
 
-/// The text of a line: escape sequences and control characters taken out,
-/// invalid UTF-8 replaced.
+/// Returns the text of a line, without escape sequences and control characters,
+/// and with invalid UTF-8 replaced.
 pub fn clean(bytes: &[u8]) -> String {
     let plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
     if bytes.iter().all(plain) {

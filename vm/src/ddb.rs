@@ -1,5 +1,5 @@
-//! A conversation with FreeBSD's kernel debugger, ddb(4): which command comes
-//! next, and what the answers say. Pure: lines and prompts in, commands and
+//! Runs a dialogue with FreeBSD's kernel debugger, ddb(4): it chooses the next
+//! command and parses the answers. Pure: lines and prompts in, commands and
 //! [`Findings`] out.
 //!
 //! The texts are those of sys/ddb/db_main.c, db_command.c, db_ps.c,
@@ -16,34 +16,35 @@ use std::collections::VecDeque;
 use crate::panic::{Scanner, is_frame};
 use answer::Thread;
 
-/// What ddb shows when it waits for a command.
+/// The prompt of ddb.
 pub const PROMPT: &str = "db> ";
 
-/// Most lines kept of one answer; the rest is only in the transcript.
+/// The most lines that are kept of one answer. The transcript has them all.
 const MAX_LINES: usize = 64;
-/// Most threads whose backtraces are asked for one by one.
+/// The most threads whose backtraces are requested one by one.
 const MAX_THREADS: usize = 32;
-/// Most threads read of the list.
+/// The most threads that are read from the list.
 const MAX_LISTED: usize = 10_000;
 
-/// Something to ask.
+/// A command for ddb.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Question {
-    /// Not to stop after each screenful.
+    /// Turns paging off.
     NoPager,
-    /// What the CPUs are at, the one that entered the debugger first.
+    /// Shows the state of the CPUs, with the one that entered the debugger
+    /// first.
     Cpus,
-    /// The backtrace of the CPU that entered the debugger.
+    /// Prints the backtrace of the CPU that entered the debugger.
     Here,
-    /// Its registers.
+    /// Prints the registers of that CPU.
     Registers,
-    /// The list of threads.
+    /// Lists the threads.
     Threads,
-    /// The backtrace of another thread.
+    /// Prints the backtrace of another thread.
     Thread(Thread),
-    /// The locks that are held (WITNESS).
+    /// Lists the locks that threads own (WITNESS).
     Locks,
-    /// Every thread's backtrace, for the transcript.
+    /// Prints every thread's backtrace, for the transcript.
     All,
 }
 
@@ -62,48 +63,48 @@ impl Question {
     }
 }
 
-/// Whose turn it is.
+/// Which side acts next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// The debugger's.
+    /// The debugger has to answer.
     Listen,
-    /// Ours: this command.
+    /// The host has to send this command.
     Say(String),
-    /// Nobody's: everything was answered.
+    /// Neither: every command was answered.
     Over,
 }
 
-/// The frames of one thread.
+/// The backtrace of one thread.
 #[derive(Debug)]
 struct Trace {
     heading: String,
     frames: Vec<String>,
 }
 
-/// What the debugger told.
+/// What the debugger reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Backtraces of the threads that matter, each under a heading: those
-    /// that CPUs were running, then the test's. An idle CPU matters only when
-    /// there is nothing else.
+    /// The backtraces of the relevant threads, each under a heading: those that
+    /// CPUs were running, then the test's. An idle CPU is relevant only if
+    /// there is no other thread.
     pub backtrace: Vec<String>,
-    /// Registers of the first of these threads, a line each; none when the
-    /// debugger was entered on another CPU.
+    /// The registers of the first of these threads, one per line. It is empty
+    /// if another CPU entered the debugger.
     pub registers: Vec<String>,
-    /// The locks that were held, and by whom.
+    /// The locks that threads own, with their owners.
     pub locks: Vec<String>,
 }
 
-/// A conversation.
+/// A dialogue with ddb.
 #[derive(Debug)]
 pub struct Dialogue {
     next: VecDeque<Question>,
     asked: Option<Question>,
-    /// The command was sent, and nothing came since: what looks like a prompt
-    /// is the one that it was sent to.
+    /// The command was sent and nothing has arrived since: a prompt now is the
+    /// one that the command was sent to.
     echo: bool,
-    /// Reads what comes before the first prompt: a kernel that takes an NMI
-    /// for a failure panics instead.
+    /// Reads the lines before the first prompt: a kernel that treats an NMI as
+    /// a hardware failure panics instead.
     entry: Scanner,
     /// The CPU that entered the debugger.
     cpu: Option<u32>,
@@ -121,7 +122,7 @@ impl Default for Dialogue {
 }
 
 impl Dialogue {
-    /// A conversation before its first word.
+    /// Returns a dialogue that has not begun.
     pub fn new() -> Self {
         let script = [
             Question::NoPager,
@@ -146,7 +147,7 @@ impl Dialogue {
         }
     }
 
-    /// Takes a line of the console, cleaned of escape sequences.
+    /// Processes a line of the console, without escape sequences.
     pub fn line(&mut self, line: &str) {
         if std::mem::take(&mut self.echo) && line.starts_with(PROMPT) {
             return;
@@ -172,7 +173,7 @@ impl Dialogue {
         }
     }
 
-    /// Takes the line that has no end yet, and says whose turn it is.
+    /// Processes the incomplete line and returns which side acts next.
     pub fn partial(&mut self, partial: &str) -> Turn {
         if self.echo || partial != PROMPT {
             return Turn::Listen;
@@ -197,8 +198,7 @@ impl Dialogue {
         Turn::Say(command)
     }
 
-    /// Threads of which one may be what hangs: those on other CPUs, then the
-    /// test's.
+    /// Returns the threads that may hang: those on other CPUs, then the test's.
     fn suspects(&self) -> Vec<Thread> {
         let running = self
             .threads
@@ -211,18 +211,19 @@ impl Dialogue {
         running.chain(waiting).take(MAX_THREADS).cloned().collect()
     }
 
-    /// The thread that was running where the debugger was entered.
+    /// Returns the thread that ran on the CPU that entered the debugger.
     fn current(&self) -> Option<&Thread> {
         let here = |thread: &&Thread| thread.cpu.is_some() && thread.cpu == self.cpu;
         self.threads.iter().find(here)
     }
 
-    /// The command that has no answer yet; none before the first prompt.
+    /// Returns the command that has no answer yet, or none before the first
+    /// prompt.
     pub fn unanswered(&self) -> Option<String> {
         self.asked.as_ref().map(Question::command)
     }
 
-    /// What was told until now.
+    /// Returns what was reported until now.
     pub fn findings(self) -> Findings {
         let current = self.current();
         let idle = current.is_some_and(Thread::is_idle);

@@ -1,5 +1,5 @@
-//! What an EFI boot needs: firmware, and a directory with FreeBSD's loader,
-//! its orders and the kernel.
+//! Prepares an EFI boot: the firmware, and a directory with FreeBSD's loader,
+//! its script and the kernel.
 
 use std::fmt::Write;
 use std::fs;
@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use crate::error::InfraError;
 use crate::image;
 
-/// Names another firmware than the usual places'.
+/// The environment variable that names a firmware file.
 const OVERRIDE: &str = "KDK_OVMF";
 
-/// Where systems keep the firmware's code, best first: Debian and Ubuntu,
-/// Fedora, Arch, FreeBSD's edk2-qemu, QEMU's own copy (Homebrew, FreeBSD),
-/// and whole ROMs.
+/// The paths of the firmware's code on several systems, the preferred one
+/// first: Debian and Ubuntu, Fedora, Arch, FreeBSD's edk2-qemu, QEMU's own copy
+/// (Homebrew, FreeBSD), and whole ROMs.
 const PLACES: &[&str] = &[
     "/usr/share/OVMF/OVMF_CODE_4M.fd",
     "/usr/share/OVMF/OVMF_CODE.fd",
@@ -27,16 +27,16 @@ const PLACES: &[&str] = &[
     "/usr/share/qemu/OVMF.fd",
 ];
 
-/// Finds the firmware.
+/// Returns the path of the firmware.
 ///
 /// # Errors
-/// [`InfraError::OvmfMissing`].
+/// Fails with [`InfraError::OvmfMissing`].
 pub fn find_firmware() -> Result<PathBuf, InfraError> {
     first_of(OVERRIDE, PLACES).map_err(|tried| InfraError::OvmfMissing { tried })
 }
 
-/// The file that the variable `named` names, else the first of `places` that
-/// is there; else where it was looked for.
+/// Returns the file that the environment variable `named` names, or else the
+/// first of `places` that exists. The error has the paths that were tried.
 pub(crate) fn first_of(named: &str, places: &[&str]) -> Result<PathBuf, Vec<PathBuf>> {
     let places = match std::env::var_os(named).filter(|path| !path.is_empty()) {
         Some(path) => vec![PathBuf::from(path)],
@@ -48,8 +48,8 @@ pub(crate) fn first_of(named: &str, places: &[&str]) -> Result<PathBuf, Vec<Path
     }
 }
 
-/// The orders of bhyveload(8)'s loader, which runs Lua. An order that fails
-/// ends it; at its prompt it would wait for ever.
+/// The script of bhyveload(8)'s loader, which runs Lua. A command that fails
+/// ends the loader, which would otherwise wait at its prompt.
 pub const LOADER_LUA: &str = "\
 -- bhyveload(8) reads this; firmware's loader reads boot/loader.rc.
 if loader.perform(\"load /boot/kernel/kernel\") == 0 then
@@ -60,15 +60,15 @@ loader.exit(1)
 ";
 
 /// The directory that firmware sees as a FAT disk, and bhyveload(8) as the
-/// guest's root.
+/// guest's root directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// FreeBSD's `loader_simp.efi`.
+    /// The path of FreeBSD's `loader_simp.efi`.
     pub loader: PathBuf,
-    /// The kernel.
+    /// The path of the kernel.
     pub kernel: PathBuf,
-    /// The kernel's environment. A value may speak of the loader's own
-    /// variables, as `${acpi.rsdp}`.
+    /// The kernel's environment. A value may use the loader's own variables,
+    /// such as `${acpi.rsdp}`.
     pub env: Vec<(String, String)>,
 }
 
@@ -76,19 +76,19 @@ pub struct Layout {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the loader cannot set {name:?} to {value:?}: {why}")]
 pub struct BadVariable {
-    /// Its name.
+    /// The name of the variable.
     pub name: String,
-    /// Its value.
+    /// The value of the variable.
     pub value: String,
     /// What is wrong with it.
     pub why: &'static str,
 }
 
-/// The loader's orders, `/boot/loader.rc`, in the language of
+/// Returns the loader's script, `/boot/loader.rc`, in the language of
 /// stand/common/interp_parse.c.
 ///
 /// # Errors
-/// [`BadVariable`].
+/// Fails with [`BadVariable`].
 pub fn loader_rc(env: &[(String, String)]) -> Result<String, BadVariable> {
     let mut text = String::new();
     for (name, value) in env {
@@ -111,7 +111,7 @@ pub fn loader_rc(env: &[(String, String)]) -> Result<String, BadVariable> {
         } else {
             ""
         };
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "set {name}={quote}{value}{quote}");
     }
     text.push_str("load /boot/kernel/kernel\nboot\n");
@@ -119,11 +119,11 @@ pub fn loader_rc(env: &[(String, String)]) -> Result<String, BadVariable> {
 }
 
 impl Layout {
-    /// Writes the layout into `dir`, which must exist and be empty; the files
-    /// are hard links where the file system allows it.
+    /// Writes the layout into `dir`, which must exist and be empty. The files
+    /// are hard links if the file system allows it.
     ///
     /// # Errors
-    /// [`InfraError::Io`], [`InfraError::DiskFull`].
+    /// Fails with [`InfraError::Io`] or [`InfraError::DiskFull`].
     pub fn write(&self, dir: &Path) -> Result<(), InfraError> {
         let orders = loader_rc(&self.env)
             .map_err(|e| InfraError::sys("write the loader's orders", std::io::Error::other(e)))?;
@@ -144,11 +144,11 @@ impl Layout {
     }
 }
 
-/// The kernel's environment as the command line of a PVH boot: the kernel
-/// splits it at spaces, commas, tabs and newlines.
+/// Returns the kernel's environment as the command line of a PVH boot. The
+/// kernel splits it at spaces, commas, tabs and newlines.
 ///
 /// # Errors
-/// [`BadVariable`].
+/// Fails with [`BadVariable`].
 pub fn command_line(env: &[(String, String)]) -> Result<String, BadVariable> {
     let mut words = Vec::new();
     for (name, value) in env {

@@ -1,4 +1,4 @@
-//! A cheap look at a kernel or a module before a machine is started for it.
+//! Checks a kernel or a module before a machine is started for it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use object::{Endianness, FileKind, ReadCache, ReadRef};
 /// Xen's note type for the 32-bit physical entry point, XEN_ELFNOTE_PHYS32_ENTRY.
 const PVH_ENTRY: u32 = 18;
 
-/// What a file is wanted as.
+/// The role that a file must fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A kernel that QEMU loads itself: it needs a PVH entry.
+    /// A kernel that QEMU loads. It needs a PVH entry point.
     PvhKernel,
     /// A kernel for FreeBSD's loader.
     Kernel,
@@ -31,25 +31,25 @@ impl Role {
     }
 }
 
-/// Why a file cannot be what it is wanted as.
+/// The reason why a file cannot fill its role.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{} is no usable {}: {what}", path.display(), role.name())]
 #[diagnostic(help("{help}"))]
 pub struct ElfError {
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// What it is wanted as.
+    /// The role that it must fill.
     pub role: Role,
     /// What is wrong with it.
     pub what: String,
-    /// What to do about it.
+    /// How to correct it.
     pub help: &'static str,
 }
 
-/// Looks whether `path` can be what it is wanted as.
+/// Checks that the file `path` can fill `role`.
 ///
 /// # Errors
-/// [`ElfError`], which says what it is instead.
+/// Fails with [`ElfError`], which says what is wrong.
 pub fn check(path: &Path, role: Role) -> Result<(), ElfError> {
     let refuse = |(what, help): Refusal| ElfError {
         path: path.to_owned(),
@@ -110,7 +110,7 @@ fn inspect<'d, R: ReadRef<'d>>(data: R, size: u64, role: Role) -> Result<(), Ref
     Ok(())
 }
 
-/// Whether all that the headers speak of is there.
+/// Checks that the file contains everything that its headers describe.
 fn whole<'d, R: ReadRef<'d>>(
     header: &FileHeader64<Endianness>,
     endian: Endianness,
@@ -128,7 +128,9 @@ fn whole<'d, R: ReadRef<'d>>(
     for (offset, length) in segments.chain(sections) {
         let end = offset.checked_add(length);
         if end.is_none_or(|end| end > size) {
-            return Err(format!("it has {size} bytes and speaks of more"));
+            return Err(format!(
+                "it has {size} bytes, and its headers describe more"
+            ));
         }
     }
     Ok(())
@@ -167,7 +169,7 @@ mod tests {
         check(&path, role).unwrap_err().what
     }
 
-    /// The probe's guest with one byte changed.
+    /// Returns the probe's guest with one byte changed.
     fn with(at: usize, byte: u8) -> Vec<u8> {
         let mut elf = probe_elf();
         elf[at] = byte;
@@ -202,7 +204,7 @@ mod tests {
                 kernel,
                 "its program headers are beyond its end",
             ),
-            (elf[..elf.len() - 1].to_vec(), kernel, "speaks of more"),
+            (elf[..elf.len() - 1].to_vec(), kernel, "describe more"),
             (with(4, 1), kernel, "not 64-bit ELF"),
             (with(18, 183), kernel, "for machine 183"),
             (with(16, 1), kernel, "it is not an executable"),

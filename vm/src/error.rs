@@ -1,5 +1,5 @@
-//! Whose fault it was: the kernel's ([`BootError`]) or the host's
-//! ([`InfraError`]). The two never mix.
+//! The errors, by fault: the kernel's ([`BootError`]) or the host's
+//! ([`InfraError`]). They are never mixed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,37 +15,37 @@ use crate::protocol::HelloError;
 use crate::select::SelectError;
 use crate::verdict::ExitClass;
 
-/// The host could not do its part; nothing is said about the kernel.
+/// A failure of the host. It says nothing about the kernel.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[non_exhaustive]
 pub enum InfraError {
-    /// No QEMU binary.
+    /// There is no QEMU binary.
     #[error("QEMU was not found: tried to run {}", tried.display())]
     #[diagnostic(help("`cargo xtask doctor --fix` installs it; or name a binary in KDK_QEMU"))]
     QemuMissing {
-        /// What was tried.
+        /// The path or the action that was tried.
         tried: PathBuf,
     },
 
-    /// A QEMU from before the options used here.
+    /// QEMU is older than the options that are used here.
     #[error("{} is QEMU {found}, too old: {need} or later is needed", path.display())]
     #[diagnostic(help("install a newer QEMU, or name one in KDK_QEMU"))]
     QemuTooOld {
-        /// The binary.
+        /// The path of the binary.
         path: PathBuf,
-        /// Its version.
+        /// The version of the binary.
         found: crate::qemu::Version,
-        /// The oldest that will do.
+        /// The oldest version that is supported.
         need: crate::qemu::Version,
     },
 
-    /// A binary that does not behave like QEMU.
-    #[error("{} did not say which QEMU it is: {answer}", path.display())]
-    #[diagnostic(help("run it with --version by hand; KDK_QEMU names the binary"))]
+    /// The binary does not behave like QEMU.
+    #[error("{} is not a QEMU: its --version printed: {answer}", path.display())]
+    #[diagnostic(help("set KDK_QEMU to the path of a qemu-system-x86_64"))]
     QemuUnknown {
-        /// The binary.
+        /// The path of the binary.
         path: PathBuf,
-        /// What it said.
+        /// The first line of its output.
         answer: String,
     },
 
@@ -53,7 +53,7 @@ pub enum InfraError {
     #[error("{vmm} did not start the machine ({status}): {stderr}")]
     #[diagnostic(help("{}", vmm.requirements))]
     MachineRefused {
-        /// The hypervisor.
+        /// The hypervisor that failed.
         vmm: Vmm,
         /// Its exit status, as text.
         status: String,
@@ -68,7 +68,7 @@ pub enum InfraError {
          signals 6 and 11 are a defect of {vmm}"
     ))]
     MachineKilled {
-        /// The hypervisor.
+        /// The hypervisor that failed.
         vmm: Vmm,
         /// The number of the signal.
         signal: i32,
@@ -80,42 +80,42 @@ pub enum InfraError {
     #[error("{vmm} does not support the boot method {method}; it supports {supported}")]
     #[diagnostic(help("leave --boot out, or choose one of these"))]
     Unsupported {
-        /// The hypervisor.
+        /// The hypervisor that failed.
         vmm: Vmm,
         /// The boot method that was asked for.
         method: &'static str,
-        /// The names of those it has.
+        /// The names of the supported boot methods.
         supported: String,
     },
 
-    /// A program of bhyve's is not there.
+    /// A program of bhyve is missing.
     #[error("bhyve was not found: there is no {}", tried.display())]
     #[diagnostic(help(
         "bhyve, bhyveload and bhyvectl are parts of FreeBSD/amd64; elsewhere use `--vmm qemu`"
     ))]
     BhyveMissing {
-        /// What was looked for.
+        /// The path that was tried.
         tried: PathBuf,
     },
 
-    /// No UEFI firmware for bhyve.
+    /// There is no UEFI firmware for bhyve.
     #[error("no UEFI firmware for bhyve was found; looked at {}", list(tried))]
     #[diagnostic(help(
         "`pkg install bhyve-firmware` installs it; or name the file in KDK_BHYVE_UEFI; \
          without --boot bhyveload(8) loads the kernel and needs no firmware"
     ))]
     BhyveFirmwareMissing {
-        /// Where it was looked for.
+        /// The paths that were tried.
         tried: Vec<PathBuf>,
     },
 
-    /// bhyve has no way to do it.
+    /// The request is not possible with bhyve.
     #[error("bhyve cannot {what}: {why}")]
-    #[diagnostic(help("`--vmm qemu` can; it is slower here"))]
+    #[diagnostic(help("use `--vmm qemu`, which can, but is slower here"))]
     BhyveCannot {
-        /// What.
+        /// The action that is not possible.
         what: String,
-        /// Why not.
+        /// The reason for the failure.
         why: String,
     },
 
@@ -126,7 +126,7 @@ pub enum InfraError {
          and KDK_HOME elsewhere"
     ))]
     GuestDisk {
-        /// What QEMU said.
+        /// The message of QEMU.
         reason: String,
     },
 
@@ -134,9 +134,9 @@ pub enum InfraError {
     #[error("accelerator {name} does not work here: {why}")]
     #[diagnostic(help("`--accel auto` falls back to the emulator, `--accel tcg` asks for it"))]
     Accel {
-        /// Its name.
+        /// The name of the accelerator.
         name: String,
-        /// Why not.
+        /// The reason for the failure.
         why: String,
     },
 
@@ -145,64 +145,65 @@ pub enum InfraError {
     #[diagnostic(help("`cargo xtask doctor --fix` installs it; or name one in KDK_MAKEFS"))]
     MakefsMissing,
 
-    /// It ran and failed.
+    /// The program makefs(8) failed.
     #[error("makefs could not write {}: {stderr}", image.display())]
-    #[diagnostic(help("the message is makefs's own; a larger image size may be needed"))]
+    #[diagnostic(help("read the message of makefs above; the image may need a larger size"))]
     MakefsFailed {
-        /// The image.
+        /// The image to be written.
         image: PathBuf,
-        /// What it wrote on standard error, shortened.
+        /// The last lines that it wrote on standard error.
         stderr: String,
     },
 
-    /// No firmware for EFI boots.
+    /// There is no firmware for EFI boots.
     #[error("no OVMF firmware was found; looked at {}", list(tried))]
     #[diagnostic(help(
         "`cargo xtask doctor --fix` installs it; or name the code file in KDK_OVMF"
     ))]
     OvmfMissing {
-        /// Where it was looked for.
+        /// The paths that were tried.
         tried: Vec<PathBuf>,
     },
 
-    /// No space on a disk.
-    #[error("could not {doing}: no space is left on the disk that holds {}", path.display())]
+    /// The disk is full.
+    #[error("could not {doing}: no space is left on the disk of {}", path.display())]
     #[diagnostic(help(
-        "free some space (`cargo xtask clean` removes what can be made again), or point \
+        "free some space (`cargo xtask clean` removes rebuildable files), or point \
          KDK_HOME at a larger disk"
     ))]
     DiskFull {
-        /// What was tried.
+        /// The path or the action that was tried.
         doing: String,
-        /// The file.
+        /// The file to be written.
         path: PathBuf,
     },
 
-    /// Any other trouble with a file, a process or a socket.
+    /// Any other failure of a file, a process or a socket.
     #[error("could not {doing}")]
     Io {
-        /// What was tried, with the path.
+        /// The action that failed, with the path.
         doing: String,
-        /// What happened.
+        /// The error of the operating system.
         source: io::Error,
     },
 
     /// A machine's state could not be written.
     #[error("could not save the machine's state: {why}")]
-    #[diagnostic(help("`--cold` boots every machine instead"))]
+    #[diagnostic(help("use `--cold` to boot every machine instead"))]
     Save {
-        /// What QEMU said.
+        /// The message of QEMU.
         why: String,
     },
 
-    /// The user said stop.
+    /// The user interrupted the run.
     #[error("interrupted")]
-    #[diagnostic(help("what had been reported until then is kept"))]
+    #[diagnostic(help("the results until then are kept"))]
     Interrupted,
 }
 
 impl InfraError {
-    /// An input or output error while `doing` something to `path`.
+    /// Returns the error for an I/O failure while `doing` something with
+    /// `path`.
     pub fn io(doing: impl Into<String>, path: &Path, source: io::Error) -> Self {
         let doing = doing.into();
         match source.kind() {
@@ -247,7 +248,7 @@ impl InfraError {
         }
     }
 
-    /// An error that has no path.
+    /// Returns the error for an I/O failure without a path.
     pub fn sys(doing: impl Into<String>, source: io::Error) -> Self {
         Self::Io {
             doing: doing.into(),
@@ -256,8 +257,8 @@ impl InfraError {
     }
 }
 
-/// Whether a program's words say that a disk was full: strerror(3) of ENOSPC
-/// and EDQUOT, by glibc and by FreeBSD.
+/// Returns whether a program's message reports a full disk: strerror(3) of
+/// ENOSPC and EDQUOT, in glibc and in FreeBSD.
 pub fn says_disk_full(text: &str) -> bool {
     const WORDS: [&str; 3] = [
         "No space left on device",
@@ -267,23 +268,23 @@ pub fn says_disk_full(text: &str) -> bool {
     WORDS.iter().any(|words| text.contains(words))
 }
 
-/// The kernel under test did not come up; the host did its part.
+/// The kernel under test did not boot, and the host is not at fault.
 #[derive(Debug, thiserror::Error)]
 #[error("the kernel did not come up: {why} (in phase: {phase})")]
 pub struct BootError {
-    /// How far it had come.
+    /// The phase that the boot had reached.
     pub phase: Phase,
-    /// What went wrong.
+    /// The reason for the failure.
     pub why: BootFault,
-    /// The last console lines.
+    /// The last lines of the console.
     pub console: Vec<String>,
-    /// The panic's backtrace, or that of a hang, if there was one.
+    /// The backtrace of the panic or the hang, if there is one.
     pub backtrace: Vec<String>,
-    /// What else the kernel debugger told, or why it told nothing.
+    /// What else the kernel debugger reported, or why it reported nothing.
     pub remarks: Vec<String>,
     /// The lines that show the processor's registers.
     pub registers: Vec<String>,
-    /// The backtrace with its source lines, once somebody looked them up.
+    /// The backtrace with its source lines, once they were looked up.
     pub symbolized: Vec<String>,
 }
 
@@ -308,7 +309,7 @@ impl Diagnostic for BootError {
     }
 }
 
-/// Most lines quoted of a console or a backtrace.
+/// The most lines that are quoted of a console or a backtrace.
 const SHOWN: usize = 12;
 
 /// Adds `lines` under a title, if there are any.
@@ -323,40 +324,40 @@ fn quote<'a>(text: &mut String, title: &str, lines: impl IntoIterator<Item = &'a
     }
 }
 
-/// What kept a kernel from coming up.
+/// The reason why a kernel did not boot.
 #[derive(Debug, thiserror::Error)]
 pub enum BootFault {
-    /// It died, or waits for a person.
+    /// The kernel died, or waits for input.
     #[error("{}", .0.title)]
     Died(ConsoleMatch),
     /// The machine ended before the guest said hello.
     #[error("{0}")]
     Ended(Exit),
-    /// Nothing was heard from it.
-    #[error("it has said nothing for {} s", .0.as_secs())]
+    /// The kernel printed nothing for too long.
+    #[error("it printed nothing for {} s", .0.as_secs())]
     Silent(Duration),
-    /// It went on for too long.
+    /// The boot took too long.
     #[error("it was not up after {} s", .0.as_secs())]
     TooLong(Duration),
-    /// It started over.
+    /// The kernel rebooted.
     #[error("it rebooted instead of coming up")]
     Rebooted,
-    /// Its greeting was refused.
+    /// The guest's hello was refused.
     #[error(transparent)]
     Hello(#[from] HelloError),
     /// The test module did not load.
     #[error("the test module was refused with errno {errno}{}", said(reason))]
     Module {
-        /// What kldload(2) returned.
+        /// The errno of kldload(2).
         errno: i32,
         /// What the kernel printed about it.
         reason: String,
     },
-    /// It came up and then broke the protocol.
+    /// The guest broke the protocol after its hello.
     #[error("the guest did not list its tests: {0}")]
     List(String),
-    /// It was not ready for its first test.
-    #[error("the guest did not take the time and a seed: {0}")]
+    /// The guest did not resume for its first test.
+    #[error("the guest did not resume with a new time and seed: {0}")]
     Resume(String),
 }
 
@@ -364,43 +365,43 @@ impl BootFault {
     fn advice(&self, phase: Phase) -> &'static str {
         match self {
             Self::Hello(HelloError::Version { .. }) => {
-                "guest and host are of different versions of this kit: build both from one"
+                "guest and host are of different versions of kdk: build both from the same one"
             }
             Self::Module { .. } => {
                 "the module and the kernel must be built from one tree with one configuration"
             }
             Self::Silent(_) | Self::TooLong(_) | Self::Ended(_) if phase == Phase::Firmware => {
-                "not one line came from the kernel: check its console settings; for a direct (PVH) \
-                 boot FreeBSD needs a patch, which `--boot efi` does not"
+                "the kernel printed nothing: check its console settings; a direct (PVH) boot \
+                 needs a patch of FreeBSD, `--boot efi` does not"
             }
             Self::Silent(_) | Self::TooLong(_) => {
-                "it may only be slow: --timeout gives it longer; the whole console is in the log"
+                "it may only be slow: --timeout gives it longer; the full console is in the log"
             }
-            _ if phase == Phase::MountRoot => "the root image or its driver is the place to look",
-            _ => "the whole console is in the log",
+            _ if phase == Phase::MountRoot => "check the root image and its disk driver",
+            _ => "the full console is in the log",
         }
     }
 }
 
-/// Why a run of tests ended early.
+/// The reason why a run of tests ended early.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum RunError {
-    /// The host's fault.
+    /// The host is at fault.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Infra(#[from] InfraError),
-    /// The kernel's.
+    /// The kernel is at fault.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Boot(#[from] Box<BootError>),
-    /// The user's: no such test.
+    /// The user named a test that does not exist.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Select(#[from] SelectError),
 }
 
 impl RunError {
-    /// The process exit code that stands for it.
+    /// Returns the process exit code for this error.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Infra(_) => ExitClass::Infra.code(),

@@ -1,4 +1,4 @@
-//! How a machine ended, from what its process left behind. Pure.
+//! Classifies how a machine ended, from the end of its process. Pure.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use crate::hypervisor::Vmm;
 /// How a machine's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It exited with this code.
+    /// The process exited with this code.
     Code(i32),
-    /// A signal killed it.
+    /// This signal killed the process.
     Signal(i32),
 }
 
@@ -23,21 +23,21 @@ impl fmt::Display for Status {
     }
 }
 
-/// All that is known about the end of a machine.
+/// What was observed at the end of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ending {
-    /// What played the machine.
+    /// The hypervisor that ran the machine.
     pub vmm: Vmm,
     /// How the process ended.
     pub status: Status,
-    /// Whether the guest ever ran: QEMU tells, of bhyve it is known once a
-    /// byte came out of the machine.
+    /// Whether the guest ever ran. QEMU reports it; bhyve's guest ran if it
+    /// wrote a byte.
     pub ran: bool,
     /// The reason in QMP's SHUTDOWN event, if there was one (`guest-reset`).
     pub shutdown: Option<String>,
-    /// Whether we killed it.
+    /// Whether this program killed it.
     pub killed: bool,
-    /// The last of what was written on standard error.
+    /// The last part of its standard error.
     pub stderr: String,
 }
 
@@ -50,43 +50,43 @@ pub enum Exit {
     PowerOff,
     /// The guest halted for good.
     Halted,
-    /// The guest reset itself, on purpose or by a triple fault: QEMU cannot
-    /// tell, and was told not to start again.
+    /// The guest reset itself, on purpose or by a triple fault. QEMU cannot
+    /// distinguish these, and does not restart the guest.
     Reset,
-    /// The guest reset itself by a triple fault, which bhyve can tell.
+    /// The guest reset itself by a triple fault, which only bhyve can report.
     TripleFault,
-    /// The guest told its panic device.
+    /// The guest reported a panic to its panic device.
     GuestPanic,
-    /// We ended it.
+    /// This program ended the machine.
     Killed,
     /// The hypervisor was asked to end by a signal or through its monitor, not
     /// by this program.
     Host(Vmm),
     /// The guest never ran.
     Refused {
-        /// Who refused.
+        /// The hypervisor that refused.
         vmm: Vmm,
-        /// How it ended.
+        /// How its process ended.
         status: Status,
-        /// What it said.
+        /// The last lines of its standard error.
         stderr: String,
     },
     /// The machine's process died of a signal.
     Signal {
-        /// Who died.
+        /// The hypervisor that died.
         vmm: Vmm,
-        /// The signal's number.
+        /// The number of the signal.
         signal: i32,
-        /// What it said.
+        /// The last lines of its standard error.
         stderr: String,
     },
-    /// The machine broke down while the guest ran.
+    /// The hypervisor failed while the guest ran.
     Broken {
-        /// Who gave up.
+        /// The hypervisor that failed.
         vmm: Vmm,
-        /// How it ended.
+        /// How its process ended.
         status: Status,
-        /// What it said.
+        /// The last lines of its standard error.
         stderr: String,
     },
 }
@@ -127,7 +127,7 @@ impl Ending {
 }
 
 impl Exit {
-    /// The host's fault, if it was the host's.
+    /// Returns the host's error, if the host is at fault.
     pub fn infra(&self) -> Option<InfraError> {
         match self {
             Self::Debug(_)
@@ -180,13 +180,13 @@ impl fmt::Display for Exit {
                 vmm,
                 status,
                 stderr,
-            } => write!(f, "{vmm} gave up ({status}): {stderr}"),
+            } => write!(f, "{vmm} failed ({status}): {stderr}"),
         }
     }
 }
 
-/// The last lines of `stderr`, without QEMU's name in front. (bhyve's
-/// stays: it tells bhyve from bhyveload.)
+/// Returns the last lines of `stderr`, without QEMU's name in front. The name
+/// of bhyve stays: it distinguishes bhyve from bhyveload.
 fn shorten(stderr: &str) -> String {
     let lines: Vec<&str> = stderr
         .lines()

@@ -1,4 +1,4 @@
-//! No machine outlives the process that started it, however that one ends.
+//! Ensures that no machine outlives the process that started it.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt;
@@ -10,16 +10,17 @@ use crate::exit::Status;
 /// How a machine's process is tied to this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// Linux: the kernel kills it when the thread that started it ends.
-    /// util-linux's setpriv(1) asks for that and then becomes the program.
+    /// On Linux, the kernel kills the program when the thread that started it
+    /// ends. setpriv(1) of util-linux requests that and then executes the
+    /// program.
     Setpriv(PathBuf),
-    /// Elsewhere: a shell stands between. It kills the program when the pipe on
-    /// its standard input closes, which happens when this process ends.
+    /// On other systems, a shell runs the program and kills it when the pipe on
+    /// its standard input closes, that is, when this process ends.
     Pipe,
 }
 
-/// The exit status passes through; a signal's number arrives as 128 + n,
-/// which is why guests should not use debug-exit values of 64 and more.
+/// The shell's script. It passes the exit status on, and a signal n as 128 + n.
+/// Therefore guests should not use debug-exit values of 64 and more.
 const SCRIPT: &str = r#"
 exec 9<&0 </dev/null
 "$@" 9<&- &
@@ -34,7 +35,7 @@ exit "$status"
 "#;
 
 impl Guard {
-    /// The best guard there is here.
+    /// Returns the best guard of this host.
     pub fn detect() -> Self {
         if cfg!(target_os = "linux") {
             let path = std::env::var_os("PATH").unwrap_or_default();
@@ -50,7 +51,7 @@ impl Guard {
         Self::Pipe
     }
 
-    /// The command that runs `program` with `args` under this guard.
+    /// Returns the command that runs `program` with `args` under this guard.
     pub fn wrap(&self, program: &Path, args: Vec<OsString>) -> (PathBuf, Vec<OsString>) {
         let (outer, mut all): (_, Vec<OsString>) = match self {
             Self::Setpriv(setpriv) => (
@@ -67,7 +68,7 @@ impl Guard {
         (outer, all)
     }
 
-    /// How the guarded program ended.
+    /// Returns how the guarded program ended.
     pub fn status(&self, status: ExitStatus) -> Status {
         match (self, status.code(), status.signal()) {
             (Self::Pipe, Some(code), _) if (129..=128 + 64).contains(&code) => {

@@ -1,7 +1,7 @@
-//! The root image of a FreeBSD guest, made without being root: a tree
-//! described as data, written as UFS1 (which every kernel mounts) by
-//! makefs(8), with owners, modes and times from an mtree(5) list; and the FAT
-//! disk that firmware boots from, where it cannot be shown a directory.
+//! Builds the root image of a FreeBSD guest without root privileges. makefs(8)
+//! writes a tree that is described as data as UFS1, which every kernel mounts,
+//! with owners, modes and times from an mtree(5) list. This module also builds
+//! the FAT disk that bhyve's firmware boots from.
 
 mod fat;
 mod makefs;

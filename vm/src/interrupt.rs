@@ -1,4 +1,5 @@
-//! A request to stop, from a signal handler's thread to whatever waits.
+//! Passes a request to stop from a signal handler's thread to everything that
+//! waits.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -6,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::machine::Event;
 
-/// A flag that also wakes every wait of every machine that knows it. Clones
+/// A flag that also ends the waits of every machine that is registered. Clones
 /// share the flag.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<Inner>);
@@ -18,17 +19,17 @@ struct Inner {
 }
 
 impl Interrupt {
-    /// A flag that is not set.
+    /// Returns a flag that is not set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the flag and ends the waits. Not for use inside a raw signal
-    /// handler (it takes a lock); the `ctrlc` crate's thread is fine.
+    /// Sets the flag and ends the waits. It takes a lock, so a raw signal
+    /// handler must not call it; the thread of the `ctrlc` crate may.
     pub fn trigger(&self) {
         self.0.set.store(true, Ordering::SeqCst);
-        // A full channel means that its reader is awake and will look at the
-        // flag; a closed one has no reader any more.
+        // The reader of a full channel is awake and will check the flag. A
+        // closed channel has no reader.
         self.lock().retain(|tx| {
             !matches!(
                 tx.try_send(Event::Interrupted),
@@ -37,12 +38,12 @@ impl Interrupt {
         });
     }
 
-    /// Whether it was triggered.
+    /// Returns whether the flag is set.
     pub fn is_set(&self) -> bool {
         self.0.set.load(Ordering::SeqCst)
     }
 
-    /// Has `sleeper` woken when the flag is set.
+    /// Registers `sleeper`, which is notified when the flag is set.
     pub(crate) fn notify(&self, sleeper: SyncSender<Event>) {
         self.lock().push(sleeper);
         if self.is_set() {

@@ -1,8 +1,9 @@
-//! KTAP 1, as the guest writes it: from the lines of one document to verdicts.
+//! Parses KTAP 1, as the guest writes it, from the lines of one document to
+//! verdicts.
 //!
-//! A test's status has to be earned. Whatever is missing, doubled, out of
-//! order or damaged is a [`Problem`], and a document with a problem never says
-//! PASS. Format: Documentation/dev-tools/ktap.rst of the Linux kernel.
+//! Whatever is missing, duplicated, out of order or damaged is a [`Problem`],
+//! and a document with a problem never results in PASS. Format:
+//! Documentation/dev-tools/ktap.rst of the Linux kernel.
 
 mod level;
 mod line;
@@ -16,46 +17,46 @@ use line::{Kind, Raw};
 
 pub use line::MAX_LINE;
 
-/// Longest diagnostic text kept for one test, bytes.
+/// The longest diagnostic text that is kept for one test, in bytes.
 const MAX_DETAIL: usize = 8 * 1024;
-/// Most problems kept; the first ones say it.
+/// The most problems that are kept.
 const MAX_PROBLEMS: usize = 16;
-/// Most cases kept on one level.
+/// The most cases that are kept on one level.
 const MAX_CASES: usize = 4096;
-/// Deepest nesting followed.
+/// The deepest nesting that is parsed.
 const MAX_DEPTH: usize = 8;
 
-/// One test of a document.
+/// One test in a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// Its name, as its result line gives it.
+    /// The name in its result line.
     pub name: String,
     /// Whether the line says `ok`.
     pub ok: bool,
-    /// The directive after `#`, if the line has one that is known.
+    /// The directive after `#`, if it is a known one.
     pub directive: Option<Directive>,
-    /// What follows the directive, or the `#`.
+    /// The text after the directive, or after the `#`.
     pub reason: String,
     /// The diagnostics before the result line.
     pub detail: String,
-    /// Its subtests.
+    /// The subtests of this test.
     pub subtests: Vec<Case>,
 }
 
-/// A word that changes what a result line means.
+/// A directive, which changes the meaning of a result line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directive {
-    /// `# SKIP`.
+    /// The directive `# SKIP`.
     Skip,
-    /// `# XFAIL` and `# TODO`.
+    /// The directives `# XFAIL` and `# TODO`.
     Xfail,
-    /// `# TIMEOUT`.
+    /// The directive `# TIMEOUT`.
     Timeout,
-    /// `# ERROR`.
+    /// The directive `# ERROR`.
     Error,
 }
 
-/// Something that a KTAP document must not have.
+/// A defect of a KTAP document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum Problem {
@@ -101,21 +102,22 @@ pub enum Problem {
     Garbage(String),
 }
 
-/// What a document says, and what is wrong with it.
+/// The content of a document, and its defects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document {
-    /// Its tests.
+    /// The tests in it.
     pub cases: Vec<Case>,
-    /// What is wrong with its form.
+    /// The defects of its form.
     pub problems: Vec<Problem>,
-    /// Diagnostics that belong to no result line: the last words of a test
-    /// that never reported.
+    /// The diagnostics that belong to no result line: the last output of a test
+    /// without a result.
     pub loose: String,
-    /// How many lines before and after it were neither KTAP nor diagnostics.
+    /// The number of lines before and after it that were neither KTAP nor
+    /// diagnostics.
     pub garbage: usize,
 }
 
-/// Takes a document line by line; its memory is bounded whatever it is fed.
+/// A parser that reads a document line by line, in bounded memory.
 #[derive(Debug, Default)]
 pub struct Parser {
     levels: Vec<Level>,
@@ -125,13 +127,13 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// A parser that has seen nothing.
+    /// Returns a parser that has seen nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes one line, without its line ending. `truncated` says that the
-    /// line was longer and its end is lost.
+    /// Parses one line, without its line ending. `truncated` means that the end
+    /// of the line is lost.
     pub fn line(&mut self, bytes: &[u8], truncated: bool) {
         if self.over {
             return;
@@ -154,8 +156,8 @@ impl Parser {
         }
     }
 
-    /// The end of the document: what was promised and did not come is now
-    /// missing.
+    /// Returns the end of the document: what was promised and did not come is
+    /// now missing.
     pub fn finish(mut self) -> Document {
         while self.levels.len() > 1 {
             self.problem(Problem::NoParent);
@@ -208,7 +210,7 @@ impl Parser {
 
     fn result(&mut self, indent: usize, result: line::ResultLine) {
         self.level_for(indent);
-        // Whatever is nested deeper belongs to this result.
+        // Everything that is nested deeper belongs to this result.
         let subtests = self.close_deeper(indent, &result.name);
         let level = self.level_for(indent);
         let problems = level.result(result, subtests);
@@ -256,7 +258,7 @@ impl Parser {
         }
     }
 
-    /// The level that a plan or a result at `indent` belongs to.
+    /// Returns the level that a plan or a result at `indent` belongs to.
     fn level_for(&mut self, indent: usize) -> &mut Level {
         if !self.seen_header && self.levels.is_empty() {
             self.problem(Problem::NoHeader);

@@ -1,4 +1,4 @@
-//! What the runner needs of a machine, whichever program plays it.
+//! The interface of a running machine, whichever hypervisor runs it.
 
 use std::fs::File;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -7,11 +7,11 @@ use std::time::Instant;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 
-/// Most bytes in one chunk of a port.
+/// The most bytes in one chunk of a port.
 pub const CHUNK: usize = 16 * 1024;
 
-/// Chunks that may wait for the reader; a guest that writes faster has to
-/// wait, so that a flood costs no memory.
+/// The number of chunks that may wait for the reader. A guest that writes
+/// faster has to wait, which bounds the memory.
 const BACKLOG: usize = 32;
 
 /// Something that happened to a machine.
@@ -19,66 +19,69 @@ const BACKLOG: usize = 32;
 pub enum Event {
     /// Bytes of a serial port, at most [`CHUNK`] of them.
     Output(Port, Vec<u8>),
-    /// Something the machine's monitor told.
+    /// A notice of the machine's monitor.
     Notice(Notice),
-    /// The machine ended. All of its output came before this; nothing follows.
+    /// The machine ended. All of its output came before this event, and nothing
+    /// follows.
     Ended(Exit),
-    /// Nothing: have a look at the [`Interrupt`] flag.
+    /// The [`Interrupt`] flag may have been set.
     Interrupted,
 }
 
 /// A serial port of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Port {
-    /// The first: the kernel's console.
+    /// The first port, the kernel's console.
     Console,
-    /// The second: the result channel.
+    /// The second port, the result channel.
     Result,
 }
 
-/// What a machine's monitor tells about it.
+/// What a machine's monitor reports about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The machine runs: from its start, or as it was loaded.
+    /// The machine runs, from its start or from a saved state.
     Running,
-    /// The machine was reset (and, as it was told, ends).
+    /// The machine was reset, and therefore ends.
     Reset,
-    /// The guest told its panic device.
+    /// The guest reported a panic to its panic device.
     GuestPanicked,
-    /// The machine stands still.
+    /// The machine is stopped.
     Stopped,
-    /// The host's disk refused the guest's reading or writing.
+    /// The host's disk failed a read or a write of the guest.
     DiskError(String),
 }
 
-/// A running (or ended) machine. Dropping one ends it and waits for its end.
+/// A machine that runs or has ended. Dropping it ends it and waits for its end.
 pub trait Machine: Send {
-    /// Its events.
+    /// Returns the receiver of its events.
     fn inbox(&self) -> &Inbox;
     /// Sends bytes to the guest.
     ///
     /// # Errors
-    /// The machine is gone, or its guest has not read for seconds.
+    /// Fails when the machine has ended, or its guest has not read for seconds.
     fn send(&mut self, port: Port, bytes: &[u8]) -> std::io::Result<()>;
-    /// Makes it stand still for good and writes its state, memory and devices,
-    /// to `file`.
+    /// Stops it permanently and writes its state, memory and devices, to
+    /// `file`.
     ///
     /// # Errors
-    /// What plays the machine cannot, or failed to.
+    /// Fails with [`Unsupported`](std::io::ErrorKind::Unsupported) if the
+    /// hypervisor cannot save machines, or with its error.
     fn save(&mut self, file: &File) -> std::io::Result<()> {
         let _ = file;
         Err(std::io::ErrorKind::Unsupported.into())
     }
-    /// Sends every CPU a non-maskable interrupt: a kernel with a debugger
-    /// enters it, whatever it hangs in.
+    /// Sends a non-maskable interrupt to every CPU. A kernel with a debugger
+    /// enters it, wherever it hangs.
     ///
     /// # Errors
-    /// The machine is gone; [`Unsupported`](std::io::ErrorKind::Unsupported)
-    /// where this kind of machine has no such thing.
+    /// Fails when the machine has ended, and with
+    /// [`Unsupported`](std::io::ErrorKind::Unsupported) if the hypervisor has
+    /// no such interrupt.
     fn nmi(&mut self) -> std::io::Result<()> {
         Err(std::io::ErrorKind::Unsupported.into())
     }
-    /// Ends it at once; [`Event::Ended`] follows.
+    /// Kills it. [`Event::Ended`] follows.
     fn kill(&mut self);
 }
 
@@ -89,7 +92,7 @@ pub struct Inbox {
     waker: SyncSender<Event>,
 }
 
-/// A channel for a machine's events.
+/// Returns a new channel for a machine's events.
 pub fn channel() -> (SyncSender<Event>, Inbox) {
     let (tx, rx) = sync_channel(BACKLOG);
     let inbox = Inbox {
@@ -100,19 +103,19 @@ pub fn channel() -> (SyncSender<Event>, Inbox) {
 }
 
 impl Inbox {
-    /// Waits for the next event; none if there is none until `deadline`.
+    /// Waits for the next event and returns it, or none at the `deadline`.
     pub fn next(&self, deadline: Instant) -> Option<Event> {
         let events = self.events.as_ref()?;
         let left = deadline.saturating_duration_since(Instant::now());
         events.recv_timeout(left).ok()
     }
 
-    /// Has `interrupt` end the waits of [`Self::next`].
+    /// Lets `interrupt` end the waits of [`Self::next`].
     pub fn cancel_on(&self, interrupt: &Interrupt) {
         interrupt.notify(self.waker.clone());
     }
 
-    /// Lets go of all events: whoever still sends fails at once.
+    /// Closes the channel. Any sender fails from then on.
     pub fn close(&mut self) {
         self.events = None;
     }

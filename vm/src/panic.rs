@@ -1,5 +1,5 @@
-//! What a dead, dying or complaining kernel looks like on its console. Pure:
-//! from lines to [`ConsoleMatch`]s.
+//! Finds panics, traps and warnings of a kernel in its console. Pure: from
+//! lines to [`ConsoleMatch`]es.
 //!
 //! The texts are those of FreeBSD's sys/kern/kern_shutdown.c, subr_kdb.c,
 //! subr_witness.c, subr_prf.c, vfs_mountroot.c, kern_linker.c, link_elf*.c,
@@ -18,35 +18,35 @@ pub use backtrace::is_frame;
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of thing was seen.
+/// The kind of a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
-    /// `panic: ...`, a failed KASSERT included.
+    /// A panic, `panic: ...`, including a failed KASSERT.
     Panic,
-    /// `Fatal trap N: ...`.
+    /// A trap in the kernel, `Fatal trap N: ...`.
     FatalTrap,
-    /// `Fatal double fault`.
+    /// A double fault, `Fatal double fault`.
     DoubleFault,
-    /// The kernel debugger waits for a person.
+    /// The kernel debugger waits for a command.
     Debugger,
-    /// The kernel asks a person for its root file system.
+    /// The kernel asks for its root file system.
     MountRoot,
-    /// The firmware or the loader asks a person what to boot.
+    /// The firmware or the loader asks what to boot.
     NoBoot,
-    /// A second boot on one console.
+    /// The kernel booted a second time.
     Reboot,
-    /// WITNESS: locks taken in two orders.
+    /// A lock order reversal (WITNESS).
     LockOrder,
-    /// WITNESS: locks held where none may be.
+    /// Locks are owned where none may be (WITNESS).
     LocksHeld,
     /// An assertion that only warns.
     Assertion,
-    /// A module that the kernel did not take.
+    /// The kernel refused a module.
     Module,
 }
 
 impl Kind {
-    /// Whether the kernel is of no more use.
+    /// Returns whether the kernel cannot continue.
     pub fn is_death(self) -> bool {
         match self {
             Self::Panic
@@ -61,64 +61,65 @@ impl Kind {
     }
 }
 
-/// Something seen on a console.
+/// A text on the console that means something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleMatch {
-    /// What it is.
+    /// The kind of the match.
     pub kind: Kind,
-    /// One line that names it.
+    /// One line that describes it.
     pub title: String,
     /// The backtrace lines after it, with the headings between them.
     pub backtrace: Vec<String>,
-    /// The lines that show the processor's registers, for a death.
+    /// The lines that show the processor's registers, if the kernel died.
     pub registers: Vec<String>,
 }
 
-/// Most matches kept of one boot.
+/// The most matches that are kept of one boot.
 const MAX_MATCHES: usize = 64;
-/// Most backtrace lines kept of one match.
+/// The most backtrace lines that are kept of one match.
 const MAX_FRAMES: usize = 128;
-/// Most lines of registers kept of one match.
+/// The most register lines that are kept of one match.
 const MAX_REGISTERS: usize = 40;
-/// Longest title, characters.
+/// The longest title, in characters.
 const MAX_TITLE: usize = 300;
-/// Lines after a complaint in which its backtrace must begin.
+/// The number of lines after a warning within which its backtrace must begin.
 const PATIENCE: usize = 6;
 
-/// Reads a console line by line.
+/// A scanner that reads a console line by line.
 #[derive(Debug, Default)]
 pub struct Scanner {
     matches: Vec<ConsoleMatch>,
-    /// The match that lines still belong to.
+    /// The index of the match that further lines belong to.
     open: Option<usize>,
-    /// The match of death.
+    /// The index of the match that ended the kernel.
     death: Option<usize>,
-    /// Lines since the open match's last frame.
+    /// The number of lines since the open match's last frame.
     idle: usize,
-    /// A `panic: ` in the middle of a line, to be confirmed by the next one.
+    /// A `panic: ` in the middle of a line, which the next line must confirm.
     doubtful: Option<String>,
     banners: [bool; BANNERS.len()],
-    /// Who was heard before the kernel, and so may be the one that asks.
+    /// The program that printed before the kernel, and so may have stopped at a
+    /// prompt.
     before: Option<Asker>,
 }
 
-/// A program from before the kernel that can stop at a prompt.
+/// A program that runs before the kernel and can stop at a prompt.
 #[derive(Clone, Copy, Debug)]
 enum Asker {
-    /// FreeBSD's loader.
+    /// The loader of FreeBSD.
     Loader,
-    /// The firmware's shell.
+    /// The UEFI shell of the firmware.
     Shell,
 }
 
 impl Scanner {
-    /// A scanner that has seen nothing.
+    /// Returns a scanner for a new console.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes one line, cleaned of escape sequences. Returns the new match's
-    /// index in [`Self::matches`], if there is one.
+    /// Scans one line, without escape sequences. Returns the index of the new
+    /// match in [`Self::matches`], if there is one.
     pub fn line(&mut self, line: &str) -> Option<usize> {
         let seen = self.recognise(line);
         if let Some((kind, title)) = seen
@@ -130,14 +131,14 @@ impl Scanner {
         None
     }
 
-    /// Takes the beginning of a line that has no end yet: a prompt waits for
-    /// somebody to type.
+    /// Scans the beginning of an incomplete line, which may be a prompt.
     pub fn partial(&mut self, line: &str) -> Option<usize> {
         let (kind, title) = prompt(line).or_else(|| self.no_boot(line))?;
         self.record(kind, title)
     }
 
-    /// `OK ` is a prompt only while the loader is all there is.
+    /// Recognizes prompts before the kernel: `OK ` is one only until the kernel
+    /// prints something.
     fn no_boot(&self, line: &str) -> Option<(Kind, String)> {
         if self.banners.contains(&true) {
             return None;
@@ -150,12 +151,12 @@ impl Scanner {
         Some((Kind::NoBoot, title.to_owned()))
     }
 
-    /// The matches, in the order they came.
+    /// Returns the matches, in the order they came.
     pub fn matches(&self) -> &[ConsoleMatch] {
         &self.matches
     }
 
-    /// The kernel's death, if it died.
+    /// Returns the match that ended the kernel, if it died.
     pub fn death(&self) -> Option<&ConsoleMatch> {
         self.matches.get(self.death?)
     }
@@ -178,7 +179,7 @@ impl Scanner {
         }
         if let Some(seen) = starts(text)
             .or_else(|| prompt(line))
-            .or_else(|| holds(text))
+            .or_else(|| contains(text))
         {
             return Some(seen);
         }
@@ -209,7 +210,7 @@ impl Scanner {
         Some(new)
     }
 
-    /// Gives a line to the match it belongs to.
+    /// Adds a line to the match that it belongs to.
     fn follow(&mut self, line: &str) {
         let Some(matched) = self.open.and_then(|open| self.matches.get_mut(open)) else {
             return;
@@ -236,7 +237,7 @@ impl Scanner {
             }
         } else {
             self.idle += 1;
-            // A dead kernel says nothing that is not about its death.
+            // Everything that a dead kernel prints is about its death.
             if !matched.kind.is_death() && self.idle > PATIENCE {
                 self.open = None;
             }
@@ -244,7 +245,7 @@ impl Scanner {
     }
 }
 
-/// The lock that a line after a complaint of WITNESS names.
+/// Returns the lock that a line after a warning of WITNESS names.
 fn named_lock(kind: Kind, text: &str) -> Option<String> {
     match kind {
         Kind::LockOrder => backtrace::lock(text),
@@ -253,7 +254,7 @@ fn named_lock(kind: Kind, text: &str) -> Option<String> {
     }
 }
 
-/// Reads a whole console.
+/// Scans all lines of a console.
 pub fn scan<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<ConsoleMatch> {
     let mut scanner = Scanner::new();
     for line in lines {
@@ -265,7 +266,7 @@ pub fn scan<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<ConsoleMatch> {
 /// Lines that a kernel prints once per boot.
 const BANNERS: [&str; 2] = ["---<<BOOT>>---", "Copyright (c) 1992-"];
 
-/// Texts that begin a line.
+/// Recognizes texts at the beginning of a line.
 fn starts(text: &str) -> Option<(Kind, String)> {
     let kind = if text.starts_with("panic: ") {
         Kind::Panic
@@ -290,8 +291,8 @@ fn starts(text: &str) -> Option<(Kind, String)> {
     Some((kind, text.to_owned()))
 }
 
-/// Texts that may stand anywhere in a line.
-fn holds(text: &str) -> Option<(Kind, String)> {
+/// Recognizes texts anywhere in a line.
+fn contains(text: &str) -> Option<(Kind, String)> {
     let module = (text.contains(": depends on ") && text.contains("not available or"))
         || text.contains(" - unsupported file type")
         || (text.contains("link_elf") && text.contains("symbol ") && text.ends_with(" undefined"))
@@ -309,8 +310,8 @@ fn holds(text: &str) -> Option<(Kind, String)> {
     Some((kind, text.to_owned()))
 }
 
-/// Prompts: they stand at the end of a line that is not complete, or, when
-/// something was printed after them, at its beginning.
+/// Recognizes prompts. A prompt is at the end of an incomplete line, or at the
+/// beginning of a line if something was printed after it.
 fn prompt(line: &str) -> Option<(Kind, String)> {
     let text = line.trim_start();
     let (kind, title) = if text.starts_with("db> ") || text.trim_end() == "db>" {

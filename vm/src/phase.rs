@@ -1,19 +1,19 @@
-//! How far a boot has come, by what its console shows.
+//! Derives the phase of a boot from its console.
 
 use serde::{Deserialize, Serialize};
 
-/// A stretch of a boot.
+/// A phase of a boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Nothing of the kernel or a loader was seen.
+    /// Neither a loader nor the kernel has printed anything.
     #[default]
     Firmware,
     /// The boot loader runs.
     Loader,
     /// The kernel runs.
     Kernel,
-    /// It looks for its root file system.
+    /// The kernel looks for its root file system.
     MountRoot,
     /// User space was started (or the demo guest's main loop).
     Init,
@@ -32,9 +32,9 @@ impl std::fmt::Display for Phase {
 }
 
 impl Phase {
-    /// The phase after `line` was seen; never an earlier one.
+    /// Returns the phase after `line`, which is never an earlier one.
     pub fn after(self, line: &str) -> Self {
-        // Our own init's words; others' names may end like this.
+        // The message of kdk's init. Other programs' names may end like this.
         if line.starts_with("init: ") {
             return Self::Init;
         }
@@ -46,9 +46,9 @@ impl Phase {
     }
 }
 
-/// Texts of stand/efi/loader/main.c, stand/common/boot.c, OVMF (BdsDxe),
-/// sys/kern/subr_prf.c (BOOT_TAG), sys/sys/copyright.h, sys/kern/subr_kdb.c,
-/// sys/kern/vfs_mountroot.c and sys/kern/init_main.c.
+/// The texts are those of stand/efi/loader/main.c, stand/common/boot.c, OVMF
+/// (BdsDxe), sys/kern/subr_prf.c (BOOT_TAG), sys/sys/copyright.h,
+/// sys/kern/subr_kdb.c, sys/kern/vfs_mountroot.c and sys/kern/init_main.c.
 const MARKS: &[(&str, Phase)] = &[
     ("EFI loader", Phase::Loader),
     ("Loading kernel", Phase::Loader),

@@ -9,17 +9,17 @@ use crate::select::{SelectError, select};
 /// Which tests share a kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Isolation {
-    /// None do: each has a fresh one.
+    /// No tests: each has a fresh kernel.
     Test,
-    /// Those of one suite.
+    /// The tests of one suite.
     Suite,
-    /// All of them; a fresh one is started only after a loss.
+    /// All tests. A fresh kernel is started only after one was lost.
     #[default]
     None,
 }
 
 impl Isolation {
-    /// Its name on the command line and in reports.
+    /// Returns its name on the command line and in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Test => "test",
@@ -29,38 +29,37 @@ impl Isolation {
     }
 }
 
-/// What is wanted of a run.
+/// The tests that a run selects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Names and globs; without any, the tests that run by default.
+    /// Names and globs. Without any, the default tests are selected.
     pub patterns: Vec<String>,
-    /// How often each test runs; 0 counts as 1.
+    /// The number of rounds. 0 counts as 1.
     pub repeat: usize,
-    /// Whether the tests run in an order that the seed decides.
+    /// Whether the seed decides the order of the tests.
     pub shuffle: bool,
-    /// What is random about the run comes from this.
+    /// The seed of all random choices of the run.
     pub seed: u64,
 }
 
 /// One run of one test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// The test.
+    /// The test to run.
     pub test: TestEntry,
-    /// The how-manieth run of it, from 1.
+    /// The number of the round, from 1.
     pub round: usize,
-    /// Its own seed.
+    /// The seed of this case.
     pub seed: u64,
 }
 
-/// Cases that share a kernel, by their place in the plan, in the order they
-/// run in.
+/// The cases that one kernel runs, in order, by their index in the plan.
 pub type Batch = Vec<usize>;
 
-/// Every case of a run, in the order of the report.
+/// Returns every case of a run, in the order of the report.
 ///
 /// # Errors
-/// See [`select`].
+/// Fails as [`select`] does.
 pub fn plan(tests: &[TestEntry], selection: &Selection) -> Result<Vec<Case>, SelectError> {
     let chosen = select(tests, &selection.patterns)?;
     let mut cases: Vec<Case> = (1..=selection.repeat.max(1))
@@ -78,8 +77,8 @@ pub fn plan(tests: &[TestEntry], selection: &Selection) -> Result<Vec<Case>, Sel
     Ok(cases)
 }
 
-/// A case's own seed: another for each test and round, the same for the same
-/// seed of the run.
+/// Returns the seed of a case. It differs for each test and round, and depends
+/// only on these and on the run's seed.
 fn seed(run: u64, name: &str, round: usize) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&run.to_le_bytes());
@@ -90,7 +89,7 @@ fn seed(run: u64, name: &str, round: usize) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// Cuts a plan into what shares a kernel.
+/// Splits a plan into batches, each of which shares a kernel.
 pub fn batches(cases: &[Case], isolation: Isolation) -> Vec<Batch> {
     match isolation {
         Isolation::Test => (0..cases.len()).map(|at| vec![at]).collect(),
@@ -112,8 +111,8 @@ pub fn batches(cases: &[Case], isolation: Isolation) -> Vec<Batch> {
     }
 }
 
-/// Puts what took longest the last time first, so that several guests end at
-/// about the same time. A test that is not known may take its limit.
+/// Sorts the batches by their last duration, longest first, so that all workers
+/// end at about the same time. A test without a duration counts with its limit.
 pub fn longest_first(batches: &mut [Batch], cases: &[Case], last: &BTreeMap<String, u64>) {
     let ms = |case: &Case| {
         let known = last.get(&case.test.name).copied();

@@ -1,5 +1,5 @@
-//! Both serial ports, read so that the console never lags behind the results:
-//! what the kernel printed before a result line is heard before it.
+//! Reads both serial ports so that the console never lags behind the results:
+//! what the kernel printed before a result line arrives before it.
 
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
@@ -11,16 +11,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::machine::{CHUNK, Event, Port};
 
-/// Console chunks that may go before one chunk of results.
+/// The number of console chunks that may precede one chunk of results.
 const AHEAD: usize = 64;
 
-/// A console chunk of fewer bytes is followed by a pause.
+/// The size of a console chunk, in bytes, below which a pause follows.
 const FEW: usize = 256;
-/// The pause, milliseconds.
+/// The pause, in milliseconds.
 const GATHER: u8 = 1;
 
-/// Hands on what comes from both ports, until the end of both. The thread tells
-/// whether anything came.
+/// Forwards the output of both ports until both end. The thread returns whether
+/// there was any output.
 pub fn read<P>(console: P, result: P, events: SyncSender<Event>) -> JoinHandle<bool>
 where
     P: Read + AsFd + Send + 'static,
@@ -47,7 +47,7 @@ struct Reader<P> {
 }
 
 impl<P: Read + AsFd> Reader<P> {
-    /// None when there is nothing more to do.
+    /// Returns none when both ports have ended.
     fn step(&mut self) -> Option<()> {
         let (console, result) = self.wait()?;
         if !result {
@@ -65,7 +65,8 @@ impl<P: Read + AsFd> Reader<P> {
                 Some(())
             });
         }
-        // Read first, sent last: whatever was on the console by then is older.
+        // The results are read first and sent last: the console output until
+        // then is older.
         let bytes = self.take(Port::Result);
         for _ in 0..AHEAD {
             if !self
@@ -83,15 +84,17 @@ impl<P: Read + AsFd> Reader<P> {
         bytes.map_or(Some(()), |bytes| self.send(Port::Result, bytes))
     }
 
-    /// An emulated UART hands over byte by byte. A console that is read as
-    /// often costs as much as the guest; results do not have to wait.
+    /// Waits a little after a small console chunk. An emulated UART sends byte
+    /// by byte, and reading each byte on its own costs as much as the guest.
+    /// Results are not delayed.
     fn let_gather(&self) {
         if let Some(result) = &self.result {
             has_bytes(result, GATHER.into());
         }
     }
 
-    /// Waits until a port has something, or its end; none when both ended.
+    /// Waits until a port has output or ends. Returns none when both have
+    /// ended.
     fn wait(&self) -> Option<(bool, bool)> {
         let ports = [self.console.as_ref(), self.result.as_ref()];
         let mut fds: Vec<PollFd<'_>> = ports
@@ -112,7 +115,7 @@ impl<P: Read + AsFd> Reader<P> {
         Some((next(&self.console), next(&self.result)))
     }
 
-    /// Reads what is there; at its end the port is let go.
+    /// Reads the available output. Closes the port at its end.
     fn take(&mut self, port: Port) -> Option<Vec<u8>> {
         let slot = match port {
             Port::Console => &mut self.console,
@@ -124,8 +127,9 @@ impl<P: Read + AsFd> Reader<P> {
                 Some(self.buffer[..n].to_vec())
             }
             Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => None,
-            // An error is an end, too: of a socket whose program died with our
-            // bytes unread, or of a terminal that nobody has open any more.
+            // An error is an end, too: of a socket whose program died before it
+            // read everything, or of a terminal that no process has open any
+            // more.
             Ok(0) | Err(_) => {
                 *slot = None;
                 None
@@ -138,7 +142,7 @@ impl<P: Read + AsFd> Reader<P> {
     }
 }
 
-/// Whether a read would not wait, or not for longer than `timeout`.
+/// Returns whether a read returns within `timeout`.
 fn has_bytes(port: &impl AsFd, timeout: PollTimeout) -> bool {
     let mut fds = [PollFd::new(port.as_fd(), PollFlags::POLLIN)];
     poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)

@@ -1,5 +1,5 @@
-//! A machine's process: started under a guard, killed, and waited for, with
-//! what it said on standard error.
+//! Starts a machine's process under a guard, kills it and waits for it, and
+//! keeps the end of its standard error.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -15,11 +15,11 @@ use shared_child::SharedChild;
 use crate::exit::Status;
 use crate::guard::Guard;
 
-/// How much of standard error is kept, bytes.
+/// The number of bytes that are kept of standard error.
 const STDERR: usize = 16 * 1024;
 
-/// The command that runs `program` under `guard`. Its standard input is the
-/// guard's; it has no standard output.
+/// Returns the command that runs `program` under `guard`. Its standard input
+/// belongs to the guard, and its standard output is closed.
 pub(crate) fn command(guard: &Guard, program: &Path, args: Vec<OsString>) -> Command {
     let (outer, args) = guard.wrap(program, args);
     let mut command = Command::new(outer);
@@ -28,7 +28,8 @@ pub(crate) fn command(guard: &Guard, program: &Path, args: Vec<OsString>) -> Com
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
-        // A terminal's ^C is ours to take; the machine would end before we knew.
+        // A ^C at the terminal is for this program; the machine would end
+        // first.
         .process_group(0);
     command
 }
@@ -43,8 +44,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts what [`command`] made. The guard may hang on the thread that
-    /// calls this, so that thread has to live as long as the process.
+    /// Starts what [`command`] made. The guard may be tied to the calling
+    /// thread, so that thread has to live as long as the process.
     pub fn spawn(command: &mut Command, guard: Guard) -> std::io::Result<Self> {
         let child = SharedChild::spawn(command)?;
         Ok(Self {
@@ -55,22 +56,23 @@ impl Process {
         })
     }
 
-    /// Its process id (the guard's, where one stands between).
+    /// Returns its process id (the guard's, if a guard runs it).
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Kills it.
+    /// Kills the process.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::SeqCst);
         match &self.guard {
-            // An error means that it has ended.
+            // An error means that the process has ended.
             Guard::Setpriv(_) => drop(self.child.kill()),
             Guard::Pipe => drop(self.lock_leash().take()),
         }
     }
 
-    /// Waits for its end. Says how it ended, and whether we killed it.
+    /// Waits for its end. Returns how it ended, and whether this program killed
+    /// it.
     pub fn wait(&self) -> (Status, bool) {
         let status = match self.child.wait() {
             Ok(status) => self.guard.status(status),
@@ -80,12 +82,12 @@ impl Process {
         (status, killed && matches!(status, Status::Signal(9)))
     }
 
-    /// Its standard output, if that was asked for; it is given once.
+    /// Returns its standard output, if it was requested, once.
     pub fn stdout(&self) -> Option<ChildStdout> {
         self.child.take_stdout()
     }
 
-    /// Reads standard error to its end; the thread gives the last of it.
+    /// Reads standard error to its end. The thread returns the last part of it.
     pub fn stderr(&self) -> Option<JoinHandle<String>> {
         self.child.take_stderr().map(tail_of)
     }

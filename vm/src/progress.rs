@@ -1,18 +1,18 @@
-//! What a run tells while it goes on.
+//! The progress of a run.
 
 use std::time::Duration;
 
 use crate::protocol::{Hello, TestEntry};
 use crate::verdict::Outcome;
 
-/// Something that a user interface may show.
+/// A step of a run that a user interface may show.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress<'a> {
-    /// A machine was started, the how-manieth of this run.
+    /// A machine was started, with its number in this run.
     Starting(usize),
-    /// A line of the console, cleaned.
+    /// A line of the console, without escape sequences.
     Console(&'a str),
-    /// A line of the result channel, cleaned.
+    /// A line of the result channel, without escape sequences.
     Result(&'a str),
     /// The guest is up, after this time.
     Up(&'a Hello, Duration),
@@ -20,15 +20,15 @@ pub enum Progress<'a> {
     Selected(&'a [TestEntry]),
     /// A test was asked for.
     Started(&'a TestEntry),
-    /// It has its verdict.
+    /// A test has its verdict.
     Finished(&'a Outcome),
-    /// A verdict that was told before has changed: the kernel died of this
-    /// test after it had reported.
+    /// A reported verdict has changed: the test killed the kernel after its
+    /// result.
     Revised(&'a Outcome),
-    /// Something worth a line.
+    /// A message for the user.
     Note(&'a str),
 }
 
-/// Where progress goes. Guests that run side by side tell of theirs from
+/// The receiver of progress. Guests that run at the same time call it from
 /// several threads.
 pub type Sink<'a> = &'a (dyn Fn(Progress<'_>) + Sync);

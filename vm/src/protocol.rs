@@ -1,5 +1,5 @@
-//! The result channel's own lines, protocol version 2: the guest's hello, its
-//! list of tests, and what brackets a KTAP document.
+//! Parses the lines of the result channel, protocol version 2: the guest's
+//! hello, its list of tests, and the lines around a KTAP document.
 
 use std::time::Duration;
 
@@ -7,54 +7,55 @@ use serde::{Deserialize, Serialize};
 
 use crate::verdict::Where;
 
-/// The version of the protocol that this host speaks.
+/// The version of the protocol that this host supports.
 pub const VERSION: u32 = 2;
 
-/// Who answers on the other side.
+/// The kind of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Guest {
-    /// A FreeBSD kernel with our init.
+    /// A FreeBSD kernel with kdk's init.
     Freebsd,
-    /// The demo guest: no FreeBSD kernel is tested.
+    /// The demo guest. No FreeBSD kernel is tested.
     Demo,
 }
 
-/// What became of the test module in the guest.
+/// The state of the test module in the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kmod {
-    /// Its version.
+    /// The module is loaded, with this version.
     Loaded(String),
-    /// The guest has none.
+    /// The guest has no module.
     None,
-    /// The kernel refused it with this errno.
+    /// The kernel refused the module with this errno.
     Refused(i32),
 }
 
-/// The guest's greeting.
+/// The guest's first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// Who it is.
+    /// The kind of the guest.
     pub guest: Guest,
-    /// `__FreeBSD_version` of the running kernel; none for the demo guest.
+    /// The `__FreeBSD_version` of the running kernel, or none for the demo
+    /// guest.
     pub osreldate: Option<u32>,
     /// The test module.
     pub kmod: Kmod,
-    /// `uname -v`, or what stands for it.
+    /// The output of `uname -v`, or the demo guest's description.
     pub uname: String,
 }
 
-/// Why a greeting was refused.
+/// The reason why a hello is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HelloError {
-    /// Another version of the protocol.
-    #[error("the guest speaks protocol {found}, this host speaks {VERSION}")]
+    /// The guest has another version of the protocol.
+    #[error("the guest has protocol version {found}, and this host has {VERSION}")]
     Version {
         /// The guest's version.
         found: String,
     },
-    /// Not a greeting one can understand.
+    /// The hello cannot be parsed.
     #[error("the guest's hello is damaged: {what}")]
     Damaged {
         /// What is wrong with it.
@@ -62,52 +63,52 @@ pub enum HelloError {
     },
 }
 
-/// What is expected of a test.
+/// The expected result of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Expect {
-    /// That it passes.
+    /// The test passes.
     Pass,
-    /// That it fails (a known defect).
+    /// The test fails because of a known defect.
     Fail,
-    /// That it fails, or ends the kernel.
+    /// The test fails, or ends the kernel.
     Crash,
 }
 
 /// A test as the guest lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestEntry {
-    /// `suite/case`.
+    /// The name, `suite/case`.
     pub name: String,
     /// Where it runs.
     #[serde(rename = "where")]
     pub where_: Where,
-    /// Its own time limit.
+    /// The time limit of the test.
     pub limit: Duration,
-    /// What is expected of it.
+    /// The expected result.
     pub expect: Expect,
     /// Whether it runs when no test is named.
     pub default: bool,
 }
 
 impl TestEntry {
-    /// The part of the name before the slash.
+    /// Returns the part of the name before the slash.
     pub fn suite(&self) -> &str {
         self.name.split('/').next().unwrap_or_default()
     }
 }
 
-/// What a guest says when it knows the time and has random numbers.
+/// The guest's answer to `resume`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resumed {
-    /// Its time of day, since 1970.
+    /// The guest's time of day, since 1970.
     pub time: Duration,
     /// A random number of its own.
     pub random: u64,
 }
 
 impl Resumed {
-    /// Understands what follows `# resumed `.
+    /// Parses what follows `# resumed `.
     pub fn parse(fields: &str) -> Result<Self, String> {
         let wrong = |key| format!("{key} is missing or wrong in {fields:?}");
         let time = field(fields, "time").and_then(|time| {
@@ -126,33 +127,33 @@ impl Resumed {
 /// One line of the result channel, outside of a KTAP document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// `# kdk-hello ...`, still to be understood by [`Hello::parse`].
+    /// A hello, `# kdk-hello ...`, which is to be parsed by [`Hello::parse`].
     Hello(&'a str),
-    /// `# test NAME ...`, still to be understood by [`TestEntry::parse`].
+    /// `# test NAME ...`, which is to be parsed by [`TestEntry::parse`].
     Test(&'a str),
-    /// `# end list N`.
+    /// The end of the list, `# end list N`.
     EndList(usize),
-    /// `# start NAME`.
+    /// The start of a test, `# start NAME`.
     Start(&'a str),
-    /// `# done N`.
+    /// The end of a test, `# done N`.
     Done(usize),
-    /// `# error COMMAND: reason`.
+    /// A refused command, `# error COMMAND: reason`.
     Error(&'a str),
-    /// `# resumed ...`, still to be understood by [`Resumed::parse`].
+    /// `# resumed ...`, which is to be parsed by [`Resumed::parse`].
     Resumed(&'a str),
-    /// `# quiesced`.
+    /// The answer to `quiesce`, `# quiesced`.
     Quiesced,
-    /// `# bye`.
+    /// The answer to `end`, `# bye`.
     Bye,
-    /// Anything else.
+    /// Any other line.
     Other,
 }
 
 impl<'a> Line<'a> {
-    /// Sorts one line.
+    /// Parses one line.
     pub fn parse(line: &'a str) -> Self {
-        // Firmware may have written on this port before the guest did, and
-        // need not have ended its line.
+        // Firmware may have written to this port before the guest, without
+        // ending its line.
         if let Some(at) = line.find(HELLO) {
             return Self::Hello(line[at + HELLO.len()..].trim());
         }
@@ -182,7 +183,7 @@ fn count<'a>(text: &str, make: fn(usize) -> Line<'a>) -> Line<'a> {
 }
 
 impl Hello {
-    /// Understands what follows `# kdk-hello `.
+    /// Parses what follows `# kdk-hello `.
     pub fn parse(fields: &str) -> Result<Self, HelloError> {
         let version = field(fields, "protocol").ok_or_else(|| damaged("it names no protocol"))?;
         if version.parse() != Ok(VERSION) {
@@ -210,7 +211,7 @@ impl Hello {
 
 fn kmod(fields: &str) -> Result<Kmod, HelloError> {
     match field(fields, "kmod") {
-        None => Err(damaged("it does not speak of kmod")),
+        None => Err(damaged("it names no kmod")),
         Some("none") => match field(fields, "kmod-error") {
             None => Ok(Kmod::None),
             Some(errno) => errno
@@ -235,8 +236,8 @@ fn damaged(what: impl Into<String>) -> HelloError {
 }
 
 impl TestEntry {
-    /// Understands what follows `# test `. Keys it does not know are left to
-    /// guests of later kits.
+    /// Parses what follows `# test `. Unknown keys are ignored, for guests of
+    /// later versions.
     pub fn parse(fields: &str) -> Result<Self, String> {
         let (name, fields) = fields.split_once(' ').unwrap_or((fields, ""));
         if !kdk_harness::is_valid_name(name) {
@@ -270,8 +271,8 @@ impl TestEntry {
     }
 }
 
-/// The value of `key=` in `fields`; `uname=` takes the rest of the line and
-/// hides keys after it.
+/// Returns the value of `key=` in `fields`. `uname=` takes the rest of the
+/// line, so keys after it are ignored.
 fn field<'a>(fields: &'a str, key: &str) -> Option<&'a str> {
     fields
         .split(' ')
@@ -317,11 +318,11 @@ mod tests {
         for (line, text) in [
             (
                 "# kdk-hello protocol=3 guest=demo kmod=none uname=x",
-                "the guest speaks protocol 3, this host speaks 2",
+                "the guest has protocol version 3, and this host has 2",
             ),
             (
                 "# kdk-hello protocol=99999999999999999999 nonsense",
-                "the guest speaks protocol 99999999999999999999, this host speaks 2",
+                "the guest has protocol version 99999999999999999999, and this host has 2",
             ),
             (
                 "# kdk-hello guest=demo kmod=none uname=x",
@@ -337,7 +338,7 @@ mod tests {
             ),
             (
                 "# kdk-hello protocol=2 guest=freebsd osreldate=1501000 uname=x",
-                "the guest's hello is damaged: it does not speak of kmod",
+                "the guest's hello is damaged: it names no kmod",
             ),
             (
                 "# kdk-hello protocol=2 guest=freebsd osreldate=1501000 kmod=0.1.0 una",
@@ -353,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_module_is_told_from_none_and_from_a_loaded_one() {
+    fn a_refused_module_is_distinguished_from_none_and_from_a_loaded_one() {
         let with = |kmod: &str| {
             let line = format!("# kdk-hello protocol=2 guest=freebsd osreldate=1100020 {kmod}");
             hello(&format!("{line} uname=FreeBSD 11.0-CURRENT #0"))

@@ -1,4 +1,4 @@
-//! QEMU's monitor: commands to it, events from it.
+//! Talks to QEMU's monitor (QMP): commands to it, events from it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, IoSlice, Write};
@@ -14,20 +14,20 @@ use serde_json::{Value, json};
 
 use crate::machine::{Event, Notice};
 
-/// How long QEMU may take to answer a command.
+/// The time limit for QEMU's answer to a command.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the monitor has told so far about the machine's end.
+/// What the monitor has reported about the machine's end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// Whether the machine was let run: QEMU has checked and loaded all it
-    /// needs by then, but greets before.
+pub struct Reported {
+    /// Whether the machine was started. QEMU has checked and loaded everything
+    /// by then; its greeting comes before that.
     pub ran: bool,
-    /// The reason of its SHUTDOWN event.
+    /// The reason in its SHUTDOWN event.
     pub shutdown: Option<String>,
 }
 
-/// A message of QMP, as far as it matters here.
+/// A message of QMP.
 #[derive(Debug, PartialEq)]
 enum Message {
     Greeting,
@@ -39,9 +39,9 @@ enum Message {
     Other,
 }
 
-/// Sorts one line of QMP. Events are read field by field, not through the
-/// schema's enums: a newer QEMU has reasons that the schema does not know.
-fn sort(line: &[u8]) -> Message {
+/// Parses one line of QMP. A reason is kept as text, because a newer QEMU has
+/// other reasons.
+fn parse(line: &[u8]) -> Message {
     let Ok(value) = serde_json::from_slice::<Value>(line) else {
         return Message::Other;
     };
@@ -72,17 +72,17 @@ fn sort(line: &[u8]) -> Message {
     }
 }
 
-/// How a machine begins.
+/// How a machine starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// It runs as soon as the monitor is ready.
+    /// The machine runs as soon as the monitor is ready.
     Running,
-    /// It stands still until somebody lets it go on.
+    /// The machine is stopped until a debugger continues it.
     Halted,
 }
 
 impl Start {
-    /// The id of the command that ends the greeting.
+    /// Returns the id of the command that ends the greeting.
     fn last_id(self) -> u64 {
         match self {
             Self::Running => BEGUN,
@@ -91,22 +91,22 @@ impl Start {
     }
 }
 
-/// Reads the monitor until its end: lets the machine `start` once it has
-/// greeted, passes notices on to `events` and replies to the returned receiver's side.
+/// Reads the monitor until its end. It starts the machine as `start` says after
+/// the greeting, sends notices to `events`, and replies to `replies`.
 pub fn listen(
     stream: UnixStream,
     start: Start,
-    told: &Arc<Mutex<Told>>,
+    reported: &Arc<Mutex<Reported>>,
     events: &SyncSender<Event>,
     replies: &SyncSender<Value>,
 ) {
     let Ok(mut writer) = stream.try_clone() else {
         return;
     };
-    for told_line in BufReader::new(stream).split(b'\n') {
-        let Ok(told_line) = told_line else { return };
-        let lock = || told.lock().unwrap_or_else(PoisonError::into_inner);
-        match sort(&told_line) {
+    for message in BufReader::new(stream).split(b'\n') {
+        let Ok(message) = message else { return };
+        let lock = || reported.lock().unwrap_or_else(PoisonError::into_inner);
+        match parse(&message) {
             Message::Greeting => {
                 let ready = line("qmp_capabilities", json!({}), CAPABILITIES)
                     .and_then(|line| writer.write_all(&line));
@@ -133,25 +133,26 @@ pub fn listen(
             Message::Migration(status) => {
                 drop(replies.try_send(serde_json::json!({ MIGRATION: status })));
             }
-            // A reply that nobody waits for may be lost.
+            // A reply that no one waits for may be lost.
             Message::Reply(value) => drop(replies.try_send(value)),
             Message::Other => {}
         }
     }
 }
 
-/// The key under which the status of a migration stands among the replies.
+/// The key of a migration's status among the replies.
 const MIGRATION: &str = "migration";
 
-/// Faster than any memory, bytes a second: QEMU's own limit is a network's.
+/// The bandwidth limit of a migration, in bytes a second, faster than any
+/// memory. QEMU's default is for a network.
 const UNLIMITED: u64 = 1 << 40;
 
-/// How long a machine's state may take to be written.
+/// The time limit for writing a machine's state.
 const SAVED: Duration = Duration::from_secs(120);
 
-/// The id of the command that makes the monitor take others.
+/// The id of the command that ends the negotiation.
 const CAPABILITIES: u64 = 0;
-/// The id of the command that lets the machine run.
+/// The id of the command that starts the machine.
 const BEGUN: u64 = 1;
 
 /// A command as QEMU reads it.
@@ -172,17 +173,18 @@ fn line(execute: &str, arguments: Value, id: u64) -> std::io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// The commanding side of the monitor.
+/// The side of the monitor that sends commands.
 #[derive(Debug)]
 pub struct Monitor {
     writer: UnixStream,
     replies: Receiver<Value>,
     start: Start,
-    /// The id of the last command; 0 while the greeting is not over.
+    /// The id of the last command, or 0 during the greeting.
     last: u64,
 }
 
-/// A monitor's commanding side, and where [`listen`] puts replies.
+/// Returns a monitor's command side, and the sender that [`listen`] needs for
+/// replies.
 pub fn monitor(writer: UnixStream, start: Start) -> (Monitor, SyncSender<Value>) {
     let (tx, replies) = sync_channel(16);
     let monitor = Monitor {
@@ -195,10 +197,11 @@ pub fn monitor(writer: UnixStream, start: Start) -> (Monitor, SyncSender<Value>)
 }
 
 impl Monitor {
-    /// Runs any command of the schema.
+    /// Runs a command and returns its result.
     ///
     /// # Errors
-    /// QEMU's own, or that it did not answer for ten seconds.
+    /// Fails with QEMU's error, or when QEMU does not answer within ten
+    /// seconds.
     pub fn execute(&mut self, command: &str, arguments: Value) -> std::io::Result<Value> {
         self.begin()?;
         self.writer
@@ -206,7 +209,7 @@ impl Monitor {
         self.answer(command)
     }
 
-    /// Runs a command that takes a descriptor, which goes with its text
+    /// Runs a command with a file descriptor, which is sent with its text
     /// (unix(4), `SCM_RIGHTS`).
     fn lend(&mut self, command: &str, arguments: Value, file: &File) -> std::io::Result<Value> {
         self.begin()?;
@@ -240,10 +243,12 @@ impl Monitor {
         }
     }
 
-    /// Writes the machine's state to `file`; it stands still from then on.
+    /// Writes the machine's state to `file`. The machine is stopped from then
+    /// on.
     ///
     /// # Errors
-    /// See [`Self::execute`]; QEMU's reason when it could not write it.
+    /// Fails as [`Self::execute`] does, and with QEMU's reason when it cannot
+    /// write the state.
     pub fn migrate(&mut self, file: &File) -> std::io::Result<()> {
         let name = "state";
         self.lend("getfd", json!({ "fdname": name }), file)?;
@@ -259,8 +264,8 @@ impl Monitor {
         self.execute("migrate", json!({ "uri": format!("fd:{name}") }))?;
         let deadline = Instant::now() + SAVED;
         loop {
-            let told = self.reply(deadline, "the migration")?;
-            match told.get(MIGRATION).and_then(Value::as_str) {
+            let status = self.reply(deadline, "the migration")?;
+            match status.get(MIGRATION).and_then(Value::as_str) {
                 Some("completed") => return Ok(()),
                 Some("failed" | "cancelled") => break,
                 _ => {}
@@ -273,10 +278,10 @@ impl Monitor {
         ))
     }
 
-    /// Has QEMU save the machine inside its disk image, as `tag`.
+    /// Saves the machine inside its disk image, as `tag`.
     ///
     /// # Errors
-    /// See [`Self::execute`]; what QEMU printed, if it printed anything.
+    /// Fails as [`Self::execute`] does, and with QEMU's output if there is any.
     pub fn save_inside(&mut self, tag: &str) -> std::io::Result<()> {
         match self.human(&format!("savevm {tag}"))?.trim() {
             "" => Ok(()),
@@ -284,10 +289,10 @@ impl Monitor {
         }
     }
 
-    /// Runs a command of the monitor for people, and returns what it prints.
+    /// Runs a command of the human monitor and returns its output.
     ///
     /// # Errors
-    /// See [`Self::execute`].
+    /// Fails as [`Self::execute`] does.
     pub fn human(&mut self, command: &str) -> std::io::Result<String> {
         let arguments = json!({ "command-line": command });
         let printed = self.execute("human-monitor-command", arguments)?;
@@ -311,35 +316,35 @@ impl Monitor {
             .map_err(|_| std::io::Error::other(format!("QEMU did not answer {what}")))
     }
 
-    /// Whether the machine runs.
+    /// Returns whether the machine runs.
     ///
     /// # Errors
-    /// See [`Self::execute`].
+    /// Fails as [`Self::execute`] does.
     pub fn is_running(&mut self) -> std::io::Result<bool> {
         Ok(self.execute("query-status", json!({}))?["running"] == true)
     }
 
-    /// Makes the machine stand still.
+    /// Stops the machine.
     ///
     /// # Errors
-    /// See [`Self::execute`].
+    /// Fails as [`Self::execute`] does.
     pub fn pause(&mut self) -> std::io::Result<()> {
         self.execute("stop", json!({})).map(drop)
     }
 
-    /// Lets it go on.
+    /// Continues the machine.
     ///
     /// # Errors
-    /// See [`Self::execute`].
+    /// Fails as [`Self::execute`] does.
     pub fn resume(&mut self) -> std::io::Result<()> {
         self.execute("cont", json!({})).map(drop)
     }
 
-    /// Sends a non-maskable interrupt: a FreeBSD kernel that hangs with
-    /// interrupts off enters its debugger.
+    /// Sends a non-maskable interrupt. A FreeBSD kernel that hangs with
+    /// interrupts disabled enters its debugger.
     ///
     /// # Errors
-    /// See [`Self::execute`].
+    /// Fails as [`Self::execute`] does.
     pub fn nmi(&mut self) -> std::io::Result<()> {
         self.execute("inject-nmi", json!({})).map(drop)
     }
@@ -350,7 +355,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_told_apart_even_those_of_later_qemus() {
+    fn messages_are_distinguished_even_those_of_later_qemus() {
         for (line, want) in [
             (
                 r#"{"QMP": {"version": {}, "capabilities": ["oob"]}}"#,
@@ -381,7 +386,7 @@ mod tests {
             ("half a line {", Message::Other),
             ("", Message::Other),
         ] {
-            assert_eq!(sort(line.as_bytes()), want, "{line}");
+            assert_eq!(parse(line.as_bytes()), want, "{line}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! A whole run: from guests that boot or are loaded to every test's verdict,
-//! on one machine at a time or on several side by side.
+//! Runs tests: from guests that boot or are restored to every test's verdict,
+//! on one machine or on several at the same time.
 
 mod report;
 mod worker;
@@ -26,40 +26,41 @@ use worker::Worker;
 
 pub use report::Report;
 
-/// Where the raw logs go: `console.N.log` and `result.N.log` for machine N.
+/// The directory of the raw logs: `console.N.log` and `result.N.log` for
+/// machine N.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogDir {
-    /// The directory; it must exist.
+    /// The path of the directory, which must exist.
     pub path: PathBuf,
-    /// How much of the disk each log may take.
+    /// The disk space that each log may use.
     pub cap: Cap,
 }
 
-/// What to run and how.
+/// What to run, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Which tests, how often, in which order.
+    /// The tests, the number of rounds and the order.
     pub selection: Selection,
-    /// How long things may take.
+    /// The time limits.
     pub limits: Limits,
-    /// Where the raw logs go.
+    /// The directory of the raw logs.
     pub logs: Option<LogDir>,
-    /// Parts of titles of kernel complaints that are known and fail no test.
+    /// Parts of the titles of known kernel warnings, which do not fail a test.
     pub known: Vec<String>,
     /// Which tests share a kernel.
     pub isolation: Isolation,
-    /// Guests to run side by side; 0 counts as 1.
+    /// The number of guests that run at the same time. 0 counts as 1.
     pub jobs: usize,
-    /// How long tests took the last time, milliseconds.
+    /// The durations of the tests in the last run, in milliseconds.
     pub durations: BTreeMap<String, u64>,
 }
 
-/// Where guests come from.
+/// The source of the guests.
 #[derive(Clone, Copy)]
 pub enum Guests<'a> {
-    /// They boot.
+    /// Each guest boots.
     Boot(&'a dyn Pool),
-    /// They are loaded from a saved state.
+    /// Each guest is restored from a saved state.
     Load(&'a dyn Pool, &'a Saved),
 }
 
@@ -71,7 +72,7 @@ impl<'a> Guests<'a> {
     }
 }
 
-/// Runs tests. Whatever happens, the report holds all that was found out.
+/// Runs tests. The report has all results, whatever happens.
 pub fn run_all(
     guests: Guests<'_>,
     options: &Options,
@@ -85,10 +86,10 @@ pub fn run_all(
     run.into_report()
 }
 
-/// Boots once and asks which tests there are.
+/// Boots once and returns the guest's tests.
 ///
 /// # Errors
-/// See [`Session::boot`].
+/// Fails as [`Session::boot`] does.
 pub fn list_all(
     machines: &dyn Pool,
     options: &Options,
@@ -103,24 +104,24 @@ pub fn list_all(
     Ok((hello, tests))
 }
 
-/// What all workers of a run share.
+/// The state that all workers of a run share.
 struct Run<'a> {
     guests: Guests<'a>,
     options: &'a Options,
     setup: Setup<'a>,
     cases: Vec<Case>,
     queue: Mutex<VecDeque<Batch>>,
-    /// Set when no more tests are to begin.
+    /// Whether no more tests may start.
     stopped: AtomicBool,
     found: Mutex<Found>,
 }
 
-/// What was found out so far.
+/// The results so far.
 #[derive(Default)]
 struct Found {
-    /// By the case's place in the plan.
+    /// The outcomes, by the case's index in the plan.
     outcomes: BTreeMap<usize, Outcome>,
-    /// Random numbers of guests: no two may have the same.
+    /// The random numbers of the guests, which must all differ.
     random: HashSet<u64>,
     report: Report,
 }
@@ -163,7 +164,7 @@ impl<'a> Run<'a> {
         };
         self.cases = plan(&tests, &self.options.selection)?;
         let selected: Vec<TestEntry> = self.cases.iter().map(|case| case.test.clone()).collect();
-        self.tell(Progress::Selected(&selected));
+        self.emit(Progress::Selected(&selected));
         let mut batches = batches(&self.cases, self.options.isolation);
         let jobs = self.options.jobs.clamp(1, batches.len().max(1));
         if jobs > 1 {
@@ -183,14 +184,14 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The number of the next machine, and its logs.
+    /// Returns the number of the next machine, and its logs.
     fn next(&self) -> Result<(usize, Logs), InfraError> {
         let number = {
             let boots = &mut self.found().report.boots;
             boots.push(0);
             boots.len()
         };
-        self.tell(Progress::Starting(number));
+        self.emit(Progress::Starting(number));
         let logs = match &self.options.logs {
             Some(dir) => open_logs(dir, number)?,
             None => Logs::default(),
@@ -201,7 +202,7 @@ impl<'a> Run<'a> {
         Ok((number, logs))
     }
 
-    /// A guest that has just booted.
+    /// Returns a guest that has just booted.
     fn boot(&self) -> Result<(usize, Session<'a>), RunError> {
         let (number, logs) = self.next()?;
         let machine = self.guests.machines().start(number)?;
@@ -209,14 +210,14 @@ impl<'a> Run<'a> {
         let mut found = self.found();
         let hello = session.hello().clone();
         found.report.hello.get_or_insert(hello);
-        // Of the boot's own complaints.
+        // These are the warnings of the boot itself.
         found.report.complaints.extend(session.unclaimed());
         drop(found);
         self.came_up(number, &session);
         Ok((number, session))
     }
 
-    /// A fresh guest that is ready for a test with this seed.
+    /// Returns a fresh guest that is ready for a test with this seed.
     fn ready(&self, seed: u64) -> Result<(usize, Session<'a>), RunError> {
         match self.guests {
             Guests::Boot(_) => {
@@ -235,8 +236,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Gives a guest the time and a seed, and makes sure that it is no twin
-    /// of an earlier one.
+    /// Resumes a guest with the time and a seed, and checks that its random
+    /// numbers differ from those of all earlier guests.
     fn resume(&self, session: &mut Session<'a>, seed: u64) -> Result<(), RunError> {
         let random = session.resume(seed)?;
         if self.found().random.insert(random) {
@@ -252,7 +253,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends the run early: what goes on is finished, nothing more begins.
+    /// Ends the run early: running tests finish, and no more tests start.
     fn stop_for(&self, error: RunError) {
         self.stopped.store(true, Ordering::SeqCst);
         self.found().report.error.get_or_insert(error);
@@ -271,7 +272,7 @@ impl<'a> Run<'a> {
     }
 
     fn finished(&self, at: usize, outcome: Outcome) {
-        self.tell(Progress::Finished(&outcome));
+        self.emit(Progress::Finished(&outcome));
         self.found().outcomes.insert(at, outcome);
     }
 
@@ -286,12 +287,12 @@ impl<'a> Run<'a> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, progress: Progress<'_>) {
+    fn emit(&self, progress: Progress<'_>) {
         (self.setup.sink)(progress);
     }
 
-    /// All that was found out; a case without a verdict is one that did not
-    /// run.
+    /// Returns all that was found out; a case without a verdict is one that did
+    /// not run.
     fn into_report(self) -> Report {
         let why = {
             let found = self.found();

@@ -1,50 +1,50 @@
-//! Which of the listed tests a run is about.
+//! Selects the tests of a run.
 
 use kdk_harness::Pattern;
 use miette::Diagnostic;
 
 use crate::protocol::TestEntry;
 
-/// The patterns do not name tests of this guest.
+/// The patterns do not select tests of this guest.
 #[derive(Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
 pub enum SelectError {
     /// A pattern that matches nothing.
     #[error("no test matches {pattern:?} (the guest has {of} tests)")]
     #[diagnostic(help("{hint}"))]
     NoMatch {
-        /// The pattern.
+        /// The pattern as the user wrote it.
         pattern: String,
-        /// How many tests there are.
+        /// The number of tests.
         of: usize,
-        /// What may have been meant.
+        /// A suggestion for the user.
         hint: String,
     },
     /// A pattern with characters that no test's name has.
     #[error("{0:?} is neither a test's name nor a glob")]
     #[diagnostic(help(
-        "names are suite/case, of lower case letters, digits and `-`; globs use * and ?"
+        "write a name as suite/case, with lower case letters, digits and `-`, or a glob with * and ?"
     ))]
     BadPattern(String),
-    /// Patterns with `!` take all tests away.
-    #[error("no test is left: those with ! take all others away")]
-    #[diagnostic(help("leave a pattern with ! out"))]
+    /// The patterns with `!` exclude all tests.
+    #[error("no test is left: the patterns with ! exclude all others")]
+    #[diagnostic(help("remove a pattern with !"))]
     NothingLeft,
-    /// Nothing runs unless it is named.
+    /// No test runs by default, and none is named.
     #[error("none of the guest's {of} tests runs by default")]
     #[diagnostic(help("name tests with --tests"))]
     NoDefaults {
-        /// How many tests there are.
+        /// The number of tests.
         of: usize,
     },
 }
 
-/// Picks tests, in the guest's order, each once. Without patterns: those that
-/// run by default.
+/// Returns the selected tests in the guest's order, each once. Without patterns
+/// these are the default tests.
 ///
 /// A pattern is a name, a glob (`*`, `?`) over whole names, or a suite's name
-/// alone; with `!` before it, it takes tests away again. Tests that do not run
-/// by default are only picked by a pattern that spells out their suite: `*` is
-/// no wish for a crash.
+/// alone; with `!` before it, it excludes tests. A test that does not run by
+/// default is selected only by a pattern that spells out its suite, so that `*`
+/// does not select a crash.
 pub fn select(tests: &[TestEntry], patterns: &[String]) -> Result<Vec<TestEntry>, SelectError> {
     let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
     for text in patterns {
@@ -85,12 +85,12 @@ fn selects(pattern: &Pattern, test: &TestEntry) -> bool {
     pattern.selects(&test.name, test.default)
 }
 
-/// Whether `pattern` stands for the test `name`.
+/// Returns whether `pattern` matches the test `name`.
 pub fn stands_for(pattern: &str, name: &str) -> Result<bool, SelectError> {
     Ok(compile(pattern)?.matches(name))
 }
 
-/// A suite's name alone stands for all of its tests.
+/// Returns the compiled pattern. A suite's name alone selects all of its tests.
 fn compile(text: &str) -> Result<Pattern, SelectError> {
     let suite = !text.is_empty() && !text.contains(['/', '*', '?']);
     let glob = format!("{text}/*");
@@ -98,7 +98,7 @@ fn compile(text: &str) -> Result<Pattern, SelectError> {
         .map_err(|_| SelectError::BadPattern(text.to_owned()))
 }
 
-/// The nearest name, or the suites there are.
+/// Returns the most similar name, or else the suites.
 fn hint(pattern: &str, tests: &[TestEntry]) -> String {
     let nearest = tests
         .iter()
@@ -206,8 +206,8 @@ mod tests {
         );
         assert_eq!(
             names(&["!m*/*"]).unwrap_err(),
-            "no test is left: those with ! take all others away; \
-             leave a pattern with ! out"
+            "no test is left: the patterns with ! exclude all others; \
+             remove a pattern with !"
         );
         assert!(
             names(&["!socket/*"])

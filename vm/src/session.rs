@@ -1,5 +1,5 @@
-//! The conversation with one booted guest: its hello, its list, its tests one
-//! at a time, its goodbye.
+//! Runs the protocol with one guest: its hello, its list, its tests one at a
+//! time, its end.
 
 mod boot;
 mod debugger;
@@ -28,28 +28,30 @@ use link::Link;
 
 pub use end::Goodbye;
 
-/// How long things may take.
+/// The time limits of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From the machine's start to the guest's hello.
+    /// The limit from the machine's start to the guest's hello.
     pub boot: Duration,
-    /// Without a word from a guest that boots.
+    /// The limit without output from a guest that boots.
     pub silence: Duration,
-    /// For a saved machine's state, until it runs.
+    /// The limit for restoring a saved machine.
     pub load: Duration,
-    /// For the guest's answer to a command, before a test starts.
+    /// The limit for the guest's answer to a command, before a test starts.
     pub answer: Duration,
-    /// Beyond a test's own limit, which the guest is first to watch.
+    /// The time that is added to a test's own limit, which the guest enforces
+    /// first.
     pub grace: Duration,
-    /// Replaces every test's own limit.
+    /// A limit that replaces every test's own limit.
     pub test: Option<Duration>,
-    /// Without a word from a guest that dies, until its last words are over.
+    /// The limit without output from a dying guest, after which its output is
+    /// complete.
     pub quiet: Duration,
-    /// For its last words altogether.
+    /// The limit for all output of a dying guest.
     pub last_words: Duration,
-    /// For each answer of the kernel debugger.
+    /// The limit for each answer of the kernel debugger.
     pub debugger: Duration,
-    /// From the command to end until the machine's end.
+    /// The limit from the command `end` to the machine's end.
     pub end: Duration,
 }
 
@@ -73,25 +75,24 @@ impl Default for Limits {
 /// The raw logs of a session.
 #[derive(Default)]
 pub struct Logs {
-    /// Of the first serial port.
+    /// The log of the first serial port.
     pub console: Option<StampedLog>,
-    /// Of the second.
+    /// The log of the second serial port.
     pub result: Option<StampedLog>,
-    /// Where to keep what the kernel debugger says, should it be asked.
+    /// The file for the kernel debugger's answers, if it is used.
     pub debugger: Option<PathBuf>,
 }
 
-/// How sessions are held.
+/// The settings of a session.
 #[derive(Clone)]
 pub struct Setup<'a> {
-    /// How long things may take.
+    /// The time limits of a session.
     pub limits: Limits,
-    /// Parts of titles of kernel complaints that are known and do not fail a
-    /// test.
+    /// Parts of the titles of known kernel warnings, which do not fail a test.
     pub known: &'a [String],
-    /// Ends every wait.
+    /// The flag that ends every wait.
     pub interrupt: Interrupt,
-    /// Hears what goes on.
+    /// The receiver of progress.
     pub sink: Sink<'a>,
 }
 
@@ -101,7 +102,8 @@ pub struct Session<'a> {
     limits: Limits,
     known: &'a [String],
     hello: Hello,
-    /// How many of the console's matches belong to somebody.
+    /// The number of the console's matches that are assigned to a test or to
+    /// the boot.
     claimed: usize,
 }
 
@@ -110,51 +112,51 @@ pub struct Session<'a> {
 pub struct Death {
     /// [`Verdict::Crash`] or [`Verdict::Timeout`].
     pub verdict: Verdict,
-    /// What happened, in one line.
+    /// A description in one line.
     pub title: String,
     /// The kernel's backtrace lines.
     pub backtrace: Vec<String>,
-    /// Its registers, a line each, where its debugger told them.
+    /// The registers, one per line, if the debugger printed them.
     pub registers: Vec<String>,
-    /// What else the kernel debugger told, or why it told nothing.
+    /// What else the kernel debugger reported, or why it reported nothing.
     pub remarks: Vec<String>,
     /// The last console lines.
     pub console: Vec<String>,
 }
 
 impl Death {
-    /// All that there is to say in a test's detail, line by line.
+    /// Returns the lines for a test's detail.
     pub fn detail(&self) -> String {
         let lines = std::iter::once(&self.title).chain(&self.remarks);
         lines.map(String::as_str).collect::<Vec<&str>>().join("\n")
     }
 }
 
-/// What came of asking for a test.
+/// The result of running a test.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ran {
-    /// It has its verdict, and the guest can go on.
+    /// The test has a verdict, and the guest can continue.
     Done(Outcome),
-    /// It has its verdict, and the guest is lost.
+    /// The test has a verdict, and the guest is lost.
     Lost(Outcome),
-    /// The guest was lost before the test started: whose fault that is, the
-    /// caller knows better.
+    /// The guest was lost before the test started. The caller decides which
+    /// test is at fault.
     NotStarted(Death),
 }
 
 impl<'a> Session<'a> {
-    /// What the guest said of itself.
+    /// Returns the guest's hello.
     pub fn hello(&self) -> &Hello {
         &self.hello
     }
 
-    /// How long it took to come up.
+    /// Returns the time that it took to boot.
     pub fn boot_time(&self) -> Duration {
         self.link.boot_time
     }
 
-    /// What the console showed since the last test was asked for (or since the
-    /// last call), and no test has answered for.
+    /// Returns the console matches since the last test was requested (or since
+    /// the last call) that no test accounts for.
     pub fn unclaimed(&mut self) -> Vec<ConsoleMatch> {
         let matches = self.link.scanner.matches();
         let unclaimed = matches.get(self.claimed..).unwrap_or_default().to_vec();
@@ -162,12 +164,12 @@ impl<'a> Session<'a> {
         unclaimed
     }
 
-    /// The first error of writing a log, if there was one; it is given once.
+    /// Returns the first error of writing a log, once.
     pub fn log_error(&mut self) -> Option<InfraError> {
         self.link.log_error.take()
     }
 
-    /// The machine, for what this conversation has no word for.
+    /// Returns the machine, for actions outside of the protocol.
     pub fn machine(&mut self) -> &mut dyn Machine {
         &mut *self.link.machine
     }

@@ -1,6 +1,6 @@
-//! A guest at the first moment of its user space, saved once and loaded as
-//! often as a fresh kernel is wanted: what the host has to remember of it. The
-//! machine's own state, memory and devices, is in a file of QEMU's beside it.
+//! Saves a guest at the first moment of its user space, so that it can be
+//! restored for every test. This is the host's record of it; a file of QEMU has
+//! the machine's memory and devices.
 
 use std::fs::File;
 use std::time::Duration;
@@ -13,24 +13,26 @@ use crate::panic::ConsoleMatch;
 use crate::protocol::{Hello, TestEntry};
 use crate::session::{Logs, Session, Setup};
 
-/// What is known of a saved guest.
+/// The record of a saved guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
-    /// What it said of itself.
+    /// The guest's hello.
     pub hello: Hello,
-    /// The tests it has.
+    /// The tests of the guest.
     pub tests: Vec<TestEntry>,
-    /// What the console showed while it booted.
+    /// The console matches of its boot.
     pub complaints: Vec<ConsoleMatch>,
-    /// How long it took to come up.
+    /// The time that it took to boot.
     pub booted_in: Duration,
 }
 
-/// Boots a machine, asks for its tests, and saves it to `file`. No test has run on it, and it does not know yet what
-/// time it is: whoever loads it [tells it](Session::resume).
+/// Boots a machine, asks for its tests, and saves it to `file`. No test has run
+/// on it, and its clock is not set: [`Session::resume`] sets it after the guest
+/// is restored.
 ///
 /// # Errors
-/// See [`Session::boot`]; [`InfraError::Save`] when QEMU did not save it.
+/// Fails as [`Session::boot`] does, and with [`InfraError::Save`] when QEMU
+/// cannot save it.
 pub fn save(
     machine: Box<dyn Machine>,
     file: &File,

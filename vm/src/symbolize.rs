@@ -1,8 +1,9 @@
-//! From a console's backtrace to source lines, inlined functions included.
+//! Finds the source lines of a console's backtrace, including inlined
+//! functions.
 //!
-//! [`annotate`] is pure: lines in, lines out, what is known of the code behind
-//! the trait [`Symbols`]. [`Program`] is that trait over the debug information
-//! of a kernel and its module.
+//! [`annotate`] is pure: lines in, lines out. The trait [`Symbols`] provides
+//! the code's symbols. [`Program`] is that trait over the debug information of
+//! a kernel and its module.
 
 mod debug_file;
 mod line;
@@ -23,21 +24,21 @@ pub use sources::Sources;
 
 use line::{Asked, ask};
 
-/// An address in one of the files that are known.
+/// An address in one of the debug files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Spot {
-    /// Which of the files.
+    /// The index of the file.
     pub file: usize,
-    /// The address, as in that file.
+    /// The address in that file.
     pub address: u64,
 }
 
-/// A function of a symbol table.
+/// A function in a symbol table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Function {
-    /// Where it begins.
+    /// The address of its start.
     pub start: Spot,
-    /// Its length, bytes; 0 where the table does not say.
+    /// The length in bytes, or 0 if the table has none.
     pub size: u64,
 }
 
@@ -50,13 +51,13 @@ impl Function {
 /// A line of a source file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// The file, where the reader can open it.
+    /// The path of the file, as the reader can open it.
     pub file: Option<String>,
-    /// The line, from 1.
+    /// The line number, from 1.
     pub line: Option<u32>,
-    /// The function, demangled.
+    /// The name of the function, demangled.
     pub function: Option<String>,
-    /// Whether its code stands inside the function of the next place.
+    /// Whether it is inlined into the function of the next place.
     pub inlined: bool,
 }
 
@@ -75,24 +76,24 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is known of the code that ran.
+/// The symbols and the debug information of the code that ran.
 pub trait Symbols {
-    /// The functions of this name, static ones included.
+    /// Returns the functions of this name, including static ones.
     fn named(&self, name: &str) -> Vec<Function>;
-    /// Where the kernel has `address`; none when it is not in the kernel's
-    /// own code.
+    /// Returns the spot of `address` in the kernel, or none if it is outside of
+    /// the kernel's code.
     fn kernel(&self, address: u64) -> Option<Spot>;
-    /// The places of the instruction at `spot`, the innermost first.
+    /// Returns the places of the instruction at `spot`, the innermost first.
     ///
     /// # Errors
-    /// In words, why there are none.
+    /// Fails with the reason why there are none.
     fn places(&self, spot: Spot) -> Result<Vec<Place>, String>;
-    /// The names of the files, for people.
+    /// Returns the names of the files, for messages.
     fn files(&self) -> String;
 }
 
-/// The lines, each followed by its places, indented; what has no place is
-/// followed by a line that begins with `error: `.
+/// Returns the lines, each followed by its places, indented. A line without a
+/// place is followed by a line that begins with `error: `.
 pub fn annotate(lines: &[String], symbols: &dyn Symbols) -> Vec<String> {
     let interrupted = interrupted(lines);
     let mut out = Vec::new();
@@ -118,8 +119,8 @@ pub fn annotate(lines: &[String], symbols: &dyn Symbols) -> Vec<String> {
     out
 }
 
-/// What to annotate of a death: its backtrace, and before it the instruction
-/// that its registers show, unless the backtrace has it too.
+/// Returns the lines of a death to annotate: its backtrace, and before it the
+/// instruction that its registers show, unless the backtrace has it too.
 pub fn trace(registers: &[String], backtrace: &[String]) -> Vec<String> {
     let known = interrupted(backtrace);
     let shown = registers.iter().filter(|line| match ask(line) {
@@ -133,14 +134,14 @@ pub fn trace(registers: &[String], backtrace: &[String]) -> Vec<String> {
     shown.chain(backtrace).cloned().collect()
 }
 
-/// A frame's address is where its callee returns to: the call is before it.
-/// The frame under a trap was in the middle of something.
+/// Returns a frame's address is where its callee returns to: the call is before
+/// it. The frame below a trap has the address of the interrupted instruction.
 fn back(exact: bool) -> u64 {
     u64::from(!exact)
 }
 
-/// The function and offset that stand under each trap's address. Nothing else
-/// says where a module's code is loaded.
+/// Returns the function and offset below each trap's address. Nothing else
+/// shows where a module's code is loaded.
 fn interrupted(lines: &[String]) -> BTreeMap<u64, (&str, u64)> {
     lines
         .windows(2)
@@ -185,8 +186,8 @@ fn frame(
     }
 }
 
-/// Of functions of one name, those that `offset` can be in: names that stand
-/// for one address are one function.
+/// Returns those functions of one name that `offset` can be in. Names of the
+/// same address are one function.
 fn choose(mut all: Vec<Function>, offset: u64) -> Vec<Function> {
     all.sort_by_key(|function| (function.start, std::cmp::Reverse(function.size)));
     all.dedup_by_key(|function| function.start);
@@ -196,8 +197,8 @@ fn choose(mut all: Vec<Function>, offset: u64) -> Vec<Function> {
     all
 }
 
-/// `offset` bytes into a function, `back` bytes before that: a call that never
-/// returns may be the last thing in the function before.
+/// Returns the spot `offset` bytes into a function, and `back` bytes before
+/// that: a call that never returns may be the last instruction of a function.
 fn moved(start: Spot, offset: u64, back: u64) -> Spot {
     let address = start.address.wrapping_add(offset).wrapping_sub(back);
     Spot { address, ..start }

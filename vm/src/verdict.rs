@@ -1,28 +1,28 @@
-//! What became of a test, and what that makes of a run.
+//! Verdicts of tests, and the result of a run.
 
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::{Expect, TestEntry};
 
-/// What became of one test.
+/// The result of one test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Verdict {
-    /// It passed.
+    /// The test passed.
     Pass,
-    /// It failed, or what it reported cannot be trusted.
+    /// The test failed, or its report is invalid.
     Fail,
-    /// It said that it cannot run here.
+    /// The test cannot run here.
     Skip,
-    /// It failed, as was expected of it.
+    /// The test failed, as expected.
     Xfail,
-    /// It passed although it was expected to fail.
+    /// The test passed, but was expected to fail.
     Xpass,
-    /// It did not end within its own limit.
+    /// The test did not end within its limit.
     Timeout,
-    /// The kernel died while it ran.
+    /// The kernel died while the test ran.
     Crash,
-    /// Planned, but there is no verdict on it.
+    /// The test was planned and has not run.
     NotRun,
 }
 
@@ -39,7 +39,7 @@ impl Verdict {
         Self::NotRun,
     ];
 
-    /// The word reports use, as in the JSON file.
+    /// Returns the name in reports, as in the JSON file.
     pub fn word(self) -> &'static str {
         match self {
             Self::Pass => "PASS",
@@ -53,7 +53,7 @@ impl Verdict {
         }
     }
 
-    /// Whether a run with this verdict can be a good run.
+    /// Returns whether a run with this verdict can succeed.
     pub fn is_as_expected(self) -> bool {
         match self {
             Self::Pass | Self::Skip | Self::Xfail => true,
@@ -72,60 +72,61 @@ impl std::fmt::Display for Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Where {
-    /// In kdk.ko, or in the demo guest.
+    /// The test runs in kdk.ko, or in the demo guest.
     Kernel,
-    /// A program under `/suites` in the guest.
+    /// The test runs in a program under `/suites`.
     Userland,
 }
 
-/// One test's result, as the report file holds it.
+/// One test's result, as in the report file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// `suite/case`.
+    /// The name, `suite/case`.
     pub name: String,
     /// Where it ran.
     #[serde(rename = "where")]
     pub where_: Where,
-    /// What became of it.
+    /// The verdict of the test.
     pub verdict: Verdict,
-    /// From its start line to its end, milliseconds, by the host's clock.
+    /// The time from its start line to its end, in milliseconds, by the host's
+    /// clock.
     pub ms: u64,
-    /// From the run's beginning to its start line, milliseconds; none if it
-    /// never started.
+    /// The time from the run's start to its start line, in milliseconds, or
+    /// none if it never started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_ms: Option<u64>,
-    /// [`Verdict::Pass`], or [`Verdict::Xfail`] for an expected failure or
-    /// crash.
+    /// The expected verdict: [`Verdict::Pass`], or [`Verdict::Xfail`] for an
+    /// expected failure or crash.
     pub expected: Verdict,
-    /// Why, for people: the test's own diagnostics, or what killed it.
+    /// The explanation: the test's own diagnostics, or what killed it.
     pub detail: String,
-    /// The kernel's backtrace lines, if it died or complained.
+    /// The kernel's backtrace lines, if it died or printed a warning.
     pub backtrace: Vec<String>,
-    /// Which of the run's machines it ran on, from 1; names its logs.
+    /// The number of its machine in this run, from 1. The logs have the same
+    /// number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<usize>,
-    /// Which of the machines side by side that was, from 1.
+    /// The number of the worker that ran it, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<usize>,
     /// The lines that show the processor's registers, if it died.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub registers: Vec<String>,
-    /// The backtrace again, each line followed by its source lines, indented;
-    /// a line that has none is followed by the reason, after `error: `.
+    /// The backtrace with source lines, which are indented below each line. A
+    /// line without source lines is followed by `error: ` and the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub symbolized: Vec<String>,
-    /// The last console lines before the verdict, when it was not given by
-    /// the test itself.
+    /// The last console lines before the verdict, if the test itself did not
+    /// report it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub console: Vec<String>,
-    /// The command that runs this test alone in the same way, when it did not
-    /// end as expected.
+    /// The command that repeats this test alone, if it did not end as expected.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reproduce: String,
 }
 
 impl Outcome {
-    /// An outcome that nothing was reported for.
+    /// Returns the outcome of a test that reported nothing.
     pub fn without_verdict(test: &TestEntry, verdict: Verdict) -> Self {
         Self {
             name: test.name.clone(),
@@ -148,7 +149,7 @@ impl Outcome {
         }
     }
 
-    /// The backtrace for people: with its source lines, once they are known.
+    /// Returns the backtrace, with its source lines if they are known.
     pub fn trace(&self) -> &[String] {
         if self.symbolized.is_empty() {
             &self.backtrace
@@ -158,7 +159,7 @@ impl Outcome {
     }
 }
 
-/// How many tests got which verdict.
+/// The number of tests by verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[allow(missing_docs, reason = "a field for each verdict")]
@@ -174,7 +175,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts `outcomes`.
+    /// Returns the counts of `outcomes`.
     pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Self {
         let mut summary = Self::default();
         for outcome in outcomes {
@@ -183,18 +184,18 @@ impl Summary {
         summary
     }
 
-    /// How many tests got `verdict`.
+    /// Returns the number of tests with `verdict`.
     pub fn get(mut self, verdict: Verdict) -> usize {
         *self.slot(verdict)
     }
 
-    /// How many tests there are.
+    /// Returns the number of tests.
     pub fn total(self) -> usize {
         Verdict::ALL.into_iter().map(|v| self.get(v)).sum()
     }
 
-    /// Whether these counts make a good run: there is a test, and every test
-    /// went as expected.
+    /// Returns whether the run succeeded: there is at least one test, and every
+    /// test ended as expected.
     pub fn is_good(self) -> bool {
         self.total() > 0
             && Verdict::ALL
@@ -217,7 +218,7 @@ impl Summary {
 }
 
 impl std::fmt::Display for Summary {
-    /// The counts that are not zero: `41 PASS, 2 SKIP`.
+    /// Returns the counts that are not zero: `41 PASS, 2 SKIP`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let counts: Vec<String> = Verdict::ALL
             .into_iter()
@@ -231,21 +232,22 @@ impl std::fmt::Display for Summary {
     }
 }
 
-/// Whose fault the end of a run was; the classes that tests can lead to.
+/// The class of a run's result, which decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitClass {
-    /// Every test went as expected, and there was one.
+    /// Every test ended as expected, and there was at least one.
     Good,
-    /// A test did not, or there was none.
+    /// A test did not end as expected, or there was none.
     Tests,
-    /// The kernel did not come up.
+    /// The kernel did not boot.
     Boot,
-    /// The host: QEMU missing, disk full, interrupted.
+    /// The host failed: QEMU is missing, the disk is full, or the user
+    /// interrupted the run.
     Infra,
 }
 
 impl ExitClass {
-    /// The process exit code that stands for it.
+    /// Returns the process exit code of this class.
     pub fn code(self) -> u8 {
         match self {
             Self::Good => 0,
@@ -255,7 +257,7 @@ impl ExitClass {
         }
     }
 
-    /// The class of a run that ended by itself with these counts.
+    /// Returns the class of a complete run with these counts.
     pub fn of(summary: Summary) -> Self {
         if summary.is_good() {
             Self::Good

@@ -1,5 +1,5 @@
-//! The life of a bhyve machine, with shell scripts in the places of bhyve's
-//! programs. Nothing here needs FreeBSD; the terminals are real.
+//! Tests a bhyve machine with shell scripts instead of bhyve's programs. The
+//! tests do not need FreeBSD; the terminals are real.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
@@ -19,7 +19,7 @@ use kdk_vm::qemu::{Access, Drive, Format};
 use kdk_vm::run::{Guests, Options, run_all};
 use kdk_vm::verdict::Verdict;
 
-/// Names a virtual machine in the fakes' /dev/vmm, as vmm(4) does.
+/// Creates a virtual machine in the fake /dev/vmm, as vmm(4) does.
 const LOAD: &str = r#"
 for name; do :; done
 : > "$VMM/$name"
@@ -43,8 +43,8 @@ exec 3<>"$com1" 4<>"$com2"
 const GUEST: &str = r##"
 echo 'Copyright (c) 1992-2026 The FreeBSD Project.' >&3
 echo '# kdk-hello protocol=2 guest=freebsd osreldate=1501000 kmod=0.1.0 uname=FreeBSD fake' >&4
-while read -r verb name <&4; do
-    case $verb in
+while read -r command name <&4; do
+    case $command in
     list)
         echo '# test a/passes where=kernel limit_ms=5000 expect=pass default=yes' >&4
         echo '# test a/resets where=kernel limit_ms=5000 expect=pass default=yes' >&4
@@ -91,7 +91,7 @@ impl Host {
         self.dir.path().join(name)
     }
 
-    /// A program that notes its call and then does as `body` says.
+    /// Creates a program that logs its call and then runs `body`.
     fn script(&self, name: &str, body: &str) {
         let (log, vmm) = (self.path("calls"), self.path("vmm"));
         let text = format!(
@@ -116,7 +116,8 @@ impl Host {
         BhyveMachine::start_with(&self.bhyve(), spec, guard, &self.path("tmp")).unwrap()
     }
 
-    /// The programs that were called, in order, with their last argument.
+    /// Returns the programs that were called, in order, with their last
+    /// argument.
     fn calls(&self) -> Vec<String> {
         let text = fs::read_to_string(self.path("calls")).unwrap_or_default();
         text.lines()
@@ -128,7 +129,7 @@ impl Host {
             .collect()
     }
 
-    /// What is left of virtual machines and their files.
+    /// Returns the remaining virtual machines and files.
     fn left(&self) -> Vec<String> {
         let list = |sub| fs::read_dir(self.path(sub)).unwrap();
         let entries = list("vmm").chain(list("tmp"));
@@ -151,7 +152,7 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
-/// Reads a port until it has said `text`.
+/// Reads a port until it contains `text`.
 fn wait_for(machine: &dyn Machine, from: Port, text: &str) {
     let mut said = String::new();
     while !said.contains(text) {
@@ -165,7 +166,7 @@ fn wait_for(machine: &dyn Machine, from: Port, text: &str) {
     }
 }
 
-/// Waits for the end. Gives it, and what came from each port before.
+/// Waits for the end. Returns it, with the output of each port.
 fn end(machine: &dyn Machine) -> (Exit, String, String) {
     let mut said = [String::new(), String::new()];
     loop {
@@ -188,7 +189,7 @@ fn is_alive(pid: u32) -> bool {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), None).is_ok()
 }
 
-/// The id of a process that has ended.
+/// Returns the id of a process that has ended.
 fn dead_pid() -> u32 {
     let mut child = std::process::Command::new("true").spawn().unwrap();
     child.wait().unwrap();
@@ -305,7 +306,7 @@ fn a_loader_that_hangs_is_killed_and_nothing_runs() {
 }
 
 #[test]
-fn bhyve_that_somebody_kills_is_removed_and_told() {
+fn bhyve_that_somebody_kills_is_removed_and_reported() {
     let host = Host::new(LOAD, "echo up >&3; kill -KILL $$");
     let (exit, _, _) = end(&host.start(&load()));
     assert!(

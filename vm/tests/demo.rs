@@ -1,5 +1,5 @@
-//! The demo guest in a real QEMU plays every fault; each must end in the
-//! right verdict, with nothing lost that had been reported.
+//! Injects every fault of the demo guest in a real QEMU. Each must end in the
+//! right verdict, without losing earlier results.
 //!
 //! `KDK_DEMO_GUEST` names the guest's ELF file, and without it every test here
 //! fails; `cargo xtask test` builds the guest and sets it.
@@ -197,7 +197,7 @@ fn a_guest_that_does_not_come_up_says_in_which_phase_and_why() {
 }
 
 #[test]
-fn a_hang_is_told_by_the_kernels_debugger_and_kept_in_a_file() {
+fn a_hang_is_explained_by_the_kernels_debugger_and_kept_in_a_file() {
     for cpus in [1, 2] {
         let dir = tempfile::tempdir().unwrap();
         let mut options = options(&["fault/hang-cli"]);
@@ -229,7 +229,7 @@ fn a_hang_is_told_by_the_kernels_debugger_and_kept_in_a_file() {
 }
 
 #[test]
-fn a_boot_that_hangs_is_told_by_the_kernels_debugger() {
+fn a_boot_that_hangs_is_explained_by_the_kernels_debugger() {
     let quick = Limits {
         silence: Duration::from_secs(2),
         ..Limits::default()
@@ -240,7 +240,7 @@ fn a_boot_that_hangs_is_told_by_the_kernels_debugger() {
 }
 
 #[test]
-fn a_panic_at_the_end_is_told_with_the_last_test() {
+fn a_panic_at_the_end_is_reported_with_the_last_test() {
     let report = run_with("fault=end-panic", &options(&["harness/panics-nest"]));
     let [outcome] = report.outcomes.as_slice() else {
         panic!("{report:?}")

@@ -1,4 +1,4 @@
-//! Real QEMUs, without any guest of ours but the probe's.
+//! Tests real QEMUs, with no guest but the probe's.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
@@ -19,7 +19,7 @@ fn idle_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("idle")
 }
 
-/// A machine that runs SeaBIOS and then waits for a disk for ever.
+/// Returns a machine that runs SeaBIOS and then waits for a disk forever.
 fn idle() -> Spec {
     let mut spec = Spec::new(
         Engine::Tcg,

@@ -1,11 +1,11 @@
-//! From a line of the host's to the text that answers it.
+//! Answers a line of the host.
 
 use crate::ktap::write_error;
 use crate::{Command, Listing, Pattern, Place, Platform, Refusal, Registry, Run, Text, parse};
 use core::fmt::{self, Write};
 
-/// The answer to one line, pulled chunk by chunk so that everything known
-/// before a test runs can leave the guest before it runs.
+/// The answer to one line. It is read chunk by chunk, so that everything before
+/// a test leaves the guest before the test runs.
 #[derive(Clone, Debug)]
 pub struct Answer<'a>(Kind<'a>);
 
@@ -22,7 +22,7 @@ enum Kind<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// The answer to `line`, whatever it is. Nothing runs yet.
+    /// Returns the answer to `line`. No test runs yet.
     #[must_use]
     pub fn to(registry: &Registry<'a>, place: Place, line: &str) -> Self {
         let refused = |reason: &dyn fmt::Display| Kind::Error {
@@ -46,11 +46,11 @@ impl<'a> Answer<'a> {
         })
     }
 
-    /// Writes the next chunk, running a test where one is due; `false` when
-    /// the answer is complete and nothing was written.
+    /// Writes the next chunk, after running a test if one is next. Returns
+    /// `false` when the answer is complete and nothing was written.
     ///
     /// # Errors
-    /// `out` does not take it.
+    /// Fails when `out` fails.
     pub fn next_chunk(
         &mut self,
         platform: &mut dyn Platform,

@@ -1,31 +1,33 @@
-//! What the host may ask.
+//! Parses the commands of the host.
 
 use core::fmt;
 
 /// A command of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
-    /// Name the tests.
+    /// List the tests.
     List,
     /// Run the tests of this name or glob (not checked yet).
     Run(&'a str),
-    /// Become quiet, before the machine is saved.
+    /// Stop all activity, before the machine is saved.
     Quiesce,
-    /// Take the host's time and a seed, before the first test: a guest that
-    /// was loaded from a saved state has those of the time it was saved.
+    /// Set the clock and the seed, before the first test. A guest that was
+    /// restored from a saved state has the clock and the random numbers of that
+    /// state.
     Resume(Resume),
     /// End the machine.
     End,
 }
 
-/// What a guest needs to know of the world.
+/// The arguments of `resume`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resume {
-    /// The time, whole seconds since 1970 (UTC).
+    /// The time, in seconds since 1970 (UTC).
     pub seconds: u64,
-    /// And nanoseconds.
+    /// The nanoseconds of the time.
     pub nanoseconds: u32,
-    /// For the guest's random numbers, and for tests that choose at random.
+    /// The seed of the guest's random numbers, and of tests that make random
+    /// choices.
     pub seed: u64,
 }
 
@@ -57,25 +59,24 @@ impl Resume {
     }
 }
 
-/// A line that is no command.
+/// The reason why a line is not a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadCommand {
-    /// Another word than `list`, `run`, `quiesce`, `resume` and `end`, or none.
+    /// The line does not begin with `list`, `run`, `quiesce`, `resume` or
+    /// `end`.
     Unknown,
-    /// `run` without a name, or with more than one.
+    /// The command `run` has no name, or more than one.
     RunArgument,
-    /// `resume` without a time and a seed that can be read.
+    /// The command `resume` has no valid time and seed.
     ResumeArguments,
-    /// Something after a command that takes nothing.
+    /// The command takes no argument and has one.
     ExtraArgument,
 }
 
 impl fmt::Display for BadCommand {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            Self::Unknown => {
-                "not a command; there are list, run NAME|GLOB, quiesce, resume and end"
-            }
+            Self::Unknown => "not a command; use list, run NAME|GLOB, quiesce, resume or end",
             Self::RunArgument => "run takes one test's name or one glob",
             Self::ResumeArguments => "resume takes time=SECONDS.NANOSECONDS and seed=HEX",
             Self::ExtraArgument => "this command takes no argument",
@@ -85,10 +86,10 @@ impl fmt::Display for BadCommand {
 
 impl core::error::Error for BadCommand {}
 
-/// Reads a line from the host, with or without its end of line.
+/// Parses a line from the host, with or without its end of line.
 ///
 /// # Errors
-/// The line is no command.
+/// Fails when the line is not a command.
 pub fn parse(line: &str) -> Result<Command<'_>, BadCommand> {
     let mut words = line.split_ascii_whitespace();
     let (command, argument, more) = (words.next(), words.next(), words.next());

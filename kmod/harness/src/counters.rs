@@ -1,18 +1,19 @@
-//! The leak check: named counters before a test and after it.
+//! Implements the leak check: it compares named counters before and after a
+//! test.
 
 use crate::Text;
 use arrayvec::ArrayVec;
 use core::fmt;
 
-/// How many counters a platform can watch.
+/// The largest number of counters.
 pub const MAX_COUNTERS: usize = 24;
 
-/// What is counted: `kind` and, where a kind has several, `name`.
+/// The name of a counter: a `kind` and, if the kind has several, a `name`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counter {
-    /// `"malloc type"`, `"mbufs"`, `"threads"`, `"held locks"`.
+    /// The kind, such as `"malloc type"`, `"mbufs"` or `"threads"`.
     pub kind: &'static str,
-    /// Which of that kind, or empty.
+    /// The name within the kind, or empty.
     pub name: &'static str,
 }
 
@@ -26,7 +27,8 @@ impl fmt::Display for Counter {
     }
 }
 
-/// More than [`MAX_COUNTERS`] counters: the rest would go unwatched.
+/// The error for more than [`MAX_COUNTERS`] counters: the others would not be
+/// checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountersFull;
 
@@ -34,26 +36,26 @@ impl fmt::Display for CountersFull {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
-            "the leak check watches {MAX_COUNTERS} counters at most; the test or the platform names more"
+            "the leak check supports {MAX_COUNTERS} counters; the test or the platform names more"
         )
     }
 }
 
 impl core::error::Error for CountersFull {}
 
-/// One reading of all that is watched.
+/// One reading of all counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     values: ArrayVec<(Counter, i64), MAX_COUNTERS>,
     full: bool,
 }
 
-/// A counter that grew.
+/// A counter that has grown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leak {
-    /// What grew.
+    /// The counter that has grown.
     pub counter: Counter,
-    /// By how much (1 or more).
+    /// The difference, 1 or more.
     pub growth: i64,
 }
 
@@ -64,7 +66,7 @@ impl fmt::Display for Leak {
 }
 
 impl Counters {
-    /// Nothing read yet.
+    /// Returns an empty reading.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -73,8 +75,8 @@ impl Counters {
         }
     }
 
-    /// Notes a value; a counter noted twice keeps the later one. One too many
-    /// is not lost silently: see [`check`](Self::check).
+    /// Sets a value. A later value replaces an earlier one.
+    /// [`check`](Self::check) reports a counter that does not fit.
     pub fn set(&mut self, kind: &'static str, name: &'static str, value: i64) {
         let counter = Counter { kind, name };
         if let Some(entry) = self.values.iter_mut().find(|entry| entry.0 == counter) {
@@ -84,29 +86,29 @@ impl Counters {
         }
     }
 
-    /// The value of a counter, if noted.
+    /// Returns the value of a counter, if it is set.
     #[must_use]
     pub fn get(&self, counter: Counter) -> Option<i64> {
         let entry = self.values.iter().find(|entry| entry.0 == counter);
         entry.map(|entry| entry.1)
     }
 
-    /// Forgets the reading.
+    /// Removes all values.
     pub fn clear(&mut self) {
         self.values.clear();
         self.full = false;
     }
 
-    /// Whether every counter found room.
+    /// Checks that every counter fitted.
     ///
     /// # Errors
-    /// [`CountersFull`] when one did not.
+    /// Fails with [`CountersFull`] when one did not.
     pub const fn check(&self) -> Result<(), CountersFull> {
         if self.full { Err(CountersFull) } else { Ok(()) }
     }
 
-    /// What grew since `before`. A counter that was not there before started
-    /// from nothing; one that shrank is no leak.
+    /// Returns the counters that have grown since `before`. A counter that is
+    /// not in `before` starts at 0. A counter that has shrunk is not a leak.
     pub fn grown_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = Leak> + 'a {
         self.values.iter().filter_map(|&(counter, value)| {
             let growth = value.saturating_sub(before.get(counter).unwrap_or(0));
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn one_counter_too_many_is_told() {
+    fn one_counter_too_many_is_reported() {
         let mut counters = Counters::new();
         for nth in 0..MAX_COUNTERS {
             let name: &'static str = String::leak(nth.to_string());
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_is_told() {
+    fn growth_is_reported() {
         for (before, after, leaks) in [
             (&[("a", 1)][..], &[("a", 1)][..], &[][..]),
             (&[("a", 1)], &[("a", 3)], &["malloc type a +2"]),
@@ -169,11 +171,11 @@ mod tests {
             ),
         ] {
             let (before, after) = (reading(before), reading(after));
-            let told: Vec<_> = after
+            let reported: Vec<_> = after
                 .grown_since(&before)
                 .map(|leak| leak.to_string())
                 .collect();
-            assert_eq!(told, leaks);
+            assert_eq!(reported, leaks);
         }
     }
 

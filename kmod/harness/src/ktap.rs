@@ -1,51 +1,51 @@
-//! Lines of the protocol: KTAP 1 as the Linux kernel documents it
-//! (Documentation/dev-tools/ktap.rst) with the kit's `# start` and `# done`.
+//! Writes the lines of the protocol: KTAP 1 as the Linux kernel documents it
+//! (Documentation/dev-tools/ktap.rst), with kdk's `# start` and `# done`.
 
 use crate::text::{Clean, Text};
 use core::fmt::{self, Display, Write};
 
-/// Longest reason on a result line, bytes.
+/// The longest reason on a result line, in bytes.
 const WHY: usize = 160;
 
-/// A result line: what stands after `ok` or `not ok`.
+/// The fields of a result line.
 pub struct ResultLine<'a> {
     /// Whether the line says `ok`.
     pub ok: bool,
-    /// Number of the test, from 1.
+    /// The number of the test, from 1.
     pub number: usize,
-    /// Name of the test.
+    /// The name of the test.
     pub name: &'a str,
-    /// Directive (`SKIP`, `XFAIL`, `TIMEOUT`, `ERROR`) and its reason.
+    /// The directive (`SKIP`, `XFAIL`, `TIMEOUT`, `ERROR`) and its reason.
     pub directive: Option<(&'static str, &'a dyn Display)>,
 }
 
-/// `# start NAME`: the host knows from now on whose a crash is.
+/// Writes `# start NAME`. From now on the host assigns a crash to this test.
 pub fn write_start(out: &mut dyn Write, name: &str) -> fmt::Result {
     writeln!(out, "# start {name}")
 }
 
-/// The version line and the plan.
+/// Writes the version line and the plan.
 pub fn write_plan(out: &mut dyn Write, tests: usize) -> fmt::Result {
     writeln!(out, "KTAP version 1\n1..{tests}")
 }
 
-/// `# done N`.
+/// Writes `# done N`.
 pub fn write_done(out: &mut dyn Write, tests: usize) -> fmt::Result {
     writeln!(out, "# done {tests}")
 }
 
-/// A diagnostic, `# LABEL: TEXT`. Further lines of the text are indented, so
-/// that none can pass for a line of the protocol.
+/// Writes a diagnostic, `# LABEL: TEXT`. Further lines of the text are
+/// indented, so that none looks like a line of the protocol.
 ///
 /// # Errors
-/// `out` does not take it.
+/// Fails when `out` fails.
 pub fn write_diagnostic(out: &mut dyn Write, label: &str, text: &dyn Display) -> fmt::Result {
     write!(out, "# {label}: ")?;
     write!(Clean::new(out, "\n#   "), "{text}")?;
     writeln!(out)
 }
 
-/// A result line, its reason made to fit on it.
+/// Writes a result line, with a reason that fits on it.
 pub fn write_result(out: &mut dyn Write, line: &ResultLine<'_>) -> fmt::Result {
     let verdict = if line.ok { "ok" } else { "not ok" };
     write!(out, "{verdict} {} {}", line.number, line.name)?;
@@ -56,11 +56,11 @@ pub fn write_result(out: &mut dyn Write, line: &ResultLine<'_>) -> fmt::Result {
     writeln!(out)
 }
 
-/// `# error COMMAND: reason`, the answer to a command that cannot be carried
-/// out.
+/// Writes `# error COMMAND: reason`, the answer to a command that cannot be
+/// executed.
 ///
 /// # Errors
-/// `out` does not take it.
+/// Fails when `out` fails.
 pub fn write_error(out: &mut dyn Write, command: &str, reason: &dyn Display) -> fmt::Result {
     write!(out, "# error ")?;
     write!(Clean::new(out, " "), "{}", Text::<80>::of(command))?;

@@ -1,12 +1,12 @@
 #![no_std]
-//! The test harness every guest shares: registry, runner, KTAP writer, leak
-//! checks. It knows no kernel: what a test needs from its surroundings comes
-//! through [`Platform`], so that kdk.ko, the demo guest, the userland suites
-//! and the host's own unit tests run the very same code.
+//! The test harness of all guests: registry, runner, KTAP writer, leak checks.
+//! It does not depend on a kernel: a test reaches its environment through
+//! [`Platform`], so that kdk.ko, the demo guest, the userland suites and the
+//! host's unit tests run the same code.
 //!
-//! A guest registers tests with [`kdk_test!`], finds the linker set (how is
-//! its own matter), wraps it in a [`Registry`], and for every line the host
-//! sends asks [`Answer::to`] and pulls the chunks of the answer:
+//! A guest registers tests with [`kdk_test!`], finds the linker set in its own
+//! way, and wraps it in a [`Registry`]. For every line of the host it calls
+//! [`Answer::to`] and reads the chunks of the answer:
 //!
 //! ```
 //! # use kdk_harness::{Answer, Command, Counters, Ended, Place, Platform, Registry, Test, TestResult};

@@ -1,15 +1,15 @@
-//! The answer to `list`.
+//! Writes the answer to `list`.
 
 use crate::registry::Ordered;
 use crate::{Refusal, Registry, Test};
 use core::fmt::{self, Write};
 
-/// Where a guest's tests run.
+/// The place where a guest's tests run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In the kernel (or the demo guest).
+    /// The tests run in the kernel (or the demo guest).
     Kernel,
-    /// In a program.
+    /// The tests run in a program.
     Userland,
 }
 
@@ -22,7 +22,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// One `# test` line a test, by name, then `# end list N`.
+/// The answer to `list`: a `# test` line for each test, by name, then `# end
+/// list N`.
 #[derive(Clone, Debug)]
 pub struct Listing<'a> {
     tests: Ordered<'a>,
@@ -32,10 +33,10 @@ pub struct Listing<'a> {
 }
 
 impl<'a> Listing<'a> {
-    /// The list of `registry`, whose tests run in `place`.
+    /// Returns the list of `registry`, whose tests run in `place`.
     ///
     /// # Errors
-    /// A name is registered twice.
+    /// Fails when a name is registered twice.
     pub fn new(registry: &Registry<'a>, place: Place) -> Result<Self, Refusal> {
         registry.check()?;
         Ok(Self {
@@ -46,10 +47,10 @@ impl<'a> Listing<'a> {
         })
     }
 
-    /// Writes the next line; `false` when there was none.
+    /// Writes the next line. Returns `false` when there is none.
     ///
     /// # Errors
-    /// `out` does not take it.
+    /// Fails when `out` fails.
     pub fn next_chunk(&mut self, out: &mut dyn Write) -> Result<bool, fmt::Error> {
         if self.over {
             return Ok(false);

@@ -1,11 +1,11 @@
-//! Names of tests: `suite/case`.
+//! Checks the names of tests, `suite/case`.
 
-/// Longest name, bytes.
+/// The longest name, in bytes.
 pub const MAX_NAME: usize = 64;
 
-/// Whether `name` is a `suite/case`: lower-case letters, digits and `-`, one
-/// slash with something on both sides, [`MAX_NAME`] bytes at most. Nothing in
-/// such a name can be mistaken for KTAP's `#`, a blank or a glob.
+/// Returns whether `name` is a `suite/case`: lower-case letters, digits and
+/// `-`, one slash with something on both sides, [`MAX_NAME`] bytes at most.
+/// Such a name contains no `#` of KTAP, no blank and no glob character.
 #[must_use]
 pub const fn is_valid_name(name: &str) -> bool {
     let bytes = name.as_bytes();

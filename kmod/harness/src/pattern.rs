@@ -1,23 +1,23 @@
-//! Choosing tests by name.
+//! Selects tests by name.
 
 use crate::{Refusal, Test};
 use arrayvec::ArrayString;
 
-/// Longest pattern, bytes.
+/// The longest pattern, in bytes.
 pub const MAX_PATTERN: usize = 128;
 
-/// A test's name or a glob: `*` stands for any run of characters, the slash
-/// included, `?` for any one of them. Host and guests share this one, so that
-/// they never disagree on what was asked for.
+/// A test's name or a glob: `*` matches any number of characters, including the
+/// slash, and `?` matches one. Host and guests share this type, so that a
+/// pattern means the same to both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pattern(ArrayString<MAX_PATTERN>);
 
 impl Pattern {
-    /// Checks and keeps a pattern.
+    /// Compiles a pattern.
     ///
     /// # Errors
-    /// It is empty, longer than [`MAX_PATTERN`], or has a character that
-    /// neither a name nor a glob has.
+    /// Fails when it is empty, longer than [`MAX_PATTERN`], or has a character
+    /// that neither a name nor a glob has.
     pub fn new(pattern: &str) -> Result<Self, Refusal> {
         let fits = |c: u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'/' | b'*' | b'?');
         if pattern.is_empty() || !pattern.bytes().all(fits) {
@@ -28,28 +28,28 @@ impl Pattern {
             .map_err(|_| Refusal::BadPattern)
     }
 
-    /// The pattern as it was given.
+    /// Returns the pattern as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether `name` is what the pattern says, whatever the test's registry
-    /// entry says.
+    /// Returns whether the pattern matches `name`.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         matches(self.0.as_bytes(), name.as_bytes())
     }
 
-    /// Whether the pattern chooses the test of this name. One that does not
-    /// run by default has to be meant: by its full name, or by a glob whose
-    /// suite is spelt out (`fault/*`), not by one such as `*`.
+    /// Returns whether the pattern selects the test of this name. A test that
+    /// does not run by default is selected only by its full name, or by a glob
+    /// with its suite (`fault/*`), not by `*`.
     #[must_use]
     pub fn selects(&self, name: &str, default: bool) -> bool {
         self.matches(name) && (default || self.names_suite())
     }
 
-    /// [`selects`](Self::selects) for a registered test.
+    /// Returns whether the pattern [`selects`](Self::selects) a registered
+    /// test.
     #[must_use]
     pub fn selects_test(&self, test: &Test) -> bool {
         self.selects(test.name, test.default)
@@ -62,8 +62,8 @@ impl Pattern {
     }
 }
 
-/// Matches without an allocator, which the crates for this ask for, and
-/// without recursion: on a mismatch the last `*` takes one character more.
+/// Returns whether `pattern` matches `text`, without an allocator and without
+/// recursion: on a mismatch the last `*` takes one more character.
 fn matches(mut pattern: &[u8], mut name: &[u8]) -> bool {
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {

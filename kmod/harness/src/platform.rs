@@ -1,66 +1,70 @@
-//! What the harness needs from where it runs.
+//! The interface of the harness to its environment.
 
 use crate::text::Text;
 use crate::{Counters, Test, TestResult};
 use core::fmt::{self, Write};
 use core::panic::Location;
 
-/// Longest message of a panic, bytes.
+/// The longest message of a panic, in bytes.
 pub const MESSAGE: usize = 512;
 
-/// A message that had to be kept without an allocator.
+/// A message that is kept without an allocator.
 pub type Message = Text<MESSAGE>;
 
 /// How a test ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It returned.
+    /// The test function returned.
     Returned(TestResult),
-    /// It panicked (an assertion failed); [`describe_panic`] makes the message.
+    /// The test panicked (an assertion failed). [`describe_panic`] makes the
+    /// message.
     Panicked(Message),
-    /// Its own limit passed and the platform stopped it or gave it up.
+    /// The test exceeded its own limit, and the platform stopped or abandoned
+    /// it.
     TimedOut,
-    /// The platform lost it in another way: could not start it, it was
-    /// killed, it took a trap.
+    /// The test ended in another way: it could not be started, it was killed,
+    /// or it took a trap.
     Died(Message),
 }
 
-/// A place where tests can run.
+/// An environment in which tests run.
 pub trait Platform {
     /// Runs the test's body in a thread, process or saved context of its own,
-    /// for `limit_ms` at most, and comes back however it ends.
+    /// for at most `limit_ms`, and returns however it ends.
     fn run_isolated(&mut self, test: &'static Test) -> Ended;
 
-    /// Notes in `counters` (empty when called) what the leak check watches for
-    /// this test: malloc types, mbufs, threads, held locks.
+    /// Reads the counters of the leak check for this test into `counters`,
+    /// which is empty: malloc types, mbufs, threads, locks.
     fn counters(&mut self, test: &'static Test, counters: &mut Counters);
 
-    /// A counter is higher than before the test: waits a little for what is
-    /// freed late (a callout, a thread's exit) and returns `true` to have the
-    /// counters read again, or `false` when the growth is to be believed.
+    /// Waits a little when a counter is higher than before the test, because of
+    /// what is freed late (a callout, a thread's exit). Returns `true` if the
+    /// counters are to be read again, or `false` if the growth is final.
     /// `attempt` counts from 0 for each test.
     fn settle(&mut self, attempt: u32) -> bool;
 
-    /// Writes, with [`write_diagnostic`](crate::write_diagnostic), what the
-    /// test that ran last has noted for the host, a KiB at most. A platform
-    /// whose tests speak to the host themselves has nothing to add.
+    /// Writes the notes of the last test for the host with
+    /// [`write_diagnostic`](crate::write_diagnostic), at most 1 KiB. A platform
+    /// whose tests write to the host themselves writes nothing.
     ///
     /// # Errors
-    /// `out` does not take it.
+    /// Fails when `out` fails.
     fn write_notes(&mut self, out: &mut dyn Write) -> fmt::Result {
         let _ = out;
         Ok(())
     }
 
-    /// Milliseconds on any clock that does not go back.
+    /// Returns the time of a monotonic clock, in milliseconds.
     fn now_ms(&mut self) -> u64;
 }
 
-/// The message of a panic, with its place: `message at file:line:column`.
+/// Returns the message of a panic, with its place: `message at
+/// file:line:column`.
 #[must_use]
 pub fn describe_panic(message: &dyn fmt::Display, place: Option<&Location<'_>>) -> Message {
     let mut text = Message::new();
-    // The place first in the budget: a message of any length leaves it whole.
+    // The location is reserved first, so that a long message does not cut it
+    // off.
     let place = place.map_or(Text::<128>::new(), Text::of);
     let mut head = Text::<{ MESSAGE - 144 }>::new();
     let _ = write!(head, "{message}");
@@ -78,21 +82,23 @@ mod tests {
     use std::string::ToString;
 
     #[test]
-    fn a_panic_is_told_with_its_place() {
+    fn a_panic_is_described_with_its_location() {
         let here = Location::caller();
-        let told = describe_panic(&"boom", Some(here)).to_string();
-        assert_eq!(told, std::format!("boom at {here}"));
+        let described = describe_panic(&"boom", Some(here)).to_string();
+        assert_eq!(described, std::format!("boom at {here}"));
         assert_eq!(describe_panic(&"boom", None).to_string(), "boom");
     }
 
     #[test]
     fn a_long_message_leaves_the_place_whole() {
         let here = Location::caller();
-        let told = describe_panic(&"x".repeat(10_000), Some(here));
-        assert!(!told.is_cut());
+        let described = describe_panic(&"x".repeat(10_000), Some(here));
+        assert!(!described.is_cut());
         assert!(
-            told.as_str().ends_with(&std::format!("xxx... at {here}")),
-            "{told}"
+            described
+                .as_str()
+                .ends_with(&std::format!("xxx... at {here}")),
+            "{described}"
         );
     }
 }

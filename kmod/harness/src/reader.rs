@@ -1,10 +1,9 @@
-//! An answer for readers with buffers of any size.
+//! Reads an answer with a buffer of any size.
 
 use crate::{Answer, MAX_CHUNK, Platform, Text};
 
-/// Hands out an [`Answer`] in pieces as small as the reader asks for, as
-/// read(2) on a device does. A test runs only when everything written before
-/// it was taken.
+/// Returns an [`Answer`] in pieces of any size, as read(2) on a device does. A
+/// test runs only when everything before it was read.
 #[derive(Debug)]
 pub struct Reader<'a> {
     answer: Answer<'a>,
@@ -13,7 +12,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of `answer`.
+    /// Returns a reader of `answer`.
     #[must_use]
     pub const fn new(answer: Answer<'a>) -> Self {
         Self {
@@ -23,8 +22,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Copies the next bytes into `buffer` and returns how many; 0 is the end
-    /// (or an empty `buffer`).
+    /// Copies the next bytes into `buffer` and returns their number. 0 means
+    /// the end (or an empty `buffer`).
     pub fn read(&mut self, platform: &mut dyn Platform, buffer: &mut [u8]) -> usize {
         if buffer.is_empty() {
             return 0;
@@ -32,7 +31,7 @@ impl<'a> Reader<'a> {
         if self.rest().is_empty() {
             self.chunk.clear();
             self.taken = 0;
-            // A chunk always fits (`MAX_CHUNK`) and Text takes all there is.
+            // A chunk always fits (`MAX_CHUNK`), so writing cannot fail.
             if !matches!(self.answer.next_chunk(platform, &mut self.chunk), Ok(true)) {
                 return 0;
             }

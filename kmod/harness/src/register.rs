@@ -1,4 +1,4 @@
-//! The macro that registers tests.
+//! Defines the macro that registers tests.
 
 /// Registers a test in the linker set `set_kdk_tests` (named and laid out as
 /// FreeBSD's `<sys/linker_set.h>` does: pointers to the entries), with options
@@ -21,8 +21,8 @@
 /// );
 /// ```
 ///
-/// A name that is not `suite/case`, an unknown option or a wrong type do not
-/// compile:
+/// A name that is not `suite/case`, an unknown option and a wrong type are
+/// compile errors:
 ///
 /// ```compile_fail,E0080
 /// kdk_harness::kdk_test!("Not A Name", || Ok(()));
@@ -43,13 +43,12 @@ macro_rules! kdk_test {
                 $(test.$option = $value;)*
                 test.checked()
             };
-            // Mach-O hosts have no such section names; nothing looks for the
-            // set there.
+            // Mach-O hosts have no such section names, and do not use the set.
             #[allow(unsafe_code)]
             #[used]
             #[cfg_attr(
                 not(target_vendor = "apple"),
-                // SAFETY: the section holds nothing but these pointers.
+                // SAFETY: the section contains only these pointers.
                 unsafe(link_section = "set_kdk_tests")
             )]
             static ENTRY: &$crate::Test = &TEST;

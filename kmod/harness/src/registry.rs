@@ -1,9 +1,9 @@
-//! The tests of a guest.
+//! The registry of a guest's tests.
 
 use crate::{Pattern, Test};
 use core::fmt;
 
-/// Why a command about tests cannot be carried out.
+/// The reason why a command about tests cannot be executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The pattern is neither a name nor a glob.
@@ -31,20 +31,20 @@ impl fmt::Display for Refusal {
 
 impl core::error::Error for Refusal {}
 
-/// The registered tests, in whatever order the linker left them.
+/// The registered tests, in the linker's order.
 #[derive(Clone, Copy, Debug)]
 pub struct Registry<'a> {
     tests: &'a [&'static Test],
 }
 
 impl<'a> Registry<'a> {
-    /// The registry over a linker set.
+    /// Returns the registry over a linker set.
     #[must_use]
     pub const fn new(tests: &'a [&'static Test]) -> Self {
         Self { tests }
     }
 
-    /// The tests by name, ascending.
+    /// Returns the tests, sorted by name.
     #[must_use]
     pub const fn ordered(&self) -> Ordered<'a> {
         Ordered {
@@ -53,17 +53,16 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// The test of exactly this name.
+    /// Returns the test of exactly this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'static Test> {
         self.tests.iter().copied().find(|test| test.name == name)
     }
 
-    /// Refuses a registry in which a name stands twice: a verdict for such a
-    /// name would be anyone's.
+    /// Checks that no name is registered twice.
     ///
     /// # Errors
-    /// The first such name.
+    /// Fails with the first such name.
     pub fn check(&self) -> Result<(), Refusal> {
         let twice = |test: &Test| self.tests.iter().filter(|t| t.name == test.name).count() > 1;
         match self.tests.iter().find(|test| twice(test)) {
@@ -72,7 +71,7 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// How many tests `pattern` selects.
+    /// Returns the number of tests that `pattern` selects.
     #[must_use]
     pub fn count(&self, pattern: &Pattern) -> usize {
         self.tests
@@ -82,8 +81,9 @@ impl<'a> Registry<'a> {
     }
 }
 
-/// The tests of a registry by name. Each step looks for the next name in the
-/// whole set: without an allocator, and for hundreds of tests, that is enough.
+/// An iterator over the tests of a registry by name. Each step searches all
+/// tests for the next name, which needs no allocator and is fast enough for
+/// hundreds of tests.
 #[derive(Clone, Copy, Debug)]
 pub struct Ordered<'a> {
     tests: &'a [&'static Test],

@@ -1,4 +1,4 @@
-//! The runner.
+//! Runs the tests that a pattern selects.
 
 use crate::ktap::{
     ResultLine, write_diagnostic, write_done, write_plan, write_result, write_start,
@@ -8,14 +8,13 @@ use crate::{Counters, CountersFull, Ended, Pattern, Platform, Refusal, Registry}
 use crate::{Stop, Test, Text};
 use core::fmt::{self, Write};
 
-/// Longest chunk [`Run::next_chunk`] writes, bytes.
+/// The longest chunk of [`Run::next_chunk`], in bytes.
 pub const MAX_CHUNK: usize = 4096;
 
 /// A run of the tests that a pattern selects, by name.
 ///
-/// It is pulled: each call of [`next_chunk`](Self::next_chunk) writes what is
-/// known, the last line of it being the `# start` of the test that the next
-/// call runs.
+/// Each call of [`next_chunk`](Self::next_chunk) writes what is known. Its last
+/// line is the `# start` of the test that the next call runs.
 #[derive(Clone, Debug)]
 pub struct Run<'a> {
     tests: Ordered<'a>,
@@ -33,10 +32,10 @@ enum State {
 }
 
 impl<'a> Run<'a> {
-    /// A run of what `pattern` selects.
+    /// Returns a run of the tests that `pattern` selects.
     ///
     /// # Errors
-    /// Nothing is selected, or a name is registered twice.
+    /// Fails when no test is selected, or a name is registered twice.
     pub fn new(registry: &Registry<'a>, pattern: Pattern) -> Result<Self, Refusal> {
         registry.check()?;
         match registry.count(&pattern) {
@@ -51,12 +50,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Runs the test that was announced last, if any, and writes its result
-    /// and the announcement of the next; `false` when the run is over and
+    /// Runs the test that was announced last, if any, and writes its result and
+    /// the announcement of the next. Returns `false` when the run is over and
     /// nothing was written.
     ///
     /// # Errors
-    /// `out` does not take it. The test, if one was due, has run; its result
+    /// Fails when `out` fails. The announced test has run then, and its result
     /// is lost.
     pub fn next_chunk(
         &mut self,
@@ -82,7 +81,7 @@ impl<'a> Run<'a> {
         if started.is_none() {
             write_plan(out, self.planned)?;
         }
-        // Afterwards it may be too late.
+        // The test may end the kernel, so ask before it runs.
         if let Some(why) = next.and_then(Test::known_crash) {
             write_diagnostic(out, "may end the kernel", &why)?;
         }
@@ -90,7 +89,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What is said of a test.
+/// The findings about a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Passed,
@@ -132,8 +131,8 @@ fn run_one(
     write_verdict(out, number, test, outcome, &error)
 }
 
-/// Reads the counters into `after` until they are no higher than `before` or
-/// the platform says that they will stay so.
+/// Reads the counters into `after` until they are no higher than `before`, or
+/// the platform reports that the growth is final.
 fn read_settled(
     platform: &mut dyn Platform,
     test: &'static Test,
@@ -153,7 +152,7 @@ fn read_settled(
     }
 }
 
-/// Says how the test ended, where there is something to say.
+/// Writes a diagnostic about how the test ended, if it needs one.
 fn write_ending(out: &mut dyn Write, ended: &Ended, test: &Test, took: u64) -> fmt::Result {
     match ended {
         Ended::Returned(Ok(()) | Err(Stop::Skip(_))) => Ok(()),
@@ -166,15 +165,15 @@ fn write_ending(out: &mut dyn Write, ended: &Ended, test: &Test, took: u64) -> f
             write_diagnostic(
                 out,
                 "timeout",
-                &format_args!("given up after {took} ms, limit {limit} ms"),
+                &format_args!("stopped after {took} ms, limit {limit} ms"),
             )
         }
         Ended::Died(how) => write_diagnostic(out, "died", how),
     }
 }
 
-/// Whether the test passed. A test that leaves something behind has not; in
-/// one that was cut short, what it left is no finding of its own.
+/// Returns whether the test passed. A test that leaks has not passed. Leaks of
+/// a test that was aborted are not reported on their own.
 const fn judge(ended: &Ended, leaked: bool) -> Outcome {
     match ended {
         Ended::Returned(Ok(()) | Err(Stop::Skip(_))) if leaked => Outcome::Failed,
@@ -186,8 +185,8 @@ const fn judge(ended: &Ended, leaked: bool) -> Outcome {
     }
 }
 
-/// The result line. An expected failure covers failing and leaking, not a
-/// time-out or a death: those may leave the guest unfit for what follows.
+/// Returns the result line. An expected failure includes failures and leaks,
+/// but not a time-out or a death, which may damage the guest.
 fn write_verdict(
     out: &mut dyn Write,
     number: usize,

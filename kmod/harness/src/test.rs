@@ -1,62 +1,64 @@
-//! What a test is.
+//! Defines a test.
 
 use crate::name::is_valid_name;
 
-/// The time limit of a test that names none, milliseconds.
+/// The time limit of a test that sets none, in milliseconds.
 pub const DEFAULT_LIMIT_MS: u32 = 5000;
 
-/// What the registry says a test should do.
+/// The expected result of a test.
 #[derive(Clone, Copy, Debug)]
 pub enum Expect {
-    /// It passes.
+    /// The test passes.
     Pass,
-    /// It fails, for the reason given (a known defect).
+    /// The test fails because of a known defect.
     Fail(&'static str),
-    /// It fails on kernels that the function says yes of, for the reason
-    /// given, and passes on all others. The guest asks each time it lists or
-    /// judges the test, outside of the test's own process.
+    /// The test fails on kernels for which the function returns true, for the
+    /// given reason, and passes on all others. The guest calls it each time
+    /// that it lists or evaluates the test, outside of the test's own process.
     FailOn(fn() -> bool, &'static str),
-    /// As [`FailOn`](Self::FailOn), but there the test may end the kernel.
+    /// Like [`FailOn`](Self::FailOn), but the test may end such a kernel.
     CrashOn(fn() -> bool, &'static str),
 }
 
-/// Why a test stopped before its end.
+/// The reason why a test stopped before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// It cannot run here, for the reason given.
+    /// The test cannot run here, for the given reason.
     Skip(&'static str),
-    /// It failed, for the reason given; assertions panic instead.
+    /// The test failed, for the given reason. Assertions panic instead.
     Fail(&'static str),
 }
 
-/// What a test function returns.
+/// The result of a test function.
 pub type TestResult = Result<(), Stop>;
 
 /// One registered test.
 #[derive(Debug)]
 pub struct Test {
-    /// `suite/case`.
+    /// The name, `suite/case`.
     pub name: &'static str,
-    /// Body; it runs in its own thread, process or saved context.
+    /// The test function, which runs in its own thread, process or saved
+    /// context.
     pub run: fn() -> TestResult,
-    /// Time limit, milliseconds, 1 or more.
+    /// The time limit in milliseconds, 1 or more.
     pub limit_ms: u32,
-    /// What is expected of it.
+    /// The expected result.
     pub expect: Expect,
     /// Whether it runs when no test is named (fault tests do not).
     pub default: bool,
-    /// Kinds of allocation watched for leaks besides the platform's own: on
-    /// FreeBSD, short descriptions of malloc types (`"temp"`).
+    /// Additional kinds of allocation for the leak check: on FreeBSD, short
+    /// descriptions of malloc types (`"temp"`).
     pub leak_types: &'static [&'static str],
 }
 
 impl Test {
-    /// A test that is expected to pass within [`DEFAULT_LIMIT_MS`] and runs by
-    /// default.
+    /// Returns a test that is expected to pass within [`DEFAULT_LIMIT_MS`] and
+    /// runs by default.
     ///
     /// # Panics
-    /// When `name` is no `suite/case` (see [`is_valid_name`]): at compile time
-    /// where the test is a static, as [`kdk_test!`](crate::kdk_test) makes it.
+    /// Panics when `name` is not `suite/case` (see [`is_valid_name`]), at
+    /// compile time if the test is a static, as [`kdk_test!`](crate::kdk_test)
+    /// makes it.
     #[must_use]
     pub const fn new(name: &'static str, run: fn() -> TestResult) -> Self {
         assert!(
@@ -73,7 +75,7 @@ impl Test {
         }
     }
 
-    /// Why it fails on this kernel, if that is what is expected of it here.
+    /// Returns the reason why it is expected to fail on this kernel, if it is.
     #[must_use]
     pub fn known_defect(&self) -> Option<&'static str> {
         match self.expect {
@@ -83,7 +85,7 @@ impl Test {
         }
     }
 
-    /// Why it may end this kernel, if that is what is expected of it here.
+    /// Returns the reason why it is expected to end this kernel, if it is.
     #[must_use]
     pub fn known_crash(&self) -> Option<&'static str> {
         match self.expect {
@@ -92,11 +94,10 @@ impl Test {
         }
     }
 
-    /// This test, its options checked as well.
+    /// Checks the options of this test and returns it.
     ///
     /// # Panics
-    /// When the limit is 0: every test has one, or a run could never end. At
-    /// compile time, as for [`new`](Self::new).
+    /// Panics when the limit is 0, at compile time as in [`new`](Self::new).
     #[must_use]
     pub const fn checked(self) -> Self {
         assert!(self.limit_ms > 0, "a test's limit_ms is 1 or more");

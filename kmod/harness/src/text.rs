@@ -1,10 +1,10 @@
-//! Text of a fixed size, and text made fit for a line.
+//! Text of a fixed size, and text that fits on a line.
 
 use arrayvec::ArrayString;
 use core::fmt::{self, Write};
 
-/// At most `N` bytes of text. Writing never fails: what does not fit is left
-/// out and a mark (`...`) shown in its place.
+/// At most `N` bytes of text. Writing never fails: text that does not fit is
+/// replaced by a mark (`...`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Text<const N: usize> {
     kept: ArrayString<N>,
@@ -12,7 +12,7 @@ pub struct Text<const N: usize> {
 }
 
 impl<const N: usize> Text<N> {
-    /// No text yet.
+    /// Returns an empty text.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -21,28 +21,28 @@ impl<const N: usize> Text<N> {
         }
     }
 
-    /// What `value` displays, as far as it fits.
+    /// Returns the displayed `value`, cut off if it does not fit.
     #[must_use]
     pub fn of(value: impl fmt::Display) -> Self {
         let mut text = Self::new();
-        // Only a failing Display can fail here; what it wrote is kept.
+        // Only a failing Display can fail here. What it has written is kept.
         let _ = write!(text, "{value}");
         text
     }
 
-    /// What was kept, without the mark.
+    /// Returns the text without the mark.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.kept
     }
 
-    /// Whether something was left out.
+    /// Returns whether the text is cut off.
     #[must_use]
     pub const fn is_cut(&self) -> bool {
         self.cut
     }
 
-    /// Forgets everything.
+    /// Removes the text and the mark.
     pub fn clear(&mut self) {
         self.kept.clear();
         self.cut = false;
@@ -71,9 +71,9 @@ impl<const N: usize> fmt::Display for Text<N> {
     }
 }
 
-/// Writes to `out` what can stand in a line: a run of newlines becomes
-/// `newline` when more text follows and nothing otherwise, `\r` goes, a tab
-/// becomes a blank, other control characters become `?`.
+/// A filter that makes text fit on a line of `out`: newlines become `newline`
+/// if more text follows, and are dropped otherwise; `\r` is dropped; a tab
+/// becomes a blank; other control characters become `?`.
 pub struct Clean<'a> {
     out: &'a mut dyn Write,
     newline: &'a str,
@@ -81,7 +81,7 @@ pub struct Clean<'a> {
 }
 
 impl<'a> Clean<'a> {
-    /// A filter before `out`.
+    /// Returns a filter before `out`.
     pub fn new(out: &'a mut dyn Write, newline: &'a str) -> Self {
         Self {
             out,

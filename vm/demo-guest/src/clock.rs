@@ -1,4 +1,4 @@
-//! Time, counted by the timer's interrupts.
+//! Counts time by the timer's interrupts.
 
 use crate::{hw, objects};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -7,24 +7,24 @@ const MS_PER_TICK: u64 = 1000 / hw::HZ;
 
 static TICKS: AtomicU64 = AtomicU64::new(0);
 
-/// Counts a tick, does what is due, and returns the time in ticks.
+/// Counts a tick, runs what is due, and returns the time in ticks.
 pub fn tick() -> u64 {
     let now = TICKS.fetch_add(1, Ordering::Relaxed) + 1;
     objects::release_due(now);
     now
 }
 
-/// Ticks since the start.
+/// Returns the ticks since the start.
 pub fn ticks() -> u64 {
     TICKS.load(Ordering::Relaxed)
 }
 
-/// The tick that comes `ms` milliseconds from now at the earliest.
+/// Returns the tick that comes `ms` milliseconds from now at the earliest.
 pub fn tick_after(ms: u64) -> u64 {
     ticks() + ms.div_ceil(MS_PER_TICK) + 1
 }
 
-/// Milliseconds since the start.
+/// Returns the milliseconds since the start.
 pub fn now_ms() -> u64 {
     ticks() * MS_PER_TICK
 }
@@ -37,8 +37,7 @@ pub fn sleep(ms: u64) {
     }
 }
 
-/// Sleeps for ever, with a line on the console each second: a kernel that is
-/// alive.
+/// Sleeps forever, and prints a line each second, as a live kernel does.
 pub fn tick_on(who: &str) -> ! {
     loop {
         crate::log!("{who}: still here after {} s", now_ms() / 1000);

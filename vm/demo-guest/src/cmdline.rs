@@ -1,42 +1,42 @@
-//! The command line: which fault to play outside of tests, and how large a
-//! flood.
+//! Parses the command line: the fault to inject outside of tests, and the size
+//! of a flood.
 
 use core::fmt;
 
-/// A fault that a guest can have outside of its tests.
+/// A fault that is injected outside of tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It panics and resets.
+    /// The guest panics and resets.
     Panic,
-    /// It stops, with nothing to be seen.
+    /// The guest stops without output.
     Hang,
-    /// It runs, but never says hello.
+    /// The guest runs, but never writes its hello.
     NoHello,
-    /// It says hello in another version of the protocol.
+    /// The hello has another version of the protocol.
     BadVersion,
-    /// It resets, again and again.
+    /// The guest resets again and again.
     RebootLoop,
-    /// It ends the machine.
+    /// The guest ends the machine.
     EarlyExit,
-    /// It asks for a root file system.
+    /// The guest asks for a root file system.
     Mountroot,
-    /// It finds no init.
+    /// The guest finds no init.
     InitMissing,
-    /// Its init crashes.
+    /// The guest's init crashes.
     InitCrash,
-    /// It panics while it loads the test module.
+    /// The guest panics while it loads the test module.
     LoadPanic,
-    /// It refuses the test module, and says so in its hello.
+    /// The guest refuses the test module, and reports that in its hello.
     KmodRefused,
-    /// It stops in the middle of its list.
+    /// The guest stops in the middle of its list.
     ListHang,
-    /// It says goodbye and stays.
+    /// The guest answers `end` and keeps running.
     EndHang,
-    /// It panics when it is asked to end, as in unloading the test module.
+    /// The guest panics on `end`, as if unloading the test module failed.
     EndPanic,
 }
 
-/// What the faults are called.
+/// The names of the faults.
 pub const FAULTS: [(&str, Fault); 14] = [
     ("boot-panic", Fault::Panic),
     ("boot-hang", Fault::Hang),
@@ -54,29 +54,29 @@ pub const FAULTS: [(&str, Fault); 14] = [
     ("end-panic", Fault::EndPanic),
 ];
 
-/// What the command line asks for.
+/// The options of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Fault to play outside of tests (`fault=NAME`).
+    /// The fault to inject outside of tests (`fault=NAME`).
     pub fault: Option<Fault>,
-    /// Size of the console flood, MiB (`flood_mib=N`).
+    /// The size of the console flood, in MiB (`flood_mib=N`).
     pub flood_mib: u32,
 }
 
 impl Options {
-    /// What an empty command line asks for.
+    /// The options of an empty command line.
     pub const DEFAULT: Self = Self {
         fault: None,
         flood_mib: 64,
     };
 }
 
-/// A word of the command line that cannot be meant.
+/// An invalid word of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadOption<'a> {
-    /// No fault has this name.
+    /// There is no fault of this name.
     Fault(&'a str),
-    /// Not a number of MiB.
+    /// The value is not a number of MiB.
     FloodMib(&'a str),
 }
 
@@ -94,9 +94,8 @@ impl fmt::Display for BadOption<'_> {
     }
 }
 
-/// Reads a command line. Words are separated as FreeBSD's kernel does it for a
-/// PVH start (blank, comma, tab, newline); those meant for other kernels are
-/// passed over.
+/// Parses a command line. Words are separated as in FreeBSD's PVH boot (blank,
+/// comma, tab, newline). Unknown words are ignored.
 pub fn parse(line: &str) -> Result<Options, BadOption<'_>> {
     let mut options = Options::DEFAULT;
     for word in line.split([' ', ',', '\t', '\n']) {
@@ -125,10 +124,10 @@ mod tests {
         ] {
             assert_eq!(parse(line), Err(bad), "{line}");
         }
-        let told = BadOption::Fault("x").to_string();
+        let message = BadOption::Fault("x").to_string();
         assert!(
-            told.contains("boot-panic") && told.contains("mountroot"),
-            "{told}"
+            message.contains("boot-panic") && message.contains("mountroot"),
+            "{message}"
         );
     }
 

@@ -1,9 +1,9 @@
-//! The console: lines such as a kernel logs.
+//! Writes lines to the console, as a kernel does.
 
 use crate::hw::CONSOLE;
 use core::fmt::{self, Write};
 
-/// Writes to the console, with the line ends of a serial terminal.
+/// A writer for the console, with the line ends of a serial terminal.
 pub struct Console;
 
 impl Write for Console {
@@ -21,8 +21,7 @@ impl Write for Console {
     }
 }
 
-/// Writes formatted text; a console cannot fail, nor can what this guest
-/// formats.
+/// Writes formatted text. Neither the console nor the formatting can fail.
 pub fn write(text: fmt::Arguments<'_>) {
     let _ = Console.write_fmt(text);
 }

@@ -1,36 +1,36 @@
-//! A kernel debugger: as much of ddb(4) as the host asks for, in its words.
+//! A kernel debugger that emulates the commands of ddb(4) which the host uses.
 
 use crate::hw::{self, CONSOLE, Frame, TrapFrame};
 use crate::{console, log, objects};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kdk_harness::Text;
 
-/// Longest command, bytes.
+/// The longest command, in bytes.
 const LINE: usize = 128;
 /// The one thread that tests run in, as `ps` would number and name it.
 const THREAD: (u32, &str) = (100_048, "kdk test");
 
 static DEAF: AtomicBool = AtomicBool::new(false);
 
-/// From now on a non-maskable interrupt changes nothing.
+/// Ignores non-maskable interrupts from now on.
 pub fn ignore_nmis() {
     DEAF.store(true, Ordering::Relaxed);
 }
 
-/// A non-maskable interrupt enters the debugger, whatever it came upon.
+/// Enters the debugger on a non-maskable interrupt, whatever it interrupted.
 pub fn nmi(frame: &TrapFrame) {
     if DEAF.load(Ordering::Relaxed) {
         return;
     }
-    // It may have come upon somebody who was just writing.
+    // It may have interrupted a write to the console.
     hw::seize_console();
     log!("NMI ISA 30, EISA ff");
     log!("NMI/cpu0 ... going to debugger");
     enter(Some(frame))
 }
 
-/// Answers the console's commands for ever; `frame` is what was interrupted,
-/// if something was.
+/// Answers the console's commands forever. `frame` is the interrupted context,
+/// if there is one.
 pub fn enter(frame: Option<&TrapFrame>) -> ! {
     log!("[ thread pid 0 tid {} ]", THREAD.0);
     let mut first = true;
@@ -45,8 +45,8 @@ pub fn enter(frame: Option<&TrapFrame>) -> ! {
     }
 }
 
-fn backtrace(frame: Option<&TrapFrame>, tell: &mut dyn FnMut(Frame)) {
-    hw::backtrace(frame.map(|frame| (frame.rip, frame.rbp)), tell);
+fn backtrace(frame: Option<&TrapFrame>, each: &mut dyn FnMut(Frame)) {
+    hw::backtrace(frame.map(|frame| (frame.rip, frame.rbp)), each);
 }
 
 fn print_backtrace(frame: Option<&TrapFrame>) {
@@ -60,7 +60,7 @@ fn print_backtrace(frame: Option<&TrapFrame>) {
     });
 }
 
-/// A command, with the echo of what is typed.
+/// Reads a command and echoes it.
 fn receive() -> Text<LINE> {
     let mut line = Text::new();
     loop {
@@ -72,7 +72,7 @@ fn receive() -> Text<LINE> {
             }
             Some(byte) => {
                 CONSOLE.send(&[byte]);
-                // What does not fit makes it no command.
+                // A command that does not fit is not a command.
                 let _ = core::fmt::Write::write_char(&mut line, byte.into());
             }
         }

@@ -1,4 +1,4 @@
-//! The guest's life: boot, hello, answers.
+//! Boots the guest, writes the hello and answers commands.
 
 use crate::cmdline::{self, Fault, Options};
 use crate::inject::Injection;
@@ -11,13 +11,13 @@ use spin::Once;
 
 /// The protocol's version.
 const PROTOCOL: u32 = 2;
-/// What `uname -v` would say.
+/// The output of `uname -v`.
 const UNAME: &str = concat!(
     "kdk demo guest ",
     env!("CARGO_PKG_VERSION"),
     " x86_64, no FreeBSD kernel"
 );
-/// Codes for isa-debug-exit, where a guest does not end as it should.
+/// The codes for isa-debug-exit when the guest fails.
 const EXIT_EARLY: u8 = 0x10;
 const EXIT_BAD_OPTION: u8 = 0x11;
 const EXIT_NO_CHANNEL: u8 = 0x12;
@@ -27,7 +27,7 @@ const ENOEXEC: u8 = 8;
 
 static OPTIONS: Once<Options> = Once::new();
 
-/// What the command line asked for.
+/// Returns the options of the command line.
 pub fn options() -> Options {
     OPTIONS.get().copied().unwrap_or(Options::DEFAULT)
 }
@@ -53,13 +53,13 @@ pub fn main() -> ! {
     log!("uart1: <16550 or compatible> port 0x2f8 (results)");
     let tests = hw::registered_tests();
     log!("demo: {} tests registered", tests.len());
-    play(options.fault);
+    inject_at_boot(options.fault);
     hello(PROTOCOL, None);
     serve(&Registry::new(tests))
 }
 
-/// Plays the fault that the command line names, if it is one of the boot.
-fn play(fault: Option<Fault>) {
+/// Injects the fault that the command line names, if it is a fault of the boot.
+fn inject_at_boot(fault: Option<Fault>) {
     match fault {
         None | Some(Fault::ListHang | Fault::EndHang | Fault::EndPanic) => {}
         Some(Fault::Panic) => hw::demo_panic(format_args!("demo: cannot go on booting")),
@@ -98,7 +98,7 @@ fn play(fault: Option<Fault>) {
     }
 }
 
-/// Says hello; `refused` is the errno with which a module did not load.
+/// Writes the hello. `refused` is the errno of a module that did not load.
 fn hello(protocol: u32, refused: Option<u8>) {
     let mut line = Text::<256>::new();
     let _ = write!(
@@ -112,8 +112,8 @@ fn hello(protocol: u32, refused: Option<u8>) {
     results::send(line.as_str().as_bytes());
 }
 
-/// It has neither a clock nor random numbers of its own, and so gives back
-/// what it was given.
+/// Answers `resume` with the values of the command, because the guest has
+/// neither a clock nor random numbers.
 fn resumed(how: &Resume) {
     let Resume {
         seconds,
@@ -138,7 +138,7 @@ fn serve(registry: &Registry<'_>) -> ! {
                 resumed(&how);
                 continue;
             }
-            // It does nothing that it was not asked for.
+            // The guest has no activity of its own.
             Some(Command::Quiesce) => {
                 results::send(b"# quiesced\n");
                 continue;
@@ -157,7 +157,7 @@ fn serve(registry: &Registry<'_>) -> ! {
     }
 }
 
-/// Plays the faults that spoil an answer as a whole.
+/// Injects the faults that affect an answer as a unit.
 fn before_answer(command: Option<Command<'_>>) {
     let fault = options().fault;
     match command {
@@ -174,7 +174,7 @@ fn before_answer(command: Option<Command<'_>>) {
     }
 }
 
-/// What follows an answer: the end, or a fault in its place.
+/// Ends the machine, or injects a fault instead.
 fn after_answer(command: Option<Command<'_>>) {
     match command {
         Some(Command::Run("fault/deaf")) => clock::tick_on("demo: fault/deaf"),

@@ -1,24 +1,24 @@
-//! Faults of the protocol: an answer that is spoilt on its way out.
+//! Injects faults of the protocol into answers.
 
 use kdk_harness::{Command, parse};
 
-/// How the answer to a command is spoilt.
+/// The fault that is injected into an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Injection {
-    /// Not at all.
+    /// The answer is unchanged.
     None,
     /// The plan is left out.
     NoPlan,
-    /// The result bears another name.
+    /// The result has another name.
     WrongName,
-    /// The result comes twice.
+    /// The result is sent twice.
     DuplicateResult,
-    /// More comes after the end.
+    /// More lines follow the end.
     AfterDone,
 }
 
 impl Injection {
-    /// What is due to the answer to `line`: by the name of the test it runs.
+    /// Returns the fault for the answer to `line`, by the name of its test.
     pub fn for_line(line: &str) -> Self {
         match parse(line) {
             Ok(Command::Run("fault/no-plan")) => Self::NoPlan,
@@ -29,7 +29,7 @@ impl Injection {
         }
     }
 
-    /// Sends `text`, whole lines of an answer, spoilt.
+    /// Sends `text`, complete lines of an answer, with the fault.
     pub fn send(self, text: &str, send: &mut dyn FnMut(&str)) {
         for line in text.split_inclusive('\n') {
             let is_result = line.starts_with("ok ") || line.starts_with("not ok ");
@@ -55,8 +55,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_spoilt_as_named() {
-        for (name, spoilt) in [
+    fn faults_are_injected_by_name() {
+        for (name, faulty) in [
             ("no-plan", "# start a/b\nok 1 a/b\n# done 1\n"),
             (
                 "wrong-name",
@@ -77,7 +77,7 @@ mod tests {
             for chunk in ["# start a/b\n1..1\n", "ok 1 a/b\n# done 1\n"] {
                 injection.send(chunk, &mut |text| sent.push_str(text));
             }
-            assert_eq!(sent, spoilt, "{name}");
+            assert_eq!(sent, faulty, "{name}");
         }
         assert_eq!(Injection::for_line("list"), Injection::None);
     }

@@ -1,6 +1,6 @@
-//! A guest of our own: no FreeBSD, but the same protocol, the same harness,
-//! and every fault a guest can have, on demand. It is the runner's test
-//! object, and what runs where no FreeBSD tree is at hand.
+//! The demo guest: not FreeBSD, but with the same protocol, the same harness
+//! and every fault of a guest on demand. It tests the runner, and runs without
+//! a FreeBSD tree.
 //!
 //! It starts as a PVH guest (`qemu-system-x86_64 -kernel`), logs on the first
 //! serial port, answers on the second and ends through isa-debug-exit (port
@@ -33,8 +33,7 @@ mod results;
 #[cfg(target_os = "none")]
 mod tests;
 
-/// On a host there is nothing to run: the guest is built for a machine of its
-/// own.
+/// Does nothing on a host: the guest is built for a bare machine.
 #[cfg(not(target_os = "none"))]
 fn main() -> std::process::ExitCode {
     eprintln!("kdk-demo-guest runs on a bare machine: build it for x86_64-unknown-none");

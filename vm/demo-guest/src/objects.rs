@@ -1,18 +1,17 @@
-//! Things that a test can leak: counted objects of three kinds, one lock, and
+//! Objects that a test can leak: counted objects of three kinds, one lock, and
 //! objects that are released late, as by a callout.
 
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use kdk_harness::Counters;
 
-/// What can be counted, by the names that FreeBSD's module uses where it
-/// counts the same.
+/// The kinds of counted objects. kdk.ko uses the same names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Memory.
+    /// A block of memory.
     Object,
-    /// Network buffers.
+    /// A network buffer (mbuf).
     Mbuf,
-    /// Kernel threads.
+    /// A kernel thread.
     Thread,
 }
 
@@ -31,18 +30,18 @@ fn number_of(kind: Kind) -> &'static AtomicI64 {
     &COUNTS[kind as usize]
 }
 
-/// Allocates `count` of a kind; frees them if it is negative.
+/// Allocates `count` objects of a kind, or frees them if `count` is negative.
 pub fn take(kind: Kind, count: i64) {
     number_of(kind).fetch_add(count, Ordering::Relaxed);
 }
 
-/// Has `count` objects released at tick `when`.
+/// Schedules the release of `count` objects at tick `when`.
 pub fn release_at(count: i64, when: u64) {
     LATE.store(count, Ordering::Relaxed);
     DUE.store(when, Ordering::Relaxed);
 }
 
-/// Releases what is due; called by the timer.
+/// Releases what is due. The timer calls it.
 pub fn release_due(now: u64) {
     if now >= DUE.load(Ordering::Relaxed) {
         DUE.store(u64::MAX, Ordering::Relaxed);
@@ -50,33 +49,33 @@ pub fn release_due(now: u64) {
     }
 }
 
-/// Holds the lock.
+/// A guard of the lock.
 #[must_use]
-pub struct Held(());
+pub struct LockGuard(());
 
-impl Drop for Held {
+impl Drop for LockGuard {
     fn drop(&mut self) {
         free_lock();
     }
 }
 
-/// Takes the lock, if it is free.
-pub fn lock() -> Option<Held> {
+/// Locks the lock, if it is free.
+pub fn lock() -> Option<LockGuard> {
     // Not `then_some`: a guard that is made and dropped would free the lock.
-    (!LOCKED.swap(true, Ordering::Acquire)).then(|| Held(()))
+    (!LOCKED.swap(true, Ordering::Acquire)).then(|| LockGuard(()))
 }
 
-/// Whether somebody holds the lock.
+/// Returns whether the lock is locked.
 pub fn is_locked() -> bool {
     LOCKED.load(Ordering::Relaxed)
 }
 
-/// Frees the lock, also one whose holder was left behind.
+/// Unlocks the lock, even if its owner was abandoned.
 pub fn free_lock() {
     LOCKED.store(false, Ordering::Release);
 }
 
-/// Notes what there is.
+/// Reads the counters.
 pub fn count(counters: &mut Counters) {
     for (kind, name) in KINDS {
         counters.set(name, "", number_of(kind).load(Ordering::Relaxed));

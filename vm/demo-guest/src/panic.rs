@@ -1,5 +1,5 @@
-//! Death, with the console text of a FreeBSD kernel where the real one has
-//! some, for the host has to read that.
+//! Panics and traps, with the console texts of a FreeBSD kernel, which the host
+//! parses.
 
 use crate::hw::{self, Frame, Left, TrapFrame};
 use crate::{clock, debugger, log, platform};
@@ -7,8 +7,8 @@ use core::fmt;
 use core::panic::PanicInfo;
 use kdk_harness::{Message, describe_panic};
 
-/// Exceptions by vector: FreeBSD's number and name for them (sys/x86/trap.h
-/// and amd64's trap.c).
+/// The exceptions by vector, with FreeBSD's number and name (sys/x86/trap.h and
+/// amd64's trap.c).
 const TRAPS: [(u64, u32, &str); 8] = [
     (0, 18, "integer divide fault"),
     (1, 10, "trace trap"),
@@ -23,7 +23,7 @@ const TRAPS: [(u64, u32, &str); 8] = [
 const PAGE_FAULT: u64 = 14;
 const DOUBLE_FAULT: u64 = 8;
 
-/// Prints what FreeBSD's panic() does, without stopping.
+/// Prints what FreeBSD's panic() prints, without stopping.
 pub fn announce_panic(text: fmt::Arguments<'_>, from: Option<(u64, u64)>) {
     hw::disable_interrupts();
     log!("panic: {text}");
@@ -44,7 +44,8 @@ fn print_backtrace(from: Option<(u64, u64)>) {
     });
 }
 
-/// Panics as a FreeBSD kernel without a debugger does: says so, and resets.
+/// Panics as a FreeBSD kernel without a debugger does: prints the message and
+/// resets.
 pub fn panic(text: fmt::Arguments<'_>) -> ! {
     announce_panic(text, None);
     restart()
@@ -56,8 +57,8 @@ fn restart() -> ! {
     hw::reset()
 }
 
-/// An exception: the end of the test where that was asked for, of the machine
-/// otherwise.
+/// Handles an exception. It ends the test, if the test requested that, or else
+/// the machine.
 pub fn trap(frame: &TrapFrame) {
     let (number, name) = name(frame.vector);
     if platform::traps_end_test() {
@@ -130,8 +131,8 @@ pub fn enter_debugger() -> ! {
     debugger::enter(None)
 }
 
-/// A Rust panic ends the test it happens in; outside of tests it is the
-/// guest's own.
+/// Handles a Rust panic. It ends the running test, or panics the guest if no
+/// test runs.
 #[panic_handler]
 fn rust_panic(info: &PanicInfo<'_>) -> ! {
     let words = describe_panic(&info.message(), info.location());
@@ -139,7 +140,7 @@ fn rust_panic(info: &PanicInfo<'_>) -> ! {
     panic(format_args!("demo guest: {words}"))
 }
 
-/// What the console shows when there is no root file system.
+/// Prints what a kernel prints without a root file system.
 pub fn ask_for_root() {
     log!("Trying to mount root from ufs:/dev/vtbd0 [rw]...");
     log!("mountroot: waiting for device /dev/vtbd0...");
@@ -151,13 +152,13 @@ pub fn ask_for_root() {
     crate::console::write(format_args!("\nmountroot> "));
 }
 
-/// What the console shows when init is not where it was looked for.
+/// Prints what a kernel prints without init.
 pub fn look_for_init() {
     log!("start_init: trying /init");
     log!("init: not found in path /init");
 }
 
-/// What the console shows when a module was built for another kernel.
+/// Prints what a kernel prints for a module of another kernel.
 pub fn refuse_module() {
     log!("KLD kdk.ko: depends on kernel - not available or version mismatch");
     log!("linker_load_file: /kdk.ko - unsupported file type");

@@ -1,4 +1,4 @@
-//! The harness's platform: a saved context for each test.
+//! Implements the harness's platform: each test runs in a saved context.
 
 use crate::hw::{self, Left};
 use crate::{clock, objects};
@@ -6,15 +6,16 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kdk_harness::{Counters, Ended, Message, Platform, Test};
 use spin::Mutex;
 
-/// What a test that was left had to say.
+/// The message of a test that was left.
 static LAST_WORDS: Mutex<Option<Message>> = Mutex::new(None);
-/// Whether a trap ends the test only (or the machine, as a kernel's does).
+/// Whether a trap ends only the test, and not the machine.
 static TRAP_ENDS_TEST: AtomicBool = AtomicBool::new(false);
 
-/// Attempts at settling, and the pause before each, milliseconds.
+/// The number of attempts to settle, and the pause before each, in
+/// milliseconds.
 const SETTLE: (u32, u64) = (10, 20);
 
-/// This guest as a platform.
+/// The demo guest as a platform.
 pub struct Demo;
 
 impl Platform for Demo {
@@ -49,17 +50,18 @@ impl Platform for Demo {
     }
 }
 
-/// From now until the end of the test a trap ends the test only.
+/// Lets a trap end only the test, until the end of the test.
 pub fn let_traps_end_test() {
     TRAP_ENDS_TEST.store(true, Ordering::Relaxed);
 }
 
-/// Whether a trap ends the test only.
+/// Returns whether a trap ends only the test.
 pub fn traps_end_test() -> bool {
     TRAP_ENDS_TEST.load(Ordering::Relaxed)
 }
 
-/// Leaves the running test with `words`; comes back only when none runs.
+/// Leaves the running test with the message `words`. Returns only if no test
+/// runs.
 pub fn leave_test(how: Left, words: Message) {
     hw::disable_interrupts();
     *LAST_WORDS.lock() = Some(words);

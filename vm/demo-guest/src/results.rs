@@ -1,10 +1,10 @@
-//! The result channel.
+//! Reads and writes the result channel.
 
 use crate::clock;
 use crate::hw::{self, RESULTS};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// Longest line from the host, bytes.
+/// The longest line from the host, in bytes.
 const LINE: usize = 256;
 
 static MUTE: AtomicBool = AtomicBool::new(false);
@@ -16,7 +16,7 @@ pub fn send(bytes: &[u8]) {
     }
 }
 
-/// Says nothing more on the channel, ever.
+/// Mutes the channel permanently.
 pub fn mute() {
     MUTE.store(true, Ordering::Relaxed);
 }
@@ -28,8 +28,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// Waits for the next line. Of one that is too long the beginning is
-    /// kept, which makes it no command.
+    /// Waits for the next line. Only the beginning of a line that is too long
+    /// is kept, which makes it an invalid command.
     pub fn receive() -> Self {
         let mut line = Self {
             bytes: [0; LINE],
@@ -48,7 +48,7 @@ impl Line {
         }
     }
 
-    /// The line as text; `?` when it is none.
+    /// Returns the line as text, or `?` if it is not UTF-8.
     pub fn text(&self) -> &str {
         let bytes = self.bytes.get(..self.length).unwrap_or_default();
         str::from_utf8(bytes).unwrap_or("?")
@@ -56,16 +56,16 @@ impl Line {
 }
 
 fn next_byte() -> u8 {
-    let mut told = clock::now_ms();
+    let mut reported = clock::now_ms();
     loop {
         if let Some(byte) = RESULTS.receive() {
             return byte;
         }
         hw::idle_unless(|| RESULTS.has_input());
-        // A guest whose results are gone shows that it is alive.
-        if MUTE.load(Ordering::Relaxed) && clock::now_ms() >= told + 1000 {
-            told = clock::now_ms();
-            crate::log!("demo: still here after {} s", told / 1000);
+        // A guest without a result channel still shows that it is alive.
+        if MUTE.load(Ordering::Relaxed) && clock::now_ms() >= reported + 1000 {
+            reported = clock::now_ms();
+            crate::log!("demo: still here after {} s", reported / 1000);
         }
     }
 }

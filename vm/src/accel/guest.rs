@@ -1,21 +1,21 @@
 //! The smallest guest: a PVH kernel that enters 64-bit mode with paging on,
 //! counts for a while and ends the machine.
 //!
-//! It counts because an accelerator may run a guest, correctly, some hundred
-//! times slower than the emulator does (seen: nested virtualization that
-//! interprets every instruction), and a guest of four instructions passes
-//! there. The loop takes a fraction of a second on any real processor and in
-//! the emulator.
+//! It counts because an accelerator may run a guest correctly but a hundred
+//! times slower than the emulator. Nested virtualization that interprets every
+//! instruction does. A guest of four instructions would pass there. The loop
+//! takes a fraction of a second on a real processor and in the emulator.
 
-/// What it writes to the debug-exit port.
+/// The value that it writes to the debug-exit port.
 pub const VALUE: u8 = 0x11;
 
-/// Where the file is loaded, whole.
+/// The physical address at which the file is loaded.
 const BASE: u64 = 0x10_0000;
-/// Offset of the code: after the ELF header, two program headers and a note.
+/// The offset of the code, after the ELF header, two program headers and a
+/// note.
 const CODE_AT: u64 = 64 + 2 * 56 + 32;
 
-/// Assembled for address `BASE + CODE_AT`.
+/// The code, assembled for the address `BASE + CODE_AT`.
 #[rustfmt::skip]
 const CODE: [u8; 142] = [
     // Page tables that map the first 2 MiB to themselves.
@@ -49,14 +49,14 @@ const CODE: [u8; 142] = [
     0xf4,                         // 3: hlt
     0xeb, 0xfd,                   // jmp 3b
     0x0f, 0x1f, 0x44, 0x00, 0x00, // (padding)
-    // gdt: nothing, and a 64-bit code segment.
+    // gdt: the null descriptor and a 64-bit code segment.
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
     0x00, 0x00, 0x00, 0x00, 0x00, 0x9a, 0x20, 0x00,
     // gdtr
     0x0f, 0x00, 0x48, 0x01, 0x10, 0x00,
 ];
 
-/// The guest's ELF file.
+/// Returns the guest's ELF file.
 pub fn elf() -> Vec<u8> {
     let size = CODE_AT + CODE.len() as u64;
     let note_at = 64 + 2 * 56;
@@ -68,7 +68,7 @@ pub fn elf() -> Vec<u8> {
     quad(&mut file, &[BASE + CODE_AT, 64, 0]);
     word(&mut file, &[0]);
     half(&mut file, &[64, 56, 2, 64, 0, 0]);
-    // PT_LOAD of the whole file, PT_NOTE of the note.
+    // PT_LOAD of the file, PT_NOTE of the note.
     word(&mut file, &[1, 7]);
     quad(&mut file, &[0, BASE, BASE, size, size, 0x1000]);
     word(&mut file, &[4, 4]);

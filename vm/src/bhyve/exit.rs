@@ -7,9 +7,9 @@ pub(crate) fn classify(ending: Ending) -> Exit {
     ending.classify(by_code)
 }
 
-/// The codes are those of bhyve(8), "EXIT STATUS". A failure of bhyve itself at
-/// the start also ends with 1, but with a message, and before the guest's first
-/// byte.
+/// Returns the codes are those of bhyve(8), "EXIT STATUS". A failure of bhyve
+/// itself at the start also ends with 1, but with a message, and before the
+/// guest's first byte.
 fn by_code(ending: Ending, code: i32) -> Exit {
     match code {
         0 => Exit::Reset,
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn bhyve_that_refuses_is_told_from_a_guest_that_powers_off() {
+    fn bhyve_that_refuses_is_distinguished_from_a_guest_that_powers_off() {
         for code in [1, 4, 64, 71] {
             let exit = bhyve(code, false);
             assert!(matches!(exit, Exit::Refused { .. }), "{code}: {exit}");

@@ -1,46 +1,47 @@
-//! bhyve's programs and firmware.
+//! The programs and the firmware of bhyve.
 
 use std::path::{Path, PathBuf};
 
 use crate::efi;
 use crate::error::InfraError;
 
-/// Names another firmware than the package's.
+/// The environment variable that names a firmware file.
 const FIRMWARE: &str = "KDK_BHYVE_UEFI";
 
-/// Where the package sysutils/bhyve-firmware (its parts: uefi-edk2-bhyve and
-/// edk2-bhyve) puts the firmware: code and variables in one file.
+/// The paths at which the package sysutils/bhyve-firmware (its parts:
+/// uefi-edk2-bhyve and edk2-bhyve) installs the firmware, code and variables in
+/// one file.
 const PLACES: &[&str] = &[
     "/usr/local/share/uefi-firmware/BHYVE_UEFI.fd",
     "/usr/local/share/edk2-bhyve/BHYVE_UEFI.fd",
 ];
 
-/// The programs.
+/// The programs of bhyve, found on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bhyve {
-    /// bhyve(8).
+    /// The path of bhyve(8).
     pub bhyve: PathBuf,
-    /// bhyveload(8).
+    /// The path of bhyveload(8).
     pub bhyveload: PathBuf,
-    /// bhyvectl(8).
+    /// The path of bhyvectl(8).
     pub bhyvectl: PathBuf,
-    /// Where vmm(4) shows the virtual machines there are.
+    /// The directory in which vmm(4) shows the virtual machines.
     pub vmm: PathBuf,
 }
 
 impl Bhyve {
-    /// The base system's.
+    /// Returns the programs of the base system.
     ///
     /// # Errors
-    /// [`InfraError::BhyveMissing`].
+    /// Fails with [`InfraError::BhyveMissing`].
     pub fn find() -> Result<Self, InfraError> {
         Self::at(Path::new("/usr/sbin"), Path::new("/dev/vmm"))
     }
 
-    /// The programs in `dir`, whose machines show in `vmm`.
+    /// Returns the programs in `dir`, whose machines vmm(4) shows in `vmm`.
     ///
     /// # Errors
-    /// [`InfraError::BhyveMissing`].
+    /// Fails with [`InfraError::BhyveMissing`].
     pub fn at(dir: &Path, vmm: &Path) -> Result<Self, InfraError> {
         let program = |name: &str| {
             let path = dir.join(name);
@@ -58,11 +59,11 @@ impl Bhyve {
     }
 }
 
-/// The firmware for UEFI boots: what `KDK_BHYVE_UEFI` names, else the
-/// package's.
+/// Returns the firmware for UEFI boots: the file that `KDK_BHYVE_UEFI` names,
+/// or else the package's.
 ///
 /// # Errors
-/// [`InfraError::BhyveFirmwareMissing`].
+/// Fails with [`InfraError::BhyveFirmwareMissing`].
 pub fn find_firmware() -> Result<PathBuf, InfraError> {
     efi::first_of(FIRMWARE, PLACES).map_err(|tried| InfraError::BhyveFirmwareMissing { tried })
 }

@@ -1,4 +1,4 @@
-//! bhyve as a [`Hypervisor`].
+//! Implements [`Hypervisor`] for bhyve.
 
 use super::{Bhyve, BhyveMachine, Boot, Spec, find_firmware, load_env};
 use crate::error::InfraError;
@@ -6,7 +6,7 @@ use crate::hypervisor::{BootMethod, Hypervisor, MachineConfig, Pool, Vmm};
 use crate::machine::Machine;
 use crate::qemu::Drive;
 
-/// bhyve's name and requirements.
+/// The name and the requirements of bhyve.
 pub const VMM: Vmm = Vmm {
     name: "bhyve",
     requirements: "it needs root, vmm.ko (`kldload vmm`) and a CPU with EPT or RVI; `cargo xtask \
@@ -49,15 +49,15 @@ impl Hypervisor for Bhyve {
     }
 }
 
-/// Equal machines that bhyve runs.
+/// A pool of equal machines that bhyve runs.
 ///
-/// They have no saved state: FreeBSD's releases leave bhyve's snapshots out
+/// They cannot be saved: FreeBSD's releases are built without bhyve's snapshots
 /// (`BHYVE_SNAPSHOT`), and the format of a snapshot is not stable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BhyvePool {
-    /// bhyve's programs.
+    /// The programs of bhyve.
     pub bhyve: Bhyve,
-    /// The machine.
+    /// The machine that is started.
     pub spec: Spec,
 }
 

@@ -25,28 +25,28 @@ use crate::machine::{CHUNK, Event, Inbox, Machine, Port, channel};
 use crate::ports;
 use crate::process::{self, Process};
 
-/// How long a guest may leave its serial port unread.
+/// The longest time that a guest may leave its serial port unread.
 const UNREAD: Duration = Duration::from_secs(5);
 
-/// A shell's exit code for a program that it cannot run.
+/// The exit code of sh(1) for a program that it cannot run.
 const CANNOT_RUN: i32 = 127;
 
-/// How much of the loader's console explains its failure, bytes.
+/// The number of bytes of the loader's console that an error quotes.
 const LAST_WORDS: usize = 1024;
 
-/// A machine played by bhyve.
+/// A machine that bhyve runs.
 #[derive(Debug)]
 pub struct BhyveMachine {
     inbox: Inbox,
     console: File,
     result: File,
     stages: Arc<Stages>,
-    /// Runs the programs, one after the other. The guard against orphans hangs
-    /// on its thread, so it lives as long as they do.
+    /// The thread that runs the programs, one after the other. The guard
+    /// against orphans is tied to this thread, so it lives as long as they do.
     keeper: Option<JoinHandle<()>>,
 }
 
-/// What runs now, for those who want to end it.
+/// The program that runs now, for whoever ends it.
 #[derive(Debug)]
 struct Stages {
     bhyve: Bhyve,
@@ -62,21 +62,20 @@ struct Now {
 }
 
 impl BhyveMachine {
-    /// Starts a machine. That the programs did not like it is found out
-    /// later, by its end. What killed runs left behind is removed first.
+    /// Starts a machine, after removing what killed runs left behind. A program
+    /// that rejects its arguments is reported later, as the machine's end.
     ///
     /// # Errors
-    /// There is no terminal for its ports or no room for its disks, or `spec`
-    /// asks for what bhyve cannot do.
+    /// Fails when no pseudo-terminal or no disk space is left, or when bhyve
+    /// cannot do what `spec` asks for.
     pub fn start(bhyve: &Bhyve, spec: &Spec) -> Result<Self, InfraError> {
         Self::start_with(bhyve, spec, Guard::detect(), &std::env::temp_dir())
     }
 
-    /// Starts a machine under a guard of the caller's choice, with its files
-    /// in `parent`.
+    /// Starts a machine under the given guard, with its files in `parent`.
     ///
     /// # Errors
-    /// See [`Self::start`].
+    /// Fails as [`Self::start`] does.
     pub fn start_with(
         bhyve: &Bhyve,
         spec: &Spec,
@@ -125,22 +124,22 @@ impl BhyveMachine {
         })
     }
 
-    /// The name of its virtual machine.
+    /// Returns the name of its virtual machine.
     pub fn name(&self) -> &str {
         &self.stages.name
     }
 
-    /// The process id of the program that runs now (the guard's, where one
-    /// stands between), if one does.
+    /// Returns the process id of the program that runs now (the guard's, if a
+    /// guard runs it), if one runs.
     pub fn pid(&self) -> Option<u32> {
         self.stages.lock().process.as_ref().map(|it| it.id())
     }
 
-    /// Sends its first CPU a non-maskable interrupt; a kernel that takes it
-    /// for a call to its debugger stops the other CPUs itself.
+    /// Sends a non-maskable interrupt to the first CPU. A kernel that enters
+    /// its debugger on it stops the other CPUs itself.
     ///
     /// # Errors
-    /// [`InfraError::MachineRefused`] with bhyvectl's words.
+    /// Fails with [`InfraError::MachineRefused`] and bhyvectl's message.
     pub fn inject_nmi(&self) -> Result<(), InfraError> {
         let stages = &self.stages;
         let output = control(&stages.bhyve, &nmi_args(&stages.name))?;
@@ -178,11 +177,11 @@ impl Machine for BhyveMachine {
 
 impl Drop for BhyveMachine {
     fn drop(&mut self) {
-        // The readers must not wait for a reader that has gone.
+        // The reader threads must not wait for a receiver that is gone.
         self.inbox.close();
         self.stages.kill();
         if let Some(keeper) = self.keeper.take() {
-            // It only fails by a panic, which the test run shows anyway.
+            // It fails only by a panic, which the test run reports.
             drop(keeper.join());
         }
     }
@@ -193,7 +192,7 @@ impl Stages {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Kills what runs, and lets nothing run after it.
+    /// Kills the program that runs and prevents any other from starting.
     fn kill(&self) {
         let mut now = self.lock();
         now.killed = true;
@@ -208,7 +207,7 @@ impl Stages {
         if now.killed {
             return None;
         }
-        // A ^C at the terminal is ours to obey; bhyve would die of it.
+        // A ^C at the terminal is for this program; bhyve would die of it.
         let spawned = Process::spawn(command.process_group(0), self.guard.clone());
         Some(spawned.map(|process| {
             let process = Arc::new(process);
@@ -229,7 +228,7 @@ struct Keeper {
     events: SyncSender<Event>,
 }
 
-/// How one program ended, and its last words.
+/// How one program ended, and the last of its standard error.
 struct Stage {
     status: Status,
     killed: bool,
@@ -241,7 +240,8 @@ impl Keeper {
         let stage = self.stages();
         self.stages.lock().process = None;
         destroy(&self.stages.bhyve, &self.stages.name);
-        // With the last holders of the terminals their readers end.
+        // The readers end when the last descriptors of the terminals are
+        // closed.
         drop(self.slaves);
         let heard = self.reader.join().unwrap_or(false);
         drop(self.scratch);
@@ -253,11 +253,11 @@ impl Keeper {
             killed: stage.killed,
             stderr: stage.stderr,
         };
-        // Nobody listens any more when the machine was dropped.
+        // The receiver is gone when the machine was dropped.
         drop(self.events.send(Event::Ended(exit::classify(ending))));
     }
 
-    /// Runs bhyveload, if it is wanted, and after its success bhyve.
+    /// Runs bhyveload, if the machine needs it, and bhyve if that succeeded.
     fn stages(&mut self) -> Stage {
         if let Some(args) = self.load.take() {
             let stage = self.stage(self.stages.bhyve.bhyveload.clone(), args, true);
@@ -269,8 +269,8 @@ impl Keeper {
         self.stage(self.stages.bhyve.bhyve.clone(), args, false)
     }
 
-    /// Runs one program to its end. What a loader prints is the machine's
-    /// console, and explains its failure.
+    /// Runs one program to its end. The output of a loader belongs to the
+    /// machine's console, and explains a failure.
     fn stage(&self, program: PathBuf, args: Vec<std::ffi::OsString>, loader: bool) -> Stage {
         let mut command = process::command(&self.stages.guard, &program, args);
         if loader {
@@ -303,7 +303,8 @@ impl Keeper {
         }
     }
 
-    /// Hands on what a loader prints until its end, and keeps the last of it.
+    /// Forwards the output of a loader until its end, and returns the last part
+    /// of it.
     fn forward(&self, stdout: Option<impl Read>) -> String {
         let mut kept = Vec::new();
         let mut buffer = vec![0; CHUNK];
@@ -317,7 +318,7 @@ impl Keeper {
                     kept.extend_from_slice(bytes);
                     let excess = kept.len().saturating_sub(LAST_WORDS);
                     kept.drain(..excess);
-                    // It must not wait for a listener that has gone.
+                    // It must not wait for a receiver that is gone.
                     let event = Event::Output(Port::Console, bytes.to_vec());
                     drop(self.events.send(event));
                 }
@@ -328,7 +329,7 @@ impl Keeper {
     }
 }
 
-/// A stage that did not begin.
+/// Returns the end of a stage that did not begin.
 fn killed() -> Stage {
     Stage {
         status: Status::Signal(9),
@@ -346,13 +347,13 @@ fn control(bhyve: &Bhyve, args: &[String]) -> Result<Output, InfraError> {
         .map_err(|e| InfraError::io("run", &bhyve.bhyvectl, e))
 }
 
-/// Removes a virtual machine. One that never came to be is no trouble, and one
-/// that stays all the same is swept by a later run.
+/// Removes a virtual machine. A failure is ignored: the machine may never have
+/// existed, and a later run removes what is left.
 fn destroy(bhyve: &Bhyve, name: &str) {
     drop(control(bhyve, &destroy_args(name)));
 }
 
-/// Removes the virtual machines and the files of kits that are gone.
+/// Removes the virtual machines and the files of kdk processes that have ended.
 fn sweep(bhyve: &Bhyve, parent: &Path) {
     let names = [bhyve.vmm.as_path(), parent]
         .into_iter()
@@ -362,12 +363,13 @@ fn sweep(bhyve: &Bhyve, parent: &Path) {
         if bhyve.vmm.join(&name).exists() {
             destroy(bhyve, &name);
         }
-        // It may have had no files, or another run removes them, too.
+        // It may have no files, or another run may remove them at the same
+        // time.
         let _ = fs::remove_dir_all(parent.join(&name));
     }
 }
 
-/// Whether there is a process `pid`.
+/// Returns whether a process with the id `pid` exists.
 fn is_alive(pid: u32) -> bool {
     i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH))
 }

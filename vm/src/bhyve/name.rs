@@ -1,20 +1,21 @@
-//! Names of virtual machines. A name carries the process that made it, so
-//! that what a killed run left behind can be told from what others use. Pure.
+//! Names of virtual machines. A name contains the id of the process that
+//! created the machine, so that the leftovers of a killed run can be
+//! recognized. Pure.
 
-/// Name number `number` of the process `pid`: 31 bytes at most, which old
-/// kernels take, too.
+/// Returns name number `number` of the process `pid`. It has at most 31 bytes,
+/// which old kernels accept.
 pub fn of(pid: u32, number: u32) -> String {
     format!("kdk-{pid}-{number}")
 }
 
-/// The process that made `name`, if a kit did.
+/// Returns the id of the kdk process that made `name`, if one did.
 fn maker(name: &str) -> Option<u32> {
     let (pid, number) = name.strip_prefix("kdk-")?.split_once('-')?;
     let ours = of(pid.parse().ok()?, number.parse().ok()?) == name;
     ours.then(|| pid.parse().ok())?
 }
 
-/// Those of `names` that belong to nobody any more.
+/// Returns those of `names` whose process has ended.
 pub fn leftovers(
     names: impl IntoIterator<Item = String>,
     is_alive: impl Fn(u32) -> bool,
@@ -33,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_short_and_tell_their_maker() {
+    fn names_are_short_and_contain_their_process() {
         let longest = of(u32::MAX, u32::MAX);
         assert!(longest.len() <= 31, "{longest}");
         for (name, want) in [

@@ -1,13 +1,13 @@
 //! A serial port of a bhyve machine: a pseudo-terminal, whose other end bhyve
 //! opens by its name.
 //!
-//! bhyve(8) joins a port with its own standard input and output (one port
+//! bhyve(8) connects a port to its own standard input and output (one port
 //! only), with a terminal device, or with a TCP port that it listens on. A
 //! pseudo-terminal is the terminal device with the fewest parts: the kernel
-//! hands out a free one, so no unit and no port has to be guessed or probed;
-//! there is no nmdm(4) to load; nobody else can connect, as anybody on the
-//! host can to a TCP port; nothing that the guest says before we connect is
-//! lost; and every release's bhyve takes it, where TCP is new.
+//! hands out a free one, so no unit and no port number has to be guessed; there
+//! is no nmdm(4) to load; no one else can connect, as any user of the host can
+//! to a TCP port; nothing that the guest says before we connect is lost; and
+//! bhyve of every release supports it, while TCP is new.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -24,34 +24,36 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 use crate::error::InfraError;
 
-/// bhyve does not wait for a full terminal, it drops bytes. FreeBSD gives a
-/// terminal of this speed (bits a second) the largest buffer it has, 64 KiB.
+/// The speed of the terminals, in bits a second. bhyve drops bytes when a
+/// terminal is full, and FreeBSD gives a terminal of this speed its largest
+/// buffer, 64 KiB.
 const SPEED: u32 = 460_800;
 
-/// A pseudo-terminal.
+/// A pair of pseudo-terminal ends.
 #[derive(Debug)]
 pub struct Pty {
-    /// Our end; it does not block.
+    /// The end of this program, which does not block.
     pub master: File,
-    /// bhyve's end. While we hold it, too, the terminal and its mode stay, and
-    /// our end has no end of file.
+    /// The end of bhyve. While this program has it open too, the terminal keeps
+    /// its mode, and the other end sees no end of file.
     pub slave: File,
-    /// The name of bhyve's end.
+    /// The path of bhyve's end.
     pub path: PathBuf,
 }
 
 impl Pty {
-    /// A new one, in raw mode.
+    /// Returns a new pseudo-terminal in raw mode.
     ///
     /// # Errors
-    /// [`InfraError::Io`]: the system has no more of them.
+    /// Fails with [`InfraError::Io`] when the system has no more of them.
     pub fn open() -> Result<Self, InfraError> {
         open().map_err(|e| InfraError::sys("open a pseudo-terminal for bhyve", e))
     }
 }
 
 fn open() -> io::Result<Pty> {
-    // Other machines' programs must not inherit it: they would hold it open.
+    // The programs of other machines must not inherit it: they would keep it
+    // open.
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let master = openpt(OpenptFlags::from_bits_retain(flags.bits() as _))?;
     grantpt(&master)?;
@@ -76,11 +78,11 @@ fn open() -> io::Result<Pty> {
     })
 }
 
-/// Writes all of `bytes`, waiting `limit` at most for a guest that does not
+/// Writes all of `bytes`. It waits at most `limit` for a guest that does not
 /// read.
 ///
 /// # Errors
-/// The guest's end is gone, or it has not read.
+/// Fails when the guest's end is closed, or has not read in time.
 pub fn write_within(mut port: &File, mut bytes: &[u8], limit: Duration) -> io::Result<()> {
     let deadline = Instant::now() + limit;
     while !bytes.is_empty() {
@@ -95,7 +97,7 @@ pub fn write_within(mut port: &File, mut bytes: &[u8], limit: Duration) -> io::R
     Ok(())
 }
 
-/// Waits until `port` takes bytes.
+/// Waits until `port` accepts bytes.
 fn wait(port: &File, deadline: Instant) -> io::Result<()> {
     let left = deadline.saturating_duration_since(Instant::now());
     let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);

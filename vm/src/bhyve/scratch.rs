@@ -1,5 +1,5 @@
 //! The files of one machine: copies of the disks it may write, and its boot
-//! disk. The folder has the machine's name, so that the name is nobody else's.
+//! disk. The directory has the machine's name, which makes the name unique.
 
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
@@ -13,10 +13,10 @@ use crate::error::InfraError;
 use crate::image;
 use crate::qemu::{Access, Drive, Format};
 
-/// Folders this process has asked for.
+/// The number of directories that this process has created.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// A folder that goes with its value.
+/// A directory that is removed when its value is dropped.
 #[derive(Debug)]
 pub struct Scratch {
     /// The machine's name.
@@ -25,10 +25,10 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// A folder of a new name in `parent`.
+    /// Creates a directory with a new name in `parent`.
     ///
     /// # Errors
-    /// [`InfraError::Io`], [`InfraError::DiskFull`].
+    /// Fails with [`InfraError::Io`] or [`InfraError::DiskFull`].
     pub fn new(parent: &Path) -> Result<Self, InfraError> {
         loop {
             let number = COUNT.fetch_add(1, Ordering::SeqCst);
@@ -36,17 +36,17 @@ impl Scratch {
             let path = parent.join(&name);
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Self { name, path }),
-                // Left by a process that had our number.
+                // A process that had the same id left it behind.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(InfraError::io("create", &path, error)),
             }
         }
     }
 
-    /// The disks of `spec`, in order: its drives, then the one it boots from.
+    /// Returns the disks of `spec`, in order: its drives, then its boot disk.
     ///
     /// # Errors
-    /// [`InfraError::BhyveCannot`], [`InfraError::Io`],
+    /// Fails with [`InfraError::BhyveCannot`], [`InfraError::Io`] or
     /// [`InfraError::DiskFull`].
     pub fn disks(&self, spec: &Spec) -> Result<Vec<Disk>, InfraError> {
         let mut disks = Vec::new();
@@ -77,7 +77,7 @@ impl Scratch {
         }
         let path = match drive.access {
             Access::ReadOnly | Access::Persistent => drive.path.clone(),
-            // bhyve writes where it reads, so it gets a disk to write on.
+            // bhyve writes to the image itself, so it gets a copy.
             Access::Snapshot => {
                 let path = self.path.join(format!("disk{n}.img"));
                 fs::copy(&drive.path, &path)
@@ -92,7 +92,7 @@ impl Scratch {
     }
 }
 
-/// bhyve takes options apart at commas, wherever they are.
+/// Checks that bhyve accepts `path`: it splits its options at every comma.
 fn check(path: &Path) -> Result<(), InfraError> {
     if path.as_os_str().as_encoded_bytes().contains(&b',') {
         return Err(InfraError::BhyveCannot {
@@ -105,7 +105,7 @@ fn check(path: &Path) -> Result<(), InfraError> {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed now is swept by a later run.
+        // A later run removes what cannot be removed now.
         let _ = fs::remove_dir_all(&self.path);
     }
 }

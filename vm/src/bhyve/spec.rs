@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::qemu::Drive;
 
-/// How the kernel gets into the machine.
+/// How the machine boots its kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Boot {
     /// bhyveload(8) loads the kernel, before the machine starts.
@@ -23,53 +23,53 @@ pub enum Boot {
     /// Firmware and FreeBSD's loader, from a directory that becomes a FAT
     /// disk.
     Efi {
-        /// The firmware, code and variables in one.
+        /// The firmware file, which contains code and variables.
         firmware: PathBuf,
         /// The directory with `EFI/BOOT/BOOTX64.EFI`.
         dir: PathBuf,
     },
 }
 
-/// A machine.
+/// The description of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
-    /// Virtual CPUs.
+    /// The number of virtual CPUs.
     pub cpus: u32,
-    /// Memory, MiB.
+    /// The memory, in MiB.
     pub mem_mib: u32,
-    /// How it boots.
+    /// How the machine boots.
     pub boot: Boot,
-    /// Its disks.
+    /// The disks of the machine.
     pub drives: Vec<Drive>,
 }
 
-/// A disk of one machine; the first one is the guest's first.
+/// A disk of one machine. The order is the guest's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disk {
-    /// The image.
+    /// The path of the image.
     pub path: PathBuf,
-    /// Whether the guest may not write.
+    /// Whether the guest cannot write to it.
     pub read_only: bool,
 }
 
-/// What one machine of a kind has for itself.
+/// What each machine has of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wiring {
-    /// Its name.
+    /// The name of the virtual machine.
     pub name: String,
     /// The terminal of the first serial port.
     pub console: PathBuf,
     /// The terminal of the second serial port.
     pub result: PathBuf,
-    /// Its disks, the one to boot from last.
+    /// The disks, with the boot disk last.
     pub disks: Vec<Disk>,
 }
 
-/// PCI slot of the first disk, as in QEMU.
+/// The PCI slot of the first disk, the same as in QEMU.
 const FIRST_SLOT: usize = 4;
 
 impl Spec {
-    /// A machine of one CPU and 512 MiB without disks.
+    /// Returns a machine with one CPU, 512 MiB of memory and no disks.
     pub fn new(boot: Boot) -> Self {
         Self {
             cpus: 1,
@@ -79,7 +79,8 @@ impl Spec {
         }
     }
 
-    /// bhyveload's arguments; none where firmware loads the kernel.
+    /// Returns the arguments of bhyveload, or none if firmware loads the
+    /// kernel.
     pub fn load_args(&self, name: &str) -> Option<Vec<OsString>> {
         let Boot::Load { dir, env } = &self.boot else {
             return None;
@@ -94,15 +95,16 @@ impl Spec {
         Some(args.0)
     }
 
-    /// bhyve's arguments.
+    /// Returns the arguments of bhyve.
     pub fn run_args(&self, wiring: &Wiring) -> Vec<OsString> {
         let mut args = Args::default();
         args.pair("-c", &self.cpus.to_string());
         args.pair("-m", &self.memory());
-        // Idle CPUs give way; the clock is UTC, as in QEMU; a register that
-        // this host lacks is no reason for the guest to die.
+        // -H: idle CPUs yield. -u: the clock is UTC, as in QEMU. -w: ignore an
+        // access to an unimplemented register.
         args.flag("-H").flag("-u").flag("-w");
-        // The default of FreeBSD 15; without tables no guest powers off.
+        // The default of FreeBSD 15. A guest cannot power off without ACPI
+        // tables.
         args.pair("-o", "acpi_tables=true");
         args.pair("-s", "0,hostbridge").pair("-s", "3,virtio-rnd");
         for (n, disk) in wiring.disks.iter().enumerate() {
@@ -118,25 +120,27 @@ impl Spec {
         args.0
     }
 
-    /// bhyveload and bhyve must be told the same size.
+    /// Returns the size for bhyveload and bhyve, which must get the same one.
     fn memory(&self) -> String {
         format!("{}M", self.mem_mib)
     }
 }
 
-/// bhyvectl's arguments that remove the machine `name`.
+/// Returns the arguments of bhyvectl that remove the machine `name`.
 pub fn destroy_args(name: &str) -> [String; 2] {
     [format!("--vm={name}"), "--destroy".into()]
 }
 
-/// bhyvectl's arguments that send the machine `name` a non-maskable interrupt.
+/// Returns the arguments of bhyvectl that send a non-maskable interrupt to the
+/// machine `name`.
 pub fn nmi_args(name: &str) -> [String; 2] {
     [format!("--vm={name}"), "--inject-nmi".into()]
 }
 
-/// What of a kernel's environment bhyveload is to set: not what speaks of
-/// variables of firmware's loader, and not `console`, which chooses among that
-/// loader's consoles. bhyveload itself asks for the serial console.
+/// Returns the part of a kernel's environment that bhyveload sets. It leaves
+/// out values that use variables of the UEFI loader, and `console`, which
+/// selects one of that loader's consoles. bhyveload itself uses the serial
+/// console.
 pub fn load_env(env: Vec<(String, String)>) -> Vec<(String, String)> {
     env.into_iter()
         .filter(|(name, value)| name != "console" && !value.contains("${"))
@@ -265,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn bhyvectl_is_told_the_machine_first() {
+    fn bhyvectl_gets_the_machine_first() {
         assert_eq!(destroy_args("vm"), ["--vm=vm", "--destroy"]);
         assert_eq!(nmi_args("vm"), ["--vm=vm", "--inject-nmi"]);
     }

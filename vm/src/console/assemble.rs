@@ -1,31 +1,33 @@
-//! Lines out of chunks, in bounded memory.
+//! Assembles lines from chunks, in bounded memory.
 
-/// What becomes of a line longer than [`MAX_LINE`].
+/// What happens to a line that is longer than [`MAX_LINE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlong {
-    /// It is handed on in pieces that overlap by [`OVERLAP`] bytes, so that a
-    /// text across a cut is still seen whole. For consoles.
+    /// It is passed on in pieces that overlap by [`OVERLAP`] bytes, so that one
+    /// piece contains a text that crosses a cut. Consoles use this.
     Split,
-    /// Its beginning is handed on, marked, and the rest dropped: no part of
-    /// it can pass for a line of its own. For results.
+    /// Its beginning is passed on and marked, and the rest is dropped, so that
+    /// no part of it looks like a line of its own. The result channel uses
+    /// this.
     Truncate,
 }
 
-/// Longest line handed on, bytes.
+/// The longest line that is passed on, in bytes.
 pub const MAX_LINE: usize = 4096;
-/// How far pieces of one line overlap, bytes: longer than any signature.
+/// The overlap of two pieces of a line, in bytes. It is longer than any text
+/// that is searched for.
 pub const OVERLAP: usize = 128;
 
 /// A line, without its line ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// Its bytes.
+    /// The bytes of the line.
     pub bytes: &'a [u8],
-    /// Whether it was longer than this.
+    /// Whether the line was longer than these bytes.
     pub truncated: bool,
 }
 
-/// Puts lines together from chunks cut anywhere.
+/// Assembles lines from chunks that are cut anywhere.
 #[derive(Debug)]
 pub struct Assembler {
     overlong: Overlong,
@@ -34,7 +36,7 @@ pub struct Assembler {
 }
 
 impl Assembler {
-    /// An assembler with nothing in it.
+    /// Returns an empty assembler.
     pub fn new(overlong: Overlong) -> Self {
         Self {
             overlong,
@@ -43,7 +45,7 @@ impl Assembler {
         }
     }
 
-    /// Takes a chunk; calls `each` for every line that it completes.
+    /// Adds a chunk and calls `each` for every line that it completes.
     pub fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(Line<'_>)) {
         for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
             let (text, ends) = match piece.strip_suffix(b"\n") {
@@ -82,7 +84,7 @@ impl Assembler {
         self.line.extend_from_slice(text);
     }
 
-    /// The line that is not complete yet: a prompt, perhaps.
+    /// Returns the line that is not complete yet, such as a prompt.
     pub fn partial(&self) -> &[u8] {
         &self.line
     }

@@ -1,5 +1,5 @@
-//! The raw log of a serial port: every byte as it came, each line with the
-//! time it began at, on a bounded part of the disk.
+//! Writes the raw log of a serial port: every byte, with a timestamp at the
+//! start of each line, in bounded disk space.
 //!
 //! The beginning (the boot) goes to the named file; when that is full, the
 //! newest part goes to `NAME.tail`, the part before it to `NAME.tail.1`.
@@ -15,12 +15,12 @@ use file_rotate::{ContentLimit, FileRotate};
 
 use crate::error::InfraError;
 
-/// How much of the disk a log may take, bytes.
+/// The disk space that a log may use, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cap {
-    /// For the beginning.
+    /// The space for the beginning.
     pub head: usize,
-    /// For the end.
+    /// The space for the end.
     pub tail: usize,
 }
 
@@ -33,8 +33,8 @@ impl Default for Cap {
     }
 }
 
-/// A log that is being written. Its first error is its last: a full disk must
-/// not cost a verdict, so the caller reports it and goes on.
+/// A log that is being written. It stops at the first error. The caller reports
+/// that error and continues, because a full disk must not change a verdict.
 pub struct StampedLog {
     path: PathBuf,
     cap: Cap,
@@ -46,10 +46,10 @@ pub struct StampedLog {
 }
 
 impl StampedLog {
-    /// Creates the file; what it held is lost.
+    /// Creates the file, or truncates it.
     ///
     /// # Errors
-    /// [`InfraError::Io`] when it cannot be created.
+    /// Fails with [`InfraError::Io`] when the file cannot be created.
     pub fn create(path: &Path, cap: Cap) -> Result<Self, InfraError> {
         for old in [tail_path(path, ""), tail_path(path, ".1")] {
             match std::fs::remove_file(&old) {
@@ -71,10 +71,10 @@ impl StampedLog {
         })
     }
 
-    /// Writes a chunk that came in `at` after the machine's start.
+    /// Writes a chunk that arrived `at` after the machine's start.
     ///
     /// # Errors
-    /// The disk's; after one, nothing more is written.
+    /// Fails when the disk fails. After an error nothing more is written.
     pub fn write(&mut self, at: Duration, chunk: &[u8]) -> Result<(), InfraError> {
         if self.head.is_none() && self.tail.is_none() {
             return Ok(());
@@ -90,7 +90,7 @@ impl StampedLog {
         result.map_err(|e| InfraError::io("write the log", &self.path, e))
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -120,7 +120,7 @@ impl StampedLog {
             let end = format!("\n[the log goes on in {}]\n", tail.display());
             head.write_all(end.as_bytes())?;
             self.head = None;
-            // file-rotate keeps quiet about a file that it cannot open.
+            // file-rotate does not report a file that it cannot open.
             File::create(&tail)?;
             self.tail = Some(FileRotate::new(
                 tail,

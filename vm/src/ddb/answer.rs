@@ -1,10 +1,10 @@
-//! What ddb's answers say, line by line.
+//! Parses the lines of ddb's answers.
 
 /// A thread, as `ps` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thread {
-    /// What `bt` takes: its id, or its process's where that has one thread
-    /// only. (`bt` cuts an address to 32 bits.)
+    /// The argument of `bt`: the thread's id, or its process's if that has only
+    /// one thread. (`bt` cuts an address to 32 bits.)
     pub id: String,
     name: String,
     /// Whether its process has a user space of its own and is not init.
@@ -14,8 +14,8 @@ pub struct Thread {
 }
 
 impl Thread {
-    /// The thread of a line of `ps`, if it holds one: the id first, the name
-    /// last, in brackets for those of the kernel and for init.
+    /// Returns the thread in a line of `ps`, if there is one: the id is first
+    /// and the name last, in brackets for kernel threads and for init.
     pub fn parse(line: &str) -> Option<Self> {
         let (id, rest) = line.split_once(' ')?;
         if !id.bytes().all(|b| b.is_ascii_digit()) || rest.contains("(threaded)") {
@@ -31,18 +31,18 @@ impl Thread {
         })
     }
 
-    /// Whether it is what a CPU runs that has nothing to do.
+    /// Returns whether it is the idle thread of a CPU.
     pub fn is_idle(&self) -> bool {
         !self.of_user && (self.name == "idle" || self.name.starts_with("idle: "))
     }
 
-    /// Whether it is a test's: one that the module named, or any of user
-    /// space, which is the kit's own.
+    /// Returns whether it belongs to a test: the module named it, or it runs in
+    /// user space, which has only kdk's programs.
     pub fn is_of_test(&self) -> bool {
         self.of_user || self.name.starts_with("kdk ")
     }
 
-    /// What stands above its frames.
+    /// Returns the heading of its backtrace.
     pub fn heading(&self) -> String {
         match self.cpu {
             Some(cpu) => format!("thread {} ({}) on cpu {cpu}:", self.name, self.id),
@@ -51,18 +51,18 @@ impl Thread {
     }
 }
 
-/// `CPU 1` in the column of what is waited for.
+/// Returns the CPU from `CPU 1` in the wait-message column.
 fn cpu(rest: &str) -> Option<u32> {
     let (_, after) = rest.split_once(" CPU ")?;
     after.split(' ').next()?.parse().ok()
 }
 
-/// The CPU that entered the debugger, from a line of `show allpcpu`.
+/// Returns the CPU that entered the debugger, from a line of `show allpcpu`.
 pub fn current_cpu(text: &str) -> Option<u32> {
     text.strip_prefix("Current CPU: ")?.parse().ok()
 }
 
-/// Whether `text` is a register and its value (and what lies there).
+/// Returns whether `text` is a register with its value (and the symbol there).
 pub fn is_register(text: &str) -> bool {
     let mut words = text.split_whitespace();
     let (name, value) = (words.next(), words.next());

@@ -5,9 +5,9 @@ const HANG_15: &str = include_str!("consoles/15.1-hang-of-two-cpus.txt");
 const USER_SPACE_15: &str = include_str!("consoles/15.1-hang-in-user-space.txt");
 const HANG_2014: &str = include_str!("consoles/2014-hang-on-the-other-cpu.txt");
 
-/// Plays a console against the script: where the console shows a command, it
+/// Replays a console against the script: where the console shows a command, it
 /// must be the one that the script says now.
-fn play(console: &str) -> Dialogue {
+fn replay(console: &str) -> Dialogue {
     let mut dialogue = Dialogue::new();
     for line in console.lines() {
         if let Some(command) = line.strip_prefix(PROMPT) {
@@ -21,13 +21,13 @@ fn play(console: &str) -> Dialogue {
     dialogue
 }
 
-fn told(console: &str) -> Findings {
-    let mut dialogue = play(console);
+fn findings(console: &str) -> Findings {
+    let mut dialogue = replay(console);
     assert_eq!(dialogue.partial(PROMPT), Turn::Over);
     dialogue.findings()
 }
 
-/// The functions of a backtrace, under their headings.
+/// Returns the functions of a backtrace, under their headings.
 fn functions(backtrace: &[String]) -> String {
     let lines = backtrace
         .iter()
@@ -49,15 +49,15 @@ fn a_debugger_that_says_nothing_leaves_nothing() {
 }
 
 #[test]
-fn what_was_told_before_it_fell_silent_is_kept() {
+fn findings_before_a_silence_are_kept() {
     let (until, _) = USER_SPACE_15.split_once("db> show alllocks").unwrap();
-    let whole = told(USER_SPACE_15);
-    let cut = play(until);
+    let whole = findings(USER_SPACE_15);
+    let cut = replay(until);
     assert_eq!(cut.unanswered().as_deref(), Some("bt 16"));
     assert_eq!(cut.findings().backtrace, whole.backtrace);
 
     let (until, _) = HANG_15.split_once("db> ps").unwrap();
-    let cut = play(until);
+    let cut = replay(until);
     assert_eq!(cut.unanswered().as_deref(), Some("show registers"));
     let findings = cut.findings();
     assert_eq!(findings.backtrace[0], "thread:");
@@ -66,7 +66,7 @@ fn what_was_told_before_it_fell_silent_is_kept() {
 
 #[test]
 fn a_kernel_that_takes_the_nmi_for_a_failure_has_its_panics_backtrace() {
-    let findings = play(
+    let findings = replay(
         "NMI ISA 30, EISA ff\npanic: NMI\ncpuid = 0\ntime = 2\nKDB: stack backtrace:\n\
          panic() at panic+0x43/frame 0xfffffe0007d0aca0\n\
          --- trap 0x13, rip = 0xffffffff81a185f2, rsp = 0, rbp = 0 ---\n\
@@ -77,8 +77,8 @@ fn a_kernel_that_takes_the_nmi_for_a_failure_has_its_panics_backtrace() {
 }
 
 #[test]
-fn a_cpu_that_hangs_is_told_with_its_registers() {
-    let findings = told(HANG_15);
+fn a_cpu_that_hangs_is_reported_with_its_registers() {
+    let findings = findings(HANG_15);
     insta::assert_snapshot!(functions(&findings.backtrace), @r"
     thread kdk test (100051) on cpu 0:
       kdk_hang
@@ -102,7 +102,7 @@ fn a_cpu_that_hangs_is_told_with_its_registers() {
 
 #[test]
 fn the_registers_of_an_idle_cpu_are_not_those_of_the_hang() {
-    let findings = told(HANG_2014);
+    let findings = findings(HANG_2014);
     insta::assert_snapshot!(functions(&findings.backtrace), @r"
     thread kdk test (100036) on cpu 1:
       cpustop_handler
@@ -122,8 +122,8 @@ fn the_registers_of_an_idle_cpu_are_not_those_of_the_hang() {
 }
 
 #[test]
-fn when_every_cpu_is_idle_the_tests_threads_are_told() {
-    let findings = told(USER_SPACE_15);
+fn when_every_cpu_is_idle_the_tests_threads_are_reported() {
+    let findings = findings(USER_SPACE_15);
     insta::assert_snapshot!(functions(&findings.backtrace), @r"
     thread smoke (17):
       sched_ule_sswitch
@@ -157,7 +157,7 @@ fn when_every_cpu_is_idle_the_tests_threads_are_told() {
 }
 
 #[test]
-fn held_locks_are_told() {
+fn held_locks_are_reported() {
     let locks = "\
 Process 0 (kernel) thread 0xfffff800024fe780 (100048)
 exclusive sleep mutex kdk module (kdk module) r = 0 (0xffffffff81a2bc88) locked @ kdk:0
@@ -166,8 +166,8 @@ exclusive sleep mutex kdk module (kdk module) r = 0 (0xffffffff81a2bc88) locked 
         "db> show alllocks\n",
         &format!("db> show alllocks\n{locks}"),
     );
-    let told = told(&console).locks;
-    assert_eq!(told, locks.lines().collect::<Vec<&str>>());
+    let locked = findings(&console).locks;
+    assert_eq!(locked, locks.lines().collect::<Vec<&str>>());
 }
 
 #[test]
@@ -234,5 +234,5 @@ fn an_answer_of_any_length_is_bounded() {
     for n in 0..100_000 {
         console.push_str(&format!("f() at f+0x{n:x}/frame 0xfffffe0045efbc70\n"));
     }
-    assert_eq!(play(&console).findings().backtrace.len(), MAX_LINES + 1);
+    assert_eq!(replay(&console).findings().backtrace.len(), MAX_LINES + 1);
 }

@@ -1,5 +1,6 @@
-//! A directory as a FAT disk image, for firmware that cannot be shown a
-//! directory. makefs(8) is no help: NetBSD's package for Linux lacks FAT.
+//! Writes a directory as a FAT disk image, for firmware that cannot read a
+//! directory. makefs(8) cannot do it on Linux, where NetBSD's package lacks
+//! FAT.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -9,14 +10,14 @@ use fatfs::{Dir, FileSystem, FormatVolumeOptions, FsOptions};
 
 use crate::error::InfraError;
 
-/// Room for the file system itself, bytes. With it no image is so small that
-/// it would get FAT12, which firmware need not read from a hard disk.
+/// The space for the file system itself, in bytes. It also keeps the image
+/// large enough for FAT16: firmware need not read FAT12 from a hard disk.
 const SLACK: u64 = 16 << 20;
 
-/// Writes what is in `dir` to `image`, which must not exist.
+/// Writes the content of `dir` to `image`, which must not exist.
 ///
 /// # Errors
-/// [`InfraError::Io`], [`InfraError::DiskFull`].
+/// Fails with [`InfraError::Io`] or [`InfraError::DiskFull`].
 pub fn write_fat(dir: &Path, image: &Path) -> Result<(), InfraError> {
     let size = size(dir).map_err(|e| InfraError::io("read", dir, e))?;
     write(dir, image, size + SLACK).map_err(|e| InfraError::io("write the boot disk", image, e))
@@ -35,7 +36,7 @@ fn write(dir: &Path, image: &Path, size: u64) -> io::Result<()> {
     volume.unmount()
 }
 
-/// The bytes of all files below `dir`.
+/// Returns the size of all files below `dir`, in bytes.
 fn size(dir: &Path) -> io::Result<u64> {
     let mut sum = 0;
     for entry in fs::read_dir(dir)? {

@@ -1,5 +1,5 @@
-//! makefs(8): a file system from a directory, without being root. NetBSD's
-//! (Debian's package) and FreeBSD's take the same options.
+//! Runs makefs(8), which writes a file system from a directory without root
+//! privileges. NetBSD's (Debian's package) and FreeBSD's take the same options.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -10,24 +10,24 @@ use std::process::{Command, Stdio};
 use super::Tree;
 use crate::error::{InfraError, says_disk_full};
 
-/// The time of everything in an image: images of equal trees differ in
-/// nothing but the random numbers that UFS wants.
+/// The timestamp of every file in an image. Images of equal trees differ only
+/// in UFS's random numbers.
 const TIME: u64 = 1_704_067_200;
 
-/// Place and value of UFS1's magic number: 1372 bytes into the superblock,
-/// which is 8 KiB into the image.
+/// The offset and the value of UFS1's magic number: 1372 bytes into the
+/// superblock, which is 8 KiB into the image.
 const MAGIC: (u64, u32) = (8192 + 1372, 0x0001_1954);
 
-/// A makefs.
+/// The makefs(8) of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Makefs(PathBuf);
 
 impl Makefs {
-    /// The one that `KDK_MAKEFS` names, else the PATH's or, as it is an
-    /// administrator's tool, /usr/sbin's.
+    /// Returns the makefs that `KDK_MAKEFS` names, or else that of the PATH or
+    /// of /usr/sbin, where administrators' tools are.
     ///
     /// # Errors
-    /// [`InfraError::MakefsMissing`].
+    /// Fails with [`InfraError::MakefsMissing`].
     pub fn find() -> Result<Self, InfraError> {
         if let Some(path) = std::env::var_os("KDK_MAKEFS").filter(|path| !path.is_empty()) {
             return Ok(Self(path.into()));
@@ -42,16 +42,16 @@ impl Makefs {
             .ok_or(InfraError::MakefsMissing)
     }
 
-    /// The one at `path`.
+    /// Returns the makefs at `path`.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 }
 
-/// The arguments that write `dir` to `image`, which gets `size` bytes.
+/// Returns the arguments that write `dir` to `image` of `size` bytes.
 pub fn makefs_args(list: &Path, size: u64, image: &Path, dir: &Path) -> Vec<OsString> {
     let mut args: Vec<OsString> = ["-t", "ffs", "-B", "little"].map(OsString::from).to_vec();
-    // UFS2 of Debian's makefs is refused by today's kernels.
+    // Today's kernels refuse the UFS2 of Debian's makefs.
     args.extend(["-o", "version=1,optimization=space,minfree=0"].map(OsString::from));
     args.extend(["-T".into(), TIME.to_string().into()]);
     args.extend(["-s".into(), size.to_string().into()]);
@@ -61,11 +61,11 @@ pub fn makefs_args(list: &Path, size: u64, image: &Path, dir: &Path) -> Vec<OsSt
     args
 }
 
-/// Writes the image of a tree; the file appears when it is whole.
+/// Writes the image of a tree. The file appears only when it is complete.
 ///
 /// # Errors
-/// [`InfraError::MakefsMissing`], [`InfraError::MakefsFailed`] with its own
-/// words, [`InfraError::DiskFull`], [`InfraError::Io`].
+/// Fails with [`InfraError::MakefsMissing`], [`InfraError::MakefsFailed`],
+/// [`InfraError::DiskFull`] or [`InfraError::Io`].
 pub fn write(makefs: &Makefs, tree: &Tree, image: &Path, size: u64) -> Result<(), InfraError> {
     let place = image.parent().unwrap_or(Path::new("."));
     let stage = tempfile::Builder::new()
@@ -113,7 +113,7 @@ fn run(makefs: &Makefs, args: Vec<OsString>, image: &Path) -> Result<(), InfraEr
     ))
 }
 
-/// Whether what was written is a UFS1 of the right size.
+/// Checks that the image is a UFS1 of the right size.
 fn check(new: &Path, image: &Path, size: u64) -> Result<(), InfraError> {
     let unreadable = |error| InfraError::io("read back", new, error);
     let file = File::open(new).map_err(unreadable)?;

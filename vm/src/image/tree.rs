@@ -1,4 +1,4 @@
-//! A file tree as data.
+//! Describes a file tree as data.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 
 use crate::error::InfraError;
 
-/// Where a file's bytes come from.
+/// The source of a file's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// A file of the host.
     Host(PathBuf),
-    /// These bytes.
+    /// The bytes themselves.
     Bytes(Vec<u8>),
 }
 
-/// A node of the tree; all belong to root.
+/// A node of the tree. Its owner is root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// A directory with this mode.
@@ -27,12 +27,12 @@ pub enum Entry {
     Link(String),
 }
 
-/// A tree; paths are relative to its root, with `/` between names.
+/// A file tree. Paths are relative to its root, with `/` between names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree(BTreeMap<String, Entry>);
 
 impl Tree {
-    /// A root directory and nothing in it.
+    /// Returns a tree with only a root directory.
     pub fn new() -> Self {
         Self::default()
     }
@@ -73,16 +73,17 @@ impl Tree {
         self.with(path, Entry::Link(target.to_owned()))
     }
 
-    /// The entries, parents before children.
+    /// Returns the entries, parents before children.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
         self.0.iter().map(|(path, entry)| (path.as_str(), entry))
     }
 
-    /// The tree as an mtree(5) list with every time at `time`, seconds.
+    /// Returns the tree as an mtree(5) list with every timestamp set to `time`,
+    /// in seconds.
     pub fn mtree(&self, time: u64) -> String {
         let mut text = String::from("#mtree\n");
         let mut line = |path: &str, kind: &str, mode: u32| {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(
                 text,
                 "{path} type={kind} uid=0 gid=0 mode={mode:04o} time={time}.0"
@@ -104,8 +105,8 @@ impl Tree {
         text
     }
 
-    /// Puts the tree's names and contents under `dir`; modes and owners are
-    /// the list's business.
+    /// Creates the tree's names and contents under `dir`. The list sets modes
+    /// and owners.
     pub fn stage(&self, dir: &Path) -> Result<(), InfraError> {
         for (path, entry) in &self.0 {
             let to = dir.join(path);
@@ -121,13 +122,14 @@ impl Tree {
     }
 }
 
-/// Puts the file `from` at `to`, by a hard link if the file system allows it.
+/// Creates `to` from the file `from`, as a hard link if the file system allows
+/// it.
 pub(crate) fn place(from: &Path, to: &Path) -> Result<(), InfraError> {
     let from = fs::canonicalize(from).map_err(|e| InfraError::io("read", from, e))?;
     if fs::hard_link(&from, to).is_ok() {
         return Ok(());
     }
-    // Which of the two is at fault is plain only when the source opens.
+    // If the source can be opened, the target is at fault.
     fs::File::open(&from).map_err(|e| InfraError::io("read", &from, e))?;
     match fs::copy(&from, to) {
         Ok(_) => Ok(()),
@@ -135,7 +137,7 @@ pub(crate) fn place(from: &Path, to: &Path) -> Result<(), InfraError> {
     }
 }
 
-/// Characters that mean something in a list are written in octal.
+/// Returns `text` with the special characters of a list in octal.
 fn escape(name: &str) -> String {
     let mut text = String::new();
     for byte in name.bytes() {

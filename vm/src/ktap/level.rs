@@ -27,12 +27,12 @@ impl Level {
         }
     }
 
-    /// Whether it has a plan or a result.
+    /// Returns whether it has a plan or a result.
     pub fn is_begun(&self) -> bool {
         self.plans > 0 || self.results > 0
     }
 
-    /// Whether all planned results have come.
+    /// Returns whether all planned results have come.
     pub fn is_whole(&self) -> bool {
         self.planned.is_some_and(|planned| self.results >= planned)
     }
@@ -98,7 +98,7 @@ impl Level {
         );
     }
 
-    /// What is missing now that nothing more comes.
+    /// Returns what is missing now that nothing more comes.
     pub fn finish(&mut self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.plans == 0 {

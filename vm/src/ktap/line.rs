@@ -12,55 +12,55 @@ const TAB: usize = 8;
 /// A line, its indentation taken off.
 #[derive(Debug)]
 pub struct Raw {
-    /// Columns of white space before the text.
+    /// The number of columns of white space before the text.
     pub indent: usize,
     text: String,
-    /// Whether every byte of it can be believed: whole, valid UTF-8, no NUL.
+    /// Whether the line is intact: complete, valid UTF-8, no NUL.
     sound: bool,
 }
 
-/// What a line is.
+/// The kind of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Nothing.
+    /// An empty line.
     Empty,
-    /// `KTAP version N`.
+    /// A version line, `KTAP version N`.
     Version(String),
-    /// `# Subtest: NAME`.
+    /// The header of subtests, `# Subtest: NAME`.
     Subtest(String),
-    /// `1..N`: the line, and N where it is one.
+    /// A plan, `1..N`: the line, and N if it is a number.
     Plan(String, Option<usize>),
-    /// `ok N NAME` or `not ok N NAME`.
+    /// A result, `ok N NAME` or `not ok N NAME`.
     Result(ResultLine),
-    /// `ok` or `not ok` without a number.
+    /// A result without a number.
     Numberless(String),
     /// A result or plan line with damaged bytes.
     Damaged(String),
-    /// `Bail out! why`.
+    /// An abort, `Bail out! why`.
     BailOut(String),
-    /// `# text`.
+    /// A diagnostic, `# text`.
     Diagnostic(String),
-    /// Anything else.
+    /// Any other line.
     Garbage,
 }
 
-/// A result line.
+/// The fields of a result line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ResultLine {
     /// Whether it says `ok`.
     pub ok: bool,
     /// The test's number.
     pub number: usize,
-    /// The test's name; may be empty.
+    /// The test's name, which may be empty.
     pub name: String,
-    /// The known directive.
+    /// The directive, if it is a known one.
     pub directive: Option<Directive>,
-    /// What follows the directive, or the `#`.
+    /// The text after the directive, or after the `#`.
     pub reason: String,
 }
 
 impl Raw {
-    /// Takes the indentation off; a carriage return at the end is dropped.
+    /// Removes the indentation and a carriage return at the end.
     pub fn new(bytes: &[u8], truncated: bool) -> Self {
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         let blanks = bytes.iter().take_while(|b| matches!(b, b' ' | b'\t'));
@@ -79,7 +79,7 @@ impl Raw {
         }
     }
 
-    /// What the line is.
+    /// Returns the kind of the line.
     pub fn kind(&self) -> Kind {
         let text = self.text.as_str();
         if text.is_empty() {

@@ -1,12 +1,12 @@
-//! What a document means for the test that was asked for.
+//! Derives the verdict of the requested test from a document.
 
 use super::{Case, Directive, Document};
 use crate::verdict::Verdict;
 
 impl Case {
-    /// This test's verdict, its subtests counted in: a parent and its
-    /// children that disagree are a failure, and children that were all
-    /// skipped make no pass.
+    /// Returns the verdict of this test, including its subtests. If a parent
+    /// and its children disagree, it is a failure. If all children were
+    /// skipped, it is not a pass.
     pub fn verdict(&self) -> Verdict {
         let own = self.own_verdict();
         if self.subtests.is_empty() {
@@ -25,7 +25,7 @@ impl Case {
         match (self.ok, self.directive) {
             (true, None) => Verdict::Pass,
             (false, None) => Verdict::Fail,
-            // KTAP lets a skipped test say either.
+            // KTAP allows both `ok` and `not ok` for a skipped test.
             (_, Some(Directive::Skip)) => Verdict::Skip,
             (true, Some(Directive::Xfail)) => Verdict::Xpass,
             (false, Some(Directive::Xfail)) => Verdict::Xfail,
@@ -34,8 +34,8 @@ impl Case {
         }
     }
 
-    /// Why, for people: the reason on the line, the diagnostics, and the
-    /// subtests that did not go well.
+    /// Returns the explanation: the reason on the line, the diagnostics, and
+    /// the subtests that did not pass.
     fn explain(&self, prefix: &str, into: &mut Vec<String>) {
         for text in [&self.reason, &self.detail] {
             if !text.is_empty() {
@@ -60,8 +60,8 @@ impl Case {
 }
 
 impl Document {
-    /// The verdict on the one test that the host asked for, and why. Anything
-    /// but that test's own clean report is a failure.
+    /// Returns the verdict on the one test that the host asked for, and why.
+    /// Anything but that test's own clean report is a failure.
     pub fn verdict_on(&self, name: &str) -> (Verdict, String) {
         let mut detail: Vec<String> = self.problems.iter().map(ToString::to_string).collect();
         let mut verdict = match self.cases.as_slice() {

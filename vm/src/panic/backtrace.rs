@@ -1,9 +1,9 @@
-//! Backtrace lines and what stands between them.
+//! Recognizes the lines of backtraces and their headings.
 
-/// Whether `text` is one frame of a backtrace:
-/// `func() at func+0x1a/frame 0xfffffe00...` (ddb; older kernels put the
-/// arguments between the parentheses), `#3 0xffffffff80... at func+0x1a`
-/// (stack(9)), or `--- trap 0xc, rip = ... ---`.
+/// Returns whether `text` is one frame of a backtrace: `func() at
+/// func+0x1a/frame 0xfffffe00...` (ddb; older kernels put the arguments between
+/// the parentheses), `#3 0xffffffff80... at func+0x1a` (stack(9)), or `--- trap
+/// 0xc, rip = ... ---`.
 pub fn is_frame(text: &str) -> bool {
     if let Some(rest) = text.strip_prefix("--- ") {
         let what = ["trap ", "syscall", "interrupt", "invalid trapframe"];
@@ -18,7 +18,7 @@ pub fn is_frame(text: &str) -> bool {
     })
 }
 
-/// `func(` or `func(args`.
+/// Returns whether `text` is `func(` or `func(args`.
 fn is_call(call: &str) -> bool {
     call.split_once('(').is_some_and(|(function, _)| {
         !function.is_empty() && !function.contains(char::is_whitespace)
@@ -31,7 +31,7 @@ fn is_hex(place: &str) -> bool {
         .is_some_and(|hex| !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Whether `text` says whose frames follow.
+/// Returns whether `text` is the heading of a backtrace.
 pub fn is_heading(text: &str) -> bool {
     text.starts_with("KDB: stack backtrace")
         || text == "stack backtrace:"
@@ -39,8 +39,8 @@ pub fn is_heading(text: &str) -> bool {
             && (text.ends_with(" attempted at:") || text.ends_with(" established at:")))
 }
 
-/// The lock that a line such as ` 1st 0xfffff800 name (class) @ file.c:12`
-/// speaks of, without its address.
+/// Returns the lock that a line such as ` 1st 0xfffff800 name (class) @
+/// file.c:12` names, without its address.
 pub fn lock(text: &str) -> Option<String> {
     let (ordinal, rest) = text.split_once(' ')?;
     if !["1st", "2nd", "3rd"].contains(&ordinal) || !rest.contains(" @ ") {
@@ -53,8 +53,8 @@ pub fn lock(text: &str) -> Option<String> {
     Some(format!("{ordinal} {name}"))
 }
 
-/// The lock that a line such as `exclusive sleep mutex name (class) r = 0
-/// (0xffffffff81a34378) locked @ file.c:12` speaks of, without its address.
+/// Returns the lock that a line such as `exclusive sleep mutex name (class) r =
+/// 0 (0xffffffff81a34378) locked @ file.c:12` names, without its address.
 pub fn held_lock(text: &str) -> Option<String> {
     let kinds = ["exclusive ", "shared "];
     let known = kinds.iter().any(|kind| text.starts_with(kind));

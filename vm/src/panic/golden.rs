@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{ConsoleMatch, scan};
 
-/// What stands above a console.
+/// Returns what stands above a console.
 fn heading(matches: &[ConsoleMatch]) -> String {
     if matches.is_empty() {
         return "no match\n".into();

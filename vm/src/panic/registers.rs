@@ -1,6 +1,6 @@
-//! Lines that show the processor's state.
+//! Recognizes the lines that show the processor's state.
 
-/// What stands before the `=` of a trap's report (sys/amd64/amd64/trap.c).
+/// The words before the `=` of a trap's report (sys/amd64/amd64/trap.c).
 const REPORT: [&str; 9] = [
     "fault virtual address",
     "fault code",
@@ -19,8 +19,8 @@ const NAMES: [&str; 26] = [
     "r11", "r12", "r13", "r14", "r15", "cs", "ds", "es", "fs", "gs", "ss", "fsbase", "cr2",
 ];
 
-/// Whether `text` shows registers: a line of a trap's report, `rax: 0 rbx: 1`,
-/// `rip 0x1 rsp 0x2`, `rip = 0x1`, or ddb's `rax   0x12  symbol`.
+/// Returns whether `text` shows registers: a line of a trap's report, `rax: 0
+/// rbx: 1`, `rip 0x1 rsp 0x2`, `rip = 0x1`, or ddb's `rax   0x12  symbol`.
 pub fn is_register(text: &str) -> bool {
     if let Some((what, _)) = text.split_once('=')
         && (REPORT.contains(&what.trim()) || what.is_empty() && text.starts_with("= DPL "))
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn registers_are_told_from_text() {
+    fn registers_are_distinguished_from_text() {
         for line in [
             "fault virtual address\t= 0x0",
             "fault code\t\t= supervisor read data, page not present",

@@ -1,6 +1,7 @@
 use super::*;
 
-/// The matches of a console, as `kind: title` with the number of frames.
+/// Returns the matches of a console, as `kind: title` with the number of
+/// frames.
 fn matches(console: &str) -> Vec<String> {
     scan(console.lines())
         .iter()
@@ -196,7 +197,7 @@ fn what_only_looks_like_death_is_not_death() {
 }
 
 #[test]
-fn a_panic_after_half_a_line_is_told_by_the_line_after_it() {
+fn a_panic_after_half_a_line_is_recognized_by_the_line_after_it() {
     let console = "loading kdk.ko...panic: bad\ncpuid = 0\nKDB: stack backtrace:\n";
     assert_eq!(matches(console), ["Panic: panic: bad [1]"]);
     assert_eq!(matches("loading kdk.ko...panic: bad\nno more\n"), [""; 0]);

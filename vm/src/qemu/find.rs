@@ -1,4 +1,4 @@
-//! The QEMU binary and its age.
+//! Finds the QEMU binary and checks its version.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::InfraError;
 
-/// QEMU's version; compared as a whole, so that 10.0 is newer than 9.2.
+/// A version of QEMU. Versions are compared by number, so that 10.0 is newer
+/// than 9.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version(pub u32, pub u32, pub u32);
 
@@ -19,26 +20,27 @@ impl fmt::Display for Version {
     }
 }
 
-/// The oldest QEMU that takes the arguments used here.
+/// The oldest QEMU that supports the arguments that are used here.
 pub const OLDEST: Version = Version(7, 0, 0);
 
-/// Names another binary than `qemu-system-x86_64` of the PATH.
+/// The environment variable that names another binary than `qemu-system-x86_64`
+/// in the PATH.
 const OVERRIDE: &str = "KDK_QEMU";
 
 /// A QEMU that can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Qemu {
-    /// The binary; looked up in the PATH unless it has a slash.
+    /// The binary, which is looked up in the PATH unless it has a slash.
     pub path: PathBuf,
-    /// What it says it is.
+    /// The version that it reports.
     pub version: Version,
 }
 
 impl Qemu {
-    /// The QEMU that `KDK_QEMU` names, else `qemu-system-x86_64`.
+    /// Returns the QEMU that `KDK_QEMU` names, else `qemu-system-x86_64`.
     ///
     /// # Errors
-    /// See [`Qemu::at`].
+    /// Fails as [`Qemu::at`] does.
     pub fn find() -> Result<Self, InfraError> {
         let path = std::env::var_os(OVERRIDE).filter(|path| !path.is_empty());
         Self::at(&PathBuf::from(
@@ -46,11 +48,11 @@ impl Qemu {
         ))
     }
 
-    /// The QEMU at `path`.
+    /// Returns the QEMU at `path`.
     ///
     /// # Errors
-    /// [`InfraError::QemuMissing`], [`InfraError::QemuUnknown`] when it does
-    /// not tell its version, [`InfraError::QemuTooOld`].
+    /// Fails with [`InfraError::QemuMissing`], [`InfraError::QemuUnknown`] when
+    /// it does not report its version, [`InfraError::QemuTooOld`].
     pub fn at(path: &Path) -> Result<Self, InfraError> {
         let output = Command::new(path)
             .arg("--version")
@@ -84,7 +86,7 @@ impl Qemu {
     }
 }
 
-/// The version in what `qemu --version` prints.
+/// Returns the version in the output of `qemu --version`.
 pub fn parse_version(answer: &str) -> Option<Version> {
     let rest = answer
         .lines()
@@ -140,7 +142,7 @@ mod tests {
         let (_dir, path) = fake("echo bash: no such luck >&2; exit 1");
         let error = Qemu::at(&path).unwrap_err().to_string();
         assert!(
-            error.ends_with("did not say which QEMU it is: bash: no such luck"),
+            error.ends_with("is not a QEMU: its --version printed: bash: no such luck"),
             "{error}"
         );
     }

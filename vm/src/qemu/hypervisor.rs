@@ -1,4 +1,4 @@
-//! QEMU as a [`Hypervisor`].
+//! Implements [`Hypervisor`] for QEMU.
 
 use super::{Access, Boot, Drive, Engine, Format, Qemu, QemuMachine, Spec};
 use crate::efi;
@@ -6,18 +6,18 @@ use crate::error::InfraError;
 use crate::hypervisor::{BootMethod, Hypervisor, MachineConfig, Pool, Vmm};
 use crate::machine::Machine;
 
-/// QEMU's name and requirements.
+/// The name and the requirements of QEMU.
 pub const VMM: Vmm = Vmm {
     name: "QEMU",
     requirements: "the message is QEMU's own; `cargo xtask doctor` checks what it needs",
 };
 
-/// A QEMU, and what executes the guest's instructions in it.
+/// A QEMU binary and its accelerator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QemuHypervisor {
     /// The QEMU binary.
     pub qemu: Qemu,
-    /// The accelerator.
+    /// The accelerator that QEMU uses.
     pub engine: Engine,
 }
 
@@ -57,12 +57,12 @@ impl Hypervisor for QemuHypervisor {
     }
 }
 
-/// Equal machines that QEMU runs.
+/// A pool of equal machines that QEMU runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QemuPool {
     /// The QEMU binary.
     pub qemu: Qemu,
-    /// The machine.
+    /// The machine that is started.
     pub spec: Spec,
 }
 

@@ -1,4 +1,4 @@
-//! A running QEMU.
+//! A running QEMU machine.
 
 use std::fs::File;
 use std::io::Write;
@@ -19,9 +19,9 @@ use crate::guard::Guard;
 use crate::machine::{Event, Inbox, Machine, Port, channel};
 use crate::ports;
 use crate::process::{self, Process};
-use crate::qmp::{self, Monitor, Told};
+use crate::qmp::{self, Monitor, Reported};
 
-/// Where QEMU finds its connections.
+/// The descriptors of QEMU's connections.
 const FDS: Fds = Fds {
     console: 10,
     result: 11,
@@ -29,10 +29,10 @@ const FDS: Fds = Fds {
     state: 13,
 };
 
-/// How long a guest may leave its serial port unread.
+/// The longest time that a guest may leave its serial port unread.
 const UNREAD: Duration = Duration::from_secs(5);
 
-/// A machine played by QEMU.
+/// A machine that QEMU runs.
 #[derive(Debug)]
 pub struct QemuMachine {
     inbox: Inbox,
@@ -40,12 +40,12 @@ pub struct QemuMachine {
     result: UnixStream,
     monitor: Monitor,
     process: Arc<Process>,
-    /// Waits for QEMU. It is also the thread that started it, on which the
-    /// guard against orphans hangs, so it lives as long as QEMU does.
+    /// The thread that started QEMU and waits for it. The guard against orphans
+    /// is tied to this thread, so it lives as long as QEMU does.
     keeper: Option<JoinHandle<()>>,
 }
 
-/// One connection: our end and QEMU's.
+/// One connection, with the end of this program and that of QEMU.
 struct Link {
     ours: UnixStream,
     theirs: OwnedFd,
@@ -71,11 +71,11 @@ impl Link {
 }
 
 impl QemuMachine {
-    /// Starts QEMU. That it did not like its arguments is found out later, by
-    /// its end.
+    /// Starts QEMU. If it rejects its arguments, that is reported later, as the
+    /// machine's end.
     ///
     /// # Errors
-    /// The process could not be started.
+    /// Fails when the process cannot be started.
     pub fn start(qemu: &Qemu, spec: &Spec) -> Result<Self, InfraError> {
         Self::start_with(qemu, spec, Guard::detect())
     }
@@ -84,15 +84,15 @@ impl QemuMachine {
     /// that [loads](Spec::loads) one.
     ///
     /// # Errors
-    /// See [`Self::start`].
+    /// Fails as [`Self::start`] does.
     pub fn load(qemu: &Qemu, spec: &Spec, state: File) -> Result<Self, InfraError> {
         Self::launch(qemu, spec, Guard::detect(), Some(state))
     }
 
-    /// Starts QEMU under a guard of the caller's choice.
+    /// Starts QEMU under the given guard.
     ///
     /// # Errors
-    /// See [`Self::start`].
+    /// Fails as [`Self::start`] does.
     pub fn start_with(qemu: &Qemu, spec: &Spec, guard: Guard) -> Result<Self, InfraError> {
         Self::launch(qemu, spec, guard, None)
     }
@@ -112,10 +112,16 @@ impl QemuMachine {
             qmp::Start::Running
         };
         let (monitor, replies) = qmp::monitor(links.2.clone_ours()?, start);
-        let told = Arc::new(Mutex::new(Told::default()));
+        let reported = Arc::new(Mutex::new(Reported::default()));
         let readers = (
             ports::read(links.0.ours, links.1.ours, events.clone()),
-            monitor_reader(links.2.ours, start, told.clone(), events.clone(), replies),
+            monitor_reader(
+                links.2.ours,
+                start,
+                reported.clone(),
+                events.clone(),
+                replies,
+            ),
         );
         let theirs = [links.0.theirs, links.1.theirs, links.2.theirs]
             .into_iter()
@@ -124,7 +130,7 @@ impl QemuMachine {
         command
             .fd_mappings(mappings(theirs))
             .map_err(|e| InfraError::sys("hand sockets to QEMU", std::io::Error::other(e)))?;
-        let (process, keeper) = keep(command, guard, readers, told, events)?;
+        let (process, keeper) = keep(command, guard, readers, reported, events)?;
         Ok(Self {
             inbox,
             console,
@@ -135,12 +141,12 @@ impl QemuMachine {
         })
     }
 
-    /// QEMU's monitor.
+    /// Returns the monitor of QEMU.
     pub fn monitor(&mut self) -> &mut Monitor {
         &mut self.monitor
     }
 
-    /// Its process id (the guard's, where one stands between).
+    /// Returns its process id (the guard's, if a guard runs it).
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
@@ -159,8 +165,8 @@ impl Machine for QemuMachine {
     }
 
     fn save(&mut self, file: &File) -> std::io::Result<()> {
-        // Not paused first: a machine that was saved as it stood still would
-        // stand still again when it is loaded.
+        // The machine is not stopped first: a machine that is saved while
+        // stopped is stopped again after it is restored.
         self.monitor.migrate(file)
     }
 
@@ -175,11 +181,11 @@ impl Machine for QemuMachine {
 
 impl Drop for QemuMachine {
     fn drop(&mut self) {
-        // The readers must not wait for a reader that has gone.
+        // The reader threads must not wait for a receiver that is gone.
         self.inbox.close();
         self.process.kill();
         if let Some(keeper) = self.keeper.take() {
-            // It only fails by a panic, which the test run shows anyway.
+            // It fails only by a panic, which the test run reports.
             drop(keeper.join());
         }
     }
@@ -196,22 +202,22 @@ fn mappings(theirs: impl Iterator<Item = OwnedFd>) -> Vec<FdMapping> {
         .collect()
 }
 
-/// Those who read the ports and the monitor.
+/// The threads that read the ports and the monitor.
 type Readers = (JoinHandle<bool>, JoinHandle<()>);
 
-/// Starts the command on a thread of its own, which then waits for its end
-/// and tells of it when everything before was told.
+/// Starts the command on a new thread. That thread waits for its end, and
+/// reports it after everything that came before.
 fn keep(
     mut command: Command,
     guard: Guard,
     readers: Readers,
-    told: Arc<Mutex<Told>>,
+    reported: Arc<Mutex<Reported>>,
     events: SyncSender<Event>,
 ) -> Result<(Arc<Process>, JoinHandle<()>), InfraError> {
     let (started, answer) = sync_channel(1);
     let keeper = thread::spawn(move || {
         let spawned = Process::spawn(&mut command, guard);
-        // QEMU's ends of the sockets are now only QEMU's.
+        // Only QEMU has its ends of the sockets open now.
         drop(command);
         let process = match spawned {
             Ok(process) => Arc::new(process),
@@ -219,8 +225,8 @@ fn keep(
         };
         let stderr = process.stderr();
         drop(started.send(Ok(process.clone())));
-        let ending = wait(&process, stderr, readers, &told);
-        // Nobody listens any more when the machine was dropped.
+        let ending = wait(&process, stderr, readers, &reported);
+        // The receiver is gone when the machine was dropped.
         drop(events.send(Event::Ended(exit::classify(ending))));
     });
     match answer.recv() {
@@ -237,17 +243,20 @@ fn wait(
     process: &Process,
     stderr: Option<JoinHandle<String>>,
     readers: Readers,
-    told: &Mutex<Told>,
+    reported: &Mutex<Reported>,
 ) -> Ending {
     let (status, killed) = process.wait();
     drop((readers.0.join(), readers.1.join()));
     let stderr = stderr.and_then(|reader| reader.join().ok());
-    let told = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let reported = reported
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
     Ending {
         vmm: VMM,
         status,
-        ran: told.ran,
-        shutdown: told.shutdown,
+        ran: reported.ran,
+        shutdown: reported.shutdown,
         killed,
         stderr: stderr.unwrap_or_default(),
     }
@@ -256,9 +265,9 @@ fn wait(
 fn monitor_reader(
     stream: UnixStream,
     start: qmp::Start,
-    told: Arc<Mutex<Told>>,
+    reported: Arc<Mutex<Reported>>,
     events: SyncSender<Event>,
     replies: SyncSender<serde_json::Value>,
 ) -> JoinHandle<()> {
-    thread::spawn(move || qmp::listen(stream, start, &told, &events, &replies))
+    thread::spawn(move || qmp::listen(stream, start, &reported, &events, &replies))
 }

@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// What runs the guest's instructions.
+/// The accelerator, which executes the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
-    /// Linux's hypervisor.
+    /// The hypervisor of Linux.
     Kvm,
-    /// macOS's hypervisor.
+    /// The hypervisor of macOS.
     Hvf,
-    /// NetBSD's hypervisor.
+    /// The hypervisor of NetBSD.
     Nvmm,
-    /// QEMU's own emulator.
+    /// The emulator of QEMU.
     Tcg,
 }
 
 impl Engine {
-    /// Its name in QEMU's arguments and in reports.
+    /// Returns its name in QEMU's arguments and in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
@@ -32,10 +32,10 @@ impl Engine {
     }
 }
 
-/// How the kernel gets into the machine.
+/// How the machine boots its kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Boot {
-    /// QEMU loads the kernel itself, by the PVH entry that its note names.
+    /// QEMU loads the kernel and enters it at the PVH entry point of its note.
     Pvh {
         /// The kernel, an ELF file.
         kernel: PathBuf,
@@ -44,84 +44,84 @@ pub enum Boot {
     },
     /// Firmware and FreeBSD's loader, from a directory shown as a FAT disk.
     Efi {
-        /// The firmware's code: a flash image, or a whole ROM (`OVMF.fd`).
+        /// The firmware's code: a flash image, or a complete ROM (`OVMF.fd`).
         firmware: PathBuf,
         /// The directory with `EFI/BOOT/BOOTX64.EFI`.
         dir: PathBuf,
     },
 }
 
-/// Format of a disk image.
+/// The format of a disk image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// The disk's bytes.
+    /// The bytes of the disk.
     Raw,
-    /// QEMU's own.
+    /// The qcow2 format of QEMU.
     Qcow2,
 }
 
-/// What may become of a disk image.
+/// What the guest may do to a disk image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// The guest cannot write.
     ReadOnly,
-    /// What the guest writes is forgotten.
+    /// The guest's writes are discarded.
     Snapshot,
-    /// What the guest writes stays.
+    /// The guest's writes are kept.
     Persistent,
 }
 
-/// A virtio disk; the first one is the guest's first.
+/// A virtio disk. The order is the guest's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drive {
-    /// The image.
+    /// The path of the image.
     pub path: PathBuf,
-    /// Its format.
+    /// The format of the image.
     pub format: Format,
     /// What may become of it.
     pub access: Access,
 }
 
-/// A machine.
+/// The description of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
-    /// What runs it.
+    /// The accelerator to use.
     pub engine: Engine,
-    /// Virtual CPUs.
+    /// The number of virtual CPUs.
     pub cpus: u32,
-    /// Memory, MiB.
+    /// The memory, in MiB.
     pub mem_mib: u32,
-    /// How it boots.
+    /// How the machine boots.
     pub boot: Boot,
-    /// Its disks.
+    /// The disks of the machine.
     pub drives: Vec<Drive>,
-    /// Whether it starts with a state that was saved, instead of booting.
+    /// Whether it is restored from a saved state instead of booting.
     pub loads: bool,
-    /// Whether it stands still until a debugger lets it go on.
+    /// Whether it is stopped until a debugger continues it.
     pub halted: bool,
-    /// More arguments, as they are.
+    /// Additional arguments for QEMU.
     pub extra: Vec<OsString>,
 }
 
-/// The descriptors on which QEMU finds its three connections.
+/// The descriptors of QEMU's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fds {
-    /// First serial port.
+    /// The first serial port.
     pub console: RawFd,
-    /// Second serial port.
+    /// The second serial port.
     pub result: RawFd,
-    /// QMP.
+    /// The monitor (QMP).
     pub monitor: RawFd,
-    /// The saved state, where one is loaded.
+    /// The saved state, if one is restored.
     pub state: RawFd,
 }
 
-/// PCI slot of the first disk; the loader's directory comes after all disks,
-/// so that the guest's disks have the same names in every boot mode.
+/// The PCI slot of the first disk. The loader's directory comes after all
+/// disks, so that the guest's disks have the same names with every boot method.
 const FIRST_SLOT: usize = 4;
 
 impl Spec {
-    /// A machine of one CPU and 512 MiB without disks.
+    /// Returns a machine with one CPU, 512 MiB of memory and no disks.
     pub fn new(engine: Engine, boot: Boot) -> Self {
         Self {
             engine,
@@ -135,7 +135,7 @@ impl Spec {
         }
     }
 
-    /// QEMU's arguments.
+    /// Returns the arguments of QEMU.
     pub fn args(&self, fds: Fds) -> Vec<OsString> {
         let mut args = Args::default();
         args.flag("-no-user-config").flag("-nodefaults");
@@ -146,9 +146,10 @@ impl Spec {
         }
         args.pair("-smp", &self.cpus.to_string());
         args.pair("-m", &self.mem_mib.to_string());
-        // It starts when the monitor is ready, so that no event is missed.
+        // The machine starts when the monitor is ready, so that no event is
+        // missed.
         args.flag("-S");
-        // A guest that resets itself ends, instead of booting for ever.
+        // A guest that resets itself ends, instead of rebooting.
         args.flag("-no-reboot");
         args.pair("-device", "isa-debug-exit,iobase=0x501,iosize=1");
         args.pair("-device", "virtio-rng-pci");
@@ -221,7 +222,8 @@ impl Args {
         } else {
             self.flag("-bios").flag(firmware);
         }
-        // Read-only: a writable vvfat would forbid saving the machine's state.
+        // Read-only: QEMU cannot save the state of a machine with a writable
+        // vvfat.
         let mut value = OsString::from("driver=vvfat,node-name=esp,read-only=on,dir=");
         value.push(escape(dir));
         self.flag("-blockdev").flag(value);
@@ -233,14 +235,14 @@ impl Args {
     }
 }
 
-/// Whether a firmware file is the code half for flash, by its name; the other
-/// kind holds code and variables in one.
+/// Returns whether a firmware file is the code half of a flash image, by its
+/// name. The other kind has code and variables in one file.
 fn is_flash(firmware: &Path) -> bool {
     let name = firmware.file_name().unwrap_or_default().to_string_lossy();
     name.to_ascii_lowercase().contains("code")
 }
 
-/// `path` for a list of options, in which a comma is written twice.
+/// Returns `path` for a list of options, in which each comma is doubled.
 pub fn escape(path: &Path) -> OsString {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let bytes = path.as_os_str().as_bytes();

@@ -1,35 +1,36 @@
-//! All that a run has found out.
+//! The report of a run.
 
 use crate::error::{InfraError, RunError};
 use crate::panic::ConsoleMatch;
 use crate::protocol::Hello;
 use crate::verdict::{ExitClass, Outcome, Summary};
 
-/// What a run has found out.
+/// The results of a run.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What the first guest said of itself; none if none came up.
+    /// The hello of the first guest, or none if no guest booted.
     pub hello: Option<Hello>,
-    /// Every selected test, each once, in the order it was run in.
+    /// The outcome of every case, in the order of the plan.
     pub outcomes: Vec<Outcome>,
-    /// What the console showed outside of tests.
+    /// The console matches outside of tests.
     pub complaints: Vec<ConsoleMatch>,
-    /// From each machine's start to its hello, milliseconds; 0 if none came.
+    /// The time from each machine's start to its hello, in milliseconds; 0
+    /// without a hello.
     pub boots: Vec<u64>,
-    /// Why the run ended early, if it did.
+    /// The reason why the run ended early, if it did.
     pub error: Option<RunError>,
-    /// Why a log is not whole, if one is not.
+    /// The reason why a log is incomplete, if one is.
     pub log_error: Option<InfraError>,
 }
 
 impl Report {
-    /// The counts.
+    /// Returns the number of tests by verdict.
     pub fn summary(&self) -> Summary {
         Summary::of(&self.outcomes)
     }
 
-    /// The process exit code that this run deserves: why it ended early comes
-    /// first, then its tests, then a log that is not whole.
+    /// Returns the process exit code of this run. The error that ended it early
+    /// has priority over the tests, and these over an incomplete log.
     pub fn exit_code(&self) -> u8 {
         if let Some(error) = &self.error {
             return error.exit_code();

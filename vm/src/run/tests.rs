@@ -20,16 +20,16 @@ fn options(patterns: &[&str]) -> Options {
 
 const TESTS: [&str; 3] = ["a/one", "a/two", "b/three"];
 
-/// Plays one guest per boot; the lines of progress are returned too.
-fn play(patterns: &[&str], guests: Vec<fn(Guest)>) -> (Report, Vec<String>) {
-    let (report, heard, left) = play_with(&options(patterns), None, guests);
+/// Runs one guest per boot. Returns the report and the lines of progress.
+fn run_guests(patterns: &[&str], guests: Vec<fn(Guest)>) -> (Report, Vec<String>) {
+    let (report, heard, left) = run_with(&options(patterns), None, guests);
     assert_eq!(left, 0, "a guest was not booted");
     (report, heard)
 }
 
-/// The same with any options, and with guests that are loaded, if `saved`;
-/// returns too how many guests were not asked for.
-fn play_with(
+/// Returns the same with any options, and with guests that are loaded, if
+/// `saved`; returns too how many guests were not asked for.
+fn run_with(
     options: &Options,
     saved: Option<&Saved>,
     guests: Vec<fn(Guest)>,
@@ -75,7 +75,7 @@ fn up(it: &Guest) {
 
 #[test]
 fn all_pass_on_one_kernel() {
-    let (report, heard) = play(
+    let (report, heard) = run_guests(
         &[],
         vec![|it| {
             up(&it);
@@ -92,7 +92,7 @@ fn all_pass_on_one_kernel() {
 
 #[test]
 fn a_crash_takes_no_other_test_with_it() {
-    let (report, _) = play(
+    let (report, _) = run_guests(
         &[],
         vec![
             |it| {
@@ -118,7 +118,7 @@ fn a_crash_takes_no_other_test_with_it() {
 
 #[test]
 fn no_machine_is_booted_for_nothing_after_the_last_test_crashed() {
-    let (report, _) = play(
+    let (report, _) = run_guests(
         &["b/three"],
         vec![|it| {
             up(&it);
@@ -132,7 +132,7 @@ fn no_machine_is_booted_for_nothing_after_the_last_test_crashed() {
 
 #[test]
 fn a_kernel_that_does_not_come_back_leaves_the_rest_not_run() {
-    let (report, _) = play(
+    let (report, _) = run_guests(
         &[],
         vec![
             |it| {
@@ -157,7 +157,7 @@ fn a_kernel_that_does_not_come_back_leaves_the_rest_not_run() {
 
 #[test]
 fn a_death_after_a_pass_is_that_tests_and_the_next_one_gets_its_chance() {
-    let (report, heard) = play(
+    let (report, heard) = run_guests(
         &[],
         vec![
             |it| {
@@ -201,7 +201,7 @@ fn a_kernel_that_dies_before_every_test_does_not_boot_for_ever() {
         it.console("panic: idle\ncpuid = 0\n");
         it.hangs();
     };
-    let (report, _) = play(
+    let (report, _) = run_guests(
         &["a/*"],
         vec![
             |it| {
@@ -219,7 +219,7 @@ fn a_kernel_that_dies_before_every_test_does_not_boot_for_ever() {
 
 #[test]
 fn a_panic_while_ending_is_the_last_tests() {
-    let (report, heard) = play(
+    let (report, heard) = run_guests(
         &["a/one"],
         vec![|it| {
             up(&it);
@@ -235,7 +235,7 @@ fn a_panic_while_ending_is_the_last_tests() {
 
 #[test]
 fn a_killed_qemu_keeps_what_was_reported() {
-    let (report, _) = play(
+    let (report, _) = run_guests(
         &[],
         vec![|it| {
             up(&it);
@@ -276,7 +276,7 @@ fn an_interrupted_run_keeps_what_was_reported() {
 
 #[test]
 fn a_glob_that_matches_nothing_is_a_wrong_command_line() {
-    let (report, _) = play(
+    let (report, _) = run_guests(
         &["z/*"],
         vec![|it| {
             up(&it);
@@ -304,7 +304,7 @@ fn a_machine_that_cannot_be_started_is_the_hosts_fault() {
 
 #[test]
 fn complaints_while_booting_are_kept_apart_from_tests() {
-    let (report, _) = play(
+    let (report, _) = run_guests(
         &["a/one"],
         vec![|it| {
             it.console("lock order reversal:\n 1st 0x1 x (x, sx) @ a.c:1\n");
@@ -319,7 +319,7 @@ fn complaints_while_booting_are_kept_apart_from_tests() {
 }
 
 #[test]
-fn a_bad_log_directory_is_told_before_anything_boots() {
+fn a_bad_log_directory_is_reported_before_anything_boots() {
     let machines =
         |_: usize| -> Result<Box<dyn Machine>, InfraError> { panic!("nothing should boot") };
     let options = Options {
@@ -378,7 +378,7 @@ fn isolated(isolation: Isolation, jobs: usize) -> Options {
 
 #[test]
 fn every_test_has_a_fresh_kernel_and_neither_boots_nor_lists() {
-    let (report, heard, left) = play_with(
+    let (report, heard, left) = run_with(
         &isolated(Isolation::Test, 1),
         Some(&saved()),
         vec![
@@ -413,7 +413,7 @@ fn every_test_has_a_fresh_kernel_and_neither_boots_nor_lists() {
 
 #[test]
 fn a_death_after_the_last_word_of_an_isolated_test_is_still_its_own() {
-    let (report, _, _) = play_with(
+    let (report, _, _) = run_with(
         &isolated(Isolation::Suite, 1),
         Some(&saved()),
         vec![
@@ -450,7 +450,7 @@ fn side_by_side_the_report_keeps_its_order_and_nothing_is_shared() {
     let mut options = isolated(Isolation::Test, 3);
     options.selection.repeat = 4;
     options.durations = BTreeMap::from([("b/three".into(), 9000)]);
-    let (report, _, left) = play_with(&options, Some(&saved()), vec![any; 12]);
+    let (report, _, left) = run_with(&options, Some(&saved()), vec![any; 12]);
     let names: Vec<&str> = report.outcomes.iter().map(|o| o.name.as_str()).collect();
     assert_eq!(names, [TESTS; 4].concat());
     assert!(report.outcomes.iter().all(|o| o.verdict == Pass));
@@ -462,7 +462,7 @@ fn side_by_side_the_report_keeps_its_order_and_nothing_is_shared() {
 
 #[test]
 fn a_host_that_fails_one_guest_stops_all_and_loses_nothing_that_was_reported() {
-    let (report, _, _) = play_with(
+    let (report, _, _) = run_with(
         &isolated(Isolation::Test, 1),
         Some(&saved()),
         vec![
@@ -485,17 +485,17 @@ fn a_host_that_fails_one_guest_stops_all_and_loses_nothing_that_was_reported() {
 
 #[test]
 fn guests_whose_random_numbers_repeat_are_refused() {
-    let twin: fn(Guest) = |it| {
+    let same: fn(Guest) = |it| {
         let command = it.raw_command().unwrap();
         let time = command.split(' ').nth(1).unwrap();
         it.result(&format!("# resumed {time} random=1\n"));
         it.passes("a/one");
         it.says_bye();
     };
-    let (report, _, _) = play_with(
+    let (report, _, _) = run_with(
         &isolated(Isolation::Test, 1),
         Some(&saved()),
-        vec![twin, |it| {
+        vec![same, |it| {
             let command = it.raw_command().unwrap();
             let time = command.split(' ').nth(1).unwrap();
             it.result(&format!("# resumed {time} random=1\n"));

@@ -1,4 +1,4 @@
-//! One guest after the other, for one part of a run's tests after the other.
+//! A worker, which runs one batch after the other, with one guest at a time.
 
 use super::Run;
 use crate::error::RunError;
@@ -9,23 +9,23 @@ use crate::verdict::Outcome;
 
 pub struct Worker<'r, 'a> {
     run: &'r Run<'a>,
-    /// Its number, from 1.
+    /// The number of the worker, from 1.
     id: usize,
     guest: Option<Guest<'a>>,
 }
 
-/// A guest that is up.
+/// A guest that is running.
 struct Guest<'a> {
     number: usize,
     session: Session<'a>,
-    /// Whether it knows the time and has a seed.
+    /// Whether it was resumed with the time and a seed.
     resumed: bool,
-    /// The case that ran on it last, by its place in the plan.
+    /// The index in the plan of the case that ran last on it.
     last: Option<usize>,
 }
 
 impl<'r, 'a> Worker<'r, 'a> {
-    /// `first` is a guest that is there already.
+    /// Returns a worker. `first` is a guest that is already running.
     pub fn new(run: &'r Run<'a>, id: usize, first: Option<(usize, Session<'a>)>) -> Self {
         Self {
             run,
@@ -39,7 +39,7 @@ impl<'r, 'a> Worker<'r, 'a> {
         }
     }
 
-    /// Works until nothing is left to do, or the run is stopped.
+    /// Runs batches until none is left or the run is stopped.
     pub fn work(&mut self) {
         while let Some(batch) = self.run.next_batch() {
             if let Err(error) = self.batch(&batch) {
@@ -59,7 +59,7 @@ impl<'r, 'a> Worker<'r, 'a> {
         self.end()
     }
 
-    /// Runs one test, on a fresh kernel if the last one was lost.
+    /// Runs one case, on a fresh kernel if the last one was lost.
     fn case(&mut self, at: usize, case: &Case) -> Result<(), RunError> {
         loop {
             let mut guest = self.take_guest(case.seed)?;
@@ -113,8 +113,8 @@ impl<'r, 'a> Worker<'r, 'a> {
         self.run.finished(at, outcome);
     }
 
-    /// The kernel died after a test had reported: nothing else ran in between,
-    /// so the death is that test's.
+    /// Revises the outcome of the last test, because the kernel died after it.
+    /// Nothing else ran in between, so that test is at fault.
     fn revise(&self, at: usize, death: Death) {
         let revised = self.run.found().outcomes.get_mut(&at).map(|outcome| {
             let reported = format!("after it had reported {}: ", outcome.verdict);
@@ -131,19 +131,18 @@ impl<'r, 'a> Worker<'r, 'a> {
             outcome.clone()
         });
         if let Some(outcome) = revised {
-            self.run.tell(Progress::Revised(&outcome));
+            self.run.emit(Progress::Revised(&outcome));
         }
     }
 
-    /// Has the guest end its machine: a kernel that is not well shows it
-    /// now at the latest.
+    /// Ends the guest's machine. A damaged kernel fails now at the latest.
     fn end(&mut self) -> Result<(), RunError> {
         let Some(mut guest) = self.guest.take() else {
             return Ok(());
         };
         match guest.session.end()? {
             Goodbye::Clean => {}
-            Goodbye::Odd(why) => self.run.tell(Progress::Note(&why)),
+            Goodbye::Odd(why) => self.run.emit(Progress::Note(&why)),
             Goodbye::Died(death) => {
                 if let Some(last) = guest.last {
                     self.revise(last, death);

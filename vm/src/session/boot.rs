@@ -1,4 +1,4 @@
-//! From a machine's start to the guest's list of tests.
+//! Boots a guest, from the machine's start to the guest's list of tests.
 
 use std::time::Instant;
 
@@ -12,16 +12,16 @@ use crate::progress::Progress;
 use crate::protocol::{Hello, Kmod, Line, TestEntry};
 use crate::verdict::Verdict;
 
-/// More tests than any guest has; a guest that lists more is out of its mind.
+/// The limit on the number of tests. A guest that lists more is faulty.
 const MAX_TESTS: usize = 100_000;
 
 impl<'a> Session<'a> {
-    /// Waits for the guest of a machine just started to say hello.
+    /// Waits for the hello of a machine that was just started.
     ///
     /// # Errors
-    /// [`RunError::Boot`] when the kernel died, fell silent, took too long,
-    /// ended, was refused or refused its module; [`RunError::Infra`] when the
-    /// host failed or the wait was interrupted.
+    /// Fails with [`RunError::Boot`] when the kernel dies, prints nothing,
+    /// takes too long, ends, speaks another protocol or refuses its module, and
+    /// with [`RunError::Infra`] when the host fails or the wait is interrupted.
     pub fn boot(
         machine: Box<dyn Machine>,
         logs: Logs,
@@ -31,7 +31,7 @@ impl<'a> Session<'a> {
         let hello = wait(&mut link, &setup.limits)?;
         link.boot_time = link.started.elapsed();
         link.phase = Phase::Init;
-        // The kernel's own words about a module come by the other port.
+        // The kernel's messages about a module arrive on the other port.
         link.catch_up();
         if let Kmod::Refused(errno) = hello.kmod {
             let matches = link.scanner.matches().iter();
@@ -43,7 +43,7 @@ impl<'a> Session<'a> {
             };
             return Err(failed(&mut link, why).into());
         }
-        link.tell(Progress::Up(&hello, link.boot_time));
+        link.emit(Progress::Up(&hello, link.boot_time));
         Ok(Self {
             link,
             limits: setup.limits,
@@ -53,10 +53,10 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Asks for the guest's tests.
+    /// Returns the guest's tests.
     ///
     /// # Errors
-    /// See [`Session::boot`].
+    /// Fails as [`Session::boot`] does.
     pub fn list(&mut self) -> Result<Vec<TestEntry>, RunError> {
         self.link.send("list");
         let deadline = Instant::now() + self.limits.answer;
@@ -132,7 +132,7 @@ fn wait(link: &mut Link<'_>, limits: &Limits) -> Result<Hello, RunError> {
     }
 }
 
-/// The kernel died or the machine ended: which, and its last words.
+/// Returns the error for a kernel that died or a machine that ended.
 pub(super) fn lost(link: &mut Link<'_>, limits: &Limits) -> RunError {
     let exit = link.exit().cloned();
     let death = link.bury(limits, Verdict::Crash, "", &mut |_| {});
@@ -154,8 +154,8 @@ pub(super) fn lost(link: &mut Link<'_>, limits: &Limits) -> RunError {
     .into()
 }
 
-/// The guest fell silent or takes too long. Its kernel is asked where it
-/// hangs, as far as there is one yet.
+/// Returns the error for a guest that printed nothing or took too long. If its
+/// kernel runs, its debugger shows where it hangs.
 pub(super) fn hung(link: &mut Link<'_>, limits: &Limits, why: BootFault) -> BootError {
     if link.phase < Phase::Kernel {
         return failed(link, why);

@@ -1,5 +1,5 @@
-//! A hanging or dead kernel's debugger is asked what the kernel was doing;
-//! its answers are kept in a file.
+//! Uses the debugger of a hung or dead kernel to find out what the kernel was
+//! doing, and keeps its answers in a file.
 
 #[cfg(test)]
 mod tests;
@@ -15,32 +15,33 @@ use crate::ddb::{Dialogue, Findings, Turn};
 use crate::error::InfraError;
 use crate::machine::Port;
 
-/// Most bytes of answers that are kept.
+/// The most bytes of answers that are kept.
 const TRANSCRIPT: usize = 4 << 20;
-/// Most locks that are told outside of the transcript.
+/// The most locks that are listed outside of the transcript.
 const LOCKS: usize = 16;
 
-/// How the debugger is reached.
+/// How the debugger is entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// By an interrupt that cannot be masked.
+    /// A non-maskable interrupt enters it.
     BreakIn,
-    /// It waits at its prompt.
+    /// The debugger waits at its prompt.
     Waits,
 }
 
-/// What the debugger told, and what is to be said about its telling.
+/// The debugger's findings, and remarks about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Testimony {
-    /// See [`Findings::backtrace`].
+    /// The backtraces, as in [`Findings::backtrace`].
     pub backtrace: Vec<String>,
-    /// See [`Findings::registers`].
+    /// The registers, as in [`Findings::registers`].
     pub registers: Vec<String>,
-    /// Where the whole is kept, which locks were held, why it is not whole.
+    /// Remarks: the file of the transcript, the owned locks, and why the
+    /// transcript is incomplete.
     pub remarks: Vec<String>,
 }
 
-/// A debugger that is being asked.
+/// A running dialogue with the debugger.
 pub struct Questioning {
     dialogue: Dialogue,
     transcript: Option<Transcript>,
@@ -61,7 +62,7 @@ impl Questioning {
         }
     }
 
-    /// Takes a line of the console.
+    /// Processes a line of the console.
     pub fn line(&mut self, line: &str) {
         self.dialogue.line(line);
         let written = match &mut self.transcript {
@@ -91,7 +92,7 @@ impl Questioning {
         }
         remarks.extend(self.trouble.map(|error| error.to_string()));
         if !locks.is_empty() {
-            remarks.push("locks held:".into());
+            remarks.push("owned locks:".into());
             remarks.extend(locks.into_iter().take(LOCKS));
         }
         Testimony {
@@ -102,7 +103,7 @@ impl Questioning {
     }
 }
 
-/// The debugger's answers, on a bounded part of the disk.
+/// The transcript, in bounded disk space.
 struct Transcript {
     path: PathBuf,
     file: File,
@@ -142,9 +143,8 @@ impl Transcript {
 }
 
 impl Link<'_> {
-    /// Asks the guest's kernel debugger what the kernel was doing. From here
-    /// on the console belongs to it. Result lines that still come go to
-    /// `late`.
+    /// Asks the guest's kernel debugger what the kernel was doing. From now on
+    /// the console belongs to the debugger. Later result lines go to `late`.
     pub fn question(
         &mut self,
         limits: &Limits,
@@ -169,8 +169,7 @@ impl Link<'_> {
         }
     }
 
-    /// Goes through the questions; what kept it from their end, if something
-    /// did.
+    /// Sends all commands. Returns the reason why it stopped early, if it did.
     fn converse(&mut self, limits: &Limits, late: &mut dyn FnMut(&ResultLine)) -> Option<String> {
         let mut deadline = Instant::now() + limits.debugger;
         loop {
@@ -179,7 +178,7 @@ impl Link<'_> {
             match dialogue.partial(&partial) {
                 Turn::Over => return None,
                 Turn::Say(command) => {
-                    // ddb takes a carriage return for the end of a line.
+                    // A carriage return ends a line for ddb.
                     let line = format!("{command}\r");
                     if let Err(error) = self.machine.send(Port::Console, line.as_bytes()) {
                         return Some(format!(
@@ -205,7 +204,7 @@ impl Link<'_> {
                     ));
                 }
             }
-            // A kernel that babbles has no more time than one that is still.
+            // Output does not extend the time limit.
             if Instant::now() >= deadline {
                 let secs = limits.debugger.as_secs_f64();
                 return Some(format!(

@@ -1,4 +1,4 @@
-//! The goodbye.
+//! Ends a session.
 
 use std::time::Instant;
 
@@ -12,19 +12,19 @@ use crate::verdict::Verdict;
 /// How a session ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Goodbye {
-    /// As agreed.
+    /// The guest ended the machine.
     Clean,
-    /// Without harm, but not as agreed; why, for people.
+    /// The session ended in another way without harm, with the reason.
     Odd(String),
     /// The kernel died while the guest was ending.
     Died(Death),
 }
 
 impl Session<'_> {
-    /// Has the guest end the machine; after a while the machine is killed.
+    /// Sends `end` to the guest, and kills the machine after the time limit.
     ///
     /// # Errors
-    /// The host's, or an interruption.
+    /// Fails when the host is at fault, or on an interruption.
     pub fn end(&mut self) -> Result<Goodbye, InfraError> {
         self.link.send("end");
         let deadline = Instant::now() + self.limits.end;

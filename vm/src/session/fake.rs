@@ -1,4 +1,4 @@
-//! A machine that a test plays.
+//! A machine whose guest is a closure of a test.
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::{self, JoinHandle};
@@ -55,8 +55,8 @@ impl Guest {
         let _ = self.events.send(event);
     }
 
-    /// The host's next command; none when the machine was killed. To be woken
-    /// is answered by itself.
+    /// Returns the host's next command; none when the machine was killed. To be
+    /// woken is answered by itself.
     pub fn command(&self) -> Option<String> {
         loop {
             let line = self.raw_command()?;
@@ -71,7 +71,7 @@ impl Guest {
         }
     }
 
-    /// The host's next command, whatever it is.
+    /// Returns the host's next command, whatever it is.
     pub fn raw_command(&self) -> Option<String> {
         self.commands.recv().ok()
     }
@@ -148,7 +148,7 @@ impl Fake {
         Box::new(Self::new(guest, true))
     }
 
-    /// A machine of a kind that cannot be sent an NMI.
+    /// Returns a machine of a kind that cannot be sent an NMI.
     pub fn without_nmi(guest: impl FnOnce(Guest) + Send + 'static) -> Box<dyn Machine> {
         Box::new(Self::new(guest, false))
     }

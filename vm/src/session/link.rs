@@ -1,4 +1,5 @@
-//! Both streams of a machine, logged and cut into lines, one event at a time.
+//! Logs both streams of a machine, splits them into lines, and returns one
+//! event at a time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -17,37 +18,38 @@ use crate::phase::Phase;
 use crate::progress::{Progress, Sink};
 use crate::verdict::Verdict;
 
-/// How long what has arrived already may take to be read.
+/// The time limit for reading what has already arrived.
 const CATCH_UP: Duration = Duration::from_millis(100);
 
 /// A line of the result channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResultLine {
-    /// As it came.
+    /// The bytes of the line.
     pub bytes: Vec<u8>,
-    /// Whether its end is lost.
+    /// Whether the end of the line is lost.
     pub truncated: bool,
 }
 
 impl ResultLine {
-    /// For the protocol's own lines.
+    /// Returns the text, for lines of the protocol.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 }
 
-/// What one wait came to.
+/// The result of one wait.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Tick {
     /// A line of the result channel.
     Line(ResultLine),
-    /// Something else was heard or happened.
+    /// There was other output, or another event.
     Heard,
-    /// The console shows that the kernel died. Said until it is buried.
+    /// The console shows that the kernel died. This repeats until the death is
+    /// handled.
     Died,
-    /// The machine is gone.
+    /// The machine has ended.
     Ended,
-    /// Nothing until the deadline.
+    /// Nothing happened until the deadline.
     Deadline,
 }
 
@@ -59,19 +61,19 @@ pub struct Link<'a> {
     pub started: Instant,
     pub heard: Instant,
     pub boot_time: Duration,
-    /// Whether the machine was let run.
+    /// Whether the machine runs.
     pub running: bool,
     interrupt: Interrupt,
     sink: Sink<'a>,
     pub logs: Logs,
-    /// The kernel debugger, while the console belongs to it.
+    /// The dialogue with the kernel debugger, while the console belongs to it.
     pub questioning: Option<Questioning>,
     console: Assembler,
     results: Assembler,
     tail: Tail,
     pending: VecDeque<ResultLine>,
     ended: Option<Exit>,
-    /// An error that was met while nobody waited.
+    /// An error that occurred outside of a wait.
     late: Option<InfraError>,
     buried: bool,
 }
@@ -103,7 +105,7 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// Waits for one thing to happen.
+    /// Waits for one event.
     pub fn tick(&mut self, deadline: Instant) -> Result<Tick, InfraError> {
         if let Some(line) = self.pending.pop_front() {
             return Ok(Tick::Line(line));
@@ -148,9 +150,9 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// Takes in what has arrived already, without waiting, and not for ever
-    /// if it is a flood. Result lines stay for later, and so does an error:
-    /// what was reported before it counts.
+    /// Reads what has already arrived, without waiting, for a limited time.
+    /// Result lines and an error are kept for later: what was reported before
+    /// the error is valid.
     pub fn catch_up(&mut self) {
         let until = Instant::now() + CATCH_UP;
         let mut lines = std::mem::take(&mut self.pending);
@@ -168,8 +170,7 @@ impl<'a> Link<'a> {
         self.pending = lines;
     }
 
-    /// Sends a command. That the guest does not take it is found out by its
-    /// not answering.
+    /// Sends a command. A failure shows later, when the guest does not answer.
     pub fn send(&mut self, command: &str) {
         let line = format!("{command}\n");
         if let Err(error) = self.machine.send(Port::Result, line.as_bytes()) {
@@ -181,26 +182,26 @@ impl<'a> Link<'a> {
         (self.sink)(Progress::Note(text));
     }
 
-    pub fn tell(&self, progress: Progress<'_>) {
+    pub fn emit(&self, progress: Progress<'_>) {
         (self.sink)(progress);
     }
 
-    /// The last console lines.
+    /// Returns the last lines of the console.
     pub fn last_lines(&self) -> Vec<String> {
         self.tail.lines(&self.unfinished_line())
     }
 
-    /// The console's line that has no end yet.
+    /// Returns the console's incomplete line.
     pub fn unfinished_line(&self) -> String {
         clean(self.console.partial())
     }
 
-    /// How the machine ended, if it did.
+    /// Returns how the machine ended, if it did.
     pub fn exit(&self) -> Option<&Exit> {
         self.ended.as_ref()
     }
 
-    /// A line that the console never ended may be the match that was missed.
+    /// Scans the incomplete line of the console, which may be a match.
     pub fn read_unfinished_line(&mut self) {
         let partial = self.unfinished_line();
         if self.scanner.death().is_none() && !partial.is_empty() {
@@ -208,10 +209,11 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// Hears a lost guest out, asks its kernel debugger, ends its machine and
-    /// says how it was lost; `otherwise` is for a console without a match and a
-    /// machine that still ran. The last lines of its other stream go to
-    /// `late`: nothing says in which order the two streams arrive.
+    /// Reads the remaining output of a lost guest, uses its kernel debugger,
+    /// ends its machine and returns how it was lost. `otherwise` is the title
+    /// if the console has no match and the machine still runs. The last lines
+    /// of the result channel go to `late`, because the order of the two streams
+    /// is unknown.
     pub fn bury(
         &mut self,
         limits: &Limits,
@@ -232,31 +234,31 @@ impl<'a> Link<'a> {
             .unwrap_or_default();
         let died = matched.is_some();
         let console = self.last_lines();
-        let mut told = match self.reach(verdict) {
+        let mut answers = match self.reach(verdict) {
             Some(reach) => self.question(limits, reach, late),
             None => Testimony::default(),
         };
         if died {
             // A panic has its own backtrace, and ddb shows the registers of
             // the call that entered ddb.
-            told.registers = registers;
+            answers.registers = registers;
         }
         self.machine.kill();
         Death {
             verdict,
             title,
             backtrace: if backtrace.is_empty() {
-                told.backtrace
+                answers.backtrace
             } else {
                 backtrace
             },
-            registers: told.registers,
-            remarks: told.remarks,
+            registers: answers.registers,
+            remarks: answers.remarks,
             console,
         }
     }
 
-    /// How to reach the debugger of a guest that is lost, if it can be.
+    /// Returns how to enter the debugger of a lost guest, if that is possible.
     fn reach(&self, verdict: Verdict) -> Option<Reach> {
         match (self.ended.is_some(), self.scanner.death().is_some()) {
             (true, _) => None,
@@ -283,7 +285,7 @@ impl<'a> Link<'a> {
                 Ok(Tick::Line(line)) => late(&line),
                 Ok(Tick::Heard | Tick::Died) => {}
             }
-            // At its prompt a debugger says no more unasked.
+            // A debugger at its prompt prints nothing by itself.
             if Instant::now() >= last || self.at_prompt() {
                 return;
             }
@@ -350,7 +352,7 @@ impl<'a> Link<'a> {
         });
     }
 
-    /// A log that cannot be written costs no verdict; it is told once.
+    /// Keeps the first error of a log, which does not change a verdict.
     fn log(
         error: &mut Option<InfraError>,
         sink: Sink<'_>,

@@ -1,4 +1,4 @@
-//! The time and a seed, which a guest gets before its first test.
+//! Resumes a guest with the time and a seed, before its first test.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,15 +12,16 @@ use crate::machine::Machine;
 use crate::phase::Phase;
 use crate::protocol::{Hello, Line, Resumed};
 
-/// How far the guest's clock may be from what it was set to.
+/// The largest accepted difference between the guest's clock and the time that
+/// it was set to.
 const APART: Duration = Duration::from_secs(5);
 
 impl<'a> Session<'a> {
-    /// Takes over a guest that was saved after it had said `hello`. It has to
-    /// be [woken](Session::resume) before its first test.
+    /// Starts a session with a guest that was saved after its `hello`. The
+    /// guest must be [resumed](Session::resume) before its first test.
     ///
     /// # Errors
-    /// The state was not loaded; or an interruption.
+    /// Fails when the state cannot be restored, or on an interruption.
     pub fn restore(
         machine: Box<dyn Machine>,
         logs: Logs,
@@ -30,7 +31,7 @@ impl<'a> Session<'a> {
         let mut link = Link::new(machine, logs, setup);
         link.phase = Phase::Init;
         let deadline = Instant::now() + setup.limits.load;
-        // What is sent to a machine that is still loading gets lost.
+        // Bytes for a machine that is still being restored are lost.
         while !link.running {
             let tick = link.tick(deadline)?;
             if matches!(tick, Tick::Died | Tick::Ended) {
@@ -50,19 +51,20 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Tells the guest what time it is, and gives it a seed. Returns a random
-    /// number of the guest's.
+    /// Sends the time and a seed to the guest. Returns a random number of the
+    /// guest.
     ///
     /// # Errors
-    /// [`RunError::Boot`] when the guest dies, is silent, or has another time
-    /// afterwards; else the host's, or an interruption.
+    /// Fails with [`RunError::Boot`] when the guest dies, does not answer, or
+    /// has another time afterwards, and otherwise when the host is at fault or
+    /// on an interruption.
     pub fn resume(&mut self, seed: u64) -> Result<u64, RunError> {
         self.resume_at(now(), seed)
     }
 
-    /// The guest's answer is measured against the time it was given and what
-    /// has passed since, never against the host's clock, which may have been
-    /// set in between.
+    /// Returns the guest's answer is measured against the time it was given and
+    /// what has passed since, never against the host's clock, which may have
+    /// been set in between.
     pub(super) fn resume_at(&mut self, time: Duration, seed: u64) -> Result<u64, RunError> {
         let given = Instant::now();
         self.link.send(&command(time, seed).to_string());
@@ -82,24 +84,25 @@ impl<'a> Session<'a> {
         Err(failed(&mut self.link, BootFault::Resume(fault)).into())
     }
 
-    /// The guest gave a random number that another of this run had given: its
-    /// random numbers are worth nothing.
+    /// Returns the error for a guest whose random number another guest of this
+    /// run had returned: its random numbers are not random.
     pub fn duplicate_entropy(&mut self, random: u64) -> BootError {
         let what = format!("its random number {random:016x} is an earlier guest's");
         failed(&mut self.link, BootFault::Resume(what))
     }
 
-    /// Has the guest come to rest, before its machine is saved.
+    /// Stops all activity of the guest, before its machine is saved.
     ///
     /// # Errors
-    /// See [`Session::resume`].
+    /// Fails as [`Session::resume`] does.
     pub fn quiesce(&mut self) -> Result<(), RunError> {
         self.link.send("quiesce");
         let answer = self.answer(|line| matches!(line, Line::Quiesced).then_some(()))?;
         answer.map_err(|what| failed(&mut self.link, BootFault::Resume(what)).into())
     }
 
-    /// Waits for an answer that `is_it` knows; the inner error is the guest's.
+    /// Waits for an answer that `is_it` accepts. The inner error is the
+    /// guest's.
     fn answer<T>(
         &mut self,
         is_it: impl Fn(Line<'_>) -> Option<T>,
@@ -139,7 +142,7 @@ fn command(now: Duration, seed: u64) -> Resume {
     }
 }
 
-/// The host's time of day, since 1970.
+/// Returns the host's time of day, since 1970.
 fn now() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! One test, from the command to its verdict.
+//! Runs one test, from the command to its verdict.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,19 @@ use crate::progress::Progress;
 use crate::protocol::{Expect, Line, TestEntry};
 use crate::verdict::{Outcome, Verdict};
 
-/// A test that is being run.
+/// A running test.
 struct Running<'t> {
     test: &'t TestEntry,
     parser: ktap::Parser,
-    /// When it started; none while the guest has not said so.
+    /// The time of its start, or none before the guest has reported it.
     start: Option<Instant>,
-    /// What else is wrong with it.
+    /// Other defects of its output.
     faults: Vec<String>,
 }
 
-/// How a test stopped being run.
+/// How a test ended.
 enum Stop {
-    /// `# done`.
+    /// The guest reported `# done`.
     Done,
     /// The guest was lost, or stopped answering.
     Lost(Verdict, String),
@@ -33,10 +33,11 @@ impl Session<'_> {
     /// Runs one test.
     ///
     /// # Errors
-    /// The host's, or an interruption; then there is no verdict.
+    /// Fails when the host is at fault, or on an interruption. There is no
+    /// verdict then.
     pub fn run(&mut self, test: &TestEntry) -> Result<Ran, InfraError> {
         self.claimed = self.link.scanner.matches().len();
-        self.link.tell(Progress::Started(test));
+        self.link.emit(Progress::Started(test));
         self.link.send(&format!("run {}", test.name));
         let mut running = Running {
             test,
@@ -51,7 +52,7 @@ impl Session<'_> {
             }
             Stop::Lost(verdict, why) => {
                 let death = self.link.bury(&self.limits, verdict, &why, &mut |line| {
-                    // It may be this test's start, or its last words.
+                    // It may be the start or the end of this test.
                     running.take(&line.bytes, line.truncated);
                 });
                 if running.start.is_none() {
@@ -81,7 +82,7 @@ impl Session<'_> {
                 }
                 Tick::Heard | Tick::Deadline => {}
             }
-            // A guest that babbles has no more time than one that is still.
+            // Output does not extend the time limit.
             if Instant::now() >= deadline {
                 let why = match running.start {
                     None => format!(
@@ -95,7 +96,7 @@ impl Session<'_> {
         }
     }
 
-    /// The verdict on a test that the guest is done with.
+    /// Returns the outcome of a test that has ended.
     fn judge(&mut self, running: Running<'_>) -> Outcome {
         let ms = running.ms();
         let (mut verdict, detail) = running.parser.finish().verdict_on(&running.test.name);
@@ -129,8 +130,8 @@ impl Session<'_> {
         }
     }
 
-    /// What the kernel complained about since the test was asked for, without
-    /// what is known.
+    /// Returns the kernel's warnings since the test was requested, without the
+    /// known ones.
     fn complaints(&mut self) -> Vec<ConsoleMatch> {
         let known = self.known;
         let complaint = |matched: &ConsoleMatch| {
@@ -171,7 +172,7 @@ impl Running<'_> {
                     .push(format!("the guest started {name} meanwhile"));
                 None
             }
-            // Before its start, a line belongs to nobody: an earlier test may
+            // A line before the start belongs to no test: an earlier test may
             // have left it.
             _ if self.start.is_none() => None,
             Line::Done(1) => Some(Stop::Done),
@@ -193,9 +194,9 @@ impl Running<'_> {
     }
 }
 
-/// The outcome of a test that took the guest with it. Only its diagnostics
-/// are of use now; a result it reported does not count. A kernel that dies as
-/// it was expected to has not done worse than fail.
+/// Returns the outcome of a test that ended the guest. Only its diagnostics are
+/// used; a result that it reported does not count. An expected crash counts as
+/// an expected failure.
 fn lost(running: Running<'_>, death: Death) -> Outcome {
     let ms = running.ms();
     let document = running.parser.finish();

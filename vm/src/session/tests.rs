@@ -78,9 +78,9 @@ fn a_boot_panic_is_not_a_silent_hang() {
 
 #[test]
 fn each_way_not_to_boot_has_its_words() {
-    type Play = fn(Guest);
-    let table: [(&str, Play, Phase); 12] = [
-        ("said nothing for 1 s", |it| it.hangs(), Phase::Firmware),
+    type Script = fn(Guest);
+    let table: [(&str, Script, Phase); 12] = [
+        ("printed nothing for 1 s", |it| it.hangs(), Phase::Firmware),
         (
             "was not up after 2 s",
             |it| {
@@ -135,7 +135,7 @@ fn each_way_not_to_boot_has_its_words() {
             Phase::Kernel,
         ),
         (
-            "the guest speaks protocol 3",
+            "the guest has protocol version 3",
             |it| {
                 it.result("# kdk-hello protocol=3 guest=demo kmod=none uname=x\n");
                 it.hangs();
@@ -171,8 +171,8 @@ fn each_way_not_to_boot_has_its_words() {
             Phase::Init,
         ),
     ];
-    for (want, play, phase) in table {
-        let error = boot_error(play);
+    for (want, script, phase) in table {
+        let error = boot_error(script);
         let text = format!("{error}\n{}", error.console.join("\n"));
         assert!(text.contains(want), "{text:?} has no {want:?}");
         assert_eq!(error.phase, phase, "{text}");
@@ -254,7 +254,7 @@ fn a_test_passes_with_noise_around_it() {
 }
 
 #[test]
-fn results_before_the_start_line_belong_to_nobody() {
+fn results_before_the_start_line_belong_to_no_test() {
     let ran = run(|it| {
         it.command();
         it.result("KTAP version 1\n1..1\nok 1 a/b\n# done 1\n");
@@ -335,8 +335,8 @@ fn a_test_without_an_end_is_a_time_out_even_if_it_floods() {
 
 #[test]
 fn each_fault_of_a_test_has_its_verdict() {
-    type Play = fn(&Guest);
-    let table: [(&str, Play, Verdict, &str); 8] = [
+    type Script = fn(&Guest);
+    let table: [(&str, Script, Verdict, &str); 8] = [
         (
             "refused",
             |it| {
@@ -413,9 +413,9 @@ fn each_fault_of_a_test_has_its_verdict() {
             "",
         ),
     ];
-    for (what, play, verdict, detail) in table {
+    for (what, script, verdict, detail) in table {
         let ran = run(move |it| {
-            play(&it);
+            script(&it);
             it.hangs();
         });
         let Ran::Done(outcome) = ran else {
@@ -463,7 +463,7 @@ fn run_known(expect: Expect, guest: impl FnOnce(Guest) + Send + 'static) -> Outc
 }
 
 #[test]
-fn an_expected_failure_that_passes_is_told() {
+fn an_expected_failure_that_passes_is_reported() {
     for expect in [Expect::Fail, Expect::Crash] {
         let outcome = run_known(expect, |it| {
             it.passes("a/b");
@@ -478,23 +478,23 @@ fn an_expected_failure_that_passes_is_told() {
 
 #[test]
 fn an_expected_crash_is_an_expected_failure_and_a_time_out_is_not() {
-    type Play = fn(Guest);
-    let dies: Play = |it| {
+    type Script = fn(Guest);
+    let dies: Script = |it| {
         it.starts("a/b");
         it.result("KTAP version 1\n1..1\n# may end the kernel: known\n");
         it.console("panic: boom\ncpuid = 0\n");
         it.hangs();
     };
-    let stands_still: Play = |it| {
+    let stands_still: Script = |it| {
         it.starts("a/b");
         it.hangs();
     };
-    for (expect, play, verdict) in [
+    for (expect, script, verdict) in [
         (Expect::Crash, dies, Verdict::Xfail),
         (Expect::Fail, dies, Verdict::Crash),
         (Expect::Crash, stands_still, Verdict::Timeout),
     ] {
-        let outcome = run_known(expect, play);
+        let outcome = run_known(expect, script);
         assert_eq!(outcome.verdict, verdict, "{expect:?}: {}", outcome.detail);
         assert_eq!(outcome.expected, Verdict::Xfail);
         if verdict == Verdict::Xfail {
@@ -574,7 +574,7 @@ fn what_was_reported_counts_though_qemu_is_killed_at_once() {
 }
 
 #[test]
-fn a_disk_error_after_a_result_is_told_at_the_next_wait() {
+fn a_disk_error_after_a_result_is_reported_at_the_next_wait() {
     let mut session = boot(|it: Guest| {
         it.hello();
         it.passes("a/b");
@@ -715,8 +715,8 @@ fn a_guest_that_does_not_wake_is_not_up() {
 
 #[test]
 fn a_host_whose_clock_was_set_is_not_the_guests_fault() {
-    // To the guest's answer it is years since it was told this time.
-    let told = Duration::from_secs(1_000_000);
+    // To the guest's answer it is years since it was sent this time.
+    let sent = Duration::from_secs(1_000_000);
     for (answer, good) in [
         ("# resumed time=1000001.000000000 random=7\n", true),
         ("# resumed time=1000060.000000000 random=7\n", false),
@@ -730,7 +730,7 @@ fn a_host_whose_clock_was_set_is_not_the_guests_fault() {
         let hello = crate::protocol::Hello::parse("protocol=2 guest=demo kmod=none uname=x");
         let session = Session::restore(machine, Logs::default(), &setup(), &hello.unwrap());
         let mut session = session.unwrap_or_else(|e| panic!("{e}"));
-        let resumed = session.resume_at(told, 42);
+        let resumed = session.resume_at(sent, 42);
         assert_eq!(resumed.ok(), good.then_some(7), "{answer}");
     }
 }

@@ -1,4 +1,4 @@
-//! The symbolizer on files that clang makes for the purpose.
+//! Tests the symbolizer on files that clang builds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -106,7 +106,8 @@ fn a_file_that_was_cut_off_is_refused_or_knows_less_but_never_panics() {
     }
 }
 
-/// The places of `function`'s call or trap, found by trying every offset.
+/// Returns the places of `function`'s call or trap, found by trying every
+/// offset.
 fn all_places(program: &Program, function: &str) -> Vec<String> {
     let size = program.named(function)[0].size;
     let mut seen: Vec<String> = Vec::new();
@@ -179,12 +180,12 @@ fn addresses_are_found_in_the_code_only() {
 }
 
 #[test]
-fn what_has_no_line_is_told_with_the_files_name() {
+fn what_has_no_line_is_reported_with_the_files_name() {
     let program = Built::new("-g").program();
-    let lines = annotate(&["nobody() at nobody+0x1".into()], &program);
+    let lines = annotate(&["missing() at missing+0x1".into()], &program);
     assert_eq!(
         lines[1],
-        "    error: no function is named nobody in kernel.debug"
+        "    error: no function is named missing in kernel.debug"
     );
 }
 

@@ -1,4 +1,4 @@
-//! One file's symbol table and debug information.
+//! Reads one file's symbol table and debug information.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -14,25 +14,25 @@ use super::{Place, Sources};
 
 type Reader = EndianArcSlice<RunTimeEndian>;
 
-/// Why a backtrace has no places.
+/// The reason why a backtrace has no source lines.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("no source lines from {}: {what}", path.display())]
 #[diagnostic(help(
     "`cargo xtask clean` and another run build it anew; a kernel config needs `makeoptions DEBUG=-g`"
 ))]
 pub struct SymbolizeError {
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
     /// What is wrong with it.
     pub what: String,
 }
 
-/// A function or a label of the symbol table.
+/// A function or a label in the symbol table.
 #[derive(Clone, Debug)]
 pub struct Symbol {
-    /// Its address.
+    /// The address of the symbol.
     pub address: u64,
-    /// Its length, bytes; 0 for a label.
+    /// The length in bytes, or 0 for a label.
     pub size: u64,
     name: String,
 }
@@ -42,16 +42,17 @@ pub struct DebugFile {
     name: String,
     context: Context<Reader>,
     code: Vec<Range<u64>>,
-    /// By address.
+    /// The symbols, sorted by address.
     symbols: Vec<Symbol>,
     by_name: HashMap<String, Vec<usize>>,
 }
 
 impl DebugFile {
-    /// Reads the symbols; the debug information is read as it is needed.
+    /// Reads the symbols. The debug information is read when it is needed.
     ///
     /// # Errors
-    /// [`SymbolizeError`]: unreadable, not ELF, or without lines.
+    /// Fails with [`SymbolizeError`] when the file is unreadable, not ELF, or
+    /// has no lines.
     pub fn open(path: &Path) -> Result<Self, SymbolizeError> {
         let refuse = |what: String| SymbolizeError {
             path: path.to_owned(),
@@ -84,26 +85,26 @@ impl DebugFile {
         })
     }
 
-    /// Its name, for people.
+    /// Returns its name, for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether `address` is in its code.
-    pub fn holds(&self, address: u64) -> bool {
+    /// Returns whether `address` is in its code.
+    pub fn contains(&self, address: u64) -> bool {
         self.code.iter().any(|range| range.contains(&address))
     }
 
-    /// The symbols of this name.
+    /// Returns the symbols of this name.
     pub fn named(&self, name: &str) -> impl Iterator<Item = &Symbol> {
         let all = self.by_name.get(name).map(Vec::as_slice);
         all.unwrap_or_default().iter().map(|at| &self.symbols[*at])
     }
 
-    /// The places of the instruction at `address`, the innermost first.
+    /// Returns the places of the instruction at `address`, the innermost first.
     ///
     /// # Errors
-    /// In words, why there are none.
+    /// Fails with the reason why there are none.
     pub fn places(&self, address: u64, sources: &Sources) -> Result<Vec<Place>, String> {
         let broken = |error: gimli::Error| format!("{} is damaged ({error})", self.name);
         let mut frames = self
@@ -119,7 +120,7 @@ impl DebugFile {
             return Err(format!("{} knows none for {address:#x}", self.name));
         };
         inner.iter_mut().for_each(|place| place.inlined = true);
-        // Assembly has lines and no functions; a Rust function's short name
+        // Assembly has lines and no functions, and a Rust function's short name
         // lacks its modules.
         let symbol = self.around(address);
         if let Some(name) = symbol.filter(|name| last.function.is_none() || is_mangled(name)) {
@@ -128,7 +129,7 @@ impl DebugFile {
         Ok(places)
     }
 
-    /// The name of the last symbol that is not after `address`.
+    /// Returns the name of the last symbol that is not after `address`.
     fn around(&self, address: u64) -> Option<&str> {
         let after = self.symbols.partition_point(|one| one.address <= address);
         let symbol = self.symbols.get(after.checked_sub(1)?)?;
@@ -145,7 +146,8 @@ fn context<'d>(
         RunTimeEndian::Big
     };
     let load = |id: SectionId| -> Result<Reader, String> {
-        // Where variables are is not asked for, and is a third of a kernel's.
+        // The locations of variables are not needed, and are a third of a
+        // kernel's debug information.
         let wanted = !matches!(id, SectionId::DebugLoc | SectionId::DebugLocLists);
         let section = elf.section_by_name(id.name()).filter(|_| wanted);
         let bytes = match section {
@@ -162,7 +164,7 @@ fn context<'d>(
 }
 
 fn code<'d>(elf: &impl Object<'d>) -> Vec<Range<u64>> {
-    // A file of debug information alone has no content for them.
+    // A file with only debug information has no content for them.
     let is_code = |flags| match flags {
         SectionFlags::Elf { sh_flags } => sh_flags & u64::from(object::elf::SHF_EXECINSTR) != 0,
         _ => false,
@@ -173,7 +175,7 @@ fn code<'d>(elf: &impl Object<'d>) -> Vec<Range<u64>> {
         .collect()
 }
 
-/// The functions and the labels of the code, by address.
+/// Returns the functions and the labels of the code, by address.
 fn symbols<'d>(elf: &impl Object<'d>) -> Vec<Symbol> {
     let code = code(elf);
     let in_code = |address: u64| code.iter().any(|range| range.contains(&address));
@@ -203,7 +205,7 @@ fn place(frame: &Frame<'_, Reader>, sources: &Sources) -> Place {
         file: location
             .and_then(|at| at.file)
             .map(|file| sources.find(file)),
-        // 0 is for code that no line stands for.
+        // 0 is for code without a line.
         line: location.and_then(|at| at.line).filter(|line| *line > 0),
         function: function.map(|name| demangle(&name)),
         inlined: false,
@@ -214,7 +216,7 @@ fn is_mangled(name: &str) -> bool {
     rustc_demangle::try_demangle(name).is_ok()
 }
 
-/// A Rust name as its author wrote it; any other as it is.
+/// Returns a Rust name as its author wrote it; any other as it is.
 fn demangle(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name))
 }

@@ -1,48 +1,48 @@
-//! What a backtrace line asks to be looked up.
+//! Parses the lines of a backtrace that can be looked up.
 
 use crate::panic::is_frame;
 
-/// Where user space ends: an address below it is no code of the kernel's.
+/// The end of user space. An address below it is not kernel code.
 const KERNEL: u64 = 0xffff_8000_0000_0000;
 
-/// How lines that show the instruction pointer begin, and what stands before
-/// its value (in a trap's report, the code segment).
+/// The beginnings of lines that show the instruction pointer, and the text
+/// before its value (in a trap's report, the code segment).
 const REGISTERS: [(&str, &str); 3] = [
     ("instruction pointer", ":"),
     ("rip = ", "rip = "),
     ("rip ", "rip "),
 ];
 
-/// What a line asks for.
+/// What to look up for a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked<'a> {
-    /// A place in a function.
+    /// A location in a function.
     Function {
-        /// The function.
+        /// The name of the function.
         name: &'a str,
-        /// Bytes into it.
+        /// The offset into it, in bytes.
         offset: u64,
-        /// The address, where the line has it.
+        /// The address, if the line has it.
         address: Option<u64>,
     },
-    /// The instruction at this address, which a trap interrupted; the next
-    /// line is the frame it belongs to.
+    /// The instruction at this address, which a trap interrupted. The next line
+    /// is its frame.
     Trap(u64),
-    /// The instruction at this address: a register showed it.
+    /// The instruction at this address, which a register shows.
     Register(u64),
-    /// The instruction at this place in a function: a register of ddb's, which
-    /// names it.
+    /// The instruction at this location in a function, which a register of ddb
+    /// shows.
     Here {
-        /// The function.
+        /// The name of the function.
         name: &'a str,
-        /// Bytes into it.
+        /// The offset into it, in bytes.
         offset: u64,
     },
-    /// It is a line of a backtrace, and no code of the kernel's is in it.
+    /// A line of a backtrace without kernel code.
     Nothing,
 }
 
-/// Reads one line. None when it belongs to no backtrace.
+/// Parses one line. Returns none when it belongs to no backtrace.
 pub fn ask(line: &str) -> Option<Asked<'_>> {
     let text = line.trim();
     for (begin, before) in REGISTERS {
@@ -107,7 +107,7 @@ fn function(place: &str, address: Option<u64>) -> Asked<'_> {
     }
 }
 
-/// The address after `before`, if it is one of the kernel's half.
+/// Returns the address after `before`, if it is one of the kernel's half.
 fn address(text: &str, before: &str) -> Option<u64> {
     let (_, rest) = text.split_once(before)?;
     let digits = rest.trim_start().strip_prefix("0x")?;

@@ -1,4 +1,4 @@
-//! A kernel and what is loaded into it.
+//! A kernel and its loaded modules.
 
 use std::path::Path;
 
@@ -7,22 +7,23 @@ use super::{Function, Place, Sources, Spot, SymbolizeError, Symbols};
 
 /// The debug information of a kernel and its modules.
 pub struct Program {
-    /// The kernel, then modules; each with its lines, or why it has none.
+    /// The kernel, then the modules: each with its debug information, or the
+    /// reason why it has none.
     files: Vec<Result<DebugFile, SymbolizeError>>,
     sources: Sources,
 }
 
 impl Program {
-    /// Reads the kernel's file and those of modules, whose addresses are not
-    /// those that the kernel gave them. A file that is of no use is one of the
-    /// [`problems`](Self::problems); the others still are.
+    /// Reads the debug files of the kernel and of modules, whose addresses are
+    /// not those that the kernel assigned. A file that cannot be used is one of
+    /// the [`problems`](Self::problems), and does not affect the others.
     pub fn open(kernel: &Path, modules: &[&Path], sources: Sources) -> Self {
         let paths = std::iter::once(kernel).chain(modules.iter().copied());
         let files = paths.map(DebugFile::open).collect();
         Self { files, sources }
     }
 
-    /// Why files are of no use.
+    /// Returns the reasons why files cannot be used.
     pub fn problems(&self) -> impl Iterator<Item = &SymbolizeError> {
         self.files.iter().filter_map(|file| file.as_ref().err())
     }
@@ -50,7 +51,9 @@ impl Symbols for Program {
 
     fn kernel(&self, address: u64) -> Option<Spot> {
         let kernel = self.files.first()?.as_ref().ok()?;
-        kernel.holds(address).then_some(Spot { file: 0, address })
+        kernel
+            .contains(address)
+            .then_some(Spot { file: 0, address })
     }
 
     fn places(&self, spot: Spot) -> Result<Vec<Place>, String> {

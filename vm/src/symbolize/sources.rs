@@ -1,17 +1,17 @@
-//! From the paths that compilers noted to files that the reader can open.
+//! Maps the paths in debug information to files that the reader can open.
 
-/// Beginnings of paths and what stands in their place.
+/// The prefixes of paths and their replacements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources(Vec<(String, String)>);
 
 impl Sources {
-    /// No path is changed.
+    /// Returns a mapping that changes no path.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With `to` in the place of the folder `from`; the longest `from` that
-    /// fits a path is used. An empty `to` makes paths relative.
+    /// Adds a mapping from the folder `from` to `to`. The longest `from` that
+    /// matches a path is used. An empty `to` makes paths relative.
     #[must_use]
     pub fn map(mut self, from: &str, to: &str) -> Self {
         let plain = |path: &str| path.trim_end_matches('/').to_owned();
@@ -21,7 +21,7 @@ impl Sources {
         self
     }
 
-    /// The file that `path` stands for.
+    /// Returns the file that `path` stands for.
     pub fn find(&self, path: &str) -> String {
         let path = tidy(path);
         let mapped = self.0.iter().find_map(|(from, to)| {
@@ -36,7 +36,7 @@ impl Sources {
     }
 }
 
-/// Without `.` and without a `..` that follows a name.
+/// Removes every `.`, and every `..` that follows a name.
 fn tidy(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for (at, part) in path.split('/').enumerate() {

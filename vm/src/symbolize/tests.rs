@@ -7,7 +7,7 @@ const FUNCTIONS: &[(&str, usize, u64, u64)] = &[
     ("vpanic", 0, KERNEL + 0x100, 0x80),
     ("panic", 0, KERNEL + 0x180, 0x40),
     ("calltrap", 0, KERNEL + 0x1c0, 0),
-    // Two static functions of one name that their sizes tell apart.
+    // Two static functions of one name that their sizes distinguish.
     ("init", 0, KERNEL + 0x200, 0x10),
     ("init", 0, KERNEL + 0x300, 0x40),
     // Two that look alike.
@@ -37,8 +37,8 @@ impl Symbols for Table {
     }
 
     fn kernel(&self, address: u64) -> Option<Spot> {
-        let held = (KERNEL + 0x100..KERNEL + 0x700).contains(&address);
-        held.then_some(Spot { file: 0, address })
+        let inside = (KERNEL + 0x100..KERNEL + 0x700).contains(&address);
+        inside.then_some(Spot { file: 0, address })
     }
 
     fn places(&self, spot: Spot) -> Result<Vec<Place>, String> {

@@ -1,5 +1,5 @@
-//! The guest's faults, each with the verdict it must end in. The tests of the
-//! runner and of the command line share these tables.
+//! The guest's faults with their expected verdicts. The tests of the runner and
+//! of the command line share these tables.
 
 use kdk_vm::phase::Phase;
 use kdk_vm::verdict::Verdict::{self, Crash, Fail, Pass, Timeout};
@@ -9,22 +9,22 @@ use kdk_vm::verdict::Verdict::{self, Crash, Fail, Pass, Timeout};
 pub struct InTest {
     /// The test, without its suite `fault/`.
     pub name: &'static str,
-    /// How it must end.
+    /// The expected verdict.
     pub verdict: Verdict,
-    /// What its detail must say.
+    /// A text that its detail must contain.
     pub detail: &'static str,
-    /// What its backtrace must hold.
+    /// A text that its backtrace must contain.
     pub frame: &'static str,
 }
 
-/// A fault that keeps a guest from coming up.
+/// A fault that prevents a boot.
 #[derive(Debug)]
 pub struct AtBoot {
-    /// Its name on the guest's command line.
+    /// The name on the guest's command line.
     pub name: &'static str,
-    /// Where the boot must have come to.
+    /// The phase that the boot must have reached.
     pub phase: Phase,
-    /// What the error must say.
+    /// A text that the error must contain.
     pub says: &'static str,
 }
 
@@ -50,7 +50,7 @@ const FRAME: &str = "/frame 0x";
 const HUNG: &str = "demo_hang() at demo_hang+";
 const LATE: &str = "no end within";
 
-/// In tests.
+/// The faults in tests.
 #[rustfmt::skip]
 pub const IN_TESTS: &[InTest] = &[
     fault("panic", Crash, "panic: demo: this panic was asked for", FRAME),
@@ -61,7 +61,7 @@ pub const IN_TESTS: &[InTest] = &[
     fault("witness-lor", Fail, "lock order reversal: 1st demo b", "#0 0xffffffff80b1c2d3"),
     fault("hang-cli", Timeout, LATE, HUNG),
     fault("hang-alive", Timeout, LATE, FRAME),
-    fault("hang-locked", Timeout, "locks held:", HUNG),
+    fault("hang-locked", Timeout, "owned locks:", HUNG),
     fault("hang-deaf", Timeout, "the kernel debugger did not answer an NMI within", ""),
     fault("triple", Crash, "reset the machine (reboot or triple fault)", ""),
     fault("reboot", Crash, "reset the machine", ""),
@@ -84,9 +84,9 @@ pub const IN_TESTS: &[InTest] = &[
 #[rustfmt::skip]
 pub const AT_BOOT: &[AtBoot] = &[
     boot("boot-panic", Phase::Kernel, "panic: demo: cannot go on booting"),
-    boot("boot-hang", Phase::Kernel, "it has said nothing for"),
+    boot("boot-hang", Phase::Kernel, "it printed nothing for"),
     boot("no-hello", Phase::Kernel, "it was not up after"),
-    boot("bad-version", Phase::Kernel, "the guest speaks protocol 99, this host speaks 2"),
+    boot("bad-version", Phase::Kernel, "the guest has protocol version 99, and this host has 2"),
     boot("reboot-loop", Phase::Kernel, "reset the machine"),
     boot("early-exit", Phase::Kernel, "debug exit 16"),
     boot("mountroot", Phase::MountRoot, "root file system"),

@@ -83,7 +83,7 @@ fn qemu() -> Vec<Fault> {
         ),
         script(
             "QEMU is something else",
-            "did not say which QEMU it is",
+            "is not a QEMU",
             "#!/bin/sh\necho 'no such luck'\n",
         ),
         script(

@@ -1,4 +1,4 @@
-//! Every path of the runner, on a platform that plays what it is told.
+//! Tests every path of the runner, on a scripted platform.
 
 extern crate std;
 use super::*;
@@ -7,7 +7,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-/// A platform that plays endings by the test's name.
+/// A platform that emulates the end of a test by its name.
 #[derive(Default)]
 struct Fake {
     /// Endings; a test without one has its body called.
@@ -15,7 +15,7 @@ struct Fake {
     /// Readings of the counter `malloc type kdk`, one after another; the last
     /// one stays.
     readings: Vec<i64>,
-    /// How often settling is worth a try.
+    /// The number of times that settling succeeds.
     patience: u32,
     settled: u32,
     ran: Vec<&'static str>,
@@ -203,7 +203,7 @@ fn endings_become_results() {
         (
             &PASS,
             Some(Ended::TimedOut),
-            "# timeout: given up after 7 ms, limit 5000 ms\nnot ok 1 s/pass # TIMEOUT 5000 ms\n"
+            "# timeout: stopped after 7 ms, limit 5000 ms\nnot ok 1 s/pass # TIMEOUT 5000 ms\n"
                 .to_string(),
         ),
         (
@@ -230,7 +230,7 @@ fn endings_become_results() {
         (
             &XFAIL,
             Some(Ended::TimedOut),
-            "# timeout: given up after 7 ms, limit 5000 ms\nnot ok 1 s/xfail # TIMEOUT 5000 ms\n"
+            "# timeout: stopped after 7 ms, limit 5000 ms\nnot ok 1 s/xfail # TIMEOUT 5000 ms\n"
                 .to_string(),
         ),
         (
@@ -284,7 +284,7 @@ fn endings_become_results() {
 }
 
 #[test]
-fn leaks_are_told_and_fail_what_would_have_passed() {
+fn leaks_are_reported_and_fail_what_would_have_passed() {
     let dead = || Some(Ended::Panicked(message("boom")));
     for (test, ended, readings, text) in [
         (
@@ -336,7 +336,7 @@ fn late_frees_are_waited_for() {
         // Nothing grew: nothing to wait for.
         (&[5, 5][..], 3, 0, true),
         (&[5, 7, 6, 5], 3, 2, true),
-        // The platform gives up first.
+        // The platform stops settling first.
         (&[5, 7, 6, 6, 6, 5], 3, 4, false),
         (&[5, 7], 0, 1, false),
     ] {
@@ -359,7 +359,7 @@ fn unwatched_counters_are_an_error() {
     };
     let text = result(&mut fake, &PASS);
     assert!(
-        text.starts_with("not ok 1 s/pass # ERROR the leak check watches 24 counters"),
+        text.starts_with("not ok 1 s/pass # ERROR the leak check supports 24 counters"),
         "{text}"
     );
     // As many as there is room for are watched.
@@ -427,7 +427,7 @@ impl Write for Full {
 }
 
 #[test]
-fn a_writer_that_is_full_is_told_and_never_runs_a_test_twice() {
+fn a_full_writer_is_an_error_and_never_runs_a_test_twice() {
     let tests = [&PASS, &SKIP];
     let whole = answer(&mut Fake::default(), &tests, "run *");
     for room in 0..whole.len() {

@@ -1,4 +1,4 @@
-//! Backtraces by frame pointers, told with the symbols that are known here.
+//! Walks the frame pointers, and names the functions that have symbols here.
 
 use super::faults::{demo_hang, demo_overflow_stack, demo_panic, demo_read_unmapped};
 use super::guard::kdk_guard_call;
@@ -7,17 +7,17 @@ use core::arch::{asm, global_asm};
 /// One return address.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
-    /// The function, where this guest knows its name, or `kdk_text`, the
-    /// start of all others: with the offset, and the debug information that
-    /// the guest itself has not, that tells the function too.
+    /// The function, if the guest has its symbol, or else `kdk_text`, the start
+    /// of all others. With the offset, the host's debug information identifies
+    /// the function.
     pub symbol: &'static str,
-    /// Distance from the symbol, bytes.
+    /// The offset from the symbol, in bytes.
     pub offset: u64,
-    /// Address of the frame.
+    /// The address of the frame.
     pub frame: u64,
 }
 
-/// Most frames that are told.
+/// The most frames that are reported.
 const DEEPEST: usize = 24;
 
 // The linker script puts the functions with names of their own first.
@@ -58,9 +58,9 @@ fn symbols() -> [(&'static str, u64); 8] {
     ]
 }
 
-/// `within` is an address in the function: a return address need not be, when
-/// nothing follows the call.
-fn told(address: u64, within: u64, frame: u64) -> Frame {
+/// Returns the frame of `address`. `within` is an address in the function: a
+/// return address may be outside of it, if the call is the last instruction.
+fn named(address: u64, within: u64, frame: u64) -> Frame {
     let before = symbols().into_iter().filter(|(_, at)| *at <= within);
     let (symbol, at) = before.max_by_key(|(_, at)| *at).unwrap_or(("0", 0));
     Frame {
@@ -70,12 +70,12 @@ fn told(address: u64, within: u64, frame: u64) -> Frame {
     }
 }
 
-/// Tells the frames from `start` (an instruction and its frame pointer, or the
-/// caller's when none is given) outwards.
-pub fn backtrace(start: Option<(u64, u64)>, tell: &mut dyn FnMut(Frame)) {
+/// Passes the frames to `each`, from `start` (an instruction and its frame
+/// pointer, or else the caller's) outwards.
+pub fn backtrace(start: Option<(u64, u64)>, each: &mut dyn FnMut(Frame)) {
     let mut frame: u64;
     if let Some((instruction, pointer)) = start {
-        tell(told(instruction, instruction, pointer));
+        each(named(instruction, instruction, pointer));
         frame = pointer;
     } else {
         // SAFETY: reads a register.
@@ -84,7 +84,7 @@ pub fn backtrace(start: Option<(u64, u64)>, tell: &mut dyn FnMut(Frame)) {
     let bottom = (&raw const kdk_stack_bottom).addr() as u64;
     let top = (&raw const kdk_stack_top).addr() as u64;
     for _ in 0..DEEPEST {
-        // The outermost frame pointer is 0; a wild one ends the walk too.
+        // The outermost frame pointer is 0. An invalid one ends the walk, too.
         if frame < bottom || frame > top - 16 || !frame.is_multiple_of(8) {
             break;
         }
@@ -93,7 +93,7 @@ pub fn backtrace(start: Option<(u64, u64)>, tell: &mut dyn FnMut(Frame)) {
         if address == 0 {
             break;
         }
-        tell(told(address, address.saturating_sub(1), frame));
+        each(named(address, address.saturating_sub(1), frame));
         if outer <= frame {
             break;
         }

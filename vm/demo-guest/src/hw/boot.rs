@@ -1,11 +1,11 @@
-//! From the PVH entry to Rust.
+//! Boots from the PVH entry point to Rust.
 
 use core::arch::global_asm;
 
 // The entry, as the x86/HVM direct boot ABI lays it down (Xen's
 // docs/misc/pvh.pandoc): 32-bit protected mode, paging off, flat segments, the
-// start info's physical address in ebx. QEMU finds it by the note; it reads
-// the whole 8 bytes of a 64-bit kernel's descriptor.
+// start info's physical address in ebx. QEMU finds it by the note; it reads all
+// 8 bytes of a 64-bit kernel's descriptor.
 global_asm!(
     r#"
     .section .note.Xen, "a", @note
@@ -89,7 +89,7 @@ kdk_fault_stack_top:
     options(att_syntax)
 );
 
-/// Where the entry code calls Rust.
+/// The Rust function that the entry code calls.
 #[unsafe(no_mangle)]
 extern "sysv64" fn kdk_start(info: u32) -> ! {
     super::start(info as usize);

@@ -1,4 +1,4 @@
-//! Segments, and a stack of its own for the double fault.
+//! Sets up the segments, and a separate stack for the double fault.
 
 use spin::Once;
 use x86_64::VirtAddr;
@@ -7,7 +7,7 @@ use x86_64::instructions::tables::load_tss;
 use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
 use x86_64::structures::tss::TaskStateSegment;
 
-/// Entry of the interrupt stack table on which double faults are taken.
+/// The entry of the interrupt stack table for double faults.
 pub const DOUBLE_FAULT_STACK: u16 = 0;
 
 static TSS: Once<TaskStateSegment> = Once::new();
@@ -17,7 +17,7 @@ unsafe extern "C" {
     static kdk_fault_stack_top: u8;
 }
 
-/// Puts the descriptor tables into force.
+/// Loads the descriptor tables.
 pub fn load() {
     let tss = TSS.call_once(|| {
         let mut tss = TaskStateSegment::new();

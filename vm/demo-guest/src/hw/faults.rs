@@ -1,4 +1,4 @@
-//! Things a kernel must not do, done on purpose. They keep their names in the
+//! Faults of a kernel, on purpose. These functions keep their names in the
 //! symbol table, so that a backtrace through them can be resolved.
 
 use core::arch::asm;
@@ -6,10 +6,10 @@ use core::fmt;
 use core::hint::black_box;
 use x86_64::instructions::{hlt, interrupts};
 
-/// An address that is mapped nowhere: beyond the first gigabyte.
+/// An unmapped address, beyond the first gigabyte.
 const UNMAPPED: usize = 0x4_0000_0010;
 
-/// Reads where nothing is.
+/// Reads an unmapped address.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.named")]
 #[inline(never)]
@@ -18,19 +18,19 @@ pub extern "sysv64" fn demo_read_unmapped() -> u64 {
     black_box(unsafe { (UNMAPPED as *const u64).read_volatile() })
 }
 
-/// [`demo_read_unmapped`] from one call deeper.
+/// Calls [`demo_read_unmapped`], for one more frame.
 pub fn read_unmapped() -> u64 {
     demo_read_unmapped()
 }
 
-/// Executes an instruction that is none.
+/// Executes an invalid instruction.
 pub fn invalid_opcode() {
     // SAFETY: it traps, and the trap does not come back.
     unsafe { asm!("ud2") }
 }
 
-/// Pushes onto a stack that is not there: the page fault cannot be delivered,
-/// and the double fault is.
+/// Pushes onto an unmapped stack: the page fault cannot be delivered, and
+/// becomes a double fault.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.named")]
 #[inline(never)]
@@ -39,12 +39,12 @@ pub extern "sysv64" fn demo_overflow_stack() -> ! {
     unsafe { asm!("mov rsp, {0}", "push 0", "ud2", in(reg) UNMAPPED, options(noreturn)) }
 }
 
-/// [`demo_overflow_stack`] from one call deeper.
+/// Calls [`demo_overflow_stack`], for one more frame.
 pub fn overflow_stack() -> ! {
     demo_overflow_stack()
 }
 
-/// Stops the processor for good, interrupts off.
+/// Stops the processor permanently, with interrupts disabled.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.named")]
 #[inline(never)]
@@ -55,12 +55,12 @@ pub extern "sysv64" fn demo_hang() -> ! {
     }
 }
 
-/// [`demo_hang`] from one call deeper.
+/// Calls [`demo_hang`], for one more frame.
 pub fn stop_for_good() -> ! {
     demo_hang()
 }
 
-/// [`crate::panic::panic`].
+/// Calls [`crate::panic::panic`], for one more frame.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.named")]
 #[inline(never)]

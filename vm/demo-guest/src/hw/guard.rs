@@ -1,27 +1,26 @@
-//! A saved context to come back to: what a kernel does with a thread for each
-//! test, one processor without threads does by leaving the test's stack
-//! behind.
+//! Saves a context to return to. A kernel runs each test in a thread; this
+//! guest has no threads, and abandons the test's stack instead.
 
 use super::interrupts;
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// How a guarded body was left.
+/// How a guarded body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// It returned.
+    /// The body returned.
     Returned,
-    /// Its deadline passed.
+    /// The body exceeded its deadline.
     TimedOut,
-    /// It panicked.
+    /// The body panicked.
     Panicked,
-    /// It took a trap.
+    /// The body took a trap.
     Trapped,
 }
 
-/// Stack pointer of the innermost guard, 0 when there is none.
+/// The stack pointer of the innermost guard, or 0 if there is none.
 static SAVED: AtomicU64 = AtomicU64::new(0);
-/// When the innermost guard is left, ticks.
+/// The deadline of the innermost guard, in ticks.
 static DEADLINE: AtomicU64 = AtomicU64::new(u64::MAX);
 
 unsafe extern "sysv64" {
@@ -32,7 +31,7 @@ unsafe extern "sysv64" {
         body: extern "sysv64" fn(*mut ()),
         argument: *mut (),
     ) -> u64;
-    /// Goes back to the context whose stack pointer is `saved`.
+    /// Returns to the context whose stack pointer is `saved`.
     fn kdk_guard_leave(saved: u64, code: u64) -> !;
 }
 
@@ -72,13 +71,13 @@ kdk_guard_leave:
     options(att_syntax)
 );
 
-/// Calls `body` in a context that a panic, a trap or the timer at `deadline`
-/// (ticks; that of an outer guard comes first where it is earlier) can leave.
-/// Guards nest. Interrupts are on in the body and afterwards, whatever the
-/// body did to them.
+/// Calls `body` in a context that a panic, a trap or the timer can leave. The
+/// timer leaves it at `deadline`, in ticks, or at the deadline of an outer
+/// guard if that is earlier. Guards nest. Interrupts are on in the body and
+/// afterwards, whatever the body did to them.
 ///
-/// What a body that did not return holds is never dropped; for a test that is
-/// the leak it is.
+/// The values of a body that did not return are never dropped. For a test, that
+/// is a leak.
 pub fn guarded<F: FnMut()>(deadline: u64, mut body: F) -> Left {
     interrupts::disable();
     let outer = SAVED.load(Ordering::Relaxed);
@@ -86,9 +85,9 @@ pub fn guarded<F: FnMut()>(deadline: u64, mut body: F) -> Left {
     DEADLINE.store(deadline.min(outer_deadline), Ordering::Relaxed);
     // SAFETY: `enter::<F>` gets the body it is made for, which outlives the
     // call. The way back by `kdk_guard_leave` skips frames of Rust without
-    // dropping what they hold, which is sound for values that nobody was
-    // promised the drop of; nothing in this guest relies on such a promise
-    // (its locks are only held where no guard can be left).
+    // dropping their values. That is sound for values whose drop is not
+    // guaranteed, and nothing in this guest relies on such a guarantee (its
+    // locks are locked only where no guard can be left).
     let code = unsafe { kdk_guard_call(&raw const SAVED, enter::<F>, (&raw mut body).cast()) };
     SAVED.store(outer, Ordering::Relaxed);
     DEADLINE.store(outer_deadline, Ordering::Relaxed);
@@ -105,12 +104,11 @@ extern "sysv64" fn enter<F: FnMut()>(body: *mut ()) {
     interrupts::enable();
     // SAFETY: `guarded` passes a pointer to its body and waits for us.
     (unsafe { &mut *body.cast::<F>() })();
-    // From here on no timer may leave a guard that is being taken down.
+    // From here on the timer must not leave a guard that is being removed.
     interrupts::disable();
 }
 
-/// Leaves the innermost guard's body for good; comes back only when there is
-/// no guard.
+/// Leaves the innermost guard's body. Returns only if there is no guard.
 pub fn leave(how: Left) {
     interrupts::disable();
     let saved = SAVED.load(Ordering::Relaxed);
@@ -134,7 +132,7 @@ pub fn leave_if_late(now: u64) {
     }
 }
 
-/// Takes the innermost guard's deadline away.
+/// Removes the innermost guard's deadline.
 pub fn put_off_deadline() {
     DEADLINE.store(u64::MAX, Ordering::Relaxed);
 }

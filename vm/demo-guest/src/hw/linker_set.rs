@@ -1,4 +1,4 @@
-//! The linker set of the tests.
+//! Finds the linker set of the tests.
 
 use core::slice;
 use kdk_harness::Test;
@@ -8,7 +8,7 @@ unsafe extern "C" {
     static __stop_set_kdk_tests: u8;
 }
 
-/// Every test that was registered with `kdk_test!`.
+/// Returns every test that was registered with `kdk_test!`.
 pub fn registered_tests() -> &'static [&'static Test] {
     let start = &raw const __start_set_kdk_tests;
     let stop = &raw const __stop_set_kdk_tests;

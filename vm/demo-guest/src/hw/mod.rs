@@ -1,6 +1,6 @@
-//! The machine: everything that needs `unsafe` is in here, behind functions
-//! that do not. One processor, interrupts from the timer and the second
-//! serial port, the first gigabyte mapped one to one.
+//! The hardware: all `unsafe` code is here, behind safe functions. The machine
+//! has one processor, interrupts from the timer and the second serial port, and
+//! an identity mapping of the first gigabyte.
 #![allow(unsafe_code)]
 
 mod backtrace;
@@ -26,26 +26,26 @@ pub use trap::{TrapFrame, fault_address};
 
 use x86_64::instructions::interrupts;
 
-/// Rate of the timer, interrupts a second.
+/// The rate of the timer, in interrupts a second.
 pub const HZ: u64 = 100;
 
-/// Runs `f` with interrupts off.
+/// Runs `f` with interrupts disabled.
 pub fn undisturbed<R>(f: impl FnOnce() -> R) -> R {
     interrupts::without_interrupts(f)
 }
 
-/// Turns interrupts off.
+/// Disables the interrupts of the processor.
 pub fn disable_interrupts() {
     interrupts::disable();
 }
 
-/// Whether interrupts are on.
+/// Returns whether interrupts are enabled.
 pub fn interrupts_enabled() -> bool {
     interrupts::are_enabled()
 }
 
-/// Sleeps until an interrupt, unless `busy` says (asked with interrupts off,
-/// so that none comes in between) that there is something to do.
+/// Sleeps until an interrupt, unless `busy` returns true. It is called with
+/// interrupts disabled, so that no interrupt is missed.
 pub fn idle_unless(busy: impl FnOnce() -> bool) {
     interrupts::disable();
     if busy() {
@@ -55,7 +55,7 @@ pub fn idle_unless(busy: impl FnOnce() -> bool) {
     }
 }
 
-/// Brings the machine up: descriptors, interrupts, serial ports, timer.
+/// Initializes the machine: descriptors, interrupts, serial ports, timer.
 pub fn start(info: usize) {
     start_info::remember(info);
     descriptors::load();

@@ -1,20 +1,20 @@
-//! The interrupt controllers (8259) and the timer (8254) of a PC.
+//! Drives the interrupt controllers (8259) and the timer (8254) of a PC.
 
 use super::HZ;
 use x86_64::instructions::port::Port;
 
-/// First vector of the interrupt lines.
+/// The first vector of the interrupt lines.
 pub const FIRST_VECTOR: u64 = 32;
-/// Line of the timer.
+/// The interrupt line of the timer.
 pub const TIMER: u64 = 0;
-/// Line of the second serial port.
+/// The interrupt line of the second serial port.
 pub const COM2: u64 = 3;
 
 const MASTER: u16 = 0x20;
 const SLAVE: u16 = 0xa0;
 const TIMER_COMMAND: u16 = 0x43;
 const TIMER_COUNTER: u16 = 0x40;
-/// Frequency of the 8254, Hz.
+/// The frequency of the 8254, in Hz.
 const CRYSTAL: u64 = 1_193_182;
 
 fn out(port: u16, value: u8) {
@@ -23,8 +23,8 @@ fn out(port: u16, value: u8) {
     unsafe { Port::new(port).write(value) }
 }
 
-/// Moves the lines to vectors 32 and up, lets the timer and the second serial
-/// port through, and starts the timer at [`HZ`].
+/// Maps the lines to vectors 32 and up, enables the timer and the second serial
+/// port, and starts the timer at [`HZ`].
 pub fn start() {
     // ICW1 to ICW4: edge triggered, cascade on line 2, 8086 mode.
     for (port, vector, cascade) in [(MASTER, 32, 1 << 2), (SLAVE, 40, 2)] {
@@ -42,8 +42,7 @@ pub fn start() {
     out(TIMER_COUNTER, high);
 }
 
-/// Tells the controller that an interrupt (of the first eight lines) was
-/// taken.
+/// Acknowledges an interrupt of the first eight lines.
 pub fn acknowledge() {
     out(MASTER, 0x20);
 }

@@ -1,4 +1,4 @@
-//! Ways to end.
+//! Ends or resets the machine.
 
 use x86_64::VirtAddr;
 use x86_64::instructions::port::Port;
@@ -11,7 +11,7 @@ const KEYBOARD_COMMAND: u16 = 0x64;
 const PULSE_RESET: u8 = 0xfe;
 
 /// Ends the machine through isa-debug-exit: QEMU exits with `2 * code + 1`.
-/// Without that device, waits for ever.
+/// Without that device, it waits forever.
 pub fn exit(code: u8) -> ! {
     interrupts::disable();
     // SAFETY: the port of isa-debug-exit, or none at all.
@@ -31,8 +31,8 @@ pub fn reset() -> ! {
     }
 }
 
-/// Takes an interrupt without having a table for it: the processor gives up,
-/// which a PC answers with a reset.
+/// Takes an interrupt without an interrupt table: the triple fault resets the
+/// PC.
 pub fn triple_fault() -> ! {
     interrupts::disable();
     let none = DescriptorTablePointer {

@@ -1,16 +1,17 @@
-//! The serial ports: COM1 for the console, COM2 for the results.
+//! Drives the serial ports: COM1 for the console, COM2 for the results.
 
 use spin::Mutex;
 use uart_16550::backend::PioBackend;
 use uart_16550::spec::registers::{FifoTriggerLevel, IER};
 use uart_16550::{BaudRate, Config, Uart16550};
 
-/// The console.
+/// The port of the console.
 pub static CONSOLE: Serial = Serial::new(0x3f8, IER::empty());
-/// The result channel. Its interrupt only wakes the processor: it is polled.
+/// The port of the result channel. Its interrupt only wakes the processor; the
+/// port is polled.
 pub static RESULTS: Serial = Serial::new(0x2f8, IER::DATA_READY);
 
-/// Takes the console from whoever holds it and will never go on.
+/// Releases the console's lock, whose owner never continues.
 pub fn seize_console() {
     super::disable_interrupts();
     // SAFETY: there is one processor, and the caller, who interrupted the
@@ -18,8 +19,8 @@ pub fn seize_console() {
     unsafe { CONSOLE.uart.force_unlock() };
 }
 
-/// A serial port, polled. It is locked for a few bytes at a time and with
-/// interrupts off, so a test that is stopped anywhere never holds it.
+/// A serial port, which is polled. It is locked only for a few bytes and with
+/// interrupts disabled, so that a stopped test never owns the lock.
 pub struct Serial {
     port: u16,
     interrupts: IER,
@@ -35,7 +36,7 @@ impl Serial {
         }
     }
 
-    /// Sets the port up, if there is one.
+    /// Initializes the port, if there is one.
     pub fn start(&self) {
         let config = Config {
             interrupts: self.interrupts,
@@ -50,7 +51,7 @@ impl Serial {
             .and_then(|mut uart| uart.init(config).is_ok().then_some(uart));
     }
 
-    /// Whether the machine has this port.
+    /// Returns whether the machine has this port.
     pub fn is_present(&self) -> bool {
         self.with(|_| ()).is_some()
     }
@@ -62,12 +63,12 @@ impl Serial {
         }
     }
 
-    /// The next byte that came in, if any.
+    /// Returns the next received byte, if any.
     pub fn receive(&self) -> Option<u8> {
         self.with(|uart| uart.try_receive_byte().ok()).flatten()
     }
 
-    /// Whether a byte came in.
+    /// Returns whether a byte was received.
     pub fn has_input(&self) -> bool {
         self.with(|uart| uart.ready_to_receive().is_ok()) == Some(true)
     }

@@ -1,4 +1,4 @@
-//! What QEMU hands over: `struct hvm_start_info` (Xen's
+//! Reads what QEMU passes to the guest: `struct hvm_start_info` (Xen's
 //! public/arch-x86/hvm/start_info.h).
 
 use core::ffi::{CStr, c_char};
@@ -23,12 +23,12 @@ struct StartInfo {
     command_line: u64,
 }
 
-/// Keeps the address that the entry was given.
+/// Stores the address that the entry point received.
 pub fn remember(info: usize) {
     INFO.store(info, Ordering::Relaxed);
 }
 
-/// The command line, empty when there is none.
+/// Returns the command line, which may be empty.
 pub fn command_line() -> CommandLine {
     let info = INFO.load(Ordering::Relaxed) as *const StartInfo;
     // SAFETY: the boot ABI: in low memory, which is mapped one to one, there

@@ -1,4 +1,4 @@
-//! Interrupts and exceptions.
+//! Handles interrupts and exceptions.
 
 use super::{descriptors::DOUBLE_FAULT_STACK, guard, pic};
 use core::arch::global_asm;
@@ -7,9 +7,9 @@ use x86_64::VirtAddr;
 use x86_64::registers::control::Cr2;
 use x86_64::structures::idt::InterruptDescriptorTable;
 
-/// Number of vectors that have a stub: the exceptions and two 8259s.
+/// The number of vectors with a stub: the exceptions and two 8259s.
 const VECTORS: u64 = 48;
-/// Distance between stubs, bytes.
+/// The distance between stubs, in bytes.
 const STUB: u64 = 16;
 
 /// The registers at a trap, as the stubs push them.
@@ -111,7 +111,7 @@ unsafe extern "C" {
 
 static IDT: Once<InterruptDescriptorTable> = Once::new();
 
-/// Puts the interrupt table into force.
+/// Loads the interrupt table.
 pub fn load() {
     IDT.call_once(table).load();
 }
@@ -166,7 +166,7 @@ const NMI: u64 = 2;
 const TIMER: u64 = pic::FIRST_VECTOR + pic::TIMER;
 const COM2: u64 = pic::FIRST_VECTOR + pic::COM2;
 
-/// Where the stubs call Rust, interrupts off.
+/// The Rust function that the stubs call, with interrupts disabled.
 #[unsafe(no_mangle)]
 extern "sysv64" fn kdk_trap(frame: &TrapFrame) {
     match frame.vector {
@@ -174,7 +174,7 @@ extern "sysv64" fn kdk_trap(frame: &TrapFrame) {
             pic::acknowledge();
             guard::leave_if_late(crate::clock::tick());
         }
-        // It has woken the processor; whoever waits will poll.
+        // It has woken the processor, and the waiting code polls.
         COM2 => pic::acknowledge(),
         NMI => crate::debugger::nmi(frame),
         vector if vector < pic::FIRST_VECTOR => crate::panic::trap(frame),
@@ -183,7 +183,7 @@ extern "sysv64" fn kdk_trap(frame: &TrapFrame) {
     }
 }
 
-/// Address of the last page fault.
+/// Returns the address of the last page fault.
 pub fn fault_address() -> u64 {
     Cr2::read_raw()
 }

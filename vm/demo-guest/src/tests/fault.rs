@@ -1,15 +1,15 @@
-//! Every fault a guest can have, each as a test that runs only when named.
+//! Every fault of a guest, each as a test that runs only when it is named.
 
 use crate::objects::Kind;
 use crate::{clock, console, debugger, guest, hw, log, objects, panic, results};
 use kdk_harness::{Stop, TestResult, kdk_test};
 
-/// Code for isa-debug-exit in the middle of a test.
+/// The code for isa-debug-exit in the middle of a test.
 const EXIT_IN_TEST: u8 = 0x2a;
-/// Limit of tests that need long, milliseconds.
+/// The limit of long tests, in milliseconds.
 const LONG: u32 = 600_000;
 
-/// Registers a fault.
+/// Registers a fault as a test.
 macro_rules! fault {
     ($name:literal, $run:expr $(, $option:ident = $value:expr)* $(,)?) => {
         kdk_test!(concat!("fault/", $name), $run, default = false $(, $option = $value)*);
@@ -47,18 +47,18 @@ fault!("exit-early", || hw::exit(EXIT_IN_TEST));
 
 fault!("hang-cli", || hw::stop_for_good());
 
-// Not even its debugger is left.
+// Its debugger does not answer either.
 fault!("hang-deaf", || {
     debugger::ignore_nmis();
     hw::stop_for_good()
 });
 
 fault!("hang-locked", || {
-    let _held = objects::lock().ok_or(Stop::Fail("the lock is held already"))?;
+    let _guard = objects::lock().ok_or(Stop::Fail("the lock is already locked"))?;
     hw::stop_for_good()
 });
 
-// Its own limit is in the list, but does not hold: only the host can end it.
+// The guest does not enforce its limit: only the host can end it.
 fault!(
     "hang-alive",
     || {
@@ -108,7 +108,7 @@ fault!("garbage", || {
     Ok(())
 });
 
-// These answer properly here; `inject` spoils the answer.
+// These pass; `inject` changes their answers.
 fn passes() -> TestResult {
     Ok(())
 }
@@ -116,7 +116,7 @@ fault!("wrong-name", passes);
 fault!("no-plan", passes);
 fault!("duplicate-result", passes);
 fault!("after-done", passes);
-// After this one's answer the guest listens no more.
+// After this test's answer the guest reads no more commands.
 fault!("deaf", passes);
 
 fault!(
@@ -160,7 +160,7 @@ fault!("leak-thread", || {
 });
 
 fault!("held-lock", || {
-    let held = objects::lock().ok_or(Stop::Fail("the lock is held already"))?;
-    core::mem::forget(held);
+    let guard = objects::lock().ok_or(Stop::Fail("the lock is already locked"))?;
+    core::mem::forget(guard);
     Ok(())
 });

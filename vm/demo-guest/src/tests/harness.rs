@@ -1,4 +1,4 @@
-//! Registry, patterns and result text, in ring 0.
+//! Tests the registry, patterns and result lines in ring 0.
 
 use crate::hw;
 use crate::platform::Demo;
@@ -59,7 +59,7 @@ fn globs_choose_tests() -> TestResult {
 }
 kdk_test!("harness/globs-choose-tests", globs_choose_tests);
 
-/// Runs `line` over `tests` on this guest, as the host would have it done.
+/// Returns the answer to `line` with `tests` on this guest.
 pub fn answer(tests: &[&'static Test], line: &str) -> Text<MAX_CHUNK> {
     let mut answer = Answer::to(&Registry::new(tests), Place::Kernel, line);
     let mut text = Text::new();
@@ -138,16 +138,16 @@ fn list_names_options() -> TestResult {
 kdk_test!("harness/list-names-options", list_names_options);
 
 fn skips() -> TestResult {
-    Err(Stop::Skip("this test shows how a skipped test is told"))
+    Err(Stop::Skip("this test shows how a skipped test is reported"))
 }
-kdk_test!("harness/skip-is-told", skips);
+kdk_test!("harness/skip-is-reported", skips);
 
 fn fails_as_expected() -> TestResult {
-    assert_eq!(1, 2, "this test shows how an expected failure is told");
+    assert_eq!(1, 2, "this test shows how an expected failure is reported");
     Ok(())
 }
 kdk_test!(
-    "harness/expected-failure-is-told",
+    "harness/expected-failure-is-reported",
     fails_as_expected,
     expect = Expect::Fail("it asserts that 1 is 2"),
 );

@@ -1,4 +1,4 @@
-//! A test that ends badly ends alone.
+//! A test that fails does not affect others.
 
 use super::harness::answer;
 use crate::clock;
@@ -125,7 +125,7 @@ static SPINS: Test = brief(Test::new("inner/spins", || {
     }
 }));
 
-fn time_limits_hold() -> TestResult {
+fn time_limits_are_enforced() -> TestResult {
     for test in [&SLEEPS, &SPINS] {
         let before = clock::now_ms();
         assert_eq!(Demo.run_isolated(test), Ended::TimedOut);
@@ -134,21 +134,21 @@ fn time_limits_hold() -> TestResult {
     }
     let text = answer(&[&SPINS], "run *");
     let text = text.as_str();
-    assert!(text.contains("\n# timeout: given up after "), "{text}");
+    assert!(text.contains("\n# timeout: stopped after "), "{text}");
     assert!(
         text.ends_with("\nnot ok 1 inner/spins # TIMEOUT 60 ms\n# done 1\n"),
         "{text}"
     );
     Ok(())
 }
-kdk_test!("harness/time-limits-hold", time_limits_hold);
+kdk_test!("harness/time-limits-are-enforced", time_limits_are_enforced);
 
 fn time_limits_leave_others_alone() -> TestResult {
     static QUICK: Test = brief(Test::new("inner/quick", || Ok(())));
     for _ in 0..3 {
         assert_eq!(Demo.run_isolated(&QUICK), Ended::Returned(Ok(())));
     }
-    // None of those limits is still in force.
+    // None of those limits is still active.
     clock::sleep(200);
     Ok(())
 }

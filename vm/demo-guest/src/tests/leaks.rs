@@ -1,4 +1,4 @@
-//! What a test leaves behind is told.
+//! The leak check reports what a test leaves behind.
 
 use super::harness::answer;
 use crate::objects::Kind;
@@ -10,7 +10,7 @@ static LEAKS: Test = Test::new("inner/leaks", || {
     Ok(())
 });
 
-fn leaks_are_told() -> TestResult {
+fn leaks_are_reported() -> TestResult {
     let text = answer(&[&LEAKS], "run *");
     objects::take(Kind::Object, -3);
     assert!(
@@ -20,15 +20,15 @@ fn leaks_are_told() -> TestResult {
     );
     Ok(())
 }
-kdk_test!("harness/leaks-are-told", leaks_are_told);
+kdk_test!("harness/leaks-are-reported", leaks_are_reported);
 
 static KEEPS_LOCK: Test = Test::new("inner/keeps-lock", || {
-    core::mem::forget(objects::lock().ok_or(Stop::Fail("the lock is held"))?);
+    core::mem::forget(objects::lock().ok_or(Stop::Fail("the lock is locked"))?);
     Ok(())
 });
 
-fn held_locks_are_told() -> TestResult {
-    // A fault played earlier may have left it held.
+fn leaked_locks_are_reported() -> TestResult {
+    // An earlier fault may have left it locked.
     objects::free_lock();
     let text = answer(&[&KEEPS_LOCK], "run *");
     objects::free_lock();
@@ -39,14 +39,17 @@ fn held_locks_are_told() -> TestResult {
     );
     Ok(())
 }
-kdk_test!("harness/held-locks-are-told", held_locks_are_told);
+kdk_test!(
+    "harness/leaked-locks-are-reported",
+    leaked_locks_are_reported
+);
 
 static PANICS_HOLDING: Test = Test::new("inner/panics-holding", || {
-    let _held = objects::lock().ok_or(Stop::Fail("the lock is held"))?;
+    let _guard = objects::lock().ok_or(Stop::Fail("the lock is locked"))?;
     panic!("nothing is dropped on this way out")
 });
 
-fn leaks_of_a_panic_are_told() -> TestResult {
+fn leaks_of_a_panic_are_reported() -> TestResult {
     objects::free_lock();
     let text = answer(&[&PANICS_HOLDING], "run *");
     objects::free_lock();
@@ -62,8 +65,8 @@ fn leaks_of_a_panic_are_told() -> TestResult {
     Ok(())
 }
 kdk_test!(
-    "harness/leaks-of-a-panic-are-told",
-    leaks_of_a_panic_are_told
+    "harness/leaks-of-a-panic-are-reported",
+    leaks_of_a_panic_are_reported
 );
 
 static FREED_LATE: Test = Test::new("inner/freed-late", || {

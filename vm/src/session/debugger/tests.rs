@@ -26,7 +26,7 @@ fn logs(debugger: Option<PathBuf>) -> Logs {
     }
 }
 
-/// The outcome of `a/b` on a machine whose guest then is lost.
+/// Returns the outcome of `a/b` on a machine whose guest then is lost.
 fn lost(machine: Box<dyn Machine>, logs: Logs) -> Outcome {
     let test = TestEntry {
         name: "a/b".into(),
@@ -42,7 +42,7 @@ fn lost(machine: Box<dyn Machine>, logs: Logs) -> Outcome {
     }
 }
 
-/// A guest that starts `a/b`, and then `dies`.
+/// Returns a guest that starts `a/b`, and then `dies`.
 fn guest(dies: impl FnOnce(Guest) + Send + 'static) -> Box<dyn Machine> {
     Fake::machine(|it: Guest| {
         it.hello();
@@ -77,8 +77,8 @@ fn ddb(it: Guest, last: &str) {
 
 #[test]
 fn why_there_is_no_backtrace_is_said() {
-    type Play = fn(Guest);
-    let table: [(&str, Play); 4] = [
+    type Script = fn(Guest);
+    let table: [(&str, Script); 4] = [
         ("did not answer an NMI within 0.5 s", |it| it.hangs()),
         ("did not answer an NMI within 0.5 s", |it| {
             it.command();
@@ -97,8 +97,8 @@ fn why_there_is_no_backtrace_is_said() {
             it.ends(Status::Code(0), Some("guest-reset"));
         }),
     ];
-    for (want, play) in table {
-        let outcome = lost(guest(play), logs(None));
+    for (want, script) in table {
+        let outcome = lost(guest(script), logs(None));
         assert_eq!(outcome.verdict, Verdict::Timeout, "{outcome:?}");
         assert!(outcome.detail.contains(want), "{want}: {outcome:?}");
     }
@@ -120,7 +120,7 @@ fn a_machine_without_nmi_says_so() {
 }
 
 #[test]
-fn a_hang_has_the_backtrace_that_the_debugger_told() {
+fn a_hang_has_the_backtrace_that_the_debugger_reported() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("debugger.1.log");
     let machine = guest(|it| {
@@ -135,7 +135,7 @@ fn a_hang_has_the_backtrace_that_the_debugger_told() {
     insta::assert_snapshot!(detail, @r"
     no end within 0.6 s
     all threads, registers and locks: PATH
-    locks held:
+    owned locks:
     exclusive sx one (one) r = 0 locked @ a.c:1
     step one
     ");
@@ -189,7 +189,7 @@ fn a_panic_that_stays_in_the_debugger_keeps_its_own_backtrace() {
     assert_eq!(outcome.verdict, Verdict::Crash);
     insta::assert_snapshot!(outcome.detail, @r"
     panic: one
-    locks held:
+    owned locks:
     exclusive sx one (one) r = 0 locked @ a.c:1
     ");
     assert_eq!(outcome.backtrace.len(), 2, "{:?}", outcome.backtrace);
@@ -226,9 +226,9 @@ fn a_kernel_that_hangs_while_booting_is_asked() {
     });
     let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
     insta::assert_snapshot!(format!("{error}\n{}", help.unwrap()), @r"
-    the kernel did not come up: it has said nothing for 1 s (in phase: kernel)
-    it may only be slow: --timeout gives it longer; the whole console is in the log
-    locks held:
+    the kernel did not come up: it printed nothing for 1 s (in phase: kernel)
+    it may only be slow: --timeout gives it longer; the full console is in the log
+    owned locks:
     exclusive sx one (one) r = 0 locked @ a.c:1
     where the kernel was:
       | thread kdk test (100048) on cpu 0:

@@ -11,18 +11,18 @@ use crate::tools;
 pub enum VmmWish {
     /// QEMU; bhyve where QEMU is missing and bhyve is there.
     Auto,
-    /// QEMU.
+    /// The hypervisor QEMU.
     Qemu,
-    /// FreeBSD's bhyve(8).
+    /// The hypervisor bhyve(8).
     Bhyve,
 }
 
 /// A hypervisor that kdk can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// QEMU.
+    /// The hypervisor QEMU.
     Qemu,
-    /// bhyve(8).
+    /// The hypervisor bhyve(8).
     Bhyve,
 }
 

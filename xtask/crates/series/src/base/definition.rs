@@ -154,9 +154,9 @@ fn families() -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct History {
-    /// First day, as 2014-04-15.
+    /// The first day, such as 2014-04-15.
     pub since: String,
-    /// Day after the last.
+    /// The day after the last one.
     pub until: String,
 }
 
@@ -164,15 +164,15 @@ pub struct History {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Osreldate {
-    /// The lowest.
+    /// The lowest accepted value.
     pub min: u32,
-    /// The highest; none for a branch that goes on.
+    /// The highest accepted value, or none for a branch that continues.
     #[serde(default)]
     pub max: Option<u32>,
 }
 
 impl Osreldate {
-    /// Whether `osreldate` is one of them.
+    /// Returns whether `osreldate` is in the range.
     pub fn holds(self, osreldate: u32) -> bool {
         osreldate >= self.min && self.max.is_none_or(|max| osreldate <= max)
     }
@@ -202,22 +202,22 @@ pub enum Builder {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kernel {
-    /// Name of the configuration that is tested.
+    /// The name of the configuration that is tested.
     pub config: String,
-    /// Name of the one that is measured: without the checks that cost time.
+    /// The name of the configuration for benchmarks, without expensive checks.
     #[serde(default)]
     pub bench: Option<String>,
-    /// The folder in this repository that holds it.
+    /// The directory of the configuration in this repository.
     pub folder: String,
 }
 
-/// A way to boot.
+/// A boot method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Boot {
-    /// The kernel directly; needs the series' enabling patch.
+    /// QEMU loads the kernel, which needs the enabling patch of the series.
     Pvh,
-    /// Through the EFI loader of a modern base.
+    /// The EFI loader of a modern base loads the kernel.
     Efi,
 }
 
@@ -226,19 +226,19 @@ pub enum Boot {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SparsePaths {
-    /// Folders to check out; all when empty.
+    /// The directories to check out, or all if empty.
     #[serde(default)]
     pub only: Vec<String>,
-    /// Folders to leave out.
+    /// The directories to leave out.
     #[serde(default)]
     pub without: Vec<String>,
-    /// Files that are there in any case.
+    /// Files that are always checked out.
     #[serde(skip)]
     pub with: Vec<String>,
 }
 
 impl SparsePaths {
-    /// Whether the file `path` is checked out.
+    /// Returns whether the file `path` is checked out.
     pub fn contains(&self, path: &str) -> bool {
         let within = |folder: &String| {
             path.strip_prefix(folder.as_str())
@@ -265,7 +265,7 @@ impl SparsePaths {
     }
 }
 
-/// `path` as a pattern of `info/sparse-checkout` that matches just it.
+/// Returns a pattern of `info/sparse-checkout` that matches only `path`.
 pub fn literal(path: &str) -> String {
     let mut pattern = String::new();
     for c in path.chars() {
@@ -277,12 +277,12 @@ pub fn literal(path: &str) -> String {
     pattern
 }
 
-/// Every definition.
+/// Returns all definitions.
 pub fn all() -> Result<Vec<Definition>, Failure> {
     FILES.iter().map(|(path, text)| read(path, text)).collect()
 }
 
-/// The definition called `name`.
+/// Returns the definition named `name`.
 pub fn find(name: &str) -> Result<Definition, Failure> {
     let all = all()?;
     if let Some(found) = all.iter().find(|definition| definition.name == name) {
@@ -300,7 +300,7 @@ pub fn find(name: &str) -> Result<Definition, Failure> {
     .help(help))
 }
 
-/// The base that a tree of this `osreldate` could be.
+/// Returns the base that a tree of this `osreldate` can be.
 pub fn fitting(osreldate: u32) -> Result<Option<Definition>, Failure> {
     let fits = |definition: &Definition| definition.osreldate.holds(osreldate);
     Ok(all()?.into_iter().find(fits))

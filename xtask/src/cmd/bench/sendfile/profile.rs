@@ -14,7 +14,7 @@ use kdk_vm::machine::{self, Machine};
 use kdk_vm::plan::{Isolation, Selection};
 use kdk_vm::progress::Progress;
 use kdk_vm::qemu::{QemuMachine, QemuPool};
-use kdk_vm::qmp::{self, Start, Told};
+use kdk_vm::qmp::{self, Reported, Start};
 use kdk_vm::run::{Guests, Options, run_all};
 use kdk_vm::symbolize::{Program, Symbols};
 
@@ -40,7 +40,7 @@ struct Heard {
     method: Option<Method>,
 }
 
-/// Asks a machine until it is told to stop.
+/// Asks a machine until it is reported to stop.
 pub struct Sampler {
     heard: Arc<Mutex<Heard>>,
     over: Arc<AtomicBool>,
@@ -142,8 +142,8 @@ fn sample(socket: &Path, heard: &Mutex<Heard>, over: &AtomicBool) -> Samples {
     let listener = thread::spawn(move || {
         // Its events are the first monitor's to tell.
         let (events, _inbox) = machine::channel();
-        let told = Arc::new(Mutex::new(Told::default()));
-        qmp::listen(reading, Start::Halted, &told, &events, &replies);
+        let reported = Arc::new(Mutex::new(Reported::default()));
+        qmp::listen(reading, Start::Halted, &reported, &events, &replies);
     });
     while !over.load(Ordering::Relaxed) {
         // The machine is gone.
@@ -233,8 +233,8 @@ mod tests {
     #[test]
     fn the_functions_that_took_most_come_first() {
         let names = ["b", "a", "b", "c", "b", "a", "b", "b"].map(str::to_owned);
-        let told = shares(names.into_iter());
-        assert_eq!(told, [" 62.5 %  b", " 25.0 %  a", " 12.5 %  c"]);
+        let reported = shares(names.into_iter());
+        assert_eq!(reported, [" 62.5 %  b", " 25.0 %  a", " 12.5 %  c"]);
         let many = (0..40).map(|n| format!("f{n}"));
         assert_eq!(shares(many).len(), SHOWN);
         assert!(shares(std::iter::empty()).is_empty());
