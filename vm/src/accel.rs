@@ -34,6 +34,11 @@ pub enum AccelChoice {
     Exactly(Engine),
 }
 
+impl AccelChoice {
+    /// The names that the command line accepts.
+    pub const NAMES: [&str; 5] = ["auto", "kvm", "hvf", "nvmm", "tcg"];
+}
+
 impl FromStr for AccelChoice {
     type Err = String;
 

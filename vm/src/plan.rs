@@ -18,7 +18,23 @@ pub enum Isolation {
     None,
 }
 
+impl std::str::FromStr for Isolation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "test" => Ok(Self::Test),
+            "suite" => Ok(Self::Suite),
+            "none" => Ok(Self::None),
+            _ => Err(format!("{text:?} is none of {}", Self::NAMES.join(", "))),
+        }
+    }
+}
+
 impl Isolation {
+    /// The names that the command line accepts.
+    pub const NAMES: [&str; 3] = ["test", "suite", "none"];
+
     /// Returns its name on the command line and in reports.
     pub fn name(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ use crate::protocol::{Hello, TestEntry};
 use crate::verdict::Outcome;
 
 /// A step of a run that a user interface may show.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Progress<'a> {
     /// A machine was started, with its number in this run.
     Starting(usize),
@@ -20,11 +20,11 @@ pub enum Progress<'a> {
     Selected(&'a [TestEntry]),
     /// A test was asked for.
     Started(&'a TestEntry),
-    /// A test has its verdict.
-    Finished(&'a Outcome),
+    /// A test has its verdict. The report keeps what the listener adds.
+    Finished(&'a mut Outcome),
     /// A reported verdict has changed: the test killed the kernel after its
     /// result.
-    Revised(&'a Outcome),
+    Revised(&'a mut Outcome),
     /// A message for the user.
     Note(&'a str),
 }

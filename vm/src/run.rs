@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::console::log::{Cap, StampedLog};
 use crate::error::{InfraError, RunError};
@@ -53,6 +54,9 @@ pub struct Options {
     pub jobs: usize,
     /// The durations of the tests in the last run, in milliseconds.
     pub durations: BTreeMap<String, u64>,
+    /// When the run began: outcomes have their start times from then on; none
+    /// for the moment when [`run_all`] is called.
+    pub began: Option<Instant>,
 }
 
 /// The source of the guests.
@@ -109,6 +113,7 @@ struct Run<'a> {
     guests: Guests<'a>,
     options: &'a Options,
     setup: Setup<'a>,
+    began: Instant,
     cases: Vec<Case>,
     queue: Mutex<VecDeque<Batch>>,
     /// Whether no more tests may start.
@@ -147,6 +152,7 @@ impl<'a> Run<'a> {
                 interrupt: interrupt.clone(),
                 sink,
             },
+            began: options.began.unwrap_or_else(Instant::now),
             cases: Vec::new(),
             queue: Mutex::default(),
             stopped: AtomicBool::new(false),
@@ -271,8 +277,12 @@ impl<'a> Run<'a> {
         queue.pop_front()
     }
 
-    fn finished(&self, at: usize, outcome: Outcome) {
-        self.emit(Progress::Finished(&outcome));
+    fn finished(&self, at: usize, mut outcome: Outcome) {
+        if outcome.verdict != Verdict::NotRun {
+            let ended = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            outcome.start_ms = Some(ended.saturating_sub(outcome.ms));
+        }
+        self.emit(Progress::Finished(&mut outcome));
         self.found().outcomes.insert(at, outcome);
     }
 

@@ -130,8 +130,9 @@ impl<'r, 'a> Worker<'r, 'a> {
             outcome.console = death.console;
             outcome.clone()
         });
-        if let Some(outcome) = revised {
-            self.run.emit(Progress::Revised(&outcome));
+        if let Some(mut outcome) = revised {
+            self.run.emit(Progress::Revised(&mut outcome));
+            self.run.found().outcomes.insert(at, outcome);
         }
     }
 

@@ -11,13 +11,14 @@ use kdk_vm::machine::{Machine, Port};
 use kdk_vm::protocol::Line;
 use kdk_vm::qemu::{Qemu, QemuMachine, QemuPool, Spec, escape};
 
+use super::args::GuestArgs;
 use crate::console;
 use commands::{Endpoint, Module, Session, gdb, lldb};
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_core::logs;
 use kdk_doctor::Need;
-use kdk_guest::guest::{self, Guest, Wanted};
+use kdk_guest::guest::{self, Guest};
 use kdk_report::recorder::Recorder;
 
 /// The stub's name in QEMU.
@@ -27,7 +28,7 @@ const STUB: &str = "gdb";
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    wanted: Wanted,
+    guest: GuestArgs,
     /// Run this test when the debugger lets the guest go on
     #[arg(long, value_name = "NAME")]
     tests: Option<String>,
@@ -44,11 +45,11 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    let name = guest::base_name(cx, &args.wanted)?;
+    let name = guest::base_name(cx, args.guest.base.as_deref())?;
     kdk_doctor::need(cx, Need::guest(&name), false)?;
     let recorder = Recorder::new(&cx.terminal);
     let logs = logs::folder(cx)?;
-    let guest = guest::prepare(cx, &recorder, &args.wanted, &name, &logs)?;
+    let guest = guest::prepare(cx, &recorder, &args.guest.request(), &name, &logs)?;
     let (qemu, mut spec) = qemu(&guest)?;
     let socket = logs.join("gdb.sock");
     spec.halted = args.wait;

@@ -1,5 +1,6 @@
-//! The verbs, a file each.
+//! The commands, a file each.
 
+pub mod args;
 pub mod base;
 pub mod bench;
 pub mod clean;

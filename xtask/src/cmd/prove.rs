@@ -1,15 +1,16 @@
 //! `cargo xtask prove`.
 
+use super::args::one_of;
 use crate::cmd::patches::which::Which;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_core::workspace::workspace;
 use kdk_doctor::Need;
-use kdk_guest::guest::Wanted;
-use kdk_guest::run_tests::Tests;
+use kdk_guest::request::{GuestRequest, TestRequest};
 use kdk_prove::runner::Runner;
 use kdk_prove::{mutants, mutation, prefixes, prove, trees};
 use kdk_series::applied;
+use kdk_vm::accel::AccelChoice;
 
 /// Prove that each patch is needed: its tests fail without it and pass with it.
 ///
@@ -39,12 +40,12 @@ pub struct Args {
     /// Run each test N times
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
-    /// Accelerator: auto, kvm, hvf, nvmm or tcg
-    #[arg(long, value_name = "A", default_value = "auto")]
-    accel: kdk_vm::accel::AccelChoice,
-    /// Number of virtual CPUs
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    cpus: u32,
+    /// The accelerator of QEMU
+    #[arg(long, value_name = "A", default_value = "auto", value_parser = one_of::<AccelChoice>(&AccelChoice::NAMES))]
+    accel: AccelChoice,
+    /// Number of virtual CPUs [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    cpus: Option<u32>,
     /// Show the guest's console and results
     #[arg(short, long)]
     verbose: bool,
@@ -73,22 +74,22 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         };
         (trees::trees(&applied)?, cases)
     };
-    let wanted = Wanted {
+    let request = GuestRequest {
         base: Some(series.name().to_owned()),
         accel: args.accel,
         cpus: args.cpus,
-        ..Wanted::default()
+        ..GuestRequest::default()
     };
-    let tests = Tests {
+    let tests = TestRequest {
         jobs: args.jobs,
         repeat: args.repeat,
         verbose: args.verbose,
-        ..Tests::default()
+        ..TestRequest::default()
     };
     let runner = Runner {
         cx,
         base: series.name(),
-        wanted: &wanted,
+        request: &request,
         tests: &tests,
     };
     if args.mutants {

@@ -1,27 +1,28 @@
 //! `cargo xtask shell`: the guest's console, and its commands by hand.
 
+use super::args::GuestArgs;
 use crate::console;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_core::logs;
 use kdk_doctor::Need;
-use kdk_guest::guest::{self, Wanted};
+use kdk_guest::guest;
 use kdk_report::recorder::Recorder;
 
 /// The guest's console; what you type goes to init: list, run NAME, end
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    wanted: Wanted,
+    guest: GuestArgs,
 }
 
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    let name = guest::base_name(cx, &args.wanted)?;
+    let name = guest::base_name(cx, args.guest.base.as_deref())?;
     kdk_doctor::need(cx, Need::guest(&name), false)?;
     let recorder = Recorder::new(&cx.terminal);
     let logs = logs::folder(cx)?;
-    let guest = guest::prepare(cx, &recorder, &args.wanted, &name, &logs)?;
+    let guest = guest::prepare(cx, &recorder, &args.guest.request(), &name, &logs)?;
     cx.terminal.line(console::HELP);
     let mut machine = guest.pool.start(1)?;
     console::converse(cx, &mut *machine, &mut |_, _| Ok(()))

@@ -3,21 +3,19 @@
 use std::error::Error;
 use std::sync::Mutex;
 
-use chrono::DateTime;
 use kdk_vm::verdict::{Outcome, Summary};
 use miette::Diagnostic;
 
+use super::args::{GuestArgs, ReportArgs, TestArgs};
 use kdk_core::DEMO;
-use kdk_core::clock::now;
 use kdk_core::context::Context;
 use kdk_core::event::Phase;
 use kdk_core::failure::{Class, Failure};
 use kdk_core::logs;
-use kdk_guest::guest::{self, Wanted};
-use kdk_guest::run_tests::{self, Place, Tests};
-use kdk_guest::symbolize::{Explainer, command};
+use kdk_guest::guest;
+use kdk_guest::request::TestRequest;
+use kdk_guest::run_tests::TestEnv;
 use kdk_report::closing;
-use kdk_report::files::Files;
 use kdk_report::history::compare::{self, Comparison};
 use kdk_report::history::{self, History, rerun};
 use kdk_report::json::{Report, Run};
@@ -34,14 +32,14 @@ const RESULTS_KEPT: usize = 24;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    wanted: Wanted,
+    guest: GuestArgs,
     #[command(flatten)]
-    tests: Tests,
+    tests: TestArgs,
     /// Run only the tests that failed when this base was last tested
     #[arg(long, conflicts_with = "tests")]
     rerun_failed: bool,
     #[command(flatten)]
-    files: Files,
+    files: ReportArgs,
     /// Name the slowest tests [default: 5 if more than 10 ran]
     #[arg(long, value_name = "N")]
     slowest: Option<usize>,
@@ -52,7 +50,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    let name = match guest::base_name(cx, &args.wanted) {
+    let name = match guest::base_name(cx, args.guest.base.as_deref()) {
         Ok(name) => name,
         Err(failure) => return report_failure(args, failure),
     };
@@ -65,7 +63,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     if let Some(remark) = past.remark() {
         cx.terminal.line(remark);
     }
-    let mut about = about(&name);
+    let mut about = Run::begin(&name);
     let result = chosen(args, cx, &past, &mut about).and_then(|any| match any {
         true => tested(args, cx, &recorder, &past, &mut about, &outcomes),
         false => Ok(()),
@@ -104,7 +102,7 @@ fn conclude(args: &Args, cx: &Context, past: &History, report: &Report) -> Resul
         .previous(report)
         .map(|previous| compare::compare(previous, report))
         .unwrap_or_default();
-    let written = args.files.write(report, &changes);
+    let written = args.files.files().write(report, &changes);
     // What is not remembered must not hide a verdict.
     if let Err(failure) = history::record(&cx.home, report) {
         let why = Error::source(&failure).map(|why| format!(": {why}"));
@@ -119,22 +117,13 @@ fn conclude(args: &Args, cx: &Context, past: &History, report: &Report) -> Resul
 
 /// The report of a run that could not even begin.
 pub fn report_failure(args: &Args, failure: Failure) -> Result<(), Failure> {
-    let name = args.wanted.base.as_deref().unwrap_or_default();
+    let name = args.guest.base.as_deref().unwrap_or_default();
     let result = Err(failure);
-    let report = Report::new(ended(about(name), &result), Vec::new(), Vec::new());
-    if let Err(other) = args.files.write(&report, &Comparison::default()) {
+    let report = Report::new(ended(Run::begin(name), &result), Vec::new(), Vec::new());
+    if let Err(other) = args.files.files().write(&report, &Comparison::default()) {
         eprintln!("{}", other.in_one_line());
     }
     result
-}
-
-fn about(name: &str) -> Run {
-    Run {
-        base: name.to_owned(),
-        guest: if name == DEMO { DEMO } else { "freebsd" }.into(),
-        began: DateTime::from_timestamp_millis(now().cast_signed()),
-        ..Run::default()
-    }
 }
 
 /// `run` with its end.
@@ -169,30 +158,17 @@ fn tested(
     kdk_doctor::need(cx, kdk_doctor::Need::guest(&about.base), args.yes)?;
     let logs = logs::folder(cx)?;
     about.logs = Some(logs.clone());
-    let guest = guest::prepare(cx, recorder, &args.wanted, &about.base, &logs)?;
-    let seed = args.tests.seed();
-    let wanted = Tests {
-        tests: about.selection.clone(),
-        seed: Some(seed),
-        ..args.tests.clone()
+    let env = TestEnv::prepare(cx, recorder, &args.guest.request(), &about.base, &logs)?;
+    let tests = TestRequest {
+        patterns: about.selection.clone(),
+        seed: Some(args.tests.request().seed()),
+        ..args.tests.request()
     };
-    *about = Run {
-        began: about.began,
-        selection: wanted.tests.clone(),
-        logs: Some(logs.clone()),
-        isolation: wanted.isolation_on(&guest).name().into(),
-        jobs: wanted.jobs,
-        seed,
-        ..guest.run.clone()
-    };
-    let crashes = Explainer::new(&guest.code, command(&about.base, &args.wanted, &wanted));
-    let place = Place {
-        guest: &guest,
-        crashes: &crashes,
-        logs: &logs,
-    };
-    let tested = run_tests::tested(cx, recorder, &place, &wanted, past.durations());
-    about.symbolized = crashes.boot();
+    about.set_guest(&env.guest.info);
+    about.isolation = env.isolation(&tests).name().into();
+    about.jobs = tests.jobs;
+    about.seed = tests.seed();
+    let tested = env.run(recorder, &tests, past.durations());
     let report = tested?;
     if let Some(hello) = &report.hello {
         about.uname.clone_from(&hello.uname);

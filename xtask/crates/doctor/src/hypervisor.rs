@@ -1,20 +1,41 @@
 //! Which hypervisor runs the machines: QEMU or bhyve.
 
+use std::str::FromStr;
+
 use kdk_core::failure::Failure;
 use kdk_vm::bhyve::Bhyve;
 use kdk_vm::error::InfraError;
 
 use crate::tools;
 
-/// The hypervisor that the user wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum VmmWish {
-    /// QEMU; bhyve where QEMU is missing and bhyve is there.
+/// The hypervisor that a caller asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum VmmChoice {
+    /// QEMU; bhyve where QEMU is missing and bhyve is installed.
+    #[default]
     Auto,
     /// The hypervisor QEMU.
     Qemu,
     /// The hypervisor bhyve(8).
     Bhyve,
+}
+
+impl VmmChoice {
+    /// The names that the command line accepts.
+    pub const NAMES: [&str; 3] = ["auto", "qemu", "bhyve"];
+}
+
+impl FromStr for VmmChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "qemu" => Ok(Self::Qemu),
+            "bhyve" => Ok(Self::Bhyve),
+            _ => Err(format!("{text:?} is none of {}", Self::NAMES.join(", "))),
+        }
+    }
 }
 
 /// A hypervisor that kdk can use.
@@ -26,18 +47,23 @@ pub enum Kind {
     Bhyve,
 }
 
-/// Returns the hypervisor that `wish` means on this host.
+/// Returns the hypervisor that `choice` means on this host.
 ///
 /// # Errors
 /// Fails when bhyve is wanted on a host that is not FreeBSD.
-pub fn choose(wish: VmmWish) -> Result<Kind, Failure> {
-    decide(wish, std::env::consts::OS, missing, bhyve_is_there)
+pub fn choose(choice: VmmChoice) -> Result<Kind, Failure> {
+    decide(choice, std::env::consts::OS, missing, bhyve_is_there)
 }
 
 /// Returns whether this host uses bhyve when `--vmm` is not given.
 pub fn is_bhyve_by_default() -> bool {
-    let choice = decide(VmmWish::Auto, std::env::consts::OS, missing, bhyve_is_there);
-    matches!(choice, Ok(Kind::Bhyve))
+    let kind = decide(
+        VmmChoice::Auto,
+        std::env::consts::OS,
+        missing,
+        bhyve_is_there,
+    );
+    matches!(kind, Ok(Kind::Bhyve))
 }
 
 fn missing() -> bool {
@@ -50,22 +76,22 @@ fn bhyve_is_there() -> bool {
 
 /// Returns the hypervisor to use on the operating system `os`. Pure.
 fn decide(
-    wish: VmmWish,
+    choice: VmmChoice,
     os: &str,
     qemu_is_missing: impl Fn() -> bool,
     bhyve_is_there: impl Fn() -> bool,
 ) -> Result<Kind, Failure> {
     let freebsd = os == "freebsd";
-    match wish {
-        VmmWish::Qemu => Ok(Kind::Qemu),
-        VmmWish::Bhyve if freebsd => Ok(Kind::Bhyve),
-        VmmWish::Bhyve => Err(Failure::usage(
+    match choice {
+        VmmChoice::Qemu => Ok(Kind::Qemu),
+        VmmChoice::Bhyve if freebsd => Ok(Kind::Bhyve),
+        VmmChoice::Bhyve => Err(Failure::usage(
             "use bhyve",
             format!("it is FreeBSD's hypervisor, and this host runs {os}"),
         )
         .help("leave --vmm out, or use `--vmm qemu`")),
-        VmmWish::Auto if freebsd && qemu_is_missing() && bhyve_is_there() => Ok(Kind::Bhyve),
-        VmmWish::Auto => Ok(Kind::Qemu),
+        VmmChoice::Auto if freebsd && qemu_is_missing() && bhyve_is_there() => Ok(Kind::Bhyve),
+        VmmChoice::Auto => Ok(Kind::Qemu),
     }
 }
 
@@ -77,22 +103,22 @@ mod tests {
     #[test]
     fn qemu_is_used_unless_only_bhyve_is_installed() {
         use Kind::{Bhyve, Qemu};
-        for (wish, os, qemu, bhyve, want) in [
-            (VmmWish::Auto, "freebsd", true, true, Qemu),
-            (VmmWish::Auto, "freebsd", false, true, Bhyve),
-            (VmmWish::Auto, "freebsd", false, false, Qemu),
-            (VmmWish::Auto, "linux", false, true, Qemu),
-            (VmmWish::Qemu, "freebsd", false, true, Qemu),
-            (VmmWish::Bhyve, "freebsd", true, false, Bhyve),
+        for (choice, os, qemu, bhyve, want) in [
+            (VmmChoice::Auto, "freebsd", true, true, Qemu),
+            (VmmChoice::Auto, "freebsd", false, true, Bhyve),
+            (VmmChoice::Auto, "freebsd", false, false, Qemu),
+            (VmmChoice::Auto, "linux", false, true, Qemu),
+            (VmmChoice::Qemu, "freebsd", false, true, Qemu),
+            (VmmChoice::Bhyve, "freebsd", true, false, Bhyve),
         ] {
-            let got = decide(wish, os, || !qemu, || bhyve).unwrap();
-            assert_eq!(got, want, "{wish:?} {os} {qemu} {bhyve}");
+            let got = decide(choice, os, || !qemu, || bhyve).unwrap();
+            assert_eq!(got, want, "{choice:?} {os} {qemu} {bhyve}");
         }
     }
 
     #[test]
     fn bhyve_elsewhere_is_one_clear_error() {
-        let failure = decide(VmmWish::Bhyve, "linux", || false, || true).unwrap_err();
+        let failure = decide(VmmChoice::Bhyve, "linux", || false, || true).unwrap_err();
         assert_eq!(failure.exit_code(), 2);
         insta::assert_snapshot!(rendered(&failure), @r"
         × could not use bhyve

@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 
-use kdk_vm::accel::AccelChoice;
 use kdk_vm::elf::{Role, check};
 use kdk_vm::hypervisor::{BootFiles, BootMethod, Hypervisor, MachineConfig, Pool};
 use kdk_vm::interrupt::Interrupt;
@@ -13,6 +12,7 @@ use crate::build::image::{self, Parts};
 use crate::build::kernel::{self, Generation, Source, Tools};
 use crate::build::{Builder, demo, kmod, loader, make_py, userland};
 use crate::hypervisor;
+use crate::request::{BootChoice, GuestRequest, KernelChoice};
 use crate::symbolize::{self, DebugInfo};
 use kdk_core::DEMO;
 use kdk_core::cache_dir::Home;
@@ -21,10 +21,9 @@ use kdk_core::event;
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
 use kdk_core::store::Entry;
-use kdk_doctor::hypervisor::VmmWish;
 use kdk_doctor::tools;
 use kdk_doctor::tools::Rust;
-use kdk_report::json::Run;
+use kdk_report::json::GuestInfo;
 use kdk_report::recorder::Recorder;
 use kdk_series::base;
 use kdk_series::base::apply::Change;
@@ -34,90 +33,19 @@ use kdk_series::base::{repo, worktree};
 use kdk_series::journal;
 use kdk_series::load::{self, Loaded};
 
-/// What a user asks of a guest.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Wanted {
-    /// The base to test on, or `demo` [default: the last one added, else demo]
-    #[arg(long, value_name = "NAME")]
-    pub base: Option<String>,
-    /// Leave the patch series out
-    #[arg(long)]
-    pub unpatched: bool,
-    /// Leave this patch of the series out, and what needs it; may be repeated
-    #[arg(long, value_name = "ID", conflicts_with = "unpatched")]
-    pub without: Vec<String>,
-    /// Apply this diff too, after the series; may be repeated
-    #[arg(long, value_name = "FILE")]
-    pub patch: Vec<PathBuf>,
-    /// auto, qemu or bhyve (on FreeBSD)
-    #[arg(long, value_name = "V", default_value = "auto")]
-    pub vmm: VmmWish,
-    /// auto, kvm, hvf, nvmm or tcg
-    #[arg(long, value_name = "A", default_value = "auto")]
-    pub accel: AccelChoice,
-    /// auto, pvh (directly) or efi (through the loader)
-    #[arg(long, value_name = "B", default_value = "auto")]
-    pub boot: BootWish,
-    /// Virtual CPUs
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub cpus: u32,
-    /// Which of the base's kernels; a verb's choice, not the user's.
-    #[arg(skip)]
-    pub kernel: KernelWish,
-}
-
-impl Default for Wanted {
-    /// As the command line has it when nothing is said.
-    fn default() -> Self {
-        Self {
-            base: None,
-            unpatched: false,
-            without: Vec::new(),
-            patch: Vec::new(),
-            vmm: VmmWish::Auto,
-            accel: AccelChoice::Auto,
-            boot: BootWish::Auto,
-            cpus: 1,
-            kernel: KernelWish::Checked,
-        }
-    }
-}
-
-/// Which of a base's kernels.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum KernelWish {
-    /// The one with every check, for tests.
-    #[default]
-    Checked,
-    /// The one without, for measurements.
-    Bench,
-}
-
-/// How the user wants the kernel booted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum BootWish {
-    /// Directly where the series allows it, else through the loader; bhyve
-    /// by bhyveload(8).
-    Auto,
-    /// Directly.
-    Pvh,
-    /// Through the loader.
-    Efi,
-}
-
 /// A machine that can be started, and what a report says of it.
 pub struct Guest {
     /// Its machines.
     pub pool: Box<dyn Pool>,
-    /// For the report; its end is still open.
-    pub run: Run,
+    /// What a report says of it.
+    pub info: GuestInfo,
     /// For debuggers.
     pub symbols: Symbols,
     /// Keys of what the machine boots from, by name: with another one its
     /// saved state is of no use.
     pub parts: Vec<(String, String)>,
-    /// What runs in it, for crash reports.
-    pub code: DebugInfo,
+    /// The debug information of what runs in it.
+    pub debug_info: DebugInfo,
     /// Keeps the artefacts in the store while the machine runs.
     _held: Vec<Entry>,
 }
@@ -135,10 +63,14 @@ pub struct Symbols {
     pub module: Option<PathBuf>,
 }
 
-/// The base that `wanted` names, or stands for.
-pub fn base_name(cx: &Context, wanted: &Wanted) -> Result<String, Failure> {
-    match &wanted.base {
-        Some(name) => Ok(name.clone()),
+/// Returns `base`, or the default base: the last one added, else the demo
+/// guest.
+///
+/// # Errors
+/// Fails when the records of the bases cannot be read.
+pub fn base_name(cx: &Context, base: Option<&str>) -> Result<String, Failure> {
+    match base {
+        Some(name) => Ok(name.to_owned()),
         None => Ok(record::all(&cx.home)?
             .first()
             .map_or_else(|| DEMO.to_owned(), |record| record.name.clone())),
@@ -149,17 +81,17 @@ pub fn base_name(cx: &Context, wanted: &Wanted) -> Result<String, Failure> {
 pub fn prepare(
     cx: &Context,
     recorder: &Recorder<'_>,
-    wanted: &Wanted,
+    request: &GuestRequest,
     name: &str,
     logs: &std::path::Path,
 ) -> Result<Guest, Failure> {
     let builder = Builder::new(cx, recorder, logs);
-    let host = recorder.phase(Phase::Resolve, || resolve(cx, &builder, wanted, name))?;
+    let host = recorder.phase(Phase::Resolve, || resolve(cx, &builder, request, name))?;
     stop_if(&cx.interrupt)?;
     if name == DEMO {
-        prepare_demo(recorder, &builder, wanted, host)
+        prepare_demo(recorder, &builder, request, host)
     } else {
-        prepare_freebsd(cx, recorder, &builder, wanted, host, name)
+        prepare_freebsd(cx, recorder, &builder, request, host, name)
     }
 }
 
@@ -173,10 +105,10 @@ struct Host {
 fn resolve(
     cx: &Context,
     builder: &Builder<'_>,
-    wanted: &Wanted,
+    request: &GuestRequest,
     name: &str,
 ) -> Result<(Host, bool, String), Failure> {
-    let (hypervisor, remark) = hypervisor::find(&cx.home, wanted)?;
+    let (hypervisor, remark) = hypervisor::find(&cx.home, request)?;
     if let Some(remark) = remark {
         builder.say(Phase::Resolve, remark);
     }
@@ -191,10 +123,10 @@ fn resolve(
 fn prepare_demo(
     recorder: &Recorder<'_>,
     builder: &Builder<'_>,
-    wanted: &Wanted,
+    request: &GuestRequest,
     host: Host,
 ) -> Result<Guest, Failure> {
-    if wanted.boot == BootWish::Efi {
+    if request.boot == BootChoice::Efi {
         return Err(Failure::usage(
             "boot the demo guest through the loader",
             "it is no FreeBSD kernel; QEMU boots it directly",
@@ -207,7 +139,7 @@ fn prepare_demo(
     })?;
     let kernel = entry.file(demo::GUEST);
     check(&kernel, Role::PvhKernel)?;
-    let code = DebugInfo {
+    let debug_info = DebugInfo {
         kernel: kernel.clone(),
         modules: Vec::new(),
         sources: Sources::new(),
@@ -222,16 +154,17 @@ fn prepare_demo(
             esp: PathBuf::new(),
         },
         root: None,
-        cpus: wanted.cpus,
+        cpus: request.cpus.unwrap_or(1),
         mem_mib: hypervisor::DEMO_MIB,
     })?;
     Ok(Guest {
-        run: Run {
-            base: DEMO.into(),
+        info: GuestInfo {
             guest: "demo".into(),
+            osreldate: None,
+            patches: Vec::new(),
+            kernel_config: None,
             accel: host.hypervisor.accel().into(),
             boot: BootMethod::Pvh.name().into(),
-            ..Run::default()
         },
         symbols: Symbols {
             kernel,
@@ -240,7 +173,7 @@ fn prepare_demo(
             module: None,
         },
         pool,
-        code,
+        debug_info,
         parts: vec![("demo guest".into(), entry.key.clone())],
         _held: vec![entry],
     })
@@ -250,24 +183,24 @@ fn prepare_freebsd(
     cx: &Context,
     recorder: &Recorder<'_>,
     builder: &Builder<'_>,
-    wanted: &Wanted,
+    request: &GuestRequest,
     host: Host,
     name: &str,
 ) -> Result<Guest, Failure> {
-    let series = match wanted.unpatched {
+    let series = match request.no_patches {
         true => None,
         false => {
             journal::recover(&cx.home, name, &|text| builder.say(Phase::Tree, text))?;
-            series_of(name, &wanted.without)?
+            series_of(name, &request.exclude)?
         }
     };
     let mut patches = series
         .as_ref()
         .map(|series| series.ids())
         .unwrap_or_default();
-    patches.extend(wanted.patch.iter().map(|path| path.display().to_string()));
+    patches.extend(request.patch.iter().map(|path| path.display().to_string()));
     let enables = series.as_ref().is_some_and(|s| s.enables_direct_boot());
-    let method = hypervisor::boot_method(&*host.hypervisor, wanted.boot, enables)?;
+    let method = hypervisor::boot_method(&*host.hypervisor, request.boot, enables)?;
     let record = record::find(&cx.home, name)?;
     let lock = cx.home.lock(&base::lock_name(name), &|text| {
         builder.say(Phase::Tree, text)
@@ -277,9 +210,9 @@ fn prepare_freebsd(
             Some(series) => series.changes()?,
             None => Vec::new(),
         };
-        changes.extend(extra_changes(&wanted.patch)?);
+        changes.extend(extra_changes(&request.patch)?);
         let (mut source, changed) = tree(cx, builder, &record, &changes)?;
-        if wanted.kernel == KernelWish::Bench {
+        if request.kernel == KernelChoice::Bench {
             source.config = bench_config(&record)?;
         }
         if let Some(series) = &series {
@@ -336,21 +269,19 @@ fn prepare_freebsd(
         method,
         files,
         root: Some(image::root(&image)),
-        cpus: wanted.cpus,
+        cpus: request.cpus.unwrap_or(1),
         mem_mib: hypervisor::FREEBSD_MIB,
     })?;
     Ok(Guest {
-        run: Run {
-            base: name.into(),
+        info: GuestInfo {
             guest: "freebsd".into(),
             osreldate: Some(source.osreldate),
             patches,
             kernel_config: Some(source.config),
             accel: host.hypervisor.accel().into(),
             boot: method.name().into(),
-            ..Run::default()
         },
-        code: DebugInfo {
+        debug_info: DebugInfo {
             kernel: kernel.file("kernel.debug"),
             modules: vec![module.file(kmod::DEBUG)],
             sources: symbolize::sources(&record, &source.path, &objects),

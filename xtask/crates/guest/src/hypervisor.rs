@@ -9,7 +9,7 @@ use kdk_vm::bhyve::Bhyve;
 use kdk_vm::hypervisor::{BootMethod, Hypervisor};
 use kdk_vm::qemu::QemuHypervisor;
 
-use crate::guest::{BootWish, Wanted};
+use crate::request::{BootChoice, GuestRequest};
 use kdk_core::cache_dir::Home;
 use kdk_core::failure::Failure;
 use kdk_doctor::accel;
@@ -28,18 +28,18 @@ pub const DEMO_MIB: u32 = 128;
 /// Fails when the hypervisor or the accelerator is not available here.
 pub fn find(
     home: &Home,
-    wanted: &Wanted,
+    request: &GuestRequest,
 ) -> Result<(Box<dyn Hypervisor>, Option<String>), Failure> {
-    match kdk_doctor::hypervisor::choose(wanted.vmm)? {
+    match kdk_doctor::hypervisor::choose(request.vmm)? {
         Kind::Qemu => {
             let qemu = tools::qemu()?;
-            let accel = accel::resolve(home, &qemu, wanted.accel)?;
+            let accel = accel::resolve(home, &qemu, request.accel)?;
             let remark = accel.remark();
             let engine = accel.engine;
             Ok((Box::new(QemuHypervisor { qemu, engine }), remark))
         }
         Kind::Bhyve => {
-            if wanted.accel != AccelChoice::Auto {
+            if request.accel != AccelChoice::Auto {
                 return Err(Failure::usage(
                     "use that accelerator",
                     "bhyve supports only the processor's own virtualization",
@@ -58,14 +58,14 @@ pub fn find(
 /// Fails when the hypervisor does not support the method that the user wants.
 pub fn boot_method(
     hypervisor: &dyn Hypervisor,
-    choice: BootWish,
+    choice: BootChoice,
     enables: bool,
 ) -> Result<BootMethod, Failure> {
     let methods = hypervisor.boot_methods();
     let usable = |method: &&BootMethod| match choice {
-        BootWish::Auto => **method != BootMethod::Pvh || enables,
-        BootWish::Pvh => **method == BootMethod::Pvh,
-        BootWish::Efi => **method == BootMethod::Efi,
+        BootChoice::Auto => **method != BootMethod::Pvh || enables,
+        BootChoice::Pvh => **method == BootMethod::Pvh,
+        BootChoice::Efi => **method == BootMethod::Efi,
     };
     methods.iter().find(usable).copied().ok_or_else(|| {
         let names: Vec<&str> = methods.iter().map(|method| method.name()).collect();
@@ -128,17 +128,17 @@ mod tests {
     fn boot_methods() {
         let (qemu, bhyve): (&dyn Hypervisor, &dyn Hypervisor) = (&qemu(), &installed_bhyve());
         for (hypervisor, choice, enables, want) in [
-            (qemu, BootWish::Auto, false, BootMethod::Efi),
-            (qemu, BootWish::Auto, true, BootMethod::Pvh),
-            (qemu, BootWish::Pvh, false, BootMethod::Pvh),
-            (qemu, BootWish::Efi, true, BootMethod::Efi),
-            (bhyve, BootWish::Auto, true, BootMethod::Load),
-            (bhyve, BootWish::Efi, true, BootMethod::Efi),
+            (qemu, BootChoice::Auto, false, BootMethod::Efi),
+            (qemu, BootChoice::Auto, true, BootMethod::Pvh),
+            (qemu, BootChoice::Pvh, false, BootMethod::Pvh),
+            (qemu, BootChoice::Efi, true, BootMethod::Efi),
+            (bhyve, BootChoice::Auto, true, BootMethod::Load),
+            (bhyve, BootChoice::Efi, true, BootMethod::Efi),
         ] {
             let got = boot_method(hypervisor, choice, enables).unwrap();
             assert_eq!(got, want, "{} {choice:?} {enables}", hypervisor.vmm());
         }
-        let failure = boot_method(bhyve, BootWish::Pvh, true).unwrap_err();
+        let failure = boot_method(bhyve, BootChoice::Pvh, true).unwrap_err();
         assert_eq!(failure.exit_code(), 2);
         insta::assert_snapshot!(rendered(&failure), @r"
         × could not boot the kernel that way

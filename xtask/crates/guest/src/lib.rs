@@ -3,5 +3,6 @@
 pub mod build;
 pub mod guest;
 pub mod hypervisor;
+pub mod request;
 pub mod run_tests;
 pub mod symbolize;

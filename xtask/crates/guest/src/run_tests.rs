@@ -1,232 +1,226 @@
-//! The tests of a guest that is ready: saved once, loaded for each, on several
-//! machines side by side if wanted. Every verb that runs tests does it here.
+//! The tests of one guest: it is saved once, and loaded for each test, on
+//! several machines side by side if the caller asks for it. Every command that
+//! runs tests does it here.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use kdk_vm::console::log::Cap;
-use kdk_vm::plan::{Isolation, Selection};
+use kdk_vm::plan::Isolation;
 use kdk_vm::progress::Progress;
 use kdk_vm::run::{Guests, LogDir, Options, Report, run_all};
-use kdk_vm::session::Limits;
+use kdk_vm::verdict::{Outcome, Verdict};
 
 use crate::build::Builder;
 use crate::build::state::{self, State};
 use crate::guest::{self, Guest};
-use crate::symbolize::Explainer;
+use crate::request::{GuestRequest, TestRequest, command_line};
+use crate::symbolize::Symbolizer;
 use kdk_core::context::Context;
 use kdk_core::event::{Event, Phase, Sink, milliseconds};
 use kdk_core::failure::Failure;
 use kdk_report::recorder::Recorder;
 
-/// Which tests, and how.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Tests {
-    /// Run the tests that match; may be repeated [default: all but the faults]
-    #[arg(long, value_name = "GLOB")]
-    pub tests: Vec<String>,
-    /// Which tests share a kernel: test (none do), suite, or none (all do)
-    #[arg(long, value_name = "I", default_value = "test")]
-    pub isolation: IsolationWish,
-    /// Guests side by side
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    pub jobs: u16,
-    /// Run each test so often, and say how often it failed
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub repeat: u32,
-    /// Run the tests in an order that the seed decides
-    #[arg(long)]
-    pub shuffle: bool,
-    /// What is random about the run comes from this [default: another each time]
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-    /// Boot every guest, instead of loading one that was saved
-    #[arg(long)]
-    pub cold: bool,
-    /// Seconds each test may take, instead of its own limit
-    #[arg(long, value_name = "S")]
-    pub timeout: Option<u64>,
-    /// Show the guest's console and results
-    #[arg(short, long)]
-    pub verbose: bool,
+/// A guest that is ready to start, and what its tests need.
+pub struct TestEnv<'a> {
+    cx: &'a Context,
+    base: String,
+    request: GuestRequest,
+    /// The guest.
+    pub guest: Guest,
+    /// Adds source lines to its crashes.
+    pub symbolizer: Symbolizer,
+    /// The folder of the run's logs.
+    pub logs: PathBuf,
 }
 
-/// Which tests share a kernel, as the user says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum IsolationWish {
-    /// None do.
-    Test,
-    /// Those of one suite.
-    Suite,
-    /// All do.
-    None,
-}
-
-impl Default for Tests {
-    /// As the command line has it when nothing is said.
-    fn default() -> Self {
-        Self {
-            tests: Vec::new(),
-            isolation: IsolationWish::Test,
-            jobs: 1,
-            repeat: 1,
-            shuffle: false,
-            seed: None,
-            cold: false,
-            timeout: None,
-            verbose: false,
-        }
-    }
-}
-
-impl From<IsolationWish> for Isolation {
-    fn from(wish: IsolationWish) -> Self {
-        match wish {
-            IsolationWish::Test => Self::Test,
-            IsolationWish::Suite => Self::Suite,
-            IsolationWish::None => Self::None,
-        }
-    }
-}
-
-impl Tests {
-    /// The seed of this run: the user's, or one nobody has chosen.
-    pub fn seed(&self) -> u64 {
-        // The standard library's hash keys are the system's random numbers.
-        self.seed
-            .unwrap_or_else(|| RandomState::new().hash_one(std::process::id()) >> 32)
+impl<'a> TestEnv<'a> {
+    /// Builds the guest that `request` asks for, of the base `base`. The logs
+    /// of builds and tests go to the folder `logs`.
+    ///
+    /// # Errors
+    /// Fails when a phase up to the image fails.
+    pub fn prepare(
+        cx: &'a Context,
+        recorder: &Recorder<'_>,
+        request: &GuestRequest,
+        base: &str,
+        logs: &Path,
+    ) -> Result<Self, Failure> {
+        let guest = guest::prepare(cx, recorder, request, base, logs)?;
+        Ok(Self {
+            cx,
+            base: base.to_owned(),
+            request: request.clone(),
+            symbolizer: Symbolizer::new(guest.debug_info.clone()),
+            guest,
+            logs: logs.to_owned(),
+        })
     }
 
-    /// Which tests share a kernel of `guest`: with a fresh one for each test,
-    /// a machine that cannot be saved would boot for each.
-    pub fn isolation_on(&self, guest: &Guest) -> Isolation {
-        match self.isolation {
-            IsolationWish::Test if guest.pool.qemu().is_none() => Isolation::Suite,
-            choice => choice.into(),
+    /// Returns which tests share a kernel of this guest. A machine that cannot
+    /// be saved would boot for each test, so the tests of a suite share one.
+    pub fn isolation(&self, tests: &TestRequest) -> Isolation {
+        match (tests.isolation, self.guest.pool.qemu()) {
+            (Isolation::Test, None) => Isolation::Suite,
+            (isolation, _) => isolation,
         }
     }
 
-    fn limits(&self) -> Limits {
-        Limits {
-            test: self.timeout.map(Duration::from_secs),
-            ..Limits::default()
-        }
+    /// Saves the guest where that is possible, and runs tests on it.
+    /// `durations` are those of earlier runs, in milliseconds.
+    ///
+    /// # Errors
+    /// Fails when the request contradicts itself, the guest does not come up,
+    /// or the host fails before the first test. The report has later errors.
+    pub fn run(
+        &self,
+        recorder: &Recorder<'_>,
+        tests: &TestRequest,
+        durations: BTreeMap<String, u64>,
+    ) -> Result<Report, Failure> {
+        let state = self.save(recorder, tests)?;
+        self.run_on(recorder, state.as_ref(), tests, durations)
     }
 
-    /// For the runner.
-    fn options(&self, place: &Place<'_>, durations: BTreeMap<String, u64>) -> Options {
-        Options {
-            selection: Selection {
-                patterns: self.tests.clone(),
-                repeat: usize::try_from(self.repeat).unwrap_or(usize::MAX),
-                shuffle: self.shuffle,
-                seed: self.seed(),
-            },
-            limits: self.limits(),
+    /// Returns the guest, saved at the first moment of its user space; none if
+    /// every guest is to boot, or the machine cannot be saved.
+    ///
+    /// # Errors
+    /// Fails when the guest does not come up or the host fails.
+    pub fn save(
+        &self,
+        recorder: &Recorder<'_>,
+        tests: &TestRequest,
+    ) -> Result<Option<State>, Failure> {
+        let Some(pool) = self.guest.pool.qemu() else {
+            let text = "bhyve cannot save a machine: the tests of a suite share a kernel";
+            guest::say(recorder, Phase::Boot, text.into());
+            return Ok(None);
+        };
+        if tests.cold {
+            return Ok(None);
+        }
+        let command = self.command_line(tests);
+        let boot = state::Boot {
+            base: &self.base,
+            pool,
+            parts: &self.guest.parts,
+            limits: tests.limits(),
+            sink: &|progress| self.show(recorder, tests, &command, progress),
+            explain: &|error| self.symbolizer.symbolize_error(error),
+        };
+        let builder = Builder::new(self.cx, recorder, &self.logs);
+        let state = recorder.phase(Phase::Boot, || state::obtain(&builder, &boot))?;
+        Ok(Some(state))
+    }
+
+    /// Runs tests on the saved guest `state`, or on guests that boot.
+    ///
+    /// # Errors
+    /// Fails when the request contradicts itself. The report has later errors.
+    pub fn run_on(
+        &self,
+        recorder: &Recorder<'_>,
+        state: Option<&State>,
+        tests: &TestRequest,
+        durations: BTreeMap<String, u64>,
+    ) -> Result<Report, Failure> {
+        if tests.jobs > 1 && tests.isolation == Isolation::None {
+            return Err(Failure::usage(
+                "run guests side by side",
+                "with --isolation none all tests share one guest",
+            )
+            .help("leave --jobs out, or use --isolation test or suite"));
+        }
+        let options = Options {
+            selection: tests.selection(),
+            limits: tests.limits(),
             logs: Some(LogDir {
-                path: place.logs.to_owned(),
+                path: self.logs.clone(),
                 cap: Cap::default(),
             }),
-            isolation: self.isolation_on(place.guest),
-            jobs: self.jobs.into(),
+            isolation: self.isolation(tests),
+            jobs: tests.jobs.into(),
             durations,
+            began: Some(recorder.began()),
             ..Options::default()
+        };
+        let guests = match state {
+            Some(state) => Guests::Load(state, &state.saved),
+            None => Guests::Boot(&*self.guest.pool),
+        };
+        let command = self.command_line(tests);
+        recorder.phase(Phase::Tests, || {
+            let sink = |progress: Progress<'_>| self.show(recorder, tests, &command, progress);
+            let mut report = run_all(guests, &options, &self.cx.interrupt, &sink);
+            if let Some(error) = &mut report.error {
+                self.symbolizer.symbolize_error(error);
+            }
+            let how = describe(&report, state.is_some());
+            Ok((report, false, how))
+        })
+    }
+
+    /// Returns the command line that runs a test of this run again.
+    fn command_line(&self, tests: &TestRequest) -> String {
+        command_line(&self.base, &self.request, tests)
+    }
+
+    fn show(
+        &self,
+        recorder: &Recorder<'_>,
+        tests: &TestRequest,
+        command: &str,
+        progress: Progress<'_>,
+    ) {
+        let line = |phase, text: String| guest::say(recorder, phase, text);
+        match progress {
+            Progress::Console(text) if tests.verbose => {
+                line(Phase::Boot, format!("console| {text}"));
+            }
+            Progress::Result(text) if tests.verbose => {
+                line(Phase::Boot, format!("result | {text}"));
+            }
+            Progress::Up(hello, after) => {
+                let (ms, uname) = (milliseconds(after), hello.uname.clone());
+                recorder.emit(Event::Up { ms, uname });
+            }
+            Progress::Finished(outcome) => {
+                self.explain(command, outcome);
+                recorder.emit(Event::Test(outcome.clone()));
+            }
+            Progress::Revised(outcome) => {
+                self.explain(command, outcome);
+                recorder.emit(Event::Revised(outcome.clone()));
+            }
+            Progress::Note(text) => line(Phase::Tests, text.to_owned()),
+            Progress::Starting(number) if number > 1 && tests.verbose => {
+                line(Phase::Boot, format!("machine {number}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds source lines, and the command that runs the test again.
+    fn explain(&self, command: &str, outcome: &mut Outcome) {
+        self.symbolizer.symbolize_outcome(outcome);
+        outcome.reproduce = reproduce(command, outcome);
+    }
+}
+
+/// Returns the command that runs a test again; empty where there is no need.
+fn reproduce(command: &str, outcome: &Outcome) -> String {
+    match outcome.verdict {
+        Verdict::Pass | Verdict::Skip | Verdict::Xfail | Verdict::NotRun => String::new(),
+        Verdict::Fail | Verdict::Xpass | Verdict::Timeout | Verdict::Crash => {
+            format!("{command} --tests {}", outcome.name)
         }
     }
 }
 
-/// A guest, and where what its tests leave goes.
-pub struct Place<'a> {
-    /// The guest.
-    pub guest: &'a Guest,
-    /// Explains its crashes.
-    pub crashes: &'a Explainer<'a>,
-    /// The folder of the run's logs.
-    pub logs: &'a Path,
-}
-
-/// Saves the guest where it can be saved, and runs tests on it. `durations`
-/// are those of earlier runs, milliseconds.
-///
-/// # Errors
-/// The wishes contradict each other, the guest did not come up, or the host
-/// failed. What goes wrong later is in the report.
-pub fn tested(
-    cx: &Context,
-    recorder: &Recorder<'_>,
-    place: &Place<'_>,
-    wanted: &Tests,
-    durations: BTreeMap<String, u64>,
-) -> Result<Report, Failure> {
-    let state = save(cx, recorder, place, wanted)?;
-    let mut report = run(cx, recorder, place, state.as_ref(), wanted, durations)?;
-    recorder.stamp(&mut report.outcomes);
-    place.crashes.explain(&mut report);
-    Ok(report)
-}
-
-/// The guest, saved at the first moment of its user space; none if each is to
-/// boot, because the user wants that or the machine cannot be saved.
-pub fn save(
-    cx: &Context,
-    recorder: &Recorder<'_>,
-    place: &Place<'_>,
-    wanted: &Tests,
-) -> Result<Option<State>, Failure> {
-    let (guest, crashes) = (place.guest, place.crashes);
-    let Some(pool) = guest.pool.qemu() else {
-        let text = "bhyve cannot save a machine: the tests of a suite share a kernel";
-        guest::say(recorder, Phase::Boot, text.into());
-        return Ok(None);
-    };
-    if wanted.cold {
-        return Ok(None);
-    }
-    let boot = state::Boot {
-        base: &guest.run.base,
-        pool,
-        parts: &guest.parts,
-        limits: wanted.limits(),
-        sink: &|progress| show(recorder, crashes, wanted, progress),
-        explain: &|error| crashes.explain_error(error),
-    };
-    let builder = Builder::new(cx, recorder, place.logs);
-    let state = recorder.phase(Phase::Boot, || state::obtain(&builder, &boot))?;
-    Ok(Some(state))
-}
-
-/// Runs tests on a guest, on its saved state if there is one.
-pub fn run(
-    cx: &Context,
-    recorder: &Recorder<'_>,
-    place: &Place<'_>,
-    state: Option<&State>,
-    wanted: &Tests,
-    durations: BTreeMap<String, u64>,
-) -> Result<Report, Failure> {
-    if wanted.jobs > 1 && wanted.isolation == IsolationWish::None {
-        return Err(Failure::usage(
-            "run guests side by side",
-            "with --isolation none all tests share one",
-        )
-        .help("leave --jobs out, or use --isolation test or suite"));
-    }
-    let options = wanted.options(place, durations);
-    let guests = match state {
-        Some(state) => Guests::Load(state, &state.saved),
-        None => Guests::Boot(&*place.guest.pool),
-    };
-    recorder.phase(Phase::Tests, || {
-        let sink = |progress: Progress<'_>| show(recorder, place.crashes, wanted, progress);
-        let report = run_all(guests, &options, &cx.interrupt, &sink);
-        let how = describe(&report, state.is_some());
-        Ok((report, false, how))
-    })
-}
-
-/// `113 fresh kernels, each up in 63 ms`, or how long the boots took.
+/// Returns `113 fresh kernels, each loaded in 63 ms`, or how long the boot
+/// took.
 fn describe(report: &Report, loaded: bool) -> String {
     let mut boots = report.boots.clone();
     boots.sort_unstable();
@@ -238,39 +232,11 @@ fn describe(report: &Report, loaded: bool) -> String {
     }
 }
 
-fn show(recorder: &Recorder<'_>, crashes: &Explainer<'_>, wanted: &Tests, progress: Progress<'_>) {
-    let line = |phase, text: String| guest::say(recorder, phase, text);
-    match progress {
-        Progress::Console(text) if wanted.verbose => line(Phase::Boot, format!("console| {text}")),
-        Progress::Result(text) if wanted.verbose => line(Phase::Boot, format!("result | {text}")),
-        Progress::Up(hello, after) => {
-            let (ms, uname) = (milliseconds(after), hello.uname.clone());
-            recorder.emit(Event::Up { ms, uname });
-        }
-        Progress::Finished(outcome) => recorder.emit(Event::Test(crashes.explained(outcome))),
-        Progress::Revised(outcome) => recorder.emit(Event::Revised(crashes.explained(outcome))),
-        Progress::Note(text) => line(Phase::Tests, text.to_owned()),
-        Progress::Starting(number) if number > 1 && wanted.verbose => {
-            line(Phase::Boot, format!("machine {number}"));
-        }
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use kdk_report::fixtures::outcome;
 
-    #[test]
-    fn a_seed_is_the_users_or_another_each_time() {
-        let tests = |seed| Tests {
-            seed,
-            ..Tests::default()
-        };
-        assert_eq!(tests(Some(7)).seed(), 7);
-        let seeds: std::collections::BTreeSet<u64> = (0..8).map(|_| tests(None).seed()).collect();
-        assert!(seeds.len() > 1);
-    }
+    use super::*;
 
     #[test]
     fn how_the_guests_came_up() {
@@ -283,5 +249,22 @@ mod tests {
             describe(&report(&[80, 60, 70]), true),
             "3 fresh kernels, each loaded in 70 ms"
         );
+    }
+
+    #[test]
+    fn only_tests_that_did_not_end_as_expected_are_run_again() {
+        for (verdict, want) in [
+            (Verdict::Pass, ""),
+            (Verdict::Skip, ""),
+            (Verdict::Xfail, ""),
+            (Verdict::NotRun, ""),
+            (Verdict::Fail, "again --tests fault/panic"),
+            (Verdict::Xpass, "again --tests fault/panic"),
+            (Verdict::Timeout, "again --tests fault/panic"),
+            (Verdict::Crash, "again --tests fault/panic"),
+        ] {
+            let outcome = outcome("fault/panic", verdict, 1);
+            assert_eq!(reproduce("again", &outcome), want, "{verdict}");
+        }
     }
 }

@@ -7,9 +7,8 @@ use crate::evaluate::RunResult;
 use kdk_core::context::Context;
 use kdk_core::failure::{Class, Failure};
 use kdk_core::logs;
-use kdk_guest::guest::{self, BootWish, Wanted};
-use kdk_guest::run_tests::{self, Place, Tests};
-use kdk_guest::symbolize::{Explainer, command};
+use kdk_guest::request::{BootChoice, GuestRequest, TestRequest};
+use kdk_guest::run_tests::TestEnv;
 use kdk_report::recorder::Recorder;
 
 /// Runs tests on the kernels of a series.
@@ -19,9 +18,9 @@ pub struct Runner<'a> {
     /// The name of the base.
     pub base: &'a str,
     /// How guests are made. Each [`KernelVariant`] selects the patches.
-    pub wanted: &'a Wanted,
+    pub request: &'a GuestRequest,
     /// How tests are run. Each [`KernelVariant`] selects the tests.
-    pub tests: &'a Tests,
+    pub tests: &'a TestRequest,
 }
 
 /// One kernel and the tests to run on it.
@@ -109,21 +108,19 @@ impl Runner<'_> {
     /// The host failed, or a pattern matches no test. Neither is a result of
     /// the kernel.
     pub fn run(&self, kernel: &KernelVariant) -> Result<RunResult, Failure> {
-        let mut wanted = self.wanted.clone();
-        wanted.without.clone_from(&kernel.exclude);
-        wanted.patch.extend(kernel.patch.clone());
-        wanted.cpus = kernel
-            .cpus
-            .map_or(wanted.cpus, |cpus| cpus.max(wanted.cpus));
-        if kernel.pvh && wanted.boot == BootWish::Auto {
-            wanted.boot = BootWish::Pvh;
+        let mut request = self.request.clone();
+        request.exclude.clone_from(&kernel.exclude);
+        request.patch.extend(kernel.patch.clone());
+        request.cpus = kernel.cpus.max(request.cpus);
+        if kernel.pvh && request.boot == BootChoice::Auto {
+            request.boot = BootChoice::Pvh;
         }
-        let tests = Tests {
-            tests: kernel.patterns.clone(),
+        let tests = TestRequest {
+            patterns: kernel.patterns.clone(),
             seed: Some(self.tests.seed()),
             ..self.tests.clone()
         };
-        match self.run_tests(&wanted, &tests) {
+        match self.run_tests(&request, &tests) {
             Ok(result) => Ok(result),
             Err(failure) => match failure.class() {
                 Class::Boot => Ok(RunResult::NoBoot(failure.in_one_line())),
@@ -133,17 +130,11 @@ impl Runner<'_> {
         }
     }
 
-    fn run_tests(&self, wanted: &Wanted, tests: &Tests) -> Result<RunResult, Failure> {
+    fn run_tests(&self, request: &GuestRequest, tests: &TestRequest) -> Result<RunResult, Failure> {
         let recorder = Recorder::new(&self.cx.terminal);
         let logs = logs::folder(self.cx)?;
-        let guest = guest::prepare(self.cx, &recorder, wanted, self.base, &logs)?;
-        let crashes = Explainer::new(&guest.code, command(self.base, wanted, tests));
-        let place = Place {
-            guest: &guest,
-            crashes: &crashes,
-            logs: &logs,
-        };
-        let report = run_tests::tested(self.cx, &recorder, &place, tests, BTreeMap::new())?;
+        let env = TestEnv::prepare(self.cx, &recorder, request, self.base, &logs)?;
+        let report = env.run(&recorder, tests, BTreeMap::new())?;
         match report.error {
             Some(error) => Err(error.into()),
             None => Ok(RunResult::Ran(report.outcomes)),

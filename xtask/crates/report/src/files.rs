@@ -7,21 +7,18 @@ use super::{html, junit};
 use crate::history::compare::Comparison;
 use kdk_core::failure::Failure;
 
-/// The report files that a user asks for.
-#[derive(Debug, Default, clap::Args)]
-pub struct Files {
-    /// Write the report as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Write the report as JUnit XML
-    #[arg(long, value_name = "FILE")]
-    junit: Option<PathBuf>,
-    /// Write the report as one HTML page
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
+/// The report files that a caller asks for.
+#[derive(Debug, Default)]
+pub struct ReportFiles {
+    /// The report as JSON.
+    pub json: Option<PathBuf>,
+    /// The report as JUnit XML.
+    pub junit: Option<PathBuf>,
+    /// The report as one HTML page.
+    pub html: Option<PathBuf>,
 }
 
-impl Files {
+impl ReportFiles {
     /// Writes each of them, whatever becomes of the others; the first error is
     /// returned.
     pub fn write(&self, report: &Report, changes: &Comparison) -> Result<(), Failure> {
@@ -43,7 +40,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         std::fs::write(&file, "x").unwrap();
-        let files = Files {
+        let files = ReportFiles {
             json: Some(file.join("below-a-file.json")),
             junit: Some(dir.path().join("report.xml")),
             html: Some(dir.path().join("new/report.html")),

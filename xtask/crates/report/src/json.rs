@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use kdk_vm::verdict::{Outcome, Summary};
 use serde::{Deserialize, Serialize};
 
+use kdk_core::DEMO;
 use kdk_core::cache_dir::write_atomically;
+use kdk_core::clock::now;
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
 
@@ -74,6 +76,53 @@ pub struct Run {
     /// entry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub symbolized: Vec<String>,
+}
+
+/// What a report says of the guest that ran its tests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GuestInfo {
+    /// `freebsd`, or `demo` for the demo guest.
+    pub guest: String,
+    /// `__FreeBSD_version`; none for the demo guest.
+    pub osreldate: Option<u32>,
+    /// Ids of the patches in its kernel.
+    pub patches: Vec<String>,
+    /// The name of its kernel's configuration.
+    pub kernel_config: Option<String>,
+    /// What executes its instructions, such as `tcg`.
+    pub accel: String,
+    /// How its kernel is booted, such as `pvh`.
+    pub boot: String,
+}
+
+impl Run {
+    /// Returns a run on the base `base` that begins now.
+    pub fn begin(base: &str) -> Self {
+        Self {
+            base: base.to_owned(),
+            guest: if base == DEMO { DEMO } else { "freebsd" }.into(),
+            began: DateTime::from_timestamp_millis(now().cast_signed()),
+            ..Self::default()
+        }
+    }
+
+    /// Records which guest runs the tests.
+    pub fn set_guest(&mut self, info: &GuestInfo) {
+        let GuestInfo {
+            guest,
+            osreldate,
+            patches,
+            kernel_config,
+            accel,
+            boot,
+        } = info.clone();
+        self.guest = guest;
+        self.osreldate = osreldate;
+        self.patches = patches;
+        self.kernel_config = kernel_config;
+        self.accel = accel;
+        self.boot = boot;
+    }
 }
 
 /// One phase.

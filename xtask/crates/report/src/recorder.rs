@@ -1,15 +1,13 @@
-//! Listens to a run for its report, and passes everything on to a person.
+//! Records a run's phases for its report, and passes every event on.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
-
-use kdk_vm::verdict::{Outcome as TestOutcome, Verdict};
 
 use crate::json::PhaseEntry;
 use kdk_core::event::{Event, Outcome, Phase, Sink, milliseconds};
 use kdk_core::failure::Failure;
 
-/// A sink that remembers the phases, and when each test started.
+/// A sink that records the phases.
 pub struct Recorder<'a> {
     next: &'a dyn Sink,
     began: Instant,
@@ -21,16 +19,6 @@ struct Seen {
     phases: Vec<PhaseEntry>,
     /// The phase that has not ended yet.
     now: Option<Phase>,
-    starts: Vec<Start>,
-}
-
-/// When one test started. It may run several times, side by side.
-#[derive(Debug)]
-struct Start {
-    name: String,
-    worker: Option<usize>,
-    ms: u64,
-    start_ms: u64,
 }
 
 /// What a phase says at its end: whether an earlier result was reused, and why.
@@ -51,9 +39,9 @@ impl<'a> Recorder<'a> {
         self.seen().phases.clone()
     }
 
-    /// Notes on each outcome when its test started.
-    pub fn stamp(&self, outcomes: &mut [TestOutcome]) {
-        stamp(std::mem::take(&mut self.seen().starts), outcomes);
+    /// Returns when the run began.
+    pub fn began(&self) -> Instant {
+        self.began
     }
 
     /// Runs one phase between its Start and its End.
@@ -86,7 +74,7 @@ impl<'a> Recorder<'a> {
         seen.phases.push(phase);
     }
 
-    /// A boot is a phase of its own, unless one is told already.
+    /// A boot outside of the boot phase is a phase of its own.
     fn came_up(&self, boot: PhaseEntry) {
         let mut seen = self.seen();
         if seen.now != Some(Phase::Boot) {
@@ -133,72 +121,20 @@ impl Sink for Recorder<'_> {
                 why: uname.clone(),
                 error: None,
             }),
-            Event::Test(outcome) if outcome.verdict != Verdict::NotRun => {
-                self.seen().starts.push(Start {
-                    name: outcome.name.clone(),
-                    worker: outcome.worker,
-                    ms: outcome.ms,
-                    start_ms: self.start_of(outcome.ms),
-                });
-            }
             Event::Line { .. } | Event::Progress { .. } | Event::Test(_) | Event::Revised(_) => {}
         }
         self.next.emit(event);
     }
 }
 
-/// Each start belongs to one outcome of the same test; among the runs of one
-/// test, worker and duration tell which.
-fn stamp(mut starts: Vec<Start>, outcomes: &mut [TestOutcome]) {
-    for outcome in outcomes {
-        let at = starts.iter().position(|start| {
-            (start.name.as_str(), start.worker, start.ms)
-                == (outcome.name.as_str(), outcome.worker, outcome.ms)
-        });
-        if let Some(at) = at {
-            outcome.start_ms = Some(starts.remove(at).start_ms);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures::outcome;
 
     struct Deaf;
 
     impl Sink for Deaf {
         fn emit(&self, _: Event) {}
-    }
-
-    fn start(name: &str, worker: Option<usize>, ms: u64, start_ms: u64) -> Start {
-        Start {
-            name: name.into(),
-            worker,
-            ms,
-            start_ms,
-        }
-    }
-
-    #[test]
-    fn each_run_of_a_test_gets_its_own_start() {
-        let mut outcomes = [
-            outcome("a/x", Verdict::Pass, 5),
-            outcome("a/x", Verdict::Pass, 7),
-            outcome("a/x", Verdict::Fail, 5),
-            outcome("a/y", Verdict::NotRun, 0),
-        ];
-        outcomes[2].worker = Some(2);
-        // The order that they ended in is another one.
-        let starts = vec![
-            start("a/x", Some(2), 5, 30),
-            start("a/x", None, 7, 20),
-            start("a/x", None, 5, 10),
-        ];
-        stamp(starts, &mut outcomes);
-        let got = outcomes.map(|one| one.start_ms);
-        assert_eq!(got, [Some(10), Some(20), Some(30), None]);
     }
 
     #[test]
@@ -217,30 +153,20 @@ mod tests {
     }
 
     #[test]
-    fn only_tests_that_ran_and_boots_that_ended_leave_a_time() {
+    fn a_boot_outside_of_the_boot_phase_is_a_phase_of_its_own() {
         let recorder = Recorder::new(&Deaf);
-        let mut tests = [
-            outcome("a/x", Verdict::Pass, 0),
-            outcome("a/y", Verdict::NotRun, 0),
-        ];
-        recorder.emit(Event::Up {
+        let up = || Event::Up {
             ms: 0,
             uname: "u".into(),
-        });
-        for test in &tests {
-            recorder.emit(Event::Test(test.clone()));
-        }
-        recorder.emit(Event::Revised(tests[0].clone()));
+        };
+        recorder.emit(up());
         let saved = recorder.phase(Phase::Boot, || {
-            let uname = "u".into();
-            recorder.emit(Event::Up { ms: 0, uname });
+            recorder.emit(up());
             Ok(((), true, "saved".into()))
         });
-        recorder.stamp(&mut tests);
-        assert!(tests[0].start_ms.is_some() && tests[1].start_ms.is_none());
+        assert!(saved.is_ok());
         let phases = recorder.phases();
         let why: Vec<&str> = phases.iter().map(|one| one.why.as_str()).collect();
-        assert!(saved.is_ok());
         assert_eq!(why, ["u", "saved"]);
     }
 }

@@ -12,10 +12,10 @@ use super::clock::Clock;
 use super::results::unread;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
-use kdk_guest::guest::{self, Guest, Wanted};
-use kdk_guest::run_tests::{self, IsolationWish, Place, Tests};
-use kdk_guest::symbolize::Explainer;
+use kdk_guest::request::{GuestRequest, TestRequest};
+use kdk_guest::run_tests::TestEnv;
 use kdk_report::recorder::Recorder;
+use kdk_vm::plan::Isolation;
 
 /// A thousand sockets, what they hold and their buffers fit, and so do a
 /// quarter of a million flows, MiB.
@@ -32,8 +32,8 @@ const PERIODIC: &str = " kern.eventtimer.periodic=1";
 /// A guest, ready to measure.
 pub struct Bed<'a> {
     pub(super) cx: &'a Context,
-    pub(super) guest: Guest,
-    logs: &'a Path,
+    name: String,
+    pub(super) env: TestEnv<'a>,
     /// What its clock counts.
     pub clock: Clock,
 }
@@ -42,14 +42,14 @@ impl<'a> Bed<'a> {
     /// The guest that `wanted` asks for.
     pub fn prepared(
         cx: &'a Context,
-        wanted: &Wanted,
+        wanted: &GuestRequest,
         name: &str,
-        logs: &'a Path,
+        logs: &Path,
     ) -> Result<Self, Failure> {
         let recorder = Recorder::new(&cx.terminal);
-        let mut guest = guest::prepare(cx, &recorder, wanted, name, logs)?;
+        let mut env = TestEnv::prepare(cx, &recorder, wanted, name, logs)?;
         let mut clock = Clock::Time;
-        if let Some(QemuPool { spec, .. }) = guest.pool.qemu_mut() {
+        if let Some(QemuPool { spec, .. }) = env.guest.pool.qemu_mut() {
             spec.mem_mib = MEMORY;
             if spec.engine == Engine::Tcg {
                 // An idle machine skips to what it waits for.
@@ -63,15 +63,15 @@ impl<'a> Bed<'a> {
         }
         Ok(Self {
             cx,
-            guest,
-            logs,
+            name: name.to_owned(),
+            env,
             clock,
         })
     }
 
     /// The patches of its kernel.
     pub fn kernel(&self) -> String {
-        match self.guest.run.patches.as_slice() {
+        match self.env.guest.info.patches.as_slice() {
             [] => "no patch".into(),
             patches => format!("only {}", patches.join(", ")),
         }
@@ -79,15 +79,15 @@ impl<'a> Bed<'a> {
 
     /// What is measured on, in a line.
     pub fn about(&self) -> String {
-        let run = &self.guest.run;
-        let config = run.kernel_config.as_deref().unwrap_or("its kernel");
+        let info = &self.env.guest.info;
+        let config = info.kernel_config.as_deref().unwrap_or("its kernel");
         let clock = match self.clock {
             Clock::Time => "time by the guest's clock".into(),
             Clock::Instructions(each) => {
                 format!("instructions are counted, {each} ns of guest time each")
             }
         };
-        format!("{}, {config}, {}: {clock}", run.base, run.accel)
+        format!("{}, {config}, {}: {clock}", self.name, info.accel)
     }
 
     /// Runs tests of the suite.
@@ -96,23 +96,11 @@ impl<'a> Bed<'a> {
     /// The host failed, or the guest did not come up.
     pub fn measured(&self, patterns: &[String]) -> Result<Noted, Failure> {
         let recorder = Recorder::new(&self.cx.terminal);
-        let crashes = Explainer::new(&self.guest.code, String::new());
-        let place = Place {
-            guest: &self.guest,
-            crashes: &crashes,
-            logs: self.logs,
-        };
-        let report = run_tests::tested(
-            self.cx,
-            &recorder,
-            &place,
-            &tests(patterns),
-            BTreeMap::new(),
-        )?;
+        let report = self.env.run(&recorder, &tests(patterns), BTreeMap::new())?;
         match report.error {
             Some(error) => Err(error.into()),
             None => Ok(Noted {
-                base: self.guest.run.base.clone(),
+                base: self.name.clone(),
                 outcomes: report.outcomes,
             }),
         }
@@ -124,7 +112,7 @@ pub struct Side<K> {
     /// Which.
     pub which: K,
     /// Its guest.
-    pub wanted: Wanted,
+    pub wanted: GuestRequest,
     /// Patterns of its tests.
     pub tests: Vec<String>,
 }
@@ -220,12 +208,12 @@ impl Noted {
 
 /// All in one guest, which boots: a loaded one whose clock counts instructions
 /// does not find its time again.
-fn tests(patterns: &[String]) -> Tests {
-    Tests {
-        tests: patterns.to_vec(),
-        isolation: IsolationWish::None,
+fn tests(patterns: &[String]) -> TestRequest {
+    TestRequest {
+        patterns: patterns.to_vec(),
+        isolation: Isolation::None,
         cold: true,
-        ..Tests::default()
+        ..TestRequest::default()
     }
 }
 

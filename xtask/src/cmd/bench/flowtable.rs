@@ -14,11 +14,12 @@ use notes::Algorithm;
 use super::bed::{Compared, Side, compared};
 use super::goal::Goal;
 use super::results::{Out, publish};
+use crate::cmd::args::GuestArgs;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_core::logs;
 use kdk_core::workspace::workspace;
-use kdk_guest::guest::Wanted;
+use kdk_guest::request::GuestRequest;
 
 /// The base that is measured: one alone has a flowtable.
 pub const BASE: &str = "head-2014";
@@ -40,7 +41,7 @@ const QUADRATIC: u32 = 16;
 pub struct Args {
     /// The patched kernel's machine.
     #[command(flatten)]
-    pub wanted: Wanted,
+    pub guest: GuestArgs,
     /// Only tables of up to 4096 buckets
     #[arg(long)]
     quick: bool,
@@ -54,7 +55,7 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     let out = args.out.folder(cx, &logs)?;
     let sides = Algorithm::ALL.map(|algorithm| Side {
         which: algorithm,
-        wanted: kernel(&args.wanted, algorithm),
+        wanted: kernel(&args.guest.request(), algorithm),
         tests: tests(algorithm, args.quick),
     });
     let Compared {
@@ -81,13 +82,13 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
 }
 
 /// The kernel that has the algorithm.
-fn kernel(wanted: &Wanted, algorithm: Algorithm) -> Wanted {
+fn kernel(wanted: &GuestRequest, algorithm: Algorithm) -> GuestRequest {
     let mut wanted = wanted.clone();
     match algorithm {
         Algorithm::Series => {}
-        Algorithm::Tree => wanted.without.push(WALK.into()),
+        Algorithm::Tree => wanted.exclude.push(WALK.into()),
         Algorithm::BitAtATime => {
-            wanted.without.push(WALK.into());
+            wanted.exclude.push(WALK.into());
             wanted.patch.push(workspace().join(BIT_AT_A_TIME));
         }
     }
@@ -114,12 +115,12 @@ mod tests {
         let told: Vec<String> = Algorithm::ALL
             .into_iter()
             .map(|algorithm| {
-                let wanted = kernel(&Wanted::default(), algorithm);
+                let wanted = kernel(&GuestRequest::default(), algorithm);
                 let files = wanted.patch.iter().filter_map(|path| path.file_name());
                 let all = tests(algorithm, false);
                 format!(
                     "{algorithm:?}: without {:?}, with {:?}, {} to {}, quick to {}",
-                    wanted.without,
+                    wanted.exclude,
                     files.collect::<Vec<_>>(),
                     all[0],
                     all[all.len() - 1],

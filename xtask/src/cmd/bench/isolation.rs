@@ -16,9 +16,10 @@ use kdk_core::event::{Event, Sink, milliseconds};
 use kdk_core::failure::Failure;
 use kdk_core::logs;
 use kdk_guest::build::state::State;
-use kdk_guest::guest::{self, Guest, Wanted};
-use kdk_guest::run_tests::{self, Place, Tests};
-use kdk_guest::symbolize::Explainer;
+use kdk_guest::guest::{self, Guest};
+use kdk_guest::request::GuestRequest;
+use kdk_guest::request::TestRequest;
+use kdk_guest::run_tests::TestEnv;
 use kdk_report::recorder::Recorder;
 
 /// What a fresh kernel may cost a test, milliseconds.
@@ -35,25 +36,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TAG: &str = "kdk";
 
 /// Measures and prints.
-pub fn run(cx: &Context, wanted: &Wanted, name: &str, rounds: usize) -> Result<(), Failure> {
+pub fn run(cx: &Context, wanted: &GuestRequest, name: &str, rounds: usize) -> Result<(), Failure> {
     let recorder = Recorder::new(&cx.terminal);
     let logs = logs::folder(cx)?;
-    let guest = guest::prepare(cx, &recorder, wanted, name, &logs)?;
-    let crashes = Explainer::new(&guest.code, String::new());
-    let place = Place {
-        guest: &guest,
-        crashes: &crashes,
-        logs: &logs,
-    };
-    let Some(state) = run_tests::save(cx, &recorder, &place, &all_tests(1))? else {
+    let env = TestEnv::prepare(cx, &recorder, wanted, name, &logs)?;
+    let Some(state) = env.save(&recorder, &all_tests(1))? else {
         return Err(Failure::usage(
             "measure isolation",
             "this machine cannot be saved",
         ));
     };
     println!("base {name}, {rounds} rounds; medians, seconds");
-    let load = per_test(cx, &place, &state, rounds)?;
-    bare_load(&guest, rounds, load)?;
+    let load = per_test(&env, &state, rounds)?;
+    bare_load(&env.guest, rounds, load)?;
     let mut first = Vec::new();
     for _ in 0..rounds {
         first.push(first_verdict(wanted, name)?);
@@ -66,16 +61,16 @@ pub fn run(cx: &Context, wanted: &Wanted, name: &str, rounds: usize) -> Result<(
 }
 
 /// One guest and two in turn. Returns how long a load took, milliseconds.
-fn per_test(cx: &Context, place: &Place<'_>, state: &State, rounds: usize) -> Result<u64, Failure> {
+fn per_test(env: &TestEnv<'_>, state: &State, rounds: usize) -> Result<u64, Failure> {
     let (mut over, mut loads, mut one, mut two) = (vec![], vec![], vec![], vec![]);
     let mut durations = BTreeMap::new();
     for _ in 0..rounds {
-        let alone = isolated(cx, place, state, 1, &durations)?;
+        let alone = isolated(env, state, 1, &durations)?;
         over.push(alone.over);
         loads.extend(alone.loads);
         one.push(alone.wall);
         durations = alone.durations;
-        two.push(isolated(cx, place, state, 2, &durations)?.wall);
+        two.push(isolated(env, state, 2, &durations)?.wall);
     }
     println!(
         "a fresh kernel for a test, beyond its own time {}",
@@ -102,8 +97,7 @@ struct Isolated {
 }
 
 fn isolated(
-    cx: &Context,
-    place: &Place<'_>,
+    env: &TestEnv<'_>,
     state: &State,
     jobs: u16,
     last: &BTreeMap<String, u64>,
@@ -111,7 +105,7 @@ fn isolated(
     let wanted = all_tests(jobs);
     let recorder = Recorder::new(&Silence);
     let begun = Instant::now();
-    let report = run_tests::run(cx, &recorder, place, Some(state), &wanted, last.clone())?;
+    let report = env.run_on(&recorder, Some(state), &wanted, last.clone())?;
     let wall = milliseconds(begun.elapsed());
     if report.exit_code() != 0 {
         return Err(
@@ -130,10 +124,10 @@ fn isolated(
     })
 }
 
-fn all_tests(jobs: u16) -> Tests {
-    Tests {
+fn all_tests(jobs: u16) -> TestRequest {
+    TestRequest {
         jobs,
-        ..Tests::default()
+        ..TestRequest::default()
     }
 }
 
@@ -245,12 +239,12 @@ fn wait_for(
 
 /// From the start of `vm-test` as a user runs it to its first verdict,
 /// milliseconds.
-fn first_verdict(wanted: &Wanted, name: &str) -> Result<u64, Failure> {
+fn first_verdict(wanted: &GuestRequest, name: &str) -> Result<u64, Failure> {
     let failed = |error: std::io::Error| Failure::infra("run vm-test", error.to_string());
     let own = std::env::current_exe().map_err(failed)?;
     let mut args = vec!["vm-test", "--base", name];
-    if wanted.unpatched {
-        args.push("--unpatched");
+    if wanted.no_patches {
+        args.push("--no-patches");
     }
     let begun = Instant::now();
     let output = duct::cmd(own, args)

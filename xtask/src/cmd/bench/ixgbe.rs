@@ -15,10 +15,11 @@ use notes::Driver;
 use super::bed::{Compared, Side, compared};
 use super::goal::Goal;
 use super::results::{Out, publish};
+use crate::cmd::args::GuestArgs;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_core::logs;
-use kdk_guest::guest::{KernelWish, Wanted};
+use kdk_guest::request::{GuestRequest, KernelChoice};
 use kdk_series::load;
 
 /// The base whose ixgbe driver is measured.
@@ -41,7 +42,7 @@ const CPUS: u32 = 4;
 pub struct Args {
     /// The patched kernel's machine; it has four CPUs.
     #[command(flatten)]
-    pub wanted: Wanted,
+    pub guest: GuestArgs,
     /// Only the shortest and the longest frames
     #[arg(long)]
     quick: bool,
@@ -57,7 +58,7 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     for driver in Driver::ALL {
         sides.push(Side {
             which: driver,
-            wanted: kernel(&args.wanted, driver, name)?,
+            wanted: kernel(&args.guest.request(), driver, name)?,
             tests: tests(args.quick),
         });
     }
@@ -82,15 +83,15 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
 }
 
 /// The kernel, and with it kdk.ko, that has the driver.
-fn kernel(wanted: &Wanted, driver: Driver, name: &str) -> Result<Wanted, Failure> {
-    let mut wanted = Wanted {
-        kernel: KernelWish::Bench,
+fn kernel(wanted: &GuestRequest, driver: Driver, name: &str) -> Result<GuestRequest, Failure> {
+    let mut wanted = GuestRequest {
+        kernel: KernelChoice::Bench,
         cpus: CPUS,
         ..wanted.clone()
     };
     match driver {
         Driver::Series => {}
-        Driver::WithoutDrop => wanted.without.push(DROP.into()),
+        Driver::WithoutDrop => wanted.exclude.push(DROP.into()),
         Driver::Tree => {
             let series = load::must(name)?;
             let patches = series.manifest.patches.iter();
@@ -116,7 +117,7 @@ mod tests {
     #[test]
     fn each_driver_has_its_kernel() {
         let without = |driver| {
-            let kernel = kernel(&Wanted::default(), driver, BASE).unwrap();
+            let kernel = kernel(&GuestRequest::default(), driver, BASE).unwrap();
             assert_eq!(kernel.cpus, CPUS);
             kernel.without
         };
@@ -131,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_base_without_such_patches_has_no_such_kernel() {
-        assert!(kernel(&Wanted::default(), Driver::Tree, "no-such-base").is_err());
+        assert!(kernel(&GuestRequest::default(), Driver::Tree, "no-such-base").is_err());
     }
 
     #[test]

@@ -15,10 +15,11 @@ mod sendfile;
 
 use clap::Subcommand;
 
+use crate::cmd::args::GuestArgs;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_doctor::Need;
-use kdk_guest::guest::{self, Wanted};
+use kdk_guest::guest;
 
 /// Measure the kit itself, and what its series are worth.
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,7 @@ enum What {
 #[derive(Debug, clap::Args)]
 struct Common {
     #[command(flatten)]
-    wanted: Wanted,
+    guest: GuestArgs,
     /// How often each side is measured
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -52,25 +53,27 @@ struct Common {
 
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    let wanted = match &args.what {
-        What::Overhead(common) | What::Isolation(common) => &common.wanted,
-        What::Sendfile(args) => &args.wanted,
-        What::Flowtable(args) => &args.wanted,
-        What::Ixgbe(args) => &args.wanted,
+    let guest = match &args.what {
+        What::Overhead(common) | What::Isolation(common) => &common.guest,
+        What::Sendfile(args) => &args.guest,
+        What::Flowtable(args) => &args.guest,
+        What::Ixgbe(args) => &args.guest,
     };
     let own = match &args.what {
         What::Flowtable(_) => Some(flowtable::BASE),
         What::Ixgbe(_) => Some(ixgbe::BASE),
         What::Overhead(_) | What::Isolation(_) | What::Sendfile(_) => None,
     };
-    let name = match (&wanted.base, own) {
+    let name = match (&guest.base, own) {
         (None, Some(base)) => base.to_owned(),
-        _ => guest::base_name(cx, wanted)?,
+        _ => guest::base_name(cx, guest.base.as_deref())?,
     };
     kdk_doctor::need(cx, Need::guest(&name), false)?;
     match &args.what {
-        What::Overhead(common) => overhead::run(cx, &common.wanted, &name, common.rounds),
-        What::Isolation(common) => isolation::run(cx, &common.wanted, &name, common.rounds),
+        What::Overhead(common) => overhead::run(cx, &common.guest.request(), &name, common.rounds),
+        What::Isolation(common) => {
+            isolation::run(cx, &common.guest.request(), &name, common.rounds)
+        }
         What::Sendfile(args) => sendfile::run(cx, args, &name),
         What::Flowtable(args) => flowtable::run(cx, args, &name),
         What::Ixgbe(args) => ixgbe::run(cx, args, &name),

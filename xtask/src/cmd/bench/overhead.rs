@@ -19,7 +19,8 @@ use kdk_doctor::tools;
 use kdk_guest::build::digest;
 use kdk_guest::build::kernel::Generation;
 use kdk_guest::build::{Builder, make_py};
-use kdk_guest::guest::{self, Guest, Wanted};
+use kdk_guest::guest::{self, Guest};
+use kdk_guest::request::GuestRequest;
 use kdk_report::recorder::Recorder;
 use kdk_series::base::{record, repo, worktree};
 
@@ -35,7 +36,7 @@ struct Whole {
 }
 
 /// Measures and prints.
-pub fn run(cx: &Context, wanted: &Wanted, name: &str, rounds: usize) -> Result<(), Failure> {
+pub fn run(cx: &Context, wanted: &GuestRequest, name: &str, rounds: usize) -> Result<(), Failure> {
     let recorder = Recorder::new(&cx.terminal);
     let logs = logs::folder(cx)?;
     let guest = guest::prepare(cx, &recorder, wanted, name, &logs)?;
@@ -49,7 +50,7 @@ pub fn run(cx: &Context, wanted: &Wanted, name: &str, rounds: usize) -> Result<(
 
 fn unchanged(
     cx: &Context,
-    wanted: &Wanted,
+    wanted: &GuestRequest,
     name: &str,
     guest: &Guest,
     rounds: usize,
@@ -77,7 +78,7 @@ fn unchanged(
 
 fn changed(
     cx: &Context,
-    wanted: &Wanted,
+    wanted: &GuestRequest,
     name: &str,
     guest: &Guest,
     logs: &Path,
@@ -168,7 +169,7 @@ fn bare_make(
 }
 
 /// Runs this program's own vm-test as a user would.
-fn vm_test(wanted: &Wanted, name: &str, more: &[OsString]) -> Result<Whole, Failure> {
+fn vm_test(wanted: &GuestRequest, name: &str, more: &[OsString]) -> Result<Whole, Failure> {
     let failed = |error: std::io::Error| Failure::infra("run vm-test", error.to_string());
     let folder = tempfile::tempdir().map_err(failed)?;
     let json = folder.path().join("report.json");
@@ -176,8 +177,8 @@ fn vm_test(wanted: &Wanted, name: &str, more: &[OsString]) -> Result<Whole, Fail
     let mut args: Vec<OsString> = vec!["vm-test".into(), "--base".into(), name.into()];
     args.extend(["--isolation", "none", "--cold"].map(OsString::from));
     args.extend(["--json".into(), json.clone().into()]);
-    if wanted.unpatched {
-        args.push("--unpatched".into());
+    if wanted.no_patches {
+        args.push("--no-patches".into());
     }
     args.extend_from_slice(more);
     let begun = Instant::now();

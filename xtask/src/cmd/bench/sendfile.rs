@@ -14,10 +14,11 @@ use notes::{Calls, Case};
 use super::bed::{Bed, Noted};
 use super::goal::Goal;
 use super::results::{Out, publish, unread};
+use crate::cmd::args::GuestArgs;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_core::logs;
-use kdk_guest::guest::{KernelWish, Wanted};
+use kdk_guest::request::{GuestRequest, KernelChoice};
 use kdk_series::load;
 use kdk_series::manifest::Class;
 
@@ -35,7 +36,7 @@ pub struct Args {
     tests: Vec<String>,
     /// The patched kernel's machine.
     #[command(flatten)]
-    pub wanted: Wanted,
+    pub guest: GuestArgs,
     /// Only 64 sockets on one worker, readers unthrottled and rate-limited
     #[arg(long)]
     quick: bool,
@@ -47,9 +48,9 @@ pub struct Args {
 pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
     let logs = logs::folder(cx)?;
     let out = args.out.folder(cx, &logs)?;
-    let patched = Wanted {
-        kernel: KernelWish::Bench,
-        ..args.wanted.clone()
+    let patched = GuestRequest {
+        kernel: KernelChoice::Bench,
+        ..args.guest.request()
     };
     let bed = Bed::prepared(cx, &patched, name, &logs)?;
     let about = format!("{}; medians of 3 rounds", bed.about());
@@ -100,15 +101,15 @@ impl Args {
 }
 
 /// A kernel without the series, but for what lets it boot in the same way.
-fn unpatched(patched: &Wanted, name: &str) -> Result<Wanted, Failure> {
+fn unpatched(patched: &GuestRequest, name: &str) -> Result<GuestRequest, Failure> {
     let series = load::must(name)?;
     let patches = series.manifest.patches.iter();
-    let without = patches
+    let exclude = patches
         .filter(|patch| patch.class != Class::Enabling)
         .map(|patch| patch.id.clone())
         .collect();
-    Ok(Wanted {
-        without,
+    Ok(GuestRequest {
+        exclude,
         ..patched.clone()
     })
 }

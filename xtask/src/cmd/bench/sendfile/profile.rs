@@ -88,7 +88,7 @@ impl Sampler {
 /// Where the processor is while tests run, and what knows the functions
 /// there; none if nobody can ask the machine.
 pub fn take(bed: &Bed<'_>, names: &[String]) -> Result<Option<(Samples, Program)>, Failure> {
-    let Some(QemuPool { qemu, spec }) = bed.guest.pool.qemu() else {
+    let Some(QemuPool { qemu, spec }) = bed.env.guest.pool.qemu() else {
         return Ok(None);
     };
     let folder = tempfile::tempdir().map_err(|error| {
@@ -120,8 +120,8 @@ pub fn take(bed: &Bed<'_>, names: &[String]) -> Result<Option<(Samples, Program)
     if let Some(error) = report.error {
         return Err(error.into());
     }
-    let code = &bed.guest.code;
-    let program = Program::open(&code.kernel, &[], code.sources.clone());
+    let info = &bed.env.guest.debug_info;
+    let program = Program::open(&info.kernel, &[], info.sources.clone());
     Ok(Some((samples, program)))
 }
 

@@ -1,0 +1,196 @@
+//! Arguments that several commands share, and the requests they stand for.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use kdk_doctor::hypervisor::VmmChoice;
+use kdk_guest::request::{BootChoice, GuestRequest, TestRequest};
+use kdk_report::files::ReportFiles;
+use kdk_vm::accel::AccelChoice;
+use kdk_vm::plan::Isolation;
+
+/// Parses one of `names`.
+pub fn one_of<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = String> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<T>())
+}
+
+/// The guest to use.
+#[derive(Debug, Clone, clap::Args)]
+pub struct GuestArgs {
+    /// The base to test on, or `demo` [default: the base added last, else demo]
+    #[arg(long, value_name = "NAME")]
+    pub base: Option<String>,
+    /// Build the base without the patch series
+    #[arg(long, alias = "unpatched")]
+    pub no_patches: bool,
+    /// Exclude this patch and those that need it; can be repeated
+    #[arg(
+        long,
+        value_name = "ID",
+        alias = "without",
+        conflicts_with = "no_patches"
+    )]
+    pub exclude_patch: Vec<String>,
+    /// Apply this diff after the series; can be repeated
+    #[arg(long, value_name = "FILE")]
+    pub patch: Vec<PathBuf>,
+    /// The hypervisor; bhyve runs on FreeBSD only
+    #[arg(long, value_name = "V", default_value = "auto", value_parser = one_of::<VmmChoice>(&VmmChoice::NAMES))]
+    pub vmm: VmmChoice,
+    /// The accelerator of QEMU
+    #[arg(long, value_name = "A", default_value = "auto", value_parser = one_of::<AccelChoice>(&AccelChoice::NAMES))]
+    pub accel: AccelChoice,
+    /// How the kernel boots: pvh directly, efi through the loader
+    #[arg(long, value_name = "B", default_value = "auto", value_parser = one_of::<BootChoice>(&BootChoice::NAMES))]
+    pub boot: BootChoice,
+    /// The number of virtual CPUs [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub cpus: Option<u32>,
+}
+
+impl GuestArgs {
+    /// Returns the request for the guest.
+    pub fn request(&self) -> GuestRequest {
+        GuestRequest {
+            base: self.base.clone(),
+            no_patches: self.no_patches,
+            exclude: self.exclude_patch.clone(),
+            patch: self.patch.clone(),
+            vmm: self.vmm,
+            accel: self.accel,
+            boot: self.boot,
+            cpus: self.cpus,
+            ..GuestRequest::default()
+        }
+    }
+}
+
+/// The tests to run, and how.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TestArgs {
+    /// Run the tests that match; !GLOB excludes; can be repeated [default: all but fault/*]
+    #[arg(long, value_name = "GLOB")]
+    pub tests: Vec<String>,
+    /// Which tests share a kernel: none, those of a suite, or all
+    #[arg(long, value_name = "I", default_value = "test", value_parser = one_of::<Isolation>(&Isolation::NAMES))]
+    pub isolation: Isolation,
+    /// Run N guests side by side
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: u16,
+    /// Run each test N times and report flakiness
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Run the tests in a random order
+    #[arg(long)]
+    pub shuffle: bool,
+    /// Repeat the random choices of the run with this seed [default: random]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Boot every guest instead of loading the saved machine
+    #[arg(long)]
+    pub cold: bool,
+    /// Limit each test to S seconds instead of its own limit
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout: Option<u64>,
+    /// Show the guest's console and results
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+impl TestArgs {
+    /// Returns the request for the tests.
+    pub fn request(&self) -> TestRequest {
+        TestRequest {
+            patterns: self.tests.clone(),
+            isolation: self.isolation,
+            jobs: self.jobs,
+            repeat: self.repeat,
+            shuffle: self.shuffle,
+            seed: self.seed,
+            cold: self.cold,
+            timeout: self.timeout,
+            verbose: self.verbose,
+        }
+    }
+}
+
+/// The report files to write.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ReportArgs {
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the report as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write the report as one HTML page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+impl ReportArgs {
+    /// Returns the files to write.
+    pub fn files(&self) -> ReportFiles {
+        ReportFiles {
+            json: self.json.clone(),
+            junit: self.junit.clone(),
+            html: self.html.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        guest: GuestArgs,
+        #[command(flatten)]
+        tests: TestArgs,
+    }
+
+    fn parse(line: &str) -> Result<Line, clap::Error> {
+        Line::try_parse_from(std::iter::once("vm-test").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_requests() {
+        let line = parse("").unwrap();
+        assert_eq!(line.guest.request(), GuestRequest::default());
+        assert_eq!(line.tests.request(), TestRequest::default());
+    }
+
+    #[test]
+    fn old_spellings_are_aliases() {
+        let guest = |line: &str| parse(line).unwrap().guest.request();
+        assert_eq!(guest("--unpatched"), guest("--no-patches"));
+        assert_eq!(guest("--without a"), guest("--exclude-patch a"));
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        for line in [
+            "--cpus 0",
+            "--cpus 65",
+            "--jobs 0",
+            "--repeat 0",
+            "--timeout 0",
+            "--timeout 9223372036854775808",
+            "--vmm xen",
+            "--boot bios",
+            "--isolation all",
+            "--accel warp",
+            "--no-patches --exclude-patch a",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}
