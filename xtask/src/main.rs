@@ -11,37 +11,37 @@ use clap::{Parser, Subcommand};
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 
-/// From a FreeBSD tree and a patch series to a verdict on a real kernel.
+/// Builds FreeBSD kernels with a patch series and tests them in virtual machines.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum Command {
     /// Build, boot and test a kernel
     VmTest(cmd::vm_test::Args),
-    /// The kit's own tests: formatting, clippy, host tests, demo guest in QEMU
+    /// Run kdk's own tests: formatting, clippy, tidy, host tests, demo guest
     Test(cmd::test::Args),
     /// Check the style of the repository's files: words, links, docs, lengths
     Tidy,
-    /// The FreeBSD trees that the kit tests on
+    /// Add, list and remove bases: FreeBSD trees to test on
     Base(cmd::base::Args),
-    /// Whether each patch is needed: its tests fail without it, and pass with it
+    /// Prove that each patch is needed: its tests fail without it and pass with it
     Prove(cmd::prove::Args),
-    /// The patch series: kept, checked, changed, sent
+    /// List, check, edit, rebase and export the patch series
     Patches(cmd::patches::Args),
-    /// Look at what the host lacks, and mend it
+    /// Check host dependencies and install missing ones
     Doctor(cmd::doctor::Args),
-    /// A guest's console
+    /// Open a guest's console
     Shell(cmd::shell::Args),
-    /// A guest under gdb, lldb or the kernel's own debugger
+    /// Debug a guest with gdb, lldb or ddb
     Debug(cmd::debug::Args),
-    /// Measure the kit itself
+    /// Measure kdk itself and what the patches are worth
     Bench(cmd::bench::Args),
-    /// Remove what can be made again
+    /// Remove rebuildable files and report the space freed
     Clean(cmd::clean::Args),
 }
 
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         let options = miette::MietteHandlerOpts::new();
         Box::new(options.break_words(false).wrap_lines(wrap).build())
     }));
-    match dispatch(&cli.verb) {
+    match dispatch(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let code = failure.exit_code();
@@ -64,23 +64,52 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(verb: &Verb) -> Result<(), Failure> {
-    let cx = match (Context::open(), verb) {
+fn dispatch(command: &Command) -> Result<(), Failure> {
+    let cx = match (Context::open(), command) {
         (Ok(cx), _) => cx,
-        (Err(failure), Verb::VmTest(args)) => return cmd::vm_test::report_failure(args, failure),
+        (Err(failure), Command::VmTest(args)) => return cmd::vm_test::report_failure(args, failure),
         (Err(failure), _) => return Err(failure),
     };
-    match verb {
-        Verb::VmTest(args) => cmd::vm_test::run(args, &cx),
-        Verb::Test(args) => cmd::test::run(args, &cx),
-        Verb::Tidy => cmd::tidy::run(),
-        Verb::Base(args) => cmd::base::run(args, &cx),
-        Verb::Patches(args) => cmd::patches::run(args, &cx),
-        Verb::Prove(args) => cmd::prove::run(args, &cx),
-        Verb::Doctor(args) => cmd::doctor::run(args, &cx),
-        Verb::Shell(args) => cmd::shell::run(args, &cx),
-        Verb::Debug(args) => cmd::debug::run(args, &cx),
-        Verb::Bench(args) => cmd::bench::run(args, &cx),
-        Verb::Clean(args) => cmd::clean::run(args, &cx),
+    match command {
+        Command::VmTest(args) => cmd::vm_test::run(args, &cx),
+        Command::Test(args) => cmd::test::run(args, &cx),
+        Command::Tidy => cmd::tidy::run(),
+        Command::Base(args) => cmd::base::run(args, &cx),
+        Command::Patches(args) => cmd::patches::run(args, &cx),
+        Command::Prove(args) => cmd::prove::run(args, &cx),
+        Command::Doctor(args) => cmd::doctor::run(args, &cx),
+        Command::Shell(args) => cmd::shell::run(args, &cx),
+        Command::Debug(args) => cmd::debug::run(args, &cx),
+        Command::Bench(args) => cmd::bench::run(args, &cx),
+        Command::Clean(args) => cmd::clean::run(args, &cx),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_cli_reference_is_generated_from_the_command_line() {
+        let path = kdk_core::workspace::workspace().join("docs/cli-reference.md");
+        let options = clap_markdown::MarkdownOptions::new()
+            .title("Command reference".into())
+            .show_footer(false);
+        let text = clap_markdown::help_markdown_custom::<Cli>(&options);
+        if std::env::var_os("INSTA_UPDATE").is_some_and(|update| update == "always") {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let file = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            file == text,
+            "docs/cli-reference.md is out of date: run `INSTA_UPDATE=always cargo test -p xtask cli_reference`"
+        );
+    }
+
+    #[test]
+    fn arguments_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
     }
 }
