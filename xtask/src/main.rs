@@ -67,7 +67,9 @@ fn main() -> ExitCode {
 fn dispatch(command: &Command) -> Result<(), Failure> {
     let cx = match (Context::open(), command) {
         (Ok(cx), _) => cx,
-        (Err(failure), Command::VmTest(args)) => return cmd::vm_test::report_failure(args, failure),
+        (Err(failure), Command::VmTest(args)) => {
+            return cmd::vm_test::report_failure(args, failure);
+        }
         (Err(failure), _) => return Err(failure),
     };
     match command {

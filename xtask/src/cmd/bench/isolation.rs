@@ -16,7 +16,7 @@ use kdk_core::event::{Event, Sink, milliseconds};
 use kdk_core::failure::Failure;
 use kdk_core::logs;
 use kdk_guest::build::state::State;
-use kdk_guest::guest::{self, Guest};
+use kdk_guest::guest::Guest;
 use kdk_guest::request::GuestRequest;
 use kdk_guest::request::TestRequest;
 use kdk_guest::run_tests::TestEnv;

@@ -86,7 +86,7 @@ pub fn run(cx: &Context, args: &Args, name: &str) -> Result<(), Failure> {
 fn kernel(wanted: &GuestRequest, driver: Driver, name: &str) -> Result<GuestRequest, Failure> {
     let mut wanted = GuestRequest {
         kernel: KernelChoice::Bench,
-        cpus: CPUS,
+        cpus: Some(CPUS),
         ..wanted.clone()
     };
     match driver {
@@ -97,7 +97,7 @@ fn kernel(wanted: &GuestRequest, driver: Driver, name: &str) -> Result<GuestRequ
             let patches = series.manifest.patches.iter();
             let its = |id: &&String| PATCHES.iter().any(|start| id.starts_with(start));
             wanted
-                .without
+                .exclude
                 .extend(patches.map(|patch| &patch.id).filter(its).cloned());
         }
     }
@@ -118,8 +118,8 @@ mod tests {
     fn each_driver_has_its_kernel() {
         let without = |driver| {
             let kernel = kernel(&GuestRequest::default(), driver, BASE).unwrap();
-            assert_eq!(kernel.cpus, CPUS);
-            kernel.without
+            assert_eq!(kernel.cpus, Some(CPUS));
+            kernel.exclude
         };
         assert!(without(Driver::Series).is_empty());
         assert_eq!(without(Driver::WithoutDrop), [DROP]);
