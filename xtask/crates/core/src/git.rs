@@ -1,5 +1,12 @@
-//! Running git: always for one repository, never with the user's settings
-//! (a hook, a filter or a pager must not change what a tree is).
+//! Runs git. This is the one place that does; `xtask tidy`, which depends on no
+//! other crate, is the exception.
+//!
+//! A command runs in one repository and without the user's settings: a hook, a
+//! filter or a pager must not change the content of a tree.
+//!
+//! The commands run by `std::process`, not by xshell: xshell cannot pass on
+//! progress while a command runs, it reports a broken pipe on standard input
+//! where git's own error is wanted, and it hides whether git is missing.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufReader, Read, Write};
@@ -43,6 +50,7 @@ pub struct Author {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Git {
     git_dir: PathBuf,
+    discovery: Option<Discovery>,
     work_tree: Option<PathBuf>,
     index: Option<PathBuf>,
     objects: Option<PathBuf>,
@@ -51,6 +59,15 @@ pub struct Git {
     settings: Vec<String>,
     author: Option<Author>,
     committer: Option<Author>,
+}
+
+/// Where git looks for a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Discovery {
+    /// The directory in which it begins.
+    from: PathBuf,
+    /// The directory that it does not enter.
+    ceiling: Option<PathBuf>,
 }
 
 /// What a git command left behind.
@@ -88,6 +105,7 @@ impl Git {
     pub fn new(git_dir: impl Into<PathBuf>) -> Self {
         Self {
             git_dir: git_dir.into(),
+            discovery: None,
             work_tree: None,
             index: None,
             objects: None,
@@ -102,6 +120,17 @@ impl Git {
     /// git for what needs no repository.
     pub fn nowhere() -> Self {
         Self::new("/nonexistent")
+    }
+
+    /// git that looks for its repository in `from` and in the folders above
+    /// it, up to `ceiling`. It may be anyone's repository, and is only read.
+    pub fn discover(from: &Path, ceiling: Option<&Path>) -> Self {
+        let mut git = Self::nowhere().setting("safe.directory=*");
+        git.discovery = Some(Discovery {
+            from: from.to_owned(),
+            ceiling: ceiling.map(Path::to_owned),
+        });
+        git
     }
 
     /// Commits in the name of `author`, if there is one.
@@ -243,12 +272,17 @@ impl Git {
         }
         command
             .args(self.arguments(args))
-            .env("GIT_DIR", &self.git_dir)
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("LC_ALL", "C")
             .stderr(Stdio::piped())
             .stdout(Stdio::piped());
+        match &self.discovery {
+            None => command.env("GIT_DIR", &self.git_dir),
+            Some(Discovery { from, ceiling }) => command
+                .current_dir(from)
+                .envs(ceiling.as_ref().map(|dir| ("GIT_CEILING_DIRECTORIES", dir))),
+        };
         for (role, person) in [("AUTHOR", &self.author), ("COMMITTER", &self.committer)] {
             if let Some(person) = person {
                 command

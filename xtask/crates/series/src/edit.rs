@@ -10,7 +10,7 @@ use crate::load::{self, Loaded};
 use crate::manifest::{Class, Manifest, is_id, text};
 use crate::operation::{self, Done, Kind, Operation, Step, WorktreeState};
 use crate::update::{self, SeriesUpdate};
-use crate::{edit_worktree, format_patch, manifest, sequencer};
+use crate::{edit_worktree, manifest, sequencer};
 use kdk_core::cache_dir::{Home, write_atomically};
 use kdk_core::failure::Failure;
 use kdk_core::yaml;
@@ -247,15 +247,27 @@ pub fn done(
     );
     let (tip, at) = (operation.tip().to_owned(), operation.done.len());
     sequencer::capture_worktree(home, operation, &mut |text| say(text))?;
-    let list = operation.done[at].commit.as_deref();
-    let files = list
+    let captured = operation
+        .done
+        .get(at)
+        .and_then(|done| done.commit.as_deref());
+    let files = captured
         .map(|commit| files_of(operation, home, &tip, commit))
         .transpose()?;
     let text = manifest_of(operation, series.as_ref(), &base.definition)
         .map_err(|failure| failure.and_help(&stays))?;
-    check_captured(home, operation, at, &text).map_err(|failure| failure.and_help(&stays))?;
+    let linted =
+        check_captured(home, operation, at, &text).map_err(|failure| failure.and_help(&stays))?;
     sequencer::replay_remaining(home, operation, stop, &mut |text| say(text))?;
-    let update = series_update(operation, text);
+    let update = SeriesUpdate {
+        name: operation.series.clone(),
+        text,
+        start: operation.start.clone(),
+        commits: operation.commits(),
+        remove: Vec::new(),
+        more: Vec::new(),
+        linted,
+    };
     let ends = Some((operation.series.clone(), operation.name().to_owned()));
     let written = update
         .write(home, &operation.git(home), ends)
@@ -293,53 +305,28 @@ fn files_of(
     Ok(parts.chunks(2).map(|pair| pair.join("  ")).collect())
 }
 
-/// Whether the patch that was just taken would be a sound file: said now, and
-/// not after the user has resolved the conflicts of those after it.
+/// Checks the patch that was captured just now: before the user resolves the
+/// conflicts of the patches after it, and not at the end. Returns its id.
 fn check_captured(
     home: &Home,
     operation: &Operation,
     at: usize,
     text: &str,
-) -> Result<(), Failure> {
-    let git = operation.git(home);
-    let Some((done, commit)) = operation
-        .done
-        .get(at)
-        .and_then(|done| Some((done, done.commit.as_ref()?)))
+) -> Result<Option<String>, Failure> {
+    let captured = operation.done.get(at);
+    let Some(id) = captured
+        .filter(|done| done.commit.is_some())
+        .map(|done| &done.id)
     else {
-        return Ok(());
+        return Ok(None);
     };
-    let under = at
-        .checked_sub(1)
-        .and_then(|at| operation.done[at].commit.as_deref());
-    let commits = [(done.id.clone(), commit.clone())];
-    update::check_commits(&git, under.unwrap_or(&operation.start), &commits)?;
+    let commits = operation.commits();
+    let changes = update::check_commits(&operation.git(home), &operation.start, &commits)?;
     let series = load::parse(&operation.dir, &operation.series, text)?;
-    // With all that comes before it: a new patch is listed, and has no file yet.
-    let mut put = Vec::new();
-    for done in &operation.done {
-        if let Some(commit) = &done.commit {
-            let name = series.patch(&done.id)?.file.clone();
-            put.push((name, format_patch::format_patch(&git, commit)?));
-        }
+    if let Some(change) = changes.last() {
+        update::lint_patch(series, change)?;
     }
-    update::lint_staged(&operation.series, text, &put, &[], Some(&done.id))
-}
-
-fn series_update(operation: &Operation, text: String) -> SeriesUpdate {
-    let commits = operation
-        .done
-        .iter()
-        .filter_map(|done| Some((done.id.clone(), done.commit.clone()?)));
-    SeriesUpdate {
-        name: operation.series.clone(),
-        text,
-        start: operation.start.clone(),
-        commits: commits.collect(),
-        remove: Vec::new(),
-        more: Vec::new(),
-        own: Some(operation.name().to_owned()),
-    }
+    Ok(Some(id.clone()))
 }
 
 /// The text of the manifest as it will be.

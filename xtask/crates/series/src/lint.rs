@@ -71,6 +71,18 @@ pub fn static_findings(series: &Loaded) -> Result<Vec<Finding>, Failure> {
     Ok(findings)
 }
 
+/// Returns the findings of one patch that need no base.
+///
+/// # Errors
+/// The series has no such patch, or git cannot be run.
+pub fn patch_findings(series: &Loaded, id: &str) -> Result<Vec<Finding>, Failure> {
+    series.patch(id)?;
+    let at = series.ids().iter().position(|known| known == id);
+    let mut findings = patch::look(series, at.unwrap_or_default())?.findings;
+    waive(&mut findings, series);
+    Ok(findings)
+}
+
 /// [`static_findings`], and what shows on the base `base` (the series' own
 /// where there is none), if it was added.
 ///

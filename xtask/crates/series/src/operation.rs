@@ -178,6 +178,13 @@ impl Operation {
             .unwrap_or(&self.start)
     }
 
+    /// Returns the commits of the patches that are done, by id. Patches that
+    /// became empty have none.
+    pub fn commits(&self) -> Vec<(String, String)> {
+        let commit = |done: &Done| Some((done.id.clone(), done.commit.clone()?));
+        self.done.iter().filter_map(commit).collect()
+    }
+
     /// Writes it down, and has git keep its commits.
     pub fn save(&self, home: &Home) -> Result<(), Failure> {
         let git = self.git(home);

@@ -188,17 +188,13 @@ fn series_update(
         name: operation.base.clone(),
         text,
         start: operation.start.clone(),
-        commits: operation
-            .done
-            .iter()
-            .filter_map(|done| Some((done.id.clone(), done.commit.clone()?)))
-            .collect(),
+        commits: operation.commits(),
         remove: match elsewhere {
             true => Vec::new(),
             false => gone.map(|patch| patch.file.clone()).collect(),
         },
         more: cover.into_iter().collect(),
-        own: None,
+        linted: None,
     })
 }
 

@@ -31,8 +31,8 @@ pub struct SeriesUpdate {
     pub remove: Vec<String>,
     /// More files, by name.
     pub more: Vec<(String, Vec<u8>)>,
-    /// The patch that was changed by hand, if one was.
-    pub own: Option<String>,
+    /// The patch that [`lint_patch`] has accepted, if there is one.
+    pub linted: Option<String>,
 }
 
 impl SeriesUpdate {
@@ -49,7 +49,7 @@ impl SeriesUpdate {
                 .collect(),
             remove: Vec::new(),
             more: Vec::new(),
-            own: None,
+            linted: None,
         }
     }
 
@@ -67,15 +67,9 @@ impl SeriesUpdate {
     ) -> Result<Vec<String>, Failure> {
         let dir = load::place(&self.name);
         let manifest = load::parse(&dir, &self.name, &self.text)?.manifest;
-        let mut put = self.files(git, &manifest)?;
-        check_commits(git, &self.start, &self.commits)?;
-        lint_staged(
-            &self.name,
-            &self.text,
-            &put,
-            &self.remove,
-            self.own.as_deref(),
-        )?;
+        let changes = check_commits(git, &self.start, &self.commits)?;
+        let mut put = self.files(&manifest, changes)?;
+        self.lint(&put)?;
         put.push((MANIFEST.to_owned(), self.text.clone().into_bytes()));
         let transaction = Transaction {
             dir,
@@ -86,77 +80,79 @@ impl SeriesUpdate {
         journal::write(home, &self.name, &transaction)
     }
 
-    /// The patch files and all others, by name.
-    fn files(&self, git: &Git, manifest: &Manifest) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    /// Returns the patch files and all others, by name.
+    fn files(
+        &self,
+        manifest: &Manifest,
+        changes: Vec<Change>,
+    ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
         let mut files = Vec::new();
-        for (patch, (id, commit)) in manifest.patches.iter().zip(&self.commits) {
-            if patch.id != *id {
+        for (patch, Change { id, diff }) in manifest.patches.iter().zip(changes) {
+            if patch.id != id {
                 return Err(Failure::infra(
                     "write the series",
-                    format!("its manifest has `{}` where `{id}` comes", patch.id),
+                    format!("the manifest has `{}` where `{id}` should be", patch.id),
                 ));
             }
-            files.push((patch.file.clone(), format_patch::format_patch(git, commit)?));
+            files.push((patch.file.clone(), diff));
         }
         files.extend(self.more.iter().cloned());
         Ok(files)
     }
+
+    /// Lints the series as it will be with the files `put`. A finding that the
+    /// series has already is no error.
+    fn lint(&self, put: &[(String, Vec<u8>)]) -> Result<(), Failure> {
+        let dir = load::place(&self.name);
+        let staged = staging()?;
+        let failed = |error| Failure::io(LINT, &dir, error);
+        for entry in fs::read_dir(&dir).into_iter().flatten() {
+            let path = entry.map_err(failed)?.path();
+            let name = path.file_name().unwrap_or_default();
+            if path.is_file() && !self.remove.iter().any(|gone| name == gone.as_str()) {
+                fs::copy(&path, staged.path().join(name)).map_err(failed)?;
+            }
+        }
+        for (name, content) in put {
+            fs::write(staged.path().join(name), content).map_err(failed)?;
+        }
+        let was = match load::find(&self.name)? {
+            Some(series) => lint::static_findings(&series)?,
+            None => Vec::new(),
+        };
+        let known = |found: &Finding| {
+            let is_same = |old: &Finding| (old.check, &old.text) == (found.check, &found.text);
+            let is_linted = found.patch.is_some() && found.patch == self.linted;
+            is_linted || was.iter().any(is_same)
+        };
+        let staged = load::parse(staged.path(), &self.name, &self.text)?;
+        let mut found = lint::static_findings(&staged)?;
+        found.retain(|finding| !known(finding));
+        refuse(&self.name, found)
+    }
 }
 
-/// Whether the files of `commits` (by id, on top of `start`) can be read, and
-/// give again the commits that they were made of.
-pub fn check_commits(git: &Git, start: &str, commits: &[(String, String)]) -> Result<(), Failure> {
-    let mut changes = Vec::new();
-    for (id, commit) in commits {
-        let diff = format_patch::format_patch(git, commit)?;
-        let id = id.clone();
-        changes.push(Change { id, diff });
-    }
-    let again = apply::chain(git, start, &changes)?;
-    for ((id, commit), again) in commits.iter().zip(&again) {
-        check_roundtrip(git, id, commit, again)?;
-    }
-    Ok(())
+const LINT: &str = "lint the new series";
+
+fn staging() -> Result<tempfile::TempDir, Failure> {
+    tempfile::tempdir().map_err(|error| Failure::io(LINT, &std::env::temp_dir(), error))
 }
 
-/// Checks the series `name` as it will be: with the manifest `text`, the files
-/// `put`, and without those of `remove`. What is wrong already stays so, except
-/// with the patch `own`.
+/// Lints one patch of `series` as `change` has it.
 ///
 /// # Errors
-/// What is wrong, the first of it with its place.
-pub fn lint_staged(
-    name: &str,
-    text: &str,
-    put: &[(String, Vec<u8>)],
-    remove: &[String],
-    own: Option<&str>,
-) -> Result<(), Failure> {
-    const TRIED: &str = "look through the new series";
-    let dir = load::place(name);
-    let staged =
-        tempfile::tempdir().map_err(|error| Failure::io(TRIED, &std::env::temp_dir(), error))?;
-    let failed = |error| Failure::io(TRIED, &dir, error);
-    for entry in fs::read_dir(&dir).into_iter().flatten() {
-        let path = entry.map_err(failed)?.path();
-        let name = path.file_name().unwrap_or_default();
-        if path.is_file() && !remove.iter().any(|gone| name == gone.as_str()) {
-            fs::copy(&path, staged.path().join(name)).map_err(failed)?;
-        }
-    }
-    for (name, content) in put {
-        fs::write(staged.path().join(name), content).map_err(failed)?;
-    }
-    let was = match load::find(name)? {
-        Some(series) => errors(&series)?,
-        None => Vec::new(),
-    };
-    let known = |found: &Finding| {
-        let is_same = |old: &Finding| (old.check, &old.text) == (found.check, &found.text);
-        found.patch.as_deref() != own && was.iter().any(is_same)
-    };
-    let mut found = errors(&load::parse(staged.path(), name, text)?)?;
-    found.retain(|finding| !known(finding));
+/// The findings that are errors, the first of them with its place.
+pub fn lint_patch(mut series: Loaded, change: &Change) -> Result<(), Failure> {
+    let staged = staging()?;
+    series.dir = staged.path().to_owned();
+    let path = series.path(series.patch(&change.id)?);
+    fs::write(&path, &change.diff).map_err(|error| Failure::io(LINT, &path, error))?;
+    refuse(series.name(), lint::patch_findings(&series, &change.id)?)
+}
+
+/// Fails if one of `findings` is an error.
+fn refuse(name: &str, mut found: Vec<Finding>) -> Result<(), Failure> {
+    found.retain(|finding| finding.severity == Severity::Error);
     let Some(first) = found.first() else {
         return Ok(());
     };
@@ -169,10 +165,26 @@ pub fn lint_staged(
     })
 }
 
-fn errors(series: &Loaded) -> Result<Vec<Finding>, Failure> {
-    let mut found = lint::static_findings(series)?;
-    found.retain(|finding| finding.severity == Severity::Error);
-    Ok(found)
+/// Checks that the files of `commits` (by id, on top of `start`) can be read and
+/// give the same commits again. Returns the files.
+pub fn check_commits(
+    git: &Git,
+    start: &str,
+    commits: &[(String, String)],
+) -> Result<Vec<Change>, Failure> {
+    let mut changes = Vec::new();
+    for (id, commit) in commits {
+        let diff = format_patch::format_patch(git, commit)?;
+        let id = id.clone();
+        changes.push(Change { id, diff });
+    }
+    let again = apply::chain(git, start, &changes)?;
+    for ((id, commit), again) in commits.iter().zip(&again) {
+        if commit != again {
+            check_roundtrip(git, id, commit, again)?;
+        }
+    }
+    Ok(changes)
 }
 
 /// Whether the commit `again`, which a patch's file gives, is the `commit`

@@ -16,7 +16,6 @@ use kdk_core::event::milliseconds;
 use kdk_core::failure::Failure;
 use kdk_core::logs;
 use kdk_doctor::tools;
-use kdk_guest::build::digest;
 use kdk_guest::build::kernel::Generation;
 use kdk_guest::build::{Builder, make_py};
 use kdk_guest::guest::{self, Guest};
@@ -89,7 +88,7 @@ fn changed(
     let file = tree.join(CHANGED);
     // From the commit: the file itself has the last round's change.
     let spec = format!("{}:{CHANGED}", record.commit);
-    let text = digest::git(&repo::path(&cx.home, name), &["show", &spec])? + "\n";
+    let text = repo::git(&cx.home, name).text("read a file of the base", &["show", &spec])? + "\n";
     let (mut bare, mut over) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let mark = format!("/* bench {} {round} */", clock::now());

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use xshell::Shell;
-
 use kdk_core::failure::Failure;
+use kdk_core::git::Git;
 use kdk_core::store::Inputs;
 
 /// The name of the folder of mutants in that of a suite.
@@ -90,27 +89,9 @@ fn collect(path: &Path, into: &mut Vec<PathBuf>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What `git -C dir args` prints, trimmed.
-pub fn git(dir: &Path, args: &[&str]) -> Result<String, Failure> {
-    let failed = |error: xshell::Error| {
-        Failure::infra(format!("read {} with git", dir.display()), "git failed").source(error)
-    };
-    let shell = Shell::new().map_err(failed)?;
-    shell
-        .cmd("git")
-        .arg("-C")
-        .arg(dir)
-        .args(args)
-        .quiet()
-        .ignore_stderr()
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .read()
-        .map_err(failed)
-}
-
 /// The files of `commit`'s tree: `(path, object id)`.
-pub fn entries(dir: &Path, commit: &str) -> Result<Vec<(String, String)>, Failure> {
-    let listing = git(dir, &["ls-tree", "-r", commit])?;
+pub fn entries(repo: &Path, commit: &str) -> Result<Vec<(String, String)>, Failure> {
+    let listing = Git::new(repo).text("list the files of the tree", &["ls-tree", "-r", commit])?;
     Ok(parse_ls_tree(&listing))
 }
 

@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::build::{Builder, Built, digest, legacy, make_py};
+use crate::build::{Builder, Built, legacy, make_py};
 use kdk_core::event::{Event, Phase};
 use kdk_core::failure::Failure;
+use kdk_core::git::Git;
 use kdk_core::store::Inputs;
 use kdk_core::workspace::workspace;
 
@@ -79,10 +80,8 @@ pub fn build(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Bu
 
 fn inputs(source: &Source, tools: &Tools) -> Result<Inputs, Failure> {
     let mut inputs = Inputs::new("kernel", &source.base);
-    let sys = digest::git(
-        &source.repo,
-        &["rev-parse", &format!("{}:sys", source.commit)],
-    )?;
+    let sys = format!("{}:sys", source.commit);
+    let sys = Git::new(&source.repo).text("read the tree of sys", &["rev-parse", &sys])?;
     inputs.digest("sys", sys);
     for config in config_files(&source.config)? {
         let path = workspace().join(CONFIGS).join(&config);
@@ -132,7 +131,8 @@ fn changed_paths(repo: &Path, old: &str, new: &str) -> Vec<String> {
     if !looks_like_id(old) || !looks_like_id(new) {
         return Vec::new();
     }
-    digest::git(repo, &["diff", "--name-only", old, new])
+    Git::new(repo)
+        .text("compare two trees", &["diff", "--name-only", old, new])
         .map(|names| names.lines().map(|name| format!("sys/{name}")).collect())
         .unwrap_or_default()
 }

@@ -2,9 +2,10 @@
 //! boots every kernel, patched or not, old or new.
 
 use super::kernel::Tools;
-use super::{Builder, digest, make_py};
+use super::{Builder, make_py};
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
+use kdk_core::git::Git;
 use kdk_core::store::{Entry, Inputs, Lookup};
 
 /// Directories of `stand` it is made from, in order.
@@ -18,7 +19,8 @@ pub fn build(builder: &Builder<'_>, tools: &Tools) -> Result<Entry, Failure> {
     let source = &tools.from;
     let mut inputs = Inputs::new("loader", &source.base);
     let stand = format!("{}:stand", source.commit);
-    inputs.digest("stand", digest::git(&source.repo, &["rev-parse", &stand])?);
+    let stand = Git::new(&source.repo).text("read the tree of stand", &["rev-parse", &stand])?;
+    inputs.digest("stand", stand);
     inputs.bytes("build recipe", make_py::RECIPE.to_string());
     let _one_at_a_time = builder
         .home

@@ -12,6 +12,7 @@ use crate::build::{Builder, digest};
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
+use kdk_core::git::Git;
 use kdk_core::workspace::workspace;
 use kdk_doctor::tools;
 
@@ -165,14 +166,10 @@ fn configured_key(source: &Source, toolchain: &str) -> Result<String, Failure> {
     hasher.update(toolchain.as_bytes());
     for dir in ["sys/conf", "sys/amd64/conf", "sys/x86/conf"] {
         // Not every tree has each of them.
-        let id = digest::git(
-            &source.repo,
-            &[
-                "rev-parse",
-                "--verify",
-                "-q",
-                &format!("{}:{dir}", source.commit),
-            ],
+        let name = format!("{}:{dir}", source.commit);
+        let id = Git::new(&source.repo).text(
+            "read a folder of the tree",
+            &["rev-parse", "--verify", "-q", &name],
         );
         hasher.update(id.unwrap_or_default().as_bytes());
     }

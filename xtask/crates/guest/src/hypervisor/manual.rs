@@ -7,7 +7,6 @@ use kdk_vm::bhyve::{Boot, Disk, Spec, Wiring, destroy_args, nmi_args};
 
 use kdk_vm::interrupt::Interrupt;
 
-use crate::build::digest;
 use kdk_core::cache_dir::Home;
 use kdk_series::base::record::Record;
 use kdk_series::base::{self, repo};
@@ -179,7 +178,9 @@ fn pages_of_a_base() -> Option<(Record, [Manual; 3])> {
     let record = base::modern(&home).ok()??;
     let page = |path: &str| {
         let object = format!("{}:{path}", record.commit);
-        digest::git(&repo::path(&home, &record.name), &["show", &object]).ok()
+        repo::git(&home, &record.name)
+            .text("read a manual page", &["show", &object])
+            .ok()
     };
     let manuals = PAGES.map(|path| page(path).map(|text| parse(&text)));
     let [Some(bhyve), Some(load), Some(control)] = manuals else {

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
@@ -129,40 +128,11 @@ fn rev_parse(
     ceiling: Option<&Path>,
     what: &[&str],
 ) -> Result<Option<String>, Failure> {
-    let mut command = Command::new("git");
-    for name in [
-        "GIT_DIR",
-        "GIT_WORK_TREE",
-        "GIT_INDEX_FILE",
-        "GIT_COMMON_DIR",
-    ] {
-        command.env_remove(name);
-    }
-    if let Some(ceiling) = ceiling {
-        command.env("GIT_CEILING_DIRECTORIES", ceiling);
-    }
-    let output = command
-        .current_dir(dir)
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        // Reading someone else's repository runs nothing of it.
-        .args([
-            "-c",
-            "safe.directory=*",
-            "rev-parse",
-            "--path-format=absolute",
-        ])
-        .args(what)
-        .output()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                Failure::infra(tried, "git is not installed").help("cargo xtask doctor --fix")
-            }
-            _ => Failure::infra(tried, "git could not be run").source(error),
-        })?;
-    Ok(output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
+    let args = [&["rev-parse", "--path-format=absolute"], what].concat();
+    let ran = Git::discover(dir, ceiling).run(tried, &args)?;
+    // Not trimmed: an empty prefix is a line of its own.
+    let text = || String::from_utf8_lossy(&ran.stdout).into_owned();
+    Ok(ran.ok.then(text))
 }
 
 #[cfg(test)]
