@@ -1,4 +1,4 @@
-//! `cargo xtask base`: the FreeBSD trees that the kit tests on.
+//! `cargo xtask base`: the FreeBSD trees to test on.
 
 use std::path::{Path, PathBuf};
 
@@ -18,42 +18,42 @@ use kdk_series::base::record::{self, Record};
 use kdk_series::base::{add, files, lock_name};
 use kdk_series::operation;
 
-/// The FreeBSD trees that the kit tests on.
+/// Manage the FreeBSD trees to test on.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Adds a base: a clone of FreeBSD's official repository, or a tree you have
+enum Command {
+    /// Add a base: clone FreeBSD's official repository, or use your tree
     Add {
-        /// One of vm/bases: releng-15.1, main, head-2014
+        /// The name of the base: releng-15.1, main or head-2014
         name: String,
-        /// A checkout or git directory of yours; it is only ever read
+        /// Use your checkout or git directory; kdk never writes to it
         #[arg(long, value_name = "DIR")]
         src: Option<PathBuf>,
     },
-    /// Lists the bases
+    /// List the bases
     List {
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Removes a base and all that was built from it; never the tree it came from
+    /// Remove a base and everything that was built from it, but not your tree
     Remove {
-        /// Its name
+        /// The name of the base
         name: String,
     },
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    match &args.what {
-        What::Add { name, src } => add(cx, name, src.as_deref()),
-        What::List { json } => list(cx, *json),
-        What::Remove { name } => remove(cx, name),
+    match &args.command {
+        Command::Add { name, src } => add(cx, name, src.as_deref()),
+        Command::List { json } => list(cx, *json),
+        Command::Remove { name } => remove(cx, name),
     }
 }
 
@@ -101,26 +101,26 @@ fn added_already(record: &Record) -> Failure {
     Failure::usage(
         format!("add the base `{name}`"),
         format!(
-            "it was added already, from {}",
+            "it has been added already, from {}",
             origin(record.src.as_deref())
         ),
     )
     .help(format!(
         "{}: cargo xtask base remove {name}, then add it again",
         match record.src {
-            Some(_) => "it follows that by itself; to take it from elsewhere",
-            None => "for a newer state of it, or to take it from elsewhere",
+            Some(_) => "kdk follows that tree; to use another one",
+            None => "to update it, or to use another tree",
         }
     ))
 }
 
 fn interrupted(name: &str) -> Failure {
     Failure::infra(format!("add the base `{name}`"), "it was interrupted").help(format!(
-        "what was fetched is kept: cargo xtask base add {name} goes on from there"
+        "fetched files are kept: cargo xtask base add {name} continues"
     ))
 }
 
-/// Passes git's progress on.
+/// Shows git's progress.
 fn show(cx: &Context, progress: &Progress) {
     cx.terminal.emit(Event::Progress {
         phase: Phase::Tree,
@@ -141,7 +141,7 @@ fn origin(src: Option<&Path>) -> String {
     )
 }
 
-/// One line of the list.
+/// A line of the list.
 #[derive(Debug, Serialize)]
 struct Row {
     name: String,
@@ -151,9 +151,9 @@ struct Row {
     osreldate: Option<u32>,
     commit: Option<String>,
     src: Option<PathBuf>,
-    /// Bytes on disk of all that belongs to it.
+    /// The disk usage of all its files in bytes.
     size: u64,
-    /// Seconds since 1970.
+    /// The time of last use, in seconds since 1970.
     last_used: Option<u64>,
 }
 
@@ -196,14 +196,14 @@ fn rows(home: &Home, definitions: &[Definition], records: &[Record]) -> Vec<Row>
     definitions.iter().map(row).collect()
 }
 
-/// `row` for people; `now` in seconds since 1970.
+/// Renders `row`; `now` is in seconds since 1970.
 fn line(row: &Row, now: u64) -> String {
     let mark = if row.default { '*' } else { ' ' };
     let (Some(osreldate), Some(commit)) = (row.osreldate, &row.commit) else {
         return format!("{mark} {:<12} not added: {}", row.name, row.about);
     };
     format!(
-        "{mark} {:<12} {osreldate}  {commit:.12}  {:>9}  used {:<14}  {}",
+        "{mark} {:<12} {osreldate}  {commit:.12}  {:>10}  used {:<14}  {}",
         row.name,
         human(row.size),
         ago(now.saturating_sub(row.last_used.unwrap_or(now))),
@@ -211,7 +211,7 @@ fn line(row: &Row, now: u64) -> String {
     )
 }
 
-/// A time for people.
+/// Renders a time span.
 fn ago(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..60 => return "just now".into(),
@@ -230,12 +230,12 @@ fn remove(cx: &Context, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes all that belongs to the base `name`; gives its size in bytes.
+/// Removes all files of the base `name`. Returns their size in bytes.
 fn remove_from(home: &Home, name: &str) -> Result<u64, Failure> {
     let tried = format!("remove the base `{name}`");
     let busy = |holder: String| {
-        Failure::infra(&tried, format!("{holder} uses it"))
-            .help("wait until it is done, or stop it")
+        Failure::infra(&tried, format!("{holder} is using it"))
+            .help("wait until it ends, or stop it")
     };
     let _base = home.try_lock(&lock_name(name))?.map_err(busy)?;
     let _obj = home.try_lock(&format!("obj-{name}"))?.map_err(busy)?;
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_that_is_there_already_and_a_cut_off_one() {
+    fn an_added_base_and_an_interrupted_one() {
         let added = added_already(&record("head-2014", Some("/src/head")));
         assert_eq!(added.exit_code(), 2);
         let text = rendered(&added) + &rendered(&interrupted("main"));
@@ -308,12 +308,12 @@ mod tests {
         let definition = definition::find("releng-15.1").unwrap();
         let record = add::from_checkout(&home, &definition, &tree).unwrap();
         worktree::prepare(&home, &record, &definition, &[], &mut |_| {}).unwrap();
-        let held = home.lock(&lock_name("releng-15.1"), &|_| {}).unwrap();
+        let lock = home.lock(&lock_name("releng-15.1"), &|_| {}).unwrap();
         assert_eq!(
             remove_from(&home, "releng-15.1").unwrap_err().exit_code(),
             5
         );
-        drop(held);
+        drop(lock);
         assert!(remove_from(&home, "releng-15.1").unwrap() > 0);
         assert!(files::of(&home, "releng-15.1").is_empty());
         assert!(record::all(&home).unwrap().is_empty());

@@ -260,7 +260,7 @@ mod tests {
             item("logs", "/c/runs/2"),
         ];
         insta::assert_snapshot!(text(&items, &[1 << 20, 5 << 30, 4096, 4096]));
-        assert_eq!(text(&items[..1], &[2048]), "   2.0 KiB  results: /c/store");
+        assert_eq!(text(&items[..1], &[2048]), "  2.00 KiB  results: /c/store");
         assert_eq!(text(&[], &[]), "there is nothing to remove");
     }
 

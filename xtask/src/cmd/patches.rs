@@ -1,4 +1,4 @@
-//! `cargo xtask patches`: the patch series.
+//! `cargo xtask patches`: the commands on patch series.
 
 mod apply;
 mod drift;
@@ -18,63 +18,64 @@ use clap::Subcommand;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 
-/// The patch series: kept, checked, changed, sent.
+/// Manage the patch series: list, check, change and export patches.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Write the series for FreeBSD's reviewers
+enum Command {
+    /// Export the series for FreeBSD's reviewers
     Export(export::Args),
-    /// The patches of a series, and where each stands
+    /// List the patches of a series with their status
     List(list::Args),
-    /// Begin a patch in a worktree of its own
+    /// Begin a new patch in a worktree
     New(new::Args),
-    /// Change a patch in a worktree of its own
+    /// Change a patch in a worktree
     Edit(edit::Args),
-    /// Commit the series on a checkout of yours
+    /// Commit the series on your checkout
     ///
-    /// With `git am`, exactly (no fuzz, no merge), in your name and without
-    /// your hooks. When a patch does not apply, the checkout stays as it was.
+    /// Runs `git am` with fuzz 0 and without merging, in your name and without
+    /// your hooks. If a patch does not apply, the checkout stays unchanged.
     Apply(apply::Args),
-    /// Try the series on other trees, without building
+    /// Report which patches apply to other trees, without building
     ///
-    /// Each patch is tried on each target, in order: one that conflicts is
-    /// left out, and the others go on without it. A target is only read.
+    /// Each patch is applied to each target, in order. A patch that conflicts is
+    /// skipped, and the rest continue without it. kdk never writes to a target.
     Drift(drift::Args),
-    /// When each patch was changed, and where it stands
+    /// Show when each patch changed, and its status
     ///
-    /// From the git repository that the folder of the series lies in.
+    /// The history is that of the git repository that contains the series.
     Log(log::Args),
-    /// Compare the series with what it was
+    /// Compare the series with an earlier revision
     ///
-    /// Both are committed on the base as it is now, and compared patch by
-    /// patch with `git range-diff`.
+    /// Both revisions are applied to the base as it is now, and compared patch
+    /// by patch with `git range-diff`.
     RangeDiff(range_diff::Args),
-    /// All that keeps the series from review, with its place
+    /// Report everything that would block review, with file and line
     Lint(lint::Args),
-    /// Write every patch file as git writes it of its commit
+    /// Rewrite every patch file in the canonical form of `git format-patch`
     Refresh(refresh::Args),
-    /// Take the patches to what their base is now, or to another base
+    /// Rebase the series onto the present state of its base, or onto another
+    /// base
     Rebase(rebase::Args),
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    match &args.what {
-        What::Export(args) => export::run(args, cx),
-        What::List(args) => list::run(args, cx),
-        What::New(args) => new::run(args, cx),
-        What::Edit(args) => edit::run(args, cx),
-        What::Apply(args) => apply::run(args, cx),
-        What::Drift(args) => drift::run(args, cx),
-        What::Log(args) => log::run(args, cx),
-        What::RangeDiff(args) => range_diff::run(args, cx),
-        What::Lint(args) => lint::run(args, cx),
-        What::Refresh(args) => refresh::run(args, cx),
-        What::Rebase(args) => rebase::run(args, cx),
+    match &args.command {
+        Command::Export(args) => export::run(args, cx),
+        Command::List(args) => list::run(args, cx),
+        Command::New(args) => new::run(args, cx),
+        Command::Edit(args) => edit::run(args, cx),
+        Command::Apply(args) => apply::run(args, cx),
+        Command::Drift(args) => drift::run(args, cx),
+        Command::Log(args) => log::run(args, cx),
+        Command::RangeDiff(args) => range_diff::run(args, cx),
+        Command::Lint(args) => lint::run(args, cx),
+        Command::Refresh(args) => refresh::run(args, cx),
+        Command::Rebase(args) => rebase::run(args, cx),
     }
 }

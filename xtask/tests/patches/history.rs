@@ -2,18 +2,18 @@
 
 use std::fs;
 
-use crate::place::{Place, git, without_ids};
 use crate::samples::{self, MANIFEST, set_line};
-use crate::texts::whole;
+use crate::sandbox::{Sandbox, git, without_ids};
+use crate::texts::unwrapped;
 
-/// Puts the folder of all series into a repository of its own.
-fn kept(place: &Place) {
-    git(&place.patches(), &["init", "-q"]);
-    place.commit("patches", "The series, first sent");
-    git(&place.patches(), &["tag", "v1"]);
+/// Puts the folder of all series into a git repository.
+fn kept(sandbox: &Sandbox) {
+    git(&sandbox.patches(), &["init", "-q"]);
+    sandbox.commit("patches", "The series, first sent");
+    git(&sandbox.patches(), &["tag", "v1"]);
 }
 
-/// `text` with the day and the short ids of `log` taken out.
+/// Returns `text` without the days and short ids of `log`.
 fn without_days(text: &str) -> String {
     let line = |line: &str| match line.strip_prefix("    20") {
         Some(rest) => format!("    DAY  ID{}\n", &rest[rest.find("  r").unwrap()..]),
@@ -24,33 +24,35 @@ fn without_days(text: &str) -> String {
 
 #[test]
 fn help() {
-    let place = Place::new();
-    for verb in ["range-diff", "log"] {
-        let help = place.ok(&["patches", verb, "--help"]);
-        insta::assert_snapshot!(format!("help_{verb}"), help);
+    let sandbox = Sandbox::new();
+    for command in ["range-diff", "log"] {
+        let help = sandbox.ok(&["patches", command, "--help"]);
+        insta::assert_snapshot!(format!("help_{command}"), help);
     }
 }
 
 #[test]
 fn a_series_is_compared_with_what_it_was() {
-    let place = samples::place();
-    kept(&place);
-    let out = place.ok(&["patches", "range-diff", "v1"]);
+    let sandbox = samples::sandbox();
+    kept(&sandbox);
+    let out = sandbox.ok(&["patches", "range-diff", "v1"]);
     assert_eq!(out.matches("unchanged").count(), 3, "{out}");
-    // Another message and change, one patch gone, one new.
-    let six = place.file("six.patch");
+    // One patch changed, one removed, one added.
+    let six = sandbox.file("six.patch");
     let six = six
         .replace("+6 six", "+6 sechs")
         .replace("Count to six", "Count to sechs");
-    fs::write(place.series().join("six.patch"), six).unwrap();
-    let ten = place.file("ten.patch").replace("Count to ten", "Count on");
-    fs::write(place.series().join("more.patch"), ten).unwrap();
-    fs::remove_file(place.series().join("ten.patch")).unwrap();
+    fs::write(sandbox.series().join("six.patch"), six).unwrap();
+    let ten = sandbox
+        .file("ten.patch")
+        .replace("Count to ten", "Count on");
+    fs::write(sandbox.series().join("more.patch"), ten).unwrap();
+    fs::remove_file(sandbox.series().join("ten.patch")).unwrap();
     let manifest = MANIFEST
         .replace("revision: 1", "revision: 2")
         .replace("ten", "more");
-    fs::write(place.series().join("series.yaml"), manifest).unwrap();
-    let out = place.ok(&["patches", "range-diff", "v1"]);
+    fs::write(sandbox.series().join("series.yaml"), manifest).unwrap();
+    let out = sandbox.ok(&["patches", "range-diff", "v1"]);
     let ids = |line: &str| match line.starts_with("1:  ") {
         true => "1:  ID ! 1:  ID ...".to_owned(),
         false => line.to_owned(),
@@ -60,59 +62,59 @@ fn a_series_is_compared_with_what_it_was() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_said() {
-    let place = samples::place();
-    let diff = |rev: &str| place.fails(2, &["patches", "range-diff", rev]);
+fn what_cannot_be_compared_is_reported() {
+    let sandbox = samples::sandbox();
+    let diff = |rev: &str| sandbox.fails(2, &["patches", "range-diff", rev]);
     let mut texts = vec![diff("v1")];
-    kept(&place);
+    kept(&sandbox);
     texts.push(diff("v2"));
-    fs::remove_dir_all(place.series()).unwrap();
-    place.commit("patches", "Gone");
-    git(&place.patches(), &["checkout", "-q", "v1", "--", "."]);
+    fs::remove_dir_all(sandbox.series()).unwrap();
+    sandbox.commit("patches", "Gone");
+    git(&sandbox.patches(), &["checkout", "-q", "v1", "--", "."]);
     texts.push(diff("HEAD"));
-    // The base went on; the series went with it.
-    set_line(&place.path("src/sys/kern/a.c"), "10", "zehn");
-    place.commit("src", "In German");
-    let ten = place.file("ten.patch");
+    // The base has moved on, and the series with it.
+    set_line(&sandbox.path("src/sys/kern/a.c"), "10", "zehn");
+    sandbox.commit("src", "In German");
+    let ten = sandbox.file("ten.patch");
     let ten = ten.replace("-10\n", "-zehn\n").replace("index ", "index 0");
-    fs::write(place.series().join("ten.patch"), ten).unwrap();
+    fs::write(sandbox.series().join("ten.patch"), ten).unwrap();
     texts.push(diff("v1"));
-    // It was made for another FreeBSD.
-    let manifest = place.file("series.yaml");
+    // It is for another version of FreeBSD.
+    let manifest = sandbox.file("series.yaml");
     let older = manifest.replace("1501000", "1500000");
-    fs::write(place.series().join("series.yaml"), older).unwrap();
-    place.commit("patches", "Older");
-    fs::write(place.series().join("series.yaml"), manifest).unwrap();
+    fs::write(sandbox.series().join("series.yaml"), older).unwrap();
+    sandbox.commit("patches", "Older");
+    fs::write(sandbox.series().join("series.yaml"), manifest).unwrap();
     texts.push(diff("HEAD"));
-    insta::assert_snapshot!(whole(&place, &texts.join("\n")));
+    insta::assert_snapshot!(unwrapped(&sandbox, &texts.join("\n")));
 }
 
 #[test]
 fn the_log_of_each_file_with_its_revision() {
-    let place = samples::place();
-    kept(&place);
-    let six = place.file("six.patch").replace("+6 six", "+6 sechs");
-    fs::write(place.series().join("six.patch"), six).unwrap();
+    let sandbox = samples::sandbox();
+    kept(&sandbox);
+    let six = sandbox.file("six.patch").replace("+6 six", "+6 sechs");
+    fs::write(sandbox.series().join("six.patch"), six).unwrap();
     let manifest = MANIFEST.replace("revision: 1", "revision: 2").replace(
         "    needs: [five]\n",
         "    needs: [five]\n    upstream: {status: submitted, channel: phabricator, url: \
          'https://reviews.FreeBSD.org/D1', reason: waits}\n",
     );
-    fs::write(place.series().join("series.yaml"), manifest).unwrap();
-    place.commit("patches", "six: In German");
-    fs::write(place.series().join("cover.md"), "# Now three\n").unwrap();
-    insta::assert_snapshot!(without_days(&place.ok(&["patches", "log"])));
-    let one = place.ok(&["patches", "log", "six"]);
+    fs::write(sandbox.series().join("series.yaml"), manifest).unwrap();
+    sandbox.commit("patches", "six: In German");
+    fs::write(sandbox.series().join("cover.md"), "# Now three\n").unwrap();
+    insta::assert_snapshot!(without_days(&sandbox.ok(&["patches", "log"])));
+    let one = sandbox.ok(&["patches", "log", "six"]);
     insta::assert_snapshot!(without_days(&one));
 }
 
 #[test]
-fn what_has_no_log_is_said() {
-    let place = samples::place();
-    let mut texts = place.fails(2, &["patches", "log"]);
-    git(&place.patches(), &["init", "-q"]);
-    let nothing = place.ok(&["patches", "log", "ten"]);
+fn what_has_no_log_is_reported() {
+    let sandbox = samples::sandbox();
+    let mut texts = sandbox.fails(2, &["patches", "log"]);
+    git(&sandbox.patches(), &["init", "-q"]);
+    let nothing = sandbox.ok(&["patches", "log", "ten"]);
     assert!(nothing.ends_with("    not committed  r1\n"), "{nothing}");
-    texts += &place.fails(2, &["patches", "log", "sixx"]);
-    insta::assert_snapshot!(whole(&place, &texts));
+    texts += &sandbox.fails(2, &["patches", "log", "sixx"]);
+    insta::assert_snapshot!(unwrapped(&sandbox, &texts));
 }

@@ -12,7 +12,7 @@ mod edit;
 mod export;
 mod history;
 mod lint;
-mod place;
 mod rebase;
 mod samples;
+mod sandbox;
 mod texts;

@@ -1,9 +1,9 @@
-//! Three patches: `five` and `six` change neighbouring lines of a.c, `ten` is
-//! far away and changes a file of somebody else's too.
+//! A series of three patches: `five` and `six` change adjacent lines of a.c,
+//! and `ten` a distant line and a vendor's file.
 
 use std::fs;
 
-use crate::place::{Place, git};
+use crate::sandbox::{Sandbox, git};
 
 /// The manifest, with comments.
 pub const MANIFEST: &str = "\
@@ -35,14 +35,14 @@ patches:
 
 const DATE: &str = "2026-11-25T10:00:00+01:00";
 
-/// A place with these patches.
-pub fn place() -> Place {
-    let place = Place::new();
-    let tree = place.path("work");
-    git(&place.path(""), &["clone", "-q", "src", "work"]);
-    fs::create_dir(place.series()).unwrap();
-    fs::write(place.series().join("series.yaml"), MANIFEST).unwrap();
-    fs::write(place.series().join("cover.md"), "# Three patches\n").unwrap();
+/// Creates a sandbox with these patches.
+pub fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let tree = sandbox.path("work");
+    git(&sandbox.path(""), &["clone", "-q", "src", "work"]);
+    fs::create_dir(sandbox.series()).unwrap();
+    fs::write(sandbox.series().join("series.yaml"), MANIFEST).unwrap();
+    fs::write(sandbox.series().join("cover.md"), "# Three patches\n").unwrap();
     for (id, line) in [("five", "5"), ("six", "6"), ("ten", "10")] {
         set_line(&tree.join("sys/kern/a.c"), line, &format!("{line} {id}"));
         if id == "ten" {
@@ -72,12 +72,12 @@ pub fn place() -> Place {
             "-N",
         ];
         let mail = git(&tree, &args) + "\n";
-        fs::write(place.series().join(format!("{id}.patch")), mail).unwrap();
+        fs::write(sandbox.series().join(format!("{id}.patch")), mail).unwrap();
     }
-    place
+    sandbox
 }
 
-/// Makes the line `from` of a file `to`.
+/// Replaces the line `from` of a file by `to`.
 pub fn set_line(path: &std::path::Path, from: &str, to: &str) {
     let text = fs::read_to_string(path).unwrap();
     assert!(text.lines().any(|line| line == from), "{from}: {text}");

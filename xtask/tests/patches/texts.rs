@@ -1,10 +1,10 @@
-//! Texts of errors, wherever they were wrapped.
+//! Error messages without their line wrapping.
 
-use crate::place::{Place, without_ids};
+use crate::sandbox::{Sandbox, without_ids};
 
-/// `text`, what a command said, with each of its parts on one line: where it
-/// was wrapped depends on the length of paths.
-pub fn whole(place: &Place, text: &str) -> String {
+/// Returns `text`, the output of a command, with each message on one line: the
+/// wrapping depends on the length of paths.
+pub fn unwrapped(sandbox: &Sandbox, text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in text.lines() {
         match lines.last_mut() {
@@ -18,6 +18,6 @@ pub fn whole(place: &Place, text: &str) -> String {
             _ => lines.push(line.trim_end().to_owned()),
         }
     }
-    let root = place.path("").display().to_string();
+    let root = sandbox.path("").display().to_string();
     without_ids(&lines.join("\n").replace(root.trim_end_matches('/'), "TMP")) + "\n"
 }

@@ -15,8 +15,8 @@ use std::process::{Command, Output, Stdio};
 
 use crate::failure::Failure;
 
-/// Who commits. Fixed, with a fixed date, so that the same patches on the same
-/// base are the same commit on every machine and every day.
+/// The identity of kdk's own commits. It has a fixed date, so that the same
+/// patches on the same base are the same commit on every machine.
 const IDENTITY: [(&str, &str); 6] = [
     ("GIT_AUTHOR_NAME", "fbsd-kdk"),
     ("GIT_AUTHOR_EMAIL", "fbsd-kdk@localhost"),
@@ -26,7 +26,8 @@ const IDENTITY: [(&str, &str); 6] = [
     ("GIT_COMMITTER_DATE", "2000-01-01T00:00:00Z"),
 ];
 
-/// What the user's environment may say when git works in their name.
+/// The variables of the user's environment that apply when git commits in the
+/// user's name.
 const OF_USER: [&str; 5] = [
     "GIT_COMMITTER_NAME",
     "GIT_COMMITTER_EMAIL",
@@ -35,18 +36,18 @@ const OF_USER: [&str; 5] = [
     "GIT_CONFIG_NOSYSTEM",
 ];
 
-/// Who wrote a change, and when.
+/// The author of a change, with the date.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {
-    /// A person's name.
+    /// The name of the person.
     pub name: String,
-    /// Their address.
+    /// The mail address.
     pub email: String,
-    /// As in a mail (RFC 5322).
+    /// The date, in the form of RFC 5322.
     pub date: String,
 }
 
-/// git in one repository.
+/// A git command line for one repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Git {
     git_dir: PathBuf,
@@ -70,24 +71,25 @@ struct Discovery {
     ceiling: Option<PathBuf>,
 }
 
-/// What a git command left behind.
+/// The result of a git command.
 #[derive(Debug)]
 pub struct Ran {
     /// Whether it exited with 0.
     pub ok: bool,
-    /// Its standard output.
+    /// The standard output.
     pub stdout: Vec<u8>,
-    /// Its standard error.
+    /// The standard error.
     pub stderr: String,
 }
 
 impl Ran {
-    /// The output as one trimmed text.
+    /// Returns the output as trimmed text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).trim().to_owned()
     }
 
-    /// The last line of the errors, which is git's own summary.
+    /// Returns git's own summary of an error: its last `fatal:` or `error:`
+    /// line.
     pub fn summary(&self) -> String {
         let last = |prefix: &str| {
             let mut lines = self.stderr.lines().rev();
@@ -101,7 +103,7 @@ impl Ran {
 }
 
 impl Git {
-    /// git in the repository `git_dir`, wherever it was called from.
+    /// Returns git in the repository `git_dir`, whatever the current directory.
     pub fn new(git_dir: impl Into<PathBuf>) -> Self {
         Self {
             git_dir: git_dir.into(),
@@ -117,12 +119,12 @@ impl Git {
         }
     }
 
-    /// git for what needs no repository.
+    /// Returns git for commands that need no repository.
     pub fn nowhere() -> Self {
         Self::new("/nonexistent")
     }
 
-    /// git that looks for its repository in `from` and in the folders above
+    /// Returns git that looks for its repository in `from` and in the folders above
     /// it, up to `ceiling`. It may be anyone's repository, and is only read.
     pub fn discover(from: &Path, ceiling: Option<&Path>) -> Self {
         let mut git = Self::nowhere().setting("safe.directory=*");
@@ -133,62 +135,63 @@ impl Git {
         git
     }
 
-    /// Commits in the name of `author`, if there is one.
+    /// Sets the author of commits, if there is one.
     pub fn author<'a>(mut self, author: impl Into<Option<&'a Author>>) -> Self {
         self.author = author.into().cloned();
         self
     }
 
-    /// With the files of `work_tree`.
+    /// Sets the work tree.
     pub fn work_tree(mut self, work_tree: impl Into<PathBuf>) -> Self {
         self.work_tree = Some(work_tree.into());
         self
     }
 
-    /// With the index file `index`.
+    /// Sets the index file.
     pub fn index(mut self, index: impl Into<PathBuf>) -> Self {
         self.index = Some(index.into());
         self
     }
 
-    /// With the objects in `objects` alone, and new ones written there.
+    /// Sets the object directory, in place of the repository's.
     pub fn objects(mut self, objects: impl Into<PathBuf>) -> Self {
         self.objects = Some(objects.into());
         self
     }
 
-    /// With the user's own settings, which may hold proxies and certificates.
+    /// Enables the user's own settings, which may have proxies and
+    /// certificates.
     pub fn network(mut self) -> Self {
         self.network = true;
         self
     }
 
-    /// In the user's own name and with their own settings, but without their
-    /// hooks: for a repository that they want written to.
+    /// Enables the user's identity and settings, but not their hooks: for a
+    /// repository that the user asked to change.
     pub fn in_users_name(mut self) -> Self {
         self.network = true;
         self.in_users_name = true;
         self.setting("core.hooksPath=/dev/null")
     }
 
-    /// With the setting `name=value`.
+    /// Adds the setting `name=value`.
     pub fn setting(mut self, setting: impl Into<String>) -> Self {
         self.settings.push(setting.into());
         self
     }
 
-    /// Commits by the hand of `committer`.
+    /// Sets the committer of commits.
     pub fn committer(mut self, committer: &Author) -> Self {
         self.committer = Some(committer.clone());
         self
     }
 
-    /// The repository.
+    /// Returns the path of the repository.
     pub fn git_dir(&self) -> &Path {
         &self.git_dir
     }
 
-    /// Runs git; `tried` completes "could not ..." if it cannot be started.
+    /// Runs git. `tried` completes "could not ..." if it cannot be started.
     pub fn run<S: AsRef<OsStr>>(&self, tried: &str, args: &[S]) -> Result<Ran, Failure> {
         self.run_with(tried, args, b"")
     }
@@ -210,13 +213,14 @@ impl Git {
         })
     }
 
-    /// Runs git and takes its output; an exit other than 0 is a failure with
-    /// git's own words.
+    /// Runs git and returns its output. An exit code other than 0 is a failure
+    /// with git's own message.
     pub fn text<S: AsRef<OsStr>>(&self, tried: &str, args: &[S]) -> Result<String, Failure> {
         Ok(self.must(tried, args, b"")?.text())
     }
 
-    /// Like [`Git::text`] with an input; gives everything git left behind.
+    /// Does what [`Git::text`] does with an input, and returns the whole
+    /// result.
     pub fn must<S: AsRef<OsStr>>(
         &self,
         tried: &str,
@@ -230,8 +234,8 @@ impl Git {
         Err(failed(tried, &ran))
     }
 
-    /// Runs a long git command. `progress` gets each of git's progress lines
-    /// as they come.
+    /// Runs a long git command. Calls `progress` for each of git's progress
+    /// lines.
     pub fn watch<S: AsRef<OsStr>>(
         &self,
         tried: &str,
@@ -244,7 +248,7 @@ impl Git {
         let broken = |error| cannot_start(tried, error);
         let mut child = command.spawn().map_err(broken)?;
         if let Some(mut stdin) = child.stdin.take() {
-            // A git that stops early says why by itself.
+            // A git that stops early reports the reason itself.
             let _ = stdin.write_all(input);
         }
         let stderr = match child.stderr.take() {
@@ -325,13 +329,13 @@ impl Git {
     }
 }
 
-/// Feeds a command and collects what it says.
+/// Runs a command with an input and collects its output.
 fn talk(mut command: Command, input: &[u8]) -> std::io::Result<Output> {
     let mut child = command.spawn()?;
     let stdin = child.stdin.take();
     std::thread::scope(|scope| {
-        // Both directions at once, or a long input and a long output would
-        // wait for each other.
+        // Writes and reads concurrently: a long input and a long output would
+        // deadlock.
         scope.spawn(move || {
             if let Some(mut stdin) = stdin {
                 let _ = stdin.write_all(input);
@@ -341,13 +345,13 @@ fn talk(mut command: Command, input: &[u8]) -> std::io::Result<Output> {
     })
 }
 
-/// The failure of a git command that ran.
+/// Returns the failure of a git command that ran.
 pub fn failed(tried: &str, ran: &Ran) -> Failure {
     let failure = Failure::infra(tried, format!("git says: {}", ran.summary()));
     if kdk_vm::error::says_disk_full(&ran.stderr) {
         return failure.help(
-            "free some space (`cargo xtask clean` removes what can be made again), or point \
-             KDK_HOME at a larger disk",
+            "free some space (`cargo xtask clean` removes rebuildable files), or set KDK_HOME to a folder \
+                on a larger disk",
         );
     }
     failure
@@ -365,15 +369,15 @@ fn cannot_start(tried: &str, error: std::io::Error) -> Failure {
 /// One of git's progress lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// "Receiving objects".
+    /// What git counts: "Receiving objects".
     pub what: String,
-    /// How many are done.
+    /// The number that is done.
     pub done: u64,
-    /// How many there are.
+    /// The total number.
     pub total: u64,
 }
 
-/// Reads a progress line: `Receiving objects:  45% (900/2000), 1.2 MiB`.
+/// Parses a progress line: `Receiving objects:  45% (900/2000), 1.2 MiB`.
 fn progress(line: &str) -> Option<Progress> {
     let (what, rest) = line.split_once(": ")?;
     let what = what.trim_start_matches("remote: ");
@@ -387,8 +391,8 @@ fn progress(line: &str) -> Option<Progress> {
     })
 }
 
-/// Reads a command's errors to their end. Progress goes to `listener`, the
-/// rest is returned. git ends a progress line with a carriage return.
+/// Reads a command's standard error to its end. Passes progress to `listener`,
+/// and returns the rest. git ends a progress line with a carriage return.
 fn follow(stream: impl Read, listener: &mut dyn FnMut(Progress)) -> String {
     let mut rest = String::new();
     let mut line = Vec::new();

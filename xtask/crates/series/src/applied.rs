@@ -1,4 +1,4 @@
-//! A series on its base: each patch a commit.
+//! A series applied to its base: one commit for each patch.
 
 use crate::base::definition::Definition;
 use crate::base::record::{self, Record};
@@ -10,19 +10,19 @@ use kdk_core::cache_dir::{Home, Lock};
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
-/// A base that nobody else changes while this is held.
+/// A base that no other process changes until this is dropped.
 #[derive(Debug)]
 pub struct LockedBase {
-    /// What was added.
+    /// The record of the base.
     pub record: Record,
-    /// How it is built.
+    /// The definition of the base: how its kernel is built.
     pub definition: Definition,
-    /// What it is now.
+    /// The commit that the base resolves to now.
     pub resolved: ResolvedBase,
     _lock: Lock,
 }
 
-/// Opens the base `name`, waiting for those who use it.
+/// Locks and resolves the base `name`. Waits for other processes that use it.
 pub fn lock_base(home: &Home, name: &str, say: &dyn Fn(String)) -> Result<LockedBase, Failure> {
     let record = record::find(home, name)?;
     let definition = record.definition()?;
@@ -36,21 +36,22 @@ pub fn lock_base(home: &Home, name: &str, say: &dyn Fn(String)) -> Result<Locked
     })
 }
 
-/// A series on its base.
+/// A series applied to its base.
 #[derive(Debug)]
 pub struct AppliedSeries<'a> {
-    /// The series.
+    /// The series that is applied.
     pub series: &'a Loaded,
-    /// Its base.
+    /// The base, which stays locked.
     pub base: LockedBase,
-    /// A commit for each patch, in apply order.
+    /// The commit of each patch, in apply order.
     pub commits: Vec<String>,
 }
 
-/// Applies `series` to its base, exactly.
+/// Applies `series` to its base, with fuzz 0.
 ///
 /// # Errors
-/// The base was not added, is another one, or a patch does not apply.
+/// The base was not added, the series is for another base, or a patch does not
+/// apply.
 pub fn apply_series<'a>(
     home: &Home,
     series: &'a Loaded,
@@ -68,22 +69,22 @@ pub fn apply_series<'a>(
 }
 
 impl AppliedSeries<'_> {
-    /// The kit's repository of the base.
+    /// Returns kdk's repository of the base.
     pub fn git(&self) -> &Git {
         &self.base.resolved.git
     }
 
-    /// The commit before the first patch.
+    /// Returns the commit of the base, below the first patch.
     pub fn start(&self) -> &str {
         &self.base.resolved.commit
     }
 
-    /// The last commit.
+    /// Returns the commit of the last patch.
     pub fn tip(&self) -> &str {
         self.commits.last().map_or(self.start(), String::as_str)
     }
 
-    /// The commit that patch `n` is applied to.
+    /// Returns the commit that patch `n` is applied to.
     pub fn parent(&self, n: usize) -> &str {
         match n.checked_sub(1) {
             Some(before) => &self.commits[before],
@@ -91,7 +92,7 @@ impl AppliedSeries<'_> {
         }
     }
 
-    /// Each patch with its commit.
+    /// Returns each patch with its commit.
     pub fn patches(&self) -> impl Iterator<Item = (&Patch, &str)> {
         let patches = self.series.manifest.patches.iter();
         patches.zip(self.commits.iter().map(String::as_str))

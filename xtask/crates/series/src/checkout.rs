@@ -1,6 +1,6 @@
-//! The series, committed on a checkout of the user's by `git am`. It is the
-//! one thing here that writes to a user's tree, and it leaves the tree with
-//! all patches or as it was.
+//! Commits the series on a user's checkout with `git am`. Nothing else in this
+//! crate writes to a user's tree. It commits all patches, or leaves the
+//! checkout unchanged.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use crate::base::apply::{Change, reject};
 use crate::base::osreldate;
 use crate::base::source::Source;
-use crate::drift::target::Opened;
+use crate::drift::target::OpenTarget;
 use crate::load::Loaded;
 use crate::mail;
 use crate::temp_repo::TempRepo;
 use kdk_core::failure::Failure;
 use kdk_core::git::{Git, Ran, failed};
 
-/// What git leaves in its directory while something is not finished, what
-/// that is, and the command that ends it.
+/// The files that git keeps while a command is in progress, the name of the
+/// state, and the command.
 const UNFINISHED: [(&str, &str, &str); 7] = [
     ("rebase-merge", "a rebase", "rebase"),
     ("rebase-apply/applying", "git am", "am"),
@@ -29,51 +29,51 @@ const UNFINISHED: [(&str, &str, &str); 7] = [
     ("sequencer", "a cherry-pick or revert", "cherry-pick"),
 ];
 
-/// A checkout that commits can be made on.
+/// A checkout that is ready for new commits.
 #[derive(Debug)]
 pub struct Checkout {
     source: Source,
-    /// In the user's name, with the work tree.
+    /// git in the user's name, with the work tree.
     git: Git,
-    /// The commit that is checked out.
+    /// The commit at HEAD.
     head: String,
-    /// The reference that is; none if HEAD is detached.
+    /// The branch at HEAD; `None` if it is detached.
     on: Option<String>,
-    /// The branch to begin.
+    /// The branch to create.
     begin: Option<String>,
     tried: String,
 }
 
-/// A commit that was made.
+/// A new commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
-    /// Its id, shortened by git.
+    /// The abbreviated hash.
     pub short: String,
-    /// Its subject.
+    /// The subject of the commit.
     pub subject: String,
 }
 
 impl Checkout {
-    /// The checkout `dir`, for the series `name`, to be committed on the
-    /// branch that is checked out, or on the new branch `begin`.
+    /// Opens the checkout `dir` to commit the series `name` on the branch at
+    /// HEAD, or on the new branch `begin`.
     ///
     /// # Errors
-    /// It is no checkout, is not clean, is in the middle of something, or
-    /// nobody is known to commit. Nothing was changed.
+    /// The directory is no checkout, is not clean, has a git command in
+    /// progress, or git has no committer identity. Nothing is changed.
     pub fn open(dir: &Path, name: &str, begin: Option<&str>) -> Result<Self, Failure> {
         let tried = format!("commit the series {name} on {}", dir.display());
         let source = source(&tried, dir)?;
         let git = Git::new(&source.git_dir)
             .work_tree(&source.dir)
             .in_users_name()
-            // Fuzz is 0, whatever the user has set.
+            // The fuzz is 0, whatever the user's settings are.
             .setting("apply.ignoreWhitespace=no");
         nothing_unfinished(&tried, &source)?;
         let verify = ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"];
         let head = git.run(&tried, &verify)?;
         if !head.ok {
-            return Err(Failure::usage(tried, "it has no commit yet")
-                .help("check out the base of the series there"));
+            return Err(Failure::usage(tried, "it has no commits")
+                .help("check out the base of the series in it"));
         }
         let on = git.run(&tried, &["symbolic-ref", "--quiet", "HEAD"])?;
         let checkout = Self {
@@ -90,14 +90,14 @@ impl Checkout {
         Ok(checkout)
     }
 
-    /// The branch that the series goes to.
+    /// Returns the branch that gets the commits.
     pub fn branch(&self) -> &str {
         let on = self.on.as_deref().unwrap_or_default();
         let on = on.strip_prefix("refs/heads/").unwrap_or(on);
         self.begin.as_deref().unwrap_or(on)
     }
 
-    /// Commits `series`, or leaves everything as it was.
+    /// Commits `series`, or leaves the checkout unchanged.
     pub fn commit(&self, series: &Loaded) -> Result<Vec<Made>, Failure> {
         let changes = series.changes()?;
         self.is_the_base(series)?;
@@ -125,10 +125,10 @@ impl Checkout {
         let stopped = self.stopped(&ran, &changes);
         match self.put_back(orig.as_deref()) {
             Ok(()) => Err(stopped
-                .help("the checkout is as it was before; mend what git says, and run it again")),
+                .help("the checkout is unchanged; fix what git reports, and run this again")),
             Err(back) => Err(stopped.help(format!(
-                "the checkout could not be put back ({}): run `git -C {at} am --abort`, then `git \
-                 -C {at} reset --keep {head}`",
+                "the checkout could not be restored ({}): run `git -C {at} am --abort`, then `git -C {at} \
+                    reset --keep {head}`",
                 back.in_one_line(),
                 at = self.source.dir.display(),
                 head = self.head
@@ -144,23 +144,23 @@ impl Checkout {
                 return Ok(());
             }
             let what = format!(
-                "its HEAD is detached, at {:.12}: no branch would hold the commits",
+                "its HEAD is detached at {:.12}: no branch would get the commits",
                 self.head
             );
-            return refuse(what, "name a new branch for them: --branch NAME");
+            return refuse(what, "create a branch for them: --branch NAME");
         };
         let args = ["check-ref-format", "--branch", branch];
         if branch.starts_with('-') || !self.git.run(&self.tried, &args)?.ok {
-            let what = format!("`{branch}` is no name of a branch");
-            return refuse(what, "git-check-ref-format(1) says what is");
+            let what = format!("`{branch}` is not a valid branch name");
+            return refuse(what, "see git-check-ref-format(1)");
         }
         let name = format!("refs/heads/{branch}");
         let args = ["show-ref", "--verify", "--quiet", &name];
         if self.git.run(&self.tried, &args)?.ok {
-            let what = format!("it has a branch {branch} already");
+            let what = format!("the branch {branch} exists already");
             let help = format!(
-                "choose another name, or take that branch: git -C {at} switch {branch}, then run \
-                 this without --branch"
+                "choose another name, or use that branch: git -C {at} switch {branch}, then run this \
+                    without --branch"
             );
             return refuse(what, &help);
         }
@@ -170,24 +170,24 @@ impl Checkout {
     fn is_clean(&self) -> Result<(), Failure> {
         let args = ["status", "--porcelain", "--untracked-files=no"];
         let ran = self.git.must(&self.tried, &args, b"")?;
-        // `XY PATH`; the first column may be blank.
+        // `XY PATH`, where X may be a space.
         let text = String::from_utf8_lossy(&ran.stdout).into_owned();
         let changed: Vec<&str> = text.lines().filter_map(|line| line.get(3..)).collect();
         let what = match changed[..] {
             [] => return Ok(()),
-            [one] => format!("{one} has changes that are not committed"),
+            [one] => format!("{one} has uncommitted changes"),
             [first, ..] => format!(
-                "{} files have changes that are not committed, {first} among them",
+                "{} files have uncommitted changes, {first} among them",
                 changed.len()
             ),
         };
         let at = self.source.dir.display();
         Err(Failure::usage(&self.tried, what).help(format!(
-            "commit them, or set them aside: git -C {at} stash (and git stash pop afterwards)"
+            "commit them, or stash them: git -C {at} stash (and git stash pop afterwards)"
         )))
     }
 
-    /// The committer is the user, as git knows them; no guess of git's.
+    /// The committer is the user's configured identity, and not git's guess.
     fn knows_its_user(&self) -> Result<(), Failure> {
         let git = self.git.clone().setting("user.useConfigOnly=true");
         let ran = git.run(&self.tried, &["var", "GIT_COMMITTER_IDENT"])?;
@@ -195,9 +195,9 @@ impl Checkout {
             return Ok(());
         }
         Err(
-            Failure::usage(&self.tried, "git does not know who commits").help(
-                "tell it: git config --global user.name 'YOUR NAME', and git config --global \
-                 user.email YOU@EXAMPLE.ORG",
+            Failure::usage(&self.tried, "git has no committer identity").help(
+                "set it: git config --global user.name 'YOUR NAME', and git config --global user.email \
+                    YOU@EXAMPLE.ORG",
             ),
         )
     }
@@ -207,10 +207,10 @@ impl Checkout {
         match osreldate::read(&self.source.git(), &self.head)? {
             Some(found) if found != wanted => Err(Failure::usage(
                 &self.tried,
-                format!("it is FreeBSD {found}, and the series is made for {wanted}"),
+                format!("it is FreeBSD {found}, and the series is for {wanted}"),
             )
             .help(format!(
-                "check out {} there; `cargo xtask patches drift --to {}` says what would fit as it is",
+                "check out {} there; `cargo xtask patches drift --to {}` reports which patches apply to it",
                 series.manifest.base.branch,
                 self.source.dir.display()
             ))),
@@ -218,7 +218,7 @@ impl Checkout {
         }
     }
 
-    /// Fails unless all patches apply, without touching the checkout.
+    /// Checks that all patches apply, without touching the checkout.
     fn takes(&self, changes: &[Change]) -> Result<(), Failure> {
         let temp = TempRepo::new()?;
         let mut diffs = Vec::new();
@@ -229,13 +229,13 @@ impl Checkout {
                     &self.tried,
                     format!("the patch `{id}` is a diff without a message"),
                 )
-                .help(format!("give it one: cargo xtask patches edit {id}")));
+                .help(format!("add a message: cargo xtask patches edit {id}")));
             }
             let diff = mail::read(id, diff)?.diff;
             paths.extend(temp.files_of(id, &diff)?);
             diffs.push((id, diff));
         }
-        let tree = Opened::Repository(self.source.clone(), self.head.clone());
+        let tree = OpenTarget::Repository(self.source.clone(), self.head.clone());
         let found = tree.files(&temp, &paths, &|_| {})?;
         let mut tree = temp.tree(&found.files)?;
         for (id, diff) in diffs {
@@ -246,8 +246,8 @@ impl Checkout {
                     let tried = format!("apply the patch `{id}` to {at}");
                     let why = reject(&ran, &String::from_utf8_lossy(&diff));
                     return Err(Failure::usage(tried, why).help(format!(
-                        "nothing was changed there; `cargo xtask patches drift --to {at}` says how \
-                         far each patch is from it"
+                        "nothing was changed there; `cargo xtask patches drift --to {at}` reports which \
+                            patches apply to it"
                     )));
                 }
             };
@@ -259,7 +259,7 @@ impl Checkout {
         let range = format!("{}..HEAD", self.head);
         let args = ["log", "--reverse", "--no-show-signature", "--no-color"];
         let args = [&args[..], &["--format=%h %s", &range]].concat();
-        let list = self.git.text("list the commits that were made", &args)?;
+        let list = self.git.text("list the new commits", &args)?;
         let made = |line: &str| {
             let (short, subject) = line.split_once(' ').unwrap_or((line, ""));
             Made {
@@ -270,7 +270,7 @@ impl Checkout {
         Ok(list.lines().map(made).collect())
     }
 
-    /// Why `git am` stopped, and at which patch.
+    /// Returns the failure of `git am`, with the patch at which it stopped.
     fn stopped(&self, ran: &Ran, changes: &[Change]) -> Failure {
         let next = fs::read_to_string(self.source.git_dir.join("rebase-apply/next"));
         let at = next
@@ -284,9 +284,9 @@ impl Checkout {
         Failure::usage(tried, reject(ran, &String::from_utf8_lossy(diff)))
     }
 
-    /// Takes back what a `git am` that stopped has done.
+    /// Undoes a `git am` that stopped.
     fn put_back(&self, orig: Option<&str>) -> Result<(), Failure> {
-        const TRIED: &str = "put the checkout back";
+        const TRIED: &str = "restore the checkout";
         if self.source.git_dir.join("rebase-apply").exists() {
             self.git.text(TRIED, &["am", "--abort"])?;
         }
@@ -328,16 +328,18 @@ fn source(tried: &str, dir: &Path) -> Result<Source, Failure> {
         return Err(Failure::usage(tried, format!("{at} is not a directory"))
             .help("give --to a git checkout of the base"));
     }
-    let Some(source) = Source::look(tried, &found)? else {
-        return Err(Failure::usage(tried, "no git repository begins there").help(
+    let Some(source) = Source::at(tried, &found)? else {
+        return Err(Failure::usage(tried, "it is not the top of a git repository").help(
             "give --to the top folder of a git checkout; for an unpacked tar file, run `git init \
              && git add -f . && git commit -m import` in it first",
         ));
     };
     if source.work_tree.is_none() {
-        return Err(Failure::usage(tried, "it has no work tree").help(format!(
-            "make one, and give that: git -C {at} worktree add ../series"
-        )));
+        return Err(
+            Failure::usage(tried, "it is a bare repository").help(format!(
+                "create a worktree, and use that: git -C {at} worktree add ../series"
+            )),
+        );
     }
     Ok(source)
 }
@@ -345,16 +347,16 @@ fn source(tried: &str, dir: &Path) -> Result<Source, Failure> {
 fn nothing_unfinished(tried: &str, source: &Source) -> Result<(), Failure> {
     let at = source.dir.display();
     let is_there = |name: &str| source.git_dir.join(name).exists();
-    if let Some((name, what, verb)) = UNFINISHED.iter().find(|(name, _, _)| is_there(name)) {
+    if let Some((name, what, command)) = UNFINISHED.iter().find(|(name, _, _)| is_there(name)) {
         return Err(Failure::usage(
             tried,
             format!(
-                "{what} is not finished there: {}",
+                "{what} is in progress there: {}",
                 source.git_dir.join(name).display()
             ),
         )
         .help(format!(
-            "finish it (git -C {at} {verb} --continue) or give it up (git -C {at} {verb} --abort)"
+            "finish it (git -C {at} {command} --continue) or abort it (git -C {at} {command} --abort)"
         )));
     }
     let locks = ["index.lock", "HEAD.lock"];
@@ -364,8 +366,7 @@ fn nothing_unfinished(tried: &str, source: &Source) -> Result<(), Failure> {
             let lock = source.git_dir.join(name);
             Err(
                 Failure::usage(tried, format!("it is locked by {}", lock.display())).help(format!(
-                    "wait for the git that is at work there; if there is none, a killed one left \
-                     the lock: rm {}",
+                    "wait for the git that runs there; if there is none, a killed one left the lock: rm {}",
                     lock.display()
                 )),
             )
@@ -373,7 +374,7 @@ fn nothing_unfinished(tried: &str, source: &Source) -> Result<(), Failure> {
     }
 }
 
-/// The patch files by paths that hold wherever git runs.
+/// Returns the absolute paths of the patch files.
 fn files(tried: &str, series: &Loaded) -> Result<Vec<PathBuf>, Failure> {
     let patches = series.manifest.patches.iter();
     patches

@@ -1,4 +1,4 @@
-//! Patches taken to another commit one by one.
+//! Cherry-picks: one patch, applied to another commit by a three-way merge.
 
 use crate::base::repo;
 use crate::commit_meta;
@@ -6,26 +6,26 @@ use crate::merge::{self, Merged};
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
-/// What a patch has become.
+/// The result of a cherry-pick.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PickResult {
-    /// A commit.
+    /// The new commit.
     Commit(String),
-    /// Nothing: all of it is there already.
+    /// The patch is empty there: its change is already in the tree.
     Empty,
-    /// Files with markers.
+    /// The merge has conflicts.
     Conflict(Merged),
 }
 
-/// Takes the patch `id`, which is the difference between two commits, to the
-/// commit `tip`, with its author and message.
+/// Applies the patch `id`, the difference between two commits, to the commit
+/// `tip`, with its author and message.
 pub fn cherry_pick(
     git: &Git,
     id: &str,
     (before, after): (&str, &str),
     tip: &str,
 ) -> Result<PickResult, Failure> {
-    // Most often nothing under it has changed.
+    // Most often the parent has not changed.
     if before == tip {
         return Ok(PickResult::Commit(after.to_owned()));
     }

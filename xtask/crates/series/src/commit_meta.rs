@@ -1,22 +1,22 @@
-//! Who wrote a commit, and what they say of it: what a patch keeps while its
-//! content changes.
+//! The author and message of a commit, which a patch keeps while its content
+//! changes.
 
 use crate::mail;
 use kdk_core::failure::Failure;
 use kdk_core::git::{Author, Git};
 
-/// Author and message of a commit.
+/// The author and message of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitMeta {
-    /// Who wrote it, and when.
+    /// The author, with the author date.
     pub author: Author,
-    /// Subject and body, in the form in which they come back from a mail.
+    /// The subject and body, in the form that `git mailinfo` returns.
     pub message: String,
 }
 
-/// The note of `commit`.
+/// Reads the author and message of `commit`.
 pub fn read(git: &Git, commit: &str) -> Result<CommitMeta, Failure> {
-    // A subject of several lines is one line in a mail.
+    // git folds a subject of several lines into one, as a mail does.
     let args = [
         "log",
         "-1",
@@ -40,7 +40,7 @@ pub fn read(git: &Git, commit: &str) -> Result<CommitMeta, Failure> {
     })
 }
 
-/// Commits `tree` on top of `parent` under `meta`.
+/// Commits `tree` on top of `parent`, with the author and message of `meta`.
 pub fn commit(git: &Git, tree: &str, parent: &str, meta: &CommitMeta) -> Result<String, Failure> {
     let git = git.clone().author(&meta.author);
     let args = ["commit-tree", tree, "-p", parent, "-F", "-"];
@@ -57,7 +57,7 @@ mod tests {
     use crate::format_patch;
 
     #[test]
-    fn a_commit_with_the_same_note_is_the_one_that_its_mail_gives() {
+    fn a_commit_with_the_same_meta_equals_that_of_its_mail() {
         let dir = tempfile::tempdir().unwrap();
         let (git, head) = kdk_repo(dir.path());
         let meta = CommitMeta {

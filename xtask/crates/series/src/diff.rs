@@ -1,4 +1,4 @@
-//! A diff as git writes it, as far as it says what it was made for.
+//! Parses the diffs of git, as far as their preimages need it.
 
 use crate::base::repo;
 use kdk_core::failure::Failure;
@@ -7,33 +7,33 @@ use kdk_core::git::Git;
 /// One file of a diff.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileDiff {
-    /// Its path before; none for a new file.
+    /// The old path; `None` for a new file.
     pub old: Option<String>,
-    /// Its path after; none for a file that is removed.
+    /// The new path; `None` for a removed file.
     pub new: Option<String>,
-    /// The id of its content before, as far as it is written out.
+    /// The old blob id from the `index` line, which may be abbreviated.
     pub blob: Option<String>,
-    /// Its mode before.
+    /// The old mode.
     pub mode: Option<String>,
-    /// Its places.
+    /// The hunks of the file.
     pub hunks: Vec<Hunk>,
 }
 
-/// A place that changes.
+/// A hunk, with its old side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hunk {
-    /// The old line it begins at, from 1; 0 in an empty file.
+    /// The first old line, from 1; 0 in an empty file.
     pub start: usize,
-    /// The lines there before, with their ends.
+    /// The old lines, with their line ends.
     pub lines: Vec<Vec<u8>>,
-    /// Whether the line that was read last is one of them.
+    /// Whether the last line that was parsed is one of them.
     open: bool,
 }
 
-/// The files of `diff`.
+/// Returns the files of `diff`.
 pub fn parse(diff: &[u8]) -> Vec<FileDiff> {
     let mut files: Vec<FileDiff> = Vec::new();
-    // Lines of the hunk that are still to come, before and after.
+    // The lines of the hunk that are still to come, old and new.
     let mut left = (0_usize, 0_usize);
     let mut lines = diff.split_inclusive(|byte| *byte == b'\n').peekable();
     while let Some(line) = lines.next() {
@@ -49,7 +49,7 @@ pub fn parse(diff: &[u8]) -> Vec<FileDiff> {
         } else if let Some(path) = text.strip_prefix("--- ")
             && lines.peek().is_some_and(|next| next.starts_with(b"+++ "))
         {
-            // A plain diff has no line before this one.
+            // A plain diff has no `diff --git` line.
             if files.last().is_none_or(|file| !file.hunks.is_empty()) {
                 files.push(FileDiff::default());
             }
@@ -91,13 +91,13 @@ fn set(files: &mut [FileDiff], change: impl FnOnce(&mut FileDiff)) {
     }
 }
 
-/// Takes a line of a hunk; false if it is none.
+/// Parses a line of a hunk. Returns false if it is no such line.
 fn body(file: &mut FileDiff, left: &mut (usize, usize), line: &[u8]) -> bool {
     let Some(hunk) = file.hunks.last_mut() else {
         return false;
     };
     if line.starts_with(b"\\") {
-        // "\ No newline at end of file" speaks of the line before it.
+        // "\ No newline at end of file" is about the line before it.
         if hunk.open
             && let Some(last) = hunk.lines.last_mut()
         {
@@ -109,7 +109,7 @@ fn body(file: &mut FileDiff, left: &mut (usize, usize), line: &[u8]) -> bool {
         return false;
     }
     let (first, rest) = line.split_first().unwrap_or((&b' ', b"\n"));
-    // An empty line of context may have lost its blank.
+    // An empty context line may have lost its space.
     let rest = if *first == b'\n' { line } else { rest };
     hunk.open = matches!(first, b' ' | b'-' | b'\n');
     if hunk.open {
@@ -122,8 +122,8 @@ fn body(file: &mut FileDiff, left: &mut (usize, usize), line: &[u8]) -> bool {
     true
 }
 
-/// `@@ -START,OLD +START,NEW @@`: the old start, and how many lines there are
-/// of each side.
+/// Parses `@@ -START,OLD +START,NEW @@`. Returns the old start and the number
+/// of lines of each side.
 fn header(text: &str) -> Option<(usize, usize, usize)> {
     let mut words = text.strip_prefix("@@ ")?.split(' ');
     let mut range = |sign: char| {
@@ -135,7 +135,7 @@ fn header(text: &str) -> Option<(usize, usize, usize)> {
     Some((start, old, new))
 }
 
-/// The path of a `---` or `+++` line, without its first folder.
+/// Returns the path of a `---` or `+++` line, without its first folder.
 fn path_of(text: &str) -> Option<String> {
     let text = text.split('\t').next().unwrap_or(text).trim_end();
     if text == "/dev/null" {
@@ -148,7 +148,7 @@ fn path_of(text: &str) -> Option<String> {
     })
 }
 
-/// A name as git quotes it: `"a/\303\251.c"`.
+/// Unquotes a name as git quotes it: `"a/\303\251.c"`.
 fn unquoted(text: &str) -> String {
     let Some(inner) = text
         .strip_prefix('"')
@@ -182,9 +182,9 @@ fn unquoted(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A content that the hunks fit exactly, made of `like` by putting the lines
-/// they speak of where they say; where they differ from what is there, a merge
-/// shows a conflict. For a file whose old content is not known any more.
+/// Returns a content that the hunks apply to: `like`, with the hunks' old lines
+/// at their line numbers. It stands for a preimage that no repository has;
+/// where it differs from the real file, the merge shows a conflict.
 pub fn made_for(like: &[u8], hunks: &[Hunk]) -> Vec<u8> {
     let mut lines: Vec<&[u8]> = like.split_inclusive(|byte| *byte == b'\n').collect();
     for hunk in hunks {
@@ -193,7 +193,7 @@ pub fn made_for(like: &[u8], hunks: &[Hunk]) -> Vec<u8> {
             lines.push(b"\n");
         }
         let end = (start + hunk.lines.len()).min(lines.len());
-        // A hunk of added lines alone stands after its line.
+        // A hunk with only added lines has no old lines.
         let place = match hunk.lines.is_empty() {
             true => continue,
             false => start..end,
@@ -203,16 +203,16 @@ pub fn made_for(like: &[u8], hunks: &[Hunk]) -> Vec<u8> {
     lines.concat()
 }
 
-/// How much of a file a diff changes.
+/// The size of a diff in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
-    /// Lines added and removed; none for a binary file.
+    /// The number of lines added and removed; `None` for a binary file.
     pub lines: Option<u64>,
-    /// Its path in the tree.
+    /// The path in the tree.
     pub path: String,
 }
 
-/// Reads `git apply --numstat -z`: `ADDED<tab>REMOVED<tab>PATH`, with `-` for
+/// Parses `git apply --numstat -z`: `ADDED<tab>REMOVED<tab>PATH`, with `-` for
 /// the counts of a binary file.
 pub fn numstat(list: &[u8]) -> Vec<Stat> {
     let stat = |entry: &String| {
@@ -227,9 +227,10 @@ pub fn numstat(list: &[u8]) -> Vec<Stat> {
     repo::names(list).iter().filter_map(stat).collect()
 }
 
-/// The content `id` of `git`, taken from `alternate` if it is there alone.
+/// Returns the full id of the blob `id`. Copies it from `alternate` if only
+/// that one has it.
 pub fn blob(git: &Git, alternate: Option<&Git>, id: &str) -> Result<Option<String>, Failure> {
-    const TRIED: &str = "look for the file that a patch was made for";
+    const TRIED: &str = "find the preimage of a patch";
     let name = format!("{id}^{{blob}}");
     let args = ["rev-parse", "--verify", "--quiet", &name];
     let ran = git.run(TRIED, &args)?;

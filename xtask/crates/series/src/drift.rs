@@ -1,5 +1,5 @@
-//! How far a series is from other trees: each patch is tried on each of them,
-//! in order, and nothing is built.
+//! The drift of a series from other trees: tries each patch on each tree, in
+//! order, and builds nothing.
 
 mod landed;
 pub mod table;
@@ -10,107 +10,107 @@ use std::collections::BTreeSet;
 use crate::applied::AppliedSeries;
 use crate::base::repo;
 use crate::drift::landed::Wanted;
-use crate::drift::target::Opened;
+use crate::drift::target::OpenTarget;
 use crate::merge::merge;
 use crate::temp_repo::{Listing, Offset, TempRepo, listing};
 use kdk_core::failure::Failure;
 
 const TRIED: &str = "read the series' commits";
 
-/// A series as small trees, which hold the files that it changes alone.
+/// A series as small trees, with only the files that it changes.
 #[derive(Debug)]
 pub struct Replay {
     temp: TempRepo,
     steps: Vec<Step>,
 }
 
-/// One patch of it.
+/// A patch of the series.
 #[derive(Debug)]
 struct Step {
     id: String,
     needs: Vec<String>,
     subject: String,
-    /// The tree before it, and with it.
+    /// The trees before and after the patch.
     from: String,
     to: String,
-    /// The files of both.
+    /// The files of these trees.
     before: Listing,
     after: Listing,
-    /// What it changes.
+    /// The diff.
     diff: Vec<u8>,
     files: BTreeSet<String>,
 }
 
-/// What became of a patch on a tree.
+/// The result of one patch on a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// The patch.
+    /// The id of the patch.
     pub id: String,
     /// What became of it.
     pub outcome: Outcome,
-    /// Patches it needs that were left out.
+    /// The patches that it needs and that were skipped.
     pub lacks: Vec<String>,
-    /// It applies, but merging it gives another tree.
+    /// Whether it applies, but a merge gives another tree.
     pub doubtful: bool,
 }
 
-/// What became of a patch on a tree.
+/// The result of one patch on a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It applies; some hunks elsewhere than it says.
+    /// The patch applies, some hunks with an offset.
     Applies(Vec<Offset>),
-    /// Only a three-way merge takes it.
+    /// The patch merges, but does not apply.
     Merges,
-    /// The tree has it: as the commit that its history shows, if it does.
+    /// The tree has the patch, as this commit if its history shows it.
     Landed(Option<String>),
-    /// It does not fit.
+    /// The patch conflicts.
     Conflicts {
-        /// Where.
-        places: Vec<Clash>,
-        /// A commit of the tree's history with the patch's subject.
+        /// The files that conflict.
+        places: Vec<FileConflict>,
+        /// A commit of the tree's history with the subject of the patch.
         perhaps: Option<String>,
     },
 }
 
-/// A file that a patch does not fit.
+/// A file with a conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Clash {
-    /// The file.
+pub struct FileConflict {
+    /// The path of the file.
     pub file: String,
-    /// In which way.
-    pub why: Why,
+    /// The kind of the conflict.
+    pub why: ConflictKind,
 }
 
-/// In which way a file does not fit.
+/// The kind of a conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
-    /// The patch changes it, and it is not there.
+pub enum ConflictKind {
+    /// The patch changes the file, and the tree does not have it.
     Absent,
-    /// A folder is there.
+    /// The tree has a folder of this name.
     Folder,
-    /// The patch adds it, and there is another one.
+    /// The patch adds the file, and the tree has another one.
     Present,
-    /// The patch deletes it, and it was changed.
+    /// The patch deletes the file, and the tree has changed it.
     Changed,
     /// These hunks do not merge.
     Hunks(Vec<Spot>),
-    /// It does not merge as a whole (no text, or another type).
+    /// The whole file does not merge: it is binary, or of another type.
     Whole,
 }
 
 /// A hunk that does not merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spot {
-    /// Its number in the patch's part on that file, from 1, and how many there
-    /// are; none where only all of them together do not merge.
+    /// Its number in the file's part of the patch, from 1, and their count;
+    /// `None` if each hunk merges alone.
     pub hunk: Option<(usize, usize)>,
-    /// The line of the tree's file.
+    /// The line in the tree's file.
     pub line: usize,
 }
 
 impl Replay {
-    /// Takes all that is wanted of the series' commits; the base may be let
-    /// go after that.
+    /// Copies what is needed from the series' commits. The base can be unlocked
+    /// after that.
     pub fn of(applied: &AppliedSeries<'_>) -> Result<Self, Failure> {
         let git = applied.git();
         let mut all = BTreeSet::new();
@@ -148,8 +148,8 @@ impl Replay {
         Ok(Self { temp, steps })
     }
 
-    /// Tries every patch on `target`, each on what the ones before it left.
-    pub fn on(&self, target: &Opened, say: &dyn Fn(String)) -> Result<Vec<Row>, Failure> {
+    /// Tries every patch on `target`, on top of the ones before it.
+    pub fn on(&self, target: &OpenTarget, say: &dyn Fn(String)) -> Result<Vec<Row>, Failure> {
         let mut paths = BTreeSet::new();
         for step in &self.steps {
             paths.extend(step.files.iter().cloned());
@@ -158,12 +158,12 @@ impl Replay {
         let mut tree = self.temp.tree(&found.files)?;
         let mut rows: Vec<Row> = Vec::new();
         let mut left_out: Vec<&str> = Vec::new();
-        // Patches before this one are known to have landed.
+        // The patches before this one have landed.
         let mut landed = 0;
         for (n, step) in self.steps.iter().enumerate() {
             let lacks = lacks(step, &left_out, &self.steps);
             let mut tried = match n < landed {
-                true => Tried::same(Outcome::Landed(None), &tree),
+                true => StepResult::same(Outcome::Landed(None), &tree),
                 false => self.step(step, &tree, &found.folders)?,
             };
             if let Outcome::Conflicts { .. } = &tried.outcome
@@ -187,8 +187,8 @@ impl Replay {
         Ok(rows)
     }
 
-    /// The later patch up to which all from `first` on have landed in `tree`:
-    /// one that goes on with the lines of another hides it.
+    /// Returns the last patch up to which all from `first` on have landed in
+    /// `tree`. A later patch to the same lines hides an earlier one.
     fn landed_with(&self, first: usize, tree: &str) -> Result<Option<usize>, Failure> {
         let step = &self.steps[first];
         for (n, last) in self.steps.iter().enumerate().skip(first + 1) {
@@ -203,8 +203,13 @@ impl Replay {
         Ok(None)
     }
 
-    /// `outcome` with what the target's history says of it.
-    fn dated(&self, outcome: Outcome, target: &Opened, step: &Step) -> Result<Outcome, Failure> {
+    /// Adds what the target's history shows to `outcome`.
+    fn dated(
+        &self,
+        outcome: Outcome,
+        target: &OpenTarget,
+        step: &Step,
+    ) -> Result<Outcome, Failure> {
         let found = || match target.history() {
             None => Ok(None),
             Some((git, tip)) => {
@@ -229,16 +234,16 @@ impl Replay {
         })
     }
 
-    fn step(&self, step: &Step, onto: &str, folders: &[String]) -> Result<Tried, Failure> {
+    fn step(&self, step: &Step, onto: &str, folders: &[String]) -> Result<StepResult, Failure> {
         let conflicts = |places| {
             let perhaps = None;
-            Tried::same(Outcome::Conflicts { places, perhaps }, onto)
+            StepResult::same(Outcome::Conflicts { places, perhaps }, onto)
         };
         let in_the_way = folders.iter().filter(|path| step.files.contains(*path));
-        let in_the_way: Vec<Clash> = in_the_way
-            .map(|path| Clash {
+        let in_the_way: Vec<FileConflict> = in_the_way
+            .map(|path| FileConflict {
                 file: path.clone(),
-                why: Why::Folder,
+                why: ConflictKind::Folder,
             })
             .collect();
         if !in_the_way.is_empty() {
@@ -246,17 +251,17 @@ impl Replay {
         }
         let merged = self.merge(&step.id, &step.from, &step.to, onto)?;
         if merged.conflicts.is_empty() && merged.tree == onto {
-            return Ok(Tried::same(Outcome::Landed(None), onto));
+            return Ok(StepResult::same(Outcome::Landed(None), onto));
         }
         if let Ok(applied) = self.temp.apply(onto, &step.diff)? {
-            return Ok(Tried {
+            return Ok(StepResult {
                 doubtful: !merged.conflicts.is_empty() || merged.tree != applied.tree,
                 outcome: Outcome::Applies(applied.offsets),
                 tree: applied.tree,
             });
         }
         if merged.conflicts.is_empty() {
-            return Ok(Tried {
+            return Ok(StepResult {
                 outcome: Outcome::Merges,
                 tree: merged.tree,
                 doubtful: false,
@@ -266,7 +271,7 @@ impl Replay {
         let mut places = Vec::new();
         for conflict in merged.conflicts {
             let lines = conflict.hunks.iter().map(|hunk| hunk.line).collect();
-            places.push(Clash {
+            places.push(FileConflict {
                 why: self.why(step, &conflict.file, &there, onto, lines)?,
                 file: conflict.file,
             });
@@ -274,8 +279,8 @@ impl Replay {
         Ok(conflicts(places))
     }
 
-    /// In which way `file` does not fit; `lines` is where all hunks together
-    /// clash.
+    /// Returns the kind of the conflict in `file`. `lines` are the conflicts of
+    /// all hunks together.
     fn why(
         &self,
         step: &Step,
@@ -283,13 +288,13 @@ impl Replay {
         there: &Listing,
         onto: &str,
         lines: Vec<usize>,
-    ) -> Result<Why, Failure> {
+    ) -> Result<ConflictKind, Failure> {
         let is_in = |listing: &Listing| listing.file(file).is_some();
         match (is_in(&step.before), is_in(&step.after), is_in(there)) {
-            (true, _, false) => return Ok(Why::Absent),
-            (false, _, _) => return Ok(Why::Present),
-            (true, false, true) => return Ok(Why::Changed),
-            (true, true, true) if lines.is_empty() => return Ok(Why::Whole),
+            (true, _, false) => return Ok(ConflictKind::Absent),
+            (false, _, _) => return Ok(ConflictKind::Present),
+            (true, false, true) => return Ok(ConflictKind::Changed),
+            (true, true, true) if lines.is_empty() => return Ok(ConflictKind::Whole),
             (true, true, true) => {}
         }
         let diff = self.temp.diff(&step.from, &step.to, Some(file))?;
@@ -313,7 +318,7 @@ impl Replay {
             let line = |line| Spot { hunk: None, line };
             spots.extend(lines.into_iter().map(line));
         }
-        Ok(Why::Hunks(spots))
+        Ok(ConflictKind::Hunks(spots))
     }
 
     fn merge(
@@ -327,15 +332,15 @@ impl Replay {
     }
 }
 
-/// What one patch did.
-struct Tried {
+/// The result of trying one patch.
+struct StepResult {
     outcome: Outcome,
     tree: String,
     doubtful: bool,
 }
 
-impl Tried {
-    /// It left `tree` as it was.
+impl StepResult {
+    /// Returns a result that leaves `tree` unchanged.
     fn same(outcome: Outcome, tree: &str) -> Self {
         Self {
             outcome,
@@ -345,7 +350,7 @@ impl Tried {
     }
 }
 
-/// The patches left out that `step` needs, directly or not.
+/// Returns the skipped patches that `step` needs, directly or not.
 fn lacks(step: &Step, left_out: &[&str], steps: &[Step]) -> Vec<String> {
     let mut needed: BTreeSet<&str> = BTreeSet::new();
     let mut open: Vec<&str> = step.needs.iter().map(String::as_str).collect();
@@ -362,11 +367,11 @@ fn lacks(step: &Step, left_out: &[&str], steps: &[Step]) -> Vec<String> {
     lacking.map(|id| (*id).to_owned()).collect()
 }
 
-/// The diff of one file, as a diff for each of its hunks.
+/// Splits the diff of one file into a diff for each hunk.
 fn single_hunks(diff: &[u8]) -> Vec<Vec<u8>> {
     let mut head = Vec::new();
     let mut found: Vec<Vec<u8>> = Vec::new();
-    // Lines of a hunk begin with a blank, a sign or a backslash.
+    // The lines of a hunk begin with a space, a sign or a backslash.
     for line in diff.split_inclusive(|byte| *byte == b'\n') {
         if line.starts_with(b"@@ ") {
             found.push(head.clone());

@@ -1,4 +1,4 @@
-//! One patch changed, or a new one made, in a worktree of its own.
+//! The operations that change one patch, or write a new one, in a worktree.
 
 use std::fs;
 
@@ -15,20 +15,20 @@ use kdk_core::cache_dir::{Home, write_atomically};
 use kdk_core::failure::Failure;
 use kdk_core::yaml;
 
-/// What a new patch is.
+/// The parameters of a new patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPatch {
-    /// Its id.
+    /// The id of the patch.
     pub id: String,
-    /// What it is for.
+    /// The class of the patch.
     pub class: Class,
-    /// The patch that it comes after; the last one if none is named.
+    /// The patch before it; `None` to append it.
     pub after: Option<String>,
-    /// Whether a generative AI writes any of it.
+    /// Whether a generative AI wrote any part of it.
     pub ai_assisted: bool,
 }
 
-/// Lays the patch `id` out for a change.
+/// Begins an edit: checks the patch `id` out in a worktree.
 pub fn begin(
     home: &Home,
     series: &Loaded,
@@ -51,8 +51,8 @@ pub fn begin(
     open(home, operation, commit, with, say)
 }
 
-/// Lays a tree out for a new patch. `series` is none where `name` has no
-/// series yet.
+/// Begins a new patch: checks out the commit below it in a worktree. `series`
+/// is `None` if `name` has no series yet.
 pub fn begin_new(
     home: &Home,
     name: &str,
@@ -63,9 +63,11 @@ pub fn begin_new(
     let id = &patch.id;
     let tried = format!("begin the patch `{id}`");
     if !is_id(id) {
-        return Err(Failure::usage(tried, format!("'{id}' is no id")).help(
-            "an id has lower case letters, digits and `-`, and begins with a letter or digit",
-        ));
+        return Err(
+            Failure::usage(tried, format!("'{id}' is not a valid id")).help(
+                "an id has lower case letters, digits and `-`, and begins with a letter or digit",
+            ),
+        );
     }
     operation::ensure_none_in_progress(home, name, &tried)?;
     free(series, name, id, &tried)?;
@@ -99,26 +101,26 @@ pub fn begin_new(
     open(home, operation, &parent, Vec::new(), say)
 }
 
-/// Fails if there is such a patch, or its file.
+/// Fails if the id or the file of the new patch is taken.
 fn free(series: Option<&Loaded>, name: &str, id: &str, tried: &str) -> Result<(), Failure> {
     if series.is_some_and(|series| series.ids().iter().any(|known| known == id)) {
         return Err(
-            Failure::usage(tried, "there is a patch of that id").help(format!(
-                "change it with `cargo xtask patches edit {id} --series {name}`, or take another id"
+            Failure::usage(tried, "the series has a patch with this id").help(format!(
+                "edit it with `cargo xtask patches edit {id} --series {name}`, or choose another id"
             )),
         );
     }
-    let path = load::place(name).join(format!("{id}.patch"));
+    let path = load::series_dir(name).join(format!("{id}.patch"));
     if !path.exists() {
         return Ok(());
     }
     Err(
-        Failure::usage(tried, format!("{} is there already", path.display()))
-            .help("list it in series.yaml, or remove it"),
+        Failure::usage(tried, format!("{} exists already", path.display()))
+            .help("add it to series.yaml, or remove it"),
     )
 }
 
-/// Where a new patch comes among those of `series`.
+/// Returns the position of a new patch in `series`.
 fn place(series: &Loaded, patch: &NewPatch) -> Result<usize, Failure> {
     let ids = series.ids();
     let Some(after) = &patch.after else {
@@ -131,14 +133,14 @@ fn place(series: &Loaded, patch: &NewPatch) -> Result<usize, Failure> {
         .map_or(ids.len(), |at| at + 1))
 }
 
-/// A series that is not there yet: it has no text.
+/// Returns a series that does not exist yet. It has no text.
 fn skeleton(home: &Home, name: &str) -> Result<Loaded, Failure> {
     let record = crate::base::record::find(home, name)?;
     let definition = record.definition()?;
     let text = text::skeleton(name, &definition.repo, &definition.branch, record.osreldate);
-    let mut series = load::parse(&load::place(name), name, &text)?;
+    let mut series = load::parse(&load::series_dir(name), name, &text)?;
     series.text.clear();
-    // What it is now, not what it was when it was added.
+    // The base's version now, not when it was added.
     series.manifest.base.osreldate = applied::lock_base(home, name, &|_| ())?.resolved.osreldate;
     Ok(series)
 }
@@ -153,7 +155,7 @@ fn steps(applied: &AppliedSeries<'_>) -> Vec<Step> {
         .collect()
 }
 
-/// The work at patch `at` of `steps`.
+/// Returns the operation at patch `at` of `steps`.
 fn operation_at(
     applied: &AppliedSeries<'_>,
     kind: Kind,
@@ -167,7 +169,7 @@ fn operation_at(
     Ok(Operation {
         kind,
         series: applied.series.name().to_owned(),
-        dir: load::place(applied.series.name()),
+        dir: load::series_dir(applied.series.name()),
         digest: operation::digest(Some(applied.series))?,
         base: applied.series.name().to_owned(),
         start: applied.start().to_owned(),
@@ -185,7 +187,7 @@ fn open(
     with: Vec<String>,
     say: &dyn Fn(String),
 ) -> Result<Operation, Failure> {
-    // Another one may have begun before this one had the lock.
+    // Another process may have begun one before this one had the lock.
     operation::ensure_none_in_progress(
         home,
         &operation.series,
@@ -197,7 +199,7 @@ fn open(
     Ok(operation)
 }
 
-/// A message of FreeBSD's form for the editor that `git commit` opens.
+/// The commit template, in FreeBSD's form.
 const TEMPLATE: &str = "
 # component: What the change does, as an order, with no full stop
 # (at most 67 characters, 50 are better)
@@ -210,9 +212,9 @@ const TEMPLATE: &str = "
 # series.yaml when the patch is exported.
 ";
 
-/// Has git use the template in this repository.
+/// Sets the commit template of the repository.
 fn template(applied: &AppliedSeries<'_>) -> Result<(), Failure> {
-    const TRIED: &str = "prepare a message's template";
+    const TRIED: &str = "set the commit template";
     let path = applied.git().git_dir().join("kdk-message");
     write_atomically(&path, TEMPLATE.as_bytes())
         .map_err(|error| Failure::io(TRIED, &path, error))?;
@@ -223,13 +225,12 @@ fn template(applied: &AppliedSeries<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes what the user has made of the patch, replays those after it, and
-/// writes the series. Gives lines for the user.
+/// Captures the patch from the worktree, replays the patches after it, and
+/// writes the series. Returns lines for the user.
 ///
 /// # Errors
-/// The worktree cannot be read as one patch, a later patch does not merge, or
-/// the series would not be sound: nothing is written, and all stays where it
-/// is.
+/// The worktree cannot be read as one patch, a later patch conflicts, or a
+/// check fails. Nothing is written then, and the worktree stays.
 pub fn done(
     home: &Home,
     operation: &mut Operation,
@@ -241,7 +242,7 @@ pub fn done(
     let series = load::find(&operation.series)?;
     operation::ensure_series_unchanged(operation, home, series.as_ref())?;
     let stays = format!(
-        "nothing was written; the change stays in {}. When it is mended:\n{}",
+        "nothing was written, and the change stays in {}. Fix it, then:\n{}",
         operation.worktree_path(home).display(),
         operation.continue_command()
     );
@@ -282,7 +283,7 @@ pub fn done(
     Ok(lines)
 }
 
-/// The files that the patch touches, as `M path`.
+/// Returns the files that the patch touches, as `M path`.
 fn files_of(
     operation: &Operation,
     home: &Home,
@@ -329,7 +330,7 @@ fn check_captured(
     Ok(Some(id.clone()))
 }
 
-/// The text of the manifest as it will be.
+/// Returns the text of the new manifest.
 fn manifest_of(
     operation: &Operation,
     series: Option<&Loaded>,
@@ -354,7 +355,7 @@ fn manifest_of(
     }
 }
 
-/// The manifest `text` with the entry of a new patch.
+/// Returns the manifest `text` with an entry for the new patch.
 fn with_entry(
     operation: &Operation,
     text: &str,
@@ -379,14 +380,14 @@ fn with_entry(
         &done,
         &wanted,
         &format!(
-            "write the list of patches with a line for each `- id:`, then:\n{}",
+            "write each `- id:` of the list of patches on a line of its own, then:\n{}",
             operation.continue_command()
         ),
     )?;
     Ok(done)
 }
 
-/// One line for each change that is on the way.
+/// Returns one line for each operation in progress.
 pub fn list(home: &Home) -> Result<Vec<String>, Failure> {
     let line = |operation: &Operation| {
         let at = match (&operation.worktree, operation.next()) {
@@ -394,7 +395,7 @@ pub fn list(home: &Home) -> Result<Vec<String>, Failure> {
                 format!("conflict in `{}`", step.id)
             }
             (WorktreeState::Idle, _) => "interrupted".to_owned(),
-            _ => "open".to_owned(),
+            _ => "in progress".to_owned(),
         };
         let tree = operation.worktree_path(home);
         let place = match fs::metadata(&tree) {

@@ -1,5 +1,5 @@
-//! The worktree in which a patch is changed: laid out by the kit, left to the
-//! user, and read again.
+//! The edit worktree: kdk checks a patch out in it, the user changes it, and
+//! kdk captures the result.
 
 mod validate;
 
@@ -19,13 +19,13 @@ use kdk_core::git::Git;
 
 pub use validate::validate;
 
-/// Folders with other people's code, which take more room than all the rest.
+/// Folders with vendors' code, which take more space than the rest of the tree.
 const VENDOR: [&str; 3] = ["contrib", "crypto", "sys/contrib/device-tree"];
 
-const CHECK_OUT: &str = "lay the patch out";
+const CHECK_OUT: &str = "check the patch out";
 
-/// Lays `commit` out for the patch that `operation` is at, with the files `with` in
-/// any case.
+/// Checks `commit` out for the current patch of `operation`. The files `with`
+/// are checked out even where their folder is not.
 pub fn checkout(
     home: &Home,
     operation: &Operation,
@@ -35,10 +35,11 @@ pub fn checkout(
 ) -> Result<Checkout, Failure> {
     let path = operation.worktree_path(home);
     if Checkout::find(&path).is_none() {
-        say("checking the tree out".into());
+        say("checking out the tree".into());
     }
     let worktree = Checkout::open(&operation.git(home), home, &path, commit)?;
-    // The checkout knows what it wrote last, not what was done to it since.
+    // The stamp describes what kdk wrote last, and not what the user changed
+    // since.
     let _ = fs::remove_file(worktree.admin.join("kdk-at"));
     for name in ["MERGE_MSG", "SQUASH_MSG"] {
         let _ = fs::remove_file(worktree.admin.join(name));
@@ -48,16 +49,16 @@ pub fn checkout(
         without: VENDOR.map(str::to_owned).to_vec(),
         with,
     };
-    // A branch that the user has made there stays where it is.
+    // A branch that the user made in the worktree does not move.
     let args = ["update-ref", "--no-deref", "HEAD", commit];
     worktree.git.text(CHECK_OUT, &args)?;
     worktree.move_to(&parts, commit, say)?;
     Ok(worktree)
 }
 
-/// Lays out what a merge has left: the last commit, the merged files with
-/// their markers, and all sides of those in the index, so that git's own tools
-/// for conflicts can be used.
+/// Checks out the result of a merge with conflicts: the merged files with
+/// markers, and the three stages of each in the index, so that git's own tools
+/// for conflicts work.
 pub fn checkout_conflict(
     home: &Home,
     operation: &Operation,
@@ -95,26 +96,26 @@ pub fn checkout_conflict(
     fs::write(&path, message).map_err(|error| Failure::io(CHECK_OUT, &path, error))
 }
 
-/// A patch as the worktree has it.
+/// The content of the edit worktree, read as one patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EditedPatch {
-    /// The tree, with all that is not committed.
+    /// The id of the tree, with the changes that are not committed.
     pub tree: String,
-    /// Author and message of the user's own commit, if there is one.
+    /// The author and message of the user's own commit, if there is one.
     pub meta: Option<CommitMeta>,
 }
 
-/// Reads the patch that `operation` is at. Nothing of the worktree is changed.
+/// Reads the worktree as the current patch of `operation`. Nothing in the
+/// worktree changes.
 ///
 /// # Errors
-/// The worktree is in a state that cannot be read as one patch: each with its
-/// remedy.
+/// The worktree cannot be read as one patch. The help says how to fix that.
 pub fn read(home: &Home, operation: &Operation) -> Result<EditedPatch, Failure> {
     let worktree = validate(home, operation)?;
     let head = worktree.git.text(READ, &["rev-parse", "HEAD"])?;
     let tree = tree(&worktree)?;
     let own = match operation.next().and_then(|step| step.change.as_ref()) {
-        // The commit that was laid out is not the user's.
+        // The commit that kdk checked out is not the user's.
         Some((_, after)) if operation.worktree == WorktreeState::Editing && *after == head => None,
         _ if head == operation.tip() => None,
         _ => Some(commit_meta::read(&worktree.git, &head)?),
@@ -124,7 +125,7 @@ pub fn read(home: &Home, operation: &Operation) -> Result<EditedPatch, Failure> 
 
 const READ: &str = "read the worktree";
 
-/// The tree of all that is in the worktree, new files too.
+/// Returns the tree of everything in the worktree, with new files.
 fn tree(worktree: &Checkout) -> Result<String, Failure> {
     let (index, scratch) = (
         worktree.admin.join("index"),
@@ -140,15 +141,16 @@ fn tree(worktree: &Checkout) -> Result<String, Failure> {
     git.text(READ, &["write-tree", "--missing-ok"])
 }
 
-/// The user's own list of files that are no work of theirs (an editor's).
+/// Returns the path of the user's own ignore file, which lists an editor's
+/// files, for example.
 fn ignored() -> Result<Option<String>, Failure> {
     let args = ["config", "--global", "--type=path", "core.excludesFile"];
     let ran = Git::nowhere().network().run(READ, &args)?;
     Ok(ran.ok.then(|| ran.text()))
 }
 
-/// Keeps what is in the worktree of `operation`, which is given up, as a commit;
-/// gives it, if there was anything.
+/// Commits the content of the worktree of `operation`, which is aborted, so
+/// that no work is lost. Returns the commit, if anything had changed.
 pub fn back_up(home: &Home, operation: &Operation) -> Result<Option<String>, Failure> {
     let repo = operation.git(home);
     let checked_out = operation.next().and_then(|step| step.change.as_ref());
@@ -166,22 +168,18 @@ pub fn back_up(home: &Home, operation: &Operation) -> Result<Option<String>, Fai
                 }
             }
         }
-        // The files are gone; git may still know the last commit.
+        // The files are gone, but git may still have the last commit.
         None => head_of(&repo, &operation.worktree_path(home))?,
     };
     let Some(commit) = commit.filter(|commit| !is_checked_out(commit)) else {
         return Ok(None);
     };
-    let name = format!(
-        "refs/kdk/given-up/{}/{}",
-        operation.series,
-        operation.name()
-    );
+    let name = format!("refs/kdk/aborted/{}/{}", operation.series, operation.name());
     repo::pin(&repo, &name, &commit)?;
     Ok(Some(commit))
 }
 
-/// HEAD of the worktree at `path`, as its repository remembers it.
+/// Returns HEAD of the worktree at `path`, as its repository records it.
 fn head_of(repo: &Git, path: &Path) -> Result<Option<String>, Failure> {
     if !repo.git_dir().exists() {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! A series on its way to FreeBSD's reviewers.
+//! Exports a series for FreeBSD's reviewers.
 
 mod check;
 pub mod cover;
@@ -21,22 +21,22 @@ pub use check::applied_tree;
 
 const TRIED: &str = "export the series";
 
-/// Patches that are exported, as commits with all that their messages get.
+/// The patches of an export, as commits with their complete messages.
 pub struct Exported<'a> {
-    /// The kit's repository of the base.
+    /// The repository that kdk has of the base.
     pub git: Git,
-    /// The commit before the first.
+    /// The commit below the first patch.
     pub start: String,
     /// Each patch with its commit, in apply order.
     pub patches: Vec<(&'a Patch, String)>,
-    /// Id of the tree they make.
+    /// The id of the tree with all of them.
     pub tree: String,
-    /// Who sends them: the one who answers for the last patch.
+    /// The sender: the person who attests the last patch.
     pub sender: Author,
 }
 
 impl Exported<'_> {
-    /// The last commit.
+    /// Returns the commit of the last patch.
     pub fn tip(&self) -> &str {
         self.patches
             .last()
@@ -44,8 +44,8 @@ impl Exported<'_> {
     }
 }
 
-/// The patches `ids` and what they need, in apply order; without ids all that
-/// are meant for FreeBSD and not there yet.
+/// Returns the patches `ids` and those they need, in apply order; without ids,
+/// all that are meant for FreeBSD and have not landed.
 pub fn chosen(series: &Loaded, ids: &[String]) -> Result<Vec<String>, Failure> {
     let goes =
         |patch: &Patch| patch.class != Class::Local && patch.upstream.status != Status::Local;
@@ -55,7 +55,7 @@ pub fn chosen(series: &Loaded, ids: &[String]) -> Result<Vec<String>, Failure> {
         if !goes(patch) {
             return Err(
                 Failure::usage(format!("export the patch `{id}`"), "it is local").help(
-                    "a patch that is meant for FreeBSD has another class and upstream.status",
+                    "for a patch that is meant for FreeBSD, change its class and upstream.status",
                 ),
             );
         }
@@ -66,7 +66,7 @@ pub fn chosen(series: &Loaded, ids: &[String]) -> Result<Vec<String>, Failure> {
         let new = patches.filter(|patch| goes(patch) && patch.upstream.status != Status::Landed);
         wanted.extend(new.map(|patch| patch.id.as_str()));
     }
-    // What a patch needs comes before it.
+    // A patch comes after those it needs.
     for patch in series.manifest.patches.iter().rev() {
         if wanted.contains(&patch.id.as_str()) {
             wanted.extend(patch.needs.iter().map(String::as_str));
@@ -80,13 +80,13 @@ pub fn chosen(series: &Loaded, ids: &[String]) -> Result<Vec<String>, Failure> {
     match chosen.is_empty() {
         true => Err(Failure::usage(
             TRIED,
-            "no patch of it is meant for FreeBSD and not there yet",
+            "none of its patches is meant for FreeBSD and has not landed",
         )),
         false => Ok(chosen),
     }
 }
 
-/// Commits the patches `ids` with their full messages; `sign` adds a
+/// Commits the patches `ids` with their complete messages. `sign` adds the
 /// Signed-off-by of the person who attests each.
 pub fn exported<'a>(
     applied: &AppliedSeries<'a>,
@@ -131,8 +131,8 @@ pub fn exported<'a>(
     })
 }
 
-/// Who answers for a patch: the one who attests it, else its author. The date
-/// is the author's, so that an export made again is the same.
+/// Returns the person who attests a patch, else its author. The date is the
+/// author's, so that exports are reproducible.
 fn signer(patch: &Patch, author: &Author) -> Author {
     match person(&patch.provenance.attested_by) {
         Some((name, email)) => Author {

@@ -1,11 +1,11 @@
-//! The one form of a patch file: what git writes of its commit. The ids of
-//! both sides' files stand in it in full, which is what makes three-way
-//! merges possible; nothing else in it depends on when or where it was made.
+//! The canonical form of a patch file: the output of `git format-patch` for its
+//! commit. The `index` lines have full blob ids, which three-way merges need.
+//! Nothing in the file depends on when or where it is written.
 
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
-/// Options of `git format-patch` that make the same commit the same file.
+/// The options of `git format-patch` that make its output reproducible.
 pub const OPTIONS: [&str; 6] = [
     "--full-index",
     "--zero-commit",
@@ -15,7 +15,7 @@ pub const OPTIONS: [&str; 6] = [
     "-N",
 ];
 
-/// The patch file of `commit`.
+/// Returns the patch file of `commit`.
 pub fn format_patch(git: &Git, commit: &str) -> Result<Vec<u8>, Failure> {
     let mut args = vec!["format-patch", "--stdout", "-1"];
     args.extend(OPTIONS);
@@ -23,17 +23,17 @@ pub fn format_patch(git: &Git, commit: &str) -> Result<Vec<u8>, Failure> {
     Ok(git.must("write the patch of a commit", &args, b"")?.stdout)
 }
 
-/// What git calls the change of a patch, wherever it is applied.
+/// Returns the `git patch-id` of a diff, which does not depend on line numbers.
 pub fn patch_id(diff: &[u8]) -> Result<String, Failure> {
     let first = patch_ids(diff)?.into_iter().next();
     Ok(first.map(|(id, _)| id).unwrap_or_default())
 }
 
-/// For each diff in `text` what git calls its change, and the commit that
-/// stands above it; zeros where none does.
+/// Returns the patch id of each diff in `text`, with the commit named above it,
+/// or zeros.
 pub fn patch_ids(text: &[u8]) -> Result<Vec<(String, String)>, Failure> {
     let args = ["patch-id", "--stable"];
-    let list = Git::nowhere().must("name a patch's change", &args, text)?;
+    let list = Git::nowhere().must("compute a patch id", &args, text)?;
     let pair = |line: &str| {
         let (id, commit) = line.split_once(' ')?;
         Some((id.to_owned(), commit.to_owned()))

@@ -1,5 +1,5 @@
-//! The git repository that the series lie in: what they were before. It is
-//! only read.
+//! Earlier revisions of the series, from the git repository that contains them.
+//! kdk only reads it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,45 +13,45 @@ use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 use kdk_core::yaml;
 
-/// The repository.
+/// The git repository that contains the series.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct SeriesRepo {
     git: Git,
     /// The folder of all series.
     folder: PathBuf,
-    /// The same from the top of the repository; empty, or with a `/` at its
-    /// end.
+    /// The path of that folder from the top of the repository: empty, or with a
+    /// `/` at its end.
     prefix: String,
 }
 
 /// A commit that changed a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The day, as 2026-11-25.
+    /// The day: 2026-11-25.
     pub date: String,
-    /// The commit.
+    /// The full hash.
     pub hash: String,
-    /// Its short form.
+    /// Its abbreviated hash.
     pub short: String,
-    /// Its subject.
+    /// The subject of the commit.
     pub subject: String,
 }
 
-impl Shelf {
-    /// The repository that `folder`, the folder of all series, lies in.
+impl SeriesRepo {
+    /// Opens the repository that contains `folder`, the folder of all series.
     ///
     /// # Errors
-    /// It lies in none.
+    /// The folder is in no git repository.
     pub fn open(folder: &Path) -> Result<Self, Failure> {
         let at = folder.display();
-        let tried = format!("look at the history of {at}");
+        let tried = format!("read the history of {at}");
         let folder =
             fs::canonicalize(folder).map_err(|error| Failure::io(&tried, folder, error))?;
         let Some((git_dir, prefix)) = source::around(&tried, &folder)? else {
             return Err(
-                Failure::usage(tried, "it lies in no git repository").help(format!(
-                    "keep it in one: git -C {at} init && git -C {at} add -A && git -C {at} commit \
-                     -m 'The series'"
+                Failure::usage(tried, "it is not in a git repository").help(format!(
+                    "make it one: git -C {at} init && git -C {at} add -A && git -C {at} commit -m 'The \
+                        series'"
                 )),
             );
         };
@@ -62,7 +62,7 @@ impl Shelf {
         })
     }
 
-    /// The commit that `rev` names.
+    /// Returns the commit that `rev` names.
     pub fn commit(&self, rev: &str) -> Result<String, Failure> {
         let tried = format!("find the revision `{rev}`");
         let name = format!("{rev}^{{commit}}");
@@ -80,7 +80,7 @@ impl Shelf {
         let at = self.folder.display();
         Err(Failure::usage(
             tried,
-            format!("the repository that holds {at} has no such commit"),
+            format!("the repository of {at} has no such commit"),
         )
         .help(
             "give a commit, branch or tag of it; `cargo xtask patches log` lists the commits that \
@@ -88,8 +88,8 @@ impl Shelf {
         ))
     }
 
-    /// The series `name` as it was in the commit `commit`, which the user
-    /// called `rev`. Its files are written below `into`.
+    /// Reads the series `name` at the commit `commit`, which messages call
+    /// `rev`. Writes its files below `into`.
     pub fn series_at(
         &self,
         rev: &str,
@@ -102,7 +102,7 @@ impl Shelf {
         let Some(text) = self.file(commit, &place(MANIFEST))? else {
             return Err(Failure::usage(
                 tried,
-                format!("there was no {} then", place(MANIFEST)),
+                format!("{} did not exist then", place(MANIFEST)),
             )
             .help(format!(
                 "`cargo xtask patches log --series {name}` lists the commits that changed it"
@@ -116,8 +116,8 @@ impl Shelf {
         for patch in &series.manifest.patches {
             let from = place(&patch.file);
             let Some(content) = self.file(commit, &from)? else {
-                return Err(Failure::usage(tried, format!("there was no {from} then"))
-                    .help("that commit is not whole: give the one after it"));
+                return Err(Failure::usage(tried, format!("{from} did not exist then"))
+                    .help("that commit is incomplete: give the one after it"));
             };
             let to = series.path(patch);
             fs::write(&to, content).map_err(|error| Failure::io(&tried, &to, error))?;
@@ -125,7 +125,8 @@ impl Shelf {
         Ok(series)
     }
 
-    /// The commits that changed `file` of the series `name`, the last first.
+    /// Returns the commits that changed `file` of the series `name`, the last
+    /// first.
     pub fn log(&self, name: &str, file: &str) -> Result<Vec<Entry>, Failure> {
         const TRIED: &str = "read the history of the series";
         let head = ["rev-parse", "--verify", "--quiet", "HEAD"];
@@ -158,7 +159,7 @@ impl Shelf {
         Ok(names(&list).iter().filter_map(entry).collect())
     }
 
-    /// Whether `file` of the series `name` is as it was committed last.
+    /// Returns whether `file` of the series `name` is the same as in HEAD.
     pub fn is_committed(&self, name: &str, file: &str) -> Result<bool, Failure> {
         let path = self.folder.join(name).join(file);
         let now = fs::read(&path)
@@ -167,7 +168,7 @@ impl Shelf {
         Ok(committed.is_some_and(|committed| committed == now))
     }
 
-    /// The revision of the series `name` in the commit `commit`, if its
+    /// Returns the revision of the series `name` in the commit `commit`, if its
     /// manifest can be read.
     pub fn revision(&self, commit: &str, name: &str) -> Result<Option<u32>, Failure> {
         let text = self.file(commit, &format!("{}{name}/{MANIFEST}", self.prefix))?;
@@ -182,7 +183,7 @@ impl Shelf {
     }
 }
 
-/// The revision that a manifest names; of whatever form the rest of it is.
+/// Returns the revision in a manifest, whatever the rest of it is.
 fn revision(text: &str) -> Option<u32> {
     #[derive(Deserialize)]
     struct Manifest {
@@ -212,15 +213,15 @@ mod tests {
         )
     }
 
-    struct Place {
+    struct Sandbox {
         root: PathBuf,
         folder: PathBuf,
         _dir: tempfile::TempDir,
     }
 
-    /// A repository with the series in `patches/`, committed twice; its file
-    /// was renamed.
-    fn place() -> Place {
+    /// Returns a repository with the series in `patches/`, committed twice; its
+    /// file was renamed.
+    fn sandbox() -> Sandbox {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
         git(&root, &["init", "-q", "repo"]);
@@ -235,7 +236,7 @@ mod tests {
         fs::rename(series.join("old.patch"), series.join("a.patch")).unwrap();
         write(&series.join(MANIFEST), &manifest(2, "a.patch"));
         commit(&repo, "a: Another name");
-        Place {
+        Sandbox {
             root,
             folder,
             _dir: dir,
@@ -244,11 +245,11 @@ mod tests {
 
     #[test]
     fn an_older_series_is_read_with_its_files() {
-        let place = place();
-        let shelf = Shelf::open(&place.folder).unwrap();
-        let commit = shelf.commit("HEAD^").unwrap();
-        let into = place.root.join("old");
-        let series = shelf.series_at("HEAD^", &commit, NAME, &into).unwrap();
+        let sandbox = sandbox();
+        let repo = SeriesRepo::open(&sandbox.folder).unwrap();
+        let commit = repo.commit("HEAD^").unwrap();
+        let into = sandbox.root.join("old");
+        let series = repo.series_at("HEAD^", &commit, NAME, &into).unwrap();
         assert_eq!(series.manifest.series.revision, 1);
         let changes = series.changes().unwrap();
         assert_eq!(changes[0].diff, b"the same text\nfor a while\n");
@@ -256,29 +257,29 @@ mod tests {
 
     #[test]
     fn what_is_not_in_the_history_is_said() {
-        let place = place();
-        let shelf = Shelf::open(&place.folder).unwrap();
+        let sandbox = sandbox();
+        let repo = SeriesRepo::open(&sandbox.folder).unwrap();
         let at = |rev: &str| {
-            let commit = shelf.commit(rev)?;
-            shelf.series_at(rev, &commit, NAME, &place.root.join("old"))
+            let commit = repo.commit(rev)?;
+            repo.series_at(rev, &commit, NAME, &sandbox.root.join("old"))
         };
         let mut failures = Vec::new();
         for rev in ["nowhere", "--all", "HEAD~2"] {
             failures.push(at(rev).unwrap_err());
         }
-        let series = place.folder.join(NAME);
+        let series = sandbox.folder.join(NAME);
         write(&series.join(MANIFEST), &manifest(2, "gone.patch"));
-        commit(&place.root.join("repo"), "Half");
+        commit(&sandbox.root.join("repo"), "Half");
         failures.push(at("HEAD").unwrap_err());
         write(&series.join(MANIFEST), &manifest(2, "../a.patch"));
-        commit(&place.root.join("repo"), "Bad");
+        commit(&sandbox.root.join("repo"), "Bad");
         failures.push(at("HEAD").unwrap_err());
-        let alone = place.root.join("alone");
+        let alone = sandbox.root.join("alone");
         fs::create_dir(&alone).unwrap();
-        failures.push(Shelf::open(&alone).unwrap_err());
+        failures.push(SeriesRepo::open(&alone).unwrap_err());
         let text = |failure: &Failure| {
             assert_eq!(failure.exit_code(), 2);
-            rendered(failure).replace(&*place.root.to_string_lossy(), "TMP")
+            rendered(failure).replace(&*sandbox.root.to_string_lossy(), "TMP")
         };
         let texts: Vec<String> = failures.iter().map(text).collect();
         insta::assert_snapshot!(texts.join("\n"));
@@ -286,17 +287,17 @@ mod tests {
 
     #[test]
     fn the_history_of_a_file_goes_on_under_its_older_name() {
-        let place = place();
-        let shelf = Shelf::open(&place.folder).unwrap();
-        let log = shelf.log(NAME, "a.patch").unwrap();
+        let sandbox = sandbox();
+        let repo = SeriesRepo::open(&sandbox.folder).unwrap();
+        let log = repo.log(NAME, "a.patch").unwrap();
         let subjects: Vec<&str> = log.iter().map(|entry| entry.subject.as_str()).collect();
         assert_eq!(subjects, ["a: Another name", "a: First"]);
-        let revisions = log.iter().map(|e| shelf.revision(&e.hash, NAME).unwrap());
+        let revisions = log.iter().map(|e| repo.revision(&e.hash, NAME).unwrap());
         assert_eq!(revisions.collect::<Vec<_>>(), [Some(2), Some(1)]);
-        assert!(shelf.is_committed(NAME, "a.patch").unwrap());
-        write(&place.folder.join(NAME).join("a.patch"), "other\n");
-        assert!(!shelf.is_committed(NAME, "a.patch").unwrap());
-        assert!(shelf.log(NAME, "new.patch").unwrap().is_empty());
+        assert!(repo.is_committed(NAME, "a.patch").unwrap());
+        write(&sandbox.folder.join(NAME).join("a.patch"), "other\n");
+        assert!(!repo.is_committed(NAME, "a.patch").unwrap());
+        assert!(repo.log(NAME, "new.patch").unwrap().is_empty());
     }
 
     #[test]
@@ -304,9 +305,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         git(dir.path(), &["init", "-q"]);
         write(&dir.path().join("x/a.patch"), "x\n");
-        let shelf = Shelf::open(dir.path()).unwrap();
-        assert!(shelf.log("x", "a.patch").unwrap().is_empty());
-        assert!(!shelf.is_committed("x", "a.patch").unwrap());
+        let repo = SeriesRepo::open(dir.path()).unwrap();
+        assert!(repo.log("x", "a.patch").unwrap().is_empty());
+        assert!(!repo.is_committed("x", "a.patch").unwrap());
     }
 
     #[test]

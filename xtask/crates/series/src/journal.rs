@@ -1,6 +1,6 @@
-//! Files of a series, written all or none: first their new content goes to
-//! the cache with a list of what is to be done, then it is done. What a kill
-//! leaves undone is done by the next run.
+//! Transactions on the files of a series: all files are written, or none. The
+//! new contents and a list go to the cache first; then the list is committed.
+//! If the process is killed in between, the next run recovers it.
 
 use std::fs;
 use std::io;
@@ -13,21 +13,20 @@ use crate::operation;
 use kdk_core::cache_dir::{Home, write_atomically};
 use kdk_core::failure::Failure;
 
-/// What is to be done to the folder of a series.
+/// A set of changes to the folder of a series.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Transaction {
-    /// The folder.
+    /// The folder of the series.
     pub dir: PathBuf,
-    /// Files by name, with their new content.
+    /// The new content of files, by name.
     pub put: Vec<(String, Vec<u8>)>,
-    /// Files to remove.
+    /// The names of the files to remove.
     pub remove: Vec<String>,
-    /// The change to a series that ends with this: the series, and its name
-    /// there.
+    /// The operation that this completes: the series, and its name there.
     pub ends: Option<(String, String)>,
 }
 
-/// The list, as it lies in the cache.
+/// The list of changes, as saved in the cache.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct List {
@@ -36,7 +35,8 @@ struct List {
     ends: Option<(String, String)>,
 }
 
-/// A file, and digests of what it was and will be; none where there is none.
+/// A file, with digests of its old and new content; `None` where it does not
+/// exist.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -48,13 +48,14 @@ struct Entry {
 const TRIED: &str = "write the series";
 const LIST: &str = "list.json";
 
-/// No id of a patch is like it.
+/// Returns the folder of the transaction. No id of a patch has an `@`.
 fn folder(home: &Home, series: &str) -> PathBuf {
     home.edits().join(series).join("@transaction")
 }
 
-/// Does what `transaction` says to the folder of `series`. Gives the names of the files that were written or removed. The caller holds
-/// the lock of the series' base, and has called [`recover`].
+/// Applies `transaction` to the folder of `series`. Returns the names of the
+/// files that were written or removed. The caller has locked the series' base
+/// and called [`recover`].
 pub fn write(home: &Home, series: &str, transaction: &Transaction) -> Result<Vec<String>, Failure> {
     let list = prepare(home, series, transaction)?;
     let names = list.files.iter().map(|file| file.name.clone()).collect();
@@ -62,13 +63,13 @@ pub fn write(home: &Home, series: &str, transaction: &Transaction) -> Result<Vec
     Ok(names)
 }
 
-/// Writes down what will be done; from the last moment of this on, it will be.
+/// Saves the list of changes. Once this returns, they will be applied.
 fn prepare(home: &Home, series: &str, transaction: &Transaction) -> Result<List, Failure> {
     let folder = folder(home, series);
     if folder.join(LIST).exists() {
         return Err(
-            Failure::infra(TRIED, "another run that was writing it was killed just now")
-                .help("do this again: what that one began is finished first"),
+            Failure::infra(TRIED, "another process that was writing it has been killed")
+                .help("run this again, which recovers the other transaction first"),
         );
     }
     files::remove(&folder).map_err(|error| Failure::io(TRIED, &folder, error))?;
@@ -107,8 +108,8 @@ fn prepare(home: &Home, series: &str, transaction: &Transaction) -> Result<List,
     Ok(list)
 }
 
-/// Finishes what a killed run has begun to write of `series`, if there is
-/// anything; gives the name of the change that ended with it.
+/// Completes the transaction that a killed run left for `series`, if there is
+/// one. Returns the operation that it completes.
 pub fn recover(
     home: &Home,
     series: &str,
@@ -122,7 +123,7 @@ pub fn recover(
     recover_locked(home, series, say)
 }
 
-/// The same for a caller that holds the lock of the series' base.
+/// Does the same for a caller that has locked the series' base.
 pub fn recover_locked(
     home: &Home,
     series: &str,
@@ -130,24 +131,24 @@ pub fn recover_locked(
 ) -> Result<Option<(String, String)>, Failure> {
     let path = folder(home, series).join(LIST);
     let text = match fs::read(&path) {
-        // Another process may have finished it meanwhile.
+        // Another process may have recovered it meanwhile.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|error| Failure::io(TRIED, &path, error))?,
     };
     let list: List = serde_json::from_slice(&text).map_err(|error| {
         Failure::infra(
             format!("read {}", path.display()),
-            "it is not what this kit writes",
+            "it is not a file that kdk wrote",
         )
         .source(error)
         .help(format!(
-            "what was to be written lies beside it; remove {}",
+            "the new contents are beside it; remove {}",
             path.display()
         ))
     })?;
     commit(home, series, &list)?;
     say(format!(
-        "finished what an interrupted run had begun to write to {}",
+        "completed the interrupted write to {}",
         list.dir.display()
     ));
     Ok(list.ends)
@@ -165,12 +166,12 @@ fn commit(home: &Home, series: &str, list: &List) -> Result<(), Failure> {
             return Err(Failure::usage(
                 format!("finish writing {}", list.dir.display()),
                 format!(
-                    "{} was changed after the run that wrote it was killed",
+                    "{} was changed after the process that wrote it was killed",
                     path.display()
                 ),
             )
             .help(format!(
-                "what it was to become is {}: take from it what you need, then remove {}",
+                "its new content is in {}: copy what you need, then remove {}",
                 folder.join(&file.name).display(),
                 folder.display()
             )));
@@ -195,7 +196,7 @@ fn commit(home: &Home, series: &str, list: &List) -> Result<(), Failure> {
     files::remove(&folder).map_err(|error| Failure::io(TRIED, &folder, error))
 }
 
-/// Writes a file and waits until it is on the disk.
+/// Writes a file and flushes it to disk.
 fn write_through(path: &Path, content: &[u8]) -> io::Result<()> {
     fs::write(path, content)?;
     fs::File::open(path)?.sync_all()
@@ -217,12 +218,12 @@ fn digest(path: &Path) -> Result<Option<String>, Failure> {
 mod tests {
     use super::*;
 
-    struct Place {
+    struct Sandbox {
         dir: tempfile::TempDir,
         home: Home,
     }
 
-    impl Place {
+    impl Sandbox {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let home = Home::at(
@@ -230,12 +231,12 @@ mod tests {
                 &kdk_vm::interrupt::Interrupt::new(),
             )
             .unwrap();
-            let place = Self { dir, home };
-            fs::create_dir(place.series()).unwrap();
+            let sandbox = Self { dir, home };
+            fs::create_dir(sandbox.series()).unwrap();
             for name in ["a.patch", "b.patch", "c.patch"] {
-                fs::write(place.series().join(name), "old").unwrap();
+                fs::write(sandbox.series().join(name), "old").unwrap();
             }
-            place
+            sandbox
         }
 
         fn series(&self) -> PathBuf {
@@ -276,53 +277,53 @@ mod tests {
 
     #[test]
     fn all_is_written_and_the_same_again_is_nothing() {
-        let place = Place::new();
-        let mut transaction = place.transaction();
-        let names = write(&place.home, "x", &transaction).unwrap();
+        let sandbox = Sandbox::new();
+        let mut transaction = sandbox.transaction();
+        let names = write(&sandbox.home, "x", &transaction).unwrap();
         assert_eq!(names, ["a.patch", "b.patch", "d.patch", "c.patch"]);
-        assert_eq!(place.files(), new());
+        assert_eq!(sandbox.files(), new());
         transaction.remove.clear();
-        assert!(write(&place.home, "x", &transaction).unwrap().is_empty());
-        assert!(!folder(&place.home, "x").exists());
+        assert!(write(&sandbox.home, "x", &transaction).unwrap().is_empty());
+        assert!(!folder(&sandbox.home, "x").exists());
     }
 
     #[test]
     fn a_kill_at_any_point_leaves_all_or_none_in_the_end() {
-        // The moments: before the list is there, after it, and after each file.
+        // Before the list is written, after it, and after each file.
         for done in 0..=5 {
-            let place = Place::new();
-            let old = place.files();
-            prepare(&place.home, "x", &place.transaction()).unwrap();
-            let list = folder(&place.home, "x").join(LIST);
+            let sandbox = Sandbox::new();
+            let old = sandbox.files();
+            prepare(&sandbox.home, "x", &sandbox.transaction()).unwrap();
+            let list = folder(&sandbox.home, "x").join(LIST);
             match done {
                 0 => fs::remove_file(&list).unwrap(),
                 n => {
                     for (name, _) in &NEW[..(n - 1).min(3)] {
-                        fs::write(place.series().join(name), "new").unwrap();
+                        fs::write(sandbox.series().join(name), "new").unwrap();
                     }
                     if n == 5 {
-                        fs::remove_file(place.series().join("c.patch")).unwrap();
+                        fs::remove_file(sandbox.series().join("c.patch")).unwrap();
                     }
                 }
             }
-            recover(&place.home, "x", &|_| ()).unwrap();
+            recover(&sandbox.home, "x", &|_| ()).unwrap();
             let want = if done == 0 { old } else { new() };
-            assert_eq!(place.files(), want, "{done}");
+            assert_eq!(sandbox.files(), want, "{done}");
             assert!(!list.exists());
         }
     }
 
     #[test]
     fn a_file_that_was_changed_after_the_kill_is_kept() {
-        let place = Place::new();
-        prepare(&place.home, "x", &place.transaction()).unwrap();
-        fs::write(place.series().join("b.patch"), "mine").unwrap();
-        let failure = recover(&place.home, "x", &|_| ()).unwrap_err();
+        let sandbox = Sandbox::new();
+        prepare(&sandbox.home, "x", &sandbox.transaction()).unwrap();
+        fs::write(sandbox.series().join("b.patch"), "mine").unwrap();
+        let failure = recover(&sandbox.home, "x", &|_| ()).unwrap_err();
         let line = failure.in_one_line();
         assert!(line.contains("b.patch was changed after"), "{line}");
-        assert_eq!(place.files()[1].1, "mine");
-        // Its new content is where the message says.
-        let new = folder(&place.home, "x").join("b.patch");
+        assert_eq!(sandbox.files()[1].1, "mine");
+        // The new content is at the path in the message.
+        let new = folder(&sandbox.home, "x").join("b.patch");
         assert_eq!(fs::read_to_string(new).unwrap(), "new");
     }
 }

@@ -1,5 +1,5 @@
-//! The patch series: what it says of itself, its files, and the same as
-//! commits on its base.
+//! The patch series: its manifest, its files, the same as commits on its base,
+//! and every operation on it.
 
 pub mod applied;
 pub mod base;

@@ -1,5 +1,5 @@
-//! `patches lint`: what a reviewer, git or the export would stumble over,
-//! found in the files of a series and on its base.
+//! The checks of `patches lint`: everything in the files of a series, and on
+//! its base, that would block review, git or an export.
 
 mod base;
 mod body;
@@ -28,12 +28,12 @@ use std::path::Path;
 use crate::load::Loaded;
 use kdk_core::cache_dir::Home;
 use kdk_core::failure::Failure;
-use patch::Looked;
+use patch::CheckedPatch;
 
-/// Checks the series `name` in the folder `dir`, whose manifest may be wrong.
+/// Checks the series `name` in the folder `dir`, whose manifest may be invalid.
 ///
 /// # Errors
-/// There is no such series, the base cannot be opened, or a tool cannot be
+/// The series does not exist, the base cannot be opened, or a tool cannot be
 /// run.
 pub fn folder(
     home: &Home,
@@ -56,15 +56,15 @@ pub fn folder(
     Ok(report)
 }
 
-/// What is wrong with the files of a series, whatever they are applied to.
-/// What a patch waives is left out.
+/// Returns the findings in the files of a series that need no base, without the
+/// waived ones.
 ///
 /// # Errors
 /// The folder cannot be read, or git cannot be run.
 pub fn static_findings(series: &Loaded) -> Result<Vec<Finding>, Failure> {
     let mut findings = manifest::listing(series)?;
-    for looked in look(series)? {
-        findings.extend(looked.findings);
+    for checked in check_patches(series)? {
+        findings.extend(checked.findings);
     }
     waive(&mut findings, series);
     sort(&mut findings, series);
@@ -78,13 +78,13 @@ pub fn static_findings(series: &Loaded) -> Result<Vec<Finding>, Failure> {
 pub fn patch_findings(series: &Loaded, id: &str) -> Result<Vec<Finding>, Failure> {
     series.patch(id)?;
     let at = series.ids().iter().position(|known| known == id);
-    let mut findings = patch::look(series, at.unwrap_or_default())?.findings;
+    let mut findings = patch::check(series, at.unwrap_or_default())?.findings;
     waive(&mut findings, series);
     Ok(findings)
 }
 
-/// [`static_findings`], and what shows on the base `base` (the series' own
-/// where there is none), if it was added.
+/// Returns [`static_findings`] and those on the base `base` (the series' own if
+/// there is none), if it was added.
 ///
 /// # Errors
 /// The base cannot be opened, or a tool cannot be run.
@@ -94,32 +94,32 @@ pub fn all(
     base: Option<&str>,
     say: &dyn Fn(String),
 ) -> Result<Report, Failure> {
-    let looked = look(series)?;
+    let checked = check_patches(series)?;
     let mut report = Report {
         findings: manifest::listing(series)?,
         ..Report::default()
     };
-    for (looked, id) in looked.iter().zip(series.ids()) {
-        if looked.text.is_none() {
+    for (checked, id) in checked.iter().zip(series.ids()) {
+        if checked.text.is_none() {
             let why = format!("the rest of {id}: its file cannot be read");
             report.not_checked.push(why);
         }
     }
-    base::check(home, series, &looked, base, say, &mut report)?;
-    for looked in looked {
-        report.findings.extend(looked.findings);
+    base::check(home, series, &checked, base, say, &mut report)?;
+    for checked in checked {
+        report.findings.extend(checked.findings);
     }
     report.waived = waive(&mut report.findings, series);
     sort(&mut report.findings, series);
     Ok(report)
 }
 
-fn look(series: &Loaded) -> Result<Vec<Looked>, Failure> {
+fn check_patches(series: &Loaded) -> Result<Vec<CheckedPatch>, Failure> {
     let patches = 0..series.manifest.patches.len();
-    patches.map(|n| patch::look(series, n)).collect()
+    patches.map(|n| patch::check(series, n)).collect()
 }
 
-/// Takes out what the patches waive, and says how many that were.
+/// Removes the findings that the patches waive, and returns their number.
 fn waive(findings: &mut Vec<Finding>, series: &Loaded) -> usize {
     let before = findings.len();
     findings.retain(|finding| {
@@ -131,7 +131,7 @@ fn waive(findings: &mut Vec<Finding>, series: &Loaded) -> usize {
     before - findings.len()
 }
 
-/// In the order of the patches, then of the checks.
+/// Sorts findings by patch, then by check.
 fn sort(findings: &mut [Finding], series: &Loaded) {
     let ids = series.ids();
     let patch = |finding: &Finding| {

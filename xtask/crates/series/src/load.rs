@@ -1,4 +1,4 @@
-//! A series as it lies in its folder.
+//! Reads a series from its folder.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,33 +11,33 @@ use kdk_core::failure::Failure;
 use kdk_core::workspace::workspace;
 use kdk_core::yaml::{self, places};
 
-/// The manifest's file.
+/// The name of the manifest's file.
 pub const MANIFEST: &str = "series.yaml";
 
 /// The largest patch file that is read, in bytes.
 pub const LARGEST: u64 = 10 << 20;
 
-/// A series that was read.
+/// A series, read from its folder.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// Its manifest.
+    /// The manifest of the series.
     pub manifest: Manifest,
-    /// Its directory.
+    /// The folder of the series.
     pub dir: PathBuf,
     /// The text of the manifest.
     pub text: String,
 }
 
-/// The folder that holds a folder for each series: `KDK_PATCHES`, else this
-/// repository's.
+/// Returns the folder with one folder for each series: `KDK_PATCHES`, else this
+/// repository's `patches`.
 pub fn folder() -> PathBuf {
     std::env::var_os("KDK_PATCHES")
         .filter(|path| !path.is_empty())
         .map_or_else(|| workspace().join("patches"), PathBuf::from)
 }
 
-/// The folder of `series`, there or not, from the root on.
-pub fn place(series: &str) -> PathBuf {
+/// Returns the absolute path of the folder of `series`, which may not exist.
+pub fn series_dir(series: &str) -> PathBuf {
     let folder = folder();
     let folder = fs::canonicalize(&folder)
         .or_else(|_| std::path::absolute(&folder))
@@ -45,7 +45,7 @@ pub fn place(series: &str) -> PathBuf {
     folder.join(series)
 }
 
-/// The names of all series, sorted.
+/// Returns the names of all series, sorted.
 pub fn names() -> Result<Vec<String>, Failure> {
     let folder = folder();
     let failed = |error| Failure::io("list the series", &folder, error);
@@ -77,13 +77,12 @@ pub fn find(base: &str) -> Result<Option<Loaded>, Failure> {
     }
 }
 
-/// Reads the series of `base`; that there is none is a failure.
+/// Reads the series of `base`. Fails if there is none.
 pub fn must(base: &str) -> Result<Loaded, Failure> {
     find(base)?.ok_or_else(|| none(base))
 }
 
-/// The folder of the series of `base`, which has a manifest; whether that can
-/// be read is another question.
+/// Returns the folder of the series of `base`. Fails if it has no manifest.
 pub fn existing(base: &str) -> Result<PathBuf, Failure> {
     let dir = folder().join(base);
     let is_there = is_name(base) && dir.join(MANIFEST).exists();
@@ -97,12 +96,12 @@ fn none(base: &str) -> Failure {
         format!("there is no {}", dir.join(MANIFEST).display()),
     )
     .help(format!(
-        "begin one with `cargo xtask patches new ID --series {base}`, or point KDK_PATCHES at the \
-         folder that holds it"
+        "begin one with `cargo xtask patches new ID --series {base}`, or set KDK_PATCHES to the folder that \
+            contains it"
     ))
 }
 
-/// A base's name is no path.
+/// Returns whether `base` is a plain name, and not a path.
 fn is_name(base: &str) -> bool {
     Path::new(base).components().count() == 1
 }
@@ -136,12 +135,12 @@ pub fn parse_as(place: &str, dir: &Path, name: &str, text: &str) -> Result<Loade
 }
 
 impl Loaded {
-    /// The series' name.
+    /// Returns the name of the series.
     pub fn name(&self) -> &str {
         &self.manifest.series.name
     }
 
-    /// Fails unless the tree is the one the series was written for.
+    /// Fails unless the tree has the version that the series was written for.
     pub fn check_base(&self, osreldate: u32) -> Result<(), Failure> {
         let wanted = self.manifest.base.osreldate;
         if wanted == osreldate {
@@ -152,20 +151,19 @@ impl Loaded {
             format!("osreldate {wanted} but sys/sys/param.h says {osreldate}"),
         )
         .help(format!(
-            "run `cargo xtask patches rebase --series {}`, then set base.osreldate; or go without the \
-             series (`--unpatched`)",
+            "run `cargo xtask patches rebase --series {}`, or test without the series (`--no-patches`)",
             self.name()
         )))
     }
 
-    /// The same series without the patches `ids` and all that needs one of
-    /// them.
+    /// Returns the series without the patches `ids` and without those that need
+    /// one of them.
     pub fn without(mut self, ids: &[String]) -> Result<Self, Failure> {
         for id in ids {
             self.patch(id)?;
         }
         let mut out: BTreeSet<String> = ids.iter().cloned().collect();
-        // What a patch needs comes before it, so one pass finds all.
+        // A patch comes after those it needs, so one pass finds all.
         self.manifest.patches.retain(|patch| {
             let goes = out.contains(&patch.id) || patch.needs.iter().any(|id| out.contains(id));
             if goes {
@@ -176,19 +174,19 @@ impl Loaded {
         Ok(self)
     }
 
-    /// Whether a patch lets the kernel boot directly.
+    /// Returns whether a patch of the series lets the kernel boot directly.
     pub fn enables_direct_boot(&self) -> bool {
         let enabling = |patch: &Patch| patch.class == Class::Enabling;
         self.manifest.patches.iter().any(enabling)
     }
 
-    /// Ids, in apply order.
+    /// Returns the ids of the patches, in apply order.
     pub fn ids(&self) -> Vec<String> {
         let patches = self.manifest.patches.iter();
         patches.map(|patch| patch.id.clone()).collect()
     }
 
-    /// The patch `id`.
+    /// Returns the patch `id`.
     pub fn patch(&self, id: &str) -> Result<&Patch, Failure> {
         let patches = &self.manifest.patches;
         if let Some(patch) = patches.iter().find(|patch| patch.id == id) {
@@ -198,23 +196,23 @@ impl Loaded {
         let help = match yaml::closest(id, ids) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!(
-                "`cargo xtask patches list --series {}` names them",
+                "`cargo xtask patches list --series {}` lists them",
                 self.name()
             ),
         };
         Err(Failure::usage(
             format!("find the patch `{id}`"),
-            format!("the series {} has none of that id", self.name()),
+            format!("the series {} has no patch with this id", self.name()),
         )
         .help(help))
     }
 
-    /// The file of `patch`.
+    /// Returns the path of the file of `patch`.
     pub fn path(&self, patch: &Patch) -> PathBuf {
         self.dir.join(&patch.file)
     }
 
-    /// The patch files, in apply order.
+    /// Reads the patch files, in apply order.
     pub fn changes(&self) -> Result<Vec<Change>, Failure> {
         let read = |patch: &Patch| {
             let path = self.path(patch);
@@ -223,7 +221,8 @@ impl Loaded {
             if fs::metadata(&path).map_err(failed)?.len() > LARGEST {
                 let happened = format!("{} is larger than {} MB", path.display(), LARGEST >> 20);
                 return Err(Failure::usage(&tried, happened).help(
-                    "no reviewer reads that: take out what is generated or binary, and split the rest",
+                    "no one reviews a patch of this size: remove generated and binary files, and split the \
+                        rest",
                 ));
             }
             let diff = fs::read(&path).map_err(failed)?;
@@ -239,7 +238,7 @@ pub(crate) mod tests {
     use super::*;
     use kdk_core::failure::rendered;
 
-    /// A series of patches: id, needs, tests.
+    /// Returns a series of patches: id, needs, tests.
     pub fn series(list: &[(&str, &str, &str)]) -> Loaded {
         let mut text = "schema: 1\nseries: {name: x, revision: 1}\nbase: {repo: r, branch: b, \
                         osreldate: 1}\npatches:\n"

@@ -1,32 +1,32 @@
-//! A patch file: a mail as `git format-patch` writes it, read by
-//! `git mailinfo` as `git am` does.
+//! Reads a patch file: a mail as `git format-patch` writes it, parsed by `git
+//! mailinfo` as in `git am`.
 
 use std::fs;
 
 use kdk_core::failure::Failure;
 use kdk_core::git::{Author, Git};
 
-/// A patch file that was read.
+/// A patch file, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
-    /// Who wrote it, and when.
+    /// The author, with the date.
     pub author: Author,
-    /// The first line of its message.
+    /// The first line of the message.
     pub subject: String,
-    /// The rest of its message, without empty lines around it.
+    /// The rest of the message, without empty lines around it.
     pub body: String,
     /// From the first `---` or `diff` line on.
     pub diff: Vec<u8>,
 }
 
 impl Mail {
-    /// Subject and body, as a commit has them.
+    /// Returns the commit message.
     pub fn message(&self) -> String {
         message(&self.subject, &self.body)
     }
 }
 
-/// A commit's message of a subject and a body.
+/// Returns the commit message of a subject and a body.
 pub fn message(subject: &str, body: &str) -> String {
     match body {
         "" => format!("{subject}\n"),
@@ -34,18 +34,18 @@ pub fn message(subject: &str, body: &str) -> String {
     }
 }
 
-/// A patch file as what is committed of it.
+/// A patch file as it will be committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParsedPatch {
-    /// The change.
+    /// The diff to apply.
     pub diff: Vec<u8>,
-    /// Who wrote it; unknown of a diff alone.
+    /// The author; `None` for a bare diff.
     pub author: Option<Author>,
-    /// The commit's message; of a diff alone the patch's id.
+    /// The commit message; of a bare diff the patch's id.
     pub message: String,
 }
 
-/// Reads the patch `id`, a mail or a diff alone.
+/// Parses the patch `id`, a mail or a bare diff.
 pub fn parts(id: &str, text: &[u8]) -> Result<ParsedPatch, Failure> {
     if !is_mail(text) {
         return Ok(ParsedPatch {
@@ -62,15 +62,15 @@ pub fn parts(id: &str, text: &[u8]) -> Result<ParsedPatch, Failure> {
     })
 }
 
-/// Whether a patch file is a mail, and not a diff alone.
+/// Returns whether a patch file is a mail, and not a bare diff.
 pub fn is_mail(text: &[u8]) -> bool {
     text.starts_with(b"From ")
 }
 
-/// Reads the patch `id`, which is a mail.
+/// Parses the patch `id`, which is a mail.
 ///
 /// # Errors
-/// It has no author, date, subject or diff; or git cannot be run.
+/// The mail has no author, date, subject or diff; or git cannot be run.
 pub fn read(id: &str, text: &[u8]) -> Result<Mail, Failure> {
     let tried = format!("read the patch `{id}`");
     let dir =
@@ -79,7 +79,7 @@ pub fn read(id: &str, text: &[u8]) -> Result<Mail, Failure> {
     let args = ["mailinfo".as_ref(), message.as_os_str(), diff.as_os_str()];
     let bad = |what: String| {
         Failure::usage(&tried, what).help(
-            "a patch file is what `git format-patch` writes; `cargo xtask patches edit` makes it so",
+            "a patch file must have the format of `git format-patch`; `cargo xtask patches edit` writes it",
         )
     };
     let ran = Git::nowhere().run_with(&tried, &args, text)?;

@@ -1,68 +1,68 @@
-//! `patches/<series>/series.yaml`: what a series says of itself.
+//! The manifest of a series: `patches/<series>/series.yaml`.
 
 mod problem;
 pub mod text;
 
-pub use problem::{is_beside, is_id, problems};
+pub use problem::{is_id, is_plain_name, problems};
 
 use serde::{Deserialize, Serialize};
 
-/// The manifest. Lists are in apply order.
+/// A manifest. Its patches are in apply order.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Version of the file's form; 1.
+    /// The version of the file's format: 1.
     pub schema: u32,
-    /// Name and revision.
+    /// The name and revision of the series.
     pub series: Series,
-    /// What it applies to.
+    /// The base that it applies to.
     pub base: Base,
-    /// Branches of the repository whose drift is looked at.
+    /// The branches on which `patches lint` looks for landed patches.
     #[serde(default)]
     pub track: Vec<String>,
-    /// The file, beside the manifest, that introduces the series: the first
-    /// line is its title.
+    /// The file with the cover letter, beside the manifest. Its first line is
+    /// the title.
     #[serde(default)]
     pub cover: Option<String>,
-    /// The patches.
+    /// The patches of the series.
     #[serde(default)]
     pub patches: Vec<Patch>,
 }
 
-/// Name and revision.
+/// The name and revision of the series.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Series {
-    /// The directory's name, and the base's.
+    /// The name of the folder, and of the base.
     pub name: String,
-    /// Counts what was sent for review, from 1.
+    /// The number of the revision that is sent for review, from 1.
     pub revision: u32,
 }
 
-/// What a series applies to.
+/// The base of a series.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {
-    /// FreeBSD's repository.
+    /// The URL of FreeBSD's repository.
     pub repo: String,
-    /// The branch there.
+    /// The branch of the base.
     pub branch: String,
-    /// A commit of it, where the series fits no other.
+    /// The commit, if the series applies to no other.
     #[serde(default)]
     pub commit: Option<String>,
-    /// `__FreeBSD_version`.
+    /// The `__FreeBSD_version` of the base.
     pub osreldate: u32,
 }
 
-/// What a patch is for.
+/// The class of a patch: what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
-    /// Lets the kit boot the kernel directly.
+    /// Lets QEMU boot the kernel directly.
     Enabling,
-    /// Repairs a defect.
+    /// Fixes a defect.
     Fix,
-    /// Adds something.
+    /// Adds a feature.
     Feature,
     /// Adds a test.
     Test,
@@ -71,7 +71,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// The name in the manifest.
+    /// Returns the name in the manifest.
     pub fn name(self) -> &'static str {
         match self {
             Self::Enabling => "enabling",
@@ -83,71 +83,71 @@ impl Class {
     }
 }
 
-/// One patch.
+/// A patch of the series.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Patch {
-    /// Its name: lower case, digits and `-`.
+    /// The id: lower case letters, digits and `-`.
     pub id: String,
-    /// Its file, beside the manifest.
+    /// The name of the patch file, beside the manifest.
     pub file: String,
-    /// What it is for.
+    /// The class of the patch.
     pub class: Class,
-    /// Ids of patches it builds on.
+    /// The ids of the patches that it needs.
     #[serde(default)]
     pub needs: Vec<String>,
-    /// How far it has come with FreeBSD.
+    /// The state of its review in FreeBSD.
     #[serde(default)]
     pub upstream: Upstream,
-    /// Whose work it is.
+    /// The origin of the patch, and who attests it.
     pub provenance: Provenance,
-    /// What its message gets when it is exported.
+    /// The trailers that an export adds to its message.
     #[serde(default)]
     pub trailers: Trailers,
-    /// What proves it.
+    /// The tests that prove it.
     #[serde(default)]
     pub check: Check,
 }
 
-/// How far a patch has come with FreeBSD.
+/// The state of a patch's review in FreeBSD.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
-    /// Where it stands.
+    /// The status of the review.
     #[serde(default)]
     pub status: Status,
-    /// By which way.
+    /// Where it is reviewed.
     #[serde(default)]
     pub channel: Option<Channel>,
-    /// The review, the pull request or the commit.
+    /// The URL of the review, pull request or commit.
     #[serde(default)]
     pub url: Option<String>,
-    /// Why it was rejected, or stays here.
+    /// The reason why it was rejected or is local.
     #[serde(default)]
     pub reason: String,
 }
 
-/// Where a patch stands with FreeBSD.
+/// The status of a patch in FreeBSD.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Not sent.
+    /// It was not submitted.
     #[default]
     None,
-    /// Under review.
+    /// It is under review.
     Submitted,
-    /// Accepted, not yet committed.
+    /// It is accepted and not yet committed.
     Accepted,
-    /// Committed.
+    /// It is committed.
     Landed,
-    /// Turned down.
+    /// It was rejected.
     Rejected,
-    /// Not meant for FreeBSD.
+    /// It is not meant for FreeBSD.
     Local,
 }
 
 impl Status {
-    /// The name in the manifest.
+    /// Returns the name in the manifest.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -160,13 +160,13 @@ impl Status {
     }
 }
 
-/// The way to FreeBSD's reviewers.
+/// Where FreeBSD reviews a patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Channel {
-    /// reviews.FreeBSD.org.
+    /// A review on reviews.FreeBSD.org.
     Phabricator,
-    /// A pull request.
+    /// A pull request on GitHub.
     Github,
     /// A mailing list.
     Mail,
@@ -175,7 +175,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// The name in the manifest.
+    /// Returns the name in the manifest.
     pub fn name(self) -> &'static str {
         match self {
             Self::Phabricator => "phabricator",
@@ -186,29 +186,29 @@ impl Channel {
     }
 }
 
-/// Whose work a patch is.
+/// The origin of a patch.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
-    /// `own`, or where it was obtained from.
+    /// `own`, or where the patch was obtained from.
     pub origin: String,
-    /// Whether a generative AI wrote any of it.
+    /// Whether a generative AI wrote any part of it.
     pub ai_assisted: bool,
-    /// The person who answers for it, as `Name <mail>`; empty if nobody does
-    /// yet.
+    /// The person who is responsible for it, as `Name <mail>`; empty if no one
+    /// is yet.
     #[serde(default)]
     pub attested_by: String,
 }
 
-/// Lines that the message gets when it is exported, by their keys in FreeBSD's
+/// The trailers that an export adds to the message, by their keys in FreeBSD's
 /// commit template.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trailers {
-    /// Numbers of problem reports, by spaces.
+    /// The numbers of problem reports, separated by spaces.
     #[serde(default)]
     pub pr: Option<String>,
-    /// Who found it.
+    /// Who reported the problem.
     #[serde(default)]
     pub reported_by: Option<String>,
     /// Who reviewed it.
@@ -217,25 +217,25 @@ pub struct Trailers {
     /// Who tested it.
     #[serde(default)]
     pub tested_by: Option<String>,
-    /// Where it comes from.
+    /// Where the patch was obtained from.
     #[serde(default)]
     pub obtained_from: Option<String>,
-    /// What it mends: `HASH ("SUBJECT")`.
+    /// The commit that it fixes: `HASH ("SUBJECT")`.
     #[serde(default)]
     pub fixes: Option<String>,
     /// When to merge it to stable branches: `N days|weeks|months`.
     #[serde(default)]
     pub mfc_after: Option<String>,
-    /// `yes`.
+    /// The word `yes`, for the release notes.
     #[serde(default)]
     pub relnotes: Option<String>,
-    /// Who paid for it.
+    /// Who sponsored it.
     #[serde(default)]
     pub sponsored_by: Option<String>,
 }
 
 impl Trailers {
-    /// Each line that is there or not: its name in the manifest, its key.
+    /// Returns each trailer: its name in the manifest, its key, its value.
     pub fn fields(&self) -> [(&'static str, &'static str, &Option<String>); 9] {
         [
             ("pr", "PR", &self.pr),
@@ -251,35 +251,35 @@ impl Trailers {
     }
 }
 
-/// What proves a patch.
+/// The tests that prove a patch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
-    /// Tests by name or glob.
+    /// The tests, by name or glob.
     #[serde(default)]
     pub tests: Vec<String>,
-    /// How each of them ends without the patch.
+    /// The expected verdict of each test without the patch.
     #[serde(default)]
     pub expect_without: Without,
-    /// Virtual CPUs that they need to show it, where one is not enough.
+    /// The number of virtual CPUs that the tests need, if more than one.
     #[serde(default)]
     pub cpus: Option<u32>,
-    /// Checks of `patches lint` that do not hold for this patch.
+    /// The checks of `patches lint` that are waived for this patch.
     #[serde(default)]
     pub waive: Vec<String>,
 }
 
-/// How a test ends without the patch that it proves.
+/// The expected verdict of a test without the patch that it proves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Without {
-    /// It fails, or the kernel crashes or hangs in it.
+    /// The test fails, or the kernel crashes or hangs in it.
     #[default]
     Fail,
-    /// The kernel crashes in it.
+    /// The kernel crashes in the test.
     Crash,
-    /// It does not end.
+    /// The test times out.
     Timeout,
-    /// The kernel does not come up.
+    /// The kernel does not boot.
     NoBoot,
 }

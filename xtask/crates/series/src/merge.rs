@@ -1,4 +1,4 @@
-//! A patch taken to another tree by a three-way merge, without a checkout.
+//! Three-way merges of a patch into another tree, without a checkout.
 
 use crate::base::repo;
 use kdk_core::failure::Failure;
@@ -6,40 +6,38 @@ use kdk_core::git::{self, Git};
 
 const TRIED: &str = "merge a patch into another tree";
 
-/// What came of it.
+/// The result of a merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Merged {
-    /// The tree; where there are conflicts, files in it have markers.
+    /// The merged tree. Files with conflicts have markers.
     pub tree: String,
-    /// What does not fit.
+    /// The files with conflicts.
     pub conflicts: Vec<Conflict>,
 }
 
-/// A file that does not merge.
+/// A file with conflicts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
-    /// Its path.
+    /// The path of the file.
     pub file: String,
-    /// The places, as `line: text with markers`; none where the file is gone
-    /// on one side.
+    /// The conflicting hunks; none if one side removed the file.
     pub hunks: Vec<Hunk>,
 }
 
-/// A place that both sides have changed.
+/// A region that both sides changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hunk {
     /// The line of the first marker, from 1.
     pub line: usize,
-    /// From the first marker to the last.
+    /// The text from the first marker to the last.
     pub text: String,
 }
 
-/// Merges the change from the tree `from` to the tree `to` into `onto`. In the
-/// markers the sides are called `kdk/base` and
-/// `kdk/patch/ID`.
+/// Merges the change from the tree `from` to the tree `to` into `onto`. The
+/// markers name the sides `kdk/base` and `kdk/patch/ID`.
 pub fn merge(git: &Git, id: &str, from: &str, to: &str, onto: &str) -> Result<Merged, Failure> {
-    // Commits of our own, so that the merge base is `from` and nothing else;
-    // git before 2.40 cannot be told it.
+    // Synthetic commits make `from` the merge base; git before 2.40 has no
+    // option for it.
     let commit = |name: &str, parents: &[&str]| {
         let tree = repo::tree_of(git, name)?;
         let mut args = vec!["commit-tree", &tree, "-m", "merge"];
@@ -74,7 +72,7 @@ fn merged(git: &Git, ours: &str, theirs: &str) -> Result<Merged, Failure> {
     let ran = git.run(TRIED, &args)?;
     let text = String::from_utf8_lossy(&ran.stdout).into_owned();
     let mut parts = text.split('\0').filter(|part| !part.is_empty());
-    // It exits with 1 on conflicts; a tree is there all the same.
+    // git exits with 1 on conflicts, and prints a tree all the same.
     let Some(tree) = parts.next().filter(|_| ran.stderr.is_empty()) else {
         return Err(git::failed(TRIED, &ran));
     };
@@ -92,7 +90,7 @@ fn merged(git: &Git, ours: &str, theirs: &str) -> Result<Merged, Failure> {
     Ok(Merged { tree, conflicts })
 }
 
-/// The places between markers.
+/// Returns the regions between conflict markers.
 pub fn hunks(text: &str) -> Vec<Hunk> {
     let mut found = Vec::new();
     let mut open: Option<Hunk> = None;
@@ -141,7 +139,7 @@ mod tests {
                 .unwrap()
         };
         assert_eq!((merged.tree, merged.conflicts.len()), (tree(&changed), 0));
-        // What is there already changes nothing.
+        // A change that is in the tree already is empty.
         let again = merge(&git, "count", &head, &changed, &changed).unwrap();
         assert_eq!((again.tree, again.conflicts.len()), (tree(&changed), 0));
         let other = commit(&git, &head, &[change("two", "zwei")]).unwrap();

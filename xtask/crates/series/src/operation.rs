@@ -1,6 +1,6 @@
-//! A change to a series that is on the way, between two runs of the kit:
-//! `edits/SERIES/NAME` in the cache, with what is known of it in `state.json`
-//! and a worktree in `src`.
+//! Operations on a series: an edit, a new patch or a rebase that is in progress.
+//! The folder `edits/SERIES/NAME` in the cache has the saved state in
+//! `state.json` and the worktree in `src`.
 
 use std::fs;
 use std::io;
@@ -15,98 +15,100 @@ use kdk_core::cache_dir::{Home, write_atomically};
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
-/// What a rebase is called where a patch's id stands otherwise; no id is like it.
+/// The name of a rebase, where other operations have a patch's id. No id has an
+/// `@`.
 const REBASE: &str = "@rebase";
 
-/// A change to a series that is on the way.
+/// A change of a series that is in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Operation {
-    /// What is being done.
+    /// The kind of the operation.
     pub kind: Kind,
-    /// The series that was read.
+    /// The name of the series.
     pub series: String,
-    /// Its folder.
+    /// Returns its folder in the cache.
     pub dir: PathBuf,
-    /// Digest of its patches at the beginning.
+    /// The digest of its patches when the operation began.
     pub digest: String,
-    /// The base it is put on, whose repository has all commits named here.
+    /// The base to apply it to, whose repository has all commits named here.
     pub base: String,
-    /// The commit of that base.
+    /// The commit of that base, below the first patch.
     pub start: String,
     /// `__FreeBSD_version` of that commit.
     pub osreldate: u32,
     /// The patches as they were, in apply order.
     pub steps: Vec<Step>,
-    /// What the first of them have become.
+    /// The new commits of the first of them.
     pub done: Vec<Done>,
-    /// What the worktree holds.
+    /// The state of the worktree.
     pub worktree: WorktreeState,
 }
 
-/// What is being done.
+/// The kind of the operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A patch is changed.
+    /// An existing patch is changed.
     Edit {
-        /// Which.
+        /// The id of the patch.
         id: String,
     },
-    /// A patch is made.
+    /// A new patch is written.
     New {
-        /// Its id.
+        /// The id of the patch.
         id: String,
-        /// What it is for.
+        /// The class of the patch.
         class: Class,
-        /// Whether a generative AI writes any of it.
+        /// Whether a generative AI wrote any part of it.
         ai_assisted: bool,
     },
-    /// All patches are taken to another commit.
+    /// All patches are applied to another commit.
     Rebase,
 }
 
-/// A patch as it was.
+/// A patch before the operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// Its id.
+    /// The id of the patch.
     pub id: String,
-    /// The commits before and after it; none for a patch that is being made.
+    /// The commits before and after it; `None` for a new patch.
     pub change: Option<(String, String)>,
 }
 
-/// What a patch has become.
+/// A patch that the operation has dealt with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Done {
-    /// Its id.
+    /// The id of the patch.
     pub id: String,
-    /// Its commit; none where it changes nothing any more.
+    /// Its new commit; `None` if it became empty.
     pub commit: Option<String>,
 }
 
-/// What the worktree holds: always the first patch that is not done.
+/// The state of the worktree, which always has the first patch that is not
+/// done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WorktreeState {
-    /// Nothing that counts.
+    /// Nothing of the user's.
     Idle,
-    /// The patch, for the user to change.
+    /// The patch, which the user edits.
     Editing,
-    /// The patch is being put there with its conflicts.
+    /// A conflict is being checked out.
     CheckingOut,
-    /// The patch, with conflicts for the user to resolve.
+    /// The patch with conflicts, which the user resolves.
     Conflicted {
-        /// Files that got markers.
+        /// The files with conflict markers.
         marked: Vec<String>,
-        /// Files that cannot have any: gone on one side, or no text.
+        /// The files that cannot have markers: removed on one side, or binary.
         others: Vec<String>,
     },
 }
 
 impl Operation {
-    /// Its name among the changes to the series.
+    /// Returns its name among the operations of the series.
     pub fn name(&self) -> &str {
         match &self.kind {
             Kind::Edit { id } | Kind::New { id, .. } => id,
@@ -114,12 +116,12 @@ impl Operation {
         }
     }
 
-    /// Whether it takes all patches to another commit.
+    /// Returns whether it is a rebase.
     pub fn is_rebase(&self) -> bool {
         self.kind == Kind::Rebase
     }
 
-    /// For people: "edit of `x`".
+    /// Describes it in messages: "edit of `x`".
     pub fn describe(&self) -> String {
         match &self.kind {
             Kind::Edit { id } => format!("edit of `{id}`"),
@@ -129,7 +131,7 @@ impl Operation {
         }
     }
 
-    /// The command that goes on with it.
+    /// Returns the command that continues it.
     pub fn continue_command(&self) -> String {
         self.command(match self.kind {
             Kind::Rebase => "--continue",
@@ -137,40 +139,43 @@ impl Operation {
         })
     }
 
-    /// The command that gives it up.
+    /// Returns the command that aborts it.
     pub fn abort_command(&self) -> String {
         self.command("--abort")
     }
 
     fn command(&self, flag: &str) -> String {
-        let verb = match &self.kind {
+        let command = match &self.kind {
             Kind::Edit { id } | Kind::New { id, .. } => format!("edit {id}"),
             Kind::Rebase => "rebase".into(),
         };
-        format!("cargo xtask patches {verb} {flag} --series {}", self.series)
+        format!(
+            "cargo xtask patches {command} {flag} --series {}",
+            self.series
+        )
     }
 
-    /// Its folder.
+    /// Returns its folder in the cache.
     pub fn folder(&self, home: &Home) -> PathBuf {
         folder(home, &self.series, self.name())
     }
 
-    /// Its worktree.
+    /// Returns the path of its worktree.
     pub fn worktree_path(&self, home: &Home) -> PathBuf {
         self.folder(home).join("src")
     }
 
-    /// The kit's repository that has its commits.
+    /// Returns kdk's repository that has its commits.
     pub fn git(&self, home: &Home) -> Git {
         repo::git(home, &self.base)
     }
 
-    /// The first patch that is not done.
+    /// Returns the first patch that is not done.
     pub fn next(&self) -> Option<&Step> {
         self.steps.get(self.done.len())
     }
 
-    /// The commit that the next patch comes on.
+    /// Returns the commit that the next patch is applied to.
     pub fn tip(&self) -> &str {
         let mut commits = self.done.iter().rev();
         commits
@@ -185,10 +190,10 @@ impl Operation {
         self.done.iter().filter_map(commit).collect()
     }
 
-    /// Writes it down, and has git keep its commits.
+    /// Saves it, with references that keep its commits.
     pub fn save(&self, home: &Home) -> Result<(), Failure> {
         let git = self.git(home);
-        // Each list of commits is one chain.
+        // The commits of each list are one chain, so its last one is enough.
         let mut old = self.steps.iter().rev();
         let old = old.find_map(|step| Some(step.change.as_ref()?.1.as_str()));
         for (name, commit) in [("old", old.unwrap_or(&self.start)), ("new", self.tip())] {
@@ -204,7 +209,7 @@ impl Operation {
         format!("refs/kdk/edits/{}/{}/{name}", self.series, self.name())
     }
 
-    /// Forgets it, with its worktree.
+    /// Removes it, with its worktree.
     pub fn close(&self, home: &Home) -> Result<(), Failure> {
         let folder = self.folder(home);
         remove_folder(&folder)?;
@@ -220,25 +225,26 @@ impl Operation {
 }
 
 const STATE: &str = "state.json";
-const RECORD: &str = "keep account of the change to the series";
+const RECORD: &str = "save the operation";
 
 fn folder(home: &Home, series: &str, name: &str) -> PathBuf {
     home.edits().join(series).join(name)
 }
 
-/// Removes a folder; its state first, so that what a kill leaves is no work.
+/// Removes a folder, and its state first: what a killed run leaves is no
+/// operation then.
 fn remove_folder(folder: &Path) -> Result<(), Failure> {
     let state = folder.join(STATE);
     files::remove(&state).map_err(|error| Failure::io(RECORD, &state, error))?;
     files::remove(folder).map_err(|error| Failure::io(RECORD, folder, error))
 }
 
-/// The work `name` on `series`.
+/// Returns the operation `name` of `series`.
 pub fn find(home: &Home, series: &str, name: &str) -> Result<Option<Operation>, Failure> {
     read(&folder(home, series, name))
 }
 
-/// The rebase of `series`.
+/// Returns the rebase of `series` that is in progress.
 pub fn rebase(home: &Home, series: &str) -> Result<Option<Operation>, Failure> {
     find(home, series, REBASE)
 }
@@ -252,18 +258,18 @@ fn read(folder: &Path) -> Result<Option<Operation>, Failure> {
     serde_json::from_slice(&text).map(Some).map_err(|error| {
         Failure::infra(
             format!("read {}", path.display()),
-            "it is not what this kit writes",
+            "it is not a file that kdk wrote",
         )
         .source(error)
         .help(format!(
-            "take what you need from {}, then remove {}",
+            "copy what you need from {}, then remove {}",
             folder.join("src").display(),
             folder.display()
         ))
     })
 }
 
-/// All changes to all series.
+/// Returns all operations of all series.
 pub fn all(home: &Home) -> Result<Vec<Operation>, Failure> {
     let mut found = Vec::new();
     for series in subfolders(&home.edits())? {
@@ -285,7 +291,7 @@ fn subfolders(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-/// Fails while a change to `series` is on the way: the one that ends first
+/// Fails while an operation of `series` is in progress: the one that ends first
 /// would make the other one stale.
 pub fn ensure_none_in_progress(home: &Home, series: &str, tried: &str) -> Result<(), Failure> {
     let open = all(home)?
@@ -296,8 +302,8 @@ pub fn ensure_none_in_progress(home: &Home, series: &str, tried: &str) -> Result
     })
 }
 
-/// Fails while a change is on the way whose commits are in the repository of
-/// `base`, or of any base if none is named.
+/// Fails while an operation is in progress whose commits are in the repository
+/// of `base`, or of any base if none is given.
 pub fn ensure_none_on_base(home: &Home, base: Option<&str>, tried: &str) -> Result<(), Failure> {
     let mut open = all(home)?.into_iter();
     let open = open.find(|operation| base.is_none_or(|base| operation.base == base));
@@ -306,45 +312,45 @@ pub fn ensure_none_on_base(home: &Home, base: Option<&str>, tried: &str) -> Resu
     })
 }
 
-/// Fails unless `operation` is on the way as it was read. The caller holds the lock
-/// of its base, so that it stays so.
+/// Fails unless the saved state still equals `operation`. The caller has locked
+/// the base, so that it stays equal.
 pub fn ensure_current(home: &Home, operation: &Operation) -> Result<(), Failure> {
     if find(home, &operation.series, operation.name())?.as_ref() == Some(operation) {
         return Ok(());
     }
     Err(Failure::usage(
         format!("finish the {}", operation.describe()),
-        "another run of the kit has gone on with it meanwhile",
+        "another kdk process has continued it meanwhile",
     )
-    .help("`cargo xtask patches edit --list` lists what is on the way"))
+    .help("`cargo xtask patches edit --list` lists the operations in progress"))
 }
 
 fn in_progress(operation: &Operation, home: &Home, tried: &str) -> Failure {
     Failure::usage(
         tried,
         format!(
-            "the {} of {} is not finished: it lies in {}",
+            "the {} of {} is in progress, in {}",
             operation.describe(),
             operation.series,
             operation.worktree_path(home).display()
         ),
     )
     .help(format!(
-        "finish it: {}\nor give it up: {}",
+        "finish it: {}\nor abort it: {}",
         operation.continue_command(),
         operation.abort_command()
     ))
 }
 
-/// Prepares the folder of `operation`, which is about to begin: what a killed run
-/// left of one is removed.
+/// Prepares the folder of `operation`, which is about to begin. Removes what a
+/// killed run left there.
 pub fn reset_folder(home: &Home, operation: &Operation) -> Result<(), Failure> {
     let folder = operation.folder(home);
     remove_folder(&folder)?;
     home.create(&folder)
 }
 
-/// A digest of the patches of a series: of what a change builds on.
+/// Returns a digest of the patches of a series, to detect later changes.
 pub fn digest(series: Option<&Loaded>) -> Result<String, Failure> {
     let Some(series) = series else {
         return Ok("none".into());
@@ -362,19 +368,19 @@ pub fn digest(series: Option<&Loaded>) -> Result<String, Failure> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// Fails unless `series` is what `operation` began from.
+/// Fails unless `series` is as it was when `operation` began.
 pub fn ensure_series_unchanged(
     operation: &Operation,
     home: &Home,
     series: Option<&Loaded>,
 ) -> Result<(), Failure> {
     let tried = format!("finish the {}", operation.describe());
-    let dir = load::place(&operation.series);
+    let dir = load::series_dir(&operation.series);
     if dir != operation.dir {
         return Err(Failure::usage(
             tried,
             format!(
-                "it is of the series in {}, and this is {}",
+                "it began from the series in {}, and this one is in {}",
                 operation.dir.display(),
                 dir.display()
             ),
@@ -395,8 +401,8 @@ pub fn ensure_series_unchanged(
         ),
     )
     .help(format!(
-        "nothing was written. Put them back as they were and do this again\nor keep your change: git -C {} \
-         diff {} > FILE\nthen give this up and begin anew: {}",
+        "nothing was written. Restore them and run this again\nor keep your change: git -C {} diff {} > \
+            FILE\nthen abort and start again: {}",
         operation.worktree_path(home).display(),
         operation.tip(),
         operation.abort_command()

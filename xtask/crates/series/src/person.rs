@@ -1,6 +1,6 @@
-//! A person, as commit messages and manifests name one: `Name <address>`.
+//! Parses the persons in commit messages and manifests: `Name <address>`.
 
-/// Name and address of the person that `text` names.
+/// Returns the name and address of the person that `text` names.
 pub fn person(text: &str) -> Option<(String, String)> {
     let (name, rest) = text.trim().split_once(" <")?;
     let address = rest.strip_suffix('>')?;

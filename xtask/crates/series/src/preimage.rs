@@ -1,6 +1,6 @@
-//! The commits that patches were made of, for a base that has moved on: each
-//! patch file names the content of the files it was made for, which is what a
-//! three-way merge needs.
+//! The preimages of patches, for a base that has changed since. A patch's
+//! `index` lines name the blobs that it was made for; a three-way merge needs
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use crate::operation::Step;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
-const TRIED: &str = "find what the patches were made for";
+const TRIED: &str = "reconstruct the preimages of the patches";
 
-/// A file of a tree: mode and id; none where there is no such file.
+/// The mode and blob id of a file; `None` if the tree does not have it.
 type Entry = Option<(String, String)>;
 
-/// The commits before and after each change, in one chain that begins at
-/// `base`. Contents that this repository lacks are looked for in `alternate`;
-/// where they are nowhere, a content is made up that the patch fits.
+/// Returns the commits before and after each change, in one chain that starts
+/// at `base`. Blobs that `git` lacks are copied from `alternate`. Where neither
+/// has a blob, a content is synthesized that the hunks apply to.
 pub fn steps(
     git: &Git,
     alternate: Option<&Git>,
@@ -63,7 +63,8 @@ fn step(
             None => unknown.push(file),
         }
     }
-    // The first of these that the patch fits; the last one is made for it.
+    // The first of these that the patch applies to; the last is synthesized for
+    // it.
     let candidates: [&dyn Fn() -> Result<BTreeMap<String, Entry>, Failure>; 4] = [
         &|| Ok(known.clone()),
         &|| synthesize(git, &known, &unknown),
@@ -75,16 +76,16 @@ fn step(
         put(git, &candidate()?)?;
         let args = ["apply", "--cached", "--check", "--whitespace=nowarn", "-"];
         if git.run_with(TRIED, &args, &diff)?.ok {
-            before = Some(repo::commit_index(git, under, "what a patch was made for")?);
+            before = Some(repo::commit_index(git, under, "the preimage of a patch")?);
             break;
         }
     }
     let Some(before) = before else {
         put(git, &here)?;
-        // It does not fit, and says where.
+        // The patch does not apply, and git reports where.
         return Err(match apply::apply(git, &change.id, &diff) {
             Err(failure) => failure,
-            Ok(()) => Failure::infra(TRIED, "git changed its mind"),
+            Ok(()) => Failure::infra(TRIED, "git accepted the patch after it had rejected it"),
         });
     };
     apply::apply(git, &change.id, &diff)?;
@@ -93,7 +94,8 @@ fn step(
     Ok((before, after))
 }
 
-/// What a diff says of the file that it was made for, if that can be found.
+/// Returns the preimage of `file` that its `index` line names, if a repository
+/// has the blob.
 fn recorded(
     git: &Git,
     alternate: Option<&Git>,
@@ -101,7 +103,7 @@ fn recorded(
     here: &BTreeMap<String, Entry>,
 ) -> Result<Option<(String, Entry)>, Failure> {
     let Some(old) = &file.old else {
-        // A new file: there was none.
+        // A new file has no preimage.
         return Ok(file.new.clone().map(|path| (path, None)));
     };
     let Some(id) = &file.blob else {
@@ -119,7 +121,8 @@ fn recorded(
     Ok(Some((old.clone(), Some((mode, id)))))
 }
 
-/// `entries` with contents for `files` that their hunks fit.
+/// Returns `entries` with synthesized contents for `files`, which their hunks
+/// apply to.
 fn synthesize(
     git: &Git,
     entries: &BTreeMap<String, Entry>,
@@ -132,7 +135,7 @@ fn synthesize(
             continue;
         };
         let present = entries.get(old).cloned().flatten();
-        // A file that is removed stands in the diff in full.
+        // The diff of a removed file has its whole content.
         let like = match (&present, &file.new) {
             (Some((_, id)), Some(_)) => git.must(TRIED, &["cat-file", "blob", id], b"")?.stdout,
             _ => Vec::new(),
@@ -147,7 +150,7 @@ fn synthesize(
     Ok(entries)
 }
 
-/// The entries of all paths of `files` in `commit`.
+/// Returns the entries of all paths of `files` in `commit`.
 fn entries(
     git: &Git,
     commit: &str,
@@ -172,7 +175,7 @@ fn entries(
     Ok(found)
 }
 
-/// Makes the index hold these entries.
+/// Writes these entries to the index.
 fn put(git: &Git, entries: &BTreeMap<String, Entry>) -> Result<(), Failure> {
     let lines: String = entries
         .iter()
@@ -205,7 +208,7 @@ mod tests {
         )
     }
 
-    /// A series of two on the head, as its files; and a commit that has
+    /// Returns a series of two on the head, as its files; and a commit that has
     /// another first line and an added one.
     fn place(dir: &std::path::Path) -> (Git, Vec<Change>, String) {
         let (git, head) = kdk_repo(dir);
@@ -229,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn patches_are_merged_with_the_files_they_name() {
+    fn patches_are_merged_with_the_blobs_they_name() {
         let dir = tempfile::tempdir().unwrap();
         let (git, mails, moved) = place(dir.path());
         let steps = steps(&git, None, &moved, &mails).unwrap();
@@ -247,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn where_they_are_nowhere_the_place_is_shown_all_the_same() {
+    fn a_conflict_is_shown_even_without_the_preimage() {
         let dir = tempfile::tempdir().unwrap();
         let (git, _, moved) = place(dir.path());
         // No ids, and no such lines here.

@@ -1,4 +1,4 @@
-//! Two states of a series, compared patch by patch.
+//! Compares two revisions of a series, patch by patch.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,16 +6,16 @@ use std::fmt;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
-/// What became of a patch.
+/// How a patch differs between the revisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Message and change are the same.
+    /// Message and diff are the same.
     Unchanged,
-    /// One of them is not.
+    /// Message or diff differ.
     Changed,
-    /// It is new.
+    /// Only the new revision has it.
     Added,
-    /// It is gone.
+    /// Only the old revision has it.
     Removed,
 }
 
@@ -30,36 +30,36 @@ impl fmt::Display for State {
     }
 }
 
-/// A patch in both states.
+/// A patch in both revisions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
-    /// Its id.
+    /// The id of the patch.
     pub id: String,
-    /// What became of it.
+    /// How it differs.
     pub state: State,
-    /// What `git range-diff` says of it; empty unless it changed.
+    /// The output of `git range-diff`; empty unless it changed.
     pub text: String,
 }
 
-/// A series as commits.
+/// A revision of a series, as commits.
 #[derive(Debug, Clone, Copy)]
 pub struct Side<'a> {
-    /// Ids, in apply order.
+    /// The ids, in apply order.
     pub ids: &'a [String],
-    /// The commit of each.
+    /// The commit of each patch.
     pub commits: &'a [String],
 }
 
 impl<'a> Side<'a> {
-    /// The commits by their ids.
+    /// Returns the commits by the patches' ids.
     fn by_id(self) -> BTreeMap<&'a str, &'a str> {
         let ids = self.ids.iter().map(String::as_str);
         ids.zip(self.commits.iter().map(String::as_str)).collect()
     }
 }
 
-/// Compares the patches of both by their ids: those of `new` in their order,
-/// then those that are gone. All commits are in `git`.
+/// Compares the patches of both by id. Returns those of `new` in order, then
+/// the removed ones. All commits are in `git`.
 pub fn compare(git: &Git, old: Side<'_>, new: Side<'_>) -> Result<Vec<Pair>, Failure> {
     let (before, after) = (old.by_id(), new.by_id());
     let pair = |id: &str, state, text: String| Pair {
@@ -83,15 +83,15 @@ pub fn compare(git: &Git, old: Side<'_>, new: Side<'_>) -> Result<Vec<Pair>, Fai
     Ok(pairs)
 }
 
-/// What git says of two commits that are the same patch; nothing if they do
-/// not differ.
+/// Returns the output of `git range-diff` for two versions of a patch; `None`
+/// if they do not differ.
 fn range_diff(git: &Git, old: &str, new: &str) -> Result<Option<String>, Failure> {
-    const TRIED: &str = "compare two states of a patch";
+    const TRIED: &str = "compare two versions of a patch";
     let range = |commit: &str| format!("{commit}^..{commit}");
     let args = [
         "range-diff",
         "--no-color",
-        // However little they have in common, they are the same patch.
+        // They are the same patch, however little they have in common.
         "--creation-factor=1000",
         &range(old),
         &range(new),
@@ -107,7 +107,8 @@ fn range_diff(git: &Git, old: &str, new: &str) -> Result<Option<String>, Failure
     Ok((!same).then_some(text))
 }
 
-/// Says so if patches that are in both stand in another order now.
+/// Returns a line about the order, if the patches that are in both have another
+/// one now.
 pub fn reordered(old: &[String], new: &[String]) -> Option<String> {
     let common = |of: &[String], other: &[String]| -> Vec<String> {
         of.iter().filter(|id| other.contains(id)).cloned().collect()
@@ -115,7 +116,7 @@ pub fn reordered(old: &[String], new: &[String]) -> Option<String> {
     let (before, after) = (common(old, new), common(new, old));
     (before != after).then(|| {
         format!(
-            "another order: was {}; is {}",
+            "reordered: was {}; is {}",
             before.join(", "),
             after.join(", ")
         )
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn another_order_is_told() {
+    fn another_order_is_reported() {
         let list = |text: &str| {
             text.split_whitespace()
                 .map(str::to_owned)
@@ -184,7 +185,7 @@ mod tests {
             ("a b c", "a b c", None),
             ("a b c", "a c", None),
             ("a b c", "x b c y", None),
-            ("a b c", "c x a", Some("another order: was a, c; is c, a")),
+            ("a b c", "c x a", Some("reordered: was a, c; is c, a")),
             ("", "a", None),
         ] {
             assert_eq!(reordered(&list(old), &list(new)).as_deref(), want);

@@ -1,4 +1,5 @@
-//! A series taken to the commit that its base has come to, or to another base.
+//! The rebase of a series onto the present commit of its base, or onto another
+//! base.
 
 use std::fs;
 
@@ -14,8 +15,8 @@ use kdk_core::failure::Failure;
 use kdk_core::yaml;
 use kdk_core::yaml::places::Step::{Item, Key};
 
-/// Begins to take `series` to what `onto` is now, its own base if none is
-/// named.
+/// Begins a rebase of `series` onto the base `onto`, or onto the present commit
+/// of its own base.
 pub fn begin(
     home: &Home,
     series: &Loaded,
@@ -30,9 +31,9 @@ pub fn begin(
         must_not_be(base, &tried)?;
     }
     let base_now = applied::lock_base(home, base, say)?;
-    // Another one may have begun before this one had the lock.
+    // Another process may have begun one before this one had the lock.
     operation::ensure_none_in_progress(home, name, &tried)?;
-    // Old contents may be in the repository of the series' own base alone.
+    // Only the repository of the series' own base may have the old blobs.
     let alternate = (base != name).then(|| repo::git(home, name));
     let alternate = alternate.filter(|git| git.git_dir().exists());
     let changes = series.changes()?;
@@ -41,7 +42,7 @@ pub fn begin(
     let operation = Operation {
         kind: Kind::Rebase,
         series: name.to_owned(),
-        dir: load::place(name),
+        dir: load::series_dir(name),
         digest: operation::digest(Some(series))?,
         base: base.to_owned(),
         start: start.clone(),
@@ -57,22 +58,22 @@ pub fn begin(
 
 /// Fails if `base` has a series.
 fn must_not_be(base: &str, tried: &str) -> Result<(), Failure> {
-    let dir = load::place(base);
+    let dir = load::series_dir(base);
     if fs::symlink_metadata(&dir).is_err() {
         return Ok(());
     }
-    Err(Failure::usage(tried, format!("{} is there already", dir.display())).help(
-        "a series is only put where there is none: move that folder away, or bring its own patches up to \
-         date (`cargo xtask patches rebase --series NAME`)",
+    Err(Failure::usage(tried, format!("{} exists already", dir.display())).help(
+        "a rebase does not replace another series: move that folder away, or rebase the series in it \
+            (`cargo xtask patches rebase --series NAME`)",
     ))
 }
 
-/// Goes on with a rebase to its end, and writes the series. Gives lines for
-/// the user.
+/// Continues a rebase to its end, and writes the series. Returns lines for the
+/// user.
 ///
 /// # Errors
-/// A patch does not merge, or the series would not be sound: nothing is
-/// written, and all stays where it is.
+/// A patch conflicts, or a check fails. Nothing is written then, and the
+/// worktree stays.
 pub fn resume(
     home: &Home,
     operation: &mut Operation,
@@ -90,13 +91,13 @@ pub fn resume(
         )?;
     }
     let stays = format!(
-        "nothing was written. When it is mended:\n{}",
+        "nothing was written. Fix it, then:\n{}",
         operation.continue_command()
     );
     let at = operation.done.len();
     let before = operation.tip().to_owned();
     sequencer::capture_worktree(home, operation, &mut |text| say(text))?;
-    // Said now, and not after the conflicts of all the others.
+    // Before the user resolves the conflicts of all others.
     if let Some(done) = operation.done.get(at)
         && let Some(commit) = &done.commit
     {
@@ -123,7 +124,7 @@ pub fn resume(
     let commit = operation.start.get(..12).unwrap_or(&operation.start);
     lines.push(match written.is_empty() {
         true => format!(
-            "{}: fits {} at {commit} as it is",
+            "{}: applies to {} at {commit} unchanged",
             operation.series, operation.base
         ),
         false => format!(
@@ -135,7 +136,7 @@ pub fn resume(
     Ok(lines)
 }
 
-/// The ids of patches that change nothing any more.
+/// Returns the ids of the patches that became empty.
 fn landed(operation: &Operation) -> Vec<&str> {
     let empty = operation.done.iter().filter(|done| done.commit.is_none());
     empty.map(|done| done.id.as_str()).collect()
@@ -145,12 +146,12 @@ fn landed_lines(operation: &Operation) -> Vec<String> {
     let (series, base) = (&operation.series, &operation.base);
     let line = |id: &str| match series == base {
         true => format!(
-            "{id}: empty on {base}, so it has landed: taken out of the series; where another series keeps \
-             it, set `upstream: {{status: landed}}`"
+            "{id}: empty on {base}, dropped as upstreamed; if another series has it, set `upstream: \
+                {{status: landed}}` there"
         ),
         false => format!(
-            "{id}: empty on {base}, so it has landed: left out; set `upstream: {{status: landed}}` for it in \
-             patches/{series}/series.yaml"
+            "{id}: empty on {base}, dropped as upstreamed; set `upstream: {{status: landed}}` for it in \
+                patches/{series}/series.yaml"
         ),
     };
     landed(operation).into_iter().map(line).collect()
@@ -167,7 +168,8 @@ fn series_update(
         &text,
         &wanted,
         &format!(
-            "write the list of patches with a line for each `- id:`, and `needs` in brackets, then:\n{}",
+            "write each `- id:` of the list of patches on a line of its own and `needs` in brackets, \
+                then:\n{}",
             operation.continue_command()
         ),
     )?;
@@ -198,7 +200,7 @@ fn series_update(
     })
 }
 
-/// The new manifest as text, and what it has to say.
+/// Returns the text of the new manifest, and what it must parse as.
 fn manifest(
     operation: &Operation,
     series: &Loaded,
@@ -240,7 +242,7 @@ fn manifest(
     Ok((text, wanted))
 }
 
-/// `text` without the patch `id`, and without any need for it.
+/// Returns `text` without the patch `id` and without the needs for it.
 fn without(text: &str, manifest: &mut Manifest, id: &str) -> Result<String, Failure> {
     let mut text = text.to_owned();
     for (n, patch) in manifest.patches.iter_mut().enumerate() {
@@ -258,7 +260,7 @@ fn without(text: &str, manifest: &mut Manifest, id: &str) -> Result<String, Fail
             text = text::set_empty(&text);
         }
     }
-    // An early look, so that the next change finds its place.
+    // Parsed here too, so that the next edit finds its place.
     yaml::parse::<Manifest>("the new manifest", &text)?;
     Ok(text)
 }

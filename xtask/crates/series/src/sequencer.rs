@@ -1,6 +1,6 @@
-//! What edits and rebases have in common: patches are replayed until one does
-//! not merge, which is then laid out for the user; what the user makes of it
-//! is taken, and the rest replayed.
+//! The sequencer of edits and rebases. It replays patches until one conflicts,
+//! and checks that one out for the user. When the user continues, it captures
+//! the resolution and replays the rest.
 
 use crate::base::{lock_name, repo};
 use crate::cherry_pick::{PickResult, cherry_pick};
@@ -11,12 +11,12 @@ use crate::operation::{self, Done, Kind, Operation, Step, WorktreeState};
 use kdk_core::cache_dir::Home;
 use kdk_core::failure::Failure;
 
-/// Replays the patches of `operation` that are not done. `stop` says whether to
-/// stop before the next one.
+/// Replays the patches of `operation` that are not done. `stop` is asked before
+/// each of them.
 ///
 /// # Errors
-/// A patch does not merge (it lies in the worktree then), or, unless this is a
-/// rebase, has become empty.
+/// A patch conflicts, and is in the worktree then; or one became empty, and
+/// this is no rebase.
 pub fn replay_remaining(
     home: &Home,
     operation: &mut Operation,
@@ -47,8 +47,8 @@ pub fn replay_remaining(
             PickResult::Commit(commit) => push(operation, Some(commit))?,
             PickResult::Empty => push(operation, None)?,
         }
-        // The patches of an edit are soon replayed again; what counts lies in
-        // its worktree until all is well.
+        // An edit is not saved here: its worktree has the user's work until the
+        // end, and replaying is fast.
         if operation.kind == Kind::Rebase {
             operation.save(home)?;
         }
@@ -56,9 +56,9 @@ pub fn replay_remaining(
     Ok(())
 }
 
-/// Whether the next patch and some after it change nothing together, though
-/// one of them alone does not merge: where they touch the same lines, all of
-/// them have landed. They are done then.
+/// Reports whether the next patch and some after it have landed together, where
+/// one alone conflicts because they touch the same lines. They are marked as
+/// done then.
 fn landed_with_others(home: &Home, operation: &mut Operation) -> Result<bool, Failure> {
     if operation.kind != Kind::Rebase {
         return Ok(false);
@@ -83,7 +83,7 @@ fn landed_with_others(home: &Home, operation: &mut Operation) -> Result<bool, Fa
     Ok(false)
 }
 
-/// Takes what the worktree holds as the patch that `operation` is at.
+/// Captures the content of the worktree as the current patch of `operation`.
 pub fn capture_worktree(
     home: &Home,
     operation: &mut Operation,
@@ -122,7 +122,8 @@ pub fn capture_worktree(
     Ok(())
 }
 
-/// Author and message of the patch: its own, unless the user has committed.
+/// Returns the author and message of the patch: those of the user's commit,
+/// else the patch's own.
 fn meta_of(
     home: &Home,
     operation: &Operation,
@@ -134,7 +135,7 @@ fn meta_of(
         .transpose()?;
     match (kept, own) {
         (Some(kept), None) => Ok(kept),
-        // To resolve a conflict makes nobody the author.
+        // Who resolves a conflict does not become the author.
         (Some(kept), Some(own)) if operation.worktree != WorktreeState::Editing => Ok(CommitMeta {
             author: kept.author,
             message: own.message,
@@ -144,7 +145,7 @@ fn meta_of(
             let at = operation.worktree_path(home).display().to_string();
             Err(Failure::usage(
                 format!("finish the {}", operation.describe()),
-                format!("nothing is committed in {at}, and a patch needs a message"),
+                format!("{at} has no commit, and a patch needs a message"),
             )
             .help(format!(
                 "commit it with a message: git -C {at} add -A && git -C {at} commit\nthen:\n{}",
@@ -170,22 +171,22 @@ fn push(operation: &mut Operation, commit: Option<String>) -> Result<(), Failure
     let tried = format!("finish the {}", operation.describe());
     Err(match *edited == id {
         true => Failure::usage(tried, format!("`{id}` changes nothing")).help(format!(
-            "make its change; or give this up ({}), and to take a patch out of the series, remove its \
-             file and its entry in series.yaml",
+            "make its change, or abort: {}\nto remove a patch from the series, remove its file and its \
+                entry in series.yaml",
             operation.abort_command()
         )),
         false => Failure::usage(
             tried,
-            format!("`{id}`, which comes after it, changes nothing any more: all of it is in `{edited}` now"),
+            format!("the later patch `{id}` becomes empty: `{edited}` contains all of it now"),
         )
         .help(format!(
-            "nothing was written: leave to `{id}` what is its part, then:\n{}",
+            "nothing was written. Take the part of `{id}` out of the change, then:\n{}",
             operation.continue_command()
         )),
     })
 }
 
-/// Lays a conflict out; gives the failure that tells the user of it.
+/// Checks a conflict out, and returns the failure that describes it.
 fn stop_at_conflict(
     home: &Home,
     operation: &mut Operation,
@@ -207,7 +208,7 @@ fn stop_at_conflict(
     conflict(home, operation, merged)
 }
 
-/// Lays out again what a killed run was about to.
+/// Checks a conflict out again after a killed run.
 fn retry_checkout(
     home: &Home,
     operation: &mut Operation,
@@ -228,14 +229,14 @@ fn retry_checkout(
     }
 }
 
-/// A patch that does not merge: which, where, and how to go on.
+/// Returns the failure for a patch that conflicts: where, and how to continue.
 fn conflict(home: &Home, operation: &Operation, merged: &Merged) -> Result<Failure, Failure> {
     let id = operation.next().map_or("", |step| step.id.as_str());
     let mut lines = Vec::new();
     for conflict in &merged.conflicts {
         if conflict.hunks.is_empty() {
             lines.push(format!(
-                "{}: removed on one side and changed on the other, or no text",
+                "{}: removed on one side and changed on the other, or a binary file",
                 conflict.file
             ));
         }
@@ -248,16 +249,16 @@ fn conflict(home: &Home, operation: &Operation, merged: &Merged) -> Result<Failu
     }
     let at = operation.worktree_path(home);
     let place = match &operation.kind {
-        Kind::Rebase => format!("on {}", operation.base),
-        Kind::Edit { id } | Kind::New { id, .. } => format!("on the new `{id}`"),
+        Kind::Rebase => format!("to {}", operation.base),
+        Kind::Edit { id } | Kind::New { id, .. } => format!("on top of the new `{id}`"),
     };
-    let failure = Failure::usage(format!("put the patch `{id}` {place}"), lines.join("\n")).help(format!(
-        "nothing is lost: it lies in {} with its conflicts; make it what it should be there, then:\n{}\nor \
-         give all of it up:\n{}",
-        at.display(),
-        operation.continue_command(),
-        operation.abort_command()
-    ));
+    let failure =
+        Failure::usage(format!("apply the patch `{id}` {place}"), lines.join("\n")).help(format!(
+            "resolve the conflicts in {}, then:\n{}\nor abort:\n{}",
+            at.display(),
+            operation.continue_command(),
+            operation.abort_command()
+        ));
     let marked = merged
         .conflicts
         .iter()
@@ -291,7 +292,7 @@ fn interrupted(operation: &Operation) -> Failure {
         "it was interrupted",
     )
     .help(format!(
-        "go on: {}\nor give it up: {}",
+        "continue: {}\nor abort: {}",
         operation.continue_command(),
         operation.abort_command()
     ))
@@ -300,13 +301,13 @@ fn interrupted(operation: &Operation) -> Failure {
 fn inconsistent(operation: &Operation) -> Failure {
     Failure::infra(
         format!("finish the {}", operation.describe()),
-        "what is known of it does not fit together",
+        "the saved state is inconsistent",
     )
-    .help(format!("give it up: {}", operation.abort_command()))
+    .help(format!("abort it: {}", operation.abort_command()))
 }
 
-/// Keeps what lies in the worktree of `operation`, then forgets it all. Gives lines
-/// for the user.
+/// Backs up the worktree of `operation`, then removes the operation. Returns
+/// lines for the user.
 pub fn abort(
     home: &Home,
     operation: &Operation,
@@ -319,7 +320,7 @@ pub fn abort(
         WorktreeState::Editing | WorktreeState::Conflicted { .. } => {
             edit_worktree::back_up(home, operation).map_err(|failure| {
                 failure.and_help(format!(
-                    "what is in {} could not be kept; take from it what you need, then remove {}",
+                    "the content of {} could not be backed up; copy what you need, then remove {}",
                     operation.worktree_path(home).display(),
                     operation.folder(home).display()
                 ))
@@ -328,14 +329,14 @@ pub fn abort(
     };
     operation.close(home)?;
     let mut lines = vec![format!(
-        "gave up the {} of {}; {} is as it was",
+        "aborted the {} of {}; {} is unchanged",
         operation.describe(),
         operation.series,
         operation.dir.display()
     )];
     if let Some(commit) = kept {
         lines.push(format!(
-            "what was in its worktree is kept as a commit: git -C {} show {}",
+            "the content of its worktree is kept as a commit: git -C {} show {}",
             operation.git(home).git_dir().display(),
             commit.get(..12).unwrap_or(&commit)
         ));

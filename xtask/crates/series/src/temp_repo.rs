@@ -1,7 +1,7 @@
-//! Trees that hold only a few files, in a repository that is thrown away.
+//! Trees of a few files, in a temporary repository.
 //!
-//! It borrows nothing: git renews the times of borrowed objects that it would
-//! write once more, and a tree that is only looked at must stay as it is.
+//! It has no alternates: git updates the times of objects in an alternate that
+//! it would write again, and kdk must not change a tree that it only reads.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,56 +17,56 @@ use crate::diff::numstat;
 use kdk_core::failure::Failure;
 use kdk_core::git::{Git, Ran};
 
-const TRIED: &str = "lay out the files that the series changes";
+const TRIED: &str = "copy the files that the series changes";
 
 /// A file of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// Its path.
+    /// The path of the file.
     pub path: String,
-    /// git's mode of it.
+    /// The mode, as git writes it.
     pub mode: String,
-    /// The id of its content.
+    /// The blob id.
     pub id: String,
 }
 
-/// What a tree has of some paths.
+/// The entries of a tree for some paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// The files that are there.
+    /// The paths that are files.
     pub files: Vec<File>,
-    /// Paths that are folders there.
+    /// The paths that are folders.
     pub folders: Vec<String>,
 }
 
 impl Listing {
-    /// The file at `path`.
+    /// Returns the file at `path`.
     pub fn file(&self, path: &str) -> Option<&File> {
         self.files.iter().find(|file| file.path == path)
     }
 }
 
-/// Lines that a hunk was moved by.
+/// The offset at which a hunk applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offset {
-    /// The file.
+    /// The path of the file.
     pub file: String,
-    /// The hunk's number in the patch's part on that file, from 1.
+    /// The number of the hunk in the file's part of the patch, from 1.
     pub hunk: usize,
-    /// How much further down it went; negative for up.
+    /// The number of lines further down; negative for up.
     pub lines: i64,
 }
 
-/// A patch that went in.
+/// A patch that applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// The tree with it.
+    /// The tree with the patch.
     pub tree: String,
-    /// The hunks that did not lie where the patch says.
+    /// The hunks that applied at another line than the patch says.
     pub offsets: Vec<Offset>,
 }
 
-/// The repository.
+/// A temporary repository.
 #[derive(Debug)]
 pub struct TempRepo {
     git: Git,
@@ -74,11 +74,11 @@ pub struct TempRepo {
 }
 
 impl TempRepo {
-    /// An empty one.
+    /// Creates an empty repository.
     pub fn new() -> Result<Self, Failure> {
         let dir = tempfile::tempdir()
             .map_err(|error| Failure::io(TRIED, &std::env::temp_dir(), error))?;
-        // Files that are not laid out must not be taken for renamed ones.
+        // Files that were not copied must not be taken for renamed ones.
         let git = Git::new(dir.path().join("git"))
             .index(dir.path().join("index"))
             .setting("merge.renames=false");
@@ -86,13 +86,13 @@ impl TempRepo {
         Ok(Self { git, _dir: dir })
     }
 
-    /// git in it.
+    /// Returns git in the repository.
     pub fn git(&self) -> &Git {
         &self.git
     }
 
-    /// Copies the contents of `files` out of the repository `from`, which is
-    /// only read.
+    /// Copies the blobs of `files` from the repository `from`, which is only
+    /// read.
     pub fn take(&self, from: &Git, files: &[File]) -> Result<(), Failure> {
         let is_blob = |file: &&File| file.mode != "160000";
         let ids: BTreeSet<&str> = files.iter().filter(is_blob).map(|file| &*file.id).collect();
@@ -142,7 +142,7 @@ impl TempRepo {
         Ok(listing)
     }
 
-    /// The tree of `files`, whose contents are here.
+    /// Writes a tree of `files`, whose blobs are in the repository.
     pub fn tree(&self, files: &[File]) -> Result<String, Failure> {
         let line = |file: &File| format!("{} {}\t{}\0", file.mode, file.id, file.path);
         let lines: String = files.iter().map(line).collect();
@@ -151,7 +151,8 @@ impl TempRepo {
         self.git.text(TRIED, &["write-tree"])
     }
 
-    /// What turns the tree `from` into the tree `to`, in all files or in one.
+    /// Returns the diff between the trees `from` and `to`, of all files or of
+    /// one.
     pub fn diff(&self, from: &str, to: &str, file: Option<&str>) -> Result<Vec<u8>, Failure> {
         let mut args = vec![
             "--literal-pathspecs",
@@ -167,7 +168,8 @@ impl TempRepo {
         Ok(self.git.must(TRIED, &args, b"")?.stdout)
     }
 
-    /// Applies `diff` to `tree`, with fuzz 0; else gives what git said.
+    /// Applies `diff` to `tree`, with fuzz 0. Returns git's output if it does
+    /// not apply.
     pub fn apply(&self, tree: &str, diff: &[u8]) -> Result<Result<Applied, Ran>, Failure> {
         self.git.text(TRIED, &["read-tree", tree])?;
         let args = ["apply", "--cached", "-v", "--whitespace=nowarn", "-"];
@@ -181,7 +183,7 @@ impl TempRepo {
         }))
     }
 
-    /// The files that the diff of the patch `id` speaks of, on either side.
+    /// Returns the files that the diff of the patch `id` names, on either side.
     pub fn files_of(&self, id: &str, diff: &[u8]) -> Result<BTreeSet<String>, Failure> {
         let tried = format!("read the patch `{id}`");
         let ran = self
@@ -190,12 +192,11 @@ impl TempRepo {
         if !ran.ok {
             return Err(
                 Failure::usage(tried, format!("git says: {}", ran.summary())).help(format!(
-                    "bring its file back from your repository, or write it anew: cargo xtask \
-                     patches edit {id}"
+                    "restore its file from your repository, or write it again: cargo xtask patches edit {id}"
                 )),
             );
         }
-        // Names on the old side; a binary diff may not have what it takes.
+        // The names on the old side, if the diff can be reversed.
         let args = ["apply", "--numstat", "-z", "-R", "-"];
         let mut list = ran.stdout;
         list.extend(self.git.run_with(&tried, &args, diff)?.stdout);
@@ -203,7 +204,7 @@ impl TempRepo {
     }
 }
 
-/// What `commit` has of `paths`.
+/// Returns the entries of `commit` for `paths`.
 pub fn listing(git: &Git, commit: &str, paths: &BTreeSet<String>) -> Result<Listing, Failure> {
     let mut listing = Listing::default();
     if paths.is_empty() {
@@ -226,8 +227,8 @@ pub fn listing(git: &Git, commit: &str, paths: &BTreeSet<String>) -> Result<List
     Ok(listing)
 }
 
-/// Reads what `git apply -v` says of hunks that it found elsewhere:
-/// `Hunk #1 succeeded at 4 (offset -2 lines).` after `Checking patch FILE...`.
+/// Parses the lines of `git apply -v` about hunks with an offset: `Hunk #1
+/// succeeded at 4 (offset -2 lines).` after `Checking patch FILE...`.
 fn offsets(said: &str) -> Vec<Offset> {
     let mut found = Vec::new();
     let mut file = "";
@@ -256,7 +257,7 @@ mod tests {
     use crate::base::fixtures::{commit, fingerprint, git as run, kdk_repo, tree, write};
 
     #[test]
-    fn offsets_as_git_tells_them() {
+    fn offsets_are_parsed() {
         let offset = |file: &str, hunk, lines| Offset {
             file: file.into(),
             hunk,
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_diff_goes_in_or_git_says_why_not() {
+    fn a_diff_applies_or_git_reports_why_not() {
         let dir = tempfile::tempdir().unwrap();
         let repo = TempRepo::new().unwrap();
         let tree = |first: &str, sixth: &str| {

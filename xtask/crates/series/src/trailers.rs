@@ -1,10 +1,9 @@
-//! The lines at the end of a FreeBSD commit message: `Key:<tab>value`. git's
-//! own trailers have no spaces in their keys, so they are no help here.
+//! The trailers of a FreeBSD commit message: `Key:<tab>value`. git's own parser
+//! does not know keys with spaces.
 
 use crate::manifest::{Channel, Patch};
 
-/// The keys of FreeBSD's commit template (tools/tools/git/hooks), in its
-/// order.
+/// The keys of FreeBSD's commit template (tools/tools/git/hooks), in order.
 pub const KEYS: [&str; 15] = [
     "PR",
     "Reported by",
@@ -23,24 +22,24 @@ pub const KEYS: [&str; 15] = [
     LAST,
 ];
 
-/// The key of the last line: where it is not last, Phabricator does not close
-/// the review.
+/// The key of the last line. If it is not last, Phabricator does not close the
+/// review.
 pub const LAST: &str = "Differential Revision";
 
-/// git's own keys, which stand anywhere above the last line.
+/// The keys of git itself, which may be anywhere above the last line.
 pub const GITS: [&str; 2] = ["Co-authored-by", "Signed-off-by"];
 
-/// One of the lines.
+/// A trailer of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trailer {
-    /// One of [`KEYS`] or [`GITS`].
+    /// The key: one of [`KEYS`] or [`GITS`].
     pub key: &'static str,
-    /// The rest of the line.
+    /// The value of the trailer.
     pub value: String,
 }
 
 impl Trailer {
-    /// Reads a line; none if its key is neither FreeBSD's nor git's.
+    /// Parses a line; `None` if its key is neither FreeBSD's nor git's.
     pub fn read(line: &str) -> Option<Self> {
         let (name, value) = line.split_once(':')?;
         let key = KEYS.into_iter().chain(GITS).find(|key| *key == name)?;
@@ -52,13 +51,13 @@ impl Trailer {
 
 impl std::fmt::Display for Trailer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // git reads these two itself, and wants a space there.
+        // git parses these two itself, and needs a space.
         let gap = if GITS.contains(&self.key) { ' ' } else { '\t' };
         write!(f, "{}:{gap}{}", self.key, self.value)
     }
 }
 
-/// What the manifest adds to the message of `patch`.
+/// Returns the trailers that the manifest adds to the message of `patch`.
 pub fn of_patch(patch: &Patch) -> Vec<Trailer> {
     let review = patch.upstream.channel.and_then(|channel| match channel {
         Channel::Phabricator => Some(LAST),
@@ -76,7 +75,8 @@ pub fn of_patch(patch: &Patch) -> Vec<Trailer> {
         .collect()
 }
 
-/// `message` with `more` among its trailers, in order, each once.
+/// Returns `message` with `more` added to its trailers, in order and without
+/// duplicates.
 pub fn add(message: &str, more: &[Trailer]) -> String {
     let message = message.trim_end();
     let (text, own) = split(message);
@@ -94,14 +94,15 @@ pub fn add(message: &str, more: &[Trailer]) -> String {
     }
 }
 
-/// Where a key stands: FreeBSD's in their order, git's, the last.
+/// Returns the sort key of a trailer: FreeBSD's keys in order, git's, the last
+/// one.
 fn place(key: &str) -> (bool, usize) {
     let known = KEYS.iter().position(|other| *other == key);
     (key == LAST, known.unwrap_or(KEYS.len()))
 }
 
-/// The message before its trailers, and those: the last paragraph, if all of
-/// its lines are trailers.
+/// Splits a message into its text and its trailers: the last paragraph, if all
+/// of its lines are trailers.
 fn split(message: &str) -> (&str, Vec<Trailer>) {
     let Some((text, last)) = message.rsplit_once("\n\n") else {
         return (message, Vec::new());

@@ -1,5 +1,4 @@
-//! What a series is going to be: checked as a whole before any of it is
-//! written.
+//! The new state of a series, which is checked before any file is written.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,27 +15,27 @@ use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 use kdk_core::yaml;
 
-/// What a series is going to be.
+/// The new state of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeriesUpdate {
-    /// Its name.
+    /// The name of the series.
     pub name: String,
-    /// The text of its manifest.
+    /// The text of the manifest.
     pub text: String,
-    /// The commit that its patches are made on.
+    /// The commit below the first patch.
     pub start: String,
-    /// The commit of each patch, by id, in apply order.
+    /// The id and commit of each patch, in apply order.
     pub commits: Vec<(String, String)>,
-    /// Files to remove.
+    /// The names of the files to remove.
     pub remove: Vec<String>,
-    /// More files, by name.
+    /// Other files to write, by name.
     pub more: Vec<(String, Vec<u8>)>,
     /// The patch that [`lint_patch`] has accepted, if there is one.
     pub linted: Option<String>,
 }
 
 impl SeriesUpdate {
-    /// A series as it is, with these commits.
+    /// Returns the present state of `series`, with these commits.
     pub fn of(series: &Loaded, start: &str, commits: &[String]) -> Self {
         Self {
             name: series.name().to_owned(),
@@ -53,19 +52,20 @@ impl SeriesUpdate {
         }
     }
 
-    /// Checks it, then writes what differs, all or nothing; `ends` is the
-    /// change to a series that is done with this. Gives the names of the files
-    /// written or removed. The caller holds the lock of the series' base.
+    /// Checks the new state, then writes the files that differ, all or none.
+    /// `ends` names the operation that this completes. Returns the names of the
+    /// files that were written or removed. The caller has locked the series'
+    /// base.
     ///
     /// # Errors
-    /// It would not be a sound series: nothing is written then.
+    /// A check fails. Nothing is written then.
     pub fn write(
         &self,
         home: &Home,
         git: &Git,
         ends: Option<(String, String)>,
     ) -> Result<Vec<String>, Failure> {
-        let dir = load::place(&self.name);
+        let dir = load::series_dir(&self.name);
         let manifest = load::parse(&dir, &self.name, &self.text)?.manifest;
         let changes = check_commits(git, &self.start, &self.commits)?;
         let mut put = self.files(&manifest, changes)?;
@@ -103,7 +103,7 @@ impl SeriesUpdate {
     /// Lints the series as it will be with the files `put`. A finding that the
     /// series has already is no error.
     fn lint(&self, put: &[(String, Vec<u8>)]) -> Result<(), Failure> {
-        let dir = load::place(&self.name);
+        let dir = load::series_dir(&self.name);
         let staged = staging()?;
         let failed = |error| Failure::io(LINT, &dir, error);
         for entry in fs::read_dir(&dir).into_iter().flatten() {
@@ -165,8 +165,8 @@ fn refuse(name: &str, mut found: Vec<Finding>) -> Result<(), Failure> {
     })
 }
 
-/// Checks that the files of `commits` (by id, on top of `start`) can be read and
-/// give the same commits again. Returns the files.
+/// Checks that the files of `commits` (by id, on top of `start`) can be read
+/// and give the same commits again. Returns the files.
 pub fn check_commits(
     git: &Git,
     start: &str,
@@ -187,13 +187,13 @@ pub fn check_commits(
     Ok(changes)
 }
 
-/// Whether the commit `again`, which a patch's file gives, is the `commit`
-/// that it was made of.
+/// Checks that the commit `again`, made from a patch file, equals the `commit`
+/// that the file was written from.
 fn check_roundtrip(git: &Git, id: &str, commit: &str, again: &str) -> Result<(), Failure> {
     if repo::tree_of(git, commit)? != repo::tree_of(git, again)? {
         return Err(Failure::infra(
             format!("write the patch `{id}`"),
-            "its file does not give the same tree again",
+            "its file does not produce the same tree again",
         ));
     }
     let (wanted, got) = (
@@ -204,23 +204,23 @@ fn check_roundtrip(git: &Git, id: &str, commit: &str, again: &str) -> Result<(),
         return Ok(());
     }
     let happened = match wanted.author == got.author {
-        false => "its author does not come back from a mail as it was".to_owned(),
+        false => "its author does not survive the mail format".to_owned(),
         true => {
             let lines: BTreeSet<&str> = got.message.lines().collect();
             let lost = wanted.message.lines().find(|line| !lines.contains(line));
             format!(
-                "its message does not come back from a mail as it is, from this line on: {}",
+                "its message does not survive the mail format, from this line on: {}",
                 lost.unwrap_or_default()
             )
         }
     };
     Err(Failure::usage(format!("write the patch `{id}`"), happened).help(
         "a subject cannot begin with `[`, and no line of a message can be `---` or begin with `diff ` or \
-         `Index: `: git takes the message to end there",
+         `Index: `: git ends the message there",
     ))
 }
 
-/// Fails unless `text`, a manifest that was changed as text, says `wanted`.
+/// Checks that `text`, a manifest that was edited as text, parses as `wanted`.
 pub fn verify_manifest_edit(
     name: &str,
     text: &str,
@@ -234,12 +234,13 @@ pub fn verify_manifest_edit(
     }
     Err(Failure::usage(
         format!("change {place}"),
-        "it is not written in a form that this kit can change",
+        "kdk cannot edit this layout of YAML",
     )
     .help(by_hand.to_owned()))
 }
 
-/// The file `name` of the folder of `series`, if it is there.
+/// Returns the content of the file `name` in the folder of `series`, if it
+/// exists.
 pub fn read_beside(series: &Loaded, name: &str) -> Result<Option<Vec<u8>>, Failure> {
     let path = series.dir.join(name);
     match fs::read(&path) {

@@ -7,20 +7,21 @@ use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_series::checkout::Checkout;
 
-/// Commit the series on a checkout of yours
+/// Commit the series on your checkout.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     which: Which,
-    /// The checkout's top folder
+    /// The top folder of the checkout
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
-    /// Begin this branch for it [default: the branch that is checked out]
+    /// Create this branch for the series [default: the branch that is checked
+    /// out]
     #[arg(long, value_name = "NAME")]
     branch: Option<String>,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let series = args.which.load(cx)?;
     if series.manifest.patches.is_empty() {

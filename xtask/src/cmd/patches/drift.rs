@@ -11,36 +11,39 @@ use kdk_series::drift::table::{self, Column, Report};
 use kdk_series::drift::target::Target;
 use kdk_series::drift::{Outcome, Replay};
 
-/// Try the series on other trees, without building
+/// Report which patches apply to other trees, without building.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     which: Which,
-    /// Added bases, git repositories (their HEAD), or folders that hold the files that the series
-    /// changes; a base goes before a folder of its name
+    /// Added bases, git repositories (their HEAD), or folders with the files
+    /// that the series changes; a base takes precedence over a folder of the
+    /// same name
     #[arg(long, value_name = "BASE|DIR", num_args = 1.., required = true)]
     to: Vec<String>,
-    /// Write the table as JSON too
+    /// Also write the table to FILE as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let say = |text: String| cx.terminal.line(&text);
     let series = args.which.load(cx)?;
     let targets = args.to.iter().map(|name| Target::find(&cx.home, name));
     let targets = targets.collect::<Result<Vec<Target>, Failure>>()?;
-    // The base is let go again: another process may want two bases in the
-    // other order.
+    // Unlocks the base: another process may lock two bases in the other order.
     let applied = applied::apply_series(&cx.home, &series, &say)?;
     let (replay, base) = (Replay::of(&applied)?, applied.start().to_owned());
     drop(applied);
     let mut columns = Vec::new();
     for target in &targets {
         if cx.interrupt.is_set() {
-            return Err(Failure::infra("try the series", "it was interrupted")
-                .help("nothing was changed; run it again"));
+            return Err(Failure::infra(
+                "compare the series with the targets",
+                "it was interrupted",
+            )
+            .help("nothing was changed; run this again"));
         }
         let opened = target.open(&cx.home, &say)?;
         columns.push(Column {
@@ -50,7 +53,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         });
     }
     let revision = series.manifest.series.revision;
-    println!("{} revision {revision}, made for {base:.12}", series.name());
+    println!("{} revision {revision}, for {base:.12}", series.name());
     println!("{}", table::text(&columns));
     if let Some(path) = &args.json {
         let report = Report {
@@ -68,7 +71,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     verdict(series.name(), &targets, &columns)
 }
 
-/// Whether every patch found its place everywhere.
+/// Fails if a patch conflicts with a target.
 fn verdict(series: &str, targets: &[Target], columns: &[Column]) -> Result<(), Failure> {
     let conflicts = |column: &Column| {
         let conflict = |outcome: &Outcome| matches!(outcome, Outcome::Conflicts { .. });
@@ -87,11 +90,11 @@ fn verdict(series: &str, targets: &[Target], columns: &[Column]) -> Result<(), F
         .next();
     Err(Failure::tests(format!("conflicts in {bad} of {all}")).help(match base {
         Some(base) => format!(
-            "to mend them one by one: cargo xtask patches rebase --series {series} --onto {base}"
+            "resolve them one by one: cargo xtask patches rebase --series {series} --onto {base}"
         ),
         None => {
-            "to mend them one by one, add the tree as a base (`cargo xtask base add`) and run \
-             `cargo xtask patches rebase --onto BASE`"
+            "to resolve them one by one, add the tree as a base (`cargo xtask base add`) and run `cargo \
+                xtask patches rebase --onto BASE`"
                 .to_owned()
         }
     }))

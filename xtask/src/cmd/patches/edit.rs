@@ -6,31 +6,31 @@ use kdk_core::failure::Failure;
 use kdk_series::operation::{self, Operation};
 use kdk_series::{edit, journal, sequencer};
 
-/// Change a patch in a worktree of its own
+/// Change a patch in a worktree.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The patch
+    /// The id of the patch
     #[arg(required_unless_present = "list")]
     id: Option<String>,
-    /// Take what is in the worktree as the patch, and write the series
+    /// Capture the patch from the worktree, and write the series
     #[arg(long, conflicts_with_all = ["abort", "list"])]
     done: bool,
-    /// Give the change up
+    /// Abort the edit
     #[arg(long, conflicts_with = "list")]
     abort: bool,
-    /// List all changes that are on the way
+    /// List the operations in progress
     #[arg(long)]
     list: bool,
     #[command(flatten)]
     which: Which,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let Some(id) = args.id.as_deref().filter(|_| !args.list) else {
         let lines = edit::list(&cx.home)?;
         if lines.is_empty() {
-            println!("no change is on the way");
+            println!("no operation is in progress");
         }
         lines.iter().for_each(|line| println!("{line}"));
         return Ok(());
@@ -44,15 +44,15 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         .name_for(cx, |operation| operation.name() == id)?;
     let ended = journal::recover(&cx.home, &name, &say)?;
     if args.done && ended.is_some_and(|ended| ended == (name.clone(), id.to_owned())) {
-        println!("{name}: the change of `{id}` is done");
+        println!("{name}: the edit of `{id}` is done");
         return Ok(());
     }
     let Some(mut operation) = open(cx, &name, id)? else {
         return Err(Failure::usage(
             format!("finish the edit of `{id}`"),
-            format!("no edit of it is open in the series {name}"),
+            format!("the series {name} has no edit of it in progress"),
         )
-        .help("`cargo xtask patches edit --list` lists what is open"));
+        .help("`cargo xtask patches edit --list` lists the operations in progress"));
     };
     let lines = match args.abort {
         true => sequencer::abort(&cx.home, &operation, &say)?,
@@ -62,7 +62,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The change of the patch `id` that is on the way.
+/// Returns the edit of the patch `id` that is in progress.
 fn open(cx: &Context, series: &str, id: &str) -> Result<Option<Operation>, Failure> {
     let found = operation::find(&cx.home, series, id)?;
     Ok(found.filter(|operation| !operation.is_rebase()))
@@ -74,13 +74,13 @@ fn begin(args: &Args, cx: &Context, id: &str) -> Result<(), Failure> {
         Some(operation) => operation,
         None => edit::begin(&cx.home, &series, id, &|text| cx.terminal.line(&text))?,
     };
-    where_it_is(cx, &operation);
+    print_worktree(cx, &operation);
     Ok(())
 }
 
-/// Says where the worktree is and how to end.
-pub fn where_it_is(cx: &Context, operation: &Operation) {
+/// Prints the worktree and the commands that end the operation.
+pub fn print_worktree(cx: &Context, operation: &Operation) {
     println!("{}", operation.worktree_path(&cx.home).display());
-    println!("done:     {}", operation.continue_command());
-    println!("give up:  {}", operation.abort_command());
+    println!("done:   {}", operation.continue_command());
+    println!("abort:  {}", operation.abort_command());
 }

@@ -19,24 +19,26 @@ use kdk_series::results::Results;
 
 const TRIED: &str = "export the series";
 
-/// Write the series for FreeBSD's reviewers
+/// Export the series for FreeBSD's reviewers.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Patches to export, with those they need [default: all that are not local or landed]
+    /// The patches to export, with those they need [default: all that are not
+    /// local and have not landed]
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     #[command(flatten)]
     which: Which,
-    /// mail (for git am), phabricator (diffs), or github (a branch)
+    /// The format: mail (for git am), phabricator (diffs) or github (a branch)
     #[arg(long, value_name = "F")]
     format: Format,
     /// The folder to write to; for github a clone of FreeBSD's tree
     #[arg(long, value_name = "DIR", required_unless_present = "check")]
     out: Option<PathBuf>,
-    /// Export what is not proven too; the cover says so
+    /// Also export patches without a proof; the cover letter says so
     #[arg(long)]
     allow_unproven: bool,
-    /// Only check that the export applies and makes the tested tree; write nothing
+    /// Only check that the export applies and makes the tested tree; write
+    /// nothing
     #[arg(long, conflicts_with = "out")]
     check: bool,
 }
@@ -49,7 +51,7 @@ enum Format {
 }
 
 impl Format {
-    /// The way it goes by, if it goes by one alone.
+    /// Returns the review channel of the format, if it has one.
     fn channel(self) -> Option<Channel> {
         match self {
             Self::Mail => None,
@@ -59,7 +61,7 @@ impl Format {
     }
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let series = args.which.load(cx)?;
     let say = |text: String| cx.terminal.line(&text);
@@ -71,7 +73,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     if let Some(file) = applied.base.resolved.uncommitted.first() {
         return Err(Failure::usage(
             TRIED,
-            format!("the base has uncommitted changes ({file}), so nobody else has it"),
+            format!("the base has uncommitted changes ({file}), so no one else has it"),
         )
         .help("commit them or put them back"));
     }
@@ -126,8 +128,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Fails if `patches lint` finds an error in the series or in a patch that is
-/// exported.
+/// Fails if `patches lint` finds an error in the series or in an exported
+/// patch.
 fn is_sound(cx: &Context, series: &Loaded, ids: &[String]) -> Result<(), Failure> {
     let bears = |finding: &Finding| finding.patch.as_ref().is_none_or(|id| ids.contains(id));
     let say = |text: String| cx.terminal.line(&text);
@@ -139,7 +141,7 @@ fn is_sound(cx: &Context, series: &Loaded, ids: &[String]) -> Result<(), Failure
         .collect();
     refuse_for(
         errors,
-        "`cargo xtask patches lint` shows each with its place",
+        "`cargo xtask patches lint` shows each with file and line",
     )
 }
 
@@ -154,10 +156,10 @@ fn makes_the_tree(
     if tree != exported.tree {
         let want = &exported.tree;
         return Err(Failure::tests(format!(
-            "the mails make the tree {tree}, and {want} was tested"
+            "the mails make the tree {tree}, but {want} was tested"
         )));
     }
-    println!("git am makes the tree {tree} of it, which is the series' own");
+    println!("git am makes the tree {tree}, which is the tree of the series");
     Ok(())
 }
 
@@ -171,7 +173,7 @@ fn one_review(exported: &Exported<'_>, format: Format) -> Result<(), Failure> {
         .collect();
     refuse_for(
         elsewhere,
-        "FreeBSD asks for one review of a change: go on there, or withdraw it there first",
+        "FreeBSD asks for one review of a change: continue there, or withdraw it there first",
     )
 }
 
@@ -191,11 +193,11 @@ fn refuse(
     }
     refuse_for(
         unproven.to_vec(),
-        "run `cargo xtask prove`, or export with --allow-unproven, which the cover will say",
+        "run `cargo xtask prove`, or export with --allow-unproven, which the cover letter mentions",
     )
 }
 
-/// Fails if there are reasons to.
+/// Fails if there are any reasons.
 fn refuse_for(reasons: Vec<String>, help: &str) -> Result<(), Failure> {
     match reasons.is_empty() {
         true => Ok(()),
@@ -203,7 +205,7 @@ fn refuse_for(reasons: Vec<String>, help: &str) -> Result<(), Failure> {
     }
 }
 
-/// The text of the cover, if the manifest names one.
+/// Returns the text of the cover letter, if the manifest names one.
 fn cover_file(series: &Loaded) -> Result<Option<String>, Failure> {
     let Some(name) = &series.manifest.cover else {
         return Ok(None);
@@ -214,8 +216,8 @@ fn cover_file(series: &Loaded) -> Result<Option<String>, Failure> {
     Ok(Some(text))
 }
 
-/// The folder `out`, made if need be. What is in it already stays: a mail of
-/// an older export beside the new ones would be sent too.
+/// Returns the folder `out`, which is created if necessary and must be empty: a
+/// mail of an older export beside the new ones would be sent too.
 fn empty(out: &Path) -> Result<PathBuf, Failure> {
     let failed = |error| Failure::io(TRIED, out, error);
     match fs::read_dir(out) {
@@ -227,7 +229,7 @@ fn empty(out: &Path) -> Result<PathBuf, Failure> {
             if entries.next().is_some() {
                 let what = format!("{} is not empty", out.display());
                 return Err(
-                    Failure::usage(TRIED, what).help("give a new folder, or empty that one")
+                    Failure::usage(TRIED, what).help("choose a new folder, or empty that one")
                 );
             }
         }

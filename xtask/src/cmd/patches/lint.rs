@@ -13,7 +13,7 @@ use kdk_core::failure::{Class, Failure};
 use kdk_series::lint::{self, Finding, Report, Severity};
 use kdk_series::load;
 
-/// All that keeps the series from review, with its place
+/// Report everything that would block review, with file and line.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -21,12 +21,12 @@ pub struct Args {
     /// Check on this base instead of the series' own
     #[arg(long, value_name = "NAME")]
     base: Option<String>,
-    /// Write the findings to FILE, too
+    /// Also write the findings to FILE as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let name = args.which.name(cx)?;
     let dir = load::existing(&name)?;
@@ -47,19 +47,19 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     ))
 }
 
-/// The report for people, without the line that counts.
+/// Renders the report as text, without the summary.
 fn text(report: &Report, colours: bool) -> String {
     let theme = match colours {
         true => GraphicalTheme::unicode(),
         false => GraphicalTheme::unicode_nocolor(),
     };
     let handler = GraphicalReportHandler::new_themed(theme)
-        // A text stays in its line, for those who search the output.
+        // A message stays on one line, so that it can be searched for.
         .with_wrap_lines(false)
         .with_links(false);
     let mut out = String::new();
     for finding in &report.findings {
-        // It only fails where the string does.
+        // Writing to a string cannot fail.
         let _ = handler.render_report(&mut out, finding);
         out.push('\n');
     }
@@ -69,7 +69,7 @@ fn text(report: &Report, colours: bool) -> String {
     out
 }
 
-/// The report for programs.
+/// The report as JSON.
 #[derive(Debug, Serialize)]
 struct Json<'a> {
     series: &'a str,

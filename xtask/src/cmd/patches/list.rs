@@ -9,14 +9,14 @@ use kdk_series::load::Loaded;
 use kdk_series::mail;
 use kdk_series::results::{Proof, Results};
 
-/// The patches of a series, and where each stands
+/// List the patches of a series with their status.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     which: Which,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let series = args.which.load(cx)?;
     for line in lines(&series)? {
@@ -56,11 +56,11 @@ fn lines(series: &Loaded) -> Result<Vec<String>, Failure> {
     Ok(lines)
 }
 
-/// What is known of a patch whose change git calls `patch_id`.
+/// Returns the state of the proof of a patch with this patch id.
 fn proof(proof: Option<&Proof>, patch_id: &str) -> &'static str {
     match proof {
         None => "none",
-        Some(proof) if proof.patch_id != patch_id => "changed since",
+        Some(proof) if proof.patch_id != patch_id => "stale",
         Some(proof) if proof.holds() => "proven",
         Some(_) => "not proven",
     }
@@ -71,7 +71,8 @@ mod tests {
     use super::*;
     use kdk_series::results::Row;
 
-    /// A proof of one test; `reason` says what it does not prove.
+    /// Returns a proof of one test, which proves the patch if `reason` is
+    /// empty.
     fn known(key: &str, reason: &str) -> Proof {
         Proof {
             key: key.into(),
@@ -92,6 +93,6 @@ mod tests {
         assert_eq!(proof(None, "p"), "none");
         assert_eq!(proof(Some(&known("k", "")), "p"), "proven");
         assert_eq!(proof(Some(&known("k", "no")), "p"), "not proven");
-        assert_eq!(proof(Some(&known("k", "")), "q"), "changed since");
+        assert_eq!(proof(Some(&known("k", "")), "q"), "stale");
     }
 }

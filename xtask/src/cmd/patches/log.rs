@@ -3,30 +3,30 @@
 use crate::cmd::patches::which::Which;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
-use kdk_series::history::{Entry, Shelf};
+use kdk_series::history::{Entry, SeriesRepo};
 use kdk_series::load::{self, Loaded, MANIFEST};
 use kdk_series::manifest::Upstream;
 
-/// When each patch was changed, and where it stands
+/// Show when each patch changed, and its status.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     which: Which,
-    /// A patch [default: all, and the manifest]
+    /// The id of a patch [default: all, and the manifest]
     id: Option<String>,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let series = args.which.load(cx)?;
-    let shelf = Shelf::open(&load::folder())?;
-    for line in lines(&shelf, &series, args.id.as_deref())? {
+    let repo = SeriesRepo::open(&load::folder())?;
+    for line in lines(&repo, &series, args.id.as_deref())? {
         println!("{line}");
     }
     Ok(())
 }
 
-fn lines(shelf: &Shelf, series: &Loaded, id: Option<&str>) -> Result<Vec<String>, Failure> {
+fn lines(repo: &SeriesRepo, series: &Loaded, id: Option<&str>) -> Result<Vec<String>, Failure> {
     let patches = match id {
         Some(id) => vec![series.patch(id)?],
         None => series.manifest.patches.iter().collect(),
@@ -47,11 +47,11 @@ fn lines(shelf: &Shelf, series: &Loaded, id: Option<&str>) -> Result<Vec<String>
     let mut lines = vec![format!("{name} revision {now}")];
     for (title, file) in parts {
         lines.push(title);
-        if !shelf.is_committed(name, file)? {
+        if !repo.is_committed(name, file)? {
             lines.push(format!("    not committed  r{now}"));
         }
-        for entry in shelf.log(name, file)? {
-            let revision = shelf.revision(&entry.hash, name)?;
+        for entry in repo.log(name, file)? {
+            let revision = repo.revision(&entry.hash, name)?;
             lines.push(line(&entry, revision));
         }
     }
@@ -66,7 +66,7 @@ fn line(entry: &Entry, revision: Option<u32>) -> String {
     )
 }
 
-/// Where a patch stands with FreeBSD.
+/// Describes the status of a patch in FreeBSD.
 fn upstream(upstream: &Upstream) -> String {
     let mut text = upstream.status.name().to_owned();
     if let Some(url) = &upstream.url {

@@ -1,6 +1,6 @@
 //! `cargo xtask patches new`.
 
-use crate::cmd::patches::edit::where_it_is;
+use crate::cmd::patches::edit::print_worktree;
 use crate::cmd::patches::which::Which;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
@@ -9,25 +9,25 @@ use kdk_series::edit::{self, NewPatch};
 use kdk_series::load;
 use kdk_series::manifest::Class;
 
-/// Begin a patch in a worktree of its own
+/// Begin a new patch in a worktree.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Its id: lower case letters, digits and `-`
+    /// The id of the patch: lower case letters, digits and `-`
     id: String,
-    /// What it is for
+    /// What the patch is for
     #[arg(long, value_enum, default_value = "feature")]
     class: Class,
-    /// The patch that it comes after [default: the last one]
+    /// Insert it after this patch [default: the last one]
     #[arg(long, value_name = "ID")]
     after: Option<String>,
-    /// A generative AI writes some of it
+    /// A generative AI writes some part of it
     #[arg(long)]
     ai_assisted: bool,
     #[command(flatten)]
     which: Which,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let name = name(args, cx)?;
     let say = |text: String| cx.terminal.line(&text);
@@ -39,18 +39,17 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     };
     let series = load::find(&name)?;
     let operation = edit::begin_new(&cx.home, &name, series.as_ref(), &patch, &say)?;
-    where_it_is(cx, &operation);
+    print_worktree(cx, &operation);
     let at = operation.worktree_path(&cx.home);
-    println!("message:  git -C {} commit", at.display());
+    println!("commit: git -C {} commit", at.display());
     if !args.ai_assisted {
-        println!(
-            "provenance: own, not AI-assisted; if that is not so: --abort, then `new --ai-assisted`"
-        );
+        println!("provenance: own, not AI-assisted; otherwise --abort, then `new --ai-assisted`");
     }
     Ok(())
 }
 
-/// The series; the base that was added last may not have one yet.
+/// Returns the name of the series; the base that was added last may not have
+/// one yet.
 fn name(args: &Args, cx: &Context) -> Result<String, Failure> {
     if args.which.series.is_none()
         && load::names()?.is_empty()

@@ -5,29 +5,29 @@ use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_series::applied;
 use kdk_series::base::apply;
-use kdk_series::history::Shelf;
+use kdk_series::history::SeriesRepo;
 use kdk_series::load;
 use kdk_series::range_diff::{self, Side};
 
-/// Compare the series with what it was
+/// Compare the series with an earlier revision.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     which: Which,
-    /// A commit, branch or tag of the repository that the series lies in
+    /// A commit, branch or tag of the repository that contains the series
     rev: String,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    const TRIED: &str = "compare the series with what it was";
+    const TRIED: &str = "compare the series with an earlier revision";
     let rev = args.rev.as_str();
     let now = args.which.load(cx)?;
-    let shelf = Shelf::open(&load::folder())?;
-    let commit = shelf.commit(rev)?;
+    let repo = SeriesRepo::open(&load::folder())?;
+    let commit = repo.commit(rev)?;
     let dir =
         tempfile::tempdir().map_err(|error| Failure::io(TRIED, &std::env::temp_dir(), error))?;
-    let then = shelf.series_at(rev, &commit, now.name(), dir.path())?;
+    let then = repo.series_at(rev, &commit, now.name(), dir.path())?;
     let base = applied::lock_base(&cx.home, now.name(), &|text| cx.terminal.line(&text))?;
     let (git, start) = (&base.resolved.git, base.resolved.commit.as_str());
     now.check_base(base.resolved.osreldate)?;
@@ -35,18 +35,18 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     if was != is {
         return Err(Failure::usage(
             TRIED,
-            format!("at `{rev}` it was made for FreeBSD {was}, and the base is {is} now"),
+            format!("at `{rev}` it is for FreeBSD {was}, and the base is {is} now"),
         )
-        .help("give a later revision: both have to be put on the same base"));
+        .help("choose a later revision: both must apply to the same base"));
     }
     let new = apply::chain(git, start, &now.changes()?)?;
     let old = apply::chain(git, start, &then.changes()?).map_err(|failure| {
         Failure::usage(
             TRIED,
-            format!("the base takes the series of `{rev}` no longer"),
+            format!("the series at `{rev}` does not apply to the base"),
         )
         .source(failure.in_one_line())
-        .help("give a later revision: both have to be put on the same base")
+        .help("choose a later revision: both must apply to the same base")
     })?;
     let (old_ids, new_ids) = (then.ids(), now.ids());
     let pairs = range_diff::compare(

@@ -6,23 +6,24 @@ use kdk_core::failure::Failure;
 use kdk_series::operation;
 use kdk_series::{journal, rebase, sequencer};
 
-/// Take the patches to what their base is now, or to another base
+/// Rebase the series onto the present state of its base, or onto another base.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A base without a series: it gets one
+    /// Rebase onto BASE, which must not have a series, and write the series
+    /// there
     #[arg(long, value_name = "BASE")]
     onto: Option<String>,
-    /// Go on, with what is in the worktree if there was a conflict
+    /// Continue, with the resolution of the conflict in the worktree
     #[arg(long = "continue", conflicts_with_all = ["abort", "onto"])]
     continue_: bool,
-    /// Give the rebase up
+    /// Abort the rebase
     #[arg(long, conflicts_with = "onto")]
     abort: bool,
     #[command(flatten)]
     which: Which,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let say = |text: String| cx.terminal.line(&text);
     let mut operation = if args.continue_ || args.abort {
@@ -36,8 +37,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         }
         operation::rebase(&cx.home, &name)?.ok_or_else(|| {
             Failure::usage(
-                "go on with a rebase",
-                format!("none of {name} is on the way"),
+                "continue a rebase",
+                format!("no rebase of {name} is in progress"),
             )
             .help(format!(
                 "begin one: cargo xtask patches rebase --series {name}"

@@ -6,14 +6,14 @@ use kdk_core::failure::Failure;
 use kdk_series::update::SeriesUpdate;
 use kdk_series::{applied, operation};
 
-/// Write every patch file as git writes it of its commit
+/// Rewrite every patch file in the canonical form of `git format-patch`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     which: Which,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let series = args.which.load(cx)?;
     operation::ensure_none_in_progress(&cx.home, series.name(), "refresh the series")?;
@@ -21,7 +21,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let update = SeriesUpdate::of(&series, applied.start(), &applied.commits);
     let written = update.write(&cx.home, applied.git(), None)?;
     for name in &written {
-        println!("{name}: written anew");
+        println!("{name}: rewritten");
     }
     if written.is_empty() {
         println!("{}: nothing changed", series.name());

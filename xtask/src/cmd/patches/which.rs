@@ -1,4 +1,4 @@
-//! Which series is meant.
+//! The option that selects a series.
 
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
@@ -7,17 +7,18 @@ use kdk_series::journal;
 use kdk_series::load::{self, Loaded};
 use kdk_series::operation::{self, Operation};
 
-/// Which series is meant.
+/// The option that selects a series.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Which {
-    /// The series [default: the only one, or that of the base added last]
+    /// The series [default: the only one, or that of the base that was added
+    /// last]
     #[arg(long, value_name = "NAME")]
-    pub series: Option<String>,
+    pub(crate) series: Option<String>,
 }
 
 impl Which {
-    /// The name of the series, once what a killed run was writing of it is
-    /// there.
+    /// Returns the name of the series. Recovers the transaction of a killed run
+    /// first.
     pub fn name(&self, cx: &Context) -> Result<String, Failure> {
         let name = self.chosen(cx)?;
         journal::recover(&cx.home, &name, &|text| cx.terminal.line(&text))?;
@@ -36,24 +37,24 @@ impl Which {
             (_, Some(base)) => Ok(base.name.clone()),
             ([], None) => Err(Failure::usage(
                 "find a series",
-                format!("there is none in {}", load::folder().display()),
+                format!("{} contains none", load::folder().display()),
             )
             .help("begin one with `cargo xtask patches new ID --series BASE`")),
             (many, None) => Err(Failure::usage(
                 "choose a series",
                 format!("there are several: {}", many.join(", ")),
             )
-            .help("name one with --series")),
+            .help("choose one with --series")),
         }
     }
 
-    /// The series itself.
+    /// Reads the series.
     pub fn load(&self, cx: &Context) -> Result<Loaded, Failure> {
         load::must(&self.name(cx)?)
     }
 
-    /// The name of the series, which has a change on the way: the only one
-    /// with such a change, if none is named.
+    /// Returns the name of the series with an operation in progress: the only
+    /// one with such an operation, if none is named.
     pub fn name_for(
         &self,
         cx: &Context,

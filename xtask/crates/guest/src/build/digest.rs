@@ -89,7 +89,7 @@ fn collect(path: &Path, into: &mut Vec<PathBuf>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The files of `commit`'s tree: `(path, object id)`.
+/// Returns the files of the tree of `commit`, as `(path, object id)`.
 pub fn entries(repo: &Path, commit: &str) -> Result<Vec<(String, String)>, Failure> {
     let listing = Git::new(repo).text("list the files of the tree", &["ls-tree", "-r", commit])?;
     Ok(parse_ls_tree(&listing))

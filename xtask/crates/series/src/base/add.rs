@@ -1,5 +1,5 @@
-//! Adding a base: from a clone of FreeBSD's official repository, or from a
-//! repository the user has.
+//! Adds a base: a clone of FreeBSD's official repository, or a repository of
+//! the user.
 
 use std::path::Path;
 
@@ -14,8 +14,8 @@ use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 use kdk_doctor::disk_space;
 
-/// Adds a base from a checkout or git directory of the user's, which is never
-/// written to. The caller holds the base's lock.
+/// Adds a base from a checkout or git directory of the user, and never writes
+/// to it. The caller has locked the base.
 pub fn from_checkout(home: &Home, definition: &Definition, src: &Path) -> Result<Record, Failure> {
     let source = Source::open(src)?;
     let commit = source.head()?;
@@ -35,8 +35,8 @@ pub fn from_checkout(home: &Home, definition: &Definition, src: &Path) -> Result
     Ok(record)
 }
 
-/// Adds a base from FreeBSD's official repository. An interrupted one goes on
-/// where it was. The caller holds the base's lock.
+/// Adds a base from FreeBSD's official repository. Continues an interrupted
+/// clone. The caller has locked the base.
 pub fn from_upstream(
     home: &Home,
     definition: &Definition,
@@ -59,8 +59,8 @@ pub fn from_upstream(
     Ok(record)
 }
 
-/// The `__FreeBSD_version` of `commit`, if it is what the definition wants.
-/// `from` names the place in messages.
+/// Returns the `__FreeBSD_version` of `commit`, if the definition accepts it.
+/// Messages call the tree `from`.
 pub fn check_osreldate(
     git: &Git,
     definition: &Definition,
@@ -68,18 +68,18 @@ pub fn check_osreldate(
     from: &str,
 ) -> Result<u32, Failure> {
     let found = osreldate::read(git, commit)?;
-    judge(definition, found, from)
+    check_version(definition, found, from)
 }
 
-/// Whether a tree of version `found` is the base.
-fn judge(definition: &Definition, found: Option<u32>, from: &str) -> Result<u32, Failure> {
+/// Checks that a tree of version `found` is the base.
+fn check_version(definition: &Definition, found: Option<u32>, from: &str) -> Result<u32, Failure> {
     let tried = format!("use {from} as the base `{}`", definition.name);
     let Some(found) = found else {
         return Err(Failure::usage(
             tried,
             "it is not a FreeBSD tree: its commit has no sys/sys/param.h with a __FreeBSD_version",
         )
-        .help("give --src a checkout of FreeBSD's source: the folder that holds sys/"));
+        .help("give --src a checkout of FreeBSD's source: the folder with sys/ in it"));
     };
     if definition.osreldate.holds(found) {
         return Ok(found);
@@ -111,18 +111,18 @@ mod tests {
     use crate::base::fixtures::{commit, fingerprint, git, tree, write};
     use kdk_core::failure::rendered;
 
-    struct Place {
+    struct Sandbox {
         dir: tempfile::TempDir,
         home: Home,
     }
 
-    fn place() -> Place {
+    fn sandbox() -> Sandbox {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
-        Place { dir, home }
+        Sandbox { dir, home }
     }
 
-    impl Place {
+    impl Sandbox {
         fn add(&self, name: &str, src: &Path) -> Result<Record, Failure> {
             from_checkout(&self.home, &definition::find(name).unwrap(), src)
         }
@@ -134,20 +134,20 @@ mod tests {
     }
 
     #[test]
-    fn a_right_tree_is_taken_and_left_alone() {
-        let place = place();
-        let tree = tree(place.dir.path(), "src", 1_501_000);
+    fn a_matching_tree_is_added_and_not_changed() {
+        let sandbox = sandbox();
+        let tree = tree(sandbox.dir.path(), "src", 1_501_000);
         let before = fingerprint(&tree);
-        let record = place.add("releng-15.1", &tree).unwrap();
+        let record = sandbox.add("releng-15.1", &tree).unwrap();
         assert_eq!(record.osreldate, 1_501_000);
-        assert_eq!(crate::base::record::all(&place.home).unwrap(), [record]);
+        assert_eq!(crate::base::record::all(&sandbox.home).unwrap(), [record]);
         assert!(before == fingerprint(&tree), "the source was written to");
     }
 
     #[test]
     fn wrong_trees_are_refused_each_with_its_reason() {
-        let place = place();
-        let root = fs::canonicalize(place.dir.path()).unwrap();
+        let sandbox = sandbox();
+        let root = fs::canonicalize(sandbox.dir.path()).unwrap();
         tree(&root, "modern", 1_501_000);
         let stable = tree(&root, "stable", 1_501_500);
         let _ = stable;
@@ -168,11 +168,11 @@ mod tests {
             ("main", "modern"),
             ("main", "stable"),
         ] {
-            let failure = place.add(base, &root.join(src)).unwrap_err();
+            let failure = sandbox.add(base, &root.join(src)).unwrap_err();
             assert_eq!(failure.exit_code(), 2, "{src}");
-            texts.push(place.text(&failure));
+            texts.push(sandbox.text(&failure));
         }
         insta::assert_snapshot!(texts.join("\n"));
-        assert!(crate::base::record::all(&place.home).unwrap().is_empty());
+        assert!(crate::base::record::all(&sandbox.home).unwrap().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Patches, applied one commit each, without a checkout.
+//! Applies patches without a checkout, one commit for each.
 
 use std::fs;
 use std::path::Path;
@@ -9,19 +9,19 @@ use kdk_core::cache_dir::write_atomically;
 use kdk_core::failure::Failure;
 use kdk_core::git::{Git, Ran};
 
-/// One change to commit.
+/// A patch to commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The patch's id, which names it in messages.
+    /// The id of the patch, for messages.
     pub id: String,
-    /// A mail as `git format-patch` writes it, whose author and message the
-    /// commit gets; or a diff alone.
+    /// A mail as `git format-patch` writes it, with author and message; or a
+    /// bare diff.
     pub diff: Vec<u8>,
 }
 
-/// Commits `changes` on top of `base`, each in a commit of its own, and gives
-/// the last one. What was committed before is not done again: the same change
-/// on the same commit is the same commit. `git` is the kit's repository.
+/// Commits `changes` on top of `base`, one commit for each, and returns the
+/// last commit. Results are cached: the same change on the same commit is the
+/// same commit. `git` is kdk's repository.
 pub fn commit(git: &Git, base: &str, changes: &[Change]) -> Result<String, Failure> {
     let keys = keys(base, changes);
     let (mut done, mut commit) = (0, base.to_owned());
@@ -42,7 +42,7 @@ pub fn commit(git: &Git, base: &str, changes: &[Change]) -> Result<String, Failu
     Ok(commit)
 }
 
-/// Like [`commit`], and gives all the commits in their order.
+/// Does what [`commit`] does, and returns all commits in order.
 pub fn chain(git: &Git, base: &str, changes: &[Change]) -> Result<Vec<String>, Failure> {
     let last = commit(git, base, changes)?;
     let range = format!("{base}..{last}");
@@ -51,7 +51,7 @@ pub fn chain(git: &Git, base: &str, changes: &[Change]) -> Result<Vec<String>, F
     Ok(list.lines().map(str::to_owned).collect())
 }
 
-/// Applies one change to the index, which holds `parent`, and commits it.
+/// Applies one change to the index, which has `parent`, and commits it.
 fn commit_one(git: &Git, parent: &str, change: &Change) -> Result<String, Failure> {
     let parts = mail::parts(&change.id, &change.diff)?;
     apply(git, &change.id, &parts.diff)?;
@@ -59,9 +59,9 @@ fn commit_one(git: &Git, parent: &str, change: &Change) -> Result<String, Failur
     repo::commit_index(&git, parent, &parts.message)
 }
 
-/// git with an index that holds `commit`. To read a tree of FreeBSD's size
-/// takes longer than all else here, so the index of the last commit that was
-/// begun from is kept, and changed in a copy.
+/// Returns git with an index that has `commit`. Reading a tree of FreeBSD's
+/// size takes longer than anything else here, so the index of the last start
+/// commit is cached, and a copy of it is changed.
 pub fn index_of(git: &Git, commit: &str) -> Result<Git, Failure> {
     const TRIED: &str = "read the base's tree";
     let place = |name: &str| git.git_dir().join(name);
@@ -74,7 +74,7 @@ pub fn index_of(git: &Git, commit: &str) -> Result<Git, Failure> {
         let _ = fs::remove_file(place(lock));
     }
     let of = |index: &Path| git.clone().index(index).setting("index.skipHash=true");
-    if !fs::read_to_string(&stamp).is_ok_and(|held| held == commit) {
+    if !fs::read_to_string(&stamp).is_ok_and(|known| known == commit) {
         let _ = fs::remove_file(&stamp);
         let _ = fs::remove_file(&kept);
         of(&kept).text(TRIED, &["read-tree", commit])?;
@@ -89,9 +89,9 @@ fn reference(key: &str) -> String {
     format!("refs/kdk/patched/{key}")
 }
 
-/// For each change a key of it and of everything under it.
+/// Returns a key for each change, which covers everything below it.
 fn keys(base: &str, changes: &[Change]) -> Vec<String> {
-    // Changed whenever the same patch becomes another commit.
+    // Increment this when the same patch becomes another commit.
     const FORM: &str = "2";
     let mut under = blake3::hash(format!("{FORM} {base}").as_bytes());
     let mut keys = Vec::new();
@@ -106,7 +106,7 @@ fn keys(base: &str, changes: &[Change]) -> Vec<String> {
     keys
 }
 
-/// Applies one change to the index, exactly or not at all.
+/// Applies one change to the index, with fuzz 0, or not at all.
 pub fn apply(git: &Git, id: &str, diff: &[u8]) -> Result<(), Failure> {
     let args = ["apply", "--cached", "--whitespace=nowarn", "-"];
     let ran = git.run_with("apply the patches", &args, diff)?;
@@ -116,34 +116,34 @@ pub fn apply(git: &Git, id: &str, diff: &[u8]) -> Result<(), Failure> {
     let text = String::from_utf8_lossy(diff);
     let tried = format!("apply the patch `{id}`");
     Err(Failure::usage(tried, reject(&ran, &text)).help(
-        "the tree under it is not the one it was made for: bring the patch up to date, test on \
-         another base (`cargo xtask base list`), or go without it (`--unpatched`)",
+        "the patch was made for another tree: rebase it (`cargo xtask patches rebase`), test on another \
+            base (`cargo xtask base list`), or test without patches (`--no-patches`)",
     ))
 }
 
-/// Where a change does not fit.
+/// A place where a change does not apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
-    /// The file of the tree; empty where git names none.
+    /// The file of the tree; empty if git names none.
     pub file: String,
-    /// The line that git looked at, from 1; 0 where it names none.
+    /// The line that git tried, from 1; 0 if it names none.
     pub line: u64,
-    /// The hunk.
+    /// The hunk, if git names one.
     pub hunk: Option<Hunk>,
-    /// What git says.
+    /// git's message.
     said: String,
 }
 
 /// A hunk of a patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hunk {
-    /// Its number among those of its file, from 1.
+    /// Its number in the file's part of the patch, from 1.
     pub number: usize,
-    /// How many there are.
+    /// The number of hunks there.
     pub of: usize,
-    /// Its first line.
+    /// The header line.
     pub header: String,
-    /// The number of that line in the patch, from 0.
+    /// The number of the header line in the patch, from 0.
     pub at: usize,
 }
 
@@ -155,32 +155,34 @@ impl std::fmt::Display for Reject {
                 let Hunk {
                     number, of, header, ..
                 } = hunk;
-                write!(f, "{file}: hunk {number} of {of} does not fit: {header}")
+                write!(f, "{file}: hunk {number} of {of} does not apply: {header}")
             }
-            None if *line > 0 => write!(f, "{file}: the hunk at line {line} does not fit"),
+            None if *line > 0 => write!(f, "{file}: the hunk at line {line} does not apply"),
             None => f.write_str(&self.said),
         }
     }
 }
 
-/// All places where `change` does not fit the tree of `commit`; the first of
-/// each file, because git looks no further there.
+/// Returns the places where `change` does not apply to the tree of `commit`:
+/// the first one of each file, where git stops.
 pub fn rejects(git: &Git, commit: &str, change: &Change) -> Result<Vec<Reject>, Failure> {
     let git = index_of(git, commit)?;
     let args = ["apply", "--cached", "--check", "--whitespace=nowarn", "-"];
-    let ran = git.run_with("look where a patch does not fit", &args, &change.diff)?;
+    let ran = git.run_with("find where a patch does not apply", &args, &change.diff)?;
     Ok(refused(&ran, &String::from_utf8_lossy(&change.diff)))
 }
 
-/// Whether the tree of `commit` has `change` already: taking it out fits.
+/// Returns whether the tree of `commit` has `change` already: whether its
+/// reverse applies.
 pub fn is_there(git: &Git, commit: &str, change: &Change) -> Result<bool, Failure> {
     let git = index_of(git, commit)?;
     let args = ["apply", "--cached", "--check", "--reverse", "-"];
-    let ran = git.run_with("look for a patch in a tree", &args, &change.diff)?;
+    let ran = git.run_with("find a patch in a tree", &args, &change.diff)?;
     Ok(ran.ok)
 }
 
-/// Which file and hunk of `patch` git refused first, and why.
+/// Returns the first file and hunk of `patch` that git rejected, and the
+/// reason.
 pub fn reject(ran: &Ran, patch: &str) -> String {
     match refused(ran, patch).first() {
         Some(reject) => reject.to_string(),
@@ -188,14 +190,14 @@ pub fn reject(ran: &Ran, patch: &str) -> String {
     }
 }
 
-/// Which files and hunks git refused, and why.
+/// Returns the files and hunks that git rejected, with the reasons.
 fn refused(ran: &Ran, patch: &str) -> Vec<Reject> {
     let mut found: Vec<Reject> = Vec::new();
     for line in ran.stderr.lines() {
         let Some(error) = line.strip_prefix("error: ") else {
             continue;
         };
-        // `git apply -v` shows the lines first.
+        // `git apply -v` prints the lines first.
         if error.starts_with("while searching for:") {
             continue;
         }
@@ -203,7 +205,7 @@ fn refused(ran: &Ran, patch: &str) -> Vec<Reject> {
         let place = place.and_then(|place| place.rsplit_once(':'));
         let (file, line) = match place {
             Some((file, line)) => (file, line.parse().unwrap_or(0)),
-            // "FILE: patch does not apply" says again what was said.
+            // "FILE: patch does not apply" repeats the line before it.
             None => (error.rsplit_once(": ").map_or("", |(file, _)| file), 0),
         };
         if line == 0 && found.iter().any(|reject| reject.file == file) {
@@ -219,7 +221,7 @@ fn refused(ran: &Ran, patch: &str) -> Vec<Reject> {
     found
 }
 
-/// The hunk of `file` that begins at its old line `line`.
+/// Returns the hunk of `file` that begins at its old line `line`.
 fn hunk(patch: &str, file: &str, line: u64) -> Option<Hunk> {
     let mut current = "";
     let mut headers = Vec::new();
@@ -279,19 +281,19 @@ new file mode 100644
         for (stderr, want) in [
             (
                 "error: patch failed: sys/kern/a.c:10\nerror: sys/kern/a.c: patch does not apply\n",
-                "sys/kern/a.c: hunk 2 of 2 does not fit: @@ -10,3 +10,3 @@ f(void)",
+                "sys/kern/a.c: hunk 2 of 2 does not apply: @@ -10,3 +10,3 @@ f(void)",
             ),
             (
                 "Checking patch x...\nerror: while searching for:\nx\n\nerror: patch failed: sys/kern/a.c:1\n",
-                "sys/kern/a.c: hunk 1 of 2 does not fit: @@ -1,3 +1,3 @@",
+                "sys/kern/a.c: hunk 1 of 2 does not apply: @@ -1,3 +1,3 @@",
             ),
             (
                 "error: patch failed: sys/kern/a.c:1\n",
-                "sys/kern/a.c: hunk 1 of 2 does not fit: @@ -1,3 +1,3 @@",
+                "sys/kern/a.c: hunk 1 of 2 does not apply: @@ -1,3 +1,3 @@",
             ),
             (
                 "error: patch failed: sys/kern/z.c:7\n",
-                "sys/kern/z.c: the hunk at line 7 does not fit",
+                "sys/kern/z.c: the hunk at line 7 does not apply",
             ),
             (
                 "error: sys/kern/b.c: already exists in index\n",
@@ -349,7 +351,7 @@ new file mode 100644
         let once = commit(&git, &head, &[change("a", "two", "2")]).unwrap();
         let again = commit(&git, &head, &[change("a", "two", "2")]).unwrap();
         assert_eq!(once, again);
-        // The second patch goes on where the first one was left.
+        // The second patch is applied on top of the first one.
         let both = [change("a", "two", "2"), change("b", "2", "zwei")];
         let two = commit(&git, &head, &both).unwrap();
         let parent = git.text("x", &["rev-parse", &format!("{two}^")]).unwrap();

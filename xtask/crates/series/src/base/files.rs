@@ -1,4 +1,4 @@
-//! What belongs to a base in the cache folder: to list, to weigh, to remove.
+//! The files of a base in the cache folder: list, measure, remove.
 
 use std::fs;
 use std::io;
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::base::{record, repo, worktree};
 use kdk_core::cache_dir::Home;
 
-/// Everything of the base `name`. Its record comes first: what is left of a
-/// removal that was cut off is garbage, not a base.
+/// Returns all files of the base `name`. Its record comes first, so that an
+/// interrupted removal leaves garbage and not a base.
 pub fn of(home: &Home, name: &str) -> Vec<PathBuf> {
     let mut paths = vec![
         record::path(home, name),
@@ -23,7 +23,7 @@ pub fn of(home: &Home, name: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// What the store holds for the base `name`.
+/// Returns the store entries of the base `name`.
 pub fn store_entries(home: &Home, name: &str) -> Vec<PathBuf> {
     let Ok(kinds) = fs::read_dir(home.store()) else {
         return Vec::new();
@@ -31,7 +31,8 @@ pub fn store_entries(home: &Home, name: &str) -> Vec<PathBuf> {
     kinds.flatten().map(|kind| kind.path().join(name)).collect()
 }
 
-/// Bytes on disk of `path` and all below it. Links are not followed.
+/// Returns the disk usage of `path` and everything below it in bytes. Does not
+/// follow links.
 pub fn disk_usage(path: &Path) -> u64 {
     let Ok(entry) = path.symlink_metadata() else {
         return 0;
@@ -49,7 +50,7 @@ pub fn disk_usage(path: &Path) -> u64 {
         .sum::<u64>()
 }
 
-/// Removes `path` and all below it; one that is gone is no error.
+/// Removes `path` and everything below it. It is no error if it does not exist.
 pub fn remove(path: &Path) -> io::Result<()> {
     let removed = match path.symlink_metadata() {
         Ok(entry) if entry.is_dir() => fs::remove_dir_all(path),

@@ -1,4 +1,4 @@
-//! Small trees for the tests of this folder.
+//! Small trees for tests.
 
 // Only tests use this; a fixture that cannot be made fails the test.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -14,7 +14,7 @@ use crate::base::source::Source;
 use kdk_core::cache_dir::Home;
 use kdk_core::git::Git;
 
-/// Runs git in `dir` as a user would, and gives what it prints.
+/// Runs git in `dir` as a user would, and returns its output.
 pub fn git(dir: &Path, args: &[&str]) -> String {
     let output = Command::new("git")
         .current_dir(dir)
@@ -39,7 +39,8 @@ pub fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// A checkout `dir/name` with the few files that make a tree FreeBSD to us.
+/// Creates a checkout `dir/name` with the few files that a FreeBSD tree must
+/// have.
 pub fn tree(dir: &Path, name: &str, osreldate: u32) -> PathBuf {
     let tree = dir.join(name);
     let param_h = format!("#define __FreeBSD_version {osreldate}\n");
@@ -65,8 +66,8 @@ pub fn commit(tree: &Path, message: &str) -> String {
     git(tree, &["rev-parse", "HEAD"])
 }
 
-/// The kit's repository of a base, borrowing from a small tree, and the
-/// commit of that tree.
+/// Creates kdk's repository of a base, with a small tree as its alternate.
+/// Returns it with the commit of that tree.
 pub fn kdk_repo(dir: &Path) -> (Git, String) {
     let source = Source::open(&tree(dir, "src", 1_501_000)).unwrap();
     let home = Home::at(dir.join("home"), &Interrupt::new()).unwrap();
@@ -75,7 +76,8 @@ pub fn kdk_repo(dir: &Path) -> (Git, String) {
     (git, source.head().unwrap())
 }
 
-/// Every file below `dir` with its content and time: what must not change.
+/// Returns every file below `dir` with its content and modification time, to
+/// detect changes.
 pub fn fingerprint(dir: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_path_buf()];

@@ -19,8 +19,8 @@ use crate::base::record::Record;
 use kdk_core::cache_dir::Home;
 use kdk_core::failure::Failure;
 
-/// An added base with a modern tree, whose host tools and loader the old ones
-/// borrow: the last one added.
+/// Returns the last added base with a modern tree, whose host tools and loader
+/// build the old bases.
 pub fn modern(home: &Home) -> Result<Option<Record>, Failure> {
     for record in record::all(home)? {
         if record.definition()?.builder == Builder::MakePy {
@@ -30,7 +30,7 @@ pub fn modern(home: &Home) -> Result<Option<Record>, Failure> {
     Ok(None)
 }
 
-/// The lock on everything that belongs to a base.
+/// Returns the name of the lock on all files of a base.
 pub fn lock_name(name: &str) -> String {
     format!("base-{name}")
 }

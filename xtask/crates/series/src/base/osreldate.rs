@@ -1,23 +1,23 @@
-//! Which FreeBSD a tree is: `__FreeBSD_version` in sys/sys/param.h.
+//! The version of a FreeBSD tree: `__FreeBSD_version` in sys/sys/param.h.
 
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
 const PARAM_H: &str = "sys/sys/param.h";
 
-/// The `__FreeBSD_version` of `commit`, or nothing when it holds no FreeBSD.
-/// Nothing is checked out for it.
+/// Returns the `__FreeBSD_version` of `commit`, or `None` if it is no FreeBSD
+/// tree. Does not check anything out.
 pub fn read(git: &Git, commit: &str) -> Result<Option<u32>, Failure> {
     let spec = format!("{commit}:{PARAM_H}");
     let ran = git.run("read the tree's version", &["show", &spec])?;
     Ok(ran.ok.then(|| version(&ran.text())).flatten())
 }
 
-/// The version that a param.h defines.
+/// Returns the version that a param.h defines.
 fn version(param_h: &str) -> Option<u32> {
     param_h.lines().find_map(|line| {
         let mut words = line.split_whitespace();
-        // "# define" is allowed too, so the sign may stand alone.
+        // "# define" is valid too.
         let directive = match words.next()? {
             "#" => words.next()?,
             word => word.strip_prefix('#')?,

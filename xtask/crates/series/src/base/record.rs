@@ -1,4 +1,4 @@
-//! What the kit remembers of an added base: `bases/NAME.json` in its cache.
+//! The records of added bases: `bases/NAME.json` in the cache folder.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,13 +10,13 @@ use super::definition::{self, Definition};
 use kdk_core::cache_dir::{Home, write_atomically};
 use kdk_core::failure::Failure;
 
-/// An added base.
+/// The record of an added base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// Its name.
+    /// The name of the base.
     pub name: String,
-    /// Where its objects come from; none if the kit cloned it.
+    /// The user's repository; `None` if kdk cloned the base.
     pub src: Option<PathBuf>,
     /// The commit when it was added.
     pub commit: String,
@@ -27,12 +27,12 @@ pub struct Record {
 }
 
 impl Record {
-    /// The definition it was added by.
+    /// Returns the definition of the base.
     pub fn definition(&self) -> Result<Definition, Failure> {
         definition::find(&self.name)
     }
 
-    /// Writes it.
+    /// Writes the record.
     pub fn save(&self, home: &Home) -> Result<(), Failure> {
         home.create(&home.bases())?;
         let path = path(home, &self.name);
@@ -42,21 +42,22 @@ impl Record {
     }
 }
 
-/// The file that remembers `name`.
+/// Returns the path of the record of `name`.
 pub fn path(home: &Home, name: &str) -> PathBuf {
     home.bases().join(format!("{name}.json"))
 }
 
-/// Notes that the base `name` is used now. It is the time of its record.
+/// Sets the time of last use of the base `name`: the modification time of its
+/// record.
 pub fn touch(home: &Home, name: &str) {
-    // Only a list for people depends on it.
+    // Only `base list` shows it, so an error does not matter.
     let _ = fs::File::options()
         .append(true)
         .open(path(home, name))
         .and_then(|file| file.set_modified(SystemTime::now()));
 }
 
-/// When the base `name` was last used, seconds since 1970.
+/// Returns when the base `name` was last used, in seconds since 1970.
 pub fn last_used(home: &Home, name: &str) -> u64 {
     fs::metadata(path(home, name))
         .and_then(|file| file.modified())
@@ -65,7 +66,7 @@ pub fn last_used(home: &Home, name: &str) -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-/// All added bases, the last added one first.
+/// Returns all added bases, the last added one first.
 pub fn all(home: &Home) -> Result<Vec<Record>, Failure> {
     let dir = home.bases();
     let mut records = Vec::new();
@@ -90,30 +91,30 @@ fn read(path: &std::path::Path) -> Result<Record, Failure> {
     serde_json::from_slice(&text).map_err(|error| {
         Failure::infra(
             format!("read {}", path.display()),
-            "it is not a base's record",
+            "it is not the record of a base",
         )
         .source(error)
         .help("remove the file and add the base again")
     })
 }
 
-/// The base named `name`, or the last added one.
+/// Returns the record of the base `name`.
 pub fn find(home: &Home, name: &str) -> Result<Record, Failure> {
     let all = all(home)?;
     let names: Vec<&str> = all.iter().map(|record| record.name.as_str()).collect();
     if let Some(record) = all.iter().find(|record| record.name == name) {
         return Ok(record.clone());
     }
-    // An unknown name is a slip; a known one was only never added.
+    // A name without a definition is another error.
     definition::find(name)?;
     let have = if names.is_empty() {
-        "no base was added yet".to_owned()
+        "no base has been added".to_owned()
     } else {
-        format!("added so far: {}", names.join(", "))
+        format!("only these bases have been added: {}", names.join(", "))
     };
     Err(
         Failure::usage(format!("use the base `{name}`"), have).help(format!(
-            "run `cargo xtask base add {name}`, or with `--src DIR` for a tree you have"
+            "run `cargo xtask base add {name}`, with `--src DIR` for a tree of yours"
         )),
     )
 }

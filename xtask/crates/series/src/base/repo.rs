@@ -1,5 +1,5 @@
-//! The kit's own repository of a base. Everything the kit writes goes here;
-//! a user's repository only lends its objects.
+//! The repository that kdk has of a base. It is the only one that kdk writes to; a
+//! user's repository is an alternate of it.
 
 use std::fs;
 use std::io::Write;
@@ -10,28 +10,27 @@ use kdk_core::cache_dir::{self, Home};
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
-/// Where the repository of the base `name` is.
+/// Returns the path of the repository of the base `name`.
 pub fn path(home: &Home, name: &str) -> PathBuf {
     home.repos().join(format!("{name}.git"))
 }
 
-/// git in the repository of the base `name`.
+/// Returns git in the repository of the base `name`.
 pub fn git(home: &Home, name: &str) -> Git {
     Git::new(path(home, name))
 }
 
-/// Creates the repository if it is not there; completes one that a killed
+/// Creates the repository if it does not exist, and completes one that a killed
 /// run began.
 pub fn ensure(home: &Home, name: &str) -> Result<Git, Failure> {
-    const TRIED: &str = "create the kit's repository of the base";
+    const TRIED: &str = "create kdk's repository of the base";
     let git = git(home, name);
     home.create(&home.repos())?;
     if !git.git_dir().join("kdk-ready").exists() {
         let dir: &Path = git.git_dir();
         let args = ["init", "--quiet", "--bare", "--initial-branch=kdk"];
         git.text(TRIED, &args)?;
-        // Parts of trees are checked out; stale files of a branch that was
-        // left must not stay behind either.
+        // Only parts of trees are checked out.
         for (name, value) in [
             ("core.sparseCheckout", "true"),
             ("core.logAllRefUpdates", "false"),
@@ -44,8 +43,8 @@ pub fn ensure(home: &Home, name: &str) -> Result<Git, Failure> {
     Ok(git)
 }
 
-/// Lets the repository read the objects of `source`. git follows chains of
-/// such loans by itself.
+/// Makes `source` an alternate of the repository. git follows chains of
+/// alternates by itself.
 pub fn add_alternate(git: &Git, source: &Source) -> Result<(), Failure> {
     let mut lines = Vec::new();
     for objects in [source.objects(), own_objects(git)] {
@@ -58,12 +57,13 @@ pub fn add_alternate(git: &Git, source: &Source) -> Result<(), Failure> {
     sync_file(git, "shallow", source.shallow().as_deref())
 }
 
-/// Where objects go that are made without looking at the source's.
+/// Returns the directory of the objects that are written without the alternate.
 pub fn own_objects(git: &Git) -> PathBuf {
     git.git_dir().join("own-objects")
 }
 
-/// Makes a file of the repository hold `content`, or not be there.
+/// Writes `content` to a file of the repository if it differs, or removes the
+/// file.
 fn sync_file(git: &Git, name: &str, content: Option<&[u8]>) -> Result<(), Failure> {
     let path = git.git_dir().join(name);
     if fs::read(&path).ok().as_deref() == content {
@@ -76,23 +76,23 @@ fn sync_file(git: &Git, name: &str, content: Option<&[u8]>) -> Result<(), Failur
     done.map_err(|error| Failure::io("use the objects of the base's source", &path, error))
 }
 
-/// Points `reference` at `commit`, so that git keeps it.
+/// Points `reference` at `commit`, so that git does not prune it.
 pub fn pin(git: &Git, reference: &str, commit: &str) -> Result<(), Failure> {
     git.text("keep a commit", &["update-ref", reference, commit])?;
     Ok(())
 }
 
-/// The commit at `reference`, if it is there.
+/// Returns the commit that `reference` points at, if it exists.
 pub fn pinned(git: &Git, reference: &str) -> Result<Option<String>, Failure> {
     let name = format!("{reference}^{{commit}}");
     let ran = git.run(
-        "look a commit up",
+        "look up a commit",
         &["rev-parse", "--verify", "--quiet", &name],
     )?;
     Ok(ran.ok.then(|| ran.text()))
 }
 
-/// The id of the tree of `commit`, which may be a tree itself.
+/// Returns the id of the tree of `commit`, which may be a tree itself.
 pub fn tree_of(git: &Git, commit: &str) -> Result<String, Failure> {
     let name = format!("{commit}^{{tree}}");
     git.text("read a commit", &["rev-parse", "--verify", &name])
@@ -101,17 +101,17 @@ pub fn tree_of(git: &Git, commit: &str) -> Result<String, Failure> {
 /// An entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its mode, octal: "100644".
+    /// The mode in octal: "100644".
     pub mode: String,
     /// `blob`, `tree` or `commit`.
     pub kind: String,
-    /// The id of its content.
+    /// The id of the object.
     pub id: String,
-    /// Its path from the top of the tree.
+    /// The path from the top of the tree.
     pub path: String,
 }
 
-/// What `git ls-tree -z ARGS` lists.
+/// Returns the entries that `git ls-tree -z ARGS` lists.
 pub fn entries(git: &Git, tried: &str, args: &[&str]) -> Result<Vec<Entry>, Failure> {
     let args = [&["ls-tree", "-z"], args].concat();
     let list = git.must(tried, &args, b"")?.stdout;
@@ -130,7 +130,7 @@ fn entry(line: &str) -> Option<Entry> {
     })
 }
 
-/// The paths in a list that git ended with NULs.
+/// Splits git's output at NUL bytes.
 pub fn names(list: &[u8]) -> Vec<String> {
     list.split(|byte| *byte == 0)
         .filter(|name| !name.is_empty())
@@ -138,7 +138,7 @@ pub fn names(list: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// The files that differ between two commits or trees.
+/// Returns the paths that differ between two commits or trees.
 pub fn changed_paths(git: &Git, before: &str, after: &str) -> Result<Vec<String>, Failure> {
     let args = [
         "diff-tree",
@@ -153,15 +153,15 @@ pub fn changed_paths(git: &Git, before: &str, after: &str) -> Result<Vec<String>
     Ok(names(&ran.stdout))
 }
 
-/// Makes the index hold `lines`, each `MODE ID<tab>PATH` and a NUL; mode 0
-/// takes a path out.
+/// Updates the index with `lines`, each `MODE ID<tab>PATH` and a NUL. Mode 0
+/// removes a path.
 pub fn set_entries(git: &Git, tried: &str, lines: &[u8]) -> Result<(), Failure> {
     git.must(tried, &["update-index", "-z", "--index-info"], lines)?;
     Ok(())
 }
 
-/// Commits the index of `git` on top of `parent`; always the same id for the
-/// same content. Objects that the source lacks do not matter.
+/// Commits the index of `git` on top of `parent`. The id depends only on the
+/// content. Missing objects are no error.
 pub fn commit_index(git: &Git, parent: &str, message: &str) -> Result<String, Failure> {
     const TRIED: &str = "commit a tree";
     let tree = git.text(TRIED, &["write-tree", "--missing-ok"])?;
@@ -169,8 +169,8 @@ pub fn commit_index(git: &Git, parent: &str, message: &str) -> Result<String, Fa
     Ok(git.must(TRIED, &args, message.as_bytes())?.text())
 }
 
-/// Removes what a killed git left locked. The caller holds the kit's own lock
-/// on these files, so nobody else can be at work on them.
+/// Removes the lock files of a killed git. The caller has kdk's own lock on the
+/// repository, so no other git runs in it.
 pub fn remove_stale_locks(git_dir: &Path) {
     for name in [
         "index.lock",
@@ -183,7 +183,7 @@ pub fn remove_stale_locks(git_dir: &Path) {
     }
 }
 
-/// A file that is written in one go and flushed, for lists handed to git.
+/// Writes a list that git reads.
 pub fn write_list(path: &Path, lines: &str) -> Result<(), Failure> {
     let write = || -> std::io::Result<()> {
         let mut file = fs::File::create(path)?;

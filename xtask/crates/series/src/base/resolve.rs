@@ -1,4 +1,4 @@
-//! A base as it is now: the commit that series are applied to.
+//! Resolves a base to the commit that series are applied to.
 
 use std::path::Path;
 
@@ -11,21 +11,22 @@ use kdk_core::cache_dir::Home;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
-/// A base as it is now.
+/// A base, resolved to a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedBase {
-    /// The kit's repository of it.
+    /// The repository that kdk has of the base.
     pub git: Git,
-    /// Its commit.
+    /// The commit to apply patches to.
     pub commit: String,
-    /// `__FreeBSD_version`.
+    /// The `__FreeBSD_version` of the commit.
     pub osreldate: u32,
-    /// Uncommitted changes of the user's checkout that are in the commit.
+    /// The files with uncommitted changes of the user's checkout, which are in
+    /// the commit.
     pub uncommitted: Vec<String>,
 }
 
-/// Looks at what the base stands for now; nothing is checked out. The caller
-/// holds the lock of the base.
+/// Resolves the base without checking anything out. The caller has locked the
+/// base.
 pub fn resolve(
     home: &Home,
     record: &Record,
@@ -52,7 +53,7 @@ pub fn resolve(
     })
 }
 
-/// What the base stands for now.
+/// Returns the commit of the source now, with its uncommitted changes.
 fn snapshot(git: &Git, record: &Record) -> Result<Snapshot, Failure> {
     let Some(src) = &record.src else {
         return Ok(Snapshot {
@@ -72,20 +73,20 @@ fn gone(record: &Record, what: &Path) -> Failure {
     let name = &record.name;
     Failure::infra(
         format!("use the base `{name}`"),
-        format!("{} is gone", what.display()),
+        format!("{} does not exist", what.display()),
     )
     .help(format!(
-        "bring it back, or add the base anew: cargo xtask base remove {name}, then cargo xtask \
-         base add {name} [--src DIR]"
+        "restore it, or add the base again: cargo xtask base remove {name}, then cargo xtask base add \
+            {name} [--src DIR]"
     ))
 }
 
 fn uncommitted_line(record: &Record, changed: &[String]) -> String {
     let src = record.src.as_deref().unwrap_or(Path::new("")).display();
     match changed {
-        [one] => format!("with the uncommitted change of {src}: {one}"),
+        [one] => format!("includes the uncommitted change of {src}: {one}"),
         many => format!(
-            "with {} uncommitted changes of {src} under sys/",
+            "includes {} uncommitted changes of {src} under sys/",
             many.len()
         ),
     }

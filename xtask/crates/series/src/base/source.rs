@@ -1,4 +1,4 @@
-//! A user's checkout or git directory: read, never written to.
+//! A user's checkout or git directory. kdk only reads it.
 
 use std::fs;
 use std::io;
@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
-/// A git repository of the user's.
+/// A git repository of the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// What the user named.
+    /// The directory that the user named.
     pub dir: PathBuf,
-    /// The repository, or the part of it that belongs to a worktree.
+    /// The git directory; of a worktree, its own part.
     pub git_dir: PathBuf,
-    /// The part that all worktrees share; holds the objects.
+    /// The part that all worktrees share, with the objects.
     pub common_dir: PathBuf,
-    /// The checkout, unless it is a bare repository.
+    /// The checkout; `None` for a bare repository.
     pub work_tree: Option<PathBuf>,
 }
 
@@ -25,7 +25,7 @@ impl Source {
     pub fn open(dir: &Path) -> Result<Self, Failure> {
         let tried = format!("use {} as a base", dir.display());
         let dir = readable(&tried, dir)?;
-        Self::look(&tried, &dir)?.ok_or_else(|| {
+        Self::at(&tried, &dir)?.ok_or_else(|| {
             Failure::usage(&tried, "it is not a git repository").help(
                 "give a git checkout of FreeBSD or its git directory; for an unpacked tar file, \
                  run `git init && git add -f . && git commit -m import` in it first",
@@ -33,8 +33,9 @@ impl Source {
         })
     }
 
-    /// The repository at `dir`, an absolute path, if one begins there.
-    pub fn look(tried: &str, dir: &Path) -> Result<Option<Self>, Failure> {
+    /// Returns the repository whose top is `dir`, an absolute path, if there is
+    /// one.
+    pub fn at(tried: &str, dir: &Path) -> Result<Option<Self>, Failure> {
         let parent = dir.parent().unwrap_or(dir);
         let what = ["--git-dir", "--git-common-dir", "--is-inside-work-tree"];
         let Some(answer) = rev_parse(tried, dir, Some(parent), &what)? else {
@@ -43,8 +44,8 @@ impl Source {
         let mut lines = answer.lines();
         let mut path = || lines.next().map(PathBuf::from);
         let (Some(git_dir), Some(common_dir)) = (path(), path()) else {
-            return Err(Failure::infra(tried, "git gave no answer")
-                .help("cargo xtask doctor says whether git is recent enough"));
+            return Err(Failure::infra(tried, "git printed no path")
+                .help("`cargo xtask doctor` checks the version of git"));
         };
         let in_work_tree = lines.next() == Some("true");
         Ok(Some(Self {
@@ -55,7 +56,7 @@ impl Source {
         }))
     }
 
-    /// The commit that is checked out.
+    /// Returns the commit that is checked out.
     pub fn head(&self) -> Result<String, Failure> {
         let tried = format!("use {} as a base", self.dir.display());
         let ran = self.git().run(&tried, &["rev-parse", "--verify", "HEAD"])?;
@@ -66,34 +67,34 @@ impl Source {
             .help("commit the tree in it: git add -f . && git commit -m import"))
     }
 
-    /// git in this repository; for questions only.
+    /// Returns git in this repository, to read it.
     pub fn git(&self) -> Git {
         Git::new(&self.git_dir)
     }
 
-    /// Where its objects are.
+    /// Returns the directory of its objects.
     pub fn objects(&self) -> PathBuf {
         self.common_dir.join("objects")
     }
 
-    /// The list of commits whose parents it does not have, if it is shallow.
+    /// Returns the content of its `shallow` file, if it is a shallow clone.
     pub fn shallow(&self) -> Option<Vec<u8>> {
         fs::read(self.common_dir.join("shallow")).ok()
     }
 
-    /// The index of its checkout.
+    /// Returns the path of the index of its checkout.
     pub fn index(&self) -> PathBuf {
         self.git_dir.join("index")
     }
 }
 
-/// `dir`, made absolute, if it is a folder that can be read.
+/// Returns `dir` as an absolute path, if it is a readable directory.
 fn readable(tried: &str, dir: &Path) -> Result<PathBuf, Failure> {
     let looked = fs::canonicalize(dir).and_then(|path| fs::read_dir(&path).map(|_| path));
     looked.map_err(|error| refuse(tried, dir, error))
 }
 
-/// Why `dir` cannot be used.
+/// Returns the failure of a directory that cannot be used.
 fn refuse(tried: &str, dir: &Path, error: io::Error) -> Failure {
     let at = dir.display();
     match error.kind() {
@@ -110,8 +111,8 @@ fn refuse(tried: &str, dir: &Path, error: io::Error) -> Failure {
     }
 }
 
-/// The git directory of the checkout that `dir` is in, and the path of `dir`
-/// from its top: empty, or with a `/` at its end.
+/// Returns the git directory of the checkout that `dir` is in, and the path of
+/// `dir` from its top: empty, or with a `/` at its end.
 pub fn around(tried: &str, dir: &Path) -> Result<Option<(PathBuf, String)>, Failure> {
     let Some(answer) = rev_parse(tried, dir, None, &["--git-dir", "--show-prefix"])? else {
         return Ok(None);
@@ -121,7 +122,8 @@ pub fn around(tried: &str, dir: &Path) -> Result<Option<(PathBuf, String)>, Fail
     Ok(Some((git_dir, lines.next().unwrap_or_default().to_owned())))
 }
 
-/// Asks git for the repository of `dir`, which begins below `ceiling`.
+/// Runs `git rev-parse` in `dir`; `None` if there is no repository below
+/// `ceiling`.
 fn rev_parse(
     tried: &str,
     dir: &Path,

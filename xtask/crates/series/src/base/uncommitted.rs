@@ -1,4 +1,5 @@
-//! A checkout's uncommitted changes, as a commit of the kit's repository.
+//! The uncommitted changes of a user's checkout, as a commit in kdk's
+//! repository.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,18 +10,18 @@ use crate::base::source::Source;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
-/// What a base stands for right now.
+/// The state of a user's checkout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The commit: the source's own, or one of the kit's on top of it.
+    /// The commit: the source's own, or one of kdk on top of it.
     pub commit: String,
     /// The files under sys/ that differ from the source's own commit.
     pub changed: Vec<String>,
 }
 
-/// The commit checked out in `source`, with the uncommitted changes to tracked
-/// files under sys/ on top. `git` is the kit's repository, which borrows from
-/// `source`; nothing is written to the source.
+/// Returns the commit checked out in `source`, with the uncommitted changes of
+/// tracked files under sys/ on top. `git` is kdk's repository, with `source` as
+/// an alternate. Nothing is written to `source`.
 pub fn snapshot(git: &Git, source: &Source) -> Result<Snapshot, Failure> {
     let head = source.head()?;
     let unchanged = Snapshot {
@@ -37,8 +38,8 @@ pub fn snapshot(git: &Git, source: &Source) -> Result<Snapshot, Failure> {
     let index = git.git_dir().join("source.index");
     copy_index(&source.index(), &index)
         .map_err(|error| Failure::io(&tried, &source.index(), error))?;
-    // The kit's own repository and index, with the user's files: the user's
-    // repository is not told of any of it.
+    // kdk's own repository and index, with the user's files: nothing in the
+    // user's repository changes.
     let git = settings_of(source, git.clone())?
         .index(&index)
         .work_tree(work_tree);
@@ -46,8 +47,8 @@ pub fn snapshot(git: &Git, source: &Source) -> Result<Snapshot, Failure> {
     if git.run(&tried, &args)?.ok {
         return Ok(unchanged);
     }
-    // It does not lend its objects here, or git would renew the times of those
-    // that it would write once more.
+    // Without the alternate: git would update the times of objects there that
+    // it would write again.
     let own = git.clone().objects(repo::own_objects(&git));
     own.text(&tried, &["add", "--update", "--", "sys"])?;
     let args = [
@@ -79,7 +80,7 @@ pub fn snapshot(git: &Git, source: &Source) -> Result<Snapshot, Failure> {
     })
 }
 
-/// Where the commit of these changes is kept.
+/// Returns the reference to the commit of these changes.
 fn reference(head: &str, list: &[u8]) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(head.as_bytes());
@@ -110,8 +111,8 @@ fn changes(list: &[u8]) -> Vec<Change> {
     repo::names(list).chunks(2).filter_map(change).collect()
 }
 
-/// Commits `changes` on top of `head`. In a fresh index git knows which
-/// folders are as in `head`, and writes only the others.
+/// Commits `changes` on top of `head`. In a fresh index git knows the trees of
+/// `head`, and writes only the ones that differ.
 fn commit(git: &Git, head: &str, changes: &[Change], message: &str) -> Result<String, Failure> {
     const TRIED: &str = "commit the uncommitted changes";
     let git = git.clone().index(git.git_dir().join("uncommitted.index"));
@@ -125,8 +126,8 @@ fn commit(git: &Git, head: &str, changes: &[Change], message: &str) -> Result<St
     repo::commit_index(&git, head, message)
 }
 
-/// Copies the index unless the copy is of this one. The copy keeps the time of
-/// the original: git distrusts files changed after the index was written.
+/// Copies the index unless the copy is up to date. The copy keeps the
+/// modification time: git distrusts files that are newer than the index.
 pub fn copy_index(from: &Path, to: &Path) -> io::Result<()> {
     let source = fs::metadata(from)?;
     let stamp = format!("{:?} {}\n", source.modified()?, source.len());
@@ -143,7 +144,8 @@ pub fn copy_index(from: &Path, to: &Path) -> io::Result<()> {
     fs::write(stamp_file, stamp)
 }
 
-/// The settings of the checkout that decide whether a file counts as changed.
+/// Returns `git` with the settings of the checkout that decide whether a file
+/// has changed.
 fn settings_of(source: &Source, mut git: Git) -> Result<Git, Failure> {
     let tried = format!("read the settings of {}", source.dir.display());
     let pattern = "^core\\.(filemode|symlinks|ignorecase|autocrlf|precomposeunicode)$";
@@ -154,7 +156,7 @@ fn settings_of(source: &Source, mut git: Git) -> Result<Git, Failure> {
         let (name, value) = line.split_once(' ').unwrap_or((line, "true"));
         git = git.setting(format!("{name}={value}"));
     }
-    // Left on, git would write a second file beside the user's index.
+    // With a split index git would write a second file beside the user's index.
     Ok(git
         .setting("core.splitIndex=false")
         .setting("core.bare=false"))

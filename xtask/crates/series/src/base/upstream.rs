@@ -1,6 +1,6 @@
-//! A base from FreeBSD's official repository: one commit without its history,
-//! and only the files that a kernel needs. Every step can be cut off: the
-//! next try goes on from what is there.
+//! Clones a base from FreeBSD's official repository: one commit without its
+//! history, and only the files that a kernel needs. Each step can be
+//! interrupted; the next run continues with what is there.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +9,19 @@ use crate::base::{osreldate, repo, worktree};
 use kdk_core::failure::Failure;
 use kdk_core::git::{Git, Progress, Ran};
 
-/// Who hears how far it got.
+/// The callback that receives git's progress.
 pub type Listener<'a> = &'a mut dyn FnMut(Progress);
 
-/// Where the base's commit is kept.
+/// The reference to the base's commit.
 const UPSTREAM: &str = "refs/kdk/upstream";
-/// Where a branch's history is kept while a commit is looked for in it.
+/// The reference to a branch's history while a commit is searched in it.
 const HISTORY: &str = "refs/kdk/history";
 
-/// Files fetched in one go. A cut-off go is lost, so they are not too many.
+/// The number of files in one fetch. An interrupted fetch is lost, so they are
+/// not too many.
 const BATCH: usize = 4000;
 
-/// Gets the base's commit and its folders, without the files' contents.
+/// Fetches the base's commit and its trees, without the blobs.
 pub fn clone(
     git: &Git,
     definition: &Definition,
@@ -35,7 +36,7 @@ pub fn clone(
         Some(history) => search(git, definition, history, progress)?,
         None => format!("refs/heads/{}", definition.branch),
     };
-    // What is known of the history is not of use for the base's own copy.
+    // The partial history is of no use for the base's own copy.
     let args = [
         "fetch",
         "--progress",
@@ -47,10 +48,13 @@ pub fn clone(
         &format!("+{tip}:{UPSTREAM}"),
     ];
     fetch(git, definition, &args, b"", progress)?;
-    git.text("keep the clone", &["rev-parse", "--verify", UPSTREAM])
+    git.text(
+        "read the cloned commit",
+        &["rev-parse", "--verify", UPSTREAM],
+    )
 }
 
-/// Gets the contents of the files that are checked out.
+/// Fetches the blobs of the files that are checked out.
 pub fn fetch_files(
     git: &Git,
     definition: &Definition,
@@ -107,12 +111,12 @@ fn set_up(git: &Git, definition: &Definition) -> Result<(), Failure> {
         ("extensions.partialClone", "origin"),
         ("core.repositoryFormatVersion", "1"),
     ] {
-        git.text("set the clone up", &["config", name, value])?;
+        git.text("configure the clone", &["config", name, value])?;
     }
     Ok(())
 }
 
-/// Finds the last commit of the base's version in a window of its branch.
+/// Finds the last commit of the base's version in a time window of its branch.
 fn search(
     git: &Git,
     definition: &Definition,
@@ -137,22 +141,26 @@ fn search(
     let commits: Vec<&str> = list.lines().collect();
     let found =
         last_within(&commits, |commit| {
-            // Each look fetches four objects: the path to param.h, and it.
+            // Each probe fetches four objects: the path to param.h, and the
+            // file.
             let version = osreldate::read(&git.clone().network(), commit)?;
             Ok(version
                 .is_some_and(|version| definition.osreldate.max.is_none_or(|max| version <= max)))
         })?;
     found.map(str::to_owned).ok_or_else(|| {
         Failure::infra(
-            format!("get the base `{}`", definition.name),
-            format!("no commit of {} fits", definition.branch),
+            format!("fetch the base `{}`", definition.name),
+            format!(
+                "no commit of {} has the expected version",
+                definition.branch
+            ),
         )
         .help(with_src(definition))
     })
 }
 
-/// The last of `commits` (the oldest first) for which `within` holds, given
-/// that it holds for all before it.
+/// Returns the last of `commits` (the oldest first) for which `within` is true,
+/// by binary search.
 fn last_within<'a>(
     commits: &[&'a str],
     mut within: impl FnMut(&str) -> Result<bool, Failure>,
@@ -177,7 +185,7 @@ fn fetch(
     progress: Listener<'_>,
 ) -> Result<(), Failure> {
     let tried = format!(
-        "get the base `{}` from {}",
+        "fetch the base `{}` from {}",
         definition.name, definition.repo
     );
     let ran = git.clone().network().watch(&tried, args, input, progress)?;
@@ -187,7 +195,7 @@ fn fetch(
     Err(explain(definition, &tried, &ran))
 }
 
-/// Why a fetch failed.
+/// Returns the failure of a fetch.
 fn explain(definition: &Definition, tried: &str, ran: &Ran) -> Failure {
     if kdk_vm::error::says_disk_full(&ran.stderr) {
         return kdk_core::git::failed(tried, ran);
@@ -202,7 +210,7 @@ fn explain(definition: &Definition, tried: &str, ran: &Ran) -> Failure {
         "unable to access",
     ];
     let happened = if no_network.iter().any(|sign| ran.stderr.contains(sign)) {
-        "it cannot be reached from here"
+        "the server cannot be reached"
     } else {
         "git could not fetch it"
     };
@@ -213,8 +221,8 @@ fn explain(definition: &Definition, tried: &str, ran: &Ran) -> Failure {
 
 fn with_src(definition: &Definition) -> String {
     format!(
-        "try again (what was fetched is kept), or use a checkout or git directory that you have: \
-         cargo xtask base add {} --src DIR",
+        "try again (fetched files are kept), or use a checkout or git directory of yours: cargo xtask base \
+            add {} --src DIR",
         definition.name
     )
 }
@@ -231,7 +239,7 @@ mod tests {
     use kdk_core::cache_dir::Home;
     use kdk_core::failure::rendered;
 
-    /// A server that has one commit of this version on this branch.
+    /// Returns a server that has one commit of this version on this branch.
     fn server(dir: &Path, branch: &str, osreldate: u32) -> String {
         let tree = tree(dir, "server", osreldate);
         fixtures::git(&tree, &["config", "uploadpack.allowFilter", "true"]);
@@ -263,7 +271,7 @@ mod tests {
                 "{path}"
             );
         }
-        // Without the server: everything that is checked out is there.
+        // Without the server, every file that is checked out is there.
         std::fs::remove_dir_all(dir.path().join("server")).unwrap();
         let tree = worktree::prepare(&home, &record, &definition, &[], &mut |_| {}).unwrap();
         assert!(tree.path.join("sys/kern/a.c").exists());
@@ -271,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_off_clone_goes_on_where_it_was() {
+    fn an_interrupted_clone_continues() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = base("releng-15.1", &server(dir.path(), "releng/15.1", 1_501_000));

@@ -1,6 +1,6 @@
-//! The checkout that is built: a worktree of the kit's own repository, moved
-//! from commit to commit so that only files that differ get a new time.
-//! Incremental builds stand on that.
+//! The checkout that is built: a worktree of kdk's own repository. It moves
+//! from commit to commit, and only files that differ get a new modification
+//! time, which incremental builds need.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,35 +15,34 @@ use kdk_core::failure::Failure;
 use kdk_core::git::{self, Git};
 use kdk_doctor::disk_space;
 
-const TRIED: &str = "check the tree out";
+const TRIED: &str = "check out the tree";
 
 /// A tree that is ready to build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
-    /// The checkout.
+    /// The path of the checkout.
     pub path: PathBuf,
-    /// Its commit, patches included.
+    /// The commit, with the patches.
     pub commit: String,
-    /// The id of its content: the same for the same files, however they came
-    /// about.
+    /// The id of the tree object, which depends only on the files.
     pub content: String,
-    /// `__FreeBSD_version`.
+    /// The `__FreeBSD_version` of the tree.
     pub osreldate: u32,
-    /// Whether uncommitted changes of the user's checkout are in it.
+    /// Whether it has uncommitted changes of the user's checkout.
     pub uncommitted: bool,
-    /// Whether files had to be written.
+    /// Whether any file was written.
     pub changed: bool,
-    /// Files that the source lacks, and that are left out therefore.
+    /// The files that the source lacks, which are not checked out.
     pub missing: Vec<String>,
 }
 
-/// Where the tree of the base `name` is checked out.
+/// Returns the path of the checkout of the base `name`.
 pub fn path(home: &Home, name: &str) -> PathBuf {
     home.trees().join(name)
 }
 
-/// Makes the tree of `record` with `patches` on top ready. The caller holds
-/// the lock of the base.
+/// Checks out the tree of `record` with `patches` on top. The caller has locked
+/// the base.
 pub fn prepare(
     home: &Home,
     record: &Record,
@@ -57,7 +56,7 @@ pub fn prepare(
     let content = repo::tree_of(git, &commit)?;
     let path = path(home, &record.name);
     if admin_folder(&path).is_none() {
-        say("checking the tree out, once for this base".into());
+        say("checking out the tree, once for this base".into());
     }
     let checkout = Checkout::open(git, home, &path, &commit)?;
     let (changed, missing) = checkout.move_to(&definition.tree, &commit, say)?;
@@ -73,20 +72,20 @@ pub fn prepare(
     })
 }
 
-/// One worktree and the folder in which git administers it.
+/// A worktree and its administrative folder in the repository.
 #[derive(Debug)]
 pub struct Checkout {
-    /// Where the files are.
+    /// The path of the files.
     pub path: PathBuf,
-    /// Where git keeps its index and HEAD.
+    /// The folder with its index and HEAD.
     pub admin: PathBuf,
-    /// git in it.
+    /// A git that runs in the worktree.
     pub git: Git,
 }
 
 impl Checkout {
-    /// The worktree at `path`, made if there is none, of `commit` then. Locks
-    /// that a killed git left in it are removed: nobody else works there.
+    /// Opens the worktree at `path`, or creates it at `commit`. Removes the
+    /// locks of a killed git: no one else works there.
     pub fn open(repo: &Git, home: &Home, path: &Path, commit: &str) -> Result<Self, Failure> {
         let found = match Self::find(path) {
             Some(found) => found,
@@ -96,10 +95,11 @@ impl Checkout {
         Ok(found)
     }
 
-    /// The worktree at `path`, as somebody may have left it.
+    /// Returns the worktree at `path` as it is, if there is one.
     pub fn find(path: &Path) -> Option<Self> {
         let admin = admin_folder(path)?;
-        // A checksum over the index of so many files is a third of its writing.
+        // The checksum takes a third of the time to write an index of this
+        // size.
         let git = Git::new(&admin)
             .work_tree(path)
             .setting("index.skipHash=true");
@@ -128,8 +128,8 @@ impl Checkout {
         Self::find(path).ok_or_else(|| Failure::infra(TRIED, "git made no worktree"))
     }
 
-    /// Makes the files those of `commit`. Tells whether any had to be
-    /// written, and which the source lacks.
+    /// Moves the worktree to `commit`. Returns whether any file was written,
+    /// and the files that the source lacks.
     pub fn move_to(
         &self,
         parts: &SparsePaths,
@@ -142,8 +142,7 @@ impl Checkout {
         if fs::read_to_string(&stamp).is_ok_and(|at| at == state) && self.is_untouched()? {
             return Ok((false, missing));
         }
-        // Written again when all is done, so that a checkout that was cut
-        // off is done again.
+        // Written at the end, so that an interrupted checkout is repeated.
         let _ = fs::remove_file(&stamp);
         let missing = self.write_files(parts, commit, missing, say)?;
         let state = state_of(commit, parts, &missing);
@@ -152,8 +151,8 @@ impl Checkout {
         Ok((true, missing))
     }
 
-    /// Writes the files that differ. Files whose content the source lacks are
-    /// left out when git stumbles over them.
+    /// Writes the files that differ. If git fails because the source lacks
+    /// blobs, leaves those files out.
     fn write_files(
         &self,
         parts: &SparsePaths,
@@ -164,7 +163,7 @@ impl Checkout {
         let args = ["reset", "--hard", "--quiet", commit];
         if !self.write_patterns(parts, &missing)? {
             // git would match every file of the tree with the patterns, which
-            // takes seconds; what is left out stays so without that.
+            // takes seconds. Files that are left out stay so without that.
             let git = self.git.clone().setting("core.sparseCheckout=false");
             if git.run(TRIED, &args)?.ok {
                 return Ok(missing);
@@ -189,8 +188,8 @@ impl Checkout {
         Ok(missing)
     }
 
-    /// Tells git which files to leave out. False if it knew, and the files
-    /// that are there follow it already.
+    /// Writes the sparse-checkout patterns. Returns false if they are in force
+    /// already.
     fn write_patterns(&self, parts: &SparsePaths, missing: &[String]) -> Result<bool, Failure> {
         let (info, mark) = (self.admin.join("info"), self.admin.join("kdk-sparse"));
         let (path, patterns) = (info.join("sparse-checkout"), parts.patterns(missing));
@@ -204,18 +203,18 @@ impl Checkout {
         Ok(true)
     }
 
-    /// Notes that the files that are there follow the patterns.
+    /// Records that the worktree follows the patterns.
     fn patterns_are_in_force(&self) -> Result<(), Failure> {
         repo::write_list(&self.admin.join("kdk-sparse"), "")
     }
 
-    /// The files found missing earlier.
+    /// Returns the files that were missing before.
     fn known_missing(&self) -> Vec<String> {
         let list = fs::read_to_string(self.admin.join("kdk-missing")).unwrap_or_default();
         list.lines().map(str::to_owned).collect()
     }
 
-    /// The files of `commit` whose content is not there.
+    /// Returns the files of `commit` whose blobs are missing.
     fn lacking(&self, commit: &str) -> Result<Vec<String>, Failure> {
         let objects = absent(&self.git, commit)?;
         let mut files: Vec<String> = files(&self.git, commit)?
@@ -227,8 +226,8 @@ impl Checkout {
         Ok(files)
     }
 
-    /// Whether the kernel's files are as git left them: somebody may have
-    /// edited one. To look at all the others too takes twice as long.
+    /// Reports whether the kernel's files are as git left them. Checking all
+    /// other files too takes twice as long.
     fn is_untouched(&self) -> Result<bool, Failure> {
         Ok(self
             .git
@@ -237,7 +236,7 @@ impl Checkout {
     }
 }
 
-/// The ids of the objects of `commit` that are not there.
+/// Returns the ids of the missing objects of `commit`.
 pub fn absent(git: &Git, commit: &str) -> Result<Vec<String>, Failure> {
     let args = [
         "rev-list",
@@ -246,26 +245,27 @@ pub fn absent(git: &Git, commit: &str) -> Result<Vec<String>, Failure> {
         "--missing=print",
         commit,
     ];
-    let list = git.text("look for missing files", &args)?;
+    let list = git.text("find missing files", &args)?;
     let ids = list.lines().filter_map(|line| line.strip_prefix('?'));
     Ok(ids.map(str::to_owned).collect())
 }
 
-/// Every file of `commit` with the id of its content.
+/// Returns every file of `commit` with its blob id.
 pub fn files(git: &Git, commit: &str) -> Result<BTreeMap<String, String>, Failure> {
     let entries = repo::entries(git, "list the tree", &["-r", commit])?;
     let file = |entry: repo::Entry| (entry.path, entry.id);
     Ok(entries.into_iter().map(file).collect())
 }
 
-/// The folder that the `.git` file of a worktree points to, if both are whole.
+/// Returns the folder that the `.git` file of a worktree points to, if both are
+/// intact.
 fn admin_folder(worktree: &Path) -> Option<PathBuf> {
     let text = fs::read_to_string(worktree.join(".git")).ok()?;
     let admin = PathBuf::from(text.trim().strip_prefix("gitdir: ")?);
     admin.join("HEAD").exists().then_some(admin)
 }
 
-/// What a complete checkout is of.
+/// Returns the content of the stamp of a complete checkout.
 fn state(commit: &str, patterns: &str) -> String {
     format!("{commit} {}\n", blake3::hash(patterns.as_bytes()).to_hex())
 }
@@ -280,9 +280,9 @@ fn missing_line(missing: &[String]) -> String {
         .filter(|path| path.starts_with("sys/"))
         .count();
     let what = match missing {
-        [one] => format!("{one} cannot be read in the source and is left out"),
+        [one] => format!("{one} cannot be read in the source and is not checked out"),
         many => format!(
-            "{} files cannot be read in the source and are left out",
+            "{} files cannot be read in the source and are not checked out",
             many.len()
         ),
     };
@@ -303,20 +303,20 @@ mod tests {
     use crate::base::{add, definition};
     use kdk_core::failure::rendered;
 
-    struct Place {
+    struct Sandbox {
         dir: tempfile::TempDir,
         src: PathBuf,
         home: Home,
         record: Record,
     }
 
-    fn place() -> Place {
+    fn sandbox() -> Sandbox {
         let dir = tempfile::tempdir().unwrap();
         let src = tree(dir.path(), "src", 1_501_000);
         let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = definition::find("releng-15.1").unwrap();
         let record = add::from_checkout(&home, &definition, &src).unwrap();
-        Place {
+        Sandbox {
             dir,
             src,
             home,
@@ -324,7 +324,7 @@ mod tests {
         }
     }
 
-    impl Place {
+    impl Sandbox {
         fn prepare(&self, patches: &[Change]) -> Result<(Tree, Vec<String>), Failure> {
             let definition = definition::find("releng-15.1")?;
             let mut said = Vec::new();
@@ -333,8 +333,8 @@ mod tests {
             Ok((tree, said))
         }
 
-        /// The file as it is now. While it is open no other file can get its
-        /// inode, so one that is written anew has another.
+        /// Returns the file as it is now. While it is open no other file can
+        /// get its inode, so a file that is written again has another one.
         fn open(&self, tree: &Tree, file: &str) -> fs::File {
             fs::File::open(tree.path.join(file)).unwrap()
         }
@@ -352,17 +352,17 @@ mod tests {
 
     #[test]
     fn the_parts_that_are_needed_are_checked_out() {
-        let place = place();
-        let before = fingerprint(&place.src);
-        let (tree, _) = place.prepare(&[]).unwrap();
+        let sandbox = sandbox();
+        let before = fingerprint(&sandbox.src);
+        let (tree, _) = sandbox.prepare(&[]).unwrap();
         assert!(tree.changed && !tree.uncommitted && tree.missing.is_empty());
-        assert_eq!(tree.commit, place.record.commit);
+        assert_eq!(tree.commit, sandbox.record.commit);
         assert!(tree.path.join("sys/kern/a.c").exists());
         assert!(!tree.path.join("tests").exists());
-        let (again, said) = place.prepare(&[]).unwrap();
+        let (again, said) = sandbox.prepare(&[]).unwrap();
         assert!(!again.changed && said.is_empty());
         assert!(
-            before == fingerprint(&place.src),
+            before == fingerprint(&sandbox.src),
             "the source was written to"
         );
     }
@@ -370,19 +370,19 @@ mod tests {
     #[test]
     fn only_files_that_differ_are_written() {
         let inode = |file: &fs::File| file.metadata().unwrap().ino();
-        let place = place();
-        let (plain, _) = place.prepare(&[]).unwrap();
+        let sandbox = sandbox();
+        let (plain, _) = sandbox.prepare(&[]).unwrap();
         let (a, b) = (
-            place.open(&plain, "sys/kern/a.c"),
-            place.open(&plain, "sys/kern/b.c"),
+            sandbox.open(&plain, "sys/kern/a.c"),
+            sandbox.open(&plain, "sys/kern/b.c"),
         );
-        let (patched, _) = place.prepare(&[change("2")]).unwrap();
+        let (patched, _) = sandbox.prepare(&[change("2")]).unwrap();
         assert_eq!(
             fs::read_to_string(patched.path.join("sys/kern/a.c")).unwrap(),
             "one\n2\nthree\n"
         );
-        assert_ne!(inode(&place.open(&patched, "sys/kern/a.c")), inode(&a));
-        assert_eq!(inode(&place.open(&patched, "sys/kern/b.c")), inode(&b));
+        assert_ne!(inode(&sandbox.open(&patched, "sys/kern/a.c")), inode(&a));
+        assert_eq!(inode(&sandbox.open(&patched, "sys/kern/b.c")), inode(&b));
         assert_ne!(plain.content, patched.content);
         // Another series that ends in the same files is no change.
         let two = change("x");
@@ -391,18 +391,18 @@ mod tests {
             .unwrap()
             .replace("-two", "-x")
             .into_bytes();
-        let (same, _) = place.prepare(&[two, back]).unwrap();
+        let (same, _) = sandbox.prepare(&[two, back]).unwrap();
         assert_eq!(same.content, patched.content);
         assert_ne!(same.commit, patched.commit);
     }
 
     #[test]
     fn the_checkout_follows_the_source() {
-        let place = place();
-        place.prepare(&[]).unwrap();
-        write(&place.src.join("sys/kern/b.c"), "new\n");
-        let head = commit(&place.src, "a change");
-        let (tree, _) = place.prepare(&[]).unwrap();
+        let sandbox = sandbox();
+        sandbox.prepare(&[]).unwrap();
+        write(&sandbox.src.join("sys/kern/b.c"), "new\n");
+        let head = commit(&sandbox.src, "a change");
+        let (tree, _) = sandbox.prepare(&[]).unwrap();
         assert_eq!(tree.commit, head);
         assert_eq!(
             fs::read_to_string(tree.path.join("sys/kern/b.c")).unwrap(),
@@ -411,16 +411,19 @@ mod tests {
     }
 
     #[test]
-    fn uncommitted_changes_under_sys_are_taken_and_said() {
-        let place = place();
-        write(&place.src.join("sys/kern/b.c"), "edited\n");
-        fs::remove_file(place.src.join("sys/kern/a.c")).unwrap();
-        write(&place.src.join("contrib/sqlite3/sqlite3.c"), "not ours\n");
-        write(&place.src.join("sys/kern/untracked.c"), "not tracked\n");
-        let before = fingerprint(&place.src);
-        let (tree, said) = place.prepare(&[]).unwrap();
-        let src = fs::canonicalize(&place.src).unwrap();
-        let line = format!("with 2 uncommitted changes of {} under sys/", src.display());
+    fn uncommitted_changes_under_sys_are_included_and_reported() {
+        let sandbox = sandbox();
+        write(&sandbox.src.join("sys/kern/b.c"), "edited\n");
+        fs::remove_file(sandbox.src.join("sys/kern/a.c")).unwrap();
+        write(&sandbox.src.join("contrib/sqlite3/sqlite3.c"), "not ours\n");
+        write(&sandbox.src.join("sys/kern/untracked.c"), "not tracked\n");
+        let before = fingerprint(&sandbox.src);
+        let (tree, said) = sandbox.prepare(&[]).unwrap();
+        let src = fs::canonicalize(&sandbox.src).unwrap();
+        let line = format!(
+            "includes 2 uncommitted changes of {} under sys/",
+            src.display()
+        );
         assert!(said.contains(&line), "{said:?}");
         assert!(tree.uncommitted);
         assert_eq!(
@@ -430,28 +433,28 @@ mod tests {
         assert!(!tree.path.join("sys/kern/a.c").exists());
         assert!(!tree.path.join("sys/kern/untracked.c").exists());
         assert!(
-            before == fingerprint(&place.src),
+            before == fingerprint(&sandbox.src),
             "the source was written to"
         );
         // Edited once more with the same length, then put back.
-        write(&place.src.join("sys/kern/b.c"), "EDITED\n");
-        let (tree, _) = place.prepare(&[]).unwrap();
+        write(&sandbox.src.join("sys/kern/b.c"), "EDITED\n");
+        let (tree, _) = sandbox.prepare(&[]).unwrap();
         assert_eq!(
             fs::read_to_string(tree.path.join("sys/kern/b.c")).unwrap(),
             "EDITED\n"
         );
-        git(&place.src, &["checkout", "-q", "--", "sys"]);
-        let (tree, _) = place.prepare(&[]).unwrap();
+        git(&sandbox.src, &["checkout", "-q", "--", "sys"]);
+        let (tree, _) = sandbox.prepare(&[]).unwrap();
         assert!(!tree.uncommitted);
-        assert_eq!(tree.commit, place.record.commit);
+        assert_eq!(tree.commit, sandbox.record.commit);
     }
 
     #[test]
-    fn an_edit_in_the_kits_own_checkout_does_not_stay() {
-        let place = place();
-        let (tree, _) = place.prepare(&[]).unwrap();
+    fn an_edit_in_kdks_own_checkout_is_undone() {
+        let sandbox = sandbox();
+        let (tree, _) = sandbox.prepare(&[]).unwrap();
         write(&tree.path.join("sys/kern/a.c"), "edited by hand\n");
-        let (tree, _) = place.prepare(&[]).unwrap();
+        let (tree, _) = sandbox.prepare(&[]).unwrap();
         assert!(tree.changed);
         assert_eq!(
             fs::read_to_string(tree.path.join("sys/kern/a.c")).unwrap(),
@@ -460,34 +463,38 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_run_leaves_is_mended() {
-        let place = place();
-        let (tree, _) = place.prepare(&[]).unwrap();
+    fn leftovers_of_a_killed_run_are_repaired() {
+        let sandbox = sandbox();
+        let (tree, _) = sandbox.prepare(&[]).unwrap();
         let admin = admin_folder(&tree.path).unwrap();
         write(&admin.join("index.lock"), "");
         let _ = fs::remove_file(admin.join("kdk-at"));
         fs::remove_file(tree.path.join("sys/kern/a.c")).unwrap();
-        let (tree, _) = place.prepare(&[change("2")]).unwrap();
+        let (tree, _) = sandbox.prepare(&[change("2")]).unwrap();
         assert!(tree.path.join("sys/kern/a.c").exists());
-        // Half a worktree: its files are there, git's side is not.
+        // A worktree without its administrative folder.
         fs::remove_dir_all(&admin).unwrap();
-        let (tree, _) = place.prepare(&[]).unwrap();
+        let (tree, _) = sandbox.prepare(&[]).unwrap();
         assert!(tree.path.join("sys/kern/a.c").exists());
         // A folder that git never got to.
         fs::remove_file(tree.path.join(".git")).unwrap();
-        let (tree, _) = place.prepare(&[]).unwrap();
+        let (tree, _) = sandbox.prepare(&[]).unwrap();
         assert!(tree.path.join(".git").exists());
     }
 
     #[test]
     fn files_that_the_source_lacks_do_not_matter() {
-        let place = place();
-        write(&place.src.join("contrib/big [1].c"), "lost\n");
-        commit(&place.src, "a large file");
-        let id = git(&place.src, &["rev-parse", "HEAD:contrib/big [1].c"]);
-        let object = place.src.join(".git/objects").join(&id[..2]).join(&id[2..]);
+        let sandbox = sandbox();
+        write(&sandbox.src.join("contrib/big [1].c"), "lost\n");
+        commit(&sandbox.src, "a large file");
+        let id = git(&sandbox.src, &["rev-parse", "HEAD:contrib/big [1].c"]);
+        let object = sandbox
+            .src
+            .join(".git/objects")
+            .join(&id[..2])
+            .join(&id[2..]);
         fs::remove_file(object).unwrap();
-        let (tree, said) = place.prepare(&[change("2")]).unwrap();
+        let (tree, said) = sandbox.prepare(&[change("2")]).unwrap();
         assert_eq!(tree.missing, ["contrib/big [1].c"]);
         assert!(
             said.iter().any(|line| line.contains("cannot be read")),
@@ -497,22 +504,22 @@ mod tests {
             fs::read_to_string(tree.path.join("sys/kern/a.c")).unwrap(),
             "one\n2\nthree\n"
         );
-        let (again, said) = place.prepare(&[change("2")]).unwrap();
+        let (again, said) = sandbox.prepare(&[change("2")]).unwrap();
         assert!(!again.changed && said.is_empty(), "{said:?}");
     }
 
     #[test]
-    fn a_source_that_went_away_or_became_another_is_said() {
-        let place = place();
+    fn a_source_that_is_missing_or_another_version_is_reported() {
+        let sandbox = sandbox();
         write(
-            &place.src.join("sys/sys/param.h"),
+            &sandbox.src.join("sys/sys/param.h"),
             "#define __FreeBSD_version 1501500\n",
         );
-        commit(&place.src, "stable");
-        let wrong = place.prepare(&[]).unwrap_err();
-        fs::rename(&place.src, place.dir.path().join("elsewhere")).unwrap();
-        let gone = place.prepare(&[]).unwrap_err();
-        let here = fs::canonicalize(place.dir.path()).unwrap();
+        commit(&sandbox.src, "stable");
+        let wrong = sandbox.prepare(&[]).unwrap_err();
+        fs::rename(&sandbox.src, sandbox.dir.path().join("elsewhere")).unwrap();
+        let gone = sandbox.prepare(&[]).unwrap_err();
+        let here = fs::canonicalize(sandbox.dir.path()).unwrap();
         let text = rendered(&wrong) + &rendered(&gone);
         insta::assert_snapshot!(text.replace(&*here.to_string_lossy(), "TMP"));
     }

@@ -1,4 +1,4 @@
-//! Which commit of a history is a patch of ours: it has the same subject, or
+//! Finds the commit as which a patch has landed: it has the same subject, or
 //! makes the same change.
 
 use std::collections::BTreeSet;
@@ -7,38 +7,38 @@ use crate::format_patch::patch_ids;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
-const TRIED: &str = "look for a patch in a history";
+const TRIED: &str = "find a patch in a history";
 
-/// First parents that are gone back. Most of a year of FreeBSD.
+/// The number of first parents to search: most of a year of FreeBSD.
 const FAR: usize = 10_000;
-/// Commits to the patch's files whose subjects are compared.
+/// The number of commits to the patch's files whose subjects are compared.
 const SUBJECTS: &str = "--max-count=2000";
-/// Commits to them whose changes are compared.
+/// The number of commits to these files whose changes are compared.
 const CHANGES: &str = "--max-count=200";
 
-/// What is looked for.
+/// The patch to find.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
     /// The patch's subject.
     pub subject: &'a str,
-    /// Its diff.
+    /// The diff of the patch.
     pub diff: &'a [u8],
-    /// The files it changes; only commits to them are looked at.
+    /// The files that it changes. Only commits to them are searched.
     pub files: &'a BTreeSet<String>,
 }
 
 /// A commit that is the patch, or may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Its id.
+    /// The id of the commit.
     pub commit: String,
-    /// It makes the very change, and was not reverted.
+    /// Whether it makes the same change and was not reverted.
     pub certain: bool,
 }
 
-/// The last commit up to `tip` that has the patch's subject, else the last
-/// that makes its change. A clone that would have to fetch for the answer is
-/// not asked.
+/// Returns the last commit up to `tip` that has the patch's subject, else the
+/// last that makes its change. Does not search a partial clone, which would
+/// fetch.
 pub fn find(git: &Git, tip: &str, wanted: Wanted<'_>) -> Result<Option<Found>, Failure> {
     if is_partial(git)? {
         return Ok(None);
@@ -102,7 +102,8 @@ const DIFF: [&str; 6] = [
     "--format=commit %H",
 ];
 
-/// Whether one of the commits after `commit` says that it reverts it.
+/// Returns whether the subject of a commit after `commit` says that it reverts
+/// it.
 fn is_reverted(subjects: &[(&str, &str)], commit: &str) -> bool {
     let Some(at) = subjects.iter().position(|(of, _)| *of == commit) else {
         return false;

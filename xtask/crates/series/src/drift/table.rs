@@ -1,21 +1,22 @@
-//! What became of a series on other trees, for people and for programs.
+//! Renders the drift of a series as text and as JSON.
 
 use serde::Serialize;
 
-use crate::drift::{Clash, Outcome, Row, Why};
+use crate::drift::{ConflictKind, FileConflict, Outcome, Row};
 
-/// One target with what became of the patches on it.
+/// The results of all patches on one target.
 #[derive(Debug)]
 pub struct Column {
     /// The target, as the user named it.
     pub target: String,
-    /// Its commit, if it has one.
+    /// The commit of the target, if it has one.
     pub commit: Option<String>,
-    /// A row for each patch, in order.
+    /// The result of each patch, in order.
     pub rows: Vec<Row>,
 }
 
-/// The table: a line for each patch on each target, below a heading.
+/// Returns the table as text: a heading, then a line for each patch on each
+/// target.
 pub fn text(columns: &[Column]) -> String {
     let mut cells = vec![("patch", "target", "result".to_owned())];
     for column in columns {
@@ -31,7 +32,7 @@ pub fn text(columns: &[Column]) -> String {
     cells.iter().map(line).collect::<Vec<String>>().join("\n")
 }
 
-/// What became of one patch, in words.
+/// Describes the result of one patch.
 fn result(row: &Row) -> String {
     let mut text = match &row.outcome {
         Outcome::Applies(offsets) if offsets.is_empty() => "applies".to_owned(),
@@ -49,7 +50,7 @@ fn result(row: &Row) -> String {
             let moved: Vec<String> = moved.collect();
             format!("applies with offset ({})", moved.join(", "))
         }
-        Outcome::Merges => "merges (3-way; a rebase would take it)".to_owned(),
+        Outcome::Merges => "merges (3-way; a rebase merges it)".to_owned(),
         Outcome::Landed(None) => "landed".to_owned(),
         Outcome::Landed(Some(commit)) => format!("landed as {commit:.12}"),
         Outcome::Conflicts { places, .. } => conflicts(places),
@@ -60,29 +61,29 @@ fn result(row: &Row) -> String {
     } = &row.outcome
     {
         text.push_str(&format!(
-            "; perhaps landed as {commit:.12}, which has its subject"
+            "; may have landed as {commit:.12}, which has its subject"
         ));
     }
     if row.doubtful {
-        text.push_str("; a 3-way merge gives another result: look at both");
+        text.push_str("; a 3-way merge gives another result: compare them");
     }
     if !row.lacks.is_empty() {
         let lacks = row.lacks.join(", ");
-        text.push_str(&format!("; it needs {lacks}, left out here"));
+        text.push_str(&format!("; it needs {lacks}, skipped here"));
     }
     text
 }
 
-fn conflicts(places: &[Clash]) -> String {
-    let place = |clash: &Clash| {
-        let file = &clash.file;
-        match &clash.why {
-            Why::Absent => format!("{file} is not there"),
-            Why::Folder => format!("{file} is a folder there"),
-            Why::Present => format!("{file} is there already, and differs"),
-            Why::Changed => format!("{file} was changed there, and the patch deletes it"),
-            Why::Whole => format!("{file} does not merge as a whole"),
-            Why::Hunks(spots) => {
+fn conflicts(places: &[FileConflict]) -> String {
+    let place = |conflict: &FileConflict| {
+        let file = &conflict.file;
+        match &conflict.why {
+            ConflictKind::Absent => format!("{file} does not exist there"),
+            ConflictKind::Folder => format!("{file} is a folder there"),
+            ConflictKind::Present => format!("{file} exists there, and differs"),
+            ConflictKind::Changed => format!("{file} was changed there, and the patch deletes it"),
+            ConflictKind::Whole => format!("{file} does not merge"),
+            ConflictKind::Hunks(spots) => {
                 let spot = |spot: &super::Spot| match spot.hunk {
                     Some((hunk, of)) => format!("hunk {hunk} of {of} at line {}", spot.line),
                     None => format!("at line {}", spot.line),
@@ -94,8 +95,8 @@ fn conflicts(places: &[Clash]) -> String {
     };
     let texts: Vec<String> = places.iter().map(place).collect();
     let all = texts.join("; ");
-    match places.first().map(|clash| &clash.why) {
-        Some(Why::Hunks(_)) => format!("conflicts {all}"),
+    match places.first().map(|conflict| &conflict.why) {
+        Some(ConflictKind::Hunks(_)) => format!("conflicts {all}"),
         _ => format!("conflicts: {all}"),
     }
 }
@@ -103,15 +104,15 @@ fn conflicts(places: &[Clash]) -> String {
 /// The table as JSON.
 #[derive(Debug, Serialize)]
 pub struct Report<'a> {
-    /// Version of the form; 1.
+    /// The version of the format: 1.
     pub schema: u32,
-    /// The series.
+    /// The name of the series.
     pub series: &'a str,
-    /// Its revision.
+    /// The revision of the series.
     pub revision: u32,
-    /// The commit it is made for.
+    /// The commit of its base.
     pub base: &'a str,
-    /// The targets.
+    /// The results on each target.
     pub targets: Vec<Target<'a>>,
 }
 
@@ -128,13 +129,13 @@ struct Patch<'a> {
     id: &'a str,
     /// `applies`, `offset`, `merges`, `landed` or `conflicts`.
     outcome: &'static str,
-    /// What the table says.
+    /// The text in the table.
     text: String,
-    /// The commit that is the patch, or may be where it conflicts.
+    /// The commit as which the patch has landed, or may have if it conflicts.
     landed_as: Option<&'a str>,
-    /// Files that conflict.
+    /// The files with conflicts.
     conflicts: Vec<&'a str>,
-    /// Needed patches that were left out.
+    /// The needed patches that were skipped.
     lacks: &'a [String],
 }
 
@@ -150,10 +151,12 @@ impl<'a> From<&'a Column> for Target<'a> {
 
 fn patch(row: &Row) -> Patch<'_> {
     let (outcome, landed, conflicts) = match &row.outcome {
-        Outcome::Applies(offsets) if offsets.is_empty() => ("applies", &None, &[] as &[Clash]),
-        Outcome::Applies(_) => ("offset", &None, &[] as &[Clash]),
-        Outcome::Merges => ("merges", &None, &[] as &[Clash]),
-        Outcome::Landed(landed) => ("landed", landed, &[] as &[Clash]),
+        Outcome::Applies(offsets) if offsets.is_empty() => {
+            ("applies", &None, &[] as &[FileConflict])
+        }
+        Outcome::Applies(_) => ("offset", &None, &[] as &[FileConflict]),
+        Outcome::Merges => ("merges", &None, &[] as &[FileConflict]),
+        Outcome::Landed(landed) => ("landed", landed, &[] as &[FileConflict]),
         Outcome::Conflicts { places, perhaps } => ("conflicts", perhaps, places.as_slice()),
     };
     Patch {
@@ -161,7 +164,10 @@ fn patch(row: &Row) -> Patch<'_> {
         outcome,
         text: result(row),
         landed_as: landed.as_deref(),
-        conflicts: conflicts.iter().map(|clash| clash.file.as_str()).collect(),
+        conflicts: conflicts
+            .iter()
+            .map(|conflict| conflict.file.as_str())
+            .collect(),
         lacks: &row.lacks,
     }
 }
@@ -178,7 +184,7 @@ mod tests {
             hunk,
             lines,
         };
-        let clash = |file: &str, why| Clash {
+        let conflict = |file: &str, why| FileConflict {
             file: file.into(),
             why,
         };
@@ -192,22 +198,22 @@ mod tests {
             Outcome::Landed(hash()),
             Outcome::Conflicts {
                 places: vec![
-                    clash(
+                    conflict(
                         "sys/a.c",
-                        Why::Hunks(vec![spot(Some((2, 3)), 120), spot(Some((3, 3)), 140)]),
+                        ConflictKind::Hunks(vec![spot(Some((2, 3)), 120), spot(Some((3, 3)), 140)]),
                     ),
-                    clash("sys/b.c", Why::Hunks(vec![spot(None, 7)])),
-                    clash("sys/c.c", Why::Absent),
+                    conflict("sys/b.c", ConflictKind::Hunks(vec![spot(None, 7)])),
+                    conflict("sys/c.c", ConflictKind::Absent),
                 ],
                 perhaps: hash(),
             },
             Outcome::Conflicts {
                 places: vec![
-                    clash("sys/a.c", Why::Absent),
-                    clash("sys/b.c", Why::Folder),
-                    clash("sys/c.c", Why::Present),
-                    clash("sys/d.c", Why::Changed),
-                    clash("sys/e.bin", Why::Whole),
+                    conflict("sys/a.c", ConflictKind::Absent),
+                    conflict("sys/b.c", ConflictKind::Folder),
+                    conflict("sys/c.c", ConflictKind::Present),
+                    conflict("sys/d.c", ConflictKind::Changed),
+                    conflict("sys/e.bin", ConflictKind::Whole),
                 ],
                 perhaps: None,
             },

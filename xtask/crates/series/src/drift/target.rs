@@ -1,5 +1,5 @@
-//! What a series is tried on: an added base, a git repository, or a folder
-//! with some of a tree's files. It is only read.
+//! The targets of `patches drift`: an added base, a git repository, or a folder
+//! with some of a tree's files. kdk only reads them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,10 +14,10 @@ use kdk_core::cache_dir::Home;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
-/// Where a series is to be tried, as the user named it.
+/// A target, as the user named it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The user's word.
+    /// The name that the user gave.
     pub name: String,
     place: Place,
 }
@@ -29,22 +29,22 @@ enum Place {
     Folder(PathBuf),
 }
 
-/// A target that can be looked at.
+/// A target that is open for reading.
 #[derive(Debug)]
-pub enum Opened {
-    /// A base, base until this is dropped.
+pub enum OpenTarget {
+    /// A base, locked until this is dropped.
     Base(Box<LockedBase>),
-    /// A repository, and its commit.
+    /// A repository, with its commit.
     Repository(Source, String),
-    /// A folder without a history.
+    /// A folder without history.
     Folder(PathBuf),
 }
 
 impl Target {
-    /// The base of that name, else the directory.
+    /// Returns the base of that name, else the directory.
     ///
     /// # Errors
-    /// There is no such thing, or it cannot be read.
+    /// There is no such base or directory, or it cannot be read.
     pub fn find(home: &Home, name: &str) -> Result<Self, Failure> {
         let bases = record::all(home)?;
         let place = if bases.iter().any(|base| base.name == name) {
@@ -58,25 +58,25 @@ impl Target {
         })
     }
 
-    /// Whether it is an added base.
+    /// Returns whether it is an added base.
     pub fn is_base(&self) -> bool {
         self.place == Place::Base
     }
 
-    /// Opens it; a base is base until the result is dropped.
-    pub fn open(&self, home: &Home, say: &dyn Fn(String)) -> Result<Opened, Failure> {
+    /// Opens the target. A base stays locked until the result is dropped.
+    pub fn open(&self, home: &Home, say: &dyn Fn(String)) -> Result<OpenTarget, Failure> {
         Ok(match &self.place {
-            Place::Base => Opened::Base(Box::new(applied::lock_base(home, &self.name, say)?)),
+            Place::Base => OpenTarget::Base(Box::new(applied::lock_base(home, &self.name, say)?)),
             Place::Repository { source, commit } => {
-                Opened::Repository(source.clone(), commit.clone())
+                OpenTarget::Repository(source.clone(), commit.clone())
             }
-            Place::Folder(dir) => Opened::Folder(dir.clone()),
+            Place::Folder(dir) => OpenTarget::Folder(dir.clone()),
         })
     }
 }
 
-impl Opened {
-    /// Its repository and commit; a folder has none.
+impl OpenTarget {
+    /// Returns the repository and commit; `None` for a folder.
     pub fn history(&self) -> Option<(Git, &str)> {
         match self {
             Self::Base(base) => Some((base.resolved.git.clone(), &base.resolved.commit)),
@@ -85,7 +85,7 @@ impl Opened {
         }
     }
 
-    /// What it has of `paths`; the contents are put into `temp`.
+    /// Returns the entries for `paths`, and copies their blobs to `temp`.
     pub fn files(
         &self,
         temp: &TempRepo,
@@ -97,7 +97,7 @@ impl Opened {
             Self::Base(base) => {
                 let base = &base.resolved;
                 let listed = listing(&base.git, &base.commit, paths)?;
-                // The kit's own clone may still have to fetch some.
+                // kdk's own clone may have to fetch some.
                 temp.take(&base.git.clone().network(), &listed.files)?;
                 Ok(listed)
             }
@@ -110,7 +110,7 @@ impl Opened {
                     for path in changed(&listed, &now) {
                         let at = work_tree.join(path);
                         say(format!(
-                            "{} is not as it was committed; the commit is what counts",
+                            "{} has uncommitted changes, which are ignored",
                             at.display()
                         ));
                     }
@@ -121,7 +121,7 @@ impl Opened {
     }
 }
 
-/// Files that are there in both and differ.
+/// Returns the files that are in both and differ.
 fn changed<'a>(committed: &'a Listing, now: &Listing) -> Vec<&'a str> {
     let differs = |path: &str, id: &str| now.file(path).is_some_and(|file| file.id != id);
     let files = committed.files.iter();
@@ -131,7 +131,7 @@ fn changed<'a>(committed: &'a Listing, now: &Listing) -> Vec<&'a str> {
         .collect()
 }
 
-/// Fails if a clone lacks contents: git would fetch them into it.
+/// Fails if a partial clone lacks blobs, which git would fetch into it.
 fn must_have(source: &Source, listed: &Listing) -> Result<(), Failure> {
     if listed.files.is_empty() {
         return Ok(());
@@ -179,15 +179,15 @@ fn directory(home: &Home, name: &str) -> Result<Place, Failure> {
         }
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
             return Err(Failure::usage(tried, format!("{name} is not a directory"))
-                .help("give --to the folder whose sys/ holds the files"));
+                .help("give --to the folder whose sys/ contains the files"));
         }
         Err(error) => return Err(Failure::io(tried, Path::new(name), error)),
     };
-    let Some(source) = Source::look(&tried, &dir)? else {
+    let Some(source) = Source::at(&tried, &dir)? else {
         if dir.join(".git").exists() {
             return Err(
                 Failure::usage(tried, format!("git cannot use {name}/.git")).help(format!(
-                    "`git -C {name} status` says why; without .git it would be taken as a plain folder"
+                    "`git -C {name} status` reports the reason; without .git it is read as a plain folder"
                 )),
             );
         }
@@ -196,7 +196,7 @@ fn directory(home: &Home, name: &str) -> Result<Place, Failure> {
     let args = ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"];
     let head = source.git().run(&tried, &args)?;
     if !head.ok {
-        return Err(Failure::usage(tried, "it has no commit yet")
+        return Err(Failure::usage(tried, "it has no commits")
             .help("commit the tree in it: git add -f . && git commit -m import"));
     }
     Ok(Place::Repository {

@@ -14,7 +14,7 @@ use kdk_core::cache_dir::Home;
 
 const BIG: &str = "sys/kern/big.c";
 
-/// Forty lines; `changed` says what stands on some of them.
+/// Returns forty lines, some of them replaced by `changed`.
 fn big(changed: &[(usize, &str)]) -> String {
     let line = |n| {
         let found = changed.iter().find(|(at, _)| *at == n);
@@ -27,7 +27,7 @@ fn big(changed: &[(usize, &str)]) -> String {
 }
 
 /// A base with a series on it.
-struct Place {
+struct Sandbox {
     root: PathBuf,
     home: Home,
     src: PathBuf,
@@ -35,9 +35,9 @@ struct Place {
     _dir: tempfile::TempDir,
 }
 
-impl Place {
-    /// A patch for each of the commits that `make` makes in the tree; what
-    /// each needs stands beside its id.
+impl Sandbox {
+    /// Returns a patch for each of the commits that `make` makes in the tree;
+    /// each with its needs beside its id.
     fn new(patches: &[(&str, &str)], make: &dyn Fn(&Path, usize)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
@@ -82,7 +82,7 @@ impl Place {
         })
     }
 
-    /// A tree beside the base's, changed by `change`.
+    /// Returns a tree beside the base's, changed by `change`.
     fn other(&self, name: &str, change: &dyn Fn(&Path)) -> PathBuf {
         let other = self.root.join(name);
         let (from, to) = (self.src.display(), other.display());
@@ -113,116 +113,117 @@ impl Place {
     }
 }
 
-fn clash(file: &str, why: Why) -> Outcome {
+fn conflict(file: &str, why: ConflictKind) -> Outcome {
     let file = file.to_owned();
     Outcome::Conflicts {
-        places: vec![Clash { file, why }],
+        places: vec![FileConflict { file, why }],
         perhaps: None,
     }
 }
 
 #[test]
 fn a_tree_that_differs_elsewhere_takes_the_patch() {
-    let place = Place::two_hunks();
-    let other = place.other("other", &|dir| write(&dir.join("sys/kern/b.c"), "c\n"));
-    assert_eq!(place.outcomes(&other), [Outcome::Applies(vec![])]);
+    let sandbox = Sandbox::two_hunks();
+    let other = sandbox.other("other", &|dir| write(&dir.join("sys/kern/b.c"), "c\n"));
+    assert_eq!(sandbox.outcomes(&other), [Outcome::Applies(vec![])]);
 }
 
 #[test]
 fn lines_above_are_an_offset() {
-    let place = Place::two_hunks();
+    let sandbox = Sandbox::two_hunks();
     let text = big(&[(20, "line 20\nmore\nmore")]);
-    let other = place.other("other", &|dir| write(&dir.join(BIG), &text));
+    let other = sandbox.other("other", &|dir| write(&dir.join(BIG), &text));
     let offset = Offset {
         file: BIG.into(),
         hunk: 2,
         lines: 2,
     };
-    assert_eq!(place.outcomes(&other), [Outcome::Applies(vec![offset])]);
+    assert_eq!(sandbox.outcomes(&other), [Outcome::Applies(vec![offset])]);
 }
 
 #[test]
 fn a_changed_line_of_the_context_has_to_be_merged() {
-    let place = Place::two_hunks();
-    let other = place.other("other", &|dir| write(&dir.join(BIG), &big(&[(8, "8")])));
-    assert_eq!(place.outcomes(&other), [Outcome::Merges]);
+    let sandbox = Sandbox::two_hunks();
+    let other = sandbox.other("other", &|dir| write(&dir.join(BIG), &big(&[(8, "8")])));
+    assert_eq!(sandbox.outcomes(&other), [Outcome::Merges]);
 }
 
 #[test]
 fn a_conflict_names_its_hunk_and_the_line_of_the_target() {
-    let place = Place::two_hunks();
+    let sandbox = Sandbox::two_hunks();
     let text = big(&[(2, "line 2\nmore"), (30, "dreissig")]);
-    let other = place.other("other", &|dir| write(&dir.join(BIG), &text));
+    let other = sandbox.other("other", &|dir| write(&dir.join(BIG), &text));
     let spot = Spot {
         hunk: Some((2, 2)),
         line: 31,
     };
-    let want = clash(BIG, Why::Hunks(vec![spot]));
-    assert_eq!(place.outcomes(&other), [want]);
+    let want = conflict(BIG, ConflictKind::Hunks(vec![spot]));
+    assert_eq!(sandbox.outcomes(&other), [want]);
 }
 
 #[test]
 fn what_landed_is_named_by_the_history() {
-    let place = Place::two_hunks();
+    let sandbox = Sandbox::two_hunks();
     let with = big(&[(2, "line 2\nmore"), (10, "ten"), (30, "thirty")]);
-    let other = place.other("other", &|dir| {
+    let other = sandbox.other("other", &|dir| {
         write(&dir.join(BIG), &big(&[(10, "ten"), (30, "thirty")]));
         commit(dir, "kern: Under another name");
         write(&dir.join(BIG), &with);
     });
     let hash = git(&other, &["rev-parse", "HEAD^"]);
-    assert_eq!(place.outcomes(&other), [Outcome::Landed(Some(hash))]);
+    assert_eq!(sandbox.outcomes(&other), [Outcome::Landed(Some(hash))]);
     // A folder has no history.
-    let plain = place.root.join("plain");
+    let plain = sandbox.root.join("plain");
     write(&plain.join(BIG), &with);
-    assert_eq!(place.outcomes(&plain), [Outcome::Landed(None)]);
+    assert_eq!(sandbox.outcomes(&plain), [Outcome::Landed(None)]);
 }
 
 #[test]
 fn a_conflict_with_what_it_became_upstream_names_that() {
-    let place = Place::two_hunks();
-    let other = place.other("other", &|dir| {
+    let sandbox = Sandbox::two_hunks();
+    let other = sandbox.other("other", &|dir| {
         write(&dir.join(BIG), &big(&[(10, "Ten"), (30, "thirty")]));
         commit(dir, "kern: Change two");
         write(&dir.join("sys/kern/b.c"), "c\n");
     });
-    let [Outcome::Conflicts { perhaps, .. }] = &place.outcomes(&other)[..] else {
+    let [Outcome::Conflicts { perhaps, .. }] = &sandbox.outcomes(&other)[..] else {
         panic!("no conflict");
     };
     assert_eq!(*perhaps, Some(git(&other, &["rev-parse", "HEAD^"])));
 }
 
-/// A series of patches that each go on with the lines of the one before, and
-/// the tree that has them all, which git takes for a conflict with the first.
-fn neighbours() -> (Place, String) {
+/// Returns a series of patches that each go on with the lines of the one
+/// before, and the tree that has them all, which git takes for a conflict with
+/// the first.
+fn neighbours() -> (Sandbox, String) {
     let all = [(10, "ten"), (11, "eleven"), (12, "twelve")];
     let patches = [("a", ""), ("b", "a"), ("c", "b")];
-    let place = Place::new(&patches, &|src, n| write(&src.join(BIG), &big(&all[..=n])));
-    (place, big(&all))
+    let sandbox = Sandbox::new(&patches, &|src, n| write(&src.join(BIG), &big(&all[..=n])));
+    (sandbox, big(&all))
 }
 
 #[test]
 fn patches_that_landed_together_have_landed() {
-    let (place, with) = neighbours();
-    let plain = place.root.join("plain");
+    let (sandbox, with) = neighbours();
+    let plain = sandbox.root.join("plain");
     write(&plain.join(BIG), &with);
     let landed = || Outcome::Landed(None);
-    assert_eq!(place.outcomes(&plain), [landed(), landed(), landed()]);
+    assert_eq!(sandbox.outcomes(&plain), [landed(), landed(), landed()]);
     // Only the first two.
     write(&plain.join(BIG), &big(&[(10, "ten"), (11, "eleven")]));
     let applies = Outcome::Applies(vec![]);
-    assert_eq!(place.outcomes(&plain), [landed(), landed(), applies]);
+    assert_eq!(sandbox.outcomes(&plain), [landed(), landed(), applies]);
 }
 
 #[test]
 fn what_the_history_is_sure_of_has_landed() {
-    let (place, with) = neighbours();
-    let other = place.other("other", &|dir| {
+    let (sandbox, with) = neighbours();
+    let other = sandbox.other("other", &|dir| {
         write(&dir.join(BIG), &big(&[(10, "ten")]));
         commit(dir, "kern: By another name");
         write(&dir.join(BIG), &with.replace("eleven", "and on"));
     });
-    let rows = place.try_on(&other);
+    let rows = sandbox.try_on(&other);
     let hash = git(&other, &["rev-parse", "HEAD^"]);
     assert_eq!(rows[0].outcome, Outcome::Landed(Some(hash)));
     assert!(matches!(rows[1].outcome, Outcome::Conflicts { .. }));
@@ -234,14 +235,14 @@ fn what_the_history_is_sure_of_has_landed() {
 #[test]
 fn a_patch_that_conflicts_is_left_out_and_the_others_go_on() {
     let patches = [("base", ""), ("b", "base"), ("c", "b"), ("d", "")];
-    let place = Place::new(&patches, &|src, n| match n {
+    let sandbox = Sandbox::new(&patches, &|src, n| match n {
         0 => write(&src.join(BIG), &big(&[(10, "ten")])),
         1 => write(&src.join(BIG), &big(&[(10, "ten"), (20, "twenty")])),
         2 => write(&src.join("sys/kern/b.c"), "c\n"),
         _ => write(&src.join("sys/kern/a.c"), "one\n2\nthree\n"),
     });
-    let other = place.other("other", &|dir| write(&dir.join(BIG), &big(&[(10, "zehn")])));
-    let rows = place.try_on(&other);
+    let other = sandbox.other("other", &|dir| write(&dir.join(BIG), &big(&[(10, "zehn")])));
+    let rows = sandbox.try_on(&other);
     assert!(matches!(rows[0].outcome, Outcome::Conflicts { .. }));
     let applies = Outcome::Applies(vec![]);
     let got: Vec<_> = rows[1..]
@@ -259,17 +260,17 @@ fn a_patch_that_conflicts_is_left_out_and_the_others_go_on() {
 
 #[test]
 fn patches_stand_on_those_before_them() {
-    let place = Place::new(&[("a", ""), ("b", "a")], &|src, n| {
+    let sandbox = Sandbox::new(&[("a", ""), ("b", "a")], &|src, n| {
         let twice = [(10, "ten"), (11, "eleven")];
         write(&src.join(BIG), &big(&twice[..=n]));
     });
-    let other = place.other("other", &|dir| write(&dir.join("Makefile"), "x:\n"));
+    let other = sandbox.other("other", &|dir| write(&dir.join("Makefile"), "x:\n"));
     let applies = || Outcome::Applies(vec![]);
-    assert_eq!(place.outcomes(&other), [applies(), applies()]);
+    assert_eq!(sandbox.outcomes(&other), [applies(), applies()]);
     // The base itself, by its name, and its bare repository.
-    assert_eq!(place.outcomes(&place.src), [applies(), applies()]);
+    assert_eq!(sandbox.outcomes(&sandbox.src), [applies(), applies()]);
     assert_eq!(
-        place.outcomes(&place.src.join(".git")),
+        sandbox.outcomes(&sandbox.src.join(".git")),
         [applies(), applies()]
     );
 }
@@ -277,24 +278,24 @@ fn patches_stand_on_those_before_them() {
 #[test]
 fn files_that_are_not_there_or_are_there_already() {
     let patches = [("change", ""), ("add", ""), ("delete", ""), ("data", "")];
-    let place = Place::new(&patches, &|src, n| match n {
+    let sandbox = Sandbox::new(&patches, &|src, n| match n {
         0 => write(&src.join("sys/kern/a.c"), "one\n2\nthree\n"),
         1 => write(&src.join("sys/kern/new.c"), "new\n"),
         2 => fs::remove_file(src.join("sys/kern/b.c")).unwrap(),
         _ => write(&src.join("bin/data"), "\0\u{1}other\0"),
     });
-    let plain = place.root.join("plain");
+    let plain = sandbox.root.join("plain");
     write(&plain.join("sys/kern/new.c"), "another\n");
     write(&plain.join("sys/kern/b.c"), "changed\n");
     write(&plain.join("bin/data"), "\0\u{2}else\0");
     let want = [
-        clash("sys/kern/a.c", Why::Absent),
-        clash("sys/kern/new.c", Why::Present),
-        clash("sys/kern/b.c", Why::Changed),
-        clash("bin/data", Why::Whole),
+        conflict("sys/kern/a.c", ConflictKind::Absent),
+        conflict("sys/kern/new.c", ConflictKind::Present),
+        conflict("sys/kern/b.c", ConflictKind::Changed),
+        conflict("bin/data", ConflictKind::Whole),
     ];
-    assert_eq!(place.outcomes(&plain), want);
-    // What is new goes in; what is to go and is gone has landed.
+    assert_eq!(sandbox.outcomes(&plain), want);
+    // A new file applies; a deleted file that is gone has landed.
     fs::remove_dir_all(&plain).unwrap();
     write(&plain.join("sys/kern/a.c"), "one\ntwo\nthree\n");
     write(&plain.join("bin/data"), "\0\u{1}binary\0");
@@ -304,30 +305,30 @@ fn files_that_are_not_there_or_are_there_already() {
         Outcome::Landed(None),
         Outcome::Applies(vec![]),
     ];
-    assert_eq!(place.outcomes(&plain), want);
+    assert_eq!(sandbox.outcomes(&plain), want);
     // A folder, and an empty one.
     write(&plain.join("sys/kern/new.c/x"), "x\n");
     assert_eq!(
-        place.outcomes(&plain)[1],
-        clash("sys/kern/new.c", Why::Folder)
+        sandbox.outcomes(&plain)[1],
+        conflict("sys/kern/new.c", ConflictKind::Folder)
     );
-    let empty = place.root.join("empty");
+    let empty = sandbox.root.join("empty");
     fs::create_dir(&empty).unwrap();
-    let outcomes = place.outcomes(&empty);
-    assert_eq!(outcomes[0], clash("sys/kern/a.c", Why::Absent));
+    let outcomes = sandbox.outcomes(&empty);
+    assert_eq!(outcomes[0], conflict("sys/kern/a.c", ConflictKind::Absent));
     assert_eq!(outcomes[1], Outcome::Applies(vec![]));
 }
 
 #[test]
 fn a_place_that_is_found_twice_is_doubtful() {
-    // At the patch's own line stands a copy; all around the original moved.
-    let place = Place::two_hunks();
+    // A copy is at the patch's own line, and the original has moved.
+    let sandbox = Sandbox::two_hunks();
     let part =
         |from: usize, to: usize| -> String { (from..=to).map(|n| format!("line {n}\n")).collect() };
     let (before, after) = ("x\n".repeat(6), "y\n".repeat(3));
     let text = format!("{before}{}{after}{}", part(7, 13), part(1, 40));
-    let other = place.other("other", &|dir| write(&dir.join(BIG), &text));
-    let row = &place.try_on(&other)[0];
+    let other = sandbox.other("other", &|dir| write(&dir.join(BIG), &text));
+    let row = &sandbox.try_on(&other)[0];
     assert!(matches!(row.outcome, Outcome::Applies(_)), "{row:?}");
     assert!(row.doubtful, "{row:?}");
 }

@@ -1,5 +1,4 @@
-//! What a user may have left in the worktree of a patch that cannot be read
-//! as one.
+//! Checks of the edit worktree: states that cannot be read as one patch.
 
 use std::fs;
 use std::path::Path;
@@ -11,8 +10,7 @@ use crate::operation::{Operation, WorktreeState};
 use kdk_core::cache_dir::Home;
 use kdk_core::failure::Failure;
 
-/// What git leaves in a worktree's folder while it is in the middle of
-/// something, with the command that it belongs to.
+/// The files that git keeps while a command is in progress, with that command.
 const IN_PROGRESS: [(&str, &str); 6] = [
     ("rebase-merge", "rebase"),
     ("rebase-apply/applying", "am"),
@@ -22,7 +20,7 @@ const IN_PROGRESS: [(&str, &str); 6] = [
     ("REVERT_HEAD", "revert"),
 ];
 
-/// The worktree of `operation`, once it can be read as one patch.
+/// Returns the worktree of `operation` if it can be read as one patch.
 pub fn validate(home: &Home, operation: &Operation) -> Result<Checkout, Failure> {
     let path = operation.worktree_path(home);
     let at = path.display();
@@ -32,8 +30,7 @@ pub fn validate(home: &Home, operation: &Operation) -> Result<Checkout, Failure>
         return bad(
             format!("its worktree {at} is gone"),
             format!(
-                "give it up and begin anew: {}\nwhat was committed in it is kept then, as a commit that \
-                 this names",
+                "abort and start again: {}\nwhat was committed in it is kept; that command prints the commit",
                 operation.abort_command(),
             ),
         );
@@ -42,19 +39,19 @@ pub fn validate(home: &Home, operation: &Operation) -> Result<Checkout, Failure>
         let lock = worktree.admin.join(lock);
         if lock.exists() {
             return bad(
-                format!("git is at work in {at}: {} is there", lock.display()),
-                "wait until it is done; if no git runs there, it was killed: remove that file"
+                format!("git is running in {at}: {} exists", lock.display()),
+                "wait until git is done; if no git runs there, one was killed: remove that file"
                     .into(),
             );
         }
     }
-    for (mark, verb) in IN_PROGRESS {
+    for (mark, command) in IN_PROGRESS {
         if worktree.admin.join(mark).exists() {
             return bad(
-                format!("a `git {verb}` in {at} is not finished"),
+                format!("a `git {command}` in {at} is not finished"),
                 format!(
-                    "finish it: git -C {at} {verb} --continue\nor give it up: git -C {at} {verb} \
-                     --abort\nthen:\n{}",
+                    "finish it: git -C {at} {command} --continue\nor abort it: git -C {at} {command} \
+                        --abort\nthen:\n{}",
                     operation.continue_command()
                 ),
             );
@@ -65,7 +62,7 @@ pub fn validate(home: &Home, operation: &Operation) -> Result<Checkout, Failure>
     Ok(worktree)
 }
 
-/// HEAD has to be the commit that the patch comes on, or one commit above it.
+/// Checks that HEAD is the commit below the patch, or one commit above that.
 fn head(worktree: &Checkout, operation: &Operation, tried: &str) -> Result<(), Failure> {
     let (at, tip) = (worktree.path.display(), operation.tip());
     let ran = worktree
@@ -81,11 +78,11 @@ fn head(worktree: &Checkout, operation: &Operation, tried: &str) -> Result<(), F
         let (is, what) = (short(&head), short(checked_out));
         return Err(Failure::usage(
             tried,
-            format!("HEAD in {at} was moved to {is}, which is not on the commit that the patch comes on"),
+            format!("HEAD in {at} was moved to {is}, which is not on top of the commit below the patch"),
         )
         .help(format!(
-            "nothing was written. To go back: git -C {at} checkout --merge --detach {what}\na commit of \
-             yours comes over with: git -C {at} cherry-pick {is}"
+            "nothing was written. To go back: git -C {at} checkout --merge --detach {what}\nto bring your \
+                commit over: git -C {at} cherry-pick {is}"
         )));
     }
     let count = worktree
@@ -108,11 +105,11 @@ fn head(worktree: &Checkout, operation: &Operation, tried: &str) -> Result<(), F
         tried,
         format!("there are {count} commits in {at}, and a patch is one commit"),
     )
-    .help(format!("make one of them: {squash}")))
+    .help(format!("squash them: {squash}")))
 }
 
-/// All conflicts have to be resolved: those that the kit has laid out, and any
-/// that the user's own git commands have made.
+/// Checks that all conflicts are resolved: those of kdk's merge, and those of
+/// the user's own git commands.
 fn unresolved(worktree: &Checkout, operation: &Operation, tried: &str) -> Result<(), Failure> {
     let (marked, others): (&[String], &[String]) = match &operation.worktree {
         WorktreeState::Conflicted { marked, others } => (marked, others),
@@ -136,10 +133,7 @@ fn unresolved(worktree: &Checkout, operation: &Operation, tried: &str) -> Result
                 .sum();
             return Err(Failure::usage(
                 tried,
-                format!(
-                    "{file} still has the markers of a conflict at line {}",
-                    hunk.line
-                ),
+                format!("{file} still has conflict markers at line {}", hunk.line),
             )
             .help(format!(
                 "resolve it in {}, then:\n{}",
@@ -153,13 +147,13 @@ fn unresolved(worktree: &Checkout, operation: &Operation, tried: &str) -> Result
                 "not resolved",
             ));
         }
-        // Markers that are gone are an answer; a file that never had any needs
-        // one by `git add` or `git rm`.
+        // Without markers a file is resolved; one that never had any is
+        // resolved by `git add` or `git rm`.
         if unmerged.contains(file) && !marked.contains(file) {
             return Err(Failure::usage(tried, format!("{file} in {at} is not merged yet")).help(
                 format!(
-                    "make it what it should be and say so: git -C {at} add --sparse {file}\nor remove it: \
-                     git -C {at} rm --sparse {file}\nthen:\n{}",
+                    "resolve it: git -C {at} add --sparse {file}\nor remove it: git -C {at} rm --sparse \
+                        {file}\nthen:\n{}",
                     operation.continue_command()
                 ),
             ));

@@ -1,4 +1,4 @@
-//! What a reviewer gets when they apply the mails.
+//! Applies the exported mails as a reviewer would.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,9 @@ use crate::base::worktree::Checkout;
 use kdk_core::failure::Failure;
 use kdk_core::git::{self, Git};
 
-/// Id of the tree that `git am` makes of `mails` on a clean worktree of the
-/// commit `start`. Only `files`, which the mails change, are checked out.
+/// Returns the id of the tree that `git am` makes of `mails` in a clean
+/// worktree of the commit `start`. Only `files`, which the mails change, are
+/// checked out.
 pub fn applied_tree(
     repo: &Git,
     start: &str,

@@ -1,21 +1,21 @@
-//! The letter that introduces a series.
+//! The cover letter of a series.
 
 use crate::export::Exported;
 use crate::load::Loaded;
 use crate::results::Results;
 
-/// A letter.
+/// A cover letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cover {
-    /// Its subject.
+    /// The subject of the mail.
     pub title: String,
-    /// The rest.
+    /// The body of the mail.
     pub text: String,
 }
 
-/// What is written of the base, the proofs and the origin of each patch, under
-/// the text of `file`, whose first line is the title. `unproven` lists what is
-/// exported although it is not proven.
+/// Returns the cover letter: the text of `file`, whose first line is the title,
+/// then the base, and the proofs and origin of each patch. `unproven` lists the
+/// patches that are exported without a proof.
 pub fn cover(
     series: &Loaded,
     exported: &Exported<'_>,
@@ -37,7 +37,7 @@ pub fn cover(
             series.manifest.series.revision, base.branch, base.osreldate
         ),
         format!(
-            "Applied with `git am --empty=drop` it makes the tree {}.",
+            "`git am --empty=drop` makes the tree {} of it.",
             exported.tree
         ),
     ];
@@ -48,9 +48,14 @@ pub fn cover(
         let provenance = &patch.provenance;
         let by = provenance.attested_by.trim();
         lines.push(match (provenance.ai_assisted, by.is_empty()) {
-            (true, _) => format!("  Written with the help of generative AI; {by} answers for it."),
+            (true, _) => {
+                format!("  Written with the help of generative AI; {by} is responsible for it.")
+            }
             (false, true) => format!("  Origin: {}.", provenance.origin),
-            (false, false) => format!("  Origin: {}; {by} answers for it.", provenance.origin),
+            (false, false) => format!(
+                "  Origin: {}; {by} is responsible for it.",
+                provenance.origin
+            ),
         });
     }
     if !unproven.is_empty() {

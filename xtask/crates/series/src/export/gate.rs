@@ -1,4 +1,4 @@
-//! Why a series must not leave the kit.
+//! The conditions for an export.
 
 use crate::lint::{Check, Severity, waives};
 use crate::load::Loaded;
@@ -6,38 +6,40 @@ use crate::manifest::{Channel, Class, Patch, Status};
 use crate::person::person;
 use crate::results::{Proof, Results};
 
-/// What is known of one patch that is to be exported.
+/// A patch to export, with its present proof key.
 pub struct Known<'a> {
-    /// The patch.
+    /// The patch to export.
     pub patch: &'a Patch,
-    /// Digest of all that its proof would depend on now.
+    /// The proof key that a proof would have now.
     pub key: String,
 }
 
-/// Why a patch is not proven; none if it is, or needs no proof.
+/// Returns the reason why a patch is not proven; `None` if it is, or needs no
+/// proof.
 pub fn unproven(known: &Known<'_>, results: &Results) -> Option<String> {
     let id = &known.patch.id;
     if known.patch.class == Class::Test {
         return None;
     }
     if known.patch.check.tests.is_empty() {
-        // A manual page, say: the manifest does without the check by name.
+        // The manifest waives the check: for a manual page, for example.
         if waives(known.patch, Check::Tests, Severity::Warning) {
             return None;
         }
-        return Some(format!("{id}: it does not say which tests prove it"));
+        return Some(format!("{id}: its manifest entry names no tests"));
     }
     match results.proofs.get(id) {
-        None => Some(format!("{id}: it was never proven")),
-        Some(proof) if !proof.holds() => Some(format!("{id}: it was tested and not proven")),
+        None => Some(format!("{id}: it has no proof")),
+        Some(proof) if !proof.holds() => Some(format!("{id}: its tests do not prove it")),
         Some(proof) if proof.key != known.key => Some(format!(
-            "{id}: it, its base or its tests have changed since it was proven"
+            "{id}: its proof is stale: the patch, its base or its tests have changed"
         )),
         Some(_) => None,
     }
 }
 
-/// Why nobody answers for a patch; none if somebody does, or nobody need.
+/// Returns the reason why a patch lacks an attestation; `None` if it has one,
+/// or needs none.
 pub fn unattested(patch: &Patch) -> Option<String> {
     let by = patch.provenance.attested_by.trim();
     match (patch.provenance.ai_assisted, person(by)) {
@@ -53,8 +55,8 @@ pub fn unattested(patch: &Patch) -> Option<String> {
     }
 }
 
-/// Why a patch must not go by `channel`: FreeBSD asks for one review of a
-/// change, not two. None if it may.
+/// Returns the reason why a patch must not be sent by `channel`, if it is under
+/// review elsewhere: FreeBSD asks for one review of a change.
 pub fn elsewhere(patch: &Patch, channel: Channel) -> Option<String> {
     let upstream = &patch.upstream;
     let under_way = matches!(upstream.status, Status::Submitted | Status::Accepted);
@@ -62,24 +64,24 @@ pub fn elsewhere(patch: &Patch, channel: Channel) -> Option<String> {
     under_way.then(|| format!("{}: it is under review by {}", patch.id, other.name()))
 }
 
-/// FreeBSD's rule, for those whom it stops.
-pub const AI_RULE: &str = "FreeBSD's CONTRIBUTING.md rejects submissions written by generative AI. A \
-    person who has read, understood and if need be rewritten the patch, and who answers for it with \
-    their name, writes it into the manifest: `provenance: {attested_by: Name <mail>}`; the cover says \
-    so. Nothing leaves the kit without";
+/// FreeBSD's rule about generative AI, for error messages.
+pub const AI_RULE: &str = "FreeBSD's CONTRIBUTING.md rejects submissions written by generative AI. A person \
+    who has read, understood and if necessary rewritten the patch, and who is responsible for it, must add \
+    their name to the manifest: `provenance: {attested_by: Name <mail>}`. The cover letter says so. Without \
+    it nothing is exported";
 
-/// Whether the tree of an export was tested: that of the whole series by
-/// `prove`, another one by `prove --each-prefix`.
+/// Returns the reason why the tree of an export counts as untested; `None` if
+/// `prove` or `prove --each-prefix` has tested it.
 pub fn untested(series: &Loaded, results: &Results, ids: &[String], tree: &str) -> Option<String> {
     let proven = |proof: &Proof| proof.tree == tree;
     if results.proofs.values().any(proven) || results.tested.contains_key(tree) {
         return None;
     }
     Some(match series.ids() == ids {
-        true => "the tree it makes was never tested".into(),
+        true => "its tree was never tested".into(),
         false => format!(
-            "{} of its {} patches alone were never tested; `cargo xtask prove --each-prefix` tests the first \
-             ones",
+            "{} of its {} patches alone were never tested; `cargo xtask prove --each-prefix` tests every \
+                prefix of the series",
             ids.len(),
             series.ids().len()
         ),
@@ -94,7 +96,7 @@ mod tests {
     use crate::results::tests::proof;
 
     #[test]
-    fn only_what_is_proven_as_it_is_now_goes() {
+    fn only_present_proofs_count() {
         let mut all = series(&[("a", "", "x/y"), ("b", "", "")]);
         let mut results = Results::default();
         let say = |all: &Loaded, results: &Results, n: usize| {
@@ -102,18 +104,18 @@ mod tests {
             let key = "k".into();
             unproven(&Known { patch, key }, results).unwrap_or_default()
         };
-        assert_eq!(say(&all, &results, 0), "a: it was never proven");
+        assert_eq!(say(&all, &results, 0), "a: it has no proof");
         assert_eq!(
             say(&all, &results, 1),
-            "b: it does not say which tests prove it"
+            "b: its manifest entry names no tests"
         );
         for (key, why, want) in [
             ("k", "", ""),
-            ("k", "no", "a: it was tested and not proven"),
+            ("k", "no", "a: its tests do not prove it"),
             (
                 "o",
                 "",
-                "a: it, its base or its tests have changed since it was proven",
+                "a: its proof is stale: the patch, its base or its tests have changed",
             ),
         ] {
             results.proofs.insert("a".into(), proof(key, why));
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_answers_for_what_an_ai_had_a_part_in() {
+    fn an_ai_assisted_patch_needs_an_attestation() {
         let mut all = series(&[("a", "", "")]);
         for (ai, by, want) in [
             (false, "", ""),

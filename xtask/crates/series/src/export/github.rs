@@ -1,4 +1,4 @@
-//! A branch in a clone of the user's, for a pull request.
+//! Exports a branch to a user's clone, for a pull request.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use crate::base::source::Source;
 use kdk_core::failure::Failure;
 use kdk_core::git;
 
-/// Makes the branch `name` in the clone `dir`. Nothing else of it changes.
+/// Creates the branch `name` in the clone `dir`. Nothing else in it changes.
 ///
 /// # Errors
-/// It is no repository, lacks the base's commit, or has another branch of that
-/// name.
+/// The directory is no repository, lacks the base's commit, or has another
+/// branch of that name.
 pub fn write(exported: &Exported<'_>, name: &str, dir: &Path) -> Result<(), Failure> {
     let clone = Source::open(dir)?;
     let git = clone.git();
@@ -23,7 +23,7 @@ pub fn write(exported: &Exported<'_>, name: &str, dir: &Path) -> Result<(), Fail
             exported.start
         );
         return Err(Failure::usage(TRIED, what).help(
-            "fetch the branch that the series is made for, or give the clone that the base was added from",
+            "fetch the branch that the series is for, or use the clone that the base was added from",
         ));
     }
     let reference = format!("refs/heads/{name}");
@@ -34,13 +34,13 @@ pub fn write(exported: &Exported<'_>, name: &str, dir: &Path) -> Result<(), Fail
         }
         let what = format!("{} has another branch {name}", dir.display());
         return Err(Failure::usage(TRIED, what).help(
-            "raise series.revision in the manifest, which names the branch, or remove the old one: \
-             git branch -D",
+            "increase series.revision in the manifest, which names the branch, or remove the old one: git \
+                branch -D",
         ));
     }
     let repo = exported.git.git_dir().to_string_lossy().into_owned();
     let refspec = format!("{}:{reference}", exported.tip());
-    // By id: what is fetched is the commit that was checked.
+    // Fetched by id, so that it is the commit that was checked.
     let git = git
         .setting("protocol.file.allow=always")
         .setting("core.hooksPath=/dev/null");

@@ -1,4 +1,4 @@
-//! Mails for `git send-email` and `git am`.
+//! Exports mails for `git send-email` and `git am`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use super::{Exported, TRIED};
 use crate::format_patch;
 use kdk_core::failure::Failure;
 
-/// Writes a cover letter and a mail for each patch into `out`, and gives their
+/// Writes a cover letter and a mail for each patch to `out`. Returns their
 /// paths in order.
 pub fn write(exported: &Exported<'_>, cover: &Cover, out: &Path) -> Result<Vec<PathBuf>, Failure> {
     let base = format!("--base={}", exported.start);
@@ -19,7 +19,7 @@ pub fn write(exported: &Exported<'_>, cover: &Cover, out: &Path) -> Result<Vec<P
         "--cover-letter",
         "--cover-from-description=none",
     ];
-    // A letter of one is numbered too, as its cover is number 0.
+    // A single patch is numbered too, as its cover letter is number 0.
     args.extend(
         format_patch::OPTIONS
             .into_iter()

@@ -1,5 +1,5 @@
-//! A diff and a message for each patch, for reviews.FreeBSD.org: one commit is
-//! one revision.
+//! Exports a diff and a message for each patch, for reviews.FreeBSD.org: one
+//! revision for each commit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use super::{Exported, TRIED};
 use crate::results::Results;
 use kdk_core::failure::Failure;
 
-/// Writes `N-ID.diff`, with whole files around the changes, and `N-ID.txt`, for
-/// each patch into `out`, and gives their paths in order.
+/// Writes `N-ID.diff`, with full context, and `N-ID.txt` for each patch to
+/// `out`. Returns their paths in order.
 pub fn write(
     exported: &Exported<'_>,
     results: &Results,

@@ -1,4 +1,4 @@
-//! The checks on a base: each patch applied, and what came of it compared.
+//! The checks on a base: applies each patch, and compares the results.
 
 use std::fs;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::format_patch;
 use crate::lint::finding::{Check, Finding, Report, Severity, Spot};
 use crate::lint::manifest;
 use crate::lint::mdoc;
-use crate::lint::patch::{Looked, Places};
+use crate::lint::patch::{CheckedPatch, Sources};
 use crate::lint::remark::{At, Remark};
 use crate::lint::style;
 use crate::load::Loaded;
@@ -21,12 +21,12 @@ use kdk_core::git::Git;
 use kdk_core::yaml::places::{self, Step};
 use kdk_doctor::checks;
 
-/// Makes the checks on the base `other`, or on the series' own, and on those
-/// of its tracked bases that were added.
+/// Runs the checks on the base `other`, or on the series' own and on its
+/// tracked bases, as far as they were added.
 pub fn check(
     home: &Home,
     series: &Loaded,
-    looked: &[Looked],
+    checked: &[CheckedPatch],
     other: Option<&str>,
     say: &dyn Fn(String),
     report: &mut Report,
@@ -39,7 +39,7 @@ pub fn check(
             return Err(failure);
         }
         let text = format!("no base is called '{own}'");
-        let help = "a series has its base's name: `cargo xtask base list` shows the bases";
+        let help = "a series has the name of its base: `cargo xtask base list` lists the bases";
         report
             .findings
             .push(in_manifest(series, &["series", "name"], text, help));
@@ -54,7 +54,7 @@ pub fn check(
         let base = applied::lock_base(home, name, say)?;
         let mut on = OnBase {
             series,
-            looked,
+            checked,
             base: &base,
             report,
         };
@@ -62,7 +62,7 @@ pub fn check(
     }
     if other.is_none() {
         for track in &series.manifest.track {
-            tracked(home, series, looked, track, say, report)?;
+            tracked(home, series, checked, track, say, report)?;
         }
     }
     Ok(())
@@ -79,7 +79,7 @@ fn in_manifest(series: &Loaded, keys: &[&str], text: String, help: &str) -> Find
         text,
         help: help.to_owned(),
         spot: Some(Spot {
-            name: manifest::place(series.name()),
+            name: manifest::display_path(series.name()),
             source: series.text.as_str().into(),
             span: places::span(&series.text, &path),
         }),
@@ -88,7 +88,7 @@ fn in_manifest(series: &Loaded, keys: &[&str], text: String, help: &str) -> Find
 
 struct OnBase<'a> {
     series: &'a Loaded,
-    looked: &'a [Looked],
+    checked: &'a [CheckedPatch],
     base: &'a LockedBase,
     report: &'a mut Report,
 }
@@ -122,29 +122,28 @@ impl OnBase<'_> {
     }
 
     fn say(&mut self, n: usize, remark: Remark) {
-        let text = self.looked[n].text.clone();
-        let places = Places {
+        let text = self.checked[n].text.clone();
+        let sources = Sources {
             series: self.series,
             n,
             source: text.unwrap_or_else(|| Arc::from("")),
             body: "",
         };
-        self.report.findings.push(places.finding(remark));
+        self.report.findings.push(sources.finding(remark));
     }
 
     fn id(&self, n: usize) -> &str {
         &self.series.manifest.patches[n].id
     }
 
-    /// Whether the base is the one that the manifest names.
+    /// Checks that the base is the one in the manifest.
     fn identity(&mut self) -> Result<(), Failure> {
         let (series, base) = (self.series, &self.series.manifest.base);
         let osreldate = self.base.resolved.osreldate;
         if base.osreldate != osreldate {
             let wanted = base.osreldate;
             let text = format!("osreldate {wanted} but sys/sys/param.h says {osreldate}");
-            let help = "bring the series to this base (`cargo xtask patches rebase`), then set \
-                        base.osreldate";
+            let help = "rebase the series onto this base: cargo xtask patches rebase";
             let found = in_manifest(series, &["base", "osreldate"], text, help);
             self.report.findings.push(found);
         }
@@ -155,14 +154,14 @@ impl OnBase<'_> {
                 commit,
                 &self.base.resolved.commit,
             ];
-            let is_there = self.git().run("look for the base's commit", &args)?.ok;
+            let is_there = self.git().run("find the base's commit", &args)?.ok;
             let at = self.head()?;
             let is_it = at.len() >= commit.len() && at.starts_with(commit.as_str());
             if !is_it {
-                let state = if is_there { "has gone on to" } else { "is at" };
+                let state = if is_there { "has moved on to" } else { "is at" };
                 let text = format!("commit {commit} but the base {} {state} {at}", self.name());
-                let help = "check that commit out in the base's source, or leave base.commit out: \
-                            osreldate is checked all the same";
+                let help = "check out that commit in the base's source, or remove base.commit: osreldate is \
+                    checked in any case";
                 let found = in_manifest(series, &["base", "commit"], text, help);
                 self.report.findings.push(found);
             }
@@ -170,7 +169,8 @@ impl OnBase<'_> {
         Ok(())
     }
 
-    /// The base's own commit, below what is uncommitted in the user's tree.
+    /// Returns the base's own commit, below the commit of the user's
+    /// uncommitted changes.
     fn head(&self) -> Result<String, Failure> {
         let opened = &self.base.resolved;
         let name = match opened.uncommitted.is_empty() {
@@ -178,18 +178,18 @@ impl OnBase<'_> {
             false => format!("{}^", opened.commit),
         };
         self.git()
-            .text("look for the base's commit", &["rev-parse", &name])
+            .text("find the base's commit", &["rev-parse", &name])
     }
 
-    /// Applies every patch that can be. Gives, for each, what is below it and
-    /// its commit; and whether all the patches above it in the list are there.
+    /// Applies every patch that applies. Returns the parent and the commit of
+    /// each, and whether all patches before it in the list are below it.
     fn apply(&mut self) -> Result<Vec<Option<Applied>>, Failure> {
         let start = self.base.resolved.commit.clone();
         let (mut below, mut done) = (start.clone(), Vec::<Change>::new());
         let (mut all, mut is_whole) = (Vec::new(), true);
-        // Which patches the tree has, by the series or by itself.
+        // Which patches the tree has, from the series or by itself.
         let mut there = Vec::new();
-        for n in 0..self.looked.len() {
+        for n in 0..self.checked.len() {
             let mut is_there = false;
             let applied = match self.change(n, &there) {
                 None => None,
@@ -222,11 +222,11 @@ impl OnBase<'_> {
         Ok(all)
     }
 
-    /// Patch `n` as something to apply, unless it cannot be read or needs one
-    /// that is not there.
+    /// Returns patch `n`, unless it cannot be read or needs a patch that is
+    /// missing.
     fn change(&mut self, n: usize, there: &[bool]) -> Option<Change> {
         let id = self.id(n).to_owned();
-        let text = self.looked[n].text.as_ref()?;
+        let text = self.checked[n].text.as_ref()?;
         let diff = text.as_bytes().to_vec();
         let patches = &self.series.manifest.patches;
         let is_lacking = |need: &&String| {
@@ -241,8 +241,8 @@ impl OnBase<'_> {
         Some(Change { id, diff })
     }
 
-    /// Says how patch `n` does not fit the tree of `below`; gives whether it is
-    /// there already.
+    /// Reports why patch `n` does not apply to the tree of `below`. Returns
+    /// whether the tree has it already.
     fn misfit(&mut self, n: usize, below: &str, change: &Change) -> Result<bool, Failure> {
         if apply::is_there(self.git(), below, change)? {
             let name = self.name().to_owned();
@@ -258,14 +258,14 @@ impl OnBase<'_> {
     }
 
     fn landed_as(&self, commit: &str, n: usize) -> Result<Option<String>, Failure> {
-        let Some(text) = &self.looked[n].text else {
+        let Some(text) = &self.checked[n].text else {
             return Ok(None);
         };
         landed_as(self.git(), commit, self.id(n), text)
     }
 
     fn style(&mut self) -> Result<(), Failure> {
-        if self.looked.iter().all(|looked| looked.text.is_none()) {
+        if self.checked.iter().all(|checked| checked.text.is_none()) {
             return Ok(());
         }
         let Some(script) = self.blob(&self.base.resolved.commit.clone(), style::SCRIPT)? else {
@@ -282,9 +282,9 @@ impl OnBase<'_> {
         let dir = tempfile::tempdir().map_err(|error| failed(&std::env::temp_dir(), error))?;
         let path = dir.path().join("checkstyle9.pl");
         fs::write(&path, script).map_err(|error| failed(&path, error))?;
-        for (n, looked) in self.looked.iter().enumerate() {
-            let Some(text) = &looked.text else { continue };
-            // Not the user's file, which may change meanwhile.
+        for (n, checked) in self.checked.iter().enumerate() {
+            let Some(text) = &checked.text else { continue };
+            // A copy, as the user's file may change meanwhile.
             let patch = dir.path().join("patch");
             fs::write(&patch, text.as_bytes()).map_err(|error| failed(&patch, error))?;
             for remark in style::run(&path, &patch)? {
@@ -294,7 +294,7 @@ impl OnBase<'_> {
         Ok(())
     }
 
-    /// The file `path` of `commit`, if it is there.
+    /// Returns the file `path` of `commit`, if it exists.
     fn blob(&self, commit: &str, path: &str) -> Result<Option<Vec<u8>>, Failure> {
         let name = format!("{commit}:{path}");
         let ran = self
@@ -305,10 +305,10 @@ impl OnBase<'_> {
 
     fn pages(&mut self, applied: &[Option<Applied>]) -> Result<(), Failure> {
         for (n, applied) in applied.iter().enumerate() {
-            let touched = self.looked[n].touched.iter();
+            let touched = self.checked[n].touched.iter();
             let mut pages = touched.filter(|file| mdoc::is_page(&file.path)).peekable();
             let Some(applied) = applied else {
-                if self.looked[n].text.is_some() && pages.peek().is_some() {
+                if self.checked[n].text.is_some() && pages.peek().is_some() {
                     let why = format!("the pages of {}: it is not applied", self.id(n));
                     self.report.not_checked.push(why);
                 }
@@ -328,7 +328,7 @@ impl OnBase<'_> {
                     true => Vec::new(),
                     false => mdoc::check(&before)?,
                 };
-                for complaint in mdoc::brought(&before, mdoc::check(&after)?) {
+                for complaint in mdoc::introduced(&before, mdoc::check(&after)?) {
                     self.say(n, mdoc::remark(page, complaint));
                 }
             }
@@ -336,15 +336,15 @@ impl OnBase<'_> {
         Ok(())
     }
 
-    /// Compares the files with what git writes of their commits.
+    /// Compares the patch files with the output of `git format-patch`.
     fn canonical(&mut self, applied: &[Option<Applied>]) -> Result<(), Failure> {
         for (n, applied) in applied.iter().enumerate() {
-            let (Some(applied), Some(text)) = (applied, &self.looked[n].text) else {
+            let (Some(applied), Some(text)) = (applied, &self.checked[n].text) else {
                 continue;
             };
             if !applied.is_whole {
                 let why = format!(
-                    "canonical of {}: a patch above it does not apply",
+                    "canonical of {}: a patch before it does not apply",
                     self.id(n)
                 );
                 self.report.not_checked.push(why);
@@ -361,14 +361,14 @@ impl OnBase<'_> {
     }
 }
 
-/// A patch that fits.
+/// A patch that applies.
 #[derive(Debug)]
 struct Applied {
-    /// What it was applied to.
+    /// The commit that it was applied to.
     parent: String,
-    /// What came of it.
+    /// The commit of the patch.
     commit: String,
-    /// Whether all patches above it in the list are below it.
+    /// Whether all patches before it in the list are below it.
     is_whole: bool,
 }
 
@@ -387,11 +387,11 @@ fn misfit(reject: &apply::Reject) -> Remark {
             format!("{reject}; run 'cargo xtask patches rebase'"),
         ),
     };
-    let help = "the tree under the patch is not the one it was made for";
+    let help = "the patch was made for another tree";
     Remark::error(Check::Applies, at, text, help)
 }
 
-/// Where a file and what git writes differ first.
+/// Returns the remark about the first line that differs from git's output.
 fn differs(text: &str, written: &str) -> Remark {
     let same = text.lines().zip(written.lines());
     let line = same.take_while(|(a, b)| a == b).count();
@@ -407,8 +407,8 @@ fn differs(text: &str, written: &str) -> Remark {
     )
 }
 
-const DROP: &str = "the base has it: take the patch out of the list and delete its file";
-const SET: &str = "upstream: {status: landed}; the patch goes with the next base";
+const DROP: &str = "the base has it: remove the patch from the list and delete its file";
+const SET: &str = "upstream: {status: landed}; the patch is dropped with the next base";
 
 fn landed_on(base: &str, commit: Option<&str>, help: &str) -> Remark {
     let landed = commit.map_or(String::new(), |commit| format!(" (landed as {commit})"));
@@ -420,8 +420,8 @@ fn landed_on(base: &str, commit: Option<&str>, help: &str) -> Remark {
     )
 }
 
-/// The commit of `commit`'s history that has the subject of a patch, if the
-/// history is there.
+/// Returns the commit in the history of `commit` that has the subject of a
+/// patch, as far as the history is there.
 fn landed_as(git: &Git, commit: &str, id: &str, text: &str) -> Result<Option<String>, Failure> {
     if !crate::mail::is_mail(text.as_bytes()) {
         return Ok(None);
@@ -436,18 +436,18 @@ fn landed_as(git: &Git, commit: &str, id: &str, text: &str) -> Result<Option<Str
         &grep,
         commit,
     ];
-    let line = git.run("look for a patch in the history", &args)?.text();
+    let line = git.run("find a patch in the history", &args)?.text();
     let found = line.split_once('\t');
     Ok(found
         .filter(|(_, found)| *found == subject)
         .map(|(hash, _)| hash.to_owned()))
 }
 
-/// Which patches are there already on a base that the series tracks.
+/// Reports the patches that have landed on a base that the series tracks.
 fn tracked(
     home: &Home,
     series: &Loaded,
-    looked: &[Looked],
+    checked: &[CheckedPatch],
     track: &str,
     say: &dyn Fn(String),
     report: &mut Report,
@@ -470,7 +470,7 @@ fn tracked(
     let base = applied::lock_base(home, &name, say)?;
     let (git, commit) = (&base.resolved.git, &base.resolved.commit);
     for (n, patch) in series.manifest.patches.iter().enumerate() {
-        let Some(text) = &looked[n].text else {
+        let Some(text) = &checked[n].text else {
             continue;
         };
         if patch.upstream.status == Status::Landed {
@@ -482,14 +482,14 @@ fn tracked(
         };
         if apply::is_there(git, commit, &change)? {
             let landed = landed_as(git, commit, &patch.id, text)?;
-            let places = Places {
+            let sources = Sources {
                 series,
                 n,
                 source: Arc::clone(text),
                 body: "",
             };
             let remark = landed_on(track, landed.as_deref(), SET);
-            report.findings.push(places.finding(remark));
+            report.findings.push(sources.finding(remark));
         }
     }
     Ok(())

@@ -1,13 +1,13 @@
-//! The rest of a message.
+//! Checks the body of a message.
 
 use crate::lint::finding::Check;
 use crate::lint::remark::{At, Remark};
 use crate::lint::trailers;
 
-/// Columns of a line.
+/// The number of columns of a line.
 const LIMIT: usize = 72;
 
-/// What is wrong with `body`.
+/// Returns the remarks about `body`.
 pub fn remarks(body: &str) -> Vec<Remark> {
     let trailers = trailers::first_line(body);
     let prose = || {
@@ -20,8 +20,8 @@ pub fn remarks(body: &str) -> Vec<Remark> {
         found.push(Remark::warning(
             Check::Body,
             At::Subject,
-            "the message says what, and not why",
-            "say in a few lines what was wrong and why this mends it",
+            "the message does not say why the change is needed",
+            "describe the problem, and why this fixes it",
         ));
     }
     for (n, line) in prose() {
@@ -48,7 +48,7 @@ pub fn remarks(body: &str) -> Vec<Remark> {
     found
 }
 
-/// With tabs of eight columns.
+/// Counts columns, with tabs of eight.
 fn columns(line: &str) -> usize {
     line.chars().fold(0, |at, c| match c {
         '\t' => (at / 8 + 1) * 8,
@@ -56,12 +56,13 @@ fn columns(line: &str) -> usize {
     })
 }
 
-/// Output or code that would be wrong if it were folded.
+/// Returns whether a line is output or code, which must not be folded.
 fn is_quoted(line: &str) -> bool {
     line.starts_with("    ") || line.starts_with('\t') || line.starts_with('>')
 }
 
-/// A long address, perhaps as an item of a list.
+/// Returns whether a line is one long word, such as a URL, perhaps as an item
+/// of a list.
 fn is_one_word(line: &str) -> bool {
     let text = line.trim_start_matches([' ', '-', '*']);
     !text.trim_end().contains([' ', '\t'])
@@ -94,10 +95,13 @@ mod tests {
                 vec!["no blank line above the trailers"],
             ),
             ("Why.\n\nPR:\t\t1\n".into(), vec![]),
-            (String::new(), vec!["the message says what, and not why"]),
+            (
+                String::new(),
+                vec!["the message does not say why the change is needed"],
+            ),
             (
                 "PR:\t\t1".into(),
-                vec!["the message says what, and not why"],
+                vec!["the message does not say why the change is needed"],
             ),
         ] {
             assert_eq!(texts(&remarks(&body)), want, "{body}");

@@ -1,4 +1,4 @@
-//! A patch file: its bytes, before anything reads them.
+//! Checks the bytes of a patch file, before anything parses them.
 
 use std::fs;
 use std::io;
@@ -8,13 +8,13 @@ use crate::lint::finding::Check;
 use crate::lint::remark::{At, Remark};
 use crate::load::LARGEST;
 
-/// The file, or what keeps it from being read.
+/// Reads the file, or returns the reason why it cannot be read.
 pub fn read(path: &Path) -> Result<Vec<u8>, Remark> {
     let wrong = |text: String, help: &str| Remark::error(Check::File, At::Patch, text, help);
     let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     let of = |error: io::Error| {
         if missing(&error) {
-            let help = "write the file, or take the patch out of the list";
+            let help = "write the file, or remove the patch from the list";
             return Remark::error(
                 Check::Listing,
                 At::Manifest(vec!["file"]),
@@ -24,14 +24,14 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Remark> {
         }
         wrong(
             format!("cannot be read: {error}"),
-            "look at the file's permissions",
+            "check the permissions of the file",
         )
     };
     let file = fs::metadata(path).map_err(of)?;
     if !file.is_file() {
         return Err(wrong(
-            "is no plain file".into(),
-            "a patch file is what `git format-patch` writes",
+            "is not a regular file".into(),
+            "a patch file must have the format of `git format-patch`",
         ));
     }
     if file.len() > LARGEST {
@@ -41,17 +41,17 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Remark> {
                 LARGEST >> 20,
                 file.len()
             ),
-            "no reviewer reads that: take out what is generated or binary, and split the rest",
+            "no one reviews a patch of this size: remove generated and binary files, and split the rest",
         ));
     }
     fs::read(path).map_err(of)
 }
 
-/// The bytes as text, or all that is wrong with them.
+/// Returns the bytes as text, or all remarks about them.
 pub fn text(bytes: &[u8]) -> Result<&str, Vec<Remark>> {
     let wrong = |at: At, text: &str, help: &str| Remark::error(Check::File, at, text, help);
     if bytes.trim_ascii().is_empty() {
-        let help = "write the patch, or take it out of the list";
+        let help = "write the patch, or remove it from the list";
         return Err(vec![wrong(At::Patch, "the file is empty", help)]);
     }
     let mut found = Vec::new();
@@ -64,17 +64,17 @@ pub fn text(bytes: &[u8]) -> Result<&str, Vec<Remark>> {
         ));
     }
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-        let help = "a patch is text: make it anew with `git format-patch`";
+        let help = "a patch is text: write it again with `git format-patch`";
         found.push(wrong(At::Byte(at), "the file has a NUL byte", help));
     }
     if let Some(at) = crlf(bytes) {
         let help = "an editor or a mail program changed the line ends: convert the file (`tr -d '\\r'`), or \
-                    make it anew with `git format-patch`";
+            write it again with `git format-patch`";
         found.push(wrong(At::Line(at), "lines end in CR LF", help));
     }
     if !bytes.ends_with(b"\n") {
-        let help = "the file was cut off, or an editor took the last newline: make it anew with \
-                    `git format-patch`";
+        let help = "the file is truncated, or an editor removed the last newline: write it again with `git \
+            format-patch`";
         let at = At::Byte(bytes.len());
         found.push(wrong(at, "the last line has no newline", help));
     }
@@ -84,8 +84,8 @@ pub fn text(bytes: &[u8]) -> Result<&str, Vec<Remark>> {
     }
 }
 
-/// The first line outside of hunks that ends in CR LF. Lines of a hunk may:
-/// files of the tree do.
+/// Returns the first line outside of hunks that ends in CR LF. Lines of a hunk
+/// may, as files of the tree do.
 fn crlf(bytes: &[u8]) -> Option<usize> {
     let lines = bytes.split(|byte| *byte == b'\n');
     let outside = |line: &[u8]| !matches!(line.first(), Some(b' ' | b'+' | b'-' | b'\\'));
@@ -95,7 +95,7 @@ fn crlf(bytes: &[u8]) -> Option<usize> {
         .map(|(n, _)| n)
 }
 
-/// Lines that begin a mail of `git format-patch`.
+/// Finds the first line of a second mail of `git format-patch`.
 pub fn more_mails(text: &str) -> Option<Remark> {
     let is_start = |line: &str| {
         let hash = line.strip_prefix("From ").and_then(|rest| rest.get(..40));
@@ -107,8 +107,8 @@ pub fn more_mails(text: &str) -> Option<Remark> {
     Some(Remark::error(
         Check::File,
         At::Line(second),
-        "the file holds more than one patch",
-        "give each patch a file of its own, and list it",
+        "the file contains more than one patch",
+        "put each patch in a file of its own, and list it",
     ))
 }
 
@@ -122,7 +122,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.patch");
         assert_eq!(read(&path).unwrap_err().text, "listed but missing");
-        assert_eq!(read(dir.path()).unwrap_err().text, "is no plain file");
+        assert_eq!(read(dir.path()).unwrap_err().text, "is not a regular file");
         let file = fs::File::create(&path).unwrap();
         file.set_len(LARGEST).unwrap();
         assert_eq!(read(&path).unwrap().len() as u64, LARGEST);

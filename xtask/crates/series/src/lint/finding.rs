@@ -1,4 +1,4 @@
-//! What a check says.
+//! Checks and findings.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,46 +8,46 @@ use miette::{Diagnostic, LabeledSpan, SourceCode};
 /// A check of `patches lint`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Check {
-    /// The manifest can be read: keys, types, form.
+    /// The manifest parses: keys, types, layout.
     Key,
-    /// The folder holds the listed files, and no others.
+    /// The folder has the listed patch files, and no others.
     Listing,
-    /// Each id and file is of one patch.
+    /// Each id and file belongs to one patch.
     Id,
-    /// What a patch needs comes before it.
+    /// A patch comes after those it needs.
     Order,
-    /// A patch file can be read: bytes, mail, diff.
+    /// A patch file parses: bytes, mail, diff.
     File,
-    /// The base is the one the series was written for.
+    /// The base is the one that the series is for.
     Base,
-    /// Each patch applies, exactly.
+    /// Each patch applies, with fuzz 0.
     Applies,
-    /// Each patch file is what git writes of its commit.
+    /// Each patch file is what `git format-patch` writes.
     Canonical,
-    /// No patch is there already.
+    /// No patch has landed on the base.
     Landed,
     /// The first line of the message.
     Subject,
     /// The rest of the message.
     Body,
-    /// The lines at the end of the message, and those of the manifest.
+    /// The trailers of the message and of the manifest.
     Trailers,
-    /// A reviewer can read it at a sitting.
+    /// The patch is small enough to review.
     Size,
-    /// No file has another upstream than FreeBSD.
+    /// No file belongs to another upstream than FreeBSD.
     Path,
     /// FreeBSD's own style checker.
     Style,
-    /// Whose work it is.
+    /// The origin of the patch.
     Provenance,
-    /// Manual pages.
+    /// The manual pages pass mandoc.
     Mdoc,
-    /// Something proves the patch; `waive` names checks.
+    /// The patch names tests that prove it, and `waive` names checks.
     Tests,
 }
 
 impl Check {
-    /// All of them.
+    /// The list of all checks.
     pub const ALL: [Self; 18] = [
         Self::Key,
         Self::Listing,
@@ -69,7 +69,7 @@ impl Check {
         Self::Tests,
     ];
 
-    /// The name in messages and in `waive`.
+    /// Returns the name in messages and in `waive`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Key => "key",
@@ -93,8 +93,8 @@ impl Check {
         }
     }
 
-    /// Whether a patch may do without it. The others hold the series together,
-    /// or are not the patch's to decide.
+    /// Returns whether a patch may waive the check. The others protect the
+    /// whole series, or are not for the patch to decide.
     pub fn can_be_waived(self) -> bool {
         matches!(
             self,
@@ -110,17 +110,17 @@ impl Check {
     }
 }
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Has to be mended.
+    /// It must be fixed.
     Error,
-    /// Worth a look.
+    /// It should be looked at.
     Warning,
 }
 
 impl Severity {
-    /// The name in reports.
+    /// Returns the name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -129,19 +129,19 @@ impl Severity {
     }
 }
 
-/// A place in a file.
+/// A location in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spot {
     /// The file's name in messages.
     pub name: String,
-    /// Its text.
+    /// The text of the file.
     pub source: Arc<str>,
-    /// Bytes in it: offset and length.
+    /// The offset and length in bytes.
     pub span: (usize, usize),
 }
 
 impl Spot {
-    /// Line and column, from 1.
+    /// Returns the line and column, from 1.
     pub fn line_column(&self) -> (usize, usize) {
         let before = self.source.get(..self.span.0).unwrap_or(&self.source);
         let line = before.rsplit('\n').next().unwrap_or_default();
@@ -149,47 +149,47 @@ impl Spot {
     }
 }
 
-/// One thing that a check found.
+/// A finding of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Who found it.
+    /// The check that found it.
     pub check: Check,
-    /// The id of the patch it is about.
+    /// The id of the patch, if it is about one.
     pub patch: Option<String>,
-    /// How bad it is.
+    /// The severity of a finding.
     pub severity: Severity,
-    /// What is wrong, in one line; begins with the patch's id.
+    /// The problem in one line, which begins with the patch's id.
     pub text: String,
-    /// What to do.
+    /// How to fix it.
     pub help: String,
-    /// Where.
+    /// The location, if there is one.
     pub spot: Option<Spot>,
 }
 
-/// What came of all checks.
+/// The result of all checks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// What was found.
+    /// The findings that are not waived.
     pub findings: Vec<Finding>,
-    /// How many findings were waived.
+    /// The number of waived findings.
     pub waived: usize,
-    /// What could not be checked, and why; a line each.
+    /// The checks that were not run, with the reason; one line each.
     pub not_checked: Vec<String>,
 }
 
 impl Report {
-    /// How many findings are `severity`.
+    /// Returns the number of findings of `severity`.
     pub fn count(&self, severity: Severity) -> usize {
         let is = |finding: &&Finding| finding.severity == severity;
         self.findings.iter().filter(is).count()
     }
 
-    /// Whether nothing has to be mended.
+    /// Returns whether there are no errors.
     pub fn is_good(&self) -> bool {
         self.count(Severity::Error) == 0
     }
 
-    /// "2 errors, 1 warning".
+    /// Returns a summary: "2 errors, 1 warning".
     pub fn summary(&self) -> String {
         let some = |n: usize, what: &str| match n {
             1 => format!("1 {what}"),

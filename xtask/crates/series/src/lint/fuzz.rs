@@ -172,7 +172,7 @@ fn errors(findings: &[Finding]) -> Vec<&Finding> {
     findings.iter().filter(is_error).collect()
 }
 
-/// A series whose first patch file holds `bytes`.
+/// Returns a series whose first patch file holds `bytes`.
 fn series(dir: &Path, bytes: &[u8]) -> load::Loaded {
     fs::write(dir.join("count.patch"), bytes).unwrap();
     load::parse(dir, "x", MANIFEST).unwrap()
@@ -182,7 +182,7 @@ fn series(dir: &Path, bytes: &[u8]) -> load::Loaded {
 fn what_is_broken_here_was_good() {
     let dir = tempfile::tempdir().unwrap();
     let series = series(dir.path(), PATCH.as_bytes());
-    assert_eq!(patch::look(&series, 0).unwrap().findings, []);
+    assert_eq!(patch::check(&series, 0).unwrap().findings, []);
     assert_eq!(manifest::parse(dir.path(), "x", MANIFEST).findings, []);
 }
 
@@ -196,7 +196,7 @@ proptest! {
         let dir = Path::new("/nonexistent");
         let read = manifest::parse(dir, "x", &text);
         read.findings.iter().for_each(is_sound);
-        // What every other verb makes of it is the same.
+        // Every other command treats it the same.
         let good = load::parse(dir, "x", &text).is_ok();
         prop_assert_eq!(good, read.findings.is_empty() && read.series.is_some());
     }
@@ -217,22 +217,22 @@ proptest! {
     fn patches(mishaps in mishaps()) {
         let bytes = befallen(PATCH, &mishaps);
         let dir = tempfile::tempdir().unwrap();
-        let looked = patch::look(&series(dir.path(), &bytes), 0).unwrap();
-        looked.findings.iter().for_each(is_sound);
-        let errors = errors(&looked.findings);
+        let checked = patch::check(&series(dir.path(), &bytes), 0).unwrap();
+        checked.findings.iter().for_each(is_sound);
+        let errors = errors(&checked.findings);
         let is_unread = errors.iter().any(|finding| finding.check == Check::File);
-        prop_assert_eq!(looked.text.is_none(), is_unread, "{:?}", errors);
-        if let Some(text) = looked.text {
+        prop_assert_eq!(checked.text.is_none(), is_unread, "{:?}", errors);
+        if let Some(text) = checked.text {
             prop_assert_eq!(text.as_bytes(), &bytes);
-            prop_assert!(!looked.touched.is_empty());
+            prop_assert!(!checked.touched.is_empty());
         }
     }
 
     #[test]
     fn patches_of_anything(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let dir = tempfile::tempdir().unwrap();
-        let looked = patch::look(&series(dir.path(), &bytes), 0).unwrap();
-        looked.findings.iter().for_each(is_sound);
-        prop_assert!(looked.text.is_none() && !errors(&looked.findings).is_empty());
+        let checked = patch::check(&series(dir.path(), &bytes), 0).unwrap();
+        checked.findings.iter().for_each(is_sound);
+        prop_assert!(checked.text.is_none() && !errors(&checked.findings).is_empty());
     }
 }

@@ -1,5 +1,4 @@
-//! The manifest and the folder of a series: read as far as they go, with all
-//! that is wrong.
+//! Checks the manifest and the folder of a series, and reports all problems.
 
 use std::fs;
 use std::io;
@@ -8,7 +7,7 @@ use std::sync::Arc;
 
 use crate::lint::finding::{Check, Finding, Severity, Spot};
 use crate::load::{Loaded, MANIFEST};
-use crate::manifest::{Manifest, is_beside, problems};
+use crate::manifest::{Manifest, is_plain_name, problems};
 use kdk_core::failure::Failure;
 use kdk_core::yaml::faults;
 use kdk_core::yaml::places::{self, Step};
@@ -16,24 +15,24 @@ use kdk_core::yaml::places::{self, Step};
 /// The largest manifest that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// What became of a manifest.
+/// The result of reading a manifest.
 #[derive(Debug)]
 pub struct Read {
-    /// What is wrong with it.
+    /// The findings in the manifest.
     pub findings: Vec<Finding>,
-    /// The series, if the manifest has the right shape.
+    /// The series, if the manifest parses.
     pub series: Option<Loaded>,
 }
 
-/// The manifest's name in messages.
-pub fn place(name: &str) -> String {
+/// Returns the name of the manifest in messages.
+pub fn display_path(name: &str) -> String {
     format!("patches/{name}/{MANIFEST}")
 }
 
 /// Reads the manifest of the series `name` in `dir`.
 ///
 /// # Errors
-/// It is not there, or the disk's.
+/// The file does not exist, or cannot be read.
 pub fn read(dir: &Path, name: &str) -> Result<Read, Failure> {
     let path = dir.join(MANIFEST);
     let failed = |error| Failure::io("read the series", &path, error);
@@ -47,18 +46,18 @@ pub fn read(dir: &Path, name: &str) -> Result<Read, Failure> {
     if size > LARGEST {
         let text = format!(
             "{} is {} MB, limit 1 MB; it was not read",
-            place(name),
+            display_path(name),
             size >> 20
         );
         return bad(
             text,
-            "a manifest lists patches: look at what the file holds",
+            "a manifest only lists patches: check what the file contains",
         );
     }
     match fs::read_to_string(&path) {
         Ok(text) => Ok(parse(dir, name, &text)),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => bad(
-            format!("{} is not UTF-8", place(name)),
+            format!("{} is not UTF-8", display_path(name)),
             "save the file as UTF-8",
         ),
         Err(error) => Err(failed(error)),
@@ -69,7 +68,7 @@ pub fn read(dir: &Path, name: &str) -> Result<Read, Failure> {
 pub fn parse(dir: &Path, name: &str, text: &str) -> Read {
     let source: Arc<str> = text.into();
     let spot = |span| Spot {
-        name: place(name),
+        name: display_path(name),
         source: Arc::clone(&source),
         span,
     };
@@ -109,7 +108,7 @@ pub fn parse(dir: &Path, name: &str, text: &str) -> Read {
     Read { findings, series }
 }
 
-/// The id of the patch that a part of the manifest belongs to.
+/// Returns the id of the patch that a path in the manifest belongs to.
 fn patch_at(manifest: &Manifest, path: &[Step<'_>]) -> Option<String> {
     let n = path.iter().find_map(|step| match step {
         Step::Item(n) => Some(*n),
@@ -118,8 +117,8 @@ fn patch_at(manifest: &Manifest, path: &[Step<'_>]) -> Option<String> {
     Some(manifest.patches.get(n)?.id.clone())
 }
 
-/// What lies in the folder and is not listed; and a cover that is listed and
-/// does not lie there. Missing patches show when they are read.
+/// Finds files in the folder that are not listed, and a cover letter that is
+/// missing. Missing patches are found when they are read.
 ///
 /// # Errors
 /// The folder cannot be read.
@@ -139,28 +138,28 @@ pub fn listing(series: &Loaded) -> Result<Vec<Finding>, Failure> {
         let is_left = name.ends_with(".rej") || name.ends_with(".orig");
         if is_patch && !is_listed(name) {
             let text = format!("{name} is not listed; add it or delete it");
-            let help = "every patch file of the folder is a patch of the series";
+            let help = "every patch file in the folder must be a patch of the series";
             found.push(error(Check::Listing, text, help));
         } else if is_left {
-            let text = format!("{name} was left behind by a tool; delete it");
-            let help = "the folder holds the series alone";
+            let text = format!("{name} is a leftover of a tool; delete it");
+            let help = "the folder is for the series only";
             found.push(error(Check::Listing, text, help));
         }
     }
-    if let Some(cover) = manifest.cover.as_ref().filter(|cover| is_beside(cover))
+    if let Some(cover) = manifest.cover.as_ref().filter(|cover| is_plain_name(cover))
         && !names.contains(cover)
     {
         let span = places::span(&series.text, &[Step::Key("cover")]);
         found.push(Finding {
             spot: Some(Spot {
-                name: place(series.name()),
+                name: display_path(series.name()),
                 source: series.text.as_str().into(),
                 span,
             }),
             ..error(
                 Check::Listing,
                 format!("{cover} is listed but missing"),
-                "write it, a title on its first line; or take `cover` out",
+                "write it, with a title on the first line; or remove `cover`",
             )
         });
     }

@@ -1,4 +1,4 @@
-//! Manual pages: FreeBSD's are checked with `mandoc -T lint`.
+//! Checks manual pages with `mandoc -T lint`.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -10,14 +10,14 @@ use crate::manifest::Class;
 use kdk_core::failure::Failure;
 use kdk_doctor::packages;
 
-/// Whether a file is a manual page, by its name: `foo.4`.
+/// Returns whether a file is a manual page, by its name: `foo.4`.
 pub fn is_page(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     matches!(name.rsplit_once('.'), Some((stem, section))
         if !stem.is_empty() && section.len() == 1 && section.chars().all(|c| ('1'..='9').contains(&c)))
 }
 
-/// A feature is documented.
+/// Checks that a feature is documented.
 pub fn remarks(class: Class, touched: &[Touched]) -> Vec<Remark> {
     if class != Class::Feature || touched.iter().any(|file| is_page(&file.path)) {
         return Vec::new();
@@ -26,33 +26,32 @@ pub fn remarks(class: Class, touched: &[Touched]) -> Vec<Remark> {
         Check::Mdoc,
         At::Patch,
         "a feature without a manual page",
-        "document what a user sees where FreeBSD would (share/man), or waive `mdoc` where a user \
-         sees nothing of it",
+        "document it in share/man, or waive `mdoc` if users do not see it",
     )]
 }
 
-/// What mandoc says of a page; each with its line, from 1.
+/// A message of mandoc about a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
-    /// How bad it is.
+    /// The severity of the message.
     pub severity: Severity,
-    /// The line of the page.
+    /// The line of the page, from 1.
     pub line: usize,
-    /// What is wrong.
+    /// The text of the message.
     pub text: String,
 }
 
-/// Whether mandoc is there.
+/// Returns whether mandoc is installed.
 pub fn has_mandoc() -> bool {
     kdk_doctor::checks::find("mandoc").is_some()
 }
 
-/// What is said where mandoc is missing.
+/// Returns the remark for a missing mandoc.
 pub fn no_mandoc(page: &str) -> Remark {
     Remark::error(
         Check::Mdoc,
         At::Patch,
-        format!("{page} was not checked: there is no mandoc"),
+        format!("{page} was not checked: mandoc is not installed"),
         kdk_doctor::mending(&packages::MANDOC),
     )
 }
@@ -72,7 +71,7 @@ pub fn check(text: &[u8]) -> Result<Vec<Complaint>, Failure> {
     let output = std::thread::scope(|scope| {
         scope.spawn(move || {
             if let Some(mut stdin) = stdin {
-                // A mandoc that stops early says why by itself.
+                // A mandoc that stops early reports the reason itself.
                 let _ = stdin.write_all(text);
             }
         });
@@ -83,7 +82,7 @@ pub fn check(text: &[u8]) -> Result<Vec<Complaint>, Failure> {
     Ok(complaints(&String::from_utf8_lossy(&said)))
 }
 
-/// Reads `mandoc: <stdin>:LINE:COLUMN: LEVEL: what`.
+/// Parses `mandoc: <stdin>:LINE:COLUMN: LEVEL: what`.
 fn complaints(output: &str) -> Vec<Complaint> {
     let levels = [
         (": WARNING: ", Severity::Warning),
@@ -105,9 +104,8 @@ fn complaints(output: &str) -> Vec<Complaint> {
     output.lines().filter_map(read).collect()
 }
 
-/// Those of `after` that were not there `before`: a patch answers for what it
-/// brings.
-pub fn brought(before: &[Complaint], after: Vec<Complaint>) -> Vec<Complaint> {
+/// Returns the complaints `after` the patch that were not there `before`.
+pub fn introduced(before: &[Complaint], after: Vec<Complaint>) -> Vec<Complaint> {
     let mut old: Vec<&str> = before.iter().map(|one| one.text.as_str()).collect();
     let mut is_new = |one: &Complaint| match old.iter().position(|text| *text == one.text) {
         Some(at) => {
@@ -119,7 +117,7 @@ pub fn brought(before: &[Complaint], after: Vec<Complaint>) -> Vec<Complaint> {
     after.into_iter().filter(|one| is_new(one)).collect()
 }
 
-/// A complaint about `page` as a remark.
+/// Returns a complaint about `page` as a remark.
 pub fn remark(page: &str, complaint: Complaint) -> Remark {
     let word = complaint.severity.name().to_uppercase();
     Remark {
@@ -190,7 +188,7 @@ mod tests {
         };
         let before = [one(1, "a"), one(2, "b")];
         let after = vec![one(1, "a"), one(2, "a"), one(5, "b"), one(6, "c")];
-        assert_eq!(brought(&before, after), [one(2, "a"), one(6, "c")]);
+        assert_eq!(introduced(&before, after), [one(2, "a"), one(6, "c")]);
         let remark = remark("share/man/man4/x.4", one(6, "c"));
         assert_eq!(remark.text, "share/man/man4/x.4:6 WARNING c (mandoc)");
     }

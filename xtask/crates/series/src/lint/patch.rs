@@ -1,4 +1,4 @@
-//! The checks of one patch that need no base.
+//! Runs the checks of one patch that need no base.
 
 use std::sync::Arc;
 
@@ -9,40 +9,41 @@ use crate::lint::touched::Touched;
 use crate::lint::{body, file, mdoc, path, proof, provenance, size, subject, touched, trailers};
 use crate::load::Loaded;
 use crate::mail::{self, Mail};
-use crate::manifest::is_beside;
+use crate::manifest::is_plain_name;
 use crate::manifest::{Class, Patch};
 use kdk_core::failure::{Class as Fault, Failure};
 use kdk_core::yaml::places::{self, Step};
 
-/// A patch whose checks without a base were made.
+/// A patch that was checked without a base.
 #[derive(Debug)]
-pub struct Looked {
-    /// What they found, waived or not.
+pub struct CheckedPatch {
+    /// The findings, waived or not.
     pub findings: Vec<Finding>,
-    /// The file's text, if git can read it.
+    /// The text of the file, if git can read it.
     pub text: Option<Arc<str>>,
-    /// What it changes.
+    /// The files that it changes.
     pub touched: Vec<Touched>,
 }
 
-/// Makes those checks of patch `n`.
+/// Checks patch `n`.
 ///
 /// # Errors
 /// git cannot be run.
-pub fn look(series: &Loaded, n: usize) -> Result<Looked, Failure> {
+pub fn check(series: &Loaded, n: usize) -> Result<CheckedPatch, Failure> {
     let patch = &series.manifest.patches[n];
     let mut remarks = provenance::remarks(&patch.provenance);
     remarks.extend(proof::remarks(patch));
     remarks.extend(trailers::manifest_remarks(&patch.trailers));
-    // A file elsewhere is a finding of the manifest, and is left alone.
-    let bytes = match is_beside(&patch.file) {
+    // A file outside of the folder is a finding of the manifest, and is not
+    // read.
+    let bytes = match is_plain_name(&patch.file) {
         true => file::read(&series.path(patch)),
         false => Ok(Vec::new()),
     };
     let (mut text, mut source, mut mail, mut touched) = (None, Arc::from(""), None, Vec::new());
     match bytes {
         Err(remark) => remarks.push(remark),
-        Ok(_) if !is_beside(&patch.file) => {}
+        Ok(_) if !is_plain_name(&patch.file) => {}
         Ok(bytes) => {
             source = Arc::<str>::from(String::from_utf8_lossy(&bytes));
             let read = content(patch, &bytes)?;
@@ -51,21 +52,21 @@ pub fn look(series: &Loaded, n: usize) -> Result<Looked, Failure> {
             text = read.is_good.then(|| Arc::clone(&source));
         }
     }
-    let places = Places {
+    let sources = Sources {
         series,
         n,
         source,
         body: mail.as_ref().map_or("", |mail| &mail.body),
     };
-    let findings = remarks.into_iter().map(|remark| places.finding(remark));
-    Ok(Looked {
+    let findings = remarks.into_iter().map(|remark| sources.finding(remark));
+    Ok(CheckedPatch {
         findings: findings.collect(),
         text,
         touched,
     })
 }
 
-/// What a patch file holds.
+/// The content of a patch file.
 #[derive(Debug, Default)]
 struct Content {
     remarks: Vec<Remark>,
@@ -97,8 +98,9 @@ fn content(patch: &Patch, bytes: &[u8]) -> Result<Content, Failure> {
                 content.remarks.push(Remark::error(
                     Check::File,
                     At::Patch,
-                    format!("is no mail that git can read: {said}"),
-                    "a patch file is what `git format-patch` writes; `cargo xtask patches edit` makes it so",
+                    format!("is not a mail that git can read: {said}"),
+                    "a patch file must have the format of `git format-patch`; `cargo xtask patches edit` \
+                        writes it",
                 ));
             }
             Err(failure) => return Err(failure),
@@ -118,10 +120,10 @@ fn content(patch: &Patch, bytes: &[u8]) -> Result<Content, Failure> {
             Check::Subject,
             At::Patch,
             "has no message",
-            "write one: `cargo xtask patches edit` opens the patch as a commit",
+            "write one: `cargo xtask patches edit` checks out the patch as a commit",
         ));
     }
-    // What stays here is for nobody to review.
+    // No one reviews a local patch.
     if !is_local {
         content.remarks.extend(size::remarks(&touched));
         content.remarks.extend(path::remarks(&touched));
@@ -133,10 +135,10 @@ fn content(patch: &Patch, bytes: &[u8]) -> Result<Content, Failure> {
     Ok(content)
 }
 
-/// The texts that places are in.
+/// The texts in which findings are located.
 #[derive(Debug)]
-pub struct Places<'a> {
-    /// The series.
+pub struct Sources<'a> {
+    /// The series with the patch.
     pub series: &'a Loaded,
     /// The number of the patch in it.
     pub n: usize,
@@ -146,8 +148,8 @@ pub struct Places<'a> {
     pub body: &'a str,
 }
 
-impl Places<'_> {
-    /// `remark` as a finding about the patch.
+impl Sources<'_> {
+    /// Returns `remark` as a finding about the patch.
     pub fn finding(&self, remark: Remark) -> Finding {
         let patch = &self.series.manifest.patches[self.n];
         Finding {
@@ -195,15 +197,15 @@ impl Places<'_> {
         }
         path.extend(item.map(Step::Item));
         Some(Spot {
-            name: manifest::place(self.series.name()),
+            name: manifest::display_path(self.series.name()),
             source: self.series.text.as_str().into(),
             span: places::span(&self.series.text, &path),
         })
     }
 }
 
-/// The bytes of line `line` of `text`, from 0, without its end; of the last
-/// one if there are not so many.
+/// Returns the span of line `line` of `text`, from 0, without its line end; or
+/// of the last line.
 fn line_span(text: &str, line: usize) -> (usize, usize) {
     let mut at = 0;
     let mut found = (0, 0);
@@ -217,8 +219,8 @@ fn line_span(text: &str, line: usize) -> (usize, usize) {
     found
 }
 
-/// One character, by its byte in the file; the text may differ from that after
-/// the first byte that is not UTF-8, which is what it is asked for.
+/// Returns the span of the character at a byte of the file. The text is the
+/// same as the file up to its first byte that is not UTF-8.
 fn byte_span(text: &str, byte: usize) -> (usize, usize) {
     let start = (0..=byte.min(text.len()))
         .rev()
@@ -232,7 +234,7 @@ fn subject_line(text: &str) -> Option<usize> {
     text.lines().position(|line| line.starts_with("Subject:"))
 }
 
-/// The line of the file that has line `line` of the message's body.
+/// Returns the line of the file with line `line` of the message's body.
 fn body_line(text: &str, body: &str, line: usize) -> Option<usize> {
     let lines: Vec<&str> = text.lines().collect();
     let mut at = lines.iter().position(|line| line.is_empty())?;

@@ -1,4 +1,4 @@
-//! Files that FreeBSD takes from others.
+//! Checks for files that FreeBSD imports from other projects.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use crate::lint::finding::Check;
 use crate::lint::remark::{At, Remark};
 use crate::lint::touched::Touched;
 
-/// Folders of the tree that hold other projects' sources.
+/// The folders of the tree with other projects' sources.
 const VENDORS: [&str; 5] = [
     "cddl/contrib",
     "contrib",
@@ -15,7 +15,7 @@ const VENDORS: [&str; 5] = [
     "sys/contrib",
 ];
 
-/// Which vendors' folders the patch changes.
+/// Returns a remark for each vendor's folder that the patch changes.
 pub fn remarks(touched: &[Touched]) -> Vec<Remark> {
     let vendors: BTreeSet<&str> = touched
         .iter()

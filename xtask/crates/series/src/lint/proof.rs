@@ -1,11 +1,11 @@
-//! What proves a patch, and what it waives.
+//! Checks the `check` of a patch: its tests, and the checks that it waives.
 
 use crate::lint::finding::{Check, Severity};
 use crate::lint::remark::{At, Remark};
 use crate::manifest::{Class, Patch};
 use kdk_core::yaml;
 
-/// What is wrong with the patch's `check`.
+/// Returns the remarks about the patch's `check`.
 pub fn remarks(patch: &Patch) -> Vec<Remark> {
     let mut found = Vec::new();
     let needs_proof = !matches!(patch.class, Class::Test | Class::Local);
@@ -25,7 +25,7 @@ pub fn remarks(patch: &Patch) -> Vec<Remark> {
                 Check::Tests,
                 at,
                 format!("'{name}' cannot be waived"),
-                format!("a patch can do without {}", waivable().join(", ")),
+                format!("a patch can waive {}", waivable().join(", ")),
             )),
             None => found.push(unknown(name, at)),
         }
@@ -38,7 +38,7 @@ fn unknown(name: &str, at: At) -> Remark {
         Some(meant) => format!("unknown check '{name}'; did you mean '{meant}'?"),
         None => format!("unknown check '{name}'"),
     };
-    let help = format!("a patch can do without {}", waivable().join(", "));
+    let help = format!("a patch can waive {}", waivable().join(", "));
     Remark::error(Check::Tests, at, text, help)
 }
 
@@ -49,8 +49,8 @@ fn waivable() -> Vec<&'static str> {
         .collect()
 }
 
-/// Whether the patch does without a finding of `check`. That `waive` itself is
-/// wrong cannot be waived.
+/// Returns whether the patch waives a finding of `check`. An error in `waive`
+/// itself cannot be waived.
 pub fn waives(patch: &Patch, check: Check, severity: Severity) -> bool {
     let is_named = patch.check.waive.iter().any(|name| name == check.name());
     let is_of_waive = (check, severity) == (Check::Tests, Severity::Error);

@@ -1,11 +1,11 @@
-//! Whose work a patch is.
+//! Checks the origin of a patch.
 
 use crate::lint::finding::Check;
 use crate::lint::remark::{At, Remark};
 use crate::manifest::Provenance;
 use crate::person::person;
 
-/// What stands between the patch and an export.
+/// Returns the remarks that block an export.
 pub fn remarks(provenance: &Provenance) -> Vec<Remark> {
     let attested = provenance.attested_by.trim();
     let mut found = Vec::new();
@@ -14,15 +14,15 @@ pub fn remarks(provenance: &Provenance) -> Vec<Remark> {
             Check::Provenance,
             At::Manifest(vec!["provenance"]),
             "ai_assisted; FreeBSD rejects this (CONTRIBUTING.md); export refused without attested_by",
-            "a person who has read the rule and answers for the patch names themselves: \
-             attested_by: \"Name <address>\"",
+            "a person who has read the rule and is responsible for the patch must add their name: \
+                attested_by: \"Name <address>\"",
         ));
     }
     if !attested.is_empty() && person(attested).is_none() {
         found.push(Remark::error(
             Check::Provenance,
             At::Manifest(vec!["provenance", "attested_by"]),
-            format!("attested_by '{attested}' names nobody"),
+            format!("attested_by '{attested}' is not `Name <address>`"),
             "write a person's `Name <address>`",
         ));
     }
@@ -37,18 +37,18 @@ pub fn remarks(provenance: &Provenance) -> Vec<Remark> {
     found
 }
 
-/// FreeBSD takes nothing from authors who cannot be written to.
+/// Checks that the author's address can receive mail, as FreeBSD asks.
 pub fn author(email: &str) -> Option<Remark> {
     let (user, host) = email.split_once('@')?;
-    let nobody = [user, host].iter().any(|part| {
+    let no_reply = [user, host].iter().any(|part| {
         let part = part.to_lowercase();
         part.contains("noreply") || part.contains("no-reply")
     });
-    (nobody || host == "localhost").then(|| {
+    (no_reply || host == "localhost").then(|| {
         Remark::warning(
             Check::Provenance,
             At::Patch,
-            format!("the author's address {email} takes no mail"),
+            format!("the author's address {email} receives no mail"),
             "FreeBSD asks for an address at which the author can be reached",
         )
     })
@@ -68,8 +68,18 @@ mod tests {
             ("own", true, "A B <a@b.org>", vec![]),
             ("own", true, "", vec![ai]),
             ("own", true, " ", vec![ai]),
-            ("own", true, "me", vec!["attested_by 'me' names nobody"]),
-            ("own", false, "me", vec!["attested_by 'me' names nobody"]),
+            (
+                "own",
+                true,
+                "me",
+                vec!["attested_by 'me' is not `Name <address>`"],
+            ),
+            (
+                "own",
+                false,
+                "me",
+                vec!["attested_by 'me' is not `Name <address>`"],
+            ),
             ("", false, "", vec!["origin is empty"]),
         ] {
             let provenance = Provenance {
@@ -89,7 +99,7 @@ mod tests {
             ("noreply@example.org", true),
             ("No-Reply@example.org", true),
             ("me@localhost", true),
-            ("nobody", false),
+            ("no one", false),
         ] {
             assert_eq!(author(email).is_some(), want, "{email}");
         }

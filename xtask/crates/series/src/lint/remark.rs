@@ -1,29 +1,29 @@
-//! What a check says that sees a text alone: it knows neither which patch the
-//! text is of nor where that lies.
+//! The result of a check that sees only a text, and not which patch or file the
+//! text is from.
 
 use crate::lint::finding::{Check, Severity};
 
-/// What such a check says.
+/// A remark of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
-    /// Who says it.
+    /// The check that found it.
     pub check: Check,
-    /// How bad it is.
+    /// The severity of the problem.
     pub severity: Severity,
-    /// What is wrong.
+    /// A description of the problem.
     pub text: String,
-    /// What to do.
+    /// How to fix it.
     pub help: String,
-    /// Where.
+    /// The location of the problem.
     pub at: At,
 }
 
-/// A place, as a check knows it. Lines count from 0.
+/// A location, as a check knows it. Lines count from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum At {
-    /// The patch as a whole.
+    /// The whole patch.
     Patch,
-    /// The subject.
+    /// The subject of the message.
     Subject,
     /// A line of the message's body.
     Body(usize),
@@ -31,14 +31,14 @@ pub enum At {
     Line(usize),
     /// A byte of the patch file.
     Byte(usize),
-    /// A part of the patch in the manifest, by its keys.
+    /// A value of the patch's entry in the manifest, by its keys.
     Manifest(Vec<&'static str>),
-    /// An item of a list there.
+    /// An item of a list in the manifest.
     Item(Vec<&'static str>, usize),
 }
 
 impl Remark {
-    /// An error of `check`.
+    /// Returns an error of `check`.
     pub fn error(check: Check, at: At, text: impl Into<String>, help: impl Into<String>) -> Self {
         let severity = Severity::Error;
         let (text, help) = (text.into(), help.into());
@@ -51,7 +51,7 @@ impl Remark {
         }
     }
 
-    /// A warning of `check`.
+    /// Returns a warning of `check`.
     pub fn warning(check: Check, at: At, text: impl Into<String>, help: impl Into<String>) -> Self {
         let severity = Severity::Warning;
         Self {
@@ -61,7 +61,7 @@ impl Remark {
     }
 }
 
-/// The texts of `remarks`, for tests.
+/// Returns the texts of `remarks`, for tests.
 #[cfg(test)]
 pub fn texts(remarks: &[Remark]) -> Vec<String> {
     remarks.iter().map(|remark| remark.text.clone()).collect()

@@ -1,14 +1,14 @@
-//! How much a reviewer has to read.
+//! Checks the size of a patch.
 
 use crate::lint::finding::Check;
 use crate::lint::remark::{At, Remark};
 use crate::lint::touched::Touched;
 
-/// What FreeBSD's guide for pull requests asks for, about.
+/// The limits of FreeBSD's guide for pull requests.
 const FILES: usize = 10;
 const LINES: u64 = 200;
 
-/// Whether the patch is too large.
+/// Returns a warning if the patch is too large.
 pub fn remarks(touched: &[Touched]) -> Vec<Remark> {
     let files = touched.len();
     let lines: u64 = touched.iter().map(|file| file.lines).sum();
@@ -22,7 +22,7 @@ pub fn remarks(touched: &[Touched]) -> Vec<Remark> {
             "{}, {lines} lines; the PR guide is {FILES}/{LINES}",
             some(files)
         ),
-        "split it into changes that each stand alone, or waive `size` where it cannot be split",
+        "split it into independent changes, or waive `size` if it cannot be split",
     )]
 }
 

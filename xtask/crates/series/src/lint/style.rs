@@ -1,4 +1,4 @@
-//! FreeBSD's own style checker, tools/build/checkstyle9.pl of the base.
+//! Runs FreeBSD's own style checker, tools/build/checkstyle9.pl of the base.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,13 +8,13 @@ use crate::lint::remark::{At, Remark};
 use kdk_core::failure::Failure;
 use kdk_doctor::packages;
 
-/// Where it lies in the tree.
+/// Its path in the tree.
 pub const SCRIPT: &str = "tools/build/checkstyle9.pl";
 
 /// Runs `script` on the patch file `patch`.
 ///
 /// # Errors
-/// perl cannot be run, or the script fails by itself.
+/// perl cannot be run, or the script itself fails.
 pub fn run(script: &Path, patch: &Path) -> Result<Vec<Remark>, Failure> {
     const TRIED: &str = "check the style of a patch";
     let output = Command::new("perl")
@@ -24,7 +24,7 @@ pub fn run(script: &Path, patch: &Path) -> Result<Vec<Remark>, Failure> {
         .output()
         .map_err(|error| Failure::infra(TRIED, "perl cannot be run").source(error))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
-    // 1 stands for errors in the patch; perl dies with others.
+    // The exit code 1 stands for errors in the patch.
     if !matches!(output.status.code(), Some(0 | 1)) {
         let said = stderr.lines().next().unwrap_or_default().to_owned();
         return Err(Failure::infra(
@@ -35,7 +35,7 @@ pub fn run(script: &Path, patch: &Path) -> Result<Vec<Remark>, Failure> {
     Ok(remarks(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// In full, because the terse form does not name the file of the tree.
+/// Returns the arguments. The terse form does not print the file of the tree.
 fn arguments(patch: &Path) -> Vec<std::ffi::OsString> {
     [
         "--patch",
@@ -50,19 +50,19 @@ fn arguments(patch: &Path) -> Vec<std::ffi::OsString> {
     .collect()
 }
 
-/// What is said where perl is missing.
+/// Returns the finding for a missing perl.
 pub fn no_perl() -> Finding {
     Finding {
         check: Check::Style,
         patch: None,
         severity: Severity::Error,
-        text: "the style was not checked: there is no perl".into(),
+        text: "the style was not checked: perl is not installed".into(),
         help: kdk_doctor::mending(&packages::PERL),
         spot: None,
     }
 }
 
-/// Reads the checker's output: `PATCH:LINE: ERROR: what`, then `#LINE: FILE:
+/// Parses the checker's output: `PATCH:LINE: ERROR: what`, then `#LINE: FILE:
 /// path:line:`.
 fn remarks(output: &str) -> Vec<Remark> {
     let lines: Vec<&str> = output.lines().collect();
@@ -82,8 +82,7 @@ fn remarks(output: &str) -> Vec<Remark> {
             check: Check::Style,
             severity,
             text,
-            help: "see style(9); `style` can be waived where the file around it has another style"
-                .into(),
+            help: "see style(9); waive `style` if the file has another style".into(),
             at: At::Line(place.saturating_sub(1)),
         });
     }

@@ -1,12 +1,12 @@
-//! The first line of a message: `component: Capitalised imperative`.
+//! Checks the first line of a message: `component: Capitalised imperative`.
 
 use crate::lint::finding::Check;
 use crate::lint::remark::{At, Remark};
 
-/// Characters that a subject may have; FreeBSD's template asks for 50.
+/// The number of characters of a subject. FreeBSD's template asks for 50.
 const LIMIT: usize = 67;
 
-/// What is wrong with `subject`.
+/// Returns the remarks about `subject`.
 pub fn remarks(subject: &str) -> Vec<Remark> {
     let mut found = Vec::new();
     let mut say = |text: String, help: &str| {
@@ -16,13 +16,13 @@ pub fn remarks(subject: &str) -> Vec<Remark> {
     if length > LIMIT {
         say(
             format!("subject is {length} characters, limit {LIMIT}"),
-            "say less; the body has room (FreeBSD asks for 50)",
+            "shorten it, and move details to the body (FreeBSD asks for 50)",
         );
     }
     if subject.ends_with('.') {
         say(
             "subject ends with a full stop".into(),
-            "take the full stop away",
+            "remove the full stop",
         );
     }
     const FORM: &str = "write `component: Capitalised imperative`, as in `kern: Count all lines`";
@@ -31,16 +31,16 @@ pub fn remarks(subject: &str) -> Vec<Remark> {
             let what = what.trim_start();
             if what.starts_with(char::is_lowercase) && !is_name(what) {
                 say(
-                    format!("'{}' begins with a small letter", first(what)),
+                    format!("'{}' begins with a lower case letter", first(what)),
                     "write the first word after the component with a capital",
                 );
             }
-            if let Some(verb) = imperative_of(first(what)) {
+            if let Some(imperative) = imperative_of(first(what)) {
                 found.push(Remark::warning(
                     Check::Subject,
                     At::Subject,
-                    format!("'{}' is no imperative", first(what)),
-                    format!("say what the change does: `{verb}`"),
+                    format!("'{}' is not an imperative", first(what)),
+                    format!("write the imperative: `{imperative}`"),
                 ));
             }
         }
@@ -53,19 +53,20 @@ fn first(text: &str) -> &str {
     text.split_whitespace().next().unwrap_or_default()
 }
 
-/// A path, a driver, a program; sometimes two.
+/// Returns whether `text` is a component: a path, a driver, a program,
+/// sometimes two.
 fn is_component(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || " _-./,+(){}*@".contains(c);
     text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '.') && text.chars().all(fits)
 }
 
-/// Whether a text begins with an identifier, which keeps its letters.
+/// Returns whether a text begins with an identifier, which keeps its case.
 fn is_name(text: &str) -> bool {
     first(text).contains(|c: char| "_()./".contains(c) || c.is_ascii_digit())
 }
 
-/// Verbs that patches begin with.
-const VERBS: [&str; 32] = [
+/// The commands that patches begin with.
+const IMPERATIVES: [&str; 32] = [
     "Add",
     "Allow",
     "Avoid",
@@ -100,13 +101,13 @@ const VERBS: [&str; 32] = [
     "Use",
 ];
 
-/// The verb that `word` is another form of.
+/// Returns the command that `word` is another form of.
 fn imperative_of(word: &str) -> Option<&'static str> {
-    VERBS.into_iter().find(|verb| {
-        let stem = verb.trim_end_matches('e');
+    IMPERATIVES.into_iter().find(|imperative| {
+        let stem = imperative.trim_end_matches('e');
         let doubled = stem.chars().last().map(|last| format!("{stem}{last}"));
         let forms = |stem: &str| [format!("{stem}ed"), format!("{stem}ing")];
-        let mut all = vec![format!("{verb}s"), format!("{verb}es")];
+        let mut all = vec![format!("{imperative}s"), format!("{imperative}es")];
         all.extend(forms(stem));
         all.extend(doubled.as_deref().map(forms).into_iter().flatten());
         all.iter().any(|form| form == word)
@@ -132,20 +133,23 @@ mod tests {
             (long.as_str(), vec![]),
             (&longer, vec!["subject is 68 characters, limit 67"]),
             ("kern: Count.", vec!["subject ends with a full stop"]),
-            ("kern: count", vec!["'count' begins with a small letter"]),
+            (
+                "kern: count",
+                vec!["'count' begins with a lower case letter"],
+            ),
             ("Count all lines", vec!["subject names no component"]),
             ("kern:Count", vec!["subject names no component"]),
             ("kern: ", vec!["subject names no component"]),
             ("", vec!["subject names no component"]),
-            ("kern: Fixed a race", vec!["'Fixed' is no imperative"]),
-            ("kern: Dropping it", vec!["'Dropping' is no imperative"]),
-            ("kern: Uses it", vec!["'Uses' is no imperative"]),
+            ("kern: Fixed a race", vec!["'Fixed' is not an imperative"]),
+            ("kern: Dropping it", vec!["'Dropping' is not an imperative"]),
+            ("kern: Uses it", vec!["'Uses' is not an imperative"]),
             ("kern: Need it", vec![]),
             (
                 "kern: fixes it.",
                 vec![
                     "subject ends with a full stop",
-                    "'fixes' begins with a small letter",
+                    "'fixes' begins with a lower case letter",
                 ],
             ),
         ] {

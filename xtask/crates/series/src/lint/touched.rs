@@ -1,4 +1,4 @@
-//! What a patch changes, as git reads it.
+//! The files that a patch changes, as git parses it.
 
 use crate::diff::{Stat, numstat};
 use crate::lint::finding::Check;
@@ -6,19 +6,19 @@ use crate::lint::remark::{At, Remark};
 use kdk_core::failure::Failure;
 use kdk_core::git::{Git, Ran};
 
-const TRIED: &str = "look into a patch";
+const TRIED: &str = "parse a patch";
 
 /// A file that a patch changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Touched {
-    /// Its path in the tree; of a file that is gone, the old one.
+    /// The path in the tree; of a deleted file the old one.
     pub path: String,
-    /// Lines added and removed; 0 for a binary file.
+    /// The number of lines added and removed; 0 for a binary file.
     pub lines: u64,
 }
 
-/// The files that the patch `text` changes, or why git cannot read it; with
-/// what git reads and a series cannot hold.
+/// Returns the files that the patch `text` changes, and remarks: why git cannot
+/// parse it, and what a series cannot contain.
 pub fn of(text: &[u8]) -> Result<(Vec<Touched>, Vec<Remark>), Failure> {
     let git = Git::nowhere();
     let ran = git.run_with(TRIED, &["apply", "--numstat", "-z", "-"], text)?;
@@ -31,10 +31,11 @@ pub fn of(text: &[u8]) -> Result<(Vec<Touched>, Vec<Remark>), Failure> {
     Ok((touched, found))
 }
 
-/// What git says of a patch that it cannot read, at its line.
+/// Returns git's error about a patch that it cannot parse, with the line.
 fn corrupt(ran: &Ran) -> Remark {
     let said = ran.summary();
-    let help = "make the patch anew: `cargo xtask patches edit`, or `git format-patch` in a clone";
+    let help =
+        "write the patch again: `cargo xtask patches edit`, or `git format-patch` in a clone";
     if said.starts_with("No valid patches") {
         return Remark::error(Check::File, At::Patch, "it changes nothing", help);
     }
@@ -45,7 +46,7 @@ fn corrupt(ran: &Ran) -> Remark {
     Remark::error(Check::File, at, format!("git says: {said}"), help)
 }
 
-/// The line that an error of git names: "corrupt patch at line 7", "at
+/// Returns the line in an error of git: "corrupt patch at line 7", "at
 /// <stdin>:7", "(line 7)".
 fn line(said: &str) -> Option<usize> {
     let named = said.split_once("line ").map(|(_, rest)| rest);
@@ -54,19 +55,20 @@ fn line(said: &str) -> Option<usize> {
     rest[..end.unwrap_or(rest.len())].parse().ok()
 }
 
-/// The files of a diff, and what of them a series cannot hold.
+/// Returns the files of a diff, and remarks about those that a series cannot
+/// contain.
 fn changed(stats: Vec<Stat>) -> (Vec<Touched>, Vec<Remark>) {
     let (mut touched, mut found) = (Vec::new(), Vec::new());
     for Stat { lines, path } in stats {
         if lines.is_none() {
             let text = format!("changes the binary file {path}");
-            let help = "reviewers cannot read it and mail cannot carry it: take it out, or make \
-                        the file from text at build time";
+            let help = "reviewers cannot read it, and mail cannot carry it: remove it, or generate the file \
+                at build time";
             found.push(Remark::error(Check::File, At::Patch, text, help));
         }
         if path.split('/').any(|part| part == ".." || part.is_empty()) {
-            let text = format!("'{path}' is no path in the tree");
-            let help = "paths begin at the top of the tree: a/sys/kern/kern_exec.c";
+            let text = format!("'{path}' is not a path in the tree");
+            let help = "paths start at the top of the tree: a/sys/kern/kern_exec.c";
             found.push(Remark::error(Check::File, At::Patch, text, help));
         }
         let lines = lines.unwrap_or(0);
@@ -75,7 +77,7 @@ fn changed(stats: Vec<Stat>) -> (Vec<Touched>, Vec<Remark>) {
     (touched, found)
 }
 
-/// Reads `git apply --summary`.
+/// Parses `git apply --summary`.
 fn summary(text: &str) -> Vec<Remark> {
     text.lines()
         .filter_map(|line| summed(line.trim()))
@@ -87,24 +89,24 @@ fn summed(line: &str) -> Option<Remark> {
     let (what, rest) = line.split_once(' ')?;
     match what {
         "rename" | "copy" => say(
-            format!("has a {what}: {rest}"),
-            "a series has none, so that each file can be merged by itself: run `cargo xtask \
-             patches refresh`, which writes the files in full",
+            format!("contains a {what}: {rest}"),
+            "a series has none, so that each file merges by itself: run `cargo xtask patches refresh`, \
+                which writes the files in full",
         ),
         "mode" => say(
             format!(
                 "changes a file's mode: {}",
                 rest.trim_start_matches("change ")
             ),
-            "reviews do not show it: take it out, and ask the committer for it",
+            "reviews do not show it: remove it, and ask the committer for it",
         ),
         "create" => {
             let (mode, path) = rest.strip_prefix("mode ")?.split_once(' ')?;
             match mode {
                 "100644" | "100755" => None,
                 _ => say(
-                    format!("makes {path} of mode {mode}, which is no plain file"),
-                    "take symbolic links and submodules out",
+                    format!("creates {path} with mode {mode}, which is not a regular file"),
+                    "remove symbolic links and submodules",
                 ),
             }
         }
@@ -121,7 +123,7 @@ mod tests {
     const GOOD: &str = "diff --git a/sys/a.c b/sys/a.c\n--- a/sys/a.c\n+++ b/sys/a.c\n@@ -1,2 +1,3 @@\n one\n-two\n+2\n+3\n";
 
     #[test]
-    fn git_tells_what_is_changed() {
+    fn git_lists_the_changed_files() {
         let (touched, found) = of(format!("{HEAD}{GOOD}").as_bytes()).unwrap();
         let want = Touched {
             path: "sys/a.c".into(),
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_git_cannot_read_is_told_with_its_line() {
+    fn what_git_cannot_parse_is_reported_with_its_line() {
         let cut = GOOD.trim_end_matches("+3\n");
         let fragment = format!("{GOOD}more\n@@ -9 +9 @@\n-a\n+b\n");
         for (text, line, want) in [
@@ -176,12 +178,12 @@ mod tests {
             (
                 "diff --git a/a.c b/b.c\nsimilarity index 100%\nrename from a.c\nrename to b.c\n"
                     .into(),
-                "has a rename: a.c => b.c (100%)",
+                "contains a rename: a.c => b.c (100%)",
             ),
             (
                 "diff --git a/a.c b/b.c\nsimilarity index 100%\ncopy from a.c\ncopy to b.c\n"
                     .into(),
-                "has a copy: a.c => b.c (100%)",
+                "contains a copy: a.c => b.c (100%)",
             ),
             (
                 "diff --git a/a.c b/a.c\nold mode 100644\nnew mode 100755\n".into(),
@@ -192,7 +194,7 @@ mod tests {
                     "diff --git a/a b/a\nnew file mode 120000\nindex {:040}..{id}\n--- /dev/null\n+++ b/a\n@@ -0,0 +1 @@\n+b\n",
                     0
                 ),
-                "makes a of mode 120000, which is no plain file",
+                "creates a with mode 120000, which is not a regular file",
             ),
             (
                 format!(
@@ -210,7 +212,7 @@ mod tests {
             ),
             (
                 "--- a/../x\n+++ b/../x\n@@ -1 +1 @@\n-a\n+b\n".into(),
-                "'../x' is no path in the tree",
+                "'../x' is not a path in the tree",
             ),
         ] {
             let text: String = text;

@@ -1,5 +1,5 @@
-//! The lines at the end of a message, `Key:<tab>value`. Keys have spaces in
-//! them, so git's own parser does not know them.
+//! Checks the trailers of a message, `Key:<tab>value`. git's own parser does
+//! not know keys with spaces.
 
 use crate::lint::finding::Check;
 use crate::lint::remark::{At, Remark};
@@ -7,14 +7,14 @@ use crate::manifest::Trailers;
 use crate::person::person;
 use crate::trailers::{GITS, KEYS, LAST};
 
-/// One trailer.
+/// A trailer of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trailer<'a> {
     /// The key as it should be.
     pub key: &'static str,
-    /// As it was written.
+    /// The key as it is written.
     pub written: &'a str,
-    /// What is between the colon and the value.
+    /// The space between the colon and the value.
     pub gap: &'a str,
     /// The value's first line.
     pub value: &'a str,
@@ -22,8 +22,8 @@ pub struct Trailer<'a> {
     pub line: usize,
 }
 
-/// The trailers of a message's body: the lines of its last paragraph that
-/// have a known key.
+/// Returns the trailers of a message's body: the lines of its last paragraph
+/// that have a known key.
 pub fn of(body: &str) -> Vec<Trailer<'_>> {
     let lines: Vec<&str> = body.lines().collect();
     let end = lines.iter().rposition(|line| !line.trim().is_empty());
@@ -34,7 +34,7 @@ pub fn of(body: &str) -> Vec<Trailer<'_>> {
     (start..end).filter_map(known).collect()
 }
 
-/// The line of the body with the first trailer.
+/// Returns the line of the body with the first trailer.
 pub fn first_line(body: &str) -> Option<usize> {
     of(body).first().map(|trailer| trailer.line)
 }
@@ -50,7 +50,7 @@ fn trailer(text: &str, line: usize) -> Option<Trailer<'_>> {
     })
 }
 
-/// A line as key, gap and value, if it has that form.
+/// Splits a line into key, gap and value, if it has that form.
 fn split(line: &str) -> Option<(&str, &str, &str)> {
     let (key, rest) = line.split_once(':')?;
     let plain = |c: char| c.is_ascii_alphabetic() || c == ' ' || c == '-';
@@ -61,7 +61,7 @@ fn split(line: &str) -> Option<(&str, &str, &str)> {
     Some((key, &rest[..rest.len() - value.len()], value))
 }
 
-/// The key that is meant by one that differs in case or hyphens at most.
+/// Returns the key that equals `written` except for case and hyphens.
 fn key_of(written: &str) -> Option<&'static str> {
     let plain = |key: &str| key.trim().replace('-', " ").to_lowercase();
     KEYS.into_iter()
@@ -69,7 +69,7 @@ fn key_of(written: &str) -> Option<&'static str> {
         .find(|key| plain(key) == plain(written))
 }
 
-/// What is wrong with the trailers of `body`.
+/// Returns the remarks about the trailers of `body`.
 pub fn remarks(body: &str) -> Vec<Remark> {
     let trailers = of(body);
     let mut found = Vec::new();
@@ -83,9 +83,9 @@ pub fn remarks(body: &str) -> Vec<Remark> {
     let first = trailers.first().map_or(usize::MAX, |trailer| trailer.line);
     for (n, line) in body.lines().enumerate() {
         if n > first {
-            found.extend(stranger(line, n));
+            found.extend(unknown_line(line, n));
         } else if n < first {
-            found.extend(astray(line, n));
+            found.extend(misplaced(line, n));
         }
     }
     found
@@ -95,12 +95,12 @@ fn say(line: usize, text: String, help: impl Into<String>) -> Remark {
     Remark::error(Check::Trailers, At::Body(line), text, help)
 }
 
-/// Key and gap.
+/// Checks the key and the gap.
 fn form(trailer: &Trailer<'_>) -> Option<Remark> {
     let key = trailer.key;
     if trailer.written != key {
-        let text = format!("'{}' is written '{key}'", trailer.written);
-        return Some(say(trailer.line, text, "write the key as FreeBSD does"));
+        let text = format!("'{}' must be spelled '{key}'", trailer.written);
+        return Some(say(trailer.line, text, "spell the key as FreeBSD does"));
     }
     let is_gits = GITS.contains(&key) && trailer.gap == " ";
     let is_tabs = !trailer.gap.is_empty() && trailer.gap.chars().all(|c| c == '\t');
@@ -111,7 +111,7 @@ fn form(trailer: &Trailer<'_>) -> Option<Remark> {
     Some(say(trailer.line, text, "write `Key:<tab>value`"))
 }
 
-/// The order of FreeBSD's template.
+/// Checks the order, which is that of FreeBSD's template.
 fn order(trailers: &[Trailer<'_>]) -> Vec<Remark> {
     let mut found = Vec::new();
     for pair in trailers.windows(2) {
@@ -132,7 +132,7 @@ fn order(trailers: &[Trailer<'_>]) -> Vec<Remark> {
         if let (Some((highest, name)), Some(rank)) = (highest, rank(below))
             && rank < highest
         {
-            let text = format!("'{}' must stand above '{name}'", below.key);
+            let text = format!("'{}' must be above '{name}'", below.key);
             let help = format!("FreeBSD's order is: {}", KEYS.join(", "));
             found.push(say(below.line, text, help));
         }
@@ -140,23 +140,23 @@ fn order(trailers: &[Trailer<'_>]) -> Vec<Remark> {
     found
 }
 
-/// A line below the first trailer that is none.
-fn stranger(line: &str, n: usize) -> Option<Remark> {
+/// Checks a line below the first trailer that is no trailer.
+fn unknown_line(line: &str, n: usize) -> Option<Remark> {
     let goes_on = line.starts_with([' ', '\t']);
     if goes_on || line.trim().is_empty() || trailer(line, n).is_some() {
         return None;
     }
     let Some((key, _, _)) = split(line) else {
-        let text = "a line among the trailers is none".to_owned();
-        let help = "trailers stand together, at the end, below a blank line; a value goes on in \
-                    lines that begin with a tab";
+        let text = "a line among the trailers is not a trailer".to_owned();
+        let help = "trailers are together at the end, below a blank line; continuation lines begin with a \
+            tab";
         return Some(say(n, text, help));
     };
     Some(match near(key) {
         Some(meant) => say(
             n,
             format!("unknown key '{key}'; did you mean '{meant}'?"),
-            "write the key as FreeBSD does",
+            "spell the key as FreeBSD does",
         ),
         None => say(
             n,
@@ -166,15 +166,15 @@ fn stranger(line: &str, n: usize) -> Option<Remark> {
     })
 }
 
-/// A trailer above the last paragraph; or a misspelt one, alone.
-fn astray(line: &str, n: usize) -> Option<Remark> {
+/// Checks a trailer above the last paragraph, or a misspelled one.
+fn misplaced(line: &str, n: usize) -> Option<Remark> {
     let (key, gap, _) = split(line)?;
     if !gap.starts_with('\t') {
         return None;
     }
     match (key_of(key), near(key)) {
         (Some(key), _) => {
-            let help = "trailers stand together, at the end, without a blank line among them";
+            let help = "trailers are together at the end, without a blank line among them";
             Some(say(
                 n,
                 format!("'{key}' is not in the last paragraph"),
@@ -183,13 +183,13 @@ fn astray(line: &str, n: usize) -> Option<Remark> {
         }
         (None, Some(meant)) => {
             let text = format!("unknown key '{key}'; did you mean '{meant}'?");
-            Some(say(n, text, "write the key as FreeBSD does"))
+            Some(say(n, text, "spell the key as FreeBSD does"))
         }
         (None, None) => None,
     }
 }
 
-/// The key that `written` is most like, if it is very much so.
+/// Returns the key that is most similar to `written`, if it is similar enough.
 fn near(written: &str) -> Option<&'static str> {
     let like = |key: &str| strsim::jaro_winkler(&written.to_lowercase(), &key.to_lowercase());
     KEYS.into_iter()
@@ -200,7 +200,7 @@ fn near(written: &str) -> Option<&'static str> {
         .map(|(_, key)| key)
 }
 
-/// What is wrong with a value, and what is right.
+/// A problem with a value.
 struct Wrong {
     text: String,
     help: &'static str,
@@ -223,11 +223,11 @@ fn value(key: &str, value: &str) -> Option<Wrong> {
             "write `HASH (\"SUBJECT\")`, as `git log -1 --format='%h (\"%s\")'` does",
         ),
         "MFC after" => (is_after(value), "write `N days`, `N weeks` or `N months`"),
-        "Relnotes" => (value == "yes", "write `yes`, or take the line out"),
+        "Relnotes" => (value == "yes", "write `yes`, or remove the line"),
         "Pull Request" => (is_pull(value), PULL),
         LAST => (is_review(value), REVIEW),
         "Co-authored-by" | "Signed-off-by" => (person(value).is_some(), "write `Name <address>`"),
-        _ => (!value.is_empty(), "write a value, or take the line out"),
+        _ => (!value.is_empty(), "write a value, or remove the line"),
     };
     let text = format!("'{key}' cannot be '{value}'");
     (!fits).then_some(Wrong { text, help })
@@ -272,14 +272,14 @@ fn is_review(value: &str) -> bool {
     after(value, "https://reviews.freebsd.org/D").is_some_and(is_number)
 }
 
-/// The rest of `text` after `prefix`, whatever the case: hosts have none.
+/// Returns the rest of `text` after `prefix`. Ignores case, as host names do.
 fn after<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let head = text.get(..prefix.len())?;
     head.eq_ignore_ascii_case(prefix)
         .then(|| &text[prefix.len()..])
 }
 
-/// What is wrong with the trailers that the manifest has for a patch.
+/// Returns the remarks about the trailers that the manifest has for a patch.
 pub fn manifest_remarks(trailers: &Trailers) -> Vec<Remark> {
     let mut found = Vec::new();
     for (name, key, text) in trailers.fields() {
@@ -287,7 +287,7 @@ pub fn manifest_remarks(trailers: &Trailers) -> Vec<Remark> {
         let at = At::Manifest(vec!["trailers", name]);
         if text.contains(['\n', '\r']) {
             let text = format!("'{key}' has more than one line");
-            let help = "write the value in one line";
+            let help = "write the value on one line";
             found.push(Remark::error(Check::Trailers, at, text, help));
         } else {
             found.extend(value(key, text).map(|wrong| wrong.at(at)));
@@ -330,11 +330,11 @@ mod tests {
             ("PR: 1", vec!["'PR:' is not followed by a tab"]),
             (
                 "Reviewed-by:\ta",
-                vec!["'Reviewed-by' is written 'Reviewed by'"],
+                vec!["'Reviewed-by' must be spelled 'Reviewed by'"],
             ),
             (
                 "MFC After:\t1 week",
-                vec!["'MFC After' is written 'MFC after'"],
+                vec!["'MFC After' must be spelled 'MFC after'"],
             ),
             ("MFC after:\tsoon", vec!["'MFC after' cannot be 'soon'"]),
             ("MFC after:\t3", vec!["'MFC after' cannot be '3'"]),
@@ -357,13 +357,13 @@ mod tests {
             ),
             (
                 "MFC after:\t1 week\nPR:\t1",
-                vec!["'PR' must stand above 'MFC after'"],
+                vec!["'PR' must be above 'MFC after'"],
             ),
             (
                 "MFC after:\t1 week\nSigned-off-by: A <a@b.c>\nPR:\t1\nTested by:\tx",
                 vec![
-                    "'PR' must stand above 'MFC after'",
-                    "'Tested by' must stand above 'MFC after'",
+                    "'PR' must be above 'MFC after'",
+                    "'Tested by' must be above 'MFC after'",
                 ],
             ),
             (
@@ -373,7 +373,7 @@ mod tests {
             ("PR:\t1\nChange-Id:\ta", vec!["unknown key 'Change-Id'"]),
             (
                 "PR:\t1\nand more of it",
-                vec!["a line among the trailers is none"],
+                vec!["a line among the trailers is not a trailer"],
             ),
             (
                 "Reviewd by:\ta",

@@ -1,4 +1,4 @@
-//! What is wrong with a manifest that reads well.
+//! Checks of a manifest that parses.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
@@ -7,20 +7,20 @@ use super::Manifest;
 use crate::lint::Check;
 use kdk_core::yaml::places::Step::{self, Item, Key};
 
-/// One thing that is wrong.
+/// A problem in a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem<'a> {
-    /// The check it belongs to.
+    /// The check that found it.
     pub check: Check,
-    /// The part of the manifest.
+    /// The path to the value in the manifest.
     pub path: Vec<Step<'a>>,
-    /// What is wrong with it.
+    /// A description of the problem.
     pub text: String,
-    /// What to do.
+    /// How to fix it.
     pub help: &'static str,
 }
 
-/// All that is wrong with the manifest of the folder `dir`.
+/// Returns all problems in the manifest of the folder `dir`.
 pub fn problems<'a>(manifest: &Manifest, dir: &str) -> Vec<Problem<'a>> {
     let mut found = Vec::new();
     let mut say = |check, path: Vec<Step<'a>>, text: String, help| {
@@ -32,15 +32,21 @@ pub fn problems<'a>(manifest: &Manifest, dir: &str) -> Vec<Problem<'a>> {
         });
     };
     if manifest.schema != 1 {
-        let text = format!("schema {}; this kit reads schema 1", manifest.schema);
+        let text = format!(
+            "schema {}; this version of kdk reads schema 1",
+            manifest.schema
+        );
         say(Check::Key, vec![Key("schema")], text, "write `schema: 1`");
     }
     if manifest.series.name != dir {
-        let text = format!("series '{}' in the folder '{dir}'", manifest.series.name);
-        let help = "a series has the name of its folder, which is its base's";
+        let text = format!(
+            "the series '{}' is in the folder '{dir}'",
+            manifest.series.name
+        );
+        let help = "a series has the name of its folder and of its base";
         say(Check::Key, vec![Key("series"), Key("name")], text, help);
     }
-    if let Some(cover) = manifest.cover.as_ref().filter(|name| !is_beside(name)) {
+    if let Some(cover) = manifest.cover.as_ref().filter(|name| !is_plain_name(name)) {
         let text = format!("'{cover}' is not the name of a file beside the manifest");
         say(Check::Listing, vec![Key("cover")], text, BESIDE);
     }
@@ -48,7 +54,7 @@ pub fn problems<'a>(manifest: &Manifest, dir: &str) -> Vec<Problem<'a>> {
     found
 }
 
-const BESIDE: &str = "files of a series lie in its folder: write the file's name alone";
+const BESIDE: &str = "the files of a series are in its folder: write the plain file name";
 
 fn patches<'a>(
     manifest: &Manifest,
@@ -60,7 +66,7 @@ fn patches<'a>(
         let id = patch.id.as_str();
         let at = |key| vec![Key("patches"), Item(n), Key(key)];
         if !is_id(id) {
-            let text = format!("'{id}' is no id");
+            let text = format!("'{id}' is not a valid id");
             let help =
                 "an id has lower case letters, digits and `-`, and begins with a letter or digit";
             say(Check::Id, at("id"), text, help);
@@ -70,14 +76,14 @@ fn patches<'a>(
                 Check::Id,
                 at("id"),
                 format!("duplicate id '{id}'"),
-                "each patch has an id of its own",
+                "give each patch another id",
             );
         }
         for (m, need) in patch.needs.iter().enumerate() {
             let mut at = at("needs");
             at.push(Item(m));
             if need == id {
-                let help = "a patch needs others only: take it out";
+                let help = "a patch cannot need itself: remove the entry";
                 say(Check::Order, at, format!("'{id}' needs itself"), help);
             } else if !ids.contains(need.as_str()) {
                 let help = "`needs` lists ids of patches of this series";
@@ -91,38 +97,32 @@ fn patches<'a>(
                 let (text, help) = if leads_to(manifest, need, id) {
                     (
                         format!("'{id}' needs '{need}', which needs '{id}'"),
-                        "no order of the list can apply them: take one of the needs out, or make \
-                         one patch of them",
+                        "no order of the list can apply them: remove one of the needs, or combine the \
+                            patches",
                     )
                 } else {
                     (
                         format!("'{id}' needs '{need}', which comes later"),
-                        "the order of the list is the order in which patches are applied: move \
-                         one of them",
+                        "patches are applied in the order of the list: move one of them",
                     )
                 };
                 say(Check::Order, at, text, help);
             }
         }
-        if !is_beside(&patch.file) {
+        if !is_plain_name(&patch.file) {
             let text = format!(
                 "'{}' is not the name of a file beside the manifest",
                 patch.file
             );
             say(Check::Listing, at("file"), text, BESIDE);
         } else if !files.insert(patch.file.as_str()) {
-            let text = format!("'{}' is the file of another patch too", patch.file);
-            say(
-                Check::Id,
-                at("file"),
-                text,
-                "each patch has a file of its own",
-            );
+            let text = format!("'{}' is also the file of another patch", patch.file);
+            say(Check::Id, at("file"), text, "give each patch another file");
         }
     }
 }
 
-/// Whether the patch `from` needs `to`, if only by way of others.
+/// Returns whether the patch `from` needs `to`, directly or through others.
 fn leads_to(manifest: &Manifest, from: &str, to: &str) -> bool {
     let (mut seen, mut todo) = (BTreeSet::new(), vec![from]);
     while let Some(id) = todo.pop() {
@@ -137,14 +137,14 @@ fn leads_to(manifest: &Manifest, from: &str, to: &str) -> bool {
     false
 }
 
-/// Whether `text` can be the id of a patch.
+/// Returns whether `text` is a valid id of a patch.
 pub fn is_id(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.starts_with(plain) && text.chars().all(|c| plain(c) || c == '-')
 }
 
-/// Whether `name` is a plain file name, of a file that is not hidden.
-pub fn is_beside(name: &str) -> bool {
+/// Returns whether `name` is the plain name of a file that is not hidden.
+pub fn is_plain_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     let plain = matches!(parts.next(), Some(Component::Normal(_))) && parts.next().is_none();
     plain && !name.ends_with('/') && !name.starts_with('.')
@@ -194,10 +194,13 @@ mod tests {
             ),
             (
                 a.clone() + &patch("b", "a.patch", ""),
-                vec!["'a.patch' is the file of another patch too"],
+                vec!["'a.patch' is also the file of another patch"],
             ),
-            (patch("A", "a.patch", ""), vec!["'A' is no id"]),
-            (patch("'a/b'", "a.patch", ""), vec!["'a/b' is no id"]),
+            (patch("A", "a.patch", ""), vec!["'A' is not a valid id"]),
+            (
+                patch("'a/b'", "a.patch", ""),
+                vec!["'a/b' is not a valid id"],
+            ),
         ];
         for (patches, want) in table {
             let manifest = manifest(&patches);
@@ -242,8 +245,8 @@ mod tests {
             .map(|p| p.text)
             .collect();
         let want = [
-            "schema 2; this kit reads schema 1",
-            "series 'y' in the folder 'x'",
+            "schema 2; this version of kdk reads schema 1",
+            "the series 'y' is in the folder 'x'",
             "'../c.md' is not the name of a file beside the manifest",
         ];
         assert_eq!(got, want);

@@ -1,12 +1,12 @@
-//! Changes to a manifest as text, so that its comments and its form stay. The
-//! caller reads the result and compares it with what it should be.
+//! Edits a manifest as text, which preserves its comments and layout. The
+//! caller parses the result and verifies it.
 
 use super::Class;
 use kdk_core::yaml::places::{self, Step};
 
 const PATCHES: Step<'static> = Step::Key("patches");
 
-/// The manifest of a series without patches.
+/// Returns the manifest of a series without patches.
 pub fn skeleton(name: &str, repo: &str, branch: &str, osreldate: u32) -> String {
     format!(
         "schema: 1\nseries: {{name: {name}, revision: 1}}\nbase: {{repo: {repo}, branch: {branch}, commit: \
@@ -14,7 +14,7 @@ pub fn skeleton(name: &str, repo: &str, branch: &str, osreldate: u32) -> String 
     )
 }
 
-/// The entry of a new patch, as lines at the margin.
+/// Returns the entry of a new patch, not indented.
 pub fn entry(id: &str, class: Class, ai_assisted: bool) -> String {
     let class = class.name();
     format!(
@@ -24,14 +24,14 @@ pub fn entry(id: &str, class: Class, ai_assisted: bool) -> String {
     )
 }
 
-/// `text` with the value at `path` replaced.
+/// Returns `text` with the value at `path` replaced.
 pub fn set(text: &str, path: &[Step<'_>], value: &str) -> String {
     let (start, len) = places::span(text, path);
     replaced(text, start, start + len, value)
 }
 
-/// `text` with `entry` as patch `at` of `count` that there are. `None` where
-/// the list is not written in a form that this knows.
+/// Returns `text` with `entry` inserted as patch `at` of `count`; `None` if the
+/// layout of the list is not supported.
 pub fn insert(text: &str, at: usize, count: usize, entry: &str) -> Option<String> {
     if count == 0 {
         return Some(first(text, &indented(entry, 2)));
@@ -46,13 +46,14 @@ pub fn insert(text: &str, at: usize, count: usize, entry: &str) -> Option<String
     Some(replaced(text, place, place, &format!("{gap}{entry}")))
 }
 
-/// `text` without patch `n`, which had the comments right above it.
+/// Returns `text` without patch `n` and the comments right above it.
 pub fn remove(text: &str, n: usize) -> Option<String> {
     let lines = block(text, n)?;
     Some(replaced(text, lines.start, lines.end, ""))
 }
 
-/// `text`, whose list of patches has lost its last entry, with an empty list.
+/// Returns `text`, whose list of patches lost its last entry, with an empty
+/// list.
 pub fn set_empty(text: &str) -> String {
     let key = text
         .split_inclusive('\n')
@@ -63,7 +64,7 @@ pub fn set_empty(text: &str) -> String {
     }
 }
 
-/// `text` without item `m` of the list at `path`, which is written in brackets.
+/// Returns `text` without item `m` of the list at `path`, which is in brackets.
 pub fn remove_item(text: &str, path: &[Step<'_>], m: usize) -> Option<String> {
     let mut path = path.to_vec();
     path.push(Step::Item(m));
@@ -93,13 +94,13 @@ fn indented(entry: &str, indent: usize) -> String {
         .collect()
 }
 
-/// `text` with the first entry of the list, which is empty or missing.
+/// Returns `text` with a first entry in the list, which is empty or missing.
 fn first(text: &str, entry: &str) -> String {
     let (start, _) = places::span(text, &[PATCHES]);
-    // A list shows by its whole line.
+    // The span of a list begins at its bracket.
     let empty = text[start..].strip_prefix('[');
     if let Some(after) = empty.and_then(|rest| rest.trim_start().strip_prefix(']')) {
-        // What stands behind it on the line is a comment.
+        // The rest of the line is a comment.
         let (comment, after) = after.split_once('\n').unwrap_or((after, ""));
         let (before, comment) = (text[..start].trim_end(), comment.trim_end());
         return format!("{before}{comment}\n{entry}{after}");
@@ -112,13 +113,13 @@ fn first(text: &str, entry: &str) -> String {
 struct Block {
     start: usize,
     end: usize,
-    /// Where its dash stands.
+    /// The indentation of the dash.
     indent: usize,
 }
 
 fn block(text: &str, n: usize) -> Option<Block> {
     let (at, _) = places::span(text, &[PATCHES, Step::Item(n)]);
-    // Each line with its place.
+    // Each line with its offset.
     let mut place = 0;
     let mut lines = Vec::new();
     for line in text.split_inclusive('\n') {

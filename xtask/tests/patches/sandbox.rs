@@ -1,39 +1,39 @@
-//! A cache folder, a folder of series and a small tree of one's own.
+//! A sandbox: a cache folder, a folder of series and a small tree.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A place to run the command line in.
-pub struct Place {
+/// A sandbox to run the command line in.
+pub struct Sandbox {
     dir: tempfile::TempDir,
     root: PathBuf,
 }
 
-/// What a command has left behind.
+/// The result of a command.
 pub struct Ran {
-    /// Its exit code; none if it was killed.
+    /// The exit code; `None` if it was killed.
     pub code: Option<i32>,
-    /// Its standard output.
+    /// The standard output.
     pub out: String,
-    /// Its standard error.
+    /// The standard error.
     pub err: String,
 }
 
-impl Place {
-    /// With a tree that is the base releng-15.1, and no series.
+impl Sandbox {
+    /// Creates a sandbox with the base releng-15.1 and no series.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
-        let place = Self { dir, root };
-        fs::create_dir(place.patches()).unwrap();
-        place.tree("src", 1_501_000);
-        place.ok(&["base", "add", "releng-15.1", "--src", &place.text("src")]);
-        place
+        let sandbox = Self { dir, root };
+        fs::create_dir(sandbox.patches()).unwrap();
+        sandbox.tree("src", 1_501_000);
+        sandbox.ok(&["base", "add", "releng-15.1", "--src", &sandbox.text("src")]);
+        sandbox
     }
 
-    /// Makes a checkout with the few files that make a tree FreeBSD to the kit.
+    /// Creates a checkout with the few files that a FreeBSD tree must have.
     pub fn tree(&self, name: &str, osreldate: u32) {
         let lines: String = (1..=30).map(|n| format!("{n}\n")).collect();
         for (path, text) in [
@@ -60,7 +60,7 @@ impl Place {
         git(&tree, &["rev-parse", "HEAD"])
     }
 
-    /// A file or folder of this place.
+    /// Returns the path of a file or folder in the sandbox.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
@@ -69,28 +69,28 @@ impl Place {
         self.path(name).display().to_string()
     }
 
-    /// The folder of all series.
+    /// Returns the folder of all series.
     pub fn patches(&self) -> PathBuf {
         self.path("patches")
     }
 
-    /// The folder of the series releng-15.1.
+    /// Returns the folder of the series releng-15.1.
     pub fn series(&self) -> PathBuf {
         self.patches().join("releng-15.1")
     }
 
-    /// The text of a file of the series.
+    /// Returns the text of a file of the series.
     pub fn file(&self, name: &str) -> String {
         fs::read_to_string(self.series().join(name)).unwrap()
     }
 
-    /// Every file of the folder of all series, with its content.
+    /// Returns every file in the folder of all series, with its content.
     pub fn files(&self) -> Vec<(PathBuf, String)> {
         let text = |path: PathBuf| (path.clone(), fs::read_to_string(path).unwrap());
         below(&self.patches()).into_iter().map(text).collect()
     }
 
-    /// `cargo xtask ARGS`, to be run here.
+    /// Returns the command `cargo xtask ARGS` in the sandbox.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command
@@ -110,8 +110,8 @@ impl Place {
         self.run(self.command(args))
     }
 
-    /// `cargo xtask ARGS` whose `n`th git command with the word `word` kills it
-    /// before it does anything.
+    /// Runs `cargo xtask ARGS`, and kills it at its `n`th git command with the
+    /// word `word`.
     pub fn killed_at(&self, word: &str, n: usize, args: &[&str]) {
         let (bin, count) = (self.path("bin"), self.path("count"));
         let script = format!(
@@ -131,7 +131,8 @@ impl Place {
         assert_eq!(ran.code, None, "{}{}", ran.out, ran.err);
     }
 
-    /// Runs a command to its end. In what it says this place reads `TMP`.
+    /// Runs a command to its end. In its output the path of the sandbox is
+    /// `TMP`.
     pub fn run(&self, mut command: Command) -> Ran {
         let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| {
@@ -145,14 +146,14 @@ impl Place {
         }
     }
 
-    /// Runs `cargo xtask ARGS`, which has to succeed; gives its output.
+    /// Runs `cargo xtask ARGS`, which must succeed. Returns its output.
     pub fn ok(&self, args: &[&str]) -> String {
         let ran = self.xtask(args);
         assert_eq!(ran.code, Some(0), "{args:?}: {}{}", ran.out, ran.err);
         ran.out
     }
 
-    /// Runs `cargo xtask ARGS`, which has to fail with exit code `code`; gives
+    /// Runs `cargo xtask ARGS`, which must fail with exit code `code`. Returns
     /// its errors.
     pub fn fails(&self, code: i32, args: &[&str]) -> String {
         let ran = self.xtask(args);
@@ -161,7 +162,8 @@ impl Place {
     }
 }
 
-/// A text with ids of commits as `COMMIT`, cut off or in full.
+/// Returns a text with ids of commits, full or abbreviated, replaced by
+/// `COMMIT`.
 pub fn without_ids(text: &str) -> String {
     let mut out = String::new();
     for word in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
@@ -175,7 +177,7 @@ pub fn without_ids(text: &str) -> String {
     out
 }
 
-/// Every file below `dir`, sorted.
+/// Returns every file below `dir`, sorted.
 pub fn below(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_owned()];
@@ -200,7 +202,7 @@ pub fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// Runs git in `dir` as a user would, and gives what it prints.
+/// Runs git in `dir` as a user would, and returns its output.
 pub fn git(dir: &Path, args: &[&str]) -> String {
     let output = Command::new("git")
         .current_dir(dir)
