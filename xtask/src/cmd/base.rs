@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde::Serialize;
 
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::clock;
 use kdk_core::context::Context;
 use kdk_core::event::{Event, Phase, Sink};
@@ -67,16 +67,16 @@ fn say(cx: &Context, text: impl Into<String>) {
 fn add(cx: &Context, name: &str, src: Option<&Path>) -> Result<(), Failure> {
     let definition = definition::find(name)?;
     kdk_doctor::need(cx, Need::Trees, false)?;
-    let _lock = cx.home.lock(&lock_name(name), &|text| say(cx, text))?;
-    if let Some(record) = record::all(&cx.home)?
+    let _lock = cx.cache.lock(&lock_name(name), &|text| say(cx, text))?;
+    if let Some(record) = record::all(&cx.cache)?
         .iter()
         .find(|record| record.name == name)
     {
         return Err(added_already(record));
     }
     let added = match src {
-        Some(src) => add::from_checkout(&cx.home, &definition, src),
-        None => add::from_upstream(&cx.home, &definition, &mut |progress| show(cx, &progress)),
+        Some(src) => add::from_checkout(&cx.cache, &definition, src),
+        None => add::from_upstream(&cx.cache, &definition, &mut |progress| show(cx, &progress)),
     };
     let record = match added {
         Ok(record) => record,
@@ -158,8 +158,8 @@ struct Row {
 }
 
 fn list(cx: &Context, json: bool) -> Result<(), Failure> {
-    let records = record::all(&cx.home)?;
-    let rows = rows(&cx.home, &definition::all()?, &records);
+    let records = record::all(&cx.cache)?;
+    let rows = rows(&cx.cache, &definition::all()?, &records);
     if json {
         let text = serde_json::to_string_pretty(&rows)
             .map_err(|error| Failure::infra("list the bases", error.to_string()))?;
@@ -173,7 +173,7 @@ fn list(cx: &Context, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn rows(home: &Home, definitions: &[Definition], records: &[Record]) -> Vec<Row> {
+fn rows(cache: &CacheDir, definitions: &[Definition], records: &[Record]) -> Vec<Row> {
     let default = records.first().map(|record| record.name.as_str());
     let row = |definition: &Definition| {
         let name = definition.name.as_str();
@@ -186,11 +186,11 @@ fn rows(home: &Home, definitions: &[Definition], records: &[Record]) -> Vec<Row>
             osreldate: record.map(|record| record.osreldate),
             commit: record.map(|record| record.commit.clone()),
             src: record.and_then(|record| record.src.clone()),
-            size: files::of(home, name)
+            size: files::of(cache, name)
                 .iter()
                 .map(|path| files::disk_usage(path))
                 .sum(),
-            last_used: record.map(|_| record::last_used(home, name)),
+            last_used: record.map(|_| record::last_used(cache, name)),
         }
     };
     definitions.iter().map(row).collect()
@@ -224,24 +224,24 @@ fn ago(seconds: u64) -> String {
 }
 
 fn remove(cx: &Context, name: &str) -> Result<(), Failure> {
-    record::find(&cx.home, name)?;
-    let size = remove_from(&cx.home, name)?;
+    record::find(&cx.cache, name)?;
+    let size = remove_from(&cx.cache, name)?;
     println!("removed {name}: {}", human(size));
     Ok(())
 }
 
 /// Removes all files of the base `name`. Returns their size in bytes.
-fn remove_from(home: &Home, name: &str) -> Result<u64, Failure> {
+fn remove_from(cache: &CacheDir, name: &str) -> Result<u64, Failure> {
     let tried = format!("remove the base `{name}`");
     let busy = |holder: String| {
         Failure::infra(&tried, format!("{holder} is using it"))
             .help("wait until it ends, or stop it")
     };
-    let _base = home.try_lock(&lock_name(name))?.map_err(busy)?;
-    let _obj = home.try_lock(&format!("obj-{name}"))?.map_err(busy)?;
-    operation::ensure_none_on_base(home, Some(name), &tried)?;
+    let _base = cache.try_lock(&lock_name(name))?.map_err(busy)?;
+    let _obj = cache.try_lock(&format!("obj-{name}"))?.map_err(busy)?;
+    operation::ensure_none_on_base(cache, Some(name), &tried)?;
     let mut size = 0;
-    for path in files::of(home, name) {
+    for path in files::of(cache, name) {
         size += files::disk_usage(&path);
         files::remove(&path).map_err(|error| Failure::io(&tried, &path, error))?;
     }
@@ -269,9 +269,9 @@ mod tests {
     #[test]
     fn the_list_marks_the_default_and_what_was_not_added() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let records = [record("head-2014", Some("/src/head")), record("main", None)];
-        let mut rows = rows(&home, &definition::all().unwrap(), &records);
+        let mut rows = rows(&cache, &definition::all().unwrap(), &records);
         for row in &mut rows {
             (row.size, row.last_used) = (3 << 30, Some(1000));
         }
@@ -302,21 +302,21 @@ mod tests {
     #[test]
     fn removing_takes_what_belongs_to_the_base_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let tree = fixtures::tree(dir.path(), "src", 1_501_000);
         let before = fixtures::fingerprint(&tree);
         let definition = definition::find("releng-15.1").unwrap();
-        let record = add::from_checkout(&home, &definition, &tree).unwrap();
-        worktree::prepare(&home, &record, &definition, &[], &mut |_| {}).unwrap();
-        let lock = home.lock(&lock_name("releng-15.1"), &|_| {}).unwrap();
+        let record = add::from_checkout(&cache, &definition, &tree).unwrap();
+        worktree::prepare(&cache, &record, &definition, &[], &mut |_| {}).unwrap();
+        let lock = cache.lock(&lock_name("releng-15.1"), &|_| {}).unwrap();
         assert_eq!(
-            remove_from(&home, "releng-15.1").unwrap_err().exit_code(),
+            remove_from(&cache, "releng-15.1").unwrap_err().exit_code(),
             5
         );
         drop(lock);
-        assert!(remove_from(&home, "releng-15.1").unwrap() > 0);
-        assert!(files::of(&home, "releng-15.1").is_empty());
-        assert!(record::all(&home).unwrap().is_empty());
+        assert!(remove_from(&cache, "releng-15.1").unwrap() > 0);
+        assert!(files::of(&cache, "releng-15.1").is_empty());
+        assert!(record::all(&cache).unwrap().is_empty());
         assert!(
             before == fixtures::fingerprint(&tree),
             "the source was written to"

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use kdk_core::cache_dir::{Home, Lock};
+use kdk_core::cache_dir::{CacheDir, Lock};
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_core::logs;
@@ -41,11 +41,11 @@ struct Item {
 
 /// Runs the verb.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    let home = &cx.home;
+    let cache = &cx.cache;
     if let Some(name) = &args.base {
-        record::find(home, name)?;
+        record::find(cache, name)?;
     }
-    let items = plan(home, args);
+    let items = plan(cache, args);
     let sizes: Vec<u64> = items
         .iter()
         .map(|item| files::disk_usage(&item.path))
@@ -54,15 +54,15 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     if args.dry_run || items.is_empty() {
         return Ok(());
     }
-    let _locks = locks(home, args)?;
+    let _locks = locks(cache, args)?;
     if args.all {
-        operation::ensure_none_on_base(home, None, "clean")?;
+        operation::ensure_none_on_base(cache, None, "clean")?;
     }
     if !args.yes && !confirmed("clean")? {
         return Ok(());
     }
     for item in &items {
-        if item.path == home.store() || item.what == RESULTS {
+        if item.path == cache.store() || item.what == RESULTS {
             cx.store.clear(args.base.as_deref())?;
             continue;
         }
@@ -75,11 +75,11 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
 const RESULTS: &str = "results";
 
 /// What `args` ask for and is there.
-fn plan(home: &Home, args: &Args) -> Vec<Item> {
+fn plan(cache: &CacheDir, args: &Args) -> Vec<Item> {
     let item = |what, path| Item { what, path };
     let results = || match &args.base {
-        None => vec![home.store()],
-        Some(name) => files::store_entries(home, name),
+        None => vec![cache.store()],
+        Some(name) => files::store_entries(cache, name),
     };
     let mut items: Vec<Item> = results()
         .into_iter()
@@ -88,25 +88,29 @@ fn plan(home: &Home, args: &Args) -> Vec<Item> {
     if !args.store {
         items.extend(match &args.base {
             Some(name) => vec![
-                item("objects", home.obj().join(name)),
-                item("checkout", worktree::path(home, name)),
+                item("objects", cache.obj().join(name)),
+                item("checkout", worktree::path(cache, name)),
             ],
             None => vec![
-                item("objects", home.obj()),
-                item("checkouts", home.trees()),
-                item("guests' objects", home.target()),
-                item("compilations", home.ccache()),
-                item("probes", home.probes()),
+                item("objects", cache.obj()),
+                item("checkouts", cache.trees()),
+                item("guests' objects", cache.target()),
+                item("compilations", cache.ccache()),
+                item("probes", cache.probes()),
             ],
         });
         if args.base.is_none() {
-            items.extend(logs::ended(home).into_iter().map(|path| item("logs", path)));
+            items.extend(
+                logs::ended(cache)
+                    .into_iter()
+                    .map(|path| item("logs", path)),
+            );
         }
     }
     if args.all {
-        items.push(item("bases", home.bases()));
-        items.push(item("their repositories", home.repos()));
-        items.push(item("earlier results", home.history()));
+        items.push(item("bases", cache.bases()));
+        items.push(item("their repositories", cache.repos()));
+        items.push(item("earlier results", cache.history()));
     }
     items.retain(|item| item.path.exists());
     items
@@ -142,22 +146,22 @@ fn text(items: &[Item], sizes: &[u64]) -> String {
 }
 
 /// Locks what is going to be removed; a live run that uses it is named.
-fn locks(home: &Home, args: &Args) -> Result<Vec<Lock>, Failure> {
+fn locks(cache: &CacheDir, args: &Args) -> Result<Vec<Lock>, Failure> {
     let names: Vec<String> = match &args.base {
         Some(name) => vec![name.clone()],
-        None => names_in(&[home.bases(), home.trees(), home.obj(), home.repos()]),
+        None => names_in(&[cache.bases(), cache.trees(), cache.obj(), cache.repos()]),
     };
     let mut entries: Vec<String> = names
         .iter()
         .flat_map(|name| [lock_name(name), format!("obj-{name}")])
         .collect();
     if args.base.is_none() {
-        let slots = names_in(&[home.target()]);
+        let slots = names_in(&[cache.target()]);
         entries.extend(slots.iter().map(|slot| format!("target-{slot}")));
     }
     let mut locks = Vec::new();
     for entry in entries {
-        let lock = home.try_lock(&entry)?.map_err(|holder| {
+        let lock = cache.try_lock(&entry)?.map_err(|holder| {
             Failure::infra("clean", format!("{holder} uses {entry}"))
                 .help("wait until it is done, or stop it")
         })?;
@@ -189,31 +193,31 @@ mod tests {
     use super::*;
     use kdk_series::base::fixtures::write;
 
-    fn home() -> (tempfile::TempDir, Home) {
+    fn cache() -> (tempfile::TempDir, CacheDir) {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         for name in ["main", "head-2014"] {
-            write(&home.bases().join(format!("{name}.json")), "{}");
-            write(&home.repos().join(format!("{name}.git/HEAD")), "x");
-            write(&home.trees().join(name).join("Makefile"), "x");
-            write(&home.obj().join(name).join("kernel.o"), "x");
-            write(&home.history().join(name).join("1.json"), "{}");
+            write(&cache.bases().join(format!("{name}.json")), "{}");
+            write(&cache.repos().join(format!("{name}.git/HEAD")), "x");
+            write(&cache.trees().join(name).join("Makefile"), "x");
+            write(&cache.obj().join(name).join("kernel.o"), "x");
+            write(&cache.history().join(name).join("1.json"), "{}");
             write(
-                &home.store().join("kernel").join(name).join("k/kernel"),
+                &cache.store().join("kernel").join(name).join("k/kernel"),
                 "x",
             );
         }
         let own = std::process::id();
         // No process has the number -1 or one beyond the system's limit.
         for run in ["1-2147483647".to_owned(), format!("2-{own}")] {
-            write(&home.runs().join(run).join("console.log"), "x");
+            write(&cache.runs().join(run).join("console.log"), "x");
         }
-        (dir, home)
+        (dir, cache)
     }
 
     #[test]
     fn each_option_removes_its_part() {
-        let (_dir, home) = home();
+        let (_dir, cache) = cache();
         let all = Args {
             all: true,
             ..Args::default()
@@ -235,10 +239,10 @@ mod tests {
             ("--base main", base(false)),
             ("--base main --store", base(true)),
         ] {
-            let paths: Vec<String> = plan(&home, &args)
+            let paths: Vec<String> = plan(&cache, &args)
                 .iter()
                 .map(|item| {
-                    let path = item.path.strip_prefix(home.root()).unwrap();
+                    let path = item.path.strip_prefix(cache.root()).unwrap();
                     path.display().to_string()
                 })
                 .collect();
@@ -266,13 +270,13 @@ mod tests {
 
     #[test]
     fn what_a_live_run_uses_is_refused() {
-        let (_dir, home) = home();
-        let held = home.lock("obj-main", &|_| {}).unwrap();
-        let failure = locks(&home, &Args::default()).unwrap_err();
+        let (_dir, cache) = cache();
+        let held = cache.lock("obj-main", &|_| {}).unwrap();
+        let failure = locks(&cache, &Args::default()).unwrap_err();
         assert_eq!(failure.exit_code(), 5);
         let text = kdk_core::failure::rendered(&failure);
         assert!(text.contains("uses obj-main"), "{text}");
         drop(held);
-        assert!(locks(&home, &Args::default()).is_ok());
+        assert!(locks(&cache, &Args::default()).is_ok());
     }
 }

@@ -63,7 +63,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     kdk_doctor::need(cx, Need::FreeBsd, args.yes)?;
     // The base is unlocked again: each kernel locks it for itself.
     let (trees, cases) = {
-        let applied = applied::apply_series(&cx.home, &series, &|text| cx.terminal.line(&text))?;
+        let applied = applied::apply_series(&cx.cache, &series, &|text| cx.terminal.line(&text))?;
         let cases = match args.mutants {
             true => {
                 let suites = workspace().join("userland-tests/suites");

@@ -82,7 +82,7 @@ fn has_nextest() -> bool {
 fn faults(cx: &Context, demo: &Entry) -> Result<(), Failure> {
     let mut env = environment(demo);
     env.push(("KDK_FAULTS", "all".into()));
-    match record::all(&cx.home)?.first() {
+    match record::all(&cx.cache)?.first() {
         Some(base) => env.push(("KDK_FAULTS_BASE", base.name.clone().into())),
         None => cx.terminal.line(
             "no base is set up: the faults of a FreeBSD kernel are not played \
@@ -215,19 +215,19 @@ fn lint_guests(
     begin("init and the suites");
     end(&userland::lint(builder, rust, llvm)?);
     let mut linted = false;
-    for record in record::all(&cx.home)? {
+    for record in record::all(&cx.cache)? {
         let name = &record.name;
-        let path = worktree::path(&cx.home, name);
+        let path = worktree::path(&cx.cache, name);
         let Some(kernel) = cx.store.latest("kernel", name)? else {
             continue;
         };
         begin(&format!("kdk.ko for {name}"));
         let _lock = cx
-            .home
+            .cache
             .lock(&base::lock_name(name), &|text| cx.terminal.line(&text))?;
         let definition = record.definition()?;
         let source = guest::source_at(
-            &cx.home,
+            &cx.cache,
             &definition,
             &path,
             &record.commit,

@@ -59,7 +59,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     }
     let recorder = Recorder::new(&cx.terminal);
     let outcomes = Mutex::new(Vec::new());
-    let past = History::read(&cx.home, &name);
+    let past = History::read(&cx.cache, &name);
     if let Some(remark) = past.remark() {
         cx.terminal.line(remark);
     }
@@ -104,7 +104,7 @@ fn conclude(args: &Args, cx: &Context, past: &History, report: &Report) -> Resul
         .unwrap_or_default();
     let written = args.files.files().write(report, &changes);
     // What is not remembered must not hide a verdict.
-    if let Err(failure) = history::record(&cx.home, report) {
+    if let Err(failure) = history::record(&cx.cache, report) {
         let why = Error::source(&failure).map(|why| format!(": {why}"));
         cx.terminal
             .line(&format!("history: {failure}{}", why.unwrap_or_default()));

@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// The cache folder of this user.
 #[derive(Debug, Clone)]
-pub struct Home {
+pub struct CacheDir {
     root: PathBuf,
     interrupt: Interrupt,
 }
@@ -42,7 +42,7 @@ impl Drop for Lock {
     }
 }
 
-impl Home {
+impl CacheDir {
     /// The cache folder that the environment names: `KDK_HOME`, else
     /// `fbsd-kdk` in the XDG cache directory. Creates it. Waits in it end when
     /// `interrupt` is set.
@@ -59,15 +59,15 @@ impl Home {
         fs::create_dir_all(&root).map_err(|error| Failure::io(TRIED, &root, error))?;
         // git, make and QEMU run in other directories than this process.
         let root = fs::canonicalize(&root).map_err(|error| Failure::io(TRIED, &root, error))?;
-        let home = Self {
+        let cache = Self {
             root,
             interrupt: interrupt.clone(),
         };
-        let probe = home.locks().join("probe");
-        fs::create_dir_all(home.locks())
+        let probe = cache.locks().join("probe");
+        fs::create_dir_all(cache.locks())
             .and_then(|()| fs::write(&probe, b"writable\n"))
-            .map_err(|error| Failure::io(TRIED, home.root(), error))?;
-        Ok(home)
+            .map_err(|error| Failure::io(TRIED, cache.root(), error))?;
+        Ok(cache)
     }
 
     /// The folder itself.
@@ -262,34 +262,35 @@ mod tests {
     #[test]
     fn a_second_lock_waits_and_names_the_holder() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
-        let lock = home
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let lock = cache
             .lock("base-x", &|_| panic!("nobody to wait for"))
             .unwrap();
         let (told, hear) = mpsc::channel();
         let waiter = std::thread::spawn({
-            let home = home.clone();
+            let cache = cache.clone();
             move || {
-                home.lock("base-x", &|text| told.send(text).unwrap())
+                cache
+                    .lock("base-x", &|text| told.send(text).unwrap())
                     .map(drop)
             }
         });
         let text = hear.recv_timeout(Duration::from_secs(10)).unwrap();
         let me = format!("process {}", std::process::id());
         assert_eq!(text, format!("waiting for {me}, which uses base-x"));
-        assert_eq!(home.try_lock("base-x").unwrap().unwrap_err(), me);
+        assert_eq!(cache.try_lock("base-x").unwrap().unwrap_err(), me);
         drop(lock);
         waiter.join().unwrap().unwrap();
-        assert!(home.try_lock("base-x").unwrap().is_ok());
+        assert!(cache.try_lock("base-x").unwrap().is_ok());
     }
 
     #[test]
     fn an_interruption_ends_the_wait() {
         let dir = tempfile::tempdir().unwrap();
         let interrupt = Interrupt::new();
-        let home = Home::at(dir.path().join("home"), &interrupt).unwrap();
-        let _held = home.try_lock("base-x").unwrap().unwrap();
-        let failure = home
+        let cache = CacheDir::at(dir.path().join("home"), &interrupt).unwrap();
+        let _held = cache.try_lock("base-x").unwrap().unwrap();
+        let failure = cache
             .lock("base-x", &|_| interrupt.trigger())
             .map(drop)
             .unwrap_err();
@@ -306,13 +307,13 @@ mod tests {
     #[test]
     fn a_child_does_not_keep_a_lock_that_was_dropped() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
-        let lock = home.try_lock("base-x").unwrap().unwrap();
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let lock = cache.try_lock("base-x").unwrap().unwrap();
         // What fork(2) gives a child.
         let _childs = lock.0.try_clone().unwrap();
-        assert!(home.try_lock("base-x").unwrap().is_err());
+        assert!(cache.try_lock("base-x").unwrap().is_err());
         drop(lock);
-        assert!(home.try_lock("base-x").unwrap().is_ok());
+        assert!(cache.try_lock("base-x").unwrap().is_ok());
     }
 
     #[test]
@@ -330,7 +331,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "x").unwrap();
-        let failure = Home::at(path, &Interrupt::new()).unwrap_err();
+        let failure = CacheDir::at(path, &Interrupt::new()).unwrap_err();
         assert_eq!(failure.class(), crate::failure::Class::Infra);
     }
 }

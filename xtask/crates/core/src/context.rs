@@ -2,7 +2,7 @@
 
 use kdk_vm::interrupt::Interrupt;
 
-use crate::cache_dir::Home;
+use crate::cache_dir::CacheDir;
 use crate::failure::Failure;
 use crate::store::Store;
 use crate::terminal::Terminal;
@@ -10,7 +10,7 @@ use crate::terminal::Terminal;
 /// What every verb is given.
 pub struct Context {
     /// The cache folder.
-    pub home: Home,
+    pub cache: CacheDir,
     /// Its artefact store.
     pub store: Store,
     /// Set by ^C.
@@ -24,7 +24,7 @@ impl Context {
     /// everything to stop cleanly, the second ends the process at once.
     pub fn open() -> Result<Self, Failure> {
         let interrupt = Interrupt::new();
-        let home = Home::open(&interrupt)?;
+        let cache = CacheDir::open(&interrupt)?;
         let flag = interrupt.clone();
         ctrlc::set_handler(move || {
             if flag.is_set() {
@@ -37,8 +37,8 @@ impl Context {
         })
         .map_err(|error| Failure::infra("listen for ^C", "the system refused").source(error))?;
         Ok(Self {
-            store: Store::new(&home),
-            home,
+            store: Store::new(&cache),
+            cache,
             interrupt,
             terminal: Terminal::new(),
         })

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-use crate::cache_dir::Home;
+use crate::cache_dir::CacheDir;
 use crate::clock;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -16,8 +16,8 @@ const KEPT: usize = 20;
 /// A folder for this run's logs; older ones than the last few go, but for
 /// those of runs that go on.
 pub fn folder(cx: &Context) -> Result<PathBuf, Failure> {
-    let runs = cx.home.runs();
-    cx.home.create(&runs)?;
+    let runs = cx.cache.runs();
+    cx.cache.create(&runs)?;
     let failed = |error| Failure::io("make a folder for the run's logs", &runs, error);
     let now = clock::now();
     let old: Vec<String> = std::fs::read_dir(&runs)
@@ -37,12 +37,12 @@ pub fn folder(cx: &Context) -> Result<PathBuf, Failure> {
 }
 
 /// The folders of runs that are over.
-pub fn ended(home: &Home) -> Vec<PathBuf> {
+pub fn ended(cache: &CacheDir) -> Vec<PathBuf> {
     let is_over = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str());
         !name.and_then(process).is_some_and(lives)
     };
-    let mut runs: Vec<PathBuf> = std::fs::read_dir(home.runs())
+    let mut runs: Vec<PathBuf> = std::fs::read_dir(cache.runs())
         .into_iter()
         .flatten()
         .flatten()

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use crate::cache_dir::{Home, Lock};
+use crate::cache_dir::{CacheDir, Lock};
 use crate::failure::Failure;
 
 const RECORD: &str = "inputs.json";
@@ -137,13 +137,15 @@ pub struct Pending {
 /// The store of one cache folder.
 #[derive(Debug, Clone)]
 pub struct Store {
-    home: Home,
+    cache: CacheDir,
 }
 
 impl Store {
-    /// The store of `home`.
-    pub fn new(home: &Home) -> Self {
-        Self { home: home.clone() }
+    /// The store of `cache`.
+    pub fn new(cache: &CacheDir) -> Self {
+        Self {
+            cache: cache.clone(),
+        }
     }
 
     /// Looks the result of `inputs` up. `detail` may explain a changed input
@@ -202,11 +204,11 @@ impl Store {
 
     /// Begins a result: artefacts go into [`Pending::path`].
     pub fn begin(&self, inputs: &Inputs) -> Result<Pending, Failure> {
-        let failed = |error| Failure::io("store a result", &self.home.store(), error);
+        let failed = |error| Failure::io("store a result", &self.cache.store(), error);
         // One at a time: a folder and the lock that says its maker lives
         // appear together for whoever sweeps.
-        let _sweeping = self.home.lock("store", &|_| {})?;
-        let unfinished = self.home.store().join(UNFINISHED);
+        let _sweeping = self.cache.lock("store", &|_| {})?;
+        let unfinished = self.cache.store().join(UNFINISHED);
         fs::create_dir_all(&unfinished).map_err(failed)?;
         sweep(&unfinished).map_err(failed)?;
         let dir = TempDir::new_in(&unfinished).map_err(failed)?;
@@ -241,9 +243,9 @@ impl Store {
     /// Removes all but the `keep` most recently used results of each kind and
     /// base. Returns how many went. Results in use stay.
     pub fn gc(&self, keep: usize) -> Result<usize, Failure> {
-        let failed = |error| Failure::io("tidy the store", &self.home.store(), error);
+        let failed = |error| Failure::io("tidy the store", &self.cache.store(), error);
         let mut removed = 0;
-        for kind in folders(&self.home.store()) {
+        for kind in folders(&self.cache.store()) {
             for base in folders(&kind) {
                 for old in by_last_use(&base).into_iter().skip(keep) {
                     removed += usize::from(remove_unused(&old).map_err(failed)?);
@@ -255,8 +257,8 @@ impl Store {
 
     /// Removes every result, or every one of `base`. Results in use stay.
     pub fn clear(&self, base: Option<&str>) -> Result<(), Failure> {
-        let failed = |error| Failure::io("empty the store", &self.home.store(), error);
-        for kind in folders(&self.home.store()) {
+        let failed = |error| Failure::io("empty the store", &self.cache.store(), error);
+        for kind in folders(&self.cache.store()) {
             for family in folders(&kind) {
                 if base.is_some_and(|base| !family.ends_with(base)) {
                     continue;
@@ -273,7 +275,7 @@ impl Store {
     }
 
     fn family(&self, kind: &str, base: &str) -> PathBuf {
-        self.home.store().join(kind).join(base)
+        self.cache.store().join(kind).join(base)
     }
 
     fn target(&self, inputs: &Inputs) -> PathBuf {
@@ -488,8 +490,8 @@ mod tests {
 
     fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
-        (dir, Store::new(&home))
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        (dir, Store::new(&cache))
     }
 
     #[test]
@@ -644,7 +646,7 @@ mod tests {
     #[test]
     fn unfinished_results_do_not_stay() {
         let (_dir, store) = store();
-        let unfinished = store.home.store().join(UNFINISHED);
+        let unfinished = store.cache.store().join(UNFINISHED);
         let live = store.begin(&inputs(&[("a", "1")])).unwrap();
         // What a killed process leaves: a folder, and a lock nobody holds.
         let dead = unfinished.join("dead");

@@ -6,7 +6,7 @@ use kdk_vm::accel::{AccelChoice, DEADLINE, Resolved, choose};
 use kdk_vm::qemu::Qemu;
 use serde::{Deserialize, Serialize};
 
-use kdk_core::cache_dir::{Home, write_atomically};
+use kdk_core::cache_dir::{CacheDir, write_atomically};
 use kdk_core::failure::Failure;
 
 /// An answer and what it was true for.
@@ -17,11 +17,11 @@ struct Remembered {
 }
 
 /// The engine for `choice`, probed once per QEMU and state of the host.
-pub fn resolve(home: &Home, qemu: &Qemu, choice: AccelChoice) -> Result<Resolved, Failure> {
+pub fn resolve(cache: &CacheDir, qemu: &Qemu, choice: AccelChoice) -> Result<Resolved, Failure> {
     if choice != AccelChoice::Auto {
         return Ok(choose(qemu, choice, DEADLINE)?);
     }
-    let path = home.probes().join("accel.json");
+    let path = cache.probes().join("accel.json");
     let host = host(qemu);
     let known: Option<Remembered> = fs::read(&path)
         .ok()
@@ -30,7 +30,7 @@ pub fn resolve(home: &Home, qemu: &Qemu, choice: AccelChoice) -> Result<Resolved
         return Ok(known.choice);
     }
     let choice = choose(qemu, choice, DEADLINE)?;
-    home.create(&home.probes())?;
+    cache.create(&cache.probes())?;
     let remembered = Remembered {
         host,
         choice: choice.clone(),

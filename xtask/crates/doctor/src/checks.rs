@@ -245,7 +245,7 @@ fn accelerator(cx: &Context) -> State {
     let Ok(qemu) = tools::qemu() else {
         return State::Note("not known without QEMU".into());
     };
-    match accel::resolve(&cx.home, &qemu, AccelChoice::Auto) {
+    match accel::resolve(&cx.cache, &qemu, AccelChoice::Auto) {
         Ok(choice) => State::Note(
             choice
                 .remark()
@@ -434,7 +434,7 @@ fn mandoc(_: &Context) -> State {
 }
 
 fn disk(cx: &Context) -> State {
-    let root = cx.home.root();
+    let root = cx.cache.root();
     judge_disk(disk_space::free(root), &root.display().to_string())
 }
 

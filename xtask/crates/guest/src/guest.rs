@@ -15,7 +15,7 @@ use crate::hypervisor;
 use crate::request::{BootChoice, GuestRequest, KernelChoice};
 use crate::symbolize::{self, DebugInfo};
 use kdk_core::DEMO;
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::context::Context;
 use kdk_core::event;
 use kdk_core::event::Phase;
@@ -71,7 +71,7 @@ pub struct Symbols {
 pub fn base_name(cx: &Context, base: Option<&str>) -> Result<String, Failure> {
     match base {
         Some(name) => Ok(name.to_owned()),
-        None => Ok(record::all(&cx.home)?
+        None => Ok(record::all(&cx.cache)?
             .first()
             .map_or_else(|| DEMO.to_owned(), |record| record.name.clone())),
     }
@@ -108,7 +108,7 @@ fn resolve(
     request: &GuestRequest,
     name: &str,
 ) -> Result<(Host, bool, String), Failure> {
-    let (hypervisor, remark) = hypervisor::find(&cx.home, request)?;
+    let (hypervisor, remark) = hypervisor::find(&cx.cache, request)?;
     if let Some(remark) = remark {
         builder.say(Phase::Resolve, remark);
     }
@@ -190,7 +190,7 @@ fn prepare_freebsd(
     let series = match request.no_patches {
         true => None,
         false => {
-            journal::recover(&cx.home, name, &|text| builder.say(Phase::Tree, text))?;
+            journal::recover(&cx.cache, name, &|text| builder.say(Phase::Tree, text))?;
             series_of(name, &request.exclude)?
         }
     };
@@ -201,8 +201,8 @@ fn prepare_freebsd(
     patches.extend(request.patch.iter().map(|path| path.display().to_string()));
     let enables = series.as_ref().is_some_and(|s| s.enables_direct_boot());
     let method = hypervisor::boot_method(&*host.hypervisor, request.boot, enables)?;
-    let record = record::find(&cx.home, name)?;
-    let lock = cx.home.lock(&base::lock_name(name), &|text| {
+    let record = record::find(&cx.cache, name)?;
+    let lock = cx.cache.lock(&base::lock_name(name), &|text| {
         builder.say(Phase::Tree, text)
     })?;
     let (source, tools) = recorder.phase(Phase::Tree, || {
@@ -343,20 +343,20 @@ fn tree(
     changes: &[Change],
 ) -> Result<(Source, bool), Failure> {
     let definition = record.definition()?;
-    let tree = worktree::prepare(&cx.home, record, &definition, changes, &mut |text| {
+    let tree = worktree::prepare(&cx.cache, record, &definition, changes, &mut |text| {
         builder.say(Phase::Tree, text);
     })?;
-    let source = source_of(&cx.home, &definition, &tree);
+    let source = source_of(&cx.cache, &definition, &tree);
     Ok((source, tree.changed))
 }
 
-fn source_of(home: &Home, definition: &Definition, tree: &worktree::Tree) -> Source {
-    source_at(home, definition, &tree.path, &tree.commit, tree.osreldate)
+fn source_of(cache: &CacheDir, definition: &Definition, tree: &worktree::Tree) -> Source {
+    source_at(cache, definition, &tree.path, &tree.commit, tree.osreldate)
 }
 
 /// The tree of `definition` that is checked out at `path`, as a source.
 pub fn source_at(
-    home: &Home,
+    cache: &CacheDir,
     definition: &Definition,
     path: &std::path::Path,
     commit: &str,
@@ -365,7 +365,7 @@ pub fn source_at(
     Source {
         base: definition.name.clone(),
         path: path.to_owned(),
-        repo: repo::path(home, &definition.name),
+        repo: repo::path(cache, &definition.name),
         commit: commit.to_owned(),
         osreldate,
         generation: match definition.builder {
@@ -401,8 +401,8 @@ fn host_tools(
             llvm: host.llvm.clone(),
         });
     }
-    if let Some(record) = base::modern(&cx.home)? {
-        let _lock = cx.home.lock(&base::lock_name(&record.name), &|text| {
+    if let Some(record) = base::modern(&cx.cache)? {
+        let _lock = cx.cache.lock(&base::lock_name(&record.name), &|text| {
             builder.say(Phase::Tree, text);
         })?;
         // With its own series, so that its next run finds it as it left it.

@@ -10,7 +10,7 @@ use kdk_vm::hypervisor::{BootMethod, Hypervisor};
 use kdk_vm::qemu::QemuHypervisor;
 
 use crate::request::{BootChoice, GuestRequest};
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::failure::Failure;
 use kdk_doctor::accel;
 use kdk_doctor::hypervisor::Kind;
@@ -27,13 +27,13 @@ pub const DEMO_MIB: u32 = 128;
 /// # Errors
 /// Fails when the hypervisor or the accelerator is not available here.
 pub fn find(
-    home: &Home,
+    cache: &CacheDir,
     request: &GuestRequest,
 ) -> Result<(Box<dyn Hypervisor>, Option<String>), Failure> {
     match kdk_doctor::hypervisor::choose(request.vmm)? {
         Kind::Qemu => {
             let qemu = tools::qemu()?;
-            let accel = accel::resolve(home, &qemu, request.accel)?;
+            let accel = accel::resolve(cache, &qemu, request.accel)?;
             let remark = accel.remark();
             let engine = accel.engine;
             Ok((Box::new(QemuHypervisor { qemu, engine }), remark))

@@ -15,7 +15,7 @@ use kdk_vm::verdict::{Outcome, Verdict};
 use serde::Deserialize;
 
 use crate::json::{Report, SCHEMA};
-use kdk_core::cache_dir::{Home, write_atomically};
+use kdk_core::cache_dir::{CacheDir, write_atomically};
 use kdk_core::clock::now;
 use kdk_core::failure::Failure;
 
@@ -34,8 +34,8 @@ pub struct History {
 impl History {
     /// Reads the runs on `base`. A file that is no report is passed over, with
     /// one remark for all: the past must not stand in a run's way.
-    pub fn read(home: &Home, base: &str) -> Self {
-        let dir = home.history_of(base);
+    pub fn read(cache: &CacheDir, base: &str) -> Self {
+        let dir = cache.history_of(base);
         let files = match files(&dir) {
             Ok(files) => files,
             Err(error) => {
@@ -111,11 +111,11 @@ impl History {
 
 /// Remembers `report`, and forgets the oldest runs beyond [`KEPT`]. A run
 /// without tests says nothing about tests, and is not kept.
-pub fn record(home: &Home, report: &Report) -> Result<(), Failure> {
+pub fn record(cache: &CacheDir, report: &Report) -> Result<(), Failure> {
     if report.tests.is_empty() {
         return Ok(());
     }
-    let dir = home.history_of(&report.run.base);
+    let dir = cache.history_of(&report.run.base);
     let path = dir.join(format!("{:013}-{}.json", now(), std::process::id()));
     let text = serde_json::to_vec(&without_consoles(report))
         .map_err(|error| Failure::infra("remember the run", error.to_string()))?;
@@ -216,15 +216,15 @@ mod tests {
     use crate::fixtures::{outcome, report};
     use Verdict::{Fail, NotRun, Pass};
 
-    fn home() -> (tempfile::TempDir, Home) {
+    fn cache() -> (tempfile::TempDir, CacheDir) {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
-        (dir, home)
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        (dir, cache)
     }
 
-    fn save(home: &Home, name: &str, report: &Report) {
+    fn save(cache: &CacheDir, name: &str, report: &Report) {
         let text = serde_json::to_string(report).unwrap();
-        write(&home.history_of("main").join(name), &text);
+        write(&cache.history_of("main").join(name), &text);
     }
 
     /// Writes a file with its folders.
@@ -235,13 +235,13 @@ mod tests {
 
     #[test]
     fn broken_and_foreign_files_are_passed_over_with_one_remark() {
-        let (_dir, home) = home();
+        let (_dir, cache) = cache();
         let good = report(vec![outcome("a/x", Pass, 5)]);
-        save(&home, "1.json", &good);
+        save(&cache, "1.json", &good);
         let text = serde_json::to_string(&good).unwrap();
-        let folder = home.history_of("main");
+        let folder = cache.history_of("main");
         write(&folder.join("2.json"), &text[..text.len() / 2]);
-        let history = History::read(&home, "main");
+        let history = History::read(&cache, "main");
         assert_eq!(history.runs, std::slice::from_ref(&good));
         let remark = history.remark().unwrap();
         assert!(remark.contains("2.json (EOF"), "{remark}");
@@ -249,11 +249,11 @@ mod tests {
         write(&folder.join("4.json"), "[1]");
         write(&folder.join("5.json"), r#"{"schema": 1}"#);
         write(&folder.join("6.json"), r#"{"schema": 2, "tests": "none"}"#);
-        save(&home, "7.json", &report(Vec::new()));
+        save(&cache, "7.json", &report(Vec::new()));
         fs::create_dir(folder.join("8.json")).unwrap();
         fs::write(folder.join("9.json"), [0xff, 0xfe]).unwrap();
         write(&folder.join("notes.txt"), "not ours, and not looked at");
-        let history = History::read(&home, "main");
+        let history = History::read(&cache, "main");
         assert_eq!(history.runs, [good]);
         let remark = history.remark().unwrap();
         assert!(
@@ -264,7 +264,7 @@ mod tests {
         fs::remove_file(folder.join("9.json")).unwrap();
         fs::remove_dir(folder.join("8.json")).unwrap();
         fs::remove_file(folder.join("7.json")).unwrap();
-        let history = History::read(&home, "main");
+        let history = History::read(&cache, "main");
         let remark = history.remark().unwrap();
         assert!(
             remark.contains("6.json (its schema is 2, not 1)"),
@@ -274,48 +274,48 @@ mod tests {
 
     #[test]
     fn a_folder_that_cannot_be_read_is_a_remark() {
-        let (_dir, home) = home();
-        write(&home.history_of("main"), "a file");
-        let history = History::read(&home, "main");
+        let (_dir, cache) = cache();
+        write(&cache.history_of("main"), "a file");
+        let history = History::read(&cache, "main");
         assert!(history.is_empty());
         assert!(history.remark().unwrap().contains("cannot be read"));
         // Nor can anything be written there, which is told apart.
-        let failure = record(&home, &report(vec![outcome("a/x", Pass, 5)])).unwrap_err();
+        let failure = record(&cache, &report(vec![outcome("a/x", Pass, 5)])).unwrap_err();
         assert_eq!(failure.exit_code(), 5);
     }
 
     #[test]
     fn a_base_that_never_ran_has_an_empty_past() {
-        let (_dir, home) = home();
-        let history = History::read(&home, "main");
+        let (_dir, cache) = cache();
+        let history = History::read(&cache, "main");
         assert!(history.is_empty() && history.remark().is_none());
         assert!(history.failed().is_empty() && history.durations().is_empty());
     }
 
     #[test]
     fn what_is_recorded_is_read_back_and_other_bases_are_apart() {
-        let (_dir, home) = home();
+        let (_dir, cache) = cache();
         let mut run = report(vec![outcome("a/x", Fail, 5)]);
         run.tests[0].console = vec!["a long console".into()];
-        record(&home, &run).unwrap();
-        record(&home, &report(Vec::new())).unwrap();
-        let history = History::read(&home, "main");
+        record(&cache, &run).unwrap();
+        record(&cache, &report(Vec::new())).unwrap();
+        let history = History::read(&cache, "main");
         assert_eq!(history.runs, [without_consoles(&run)]);
-        assert!(History::read(&home, "demo").is_empty());
+        assert!(History::read(&cache, "demo").is_empty());
     }
 
     #[test]
     fn only_the_newest_runs_are_kept() {
-        let (_dir, home) = home();
+        let (_dir, cache) = cache();
         let run = report(vec![outcome("a/x", Pass, 5)]);
         for at in 0..KEPT + 5 {
-            save(&home, &format!("{at:013}-1.json"), &run);
+            save(&cache, &format!("{at:013}-1.json"), &run);
         }
-        record(&home, &run).unwrap();
-        let left = files(&home.history_of("main")).unwrap();
+        record(&cache, &run).unwrap();
+        let left = files(&cache.history_of("main")).unwrap();
         assert_eq!(left.len(), KEPT);
         assert!(left[0].ends_with("0000000000006-1.json"), "{left:?}");
-        assert!(History::read(&home, "main").remark().is_none());
+        assert!(History::read(&cache, "main").remark().is_none());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::base::resolve::{self, ResolvedBase};
 use crate::base::{self, apply};
 use crate::load::Loaded;
 use crate::manifest::Patch;
-use kdk_core::cache_dir::{Home, Lock};
+use kdk_core::cache_dir::{CacheDir, Lock};
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
@@ -23,11 +23,15 @@ pub struct LockedBase {
 }
 
 /// Locks and resolves the base `name`. Waits for other processes that use it.
-pub fn lock_base(home: &Home, name: &str, say: &dyn Fn(String)) -> Result<LockedBase, Failure> {
-    let record = record::find(home, name)?;
+pub fn lock_base(
+    cache: &CacheDir,
+    name: &str,
+    say: &dyn Fn(String),
+) -> Result<LockedBase, Failure> {
+    let record = record::find(cache, name)?;
     let definition = record.definition()?;
-    let lock = home.lock(&base::lock_name(name), say)?;
-    let resolved = resolve::resolve(home, &record, &definition, &mut |text| say(text))?;
+    let lock = cache.lock(&base::lock_name(name), say)?;
+    let resolved = resolve::resolve(cache, &record, &definition, &mut |text| say(text))?;
     Ok(LockedBase {
         record,
         definition,
@@ -53,11 +57,11 @@ pub struct AppliedSeries<'a> {
 /// The base was not added, the series is for another base, or a patch does not
 /// apply.
 pub fn apply_series<'a>(
-    home: &Home,
+    cache: &CacheDir,
     series: &'a Loaded,
     say: &dyn Fn(String),
 ) -> Result<AppliedSeries<'a>, Failure> {
-    let base = lock_base(home, series.name(), say)?;
+    let base = lock_base(cache, series.name(), say)?;
     series.check_base(base.resolved.osreldate)?;
     let changes = series.changes()?;
     let commits = apply::chain(&base.resolved.git, &base.resolved.commit, &changes)?;

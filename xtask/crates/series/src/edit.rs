@@ -11,7 +11,7 @@ use crate::manifest::{Class, Manifest, is_id, text};
 use crate::operation::{self, Done, Kind, Operation, Step, WorktreeState};
 use crate::update::{self, SeriesUpdate};
 use crate::{edit_worktree, manifest, sequencer};
-use kdk_core::cache_dir::{Home, write_atomically};
+use kdk_core::cache_dir::{CacheDir, write_atomically};
 use kdk_core::failure::Failure;
 use kdk_core::yaml;
 
@@ -30,15 +30,15 @@ pub struct NewPatch {
 
 /// Begins an edit: checks the patch `id` out in a worktree.
 pub fn begin(
-    home: &Home,
+    cache: &CacheDir,
     series: &Loaded,
     id: &str,
     say: &dyn Fn(String),
 ) -> Result<Operation, Failure> {
     let tried = format!("edit the patch `{id}`");
     series.patch(id)?;
-    operation::ensure_none_in_progress(home, series.name(), &tried)?;
-    let applied = applied::apply_series(home, series, say)?;
+    operation::ensure_none_in_progress(cache, series.name(), &tried)?;
+    let applied = applied::apply_series(cache, series, say)?;
     let at = series
         .ids()
         .iter()
@@ -48,13 +48,13 @@ pub fn begin(
     let operation = operation_at(&applied, kind, at, steps(&applied))?;
     let (parent, commit) = (applied.parent(at), applied.commits[at].as_str());
     let with = changed_paths(applied.git(), parent, commit)?;
-    open(home, operation, commit, with, say)
+    open(cache, operation, commit, with, say)
 }
 
 /// Begins a new patch: checks out the commit below it in a worktree. `series`
 /// is `None` if `name` has no series yet.
 pub fn begin_new(
-    home: &Home,
+    cache: &CacheDir,
     name: &str,
     series: Option<&Loaded>,
     patch: &NewPatch,
@@ -69,18 +69,18 @@ pub fn begin_new(
             ),
         );
     }
-    operation::ensure_none_in_progress(home, name, &tried)?;
+    operation::ensure_none_in_progress(cache, name, &tried)?;
     free(series, name, id, &tried)?;
     let empty;
     let series = match series {
         Some(series) => series,
         None => {
-            empty = skeleton(home, name)?;
+            empty = skeleton(cache, name)?;
             &empty
         }
     };
     let at = place(series, patch)?;
-    let applied = applied::apply_series(home, series, say)?;
+    let applied = applied::apply_series(cache, series, say)?;
     let mut steps = steps(&applied);
     let step = Step {
         id: id.clone(),
@@ -98,7 +98,7 @@ pub fn begin_new(
     }
     template(&applied)?;
     let parent = applied.parent(at).to_owned();
-    open(home, operation, &parent, Vec::new(), say)
+    open(cache, operation, &parent, Vec::new(), say)
 }
 
 /// Fails if the id or the file of the new patch is taken.
@@ -134,14 +134,14 @@ fn place(series: &Loaded, patch: &NewPatch) -> Result<usize, Failure> {
 }
 
 /// Returns a series that does not exist yet. It has no text.
-fn skeleton(home: &Home, name: &str) -> Result<Loaded, Failure> {
-    let record = crate::base::record::find(home, name)?;
+fn skeleton(cache: &CacheDir, name: &str) -> Result<Loaded, Failure> {
+    let record = crate::base::record::find(cache, name)?;
     let definition = record.definition()?;
     let text = text::skeleton(name, &definition.repo, &definition.branch, record.osreldate);
     let mut series = load::parse(&load::series_dir(name), name, &text)?;
     series.text.clear();
     // The base's version now, not when it was added.
-    series.manifest.base.osreldate = applied::lock_base(home, name, &|_| ())?.resolved.osreldate;
+    series.manifest.base.osreldate = applied::lock_base(cache, name, &|_| ())?.resolved.osreldate;
     Ok(series)
 }
 
@@ -181,7 +181,7 @@ fn operation_at(
 }
 
 fn open(
-    home: &Home,
+    cache: &CacheDir,
     operation: Operation,
     commit: &str,
     with: Vec<String>,
@@ -189,13 +189,13 @@ fn open(
 ) -> Result<Operation, Failure> {
     // Another process may have begun one before this one had the lock.
     operation::ensure_none_in_progress(
-        home,
+        cache,
         &operation.series,
         &format!("begin the {}", operation.describe()),
     )?;
-    operation::reset_folder(home, &operation)?;
-    edit_worktree::checkout(home, &operation, commit, with, &mut |text| say(text))?;
-    operation.save(home)?;
+    operation::reset_folder(cache, &operation)?;
+    edit_worktree::checkout(cache, &operation, commit, with, &mut |text| say(text))?;
+    operation.save(cache)?;
     Ok(operation)
 }
 
@@ -232,34 +232,34 @@ fn template(applied: &AppliedSeries<'_>) -> Result<(), Failure> {
 /// The worktree cannot be read as one patch, a later patch conflicts, or a
 /// check fails. Nothing is written then, and the worktree stays.
 pub fn done(
-    home: &Home,
+    cache: &CacheDir,
     operation: &mut Operation,
     stop: &dyn Fn() -> bool,
     say: &dyn Fn(String),
 ) -> Result<Vec<String>, Failure> {
-    let base = applied::lock_base(home, &operation.base, say)?;
-    operation::ensure_current(home, operation)?;
+    let base = applied::lock_base(cache, &operation.base, say)?;
+    operation::ensure_current(cache, operation)?;
     let series = load::find(&operation.series)?;
-    operation::ensure_series_unchanged(operation, home, series.as_ref())?;
+    operation::ensure_series_unchanged(operation, cache, series.as_ref())?;
     let stays = format!(
         "nothing was written, and the change stays in {}. Fix it, then:\n{}",
-        operation.worktree_path(home).display(),
+        operation.worktree_path(cache).display(),
         operation.continue_command()
     );
     let (tip, at) = (operation.tip().to_owned(), operation.done.len());
-    sequencer::capture_worktree(home, operation, &mut |text| say(text))?;
+    sequencer::capture_worktree(cache, operation, &mut |text| say(text))?;
     let captured = operation
         .done
         .get(at)
         .and_then(|done| done.commit.as_deref());
     let files = captured
-        .map(|commit| files_of(operation, home, &tip, commit))
+        .map(|commit| files_of(operation, cache, &tip, commit))
         .transpose()?;
     let text = manifest_of(operation, series.as_ref(), &base.definition)
         .map_err(|failure| failure.and_help(&stays))?;
     let linted =
-        check_captured(home, operation, at, &text).map_err(|failure| failure.and_help(&stays))?;
-    sequencer::replay_remaining(home, operation, stop, &mut |text| say(text))?;
+        check_captured(cache, operation, at, &text).map_err(|failure| failure.and_help(&stays))?;
+    sequencer::replay_remaining(cache, operation, stop, &mut |text| say(text))?;
     let update = SeriesUpdate {
         name: operation.series.clone(),
         text,
@@ -271,7 +271,7 @@ pub fn done(
     };
     let ends = Some((operation.series.clone(), operation.name().to_owned()));
     let written = update
-        .write(home, &operation.git(home), ends)
+        .write(cache, &operation.git(cache), ends)
         .map_err(|failure| failure.and_help(&stays))?;
     let mut lines: Vec<String> = files.unwrap_or_default();
     lines.extend(written.iter().map(|name| format!("{name}: written")));
@@ -286,7 +286,7 @@ pub fn done(
 /// Returns the files that the patch touches, as `M path`.
 fn files_of(
     operation: &Operation,
-    home: &Home,
+    cache: &CacheDir,
     before: &str,
     after: &str,
 ) -> Result<Vec<String>, Failure> {
@@ -300,7 +300,7 @@ fn files_of(
         after,
     ];
     let ran = operation
-        .git(home)
+        .git(cache)
         .must("list the files of a patch", &args, b"")?;
     let parts = names(&ran.stdout);
     Ok(parts.chunks(2).map(|pair| pair.join("  ")).collect())
@@ -309,7 +309,7 @@ fn files_of(
 /// Checks the patch that was captured just now: before the user resolves the
 /// conflicts of the patches after it, and not at the end. Returns its id.
 fn check_captured(
-    home: &Home,
+    cache: &CacheDir,
     operation: &Operation,
     at: usize,
     text: &str,
@@ -322,7 +322,7 @@ fn check_captured(
         return Ok(None);
     };
     let commits = operation.commits();
-    let changes = update::check_commits(&operation.git(home), &operation.start, &commits)?;
+    let changes = update::check_commits(&operation.git(cache), &operation.start, &commits)?;
     let series = load::parse(&operation.dir, &operation.series, text)?;
     if let Some(change) = changes.last() {
         update::lint_patch(series, change)?;
@@ -388,7 +388,7 @@ fn with_entry(
 }
 
 /// Returns one line for each operation in progress.
-pub fn list(home: &Home) -> Result<Vec<String>, Failure> {
+pub fn list(cache: &CacheDir) -> Result<Vec<String>, Failure> {
     let line = |operation: &Operation| {
         let at = match (&operation.worktree, operation.next()) {
             (WorktreeState::Conflicted { .. } | WorktreeState::CheckingOut, Some(step)) => {
@@ -397,7 +397,7 @@ pub fn list(home: &Home) -> Result<Vec<String>, Failure> {
             (WorktreeState::Idle, _) => "interrupted".to_owned(),
             _ => "in progress".to_owned(),
         };
-        let tree = operation.worktree_path(home);
+        let tree = operation.worktree_path(cache);
         let place = match fs::metadata(&tree) {
             Ok(_) => tree.display().to_string(),
             Err(_) => "no worktree".to_owned(),
@@ -408,5 +408,5 @@ pub fn list(home: &Home) -> Result<Vec<String>, Failure> {
             operation.describe()
         )
     };
-    Ok(operation::all(home)?.iter().map(line).collect())
+    Ok(operation::all(cache)?.iter().map(line).collect())
 }

@@ -13,7 +13,7 @@ use crate::base::worktree::Checkout;
 use crate::commit_meta::{self, CommitMeta};
 use crate::merge::Merged;
 use crate::operation::{Operation, WorktreeState};
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
@@ -27,17 +27,17 @@ const CHECK_OUT: &str = "check the patch out";
 /// Checks `commit` out for the current patch of `operation`. The files `with`
 /// are checked out even where their folder is not.
 pub fn checkout(
-    home: &Home,
+    cache: &CacheDir,
     operation: &Operation,
     commit: &str,
     with: Vec<String>,
     say: &mut dyn FnMut(String),
 ) -> Result<Checkout, Failure> {
-    let path = operation.worktree_path(home);
+    let path = operation.worktree_path(cache);
     if Checkout::find(&path).is_none() {
         say("checking out the tree".into());
     }
-    let worktree = Checkout::open(&operation.git(home), home, &path, commit)?;
+    let worktree = Checkout::open(&operation.git(cache), cache, &path, commit)?;
     // The stamp describes what kdk wrote last, and not what the user changed
     // since.
     let _ = fs::remove_file(worktree.admin.join("kdk-at"));
@@ -60,13 +60,13 @@ pub fn checkout(
 /// markers, and the three stages of each in the index, so that git's own tools
 /// for conflicts work.
 pub fn checkout_conflict(
-    home: &Home,
+    cache: &CacheDir,
     operation: &Operation,
     (before, after): (&str, &str),
     merged: &Merged,
     say: &mut dyn FnMut(String),
 ) -> Result<(), Failure> {
-    let repo = operation.git(home);
+    let repo = operation.git(cache);
     let tip = operation.tip();
     let mut with = changed_paths(&repo, before, after)?;
     with.extend(
@@ -75,7 +75,7 @@ pub fn checkout_conflict(
             .iter()
             .map(|conflict| conflict.file.clone()),
     );
-    let worktree = checkout(home, operation, tip, with, say)?;
+    let worktree = checkout(cache, operation, tip, with, say)?;
     worktree
         .git
         .text(CHECK_OUT, &["read-tree", "-m", "-u", tip, &merged.tree])?;
@@ -110,8 +110,8 @@ pub struct EditedPatch {
 ///
 /// # Errors
 /// The worktree cannot be read as one patch. The help says how to fix that.
-pub fn read(home: &Home, operation: &Operation) -> Result<EditedPatch, Failure> {
-    let worktree = validate(home, operation)?;
+pub fn read(cache: &CacheDir, operation: &Operation) -> Result<EditedPatch, Failure> {
+    let worktree = validate(cache, operation)?;
     let head = worktree.git.text(READ, &["rev-parse", "HEAD"])?;
     let tree = tree(&worktree)?;
     let own = match operation.next().and_then(|step| step.change.as_ref()) {
@@ -151,12 +151,12 @@ fn ignored() -> Result<Option<String>, Failure> {
 
 /// Commits the content of the worktree of `operation`, which is aborted, so
 /// that no work is lost. Returns the commit, if anything had changed.
-pub fn back_up(home: &Home, operation: &Operation) -> Result<Option<String>, Failure> {
-    let repo = operation.git(home);
+pub fn back_up(cache: &CacheDir, operation: &Operation) -> Result<Option<String>, Failure> {
+    let repo = operation.git(cache);
     let checked_out = operation.next().and_then(|step| step.change.as_ref());
     let is_checked_out =
         |head: &str| head == operation.tip() || checked_out.is_some_and(|(_, after)| after == head);
-    let commit = match Checkout::find(&operation.worktree_path(home)) {
+    let commit = match Checkout::find(&operation.worktree_path(cache)) {
         Some(worktree) => {
             let head = worktree.git.text(READ, &["rev-parse", "HEAD"])?;
             let tree = tree(&worktree)?;
@@ -169,7 +169,7 @@ pub fn back_up(home: &Home, operation: &Operation) -> Result<Option<String>, Fai
             }
         }
         // The files are gone, but git may still have the last commit.
-        None => head_of(&repo, &operation.worktree_path(home))?,
+        None => head_of(&repo, &operation.worktree_path(cache))?,
     };
     let Some(commit) = commit.filter(|commit| !is_checked_out(commit)) else {
         return Ok(None);

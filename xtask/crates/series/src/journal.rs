@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{files, lock_name};
 use crate::operation;
-use kdk_core::cache_dir::{Home, write_atomically};
+use kdk_core::cache_dir::{CacheDir, write_atomically};
 use kdk_core::failure::Failure;
 
 /// A set of changes to the folder of a series.
@@ -49,23 +49,27 @@ const TRIED: &str = "write the series";
 const LIST: &str = "list.json";
 
 /// Returns the folder of the transaction. No id of a patch has an `@`.
-fn folder(home: &Home, series: &str) -> PathBuf {
-    home.edits().join(series).join("@transaction")
+fn folder(cache: &CacheDir, series: &str) -> PathBuf {
+    cache.edits().join(series).join("@transaction")
 }
 
 /// Applies `transaction` to the folder of `series`. Returns the names of the
 /// files that were written or removed. The caller has locked the series' base
 /// and called [`recover`].
-pub fn write(home: &Home, series: &str, transaction: &Transaction) -> Result<Vec<String>, Failure> {
-    let list = prepare(home, series, transaction)?;
+pub fn write(
+    cache: &CacheDir,
+    series: &str,
+    transaction: &Transaction,
+) -> Result<Vec<String>, Failure> {
+    let list = prepare(cache, series, transaction)?;
     let names = list.files.iter().map(|file| file.name.clone()).collect();
-    commit(home, series, &list)?;
+    commit(cache, series, &list)?;
     Ok(names)
 }
 
 /// Saves the list of changes. Once this returns, they will be applied.
-fn prepare(home: &Home, series: &str, transaction: &Transaction) -> Result<List, Failure> {
-    let folder = folder(home, series);
+fn prepare(cache: &CacheDir, series: &str, transaction: &Transaction) -> Result<List, Failure> {
+    let folder = folder(cache, series);
     if folder.join(LIST).exists() {
         return Err(
             Failure::infra(TRIED, "another process that was writing it has been killed")
@@ -73,7 +77,7 @@ fn prepare(home: &Home, series: &str, transaction: &Transaction) -> Result<List,
         );
     }
     files::remove(&folder).map_err(|error| Failure::io(TRIED, &folder, error))?;
-    home.create(&folder)?;
+    cache.create(&folder)?;
     let mut files = Vec::new();
     for (name, content) in &transaction.put {
         let before = digest(&transaction.dir.join(name))?;
@@ -111,25 +115,25 @@ fn prepare(home: &Home, series: &str, transaction: &Transaction) -> Result<List,
 /// Completes the transaction that a killed run left for `series`, if there is
 /// one. Returns the operation that it completes.
 pub fn recover(
-    home: &Home,
+    cache: &CacheDir,
     series: &str,
     say: &dyn Fn(String),
 ) -> Result<Option<(String, String)>, Failure> {
-    let path = folder(home, series).join(LIST);
+    let path = folder(cache, series).join(LIST);
     if !path.exists() {
         return Ok(None);
     }
-    let _lock = home.lock(&lock_name(series), say)?;
-    recover_locked(home, series, say)
+    let _lock = cache.lock(&lock_name(series), say)?;
+    recover_locked(cache, series, say)
 }
 
 /// Does the same for a caller that has locked the series' base.
 pub fn recover_locked(
-    home: &Home,
+    cache: &CacheDir,
     series: &str,
     say: &dyn Fn(String),
 ) -> Result<Option<(String, String)>, Failure> {
-    let path = folder(home, series).join(LIST);
+    let path = folder(cache, series).join(LIST);
     let text = match fs::read(&path) {
         // Another process may have recovered it meanwhile.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -146,7 +150,7 @@ pub fn recover_locked(
             path.display()
         ))
     })?;
-    commit(home, series, &list)?;
+    commit(cache, series, &list)?;
     say(format!(
         "completed the interrupted write to {}",
         list.dir.display()
@@ -154,8 +158,8 @@ pub fn recover_locked(
     Ok(list.ends)
 }
 
-fn commit(home: &Home, series: &str, list: &List) -> Result<(), Failure> {
-    let folder = folder(home, series);
+fn commit(cache: &CacheDir, series: &str, list: &List) -> Result<(), Failure> {
+    let folder = folder(cache, series);
     for file in &list.files {
         let path = list.dir.join(&file.name);
         let is = digest(&path)?;
@@ -187,9 +191,9 @@ fn commit(home: &Home, series: &str, list: &List) -> Result<(), Failure> {
         }
     }
     if let Some((series, name)) = &list.ends
-        && let Some(operation) = operation::find(home, series, name)?
+        && let Some(operation) = operation::find(cache, series, name)?
     {
-        operation.close(home)?;
+        operation.close(cache)?;
     }
     let path = folder.join(LIST);
     files::remove(&path).map_err(|error| Failure::io(TRIED, &path, error))?;
@@ -220,18 +224,18 @@ mod tests {
 
     struct Sandbox {
         dir: tempfile::TempDir,
-        home: Home,
+        cache: CacheDir,
     }
 
     impl Sandbox {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let home = Home::at(
+            let cache = CacheDir::at(
                 dir.path().join("home"),
                 &kdk_vm::interrupt::Interrupt::new(),
             )
             .unwrap();
-            let sandbox = Self { dir, home };
+            let sandbox = Self { dir, cache };
             fs::create_dir(sandbox.series()).unwrap();
             for name in ["a.patch", "b.patch", "c.patch"] {
                 fs::write(sandbox.series().join(name), "old").unwrap();
@@ -279,12 +283,12 @@ mod tests {
     fn all_is_written_and_the_same_again_is_nothing() {
         let sandbox = Sandbox::new();
         let mut transaction = sandbox.transaction();
-        let names = write(&sandbox.home, "x", &transaction).unwrap();
+        let names = write(&sandbox.cache, "x", &transaction).unwrap();
         assert_eq!(names, ["a.patch", "b.patch", "d.patch", "c.patch"]);
         assert_eq!(sandbox.files(), new());
         transaction.remove.clear();
-        assert!(write(&sandbox.home, "x", &transaction).unwrap().is_empty());
-        assert!(!folder(&sandbox.home, "x").exists());
+        assert!(write(&sandbox.cache, "x", &transaction).unwrap().is_empty());
+        assert!(!folder(&sandbox.cache, "x").exists());
     }
 
     #[test]
@@ -293,8 +297,8 @@ mod tests {
         for done in 0..=5 {
             let sandbox = Sandbox::new();
             let old = sandbox.files();
-            prepare(&sandbox.home, "x", &sandbox.transaction()).unwrap();
-            let list = folder(&sandbox.home, "x").join(LIST);
+            prepare(&sandbox.cache, "x", &sandbox.transaction()).unwrap();
+            let list = folder(&sandbox.cache, "x").join(LIST);
             match done {
                 0 => fs::remove_file(&list).unwrap(),
                 n => {
@@ -306,7 +310,7 @@ mod tests {
                     }
                 }
             }
-            recover(&sandbox.home, "x", &|_| ()).unwrap();
+            recover(&sandbox.cache, "x", &|_| ()).unwrap();
             let want = if done == 0 { old } else { new() };
             assert_eq!(sandbox.files(), want, "{done}");
             assert!(!list.exists());
@@ -316,14 +320,14 @@ mod tests {
     #[test]
     fn a_file_that_was_changed_after_the_kill_is_kept() {
         let sandbox = Sandbox::new();
-        prepare(&sandbox.home, "x", &sandbox.transaction()).unwrap();
+        prepare(&sandbox.cache, "x", &sandbox.transaction()).unwrap();
         fs::write(sandbox.series().join("b.patch"), "mine").unwrap();
-        let failure = recover(&sandbox.home, "x", &|_| ()).unwrap_err();
+        let failure = recover(&sandbox.cache, "x", &|_| ()).unwrap_err();
         let line = failure.in_one_line();
         assert!(line.contains("b.patch was changed after"), "{line}");
         assert_eq!(sandbox.files()[1].1, "mine");
         // The new content is at the path in the message.
-        let new = folder(&sandbox.home, "x").join("b.patch");
+        let new = folder(&sandbox.cache, "x").join("b.patch");
         assert_eq!(fs::read_to_string(new).unwrap(), "new");
     }
 }

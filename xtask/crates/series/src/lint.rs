@@ -26,7 +26,7 @@ pub use proof::waives;
 use std::path::Path;
 
 use crate::load::Loaded;
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::failure::Failure;
 use patch::CheckedPatch;
 
@@ -36,7 +36,7 @@ use patch::CheckedPatch;
 /// The series does not exist, the base cannot be opened, or a tool cannot be
 /// run.
 pub fn folder(
-    home: &Home,
+    cache: &CacheDir,
     dir: &Path,
     name: &str,
     base: Option<&str>,
@@ -50,7 +50,7 @@ pub fn folder(
             ..Report::default()
         });
     };
-    let mut report = all(home, &series, base, say)?;
+    let mut report = all(cache, &series, base, say)?;
     report.findings.extend(read.findings);
     sort(&mut report.findings, &series);
     Ok(report)
@@ -89,7 +89,7 @@ pub fn patch_findings(series: &Loaded, id: &str) -> Result<Vec<Finding>, Failure
 /// # Errors
 /// The base cannot be opened, or a tool cannot be run.
 pub fn all(
-    home: &Home,
+    cache: &CacheDir,
     series: &Loaded,
     base: Option<&str>,
     say: &dyn Fn(String),
@@ -105,7 +105,7 @@ pub fn all(
             report.not_checked.push(why);
         }
     }
-    base::check(home, series, &checked, base, say, &mut report)?;
+    base::check(cache, series, &checked, base, say, &mut report)?;
     for checked in checked {
         report.findings.extend(checked.findings);
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::{files, repo};
 use crate::load::{self, Loaded};
 use crate::manifest::Class;
-use kdk_core::cache_dir::{Home, write_atomically};
+use kdk_core::cache_dir::{CacheDir, write_atomically};
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
@@ -156,18 +156,18 @@ impl Operation {
     }
 
     /// Returns its folder in the cache.
-    pub fn folder(&self, home: &Home) -> PathBuf {
-        folder(home, &self.series, self.name())
+    pub fn folder(&self, cache: &CacheDir) -> PathBuf {
+        folder(cache, &self.series, self.name())
     }
 
     /// Returns the path of its worktree.
-    pub fn worktree_path(&self, home: &Home) -> PathBuf {
-        self.folder(home).join("src")
+    pub fn worktree_path(&self, cache: &CacheDir) -> PathBuf {
+        self.folder(cache).join("src")
     }
 
     /// Returns kdk's repository that has its commits.
-    pub fn git(&self, home: &Home) -> Git {
-        repo::git(home, &self.base)
+    pub fn git(&self, cache: &CacheDir) -> Git {
+        repo::git(cache, &self.base)
     }
 
     /// Returns the first patch that is not done.
@@ -191,15 +191,15 @@ impl Operation {
     }
 
     /// Saves it, with references that keep its commits.
-    pub fn save(&self, home: &Home) -> Result<(), Failure> {
-        let git = self.git(home);
+    pub fn save(&self, cache: &CacheDir) -> Result<(), Failure> {
+        let git = self.git(cache);
         // The commits of each list are one chain, so its last one is enough.
         let mut old = self.steps.iter().rev();
         let old = old.find_map(|step| Some(step.change.as_ref()?.1.as_str()));
         for (name, commit) in [("old", old.unwrap_or(&self.start)), ("new", self.tip())] {
             repo::pin(&git, &self.reference(name), commit)?;
         }
-        let path = self.folder(home).join(STATE);
+        let path = self.folder(cache).join(STATE);
         let text = serde_json::to_vec_pretty(self)
             .map_err(|error| Failure::infra(RECORD, error.to_string()))?;
         write_atomically(&path, &text).map_err(|error| Failure::io(RECORD, &path, error))
@@ -210,10 +210,10 @@ impl Operation {
     }
 
     /// Removes it, with its worktree.
-    pub fn close(&self, home: &Home) -> Result<(), Failure> {
-        let folder = self.folder(home);
+    pub fn close(&self, cache: &CacheDir) -> Result<(), Failure> {
+        let folder = self.folder(cache);
         remove_folder(&folder)?;
-        let git = self.git(home);
+        let git = self.git(cache);
         if git.git_dir().exists() {
             git.text(RECORD, &["worktree", "prune"])?;
             for name in ["old", "new"] {
@@ -227,8 +227,8 @@ impl Operation {
 const STATE: &str = "state.json";
 const RECORD: &str = "save the operation";
 
-fn folder(home: &Home, series: &str, name: &str) -> PathBuf {
-    home.edits().join(series).join(name)
+fn folder(cache: &CacheDir, series: &str, name: &str) -> PathBuf {
+    cache.edits().join(series).join(name)
 }
 
 /// Removes a folder, and its state first: what a killed run leaves is no
@@ -240,13 +240,13 @@ fn remove_folder(folder: &Path) -> Result<(), Failure> {
 }
 
 /// Returns the operation `name` of `series`.
-pub fn find(home: &Home, series: &str, name: &str) -> Result<Option<Operation>, Failure> {
-    read(&folder(home, series, name))
+pub fn find(cache: &CacheDir, series: &str, name: &str) -> Result<Option<Operation>, Failure> {
+    read(&folder(cache, series, name))
 }
 
 /// Returns the rebase of `series` that is in progress.
-pub fn rebase(home: &Home, series: &str) -> Result<Option<Operation>, Failure> {
-    find(home, series, REBASE)
+pub fn rebase(cache: &CacheDir, series: &str) -> Result<Option<Operation>, Failure> {
+    find(cache, series, REBASE)
 }
 
 fn read(folder: &Path) -> Result<Option<Operation>, Failure> {
@@ -270,9 +270,9 @@ fn read(folder: &Path) -> Result<Option<Operation>, Failure> {
 }
 
 /// Returns all operations of all series.
-pub fn all(home: &Home) -> Result<Vec<Operation>, Failure> {
+pub fn all(cache: &CacheDir) -> Result<Vec<Operation>, Failure> {
     let mut found = Vec::new();
-    for series in subfolders(&home.edits())? {
+    for series in subfolders(&cache.edits())? {
         for folder in subfolders(&series)? {
             found.extend(read(&folder)?);
         }
@@ -293,29 +293,33 @@ fn subfolders(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 /// Fails while an operation of `series` is in progress: the one that ends first
 /// would make the other one stale.
-pub fn ensure_none_in_progress(home: &Home, series: &str, tried: &str) -> Result<(), Failure> {
-    let open = all(home)?
+pub fn ensure_none_in_progress(cache: &CacheDir, series: &str, tried: &str) -> Result<(), Failure> {
+    let open = all(cache)?
         .into_iter()
         .find(|operation| operation.series == series);
     open.map_or(Ok(()), |operation| {
-        Err(in_progress(&operation, home, tried))
+        Err(in_progress(&operation, cache, tried))
     })
 }
 
 /// Fails while an operation is in progress whose commits are in the repository
 /// of `base`, or of any base if none is given.
-pub fn ensure_none_on_base(home: &Home, base: Option<&str>, tried: &str) -> Result<(), Failure> {
-    let mut open = all(home)?.into_iter();
+pub fn ensure_none_on_base(
+    cache: &CacheDir,
+    base: Option<&str>,
+    tried: &str,
+) -> Result<(), Failure> {
+    let mut open = all(cache)?.into_iter();
     let open = open.find(|operation| base.is_none_or(|base| operation.base == base));
     open.map_or(Ok(()), |operation| {
-        Err(in_progress(&operation, home, tried))
+        Err(in_progress(&operation, cache, tried))
     })
 }
 
 /// Fails unless the saved state still equals `operation`. The caller has locked
 /// the base, so that it stays equal.
-pub fn ensure_current(home: &Home, operation: &Operation) -> Result<(), Failure> {
-    if find(home, &operation.series, operation.name())?.as_ref() == Some(operation) {
+pub fn ensure_current(cache: &CacheDir, operation: &Operation) -> Result<(), Failure> {
+    if find(cache, &operation.series, operation.name())?.as_ref() == Some(operation) {
         return Ok(());
     }
     Err(Failure::usage(
@@ -325,14 +329,14 @@ pub fn ensure_current(home: &Home, operation: &Operation) -> Result<(), Failure>
     .help("`cargo xtask patches edit --list` lists the operations in progress"))
 }
 
-fn in_progress(operation: &Operation, home: &Home, tried: &str) -> Failure {
+fn in_progress(operation: &Operation, cache: &CacheDir, tried: &str) -> Failure {
     Failure::usage(
         tried,
         format!(
             "the {} of {} is in progress, in {}",
             operation.describe(),
             operation.series,
-            operation.worktree_path(home).display()
+            operation.worktree_path(cache).display()
         ),
     )
     .help(format!(
@@ -344,10 +348,10 @@ fn in_progress(operation: &Operation, home: &Home, tried: &str) -> Failure {
 
 /// Prepares the folder of `operation`, which is about to begin. Removes what a
 /// killed run left there.
-pub fn reset_folder(home: &Home, operation: &Operation) -> Result<(), Failure> {
-    let folder = operation.folder(home);
+pub fn reset_folder(cache: &CacheDir, operation: &Operation) -> Result<(), Failure> {
+    let folder = operation.folder(cache);
     remove_folder(&folder)?;
-    home.create(&folder)
+    cache.create(&folder)
 }
 
 /// Returns a digest of the patches of a series, to detect later changes.
@@ -371,7 +375,7 @@ pub fn digest(series: Option<&Loaded>) -> Result<String, Failure> {
 /// Fails unless `series` is as it was when `operation` began.
 pub fn ensure_series_unchanged(
     operation: &Operation,
-    home: &Home,
+    cache: &CacheDir,
     series: Option<&Loaded>,
 ) -> Result<(), Failure> {
     let tried = format!("finish the {}", operation.describe());
@@ -403,7 +407,7 @@ pub fn ensure_series_unchanged(
     .help(format!(
         "nothing was written. Restore them and run this again\nor keep your change: git -C {} diff {} > \
             FILE\nthen abort and start again: {}",
-        operation.worktree_path(home).display(),
+        operation.worktree_path(cache).display(),
         operation.tip(),
         operation.abort_command()
     )))

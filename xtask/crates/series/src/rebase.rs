@@ -10,7 +10,7 @@ use crate::manifest::{Manifest, text};
 use crate::operation::{self, Kind, Operation, WorktreeState};
 use crate::update::{self, SeriesUpdate};
 use crate::{preimage, sequencer};
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::failure::Failure;
 use kdk_core::yaml;
 use kdk_core::yaml::places::Step::{Item, Key};
@@ -18,7 +18,7 @@ use kdk_core::yaml::places::Step::{Item, Key};
 /// Begins a rebase of `series` onto the base `onto`, or onto the present commit
 /// of its own base.
 pub fn begin(
-    home: &Home,
+    cache: &CacheDir,
     series: &Loaded,
     onto: Option<&str>,
     say: &dyn Fn(String),
@@ -26,15 +26,15 @@ pub fn begin(
     let name = series.name();
     let base = onto.unwrap_or(name);
     let tried = format!("rebase {name}");
-    operation::ensure_none_in_progress(home, name, &tried)?;
+    operation::ensure_none_in_progress(cache, name, &tried)?;
     if base != name {
         must_not_be(base, &tried)?;
     }
-    let base_now = applied::lock_base(home, base, say)?;
+    let base_now = applied::lock_base(cache, base, say)?;
     // Another process may have begun one before this one had the lock.
-    operation::ensure_none_in_progress(home, name, &tried)?;
+    operation::ensure_none_in_progress(cache, name, &tried)?;
     // Only the repository of the series' own base may have the old blobs.
-    let alternate = (base != name).then(|| repo::git(home, name));
+    let alternate = (base != name).then(|| repo::git(cache, name));
     let alternate = alternate.filter(|git| git.git_dir().exists());
     let changes = series.changes()?;
     let (git, start) = (&base_now.resolved.git, &base_now.resolved.commit);
@@ -51,8 +51,8 @@ pub fn begin(
         done: Vec::new(),
         worktree: WorktreeState::Idle,
     };
-    operation::reset_folder(home, &operation)?;
-    operation.save(home)?;
+    operation::reset_folder(cache, &operation)?;
+    operation.save(cache)?;
     Ok(operation)
 }
 
@@ -75,15 +75,15 @@ fn must_not_be(base: &str, tried: &str) -> Result<(), Failure> {
 /// A patch conflicts, or a check fails. Nothing is written then, and the
 /// worktree stays.
 pub fn resume(
-    home: &Home,
+    cache: &CacheDir,
     operation: &mut Operation,
     stop: &dyn Fn() -> bool,
     say: &dyn Fn(String),
 ) -> Result<Vec<String>, Failure> {
-    let base_now = applied::lock_base(home, &operation.base, say)?;
-    operation::ensure_current(home, operation)?;
+    let base_now = applied::lock_base(cache, &operation.base, say)?;
+    operation::ensure_current(cache, operation)?;
     let series = load::must(&operation.series)?;
-    operation::ensure_series_unchanged(operation, home, Some(&series))?;
+    operation::ensure_series_unchanged(operation, cache, Some(&series))?;
     if operation.base != operation.series {
         must_not_be(
             &operation.base,
@@ -96,21 +96,21 @@ pub fn resume(
     );
     let at = operation.done.len();
     let before = operation.tip().to_owned();
-    sequencer::capture_worktree(home, operation, &mut |text| say(text))?;
+    sequencer::capture_worktree(cache, operation, &mut |text| say(text))?;
     // Before the user resolves the conflicts of all others.
     if let Some(done) = operation.done.get(at)
         && let Some(commit) = &done.commit
     {
         let commits = [(done.id.clone(), commit.clone())];
-        update::check_commits(&operation.git(home), &before, &commits)
+        update::check_commits(&operation.git(cache), &before, &commits)
             .map_err(|failure| failure.and_help(&stays))?;
     }
-    operation.save(home)?;
-    sequencer::replay_remaining(home, operation, stop, &mut |text| say(text))?;
+    operation.save(cache)?;
+    sequencer::replay_remaining(cache, operation, stop, &mut |text| say(text))?;
     let update = series_update(operation, &series, &base_now)?;
     let ends = Some((operation.series.clone(), operation.name().to_owned()));
     let written = update
-        .write(home, &operation.git(home), ends)
+        .write(cache, &operation.git(cache), ends)
         .map_err(|failure| failure.and_help(&stays))?;
     let mut lines = landed_lines(operation);
     lines.extend(

@@ -8,7 +8,7 @@ use crate::commit_meta::{self, CommitMeta};
 use crate::edit_worktree;
 use crate::merge::Merged;
 use crate::operation::{self, Done, Kind, Operation, Step, WorktreeState};
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::failure::Failure;
 
 /// Replays the patches of `operation` that are not done. `stop` is asked before
@@ -18,12 +18,12 @@ use kdk_core::failure::Failure;
 /// A patch conflicts, and is in the worktree then; or one became empty, and
 /// this is no rebase.
 pub fn replay_remaining(
-    home: &Home,
+    cache: &CacheDir,
     operation: &mut Operation,
     stop: &dyn Fn() -> bool,
     say: &mut dyn FnMut(String),
 ) -> Result<(), Failure> {
-    let git = operation.git(home);
+    let git = operation.git(cache);
     while let Some(step) = operation.next().cloned() {
         if stop() {
             return Err(interrupted(operation));
@@ -32,12 +32,12 @@ pub fn replay_remaining(
             return Err(inconsistent(operation));
         };
         match cherry_pick(&git, &step.id, (before, after), operation.tip())? {
-            PickResult::Conflict(_) if landed_with_others(home, operation)? => {}
+            PickResult::Conflict(_) if landed_with_others(cache, operation)? => {}
             PickResult::Conflict(merged) => {
                 operation.worktree = WorktreeState::CheckingOut;
-                operation.save(home)?;
+                operation.save(cache)?;
                 return Err(stop_at_conflict(
-                    home,
+                    cache,
                     operation,
                     (before, after),
                     &merged,
@@ -50,7 +50,7 @@ pub fn replay_remaining(
         // An edit is not saved here: its worktree has the user's work until the
         // end, and replaying is fast.
         if operation.kind == Kind::Rebase {
-            operation.save(home)?;
+            operation.save(cache)?;
         }
     }
     Ok(())
@@ -59,11 +59,11 @@ pub fn replay_remaining(
 /// Reports whether the next patch and some after it have landed together, where
 /// one alone conflicts because they touch the same lines. They are marked as
 /// done then.
-fn landed_with_others(home: &Home, operation: &mut Operation) -> Result<bool, Failure> {
+fn landed_with_others(cache: &CacheDir, operation: &mut Operation) -> Result<bool, Failure> {
     if operation.kind != Kind::Rebase {
         return Ok(false);
     }
-    let git = operation.git(home);
+    let git = operation.git(cache);
     let rest: Vec<Step> = operation.steps[operation.done.len()..].to_vec();
     let Some((before, _)) = rest.first().and_then(|step| step.change.as_ref()) else {
         return Ok(false);
@@ -85,7 +85,7 @@ fn landed_with_others(home: &Home, operation: &mut Operation) -> Result<bool, Fa
 
 /// Captures the content of the worktree as the current patch of `operation`.
 pub fn capture_worktree(
-    home: &Home,
+    cache: &CacheDir,
     operation: &mut Operation,
     say: &mut dyn FnMut(String),
 ) -> Result<(), Failure> {
@@ -93,18 +93,18 @@ pub fn capture_worktree(
         return Ok(());
     }
     if operation.worktree == WorktreeState::CheckingOut {
-        return Err(retry_checkout(home, operation, say)?);
+        return Err(retry_checkout(cache, operation, say)?);
     }
     let Some(step) = operation.next().cloned() else {
         return Err(inconsistent(operation));
     };
-    let git = operation.git(home);
-    let found = edit_worktree::read(home, operation)?;
+    let git = operation.git(cache);
+    let found = edit_worktree::read(cache, operation)?;
     let commit = match found.tree == repo::tree_of(&git, operation.tip())? {
         true => None,
         false => {
             let meta = meta_of(
-                home,
+                cache,
                 operation,
                 step.change.as_ref().map(|(_, after)| after),
                 found.meta,
@@ -125,13 +125,13 @@ pub fn capture_worktree(
 /// Returns the author and message of the patch: those of the user's commit,
 /// else the patch's own.
 fn meta_of(
-    home: &Home,
+    cache: &CacheDir,
     operation: &Operation,
     after: Option<&String>,
     own: Option<CommitMeta>,
 ) -> Result<CommitMeta, Failure> {
     let kept = after
-        .map(|after| commit_meta::read(&operation.git(home), after))
+        .map(|after| commit_meta::read(&operation.git(cache), after))
         .transpose()?;
     match (kept, own) {
         (Some(kept), None) => Ok(kept),
@@ -142,7 +142,7 @@ fn meta_of(
         }),
         (_, Some(own)) => Ok(own),
         (None, None) => {
-            let at = operation.worktree_path(home).display().to_string();
+            let at = operation.worktree_path(cache).display().to_string();
             Err(Failure::usage(
                 format!("finish the {}", operation.describe()),
                 format!("{at} has no commit, and a patch needs a message"),
@@ -188,13 +188,13 @@ fn push(operation: &mut Operation, commit: Option<String>) -> Result<(), Failure
 
 /// Checks a conflict out, and returns the failure that describes it.
 fn stop_at_conflict(
-    home: &Home,
+    cache: &CacheDir,
     operation: &mut Operation,
     change: (&str, &str),
     merged: &Merged,
     say: &mut dyn FnMut(String),
 ) -> Result<Failure, Failure> {
-    edit_worktree::checkout_conflict(home, operation, change, merged, say)?;
+    edit_worktree::checkout_conflict(cache, operation, change, merged, say)?;
     let files = |marked: bool| {
         let conflicts = merged.conflicts.iter();
         let files = conflicts.filter(|conflict| conflict.hunks.is_empty() != marked);
@@ -204,13 +204,13 @@ fn stop_at_conflict(
         marked: files(true),
         others: files(false),
     };
-    operation.save(home)?;
-    conflict(home, operation, merged)
+    operation.save(cache)?;
+    conflict(cache, operation, merged)
 }
 
 /// Checks a conflict out again after a killed run.
 fn retry_checkout(
-    home: &Home,
+    cache: &CacheDir,
     operation: &mut Operation,
     say: &mut dyn FnMut(String),
 ) -> Result<Failure, Failure> {
@@ -220,17 +220,17 @@ fn retry_checkout(
     let Some((before, after)) = &step.change else {
         return Ok(inconsistent(operation));
     };
-    let git = operation.git(home);
+    let git = operation.git(cache);
     match cherry_pick(&git, &step.id, (before, after), operation.tip())? {
         PickResult::Conflict(merged) => {
-            stop_at_conflict(home, operation, (before, after), &merged, say)
+            stop_at_conflict(cache, operation, (before, after), &merged, say)
         }
         _ => Ok(inconsistent(operation)),
     }
 }
 
 /// Returns the failure for a patch that conflicts: where, and how to continue.
-fn conflict(home: &Home, operation: &Operation, merged: &Merged) -> Result<Failure, Failure> {
+fn conflict(cache: &CacheDir, operation: &Operation, merged: &Merged) -> Result<Failure, Failure> {
     let id = operation.next().map_or("", |step| step.id.as_str());
     let mut lines = Vec::new();
     for conflict in &merged.conflicts {
@@ -247,7 +247,7 @@ fn conflict(home: &Home, operation: &Operation, merged: &Merged) -> Result<Failu
             ));
         }
     }
-    let at = operation.worktree_path(home);
+    let at = operation.worktree_path(cache);
     let place = match &operation.kind {
         Kind::Rebase => format!("to {}", operation.base),
         Kind::Edit { id } | Kind::New { id, .. } => format!("on top of the new `{id}`"),
@@ -269,7 +269,7 @@ fn conflict(home: &Home, operation: &Operation, merged: &Merged) -> Result<Failu
     };
     let name = format!("{}:{}", merged.tree, conflict.file);
     let text = operation
-        .git(home)
+        .git(cache)
         .must("show a conflict", &["cat-file", "blob", &name], b"")?;
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     let start: usize = text
@@ -309,25 +309,25 @@ fn inconsistent(operation: &Operation) -> Failure {
 /// Backs up the worktree of `operation`, then removes the operation. Returns
 /// lines for the user.
 pub fn abort(
-    home: &Home,
+    cache: &CacheDir,
     operation: &Operation,
     say: &dyn Fn(String),
 ) -> Result<Vec<String>, Failure> {
-    let _lock = home.lock(&lock_name(&operation.base), say)?;
-    operation::ensure_current(home, operation)?;
+    let _lock = cache.lock(&lock_name(&operation.base), say)?;
+    operation::ensure_current(cache, operation)?;
     let kept = match operation.worktree {
         WorktreeState::Idle | WorktreeState::CheckingOut => None,
         WorktreeState::Editing | WorktreeState::Conflicted { .. } => {
-            edit_worktree::back_up(home, operation).map_err(|failure| {
+            edit_worktree::back_up(cache, operation).map_err(|failure| {
                 failure.and_help(format!(
                     "the content of {} could not be backed up; copy what you need, then remove {}",
-                    operation.worktree_path(home).display(),
-                    operation.folder(home).display()
+                    operation.worktree_path(cache).display(),
+                    operation.folder(cache).display()
                 ))
             })?
         }
     };
-    operation.close(home)?;
+    operation.close(cache)?;
     let mut lines = vec![format!(
         "aborted the {} of {}; {} is unchanged",
         operation.describe(),
@@ -337,7 +337,7 @@ pub fn abort(
     if let Some(commit) = kept {
         lines.push(format!(
             "the content of its worktree is kept as a commit: git -C {} show {}",
-            operation.git(home).git_dir().display(),
+            operation.git(cache).git_dir().display(),
             commit.get(..12).unwrap_or(&commit)
         ));
     }

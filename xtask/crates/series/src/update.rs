@@ -10,7 +10,7 @@ use crate::lint::{self, Finding, Severity};
 use crate::load::{self, Loaded, MANIFEST};
 use crate::manifest::Manifest;
 use crate::{commit_meta, format_patch};
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 use kdk_core::yaml;
@@ -61,7 +61,7 @@ impl SeriesUpdate {
     /// A check fails. Nothing is written then.
     pub fn write(
         &self,
-        home: &Home,
+        cache: &CacheDir,
         git: &Git,
         ends: Option<(String, String)>,
     ) -> Result<Vec<String>, Failure> {
@@ -77,7 +77,7 @@ impl SeriesUpdate {
             remove: self.remove.clone(),
             ends,
         };
-        journal::write(home, &self.name, &transaction)
+        journal::write(cache, &self.name, &transaction)
     }
 
     /// Returns the patch files and all others, by name.

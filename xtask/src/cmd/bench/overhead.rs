@@ -83,12 +83,12 @@ fn changed(
     logs: &Path,
     rounds: usize,
 ) -> Result<(), Failure> {
-    let record = record::find(&cx.home, name)?;
-    let tree = worktree::path(&cx.home, name);
+    let record = record::find(&cx.cache, name)?;
+    let tree = worktree::path(&cx.cache, name);
     let file = tree.join(CHANGED);
     // From the commit: the file itself has the last round's change.
     let spec = format!("{}:{CHANGED}", record.commit);
-    let text = repo::git(&cx.home, name).text("read a file of the base", &["show", &spec])? + "\n";
+    let text = repo::git(&cx.cache, name).text("read a file of the base", &["show", &spec])? + "\n";
     let (mut bare, mut over) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let mark = format!("/* bench {} {round} */", clock::now());
@@ -141,7 +141,7 @@ fn bare_make(
     let builder = Builder::new(cx, &recorder, logs);
     let definition = record.definition()?;
     let source = guest::source_at(
-        &cx.home,
+        &cx.cache,
         &definition,
         tree,
         &record.commit,

@@ -19,7 +19,7 @@ impl Out {
     /// The folder, which is there; `logs` is that of the run.
     pub fn folder(&self, cx: &Context, logs: &Path) -> Result<PathBuf, Failure> {
         let folder = self.out.clone().unwrap_or_else(|| logs.to_owned());
-        cx.home.create(&folder)?;
+        cx.cache.create(&folder)?;
         Ok(folder)
     }
 }

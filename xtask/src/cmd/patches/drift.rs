@@ -30,10 +30,10 @@ pub struct Args {
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let say = |text: String| cx.terminal.line(&text);
     let series = args.which.load(cx)?;
-    let targets = args.to.iter().map(|name| Target::find(&cx.home, name));
+    let targets = args.to.iter().map(|name| Target::find(&cx.cache, name));
     let targets = targets.collect::<Result<Vec<Target>, Failure>>()?;
     // Unlocks the base: another process may lock two bases in the other order.
-    let applied = applied::apply_series(&cx.home, &series, &say)?;
+    let applied = applied::apply_series(&cx.cache, &series, &say)?;
     let (replay, base) = (Replay::of(&applied)?, applied.start().to_owned());
     drop(applied);
     let mut columns = Vec::new();
@@ -45,7 +45,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
             )
             .help("nothing was changed; run this again"));
         }
-        let opened = target.open(&cx.home, &say)?;
+        let opened = target.open(&cx.cache, &say)?;
         columns.push(Column {
             target: target.name.clone(),
             commit: opened.history().map(|(_, commit)| commit.to_owned()),

@@ -28,7 +28,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let Some(id) = args.id.as_deref().filter(|_| !args.list) else {
-        let lines = edit::list(&cx.home)?;
+        let lines = edit::list(&cx.cache)?;
         if lines.is_empty() {
             println!("no operation is in progress");
         }
@@ -42,7 +42,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let name = args
         .which
         .name_for(cx, |operation| operation.name() == id)?;
-    let ended = journal::recover(&cx.home, &name, &say)?;
+    let ended = journal::recover(&cx.cache, &name, &say)?;
     if args.done && ended.is_some_and(|ended| ended == (name.clone(), id.to_owned())) {
         println!("{name}: the edit of `{id}` is done");
         return Ok(());
@@ -55,8 +55,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         .help("`cargo xtask patches edit --list` lists the operations in progress"));
     };
     let lines = match args.abort {
-        true => sequencer::abort(&cx.home, &operation, &say)?,
-        false => edit::done(&cx.home, &mut operation, &|| cx.interrupt.is_set(), &say)?,
+        true => sequencer::abort(&cx.cache, &operation, &say)?,
+        false => edit::done(&cx.cache, &mut operation, &|| cx.interrupt.is_set(), &say)?,
     };
     lines.iter().for_each(|line| println!("{line}"));
     Ok(())
@@ -64,7 +64,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
 
 /// Returns the edit of the patch `id` that is in progress.
 fn open(cx: &Context, series: &str, id: &str) -> Result<Option<Operation>, Failure> {
-    let found = operation::find(&cx.home, series, id)?;
+    let found = operation::find(&cx.cache, series, id)?;
     Ok(found.filter(|operation| !operation.is_rebase()))
 }
 
@@ -72,7 +72,7 @@ fn begin(args: &Args, cx: &Context, id: &str) -> Result<(), Failure> {
     let series = args.which.load(cx)?;
     let operation = match open(cx, series.name(), id)? {
         Some(operation) => operation,
-        None => edit::begin(&cx.home, &series, id, &|text| cx.terminal.line(&text))?,
+        None => edit::begin(&cx.cache, &series, id, &|text| cx.terminal.line(&text))?,
     };
     print_worktree(cx, &operation);
     Ok(())
@@ -80,7 +80,7 @@ fn begin(args: &Args, cx: &Context, id: &str) -> Result<(), Failure> {
 
 /// Prints the worktree and the commands that end the operation.
 pub fn print_worktree(cx: &Context, operation: &Operation) {
-    println!("{}", operation.worktree_path(&cx.home).display());
+    println!("{}", operation.worktree_path(&cx.cache).display());
     println!("done:   {}", operation.continue_command());
     println!("abort:  {}", operation.abort_command());
 }

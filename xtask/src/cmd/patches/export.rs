@@ -68,7 +68,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let ids = export::chosen(&series, &args.ids)?;
     is_sound(cx, &series, &ids)?;
     let results = Results::read(&series.dir)?;
-    let applied = applied::apply_series(&cx.home, &series, &say)?;
+    let applied = applied::apply_series(&cx.cache, &series, &say)?;
     let trees = trees::trees(&applied)?;
     if let Some(file) = applied.base.resolved.uncommitted.first() {
         return Err(Failure::usage(
@@ -133,7 +133,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
 fn is_sound(cx: &Context, series: &Loaded, ids: &[String]) -> Result<(), Failure> {
     let bears = |finding: &Finding| finding.patch.as_ref().is_none_or(|id| ids.contains(id));
     let say = |text: String| cx.terminal.line(&text);
-    let errors: Vec<String> = lint::all(&cx.home, series, None, &say)?
+    let errors: Vec<String> = lint::all(&cx.cache, series, None, &say)?
         .findings
         .into_iter()
         .filter(|finding| finding.severity == Severity::Error && bears(finding))

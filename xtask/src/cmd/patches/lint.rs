@@ -31,7 +31,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let name = args.which.name(cx)?;
     let dir = load::existing(&name)?;
     let say = |text: String| cx.terminal.line(&text);
-    let report = lint::folder(&cx.home, &dir, &name, args.base.as_deref(), &say)?;
+    let report = lint::folder(&cx.cache, &dir, &name, args.base.as_deref(), &say)?;
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     print!("{}", text(&report, colours));
     if let Some(path) = &args.json {

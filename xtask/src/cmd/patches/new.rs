@@ -38,9 +38,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         ai_assisted: args.ai_assisted,
     };
     let series = load::find(&name)?;
-    let operation = edit::begin_new(&cx.home, &name, series.as_ref(), &patch, &say)?;
+    let operation = edit::begin_new(&cx.cache, &name, series.as_ref(), &patch, &say)?;
     print_worktree(cx, &operation);
-    let at = operation.worktree_path(&cx.home);
+    let at = operation.worktree_path(&cx.cache);
     println!("commit: git -C {} commit", at.display());
     if !args.ai_assisted {
         println!("provenance: own, not AI-assisted; otherwise --abort, then `new --ai-assisted`");
@@ -53,7 +53,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
 fn name(args: &Args, cx: &Context) -> Result<String, Failure> {
     if args.which.series.is_none()
         && load::names()?.is_empty()
-        && let Some(base) = record::all(&cx.home)?.first()
+        && let Some(base) = record::all(&cx.cache)?.first()
     {
         return Ok(base.name.clone());
     }

@@ -28,7 +28,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let dir =
         tempfile::tempdir().map_err(|error| Failure::io(TRIED, &std::env::temp_dir(), error))?;
     let then = repo.series_at(rev, &commit, now.name(), dir.path())?;
-    let base = applied::lock_base(&cx.home, now.name(), &|text| cx.terminal.line(&text))?;
+    let base = applied::lock_base(&cx.cache, now.name(), &|text| cx.terminal.line(&text))?;
     let (git, start) = (&base.resolved.git, base.resolved.commit.as_str());
     now.check_base(base.resolved.osreldate)?;
     let (was, is) = (then.manifest.base.osreldate, base.resolved.osreldate);

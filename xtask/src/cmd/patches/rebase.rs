@@ -28,14 +28,14 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let say = |text: String| cx.terminal.line(&text);
     let mut operation = if args.continue_ || args.abort {
         let name = args.which.name_for(cx, |operation| operation.is_rebase())?;
-        let open = operation::rebase(&cx.home, &name)?;
+        let open = operation::rebase(&cx.cache, &name)?;
         let base = open.map_or(name.clone(), |operation| operation.base);
-        let ended = journal::recover(&cx.home, &base, &say)?;
+        let ended = journal::recover(&cx.cache, &base, &say)?;
         if args.continue_ && ended.is_some_and(|(series, _)| series == name) {
             println!("{name}: the rebase is done");
             return Ok(());
         }
-        operation::rebase(&cx.home, &name)?.ok_or_else(|| {
+        operation::rebase(&cx.cache, &name)?.ok_or_else(|| {
             Failure::usage(
                 "continue a rebase",
                 format!("no rebase of {name} is in progress"),
@@ -46,11 +46,11 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         })?
     } else {
         let series = args.which.load(cx)?;
-        rebase::begin(&cx.home, &series, args.onto.as_deref(), &say)?
+        rebase::begin(&cx.cache, &series, args.onto.as_deref(), &say)?
     };
     let lines = match args.abort {
-        true => sequencer::abort(&cx.home, &operation, &say)?,
-        false => rebase::resume(&cx.home, &mut operation, &|| cx.interrupt.is_set(), &say)?,
+        true => sequencer::abort(&cx.cache, &operation, &say)?,
+        false => rebase::resume(&cx.cache, &mut operation, &|| cx.interrupt.is_set(), &say)?,
     };
     lines.iter().for_each(|line| println!("{line}"));
     Ok(())

@@ -16,10 +16,10 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let series = args.which.load(cx)?;
-    operation::ensure_none_in_progress(&cx.home, series.name(), "refresh the series")?;
-    let applied = applied::apply_series(&cx.home, &series, &|text| cx.terminal.line(&text))?;
+    operation::ensure_none_in_progress(&cx.cache, series.name(), "refresh the series")?;
+    let applied = applied::apply_series(&cx.cache, &series, &|text| cx.terminal.line(&text))?;
     let update = SeriesUpdate::of(&series, applied.start(), &applied.commits);
-    let written = update.write(&cx.home, applied.git(), None)?;
+    let written = update.write(&cx.cache, applied.git(), None)?;
     for name in &written {
         println!("{name}: rewritten");
     }

@@ -21,7 +21,7 @@ impl Which {
     /// first.
     pub fn name(&self, cx: &Context) -> Result<String, Failure> {
         let name = self.chosen(cx)?;
-        journal::recover(&cx.home, &name, &|text| cx.terminal.line(&text))?;
+        journal::recover(&cx.cache, &name, &|text| cx.terminal.line(&text))?;
         Ok(name)
     }
 
@@ -30,7 +30,7 @@ impl Which {
             return Ok(name.clone());
         }
         let names = load::names()?;
-        let bases = record::all(&cx.home)?;
+        let bases = record::all(&cx.cache)?;
         let of_base = bases.iter().find(|base| names.contains(&base.name));
         match (names.as_slice(), of_base) {
             ([only], _) => Ok(only.clone()),
@@ -60,7 +60,7 @@ impl Which {
         cx: &Context,
         is: impl Fn(&Operation) -> bool,
     ) -> Result<String, Failure> {
-        let mut open = operation::all(&cx.home)?;
+        let mut open = operation::all(&cx.cache)?;
         open.retain(is);
         match (&self.series, open.as_slice()) {
             (None, [only]) => Ok(only.series.clone()),

@@ -216,9 +216,9 @@ impl Cargo<'_> {
     /// Runs it. Returns the target directory.
     fn run(self, builder: &Builder<'_>) -> Result<PathBuf, Failure> {
         let slot = slot(self.slot, workspace());
-        let target_dir = builder.home.target().join(&slot);
-        builder.home.create(&target_dir)?;
-        let _one_at_a_time = builder.home.lock(&format!("target-{slot}"), &|text| {
+        let target_dir = builder.cache.target().join(&slot);
+        builder.cache.create(&target_dir)?;
+        let _one_at_a_time = builder.cache.lock(&format!("target-{slot}"), &|text| {
             builder.say(self.phase, text);
         })?;
         let mut argv: Vec<OsString> = vec![self.rust.cargo.clone().into()];

@@ -42,7 +42,7 @@ pub struct Source {
 impl Source {
     /// The object directory of this base.
     pub fn obj(&self, builder: &Builder<'_>) -> PathBuf {
-        builder.home.obj().join(&self.base)
+        builder.cache.obj().join(&self.base)
     }
 }
 
@@ -63,7 +63,7 @@ pub const CONFIGS: &str = "vm/conf";
 pub fn build(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Built, Failure> {
     let inputs = inputs(source, tools)?;
     let _one_at_a_time = builder
-        .home
+        .cache
         .lock(&format!("obj-{}", source.base), &|text| {
             builder.say(Phase::Kernel, text)
         })?;

@@ -34,7 +34,7 @@ const LD: &str = "ld.lld -z max-page-size=0x200000 -z norelro --no-rosegment";
 pub fn kernel(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Made, Failure> {
     make_py::toolchain(builder, &tools.from, &tools.llvm)?;
     let objects = source.obj(builder).join(&source.config);
-    builder.home.create(&objects)?;
+    builder.cache.create(&objects)?;
     let host = make_py::objects(builder, &tools.from).join("tmp/legacy");
     configure(builder, source, &objects, &host)?;
     let total =

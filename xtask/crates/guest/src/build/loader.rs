@@ -23,7 +23,7 @@ pub fn build(builder: &Builder<'_>, tools: &Tools) -> Result<Entry, Failure> {
     inputs.digest("stand", stand);
     inputs.bytes("build recipe", make_py::RECIPE.to_string());
     let _one_at_a_time = builder
-        .home
+        .cache
         .lock(&format!("obj-{}", source.base), &|text| {
             builder.say(Phase::Kernel, text)
         })?;

@@ -37,7 +37,7 @@ pub fn kernel(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<Mad
     let vars = kernel_arguments(source, builder.jobs, fast);
     let mut job = make(builder, source, llvm, "build the kernel", "kernel", &vars);
     if let Some(ccache) = tools::ccache() {
-        job.env.extend(with_ccache(ccache, builder.home.ccache()));
+        job.env.extend(with_ccache(ccache, builder.cache.ccache()));
     }
     let done = Cell::new(0);
     let total = Cell::new(0);
@@ -100,7 +100,7 @@ pub fn kernel_arguments(source: &Source, jobs: usize, fast: bool) -> Vec<OsStrin
 pub fn toolchain(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<String, Failure> {
     let key = toolchain_key(source, llvm)?;
     let obj = source.obj(builder);
-    builder.home.create(&obj)?;
+    builder.cache.create(&obj)?;
     let stamp = obj.join("toolchain.key");
     if holds(&stamp, &key) {
         return Ok(key);

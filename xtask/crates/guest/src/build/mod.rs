@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use kdk_vm::interrupt::Interrupt;
 
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::context::Context;
 use kdk_core::event::{Event, Phase, Sink};
 use kdk_core::failure::Failure;
@@ -40,7 +40,7 @@ pub struct Built {
 /// What every build needs.
 pub struct Builder<'a> {
     /// The cache folder.
-    pub home: &'a Home,
+    pub cache: &'a CacheDir,
     /// Its store.
     pub store: &'a Store,
     /// Who listens.
@@ -57,7 +57,7 @@ impl<'a> Builder<'a> {
     /// With all the host's processors. `logs` is where this run's logs go.
     pub fn new(cx: &'a Context, sink: &'a dyn Sink, logs: &'a Path) -> Self {
         Self {
-            home: &cx.home,
+            cache: &cx.cache,
             store: &cx.store,
             sink,
             interrupt: &cx.interrupt,

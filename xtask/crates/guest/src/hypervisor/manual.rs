@@ -7,7 +7,7 @@ use kdk_vm::bhyve::{Boot, Disk, Spec, Wiring, destroy_args, nmi_args};
 
 use kdk_vm::interrupt::Interrupt;
 
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_series::base::record::Record;
 use kdk_series::base::{self, repo};
 
@@ -174,11 +174,11 @@ fn check(manuals: &[Manual; 3], whose: &str) {
 
 /// The pages of an added modern base, from its tree.
 fn pages_of_a_base() -> Option<(Record, [Manual; 3])> {
-    let home = Home::open(&Interrupt::new()).ok()?;
-    let record = base::modern(&home).ok()??;
+    let cache = CacheDir::open(&Interrupt::new()).ok()?;
+    let record = base::modern(&cache).ok()??;
     let page = |path: &str| {
         let object = format!("{}:{path}", record.commit);
-        repo::git(&home, &record.name)
+        repo::git(&cache, &record.name)
             .text("read a manual page", &["show", &object])
             .ok()
     };

@@ -8,7 +8,7 @@ use crate::base::record::Record;
 use crate::base::source::Source;
 use crate::base::upstream;
 use crate::base::{osreldate, repo};
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::clock;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
@@ -16,14 +16,18 @@ use kdk_doctor::disk_space;
 
 /// Adds a base from a checkout or git directory of the user, and never writes
 /// to it. The caller has locked the base.
-pub fn from_checkout(home: &Home, definition: &Definition, src: &Path) -> Result<Record, Failure> {
+pub fn from_checkout(
+    cache: &CacheDir,
+    definition: &Definition,
+    src: &Path,
+) -> Result<Record, Failure> {
     let source = Source::open(src)?;
     let commit = source.head()?;
     let from = source.dir.display().to_string();
     let osreldate = check_osreldate(&source.git(), definition, &commit, &from)?;
     let tried = format!("add the base `{}`", definition.name);
-    disk_space::need(&tried, home.root(), disk_space::TREE_AND_OBJECTS)?;
-    repo::add_alternate(&repo::ensure(home, &definition.name)?, &source)?;
+    disk_space::need(&tried, cache.root(), disk_space::TREE_AND_OBJECTS)?;
+    repo::add_alternate(&repo::ensure(cache, &definition.name)?, &source)?;
     let record = Record {
         name: definition.name.clone(),
         src: Some(source.dir),
@@ -31,20 +35,20 @@ pub fn from_checkout(home: &Home, definition: &Definition, src: &Path) -> Result
         osreldate,
         added: clock::now(),
     };
-    record.save(home)?;
+    record.save(cache)?;
     Ok(record)
 }
 
 /// Adds a base from FreeBSD's official repository. Continues an interrupted
 /// clone. The caller has locked the base.
 pub fn from_upstream(
-    home: &Home,
+    cache: &CacheDir,
     definition: &Definition,
     progress: upstream::Listener<'_>,
 ) -> Result<Record, Failure> {
     let tried = format!("add the base `{}`", definition.name);
-    disk_space::need(&tried, home.root(), disk_space::TREE_AND_OBJECTS)?;
-    let git = repo::ensure(home, &definition.name)?;
+    disk_space::need(&tried, cache.root(), disk_space::TREE_AND_OBJECTS)?;
+    let git = repo::ensure(cache, &definition.name)?;
     let commit = upstream::clone(&git, definition, progress)?;
     let osreldate = check_osreldate(&git, definition, &commit, &definition.repo)?;
     upstream::fetch_files(&git, definition, &commit, progress)?;
@@ -55,7 +59,7 @@ pub fn from_upstream(
         osreldate,
         added: clock::now(),
     };
-    record.save(home)?;
+    record.save(cache)?;
     Ok(record)
 }
 
@@ -113,18 +117,18 @@ mod tests {
 
     struct Sandbox {
         dir: tempfile::TempDir,
-        home: Home,
+        cache: CacheDir,
     }
 
     fn sandbox() -> Sandbox {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
-        Sandbox { dir, home }
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        Sandbox { dir, cache }
     }
 
     impl Sandbox {
         fn add(&self, name: &str, src: &Path) -> Result<Record, Failure> {
-            from_checkout(&self.home, &definition::find(name).unwrap(), src)
+            from_checkout(&self.cache, &definition::find(name).unwrap(), src)
         }
 
         fn text(&self, failure: &Failure) -> String {
@@ -140,7 +144,7 @@ mod tests {
         let before = fingerprint(&tree);
         let record = sandbox.add("releng-15.1", &tree).unwrap();
         assert_eq!(record.osreldate, 1_501_000);
-        assert_eq!(crate::base::record::all(&sandbox.home).unwrap(), [record]);
+        assert_eq!(crate::base::record::all(&sandbox.cache).unwrap(), [record]);
         assert!(before == fingerprint(&tree), "the source was written to");
     }
 
@@ -173,6 +177,6 @@ mod tests {
             texts.push(sandbox.text(&failure));
         }
         insta::assert_snapshot!(texts.join("\n"));
-        assert!(crate::base::record::all(&sandbox.home).unwrap().is_empty());
+        assert!(crate::base::record::all(&sandbox.cache).unwrap().is_empty());
     }
 }

@@ -6,26 +6,26 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::base::{record, repo, worktree};
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 
 /// Returns all files of the base `name`. Its record comes first, so that an
 /// interrupted removal leaves garbage and not a base.
-pub fn of(home: &Home, name: &str) -> Vec<PathBuf> {
+pub fn of(cache: &CacheDir, name: &str) -> Vec<PathBuf> {
     let mut paths = vec![
-        record::path(home, name),
-        worktree::path(home, name),
-        repo::path(home, name),
-        home.obj().join(name),
-        home.history_of(name),
+        record::path(cache, name),
+        worktree::path(cache, name),
+        repo::path(cache, name),
+        cache.obj().join(name),
+        cache.history_of(name),
     ];
-    paths.extend(store_entries(home, name));
+    paths.extend(store_entries(cache, name));
     paths.retain(|path| path.symlink_metadata().is_ok());
     paths
 }
 
 /// Returns the store entries of the base `name`.
-pub fn store_entries(home: &Home, name: &str) -> Vec<PathBuf> {
-    let Ok(kinds) = fs::read_dir(home.store()) else {
+pub fn store_entries(cache: &CacheDir, name: &str) -> Vec<PathBuf> {
+    let Ok(kinds) = fs::read_dir(cache.store()) else {
         return Vec::new();
     };
     kinds.flatten().map(|kind| kind.path().join(name)).collect()
@@ -73,25 +73,25 @@ mod tests {
     #[test]
     fn a_base_owns_its_files_in_every_folder_and_no_others() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         for name in ["main", "head-2014"] {
-            write(&home.bases().join(format!("{name}.json")), "{}");
-            write(&home.trees().join(name).join("Makefile"), "x");
-            write(&home.history().join(name).join("1.json"), "{}");
+            write(&cache.bases().join(format!("{name}.json")), "{}");
+            write(&cache.trees().join(name).join("Makefile"), "x");
+            write(&cache.history().join(name).join("1.json"), "{}");
             write(
-                &home.store().join("kernel").join(name).join("k/kernel"),
+                &cache.store().join("kernel").join(name).join("k/kernel"),
                 "x",
             );
         }
-        let all = of(&home, "main");
+        let all = of(&cache, "main");
         assert_eq!(all.len(), 4);
         for path in all {
             assert!(disk_usage(&path) > 0);
             remove(&path).unwrap();
             remove(&path).unwrap();
         }
-        assert!(of(&home, "main").is_empty());
-        assert_eq!(of(&home, "head-2014").len(), 4);
+        assert!(of(&cache, "main").is_empty());
+        assert_eq!(of(&cache, "head-2014").len(), 4);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use kdk_vm::interrupt::Interrupt;
 
 use crate::base::repo;
 use crate::base::source::Source;
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::git::Git;
 
 /// Runs git in `dir` as a user would, and returns its output.
@@ -70,8 +70,8 @@ pub fn commit(tree: &Path, message: &str) -> String {
 /// Returns it with the commit of that tree.
 pub fn kdk_repo(dir: &Path) -> (Git, String) {
     let source = Source::open(&tree(dir, "src", 1_501_000)).unwrap();
-    let home = Home::at(dir.join("home"), &Interrupt::new()).unwrap();
-    let git = repo::ensure(&home, "releng-15.1").unwrap();
+    let cache = CacheDir::at(dir.join("home"), &Interrupt::new()).unwrap();
+    let git = repo::ensure(&cache, "releng-15.1").unwrap();
     repo::add_alternate(&git, &source).unwrap();
     (git, source.head().unwrap())
 }

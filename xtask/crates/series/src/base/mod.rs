@@ -16,13 +16,13 @@ pub mod worktree;
 
 use crate::base::definition::Builder;
 use crate::base::record::Record;
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::failure::Failure;
 
 /// Returns the last added base with a modern tree, whose host tools and loader
 /// build the old bases.
-pub fn modern(home: &Home) -> Result<Option<Record>, Failure> {
-    for record in record::all(home)? {
+pub fn modern(cache: &CacheDir) -> Result<Option<Record>, Failure> {
+    for record in record::all(cache)? {
         if record.definition()?.builder == Builder::MakePy {
             return Ok(Some(record));
         }

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::definition::{self, Definition};
-use kdk_core::cache_dir::{Home, write_atomically};
+use kdk_core::cache_dir::{CacheDir, write_atomically};
 use kdk_core::failure::Failure;
 
 /// The record of an added base.
@@ -33,9 +33,9 @@ impl Record {
     }
 
     /// Writes the record.
-    pub fn save(&self, home: &Home) -> Result<(), Failure> {
-        home.create(&home.bases())?;
-        let path = path(home, &self.name);
+    pub fn save(&self, cache: &CacheDir) -> Result<(), Failure> {
+        cache.create(&cache.bases())?;
+        let path = path(cache, &self.name);
         let text = serde_json::to_vec_pretty(self)
             .map_err(|error| Failure::infra("record the base", error.to_string()))?;
         write_atomically(&path, &text).map_err(|error| Failure::io("record the base", &path, error))
@@ -43,23 +43,23 @@ impl Record {
 }
 
 /// Returns the path of the record of `name`.
-pub fn path(home: &Home, name: &str) -> PathBuf {
-    home.bases().join(format!("{name}.json"))
+pub fn path(cache: &CacheDir, name: &str) -> PathBuf {
+    cache.bases().join(format!("{name}.json"))
 }
 
 /// Sets the time of last use of the base `name`: the modification time of its
 /// record.
-pub fn touch(home: &Home, name: &str) {
+pub fn touch(cache: &CacheDir, name: &str) {
     // Only `base list` shows it, so an error does not matter.
     let _ = fs::File::options()
         .append(true)
-        .open(path(home, name))
+        .open(path(cache, name))
         .and_then(|file| file.set_modified(SystemTime::now()));
 }
 
 /// Returns when the base `name` was last used, in seconds since 1970.
-pub fn last_used(home: &Home, name: &str) -> u64 {
-    fs::metadata(path(home, name))
+pub fn last_used(cache: &CacheDir, name: &str) -> u64 {
+    fs::metadata(path(cache, name))
         .and_then(|file| file.modified())
         .ok()
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
@@ -67,8 +67,8 @@ pub fn last_used(home: &Home, name: &str) -> u64 {
 }
 
 /// Returns all added bases, the last added one first.
-pub fn all(home: &Home) -> Result<Vec<Record>, Failure> {
-    let dir = home.bases();
+pub fn all(cache: &CacheDir) -> Result<Vec<Record>, Failure> {
+    let dir = cache.bases();
     let mut records = Vec::new();
     let entries = match fs::read_dir(&dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(records),
@@ -99,8 +99,8 @@ fn read(path: &std::path::Path) -> Result<Record, Failure> {
 }
 
 /// Returns the record of the base `name`.
-pub fn find(home: &Home, name: &str) -> Result<Record, Failure> {
-    let all = all(home)?;
+pub fn find(cache: &CacheDir, name: &str) -> Result<Record, Failure> {
+    let all = all(cache)?;
     let names: Vec<&str> = all.iter().map(|record| record.name.as_str()).collect();
     if let Some(record) = all.iter().find(|record| record.name == name) {
         return Ok(record.clone());
@@ -138,21 +138,21 @@ mod tests {
     #[test]
     fn the_last_added_comes_first() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
-        assert!(all(&home).unwrap().is_empty());
-        record("releng-15.1", 5).save(&home).unwrap();
-        record("main", 9).save(&home).unwrap();
-        let names: Vec<String> = all(&home).unwrap().into_iter().map(|r| r.name).collect();
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        assert!(all(&cache).unwrap().is_empty());
+        record("releng-15.1", 5).save(&cache).unwrap();
+        record("main", 9).save(&cache).unwrap();
+        let names: Vec<String> = all(&cache).unwrap().into_iter().map(|r| r.name).collect();
         assert_eq!(names, ["main", "releng-15.1"]);
     }
 
     #[test]
     fn a_base_that_was_never_added_names_the_command() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
-        let failure = find(&home, "main").unwrap_err();
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let failure = find(&cache, "main").unwrap_err();
         let text = format!("{:?}", miette::Report::new(failure));
         assert!(text.contains("cargo xtask base add main"), "{text}");
-        assert_eq!(find(&home, "mian").unwrap_err().exit_code(), 2);
+        assert_eq!(find(&cache, "mian").unwrap_err().exit_code(), 2);
     }
 }

@@ -6,26 +6,26 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::base::source::Source;
-use kdk_core::cache_dir::{self, Home};
+use kdk_core::cache_dir::{self, CacheDir};
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
 /// Returns the path of the repository of the base `name`.
-pub fn path(home: &Home, name: &str) -> PathBuf {
-    home.repos().join(format!("{name}.git"))
+pub fn path(cache: &CacheDir, name: &str) -> PathBuf {
+    cache.repos().join(format!("{name}.git"))
 }
 
 /// Returns git in the repository of the base `name`.
-pub fn git(home: &Home, name: &str) -> Git {
-    Git::new(path(home, name))
+pub fn git(cache: &CacheDir, name: &str) -> Git {
+    Git::new(path(cache, name))
 }
 
 /// Creates the repository if it does not exist, and completes one that a killed
 /// run began.
-pub fn ensure(home: &Home, name: &str) -> Result<Git, Failure> {
+pub fn ensure(cache: &CacheDir, name: &str) -> Result<Git, Failure> {
     const TRIED: &str = "create kdk's repository of the base";
-    let git = git(home, name);
-    home.create(&home.repos())?;
+    let git = git(cache, name);
+    cache.create(&cache.repos())?;
     if !git.git_dir().join("kdk-ready").exists() {
         let dir: &Path = git.git_dir();
         let args = ["init", "--quiet", "--bare", "--initial-branch=kdk"];

@@ -7,7 +7,7 @@ use crate::base::record::Record;
 use crate::base::source::Source;
 use crate::base::uncommitted::{self, Snapshot};
 use crate::base::{add, repo};
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
@@ -28,12 +28,12 @@ pub struct ResolvedBase {
 /// Resolves the base without checking anything out. The caller has locked the
 /// base.
 pub fn resolve(
-    home: &Home,
+    cache: &CacheDir,
     record: &Record,
     definition: &Definition,
     say: &mut dyn FnMut(String),
 ) -> Result<ResolvedBase, Failure> {
-    let git = repo::git(home, &record.name);
+    let git = repo::git(cache, &record.name);
     if !git.git_dir().exists() {
         return Err(gone(record, git.git_dir()));
     }

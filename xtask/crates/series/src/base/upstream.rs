@@ -236,7 +236,7 @@ mod tests {
     use super::*;
     use crate::base::fixtures::{self, commit, tree, write};
     use crate::base::{add, definition, record};
-    use kdk_core::cache_dir::Home;
+    use kdk_core::cache_dir::CacheDir;
     use kdk_core::failure::rendered;
 
     /// Returns a server that has one commit of this version on this branch.
@@ -257,11 +257,11 @@ mod tests {
     #[test]
     fn only_the_files_that_are_checked_out_are_fetched() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = base("releng-15.1", &server(dir.path(), "releng/15.1", 1_501_000));
-        let record = add::from_upstream(&home, &definition, &mut |_| {}).unwrap();
+        let record = add::from_upstream(&cache, &definition, &mut |_| {}).unwrap();
         assert_eq!((record.osreldate, &record.src), (1_501_000, &None));
-        let git = repo::git(&home, "releng-15.1");
+        let git = repo::git(&cache, "releng-15.1");
         let files = worktree::files(&git, &record.commit).unwrap();
         let absent = worktree::absent(&git, &record.commit).unwrap();
         for (path, id) in files {
@@ -273,7 +273,7 @@ mod tests {
         }
         // Without the server, every file that is checked out is there.
         std::fs::remove_dir_all(dir.path().join("server")).unwrap();
-        let tree = worktree::prepare(&home, &record, &definition, &[], &mut |_| {}).unwrap();
+        let tree = worktree::prepare(&cache, &record, &definition, &[], &mut |_| {}).unwrap();
         assert!(tree.path.join("sys/kern/a.c").exists());
         assert!(!tree.path.join("tests").exists());
     }
@@ -281,24 +281,24 @@ mod tests {
     #[test]
     fn an_interrupted_clone_continues() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = base("releng-15.1", &server(dir.path(), "releng/15.1", 1_501_000));
-        let git = repo::ensure(&home, "releng-15.1").unwrap();
+        let git = repo::ensure(&cache, "releng-15.1").unwrap();
         let commit = clone(&git, &definition, &mut |_| {}).unwrap();
         // Killed here: no record, a lock of git's left behind.
-        assert!(record::all(&home).unwrap().is_empty());
+        assert!(record::all(&cache).unwrap().is_empty());
         write(&git.git_dir().join("shallow.lock"), "");
         let server = dir.path().join("server");
         write(&server.join("sys/kern/b.c"), "newer\n");
         fixtures::commit(&server, "newer");
-        let record = add::from_upstream(&home, &definition, &mut |_| {}).unwrap();
+        let record = add::from_upstream(&cache, &definition, &mut |_| {}).unwrap();
         assert_eq!(record.commit, commit);
     }
 
     #[test]
     fn a_base_in_the_middle_of_a_branch_is_found_by_its_version() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let url = server(dir.path(), "releng/11.0", 1_100_018);
         let server = dir.path().join("server");
         let mut wanted = String::new();
@@ -319,7 +319,7 @@ mod tests {
             since: "2000-01-01".into(),
             until: "2098-01-01".into(),
         });
-        let record = add::from_upstream(&home, &definition, &mut |_| {}).unwrap();
+        let record = add::from_upstream(&cache, &definition, &mut |_| {}).unwrap();
         assert_eq!(record.commit, wanted);
     }
 
@@ -336,9 +336,9 @@ mod tests {
     #[test]
     fn no_network_is_one_error_that_names_src() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = base("main", "https://host.invalid/src.git");
-        let failure = add::from_upstream(&home, &definition, &mut |_| {}).unwrap_err();
+        let failure = add::from_upstream(&cache, &definition, &mut |_| {}).unwrap_err();
         assert_eq!(failure.exit_code(), 5);
         assert!(rendered(&failure).contains("base add main --src DIR"));
         let ran = |stderr: &str| Ran {

@@ -10,7 +10,7 @@ use crate::base::apply::{self, Change};
 use crate::base::definition::{Definition, SparsePaths};
 use crate::base::record::{self, Record};
 use crate::base::{repo, resolve};
-use kdk_core::cache_dir::{Home, write_atomically};
+use kdk_core::cache_dir::{CacheDir, write_atomically};
 use kdk_core::failure::Failure;
 use kdk_core::git::{self, Git};
 use kdk_doctor::disk_space;
@@ -37,30 +37,30 @@ pub struct Tree {
 }
 
 /// Returns the path of the checkout of the base `name`.
-pub fn path(home: &Home, name: &str) -> PathBuf {
-    home.trees().join(name)
+pub fn path(cache: &CacheDir, name: &str) -> PathBuf {
+    cache.trees().join(name)
 }
 
 /// Checks out the tree of `record` with `patches` on top. The caller has locked
 /// the base.
 pub fn prepare(
-    home: &Home,
+    cache: &CacheDir,
     record: &Record,
     definition: &Definition,
     patches: &[Change],
     say: &mut dyn FnMut(String),
 ) -> Result<Tree, Failure> {
-    let base = resolve::resolve(home, record, definition, say)?;
+    let base = resolve::resolve(cache, record, definition, say)?;
     let git = &base.git;
     let commit = apply::commit(git, &base.commit, patches)?;
     let content = repo::tree_of(git, &commit)?;
-    let path = path(home, &record.name);
+    let path = path(cache, &record.name);
     if admin_folder(&path).is_none() {
         say("checking out the tree, once for this base".into());
     }
-    let checkout = Checkout::open(git, home, &path, &commit)?;
+    let checkout = Checkout::open(git, cache, &path, &commit)?;
     let (changed, missing) = checkout.move_to(&definition.tree, &commit, say)?;
-    record::touch(home, &record.name);
+    record::touch(cache, &record.name);
     Ok(Tree {
         path: checkout.path,
         commit,
@@ -86,10 +86,10 @@ pub struct Checkout {
 impl Checkout {
     /// Opens the worktree at `path`, or creates it at `commit`. Removes the
     /// locks of a killed git: no one else works there.
-    pub fn open(repo: &Git, home: &Home, path: &Path, commit: &str) -> Result<Self, Failure> {
+    pub fn open(repo: &Git, cache: &CacheDir, path: &Path, commit: &str) -> Result<Self, Failure> {
         let found = match Self::find(path) {
             Some(found) => found,
-            None => Self::create(repo, home, path, commit)?,
+            None => Self::create(repo, cache, path, commit)?,
         };
         repo::remove_stale_locks(&found.admin);
         Ok(found)
@@ -107,12 +107,12 @@ impl Checkout {
         Some(Self { path, admin, git })
     }
 
-    fn create(repo: &Git, home: &Home, path: &Path, commit: &str) -> Result<Self, Failure> {
-        disk_space::need(TRIED, home.root(), disk_space::TREE_AND_OBJECTS)?;
+    fn create(repo: &Git, cache: &CacheDir, path: &Path, commit: &str) -> Result<Self, Failure> {
+        disk_space::need(TRIED, cache.root(), disk_space::TREE_AND_OBJECTS)?;
         if path.exists() {
             fs::remove_dir_all(path).map_err(|error| Failure::io(TRIED, path, error))?;
         }
-        home.create(path.parent().unwrap_or(path))?;
+        cache.create(path.parent().unwrap_or(path))?;
         repo.text(TRIED, &["worktree", "prune"])?;
         let text = path.to_string_lossy();
         let args = [
@@ -306,20 +306,20 @@ mod tests {
     struct Sandbox {
         dir: tempfile::TempDir,
         src: PathBuf,
-        home: Home,
+        cache: CacheDir,
         record: Record,
     }
 
     fn sandbox() -> Sandbox {
         let dir = tempfile::tempdir().unwrap();
         let src = tree(dir.path(), "src", 1_501_000);
-        let home = Home::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = definition::find("releng-15.1").unwrap();
-        let record = add::from_checkout(&home, &definition, &src).unwrap();
+        let record = add::from_checkout(&cache, &definition, &src).unwrap();
         Sandbox {
             dir,
             src,
-            home,
+            cache,
             record,
         }
     }
@@ -329,7 +329,7 @@ mod tests {
             let definition = definition::find("releng-15.1")?;
             let mut said = Vec::new();
             let mut say = |line| said.push(line);
-            let tree = prepare(&self.home, &self.record, &definition, patches, &mut say)?;
+            let tree = prepare(&self.cache, &self.record, &definition, patches, &mut say)?;
             Ok((tree, said))
         }
 

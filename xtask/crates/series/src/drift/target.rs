@@ -10,7 +10,7 @@ use crate::applied::{self, LockedBase};
 use crate::base::record;
 use crate::base::source::Source;
 use crate::temp_repo::{Listing, TempRepo, listing};
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 
@@ -45,12 +45,12 @@ impl Target {
     ///
     /// # Errors
     /// There is no such base or directory, or it cannot be read.
-    pub fn find(home: &Home, name: &str) -> Result<Self, Failure> {
-        let bases = record::all(home)?;
+    pub fn find(cache: &CacheDir, name: &str) -> Result<Self, Failure> {
+        let bases = record::all(cache)?;
         let place = if bases.iter().any(|base| base.name == name) {
             Place::Base
         } else {
-            directory(home, name)?
+            directory(cache, name)?
         };
         Ok(Self {
             name: name.to_owned(),
@@ -64,9 +64,9 @@ impl Target {
     }
 
     /// Opens the target. A base stays locked until the result is dropped.
-    pub fn open(&self, home: &Home, say: &dyn Fn(String)) -> Result<OpenTarget, Failure> {
+    pub fn open(&self, cache: &CacheDir, say: &dyn Fn(String)) -> Result<OpenTarget, Failure> {
         Ok(match &self.place {
-            Place::Base => OpenTarget::Base(Box::new(applied::lock_base(home, &self.name, say)?)),
+            Place::Base => OpenTarget::Base(Box::new(applied::lock_base(cache, &self.name, say)?)),
             Place::Repository { source, commit } => {
                 OpenTarget::Repository(source.clone(), commit.clone())
             }
@@ -160,13 +160,13 @@ fn must_have(source: &Source, listed: &Listing) -> Result<(), Failure> {
     }
 }
 
-fn directory(home: &Home, name: &str) -> Result<Place, Failure> {
+fn directory(cache: &CacheDir, name: &str) -> Result<Place, Failure> {
     let tried = format!("try the series on {name}");
     let looked = fs::canonicalize(name).and_then(|dir| fs::read_dir(&dir).map(|_| dir));
     let dir = match looked {
         Ok(dir) => dir,
         Err(error) if error.kind() == ErrorKind::NotFound && !name.contains('/') => {
-            return Err(match record::find(home, name) {
+            return Err(match record::find(cache, name) {
                 Err(failure) => failure,
                 Ok(_) => Failure::usage(tried, "it was added just now").help("try again"),
             });
@@ -217,19 +217,19 @@ mod tests {
     fn what_cannot_be_a_target_is_refused_with_the_reason() {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
-        let home = Home::at(root.join("home"), &Interrupt::new()).unwrap();
+        let cache = CacheDir::at(root.join("home"), &Interrupt::new()).unwrap();
         write(&root.join("file"), "x");
         git(&root, &["init", "-q", "empty"]);
         write(&root.join("broken/.git"), "gitdir: nowhere\n");
         let mut texts = Vec::new();
         for name in ["missing", "file", "empty", "broken"] {
             let path = root.join(name).display().to_string();
-            let failure = Target::find(&home, &path).unwrap_err();
+            let failure = Target::find(&cache, &path).unwrap_err();
             assert_eq!(failure.exit_code(), 2, "{name}");
             texts.push(rendered(&failure).replace(&*root.to_string_lossy(), "TMP"));
         }
-        texts.push(rendered(&Target::find(&home, "mian").unwrap_err()));
-        texts.push(rendered(&Target::find(&home, "main").unwrap_err()));
+        texts.push(rendered(&Target::find(&cache, "mian").unwrap_err()));
+        texts.push(rendered(&Target::find(&cache, "main").unwrap_err()));
         insta::assert_snapshot!(texts.join("\n"));
     }
 
@@ -237,7 +237,7 @@ mod tests {
     fn a_partial_clone_is_not_made_to_fetch() {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
-        let home = Home::at(root.join("home"), &Interrupt::new()).unwrap();
+        let cache = CacheDir::at(root.join("home"), &Interrupt::new()).unwrap();
         let src = tree(&root, "src", 1_501_000);
         git(&src, &["config", "uploadpack.allowFilter", "true"]);
         let url = format!("file://{}", src.display());
@@ -245,8 +245,8 @@ mod tests {
         git(&root, &args);
         let part = root.join("part");
         let before = crate::base::fixtures::fingerprint(&part);
-        let target = Target::find(&home, &part.display().to_string()).unwrap();
-        let opened = target.open(&home, &|_| {}).unwrap();
+        let target = Target::find(&cache, &part.display().to_string()).unwrap();
+        let opened = target.open(&cache, &|_| {}).unwrap();
         let paths = BTreeSet::from(["sys/kern/a.c".to_owned()]);
         let failure = opened
             .files(&TempRepo::new().unwrap(), &paths, &|_| {})

@@ -10,7 +10,7 @@ use crate::base::add;
 use crate::base::definition;
 use crate::base::fixtures::{commit, fingerprint, git, tree, write};
 use crate::load::{self, Loaded};
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 
 const BIG: &str = "sys/kern/big.c";
 
@@ -29,7 +29,7 @@ fn big(changed: &[(usize, &str)]) -> String {
 /// A base with a series on it.
 struct Sandbox {
     root: PathBuf,
-    home: Home,
+    cache: CacheDir,
     src: PathBuf,
     series: Loaded,
     _dir: tempfile::TempDir,
@@ -63,13 +63,13 @@ impl Sandbox {
             "schema: 1\nseries: {{name: releng-15.1, revision: 1}}\nbase: {{repo: r, branch: b, \
              osreldate: 1501000}}\npatches:\n{list}"
         );
-        let home = Home::at(root.join("home"), &Interrupt::new()).unwrap();
+        let cache = CacheDir::at(root.join("home"), &Interrupt::new()).unwrap();
         let definition = definition::find("releng-15.1").unwrap();
-        add::from_checkout(&home, &definition, &src).unwrap();
+        add::from_checkout(&cache, &definition, &src).unwrap();
         Self {
             series: load::parse(&folder, "releng-15.1", &text).unwrap(),
             root,
-            home,
+            cache,
             src,
             _dir: dir,
         }
@@ -96,11 +96,11 @@ impl Sandbox {
     }
 
     fn try_on(&self, to: &Path) -> Vec<Row> {
-        let applied = applied::apply_series(&self.home, &self.series, &|_| {}).unwrap();
+        let applied = applied::apply_series(&self.cache, &self.series, &|_| {}).unwrap();
         let replay = Replay::of(&applied).unwrap();
         drop(applied);
-        let target = Target::find(&self.home, &to.display().to_string()).unwrap();
-        let opened = target.open(&self.home, &|_| {}).unwrap();
+        let target = Target::find(&self.cache, &to.display().to_string()).unwrap();
+        let opened = target.open(&self.cache, &|_| {}).unwrap();
         let before = fingerprint(to);
         let rows = replay.on(&opened, &|_| {}).unwrap();
         assert!(before == fingerprint(to), "the target was written to");

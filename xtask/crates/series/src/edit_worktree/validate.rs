@@ -7,7 +7,7 @@ use crate::base::repo::names;
 use crate::base::worktree::Checkout;
 use crate::merge;
 use crate::operation::{Operation, WorktreeState};
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::failure::Failure;
 
 /// The files that git keeps while a command is in progress, with that command.
@@ -21,8 +21,8 @@ const IN_PROGRESS: [(&str, &str); 6] = [
 ];
 
 /// Returns the worktree of `operation` if it can be read as one patch.
-pub fn validate(home: &Home, operation: &Operation) -> Result<Checkout, Failure> {
-    let path = operation.worktree_path(home);
+pub fn validate(cache: &CacheDir, operation: &Operation) -> Result<Checkout, Failure> {
+    let path = operation.worktree_path(cache);
     let at = path.display();
     let tried = format!("finish the {}", operation.describe());
     let bad = |what: String, help: String| Err(Failure::usage(&tried, what).help(help));

@@ -15,7 +15,7 @@ use crate::lint::remark::{At, Remark};
 use crate::lint::style;
 use crate::load::Loaded;
 use crate::manifest::Status;
-use kdk_core::cache_dir::Home;
+use kdk_core::cache_dir::CacheDir;
 use kdk_core::failure::{Class as Fault, Failure};
 use kdk_core::git::Git;
 use kdk_core::yaml::places::{self, Step};
@@ -24,7 +24,7 @@ use kdk_doctor::checks;
 /// Runs the checks on the base `other`, or on the series' own and on its
 /// tracked bases, as far as they were added.
 pub fn check(
-    home: &Home,
+    cache: &CacheDir,
     series: &Loaded,
     checked: &[CheckedPatch],
     other: Option<&str>,
@@ -33,7 +33,7 @@ pub fn check(
 ) -> Result<(), Failure> {
     let own = series.name();
     let name = other.unwrap_or(own);
-    let added = record::all(home)?;
+    let added = record::all(cache)?;
     if let Some(failure) = definition::find(name).err() {
         if other.is_some() {
             return Err(failure);
@@ -51,7 +51,7 @@ pub fn check(
             "{CHECKS}: the base {name} is not added (`cargo xtask base add {name}`)"
         ));
     } else {
-        let base = applied::lock_base(home, name, say)?;
+        let base = applied::lock_base(cache, name, say)?;
         let mut on = OnBase {
             series,
             checked,
@@ -62,7 +62,7 @@ pub fn check(
     }
     if other.is_none() {
         for track in &series.manifest.track {
-            tracked(home, series, checked, track, say, report)?;
+            tracked(cache, series, checked, track, say, report)?;
         }
     }
     Ok(())
@@ -445,7 +445,7 @@ fn landed_as(git: &Git, commit: &str, id: &str, text: &str) -> Result<Option<Str
 
 /// Reports the patches that have landed on a base that the series tracks.
 fn tracked(
-    home: &Home,
+    cache: &CacheDir,
     series: &Loaded,
     checked: &[CheckedPatch],
     track: &str,
@@ -453,7 +453,7 @@ fn tracked(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let mut name = None;
-    for record in record::all(home)? {
+    for record in record::all(cache)? {
         if record.name == track || record.definition()?.branch == track {
             name = Some(record.name);
             break;
@@ -467,7 +467,7 @@ fn tracked(
     if name == series.name() {
         return Ok(());
     }
-    let base = applied::lock_base(home, &name, say)?;
+    let base = applied::lock_base(cache, &name, say)?;
     let (git, commit) = (&base.resolved.git, &base.resolved.commit);
     for (n, patch) in series.manifest.patches.iter().enumerate() {
         let Some(text) = &checked[n].text else {

@@ -322,7 +322,7 @@ mod tests {
     use kdk_vm::interrupt::Interrupt;
 
     use super::*;
-    use kdk_core::cache_dir::Home;
+    use kdk_core::cache_dir::CacheDir;
     use kdk_core::store::Store;
 
     struct Silent;
@@ -336,10 +336,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         let interrupt = Interrupt::new();
-        let home = Home::at(at("home"), &interrupt).unwrap();
-        let (store, sys) = (Store::new(&home), at("sys"));
+        let cache = CacheDir::at(at("home"), &interrupt).unwrap();
+        let (store, sys) = (Store::new(&cache), at("sys"));
         let builder = Builder {
-            home: &home,
+            cache: &cache,
             store: &store,
             sink: &Silent,
             interrupt: &interrupt,
