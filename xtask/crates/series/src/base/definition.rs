@@ -291,7 +291,7 @@ pub fn find(name: &str) -> Result<Definition, Failure> {
     let names: Vec<&str> = all.iter().map(|d| d.name.as_str()).collect();
     let help = match yaml::closest(name, names.iter().copied()) {
         Some(close) => format!("did you mean `{close}`?"),
-        None => format!("there are {}", names.join(", ")),
+        None => format!("the bases are {}", names.join(", ")),
     };
     Err(Failure::usage(
         format!("find the base `{name}`"),
