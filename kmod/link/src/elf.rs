@@ -35,7 +35,7 @@ impl From<object::read::Error> for NotElf {
 pub enum Flaw {
     /// A relocation type it does not know.
     Relocation {
-        /// `r_type`.
+        /// The type of the relocation.
         r_type: u32,
         /// The symbol it refers to.
         symbol: String,
@@ -45,20 +45,20 @@ pub enum Flaw {
     /// Relocations against a section it does not load: the 2014 kernel panics
     /// with "lost base for relatab".
     Unloaded {
-        /// The section.
+        /// The name of the section.
         section: String,
     },
     /// A section that would be loaded, of a type it does not load.
     SectionType {
-        /// The section.
+        /// The name of the section.
         section: String,
-        /// `sh_type`.
+        /// The type of the section.
         sh_type: u32,
     },
     /// A common symbol: a variable of the kernel's that a header defined once
     /// more, so that the module would have a copy of its own.
     Common {
-        /// The symbol.
+        /// The name of the symbol.
         symbol: String,
     },
 }

@@ -8,7 +8,7 @@ use crate::elf::{NotElf, loaded, name_of, relocatable};
 /// A loaded section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
-    /// Its name.
+    /// The name of the section.
     pub name: String,
     /// Distance from the module's load address, bytes.
     pub offset: u64,

@@ -194,7 +194,9 @@ fn fault(text: &str) -> Option<String> {
         0..=50 => text.to_owned(),
         _ => text.chars().take(47).chain("...".chars()).collect(),
     };
-    if text.split_whitespace().count() < WORDS {
+    // A verb and a manual page are a sentence: "Calls unlink(2)."
+    let needed = if text.contains("(2).") { WORDS - 1 } else { WORDS };
+    if text.split_whitespace().count() < needed {
         return Some(format!("\"{shown}\" has fewer than {WORDS} words"));
     }
     if begins_small(text) {
@@ -237,6 +239,7 @@ mod tests {
             ("Returns the name", Some("ends without a period")),
             ("returns the name.", Some("begins with a small letter")),
             ("sendfile(2) copies nothing.", None),
+            ("Calls unlink(2).", None),
             ("kdk.ko is loaded.", None),
             ("mbufs: all of them.", Some("begins with a small letter")),
             ("The name.", Some("has fewer than 3 words")),
