@@ -29,16 +29,16 @@ use std::process::Command;
 /// `kmod/shim/kdk_shim.c` defines it.
 pub const ENTRY: &str = "kdk_modevent";
 
-/// One link of the module.
+/// The inputs and outputs of one link of the module.
 #[derive(Clone, Copy, Debug)]
 pub struct Link<'a> {
-    /// LLVM's `ld.lld`.
+    /// The program `ld.lld` of LLVM.
     pub ld: &'a Path,
     /// `kmod/kdk.ld`; `kdk-loaded.ld` lies beside it.
     pub script: &'a Path,
     /// Archives and objects, `libkdk.a` and the C files' objects.
     pub inputs: &'a [PathBuf],
-    /// Where the module goes. It is written only when every check held.
+    /// Where the module goes. It is written only when every check passes.
     pub out: &'a Path,
     /// The kernel the module is for, when there is one to compare with.
     pub kernel: Option<&'a Path>,
@@ -59,7 +59,7 @@ pub enum LinkError {
     /// The linker could not be started.
     #[error("cannot run the linker {}: {source}. `cargo xtask doctor` looks for it", ld.display())]
     Start {
-        /// The linker.
+        /// The linker that did not start.
         ld: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -67,7 +67,7 @@ pub enum LinkError {
     /// The linker ended with an error.
     #[error("{} could not link kdk.ko:\n{output}", ld.display())]
     Linker {
-        /// The linker.
+        /// The linker that failed.
         ld: PathBuf,
         /// What it wrote.
         output: String,
@@ -77,7 +77,7 @@ pub enum LinkError {
     File {
         /// "read" or "write".
         what: &'static str,
-        /// The file.
+        /// The file that was read or written.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -85,7 +85,7 @@ pub enum LinkError {
     /// A file is not what it should be.
     #[error("{} is not a usable {expected}: {reason}", path.display())]
     Format {
-        /// The file.
+        /// The file that was read.
         path: PathBuf,
         /// "kernel module" or "FreeBSD kernel".
         expected: &'static str,
@@ -104,7 +104,7 @@ pub enum LinkError {
         kernel.display(), symbols.len(), symbols.join(", ")
     )]
     Missing {
-        /// The kernel.
+        /// The kernel that lacks the symbols.
         kernel: PathBuf,
         /// The symbols, sorted.
         symbols: Vec<String>,

@@ -84,16 +84,16 @@ fn relocations_are_those_every_kernel_linker_knows() {
         (types::R_X86_64_TPOFF32, "type 23"),
     ] {
         let flaws = check(&fixture::module(&[(r_type, "curthread", ".text")])).unwrap();
-        let told: Vec<_> = flaws.iter().map(ToString::to_string).collect();
+        let reported: Vec<_> = flaws.iter().map(ToString::to_string).collect();
         assert_eq!(
-            told,
+            reported,
             [format!("relocation {name} against `curthread` in .text")]
         );
     }
 }
 
 #[test]
-fn other_flaws_are_told() {
+fn other_flaws_are_reported() {
     let unloaded = fixture::module(&[(types::R_X86_64_64, "x", ".debug_info")]);
     assert_eq!(
         check(&unloaded),
@@ -208,7 +208,7 @@ fn a_good_module_is_written() {
 
 #[test]
 fn a_bad_module_is_not_written() {
-    for (linked, told) in [
+    for (linked, reported) in [
         (
             fixture::module(&[(types::R_X86_64_GOTPCREL, "panic", ".text")]),
             "R_X86_64_GOTPCREL against `panic`",
@@ -221,13 +221,13 @@ fn a_bad_module_is_not_written() {
     ] {
         let scene = Scene::new(&linked);
         let error = scene.finish().unwrap_err().to_string();
-        assert!(error.contains(told), "{error}");
+        assert!(error.contains(reported), "{error}");
         assert!(!scene.path("kdk.ko").exists());
     }
 }
 
 #[test]
-fn a_broken_kernel_is_told_apart() {
+fn a_broken_kernel_is_distinguished() {
     let scene = Scene::new(&fixture::module(&[(
         types::R_X86_64_PLT32,
         "panic",
@@ -242,7 +242,7 @@ fn a_broken_kernel_is_told_apart() {
 }
 
 #[test]
-fn a_linker_that_does_not_start_is_told() {
+fn a_linker_that_does_not_start_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let (ld, out) = (dir.path().join("no-such-ld"), dir.path().join("kdk.ko"));
     let link_it = Link {
@@ -260,7 +260,7 @@ fn a_linker_that_does_not_start_is_told() {
 }
 
 /// What a module may look like: functions of their own sections, one that
-/// nobody calls, calls into the kernel, and data.
+/// nothing calls, calls into the kernel, and data.
 const SOURCE: &str = "
 void panic(const char *, ...) __attribute__((noreturn));
 int uiomove(void *, int, void *);

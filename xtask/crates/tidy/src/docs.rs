@@ -195,7 +195,11 @@ fn fault(text: &str) -> Option<String> {
         _ => text.chars().take(47).chain("...".chars()).collect(),
     };
     // A verb and a manual page are a sentence: "Calls unlink(2)."
-    let needed = if text.contains("(2).") { WORDS - 1 } else { WORDS };
+    let needed = if text.contains("(2).") {
+        WORDS - 1
+    } else {
+        WORDS
+    };
     if text.split_whitespace().count() < needed {
         return Some(format!("\"{shown}\" has fewer than {WORDS} words"));
     }

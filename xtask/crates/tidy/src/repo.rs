@@ -13,7 +13,7 @@ use crate::commits;
 pub struct Source {
     /// Its path below the root, with `/`.
     pub path: String,
-    /// Its content.
+    /// The content of the file.
     pub text: String,
 }
 
@@ -36,7 +36,7 @@ impl Source {
     }
 }
 
-/// A commit.
+/// A commit of this repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
     /// Its abbreviated id.
