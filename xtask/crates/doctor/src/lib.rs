@@ -94,8 +94,8 @@ pub fn text(findings: &[Finding], host: &Host) -> String {
     lines.join("\n")
 }
 
-/// How `remedy` is had here, in words.
-pub fn mending(remedy: &'static Remedy) -> String {
+/// Returns the command that installs `remedy` on this host.
+pub fn fix_command(remedy: &'static Remedy) -> String {
     let finding = Finding {
         what: "",
         state: State::Missing(String::new()),

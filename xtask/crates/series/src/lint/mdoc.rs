@@ -52,7 +52,7 @@ pub fn no_mandoc(page: &str) -> Remark {
         Check::Mdoc,
         At::Patch,
         format!("{page} was not checked: mandoc is not installed"),
-        kdk_doctor::mending(&packages::MANDOC),
+        kdk_doctor::fix_command(&packages::MANDOC),
     )
 }
 

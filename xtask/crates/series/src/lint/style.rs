@@ -57,7 +57,7 @@ pub fn no_perl() -> Finding {
         patch: None,
         severity: Severity::Error,
         text: "the style was not checked: perl is not installed".into(),
-        help: kdk_doctor::mending(&packages::PERL),
+        help: kdk_doctor::fix_command(&packages::PERL),
         spot: None,
     }
 }
