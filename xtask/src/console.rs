@@ -1,4 +1,4 @@
-//! A guest's console in the user's terminal.
+//! The console of a guest in the user's terminal.
 
 use std::io::{IsTerminal, Read, Write};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -14,67 +14,68 @@ use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 
-/// ^], as in telnet.
-const LEAVE: u8 = 0x1d;
+/// The key ^] ends the session, as in telnet(1).
+const EXIT_KEY: u8 = 0x1d;
 
-/// ^\, which neither a shell nor ddb's line editor has a use for.
-const BREAK_IN: u8 = 0x1c;
+/// The key ^\ enters the kernel debugger. Neither a shell nor ddb's line editor
+/// uses it.
+const DEBUGGER_KEY: u8 = 0x1c;
 
-/// What the keys do.
-pub const HELP: &str = "commands: list, run NAME, end, and ddb's at its prompt; ^\\ breaks into the kernel \
-                        debugger, ^] leaves and ends the guest";
+/// The help on the keys.
+pub const HELP: &str = "commands: list, run NAME, end, and those of ddb at its prompt; ^\\ enters the kernel \
+                        debugger, ^] ends the guest";
 
-/// How often the keyboard is looked at while the guest is silent.
-const LOOK: Duration = Duration::from_millis(50);
+/// The interval at which the keyboard is polled while the guest is silent.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Who hears the lines of the result channel.
-pub type Heard<'a, M> = &'a mut dyn FnMut(&mut M, &str) -> Result<(), Failure>;
+/// A handler of the lines of the result port.
+pub type OnResult<'a, M> = &'a mut dyn FnMut(&mut M, &str) -> Result<(), Failure>;
 
-/// Shows both ports until the machine ends or the user says ^C.
+/// Prints both ports until the machine ends or the user presses ^C.
 pub fn watch<M: Machine + ?Sized>(
     cx: &Context,
     machine: &mut M,
-    heard: Heard<'_, M>,
+    on_result: OnResult<'_, M>,
 ) -> Result<(), Failure> {
-    run(cx, machine, None, heard)
+    run(cx, machine, None, on_result)
 }
 
-/// Shows both ports and passes on what is typed, until the machine ends or
-/// the user leaves.
-pub fn converse<M: Machine + ?Sized>(
+/// Prints both ports and sends the user's input, until the machine ends or the
+/// user leaves.
+pub fn interact<M: Machine + ?Sized>(
     cx: &Context,
     machine: &mut M,
-    heard: Heard<'_, M>,
+    on_result: OnResult<'_, M>,
 ) -> Result<(), Failure> {
     let keys = keyboard();
     let _raw = Raw::enter()?;
-    run(cx, machine, Some(&keys), heard)
+    run(cx, machine, Some(&keys), on_result)
 }
 
 fn run<M: Machine + ?Sized>(
     cx: &Context,
     machine: &mut M,
     keys: Option<&Receiver<u8>>,
-    heard: Heard<'_, M>,
+    on_result: OnResult<'_, M>,
 ) -> Result<(), Failure> {
     machine.inbox().cancel_on(&cx.interrupt);
-    let mut talk = Talk {
+    let mut guest = Console {
         machine,
         console: Assembler::new(Overlong::Split),
         results: Assembler::new(Overlong::Truncate),
         typed: Vec::new(),
     };
     while !cx.interrupt.is_set() {
-        match talk.machine.inbox().next(Instant::now() + LOOK) {
-            Some(Event::Output(port, bytes)) => talk.output(port, &bytes, heard)?,
+        match guest.machine.inbox().next(Instant::now() + POLL_INTERVAL) {
+            Some(Event::Output(port, bytes)) => guest.output(port, &bytes, on_result)?,
             Some(Event::Ended(exit)) => return ended(&exit),
             _ => {}
         }
         loop {
             match keys.map_or(Err(TryRecvError::Empty), Receiver::try_recv) {
-                Ok(LEAVE) => return Ok(()),
-                Ok(key) => talk.key(key)?,
-                // A script's input ended: the guest goes on until it ends.
+                Ok(EXIT_KEY) => return Ok(()),
+                Ok(key) => guest.key(key)?,
+                // The input of a script ended; the guest continues.
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
         }
@@ -82,10 +83,10 @@ fn run<M: Machine + ?Sized>(
     Ok(())
 }
 
-/// QEMU's own failure, if that was the end.
+/// Returns the failure of the hypervisor, if that ended the machine.
 fn ended(exit: &Exit) -> Result<(), Failure> {
     match exit {
-        // A debugger's `kill`, or somebody's.
+        // The debugger or another process killed it.
         Exit::Host(_)
         | Exit::Broken {
             status: Status::Code(0),
@@ -95,16 +96,21 @@ fn ended(exit: &Exit) -> Result<(), Failure> {
     }
 }
 
-/// A guest and what was heard and typed last.
-struct Talk<'a, M: Machine + ?Sized> {
+/// A guest with the last lines of its output and of the user's input.
+struct Console<'a, M: Machine + ?Sized> {
     machine: &'a mut M,
     console: Assembler,
     results: Assembler,
     typed: Vec<u8>,
 }
 
-impl<M: Machine + ?Sized> Talk<'_, M> {
-    fn output(&mut self, port: Port, bytes: &[u8], heard: Heard<'_, M>) -> Result<(), Failure> {
+impl<M: Machine + ?Sized> Console<'_, M> {
+    fn output(
+        &mut self,
+        port: Port,
+        bytes: &[u8],
+        on_result: OnResult<'_, M>,
+    ) -> Result<(), Failure> {
         show(bytes);
         match port {
             Port::Console => self.console.feed(bytes, |_| {}),
@@ -113,7 +119,7 @@ impl<M: Machine + ?Sized> Talk<'_, M> {
                 self.results
                     .feed(bytes, |line| lines.push(clean(line.bytes)));
                 for line in lines {
-                    heard(self.machine, &line)?;
+                    on_result(self.machine, &line)?;
                 }
             }
         }
@@ -121,24 +127,21 @@ impl<M: Machine + ?Sized> Talk<'_, M> {
     }
 
     fn key(&mut self, key: u8) -> Result<(), Failure> {
-        if key == BREAK_IN {
+        if key == DEBUGGER_KEY {
             return self.machine.nmi().map_err(|error| {
-                Failure::infra(
-                    "break into the kernel debugger",
-                    "the machine did not take an NMI",
-                )
-                .source(error)
+                Failure::infra("enter the kernel debugger", "sending an NMI failed").source(error)
             });
         }
         if is_debugger(&clean(self.console.partial())) {
-            // ddb echoes, and takes a carriage return for the end of a line.
+            // ddb echoes input, and expects a carriage return at the end of a
+            // line.
             let key = if key == b'\n' { b'\r' } else { key };
             return self.send(Port::Console, &[key]);
         }
         self.edit(key)
     }
 
-    /// Echoes a key, and sends init the line when it is done.
+    /// Echoes a key, and sends the line to init when it is complete.
     fn edit(&mut self, key: u8) -> Result<(), Failure> {
         match key {
             b'\r' | b'\n' => {
@@ -162,22 +165,22 @@ impl<M: Machine + ?Sized> Talk<'_, M> {
     }
 
     fn send(&mut self, port: Port, bytes: &[u8]) -> Result<(), Failure> {
-        self.machine.send(port, bytes).map_err(|error| {
-            Failure::infra("send what was typed", "the guest is gone").source(error)
-        })
+        self.machine
+            .send(port, bytes)
+            .map_err(|error| Failure::infra("send the input", "the guest is gone").source(error))
     }
 }
 
-/// Whether a line without an end is one that the kernel debugger waits at.
+/// Returns whether an incomplete line is a prompt of the kernel debugger.
 fn is_debugger(partial: &str) -> bool {
     partial.starts_with(ddb::PROMPT) || partial.starts_with("--More--")
 }
 
-/// In raw mode a newline needs its carriage return.
+/// Prints bytes. In raw mode, a newline needs a carriage return.
 fn show(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
     for byte in bytes {
-        // A terminal that went away is noticed when its keyboard ends.
+        // A closed terminal is noticed when its keyboard ends.
         let _ = match byte {
             b'\n' => out.write_all(b"\r\n"),
             b'\r' => Ok(()),
@@ -200,7 +203,7 @@ fn keyboard() -> Receiver<u8> {
     rx
 }
 
-/// The terminal in raw mode until it is dropped.
+/// The terminal, which is in raw mode until this value is dropped.
 struct Raw(Option<Termios>);
 
 impl Raw {
@@ -223,7 +226,7 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
-            // Nothing can be done about a terminal that is gone.
+            // A closed terminal cannot be restored.
             let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, before);
         }
     }
@@ -235,7 +238,7 @@ mod tests {
     use kdk_vm::qemu::VMM;
 
     #[test]
-    fn a_qemu_that_did_not_start_is_an_error_and_one_that_was_ended_is_none() {
+    fn a_qemu_that_did_not_start_is_an_error_and_one_that_ended_is_not() {
         let refused = Exit::Refused {
             vmm: VMM,
             status: Status::Code(1),

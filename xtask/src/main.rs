@@ -47,9 +47,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // A path or a command that is cut in two cannot be copied or looked for.
+    // Paths and commands are not broken, so that they can be copied.
     let wrap = std::io::stderr().is_terminal();
-    // It fails if there is a hook already, and there is none.
+    // It fails only if a hook is already set.
     let _ = miette::set_hook(Box::new(move |_| {
         let options = miette::MietteHandlerOpts::new();
         Box::new(options.break_words(false).wrap_lines(wrap).build())

@@ -23,10 +23,10 @@ where
 pub struct GuestArgs {
     /// The base to test on, or `demo` [default: the base added last, else demo]
     #[arg(long, value_name = "NAME")]
-    pub base: Option<String>,
+    pub(crate) base: Option<String>,
     /// Build the base without the patch series
     #[arg(long, alias = "unpatched")]
-    pub no_patches: bool,
+    pub(crate) no_patches: bool,
     /// Exclude this patch and those that need it; can be repeated
     #[arg(
         long,
@@ -34,22 +34,22 @@ pub struct GuestArgs {
         alias = "without",
         conflicts_with = "no_patches"
     )]
-    pub exclude_patch: Vec<String>,
+    pub(crate) exclude_patch: Vec<String>,
     /// Apply this diff after the series; can be repeated
     #[arg(long, value_name = "FILE")]
-    pub patch: Vec<PathBuf>,
+    pub(crate) patch: Vec<PathBuf>,
     /// The hypervisor; bhyve runs on FreeBSD only
     #[arg(long, value_name = "V", default_value = "auto", value_parser = one_of::<VmmChoice>(&VmmChoice::NAMES))]
-    pub vmm: VmmChoice,
+    pub(crate) vmm: VmmChoice,
     /// The accelerator of QEMU
     #[arg(long, value_name = "A", default_value = "auto", value_parser = one_of::<AccelChoice>(&AccelChoice::NAMES))]
-    pub accel: AccelChoice,
+    pub(crate) accel: AccelChoice,
     /// How the kernel boots: pvh directly, efi through the loader
     #[arg(long, value_name = "B", default_value = "auto", value_parser = one_of::<BootChoice>(&BootChoice::NAMES))]
-    pub boot: BootChoice,
+    pub(crate) boot: BootChoice,
     /// The number of virtual CPUs [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub cpus: Option<u32>,
+    pub(crate) cpus: Option<u32>,
 }
 
 impl GuestArgs {
@@ -74,31 +74,31 @@ impl GuestArgs {
 pub struct TestArgs {
     /// Run the tests that match; !GLOB excludes; can be repeated [default: all but fault/*]
     #[arg(long, value_name = "GLOB")]
-    pub tests: Vec<String>,
+    pub(crate) tests: Vec<String>,
     /// Which tests share a kernel: none, those of a suite, or all
     #[arg(long, value_name = "I", default_value = "test", value_parser = one_of::<Isolation>(&Isolation::NAMES))]
-    pub isolation: Isolation,
+    pub(crate) isolation: Isolation,
     /// Run N guests side by side
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    pub jobs: u16,
+    pub(crate) jobs: u16,
     /// Run each test N times and report flakiness
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub repeat: u32,
+    pub(crate) repeat: u32,
     /// Run the tests in a random order
     #[arg(long)]
-    pub shuffle: bool,
+    pub(crate) shuffle: bool,
     /// Repeat the random choices of the run with this seed [default: random]
     #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
     /// Boot every guest instead of loading the saved machine
     #[arg(long)]
-    pub cold: bool,
+    pub(crate) cold: bool,
     /// Limit each test to S seconds instead of its own limit
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub timeout: Option<u64>,
+    pub(crate) timeout: Option<u64>,
     /// Show the guest's console and results
     #[arg(short, long)]
-    pub verbose: bool,
+    pub(crate) verbose: bool,
 }
 
 impl TestArgs {
@@ -123,13 +123,13 @@ impl TestArgs {
 pub struct ReportArgs {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    pub(crate) json: Option<PathBuf>,
     /// Write the report as JUnit XML
     #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
+    pub(crate) junit: Option<PathBuf>,
     /// Write the report as one HTML page
     #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
+    pub(crate) html: Option<PathBuf>,
 }
 
 impl ReportArgs {

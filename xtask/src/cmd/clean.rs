@@ -1,5 +1,4 @@
-//! `cargo xtask clean`: says what it would remove and how much that is, then
-//! removes just that.
+//! `cargo xtask clean`: lists what it removes with sizes, then removes it.
 
 use std::path::PathBuf;
 
@@ -12,19 +11,19 @@ use kdk_doctor::disk_space::human;
 use kdk_series::base::{files, lock_name, record, worktree};
 use kdk_series::operation;
 
-/// Remove what can be made again.
+/// Remove rebuildable files and report the space freed
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
-    /// Only what was made for this base
+    /// Remove only the files of this base
     #[arg(long, value_name = "NAME", conflicts_with = "all")]
     base: Option<String>,
-    /// Only finished results: they are made again from the objects, quickly
+    /// Remove only finished results, which are rebuilt quickly from the objects
     #[arg(long, conflicts_with = "all")]
     store: bool,
-    /// Everything in the cache, the added bases too
+    /// Remove everything in the cache, including the added bases
     #[arg(long)]
     all: bool,
-    /// Only say what would go
+    /// Only list what would be removed
     #[arg(long)]
     dry_run: bool,
     /// Do not ask first
@@ -32,14 +31,14 @@ pub struct Args {
     yes: bool,
 }
 
-/// Something to remove.
+/// A file or folder to remove.
 #[derive(Debug, PartialEq, Eq)]
 struct Item {
     what: &'static str,
     path: PathBuf,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let cache = &cx.cache;
     if let Some(name) = &args.base {
@@ -50,7 +49,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         .iter()
         .map(|item| files::disk_usage(&item.path))
         .collect();
-    println!("{}", text(&items, &sizes));
+    cx.terminal.print(&text(&items, &sizes));
     if args.dry_run || items.is_empty() {
         return Ok(());
     }
@@ -68,13 +67,14 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         }
         files::remove(&item.path).map_err(|error| Failure::io("clean", &item.path, error))?;
     }
-    println!("removed {}", human(sizes.iter().sum()));
+    cx.terminal
+        .print(&format!("removed {}", human(sizes.iter().sum())));
     Ok(())
 }
 
 const RESULTS: &str = "results";
 
-/// What `args` ask for and is there.
+/// Returns the existing items that `args` select.
 fn plan(cache: &CacheDir, args: &Args) -> Vec<Item> {
     let item = |what, path| Item { what, path };
     let results = || match &args.base {
@@ -101,7 +101,7 @@ fn plan(cache: &CacheDir, args: &Args) -> Vec<Item> {
         });
         if args.base.is_none() {
             items.extend(
-                logs::ended(cache)
+                logs::finished(cache)
                     .into_iter()
                     .map(|path| item("logs", path)),
             );
@@ -116,7 +116,7 @@ fn plan(cache: &CacheDir, args: &Args) -> Vec<Item> {
     items
 }
 
-/// What is going to be removed, with sizes; runs' logs as one line.
+/// Renders the items with their sizes; the logs of runs are one line.
 fn text(items: &[Item], sizes: &[u64]) -> String {
     let mut lines = Vec::new();
     let (mut runs, mut logs) = (0, 0);
@@ -139,13 +139,13 @@ fn text(items: &[Item], sizes: &[u64]) -> String {
         0 => "there is nothing to remove".into(),
         1 => lines.join("\n"),
         _ => {
-            lines.push(format!("{:>10}  in all", human(sizes.iter().sum())));
+            lines.push(format!("{:>10}  in total", human(sizes.iter().sum())));
             lines.join("\n")
         }
     }
 }
 
-/// Locks what is going to be removed; a live run that uses it is named.
+/// Locks the items to remove. The error names a running process that uses one.
 fn locks(cache: &CacheDir, args: &Args) -> Result<Vec<Lock>, Failure> {
     let names: Vec<String> = match &args.base {
         Some(name) => vec![name.clone()],
@@ -161,16 +161,16 @@ fn locks(cache: &CacheDir, args: &Args) -> Result<Vec<Lock>, Failure> {
     }
     let mut locks = Vec::new();
     for entry in entries {
-        let lock = cache.try_lock(&entry)?.map_err(|holder| {
-            Failure::infra("clean", format!("{holder} uses {entry}"))
-                .help("wait until it is done, or stop it")
+        let lock = cache.try_lock(&entry)?.map_err(|owner| {
+            Failure::infra("clean", format!("{owner} uses {entry}"))
+                .help("wait until it has ended, or stop it")
         })?;
         locks.push(lock);
     }
     Ok(locks)
 }
 
-/// The names of what is in `folders`, each once, without their endings.
+/// Returns the names in `folders` without their extensions, each once.
 fn names_in(folders: &[PathBuf]) -> Vec<String> {
     let mut names: Vec<String> = folders
         .iter()
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_says_what_and_how_much() {
+    fn the_text_has_items_and_sizes() {
         let item = |what, path: &str| Item {
             what,
             path: path.into(),
@@ -271,12 +271,12 @@ mod tests {
     #[test]
     fn what_a_live_run_uses_is_refused() {
         let (_dir, cache) = cache();
-        let held = cache.lock("obj-main", &|_| {}).unwrap();
+        let lock = cache.lock("obj-main", &|_| {}).unwrap();
         let failure = locks(&cache, &Args::default()).unwrap_err();
         assert_eq!(failure.exit_code(), 5);
         let text = kdk_core::failure::rendered(&failure);
         assert!(text.contains("uses obj-main"), "{text}");
-        drop(held);
+        drop(lock);
         assert!(locks(&cache, &Args::default()).is_ok());
     }
 }

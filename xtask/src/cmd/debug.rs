@@ -1,4 +1,4 @@
-//! `cargo xtask debug`: a guest under gdb or lldb, or at ddb's prompt.
+//! `cargo xtask debug`: debugs a guest with gdb, lldb or ddb.
 
 mod commands;
 
@@ -21,29 +21,29 @@ use kdk_doctor::Need;
 use kdk_guest::guest::{self, Guest};
 use kdk_report::recorder::Recorder;
 
-/// The stub's name in QEMU.
+/// The name of the gdb stub in QEMU.
 const STUB: &str = "gdb";
 
-/// A guest under gdb, lldb or the kernel's own debugger.
+/// Debug a guest with gdb, lldb or the kernel's own debugger
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     guest: GuestArgs,
-    /// Run this test when the debugger lets the guest go on
+    /// Run this test when the debugger resumes the guest
     #[arg(long, value_name = "NAME")]
     tests: Option<String>,
-    /// Stand still from the start until the debugger lets the guest go on
+    /// Pause the guest at its start until the debugger resumes it
     #[arg(long)]
     wait: bool,
     /// Listen on a free TCP port of this host, for lldb
     #[arg(long)]
     lldb: bool,
-    /// Type on the guest's console; ^\ breaks into the kernel debugger
+    /// Open the console of the guest; ^\ enters the kernel debugger
     #[arg(long)]
     ddb: bool,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let name = guest::base_name(cx, args.guest.base.as_deref())?;
     kdk_doctor::need(cx, Need::guest(&name), false)?;
@@ -62,37 +62,38 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         Endpoint::Unix(socket)
     };
     let session = session(args, &guest, endpoint)?;
-    introduce(cx, args, &session, &logs)?;
-    let mut heard = |machine: &mut QemuMachine, line: &str| match (&args.tests, Line::parse(line)) {
-        (Some(test), Line::Hello(_)) => ready(cx, args, machine, test),
-        _ => Ok(()),
-    };
+    write_commands(cx, args, &session, &logs)?;
+    let mut on_result =
+        |machine: &mut QemuMachine, line: &str| match (&args.tests, Line::parse(line)) {
+            (Some(test), Line::Hello(_)) => send_test(cx, args, machine, test),
+            _ => Ok(()),
+        };
     let result = if args.ddb {
         cx.terminal.line(console::HELP);
-        console::converse(cx, &mut machine, &mut heard)
+        console::interact(cx, &mut machine, &mut on_result)
     } else {
-        console::watch(cx, &mut machine, &mut heard)
+        console::watch(cx, &mut machine, &mut on_result)
     };
     if let Endpoint::Unix(socket) = &session.endpoint {
-        // It leads nowhere now; QEMU leaves it when it is killed.
+        // QEMU does not remove it when it is killed.
         let _ = std::fs::remove_file(socket);
     }
     result
 }
 
-/// Only QEMU has the stub that is used here.
+/// Returns the QEMU of a guest: only it has the gdb stub.
 fn qemu(guest: &Guest) -> Result<(Qemu, Spec), Failure> {
     match guest.pool.qemu() {
         Some(QemuPool { qemu, spec }) => Ok((qemu.clone(), spec.clone())),
         None => Err(Failure::usage(
             "debug a guest of bhyve",
-            "the kit knows QEMU's debugger stub only",
+            "kdk supports only the debugger stub of QEMU",
         )
-        .help("say `--vmm qemu`, or `cargo xtask shell` for ddb alone")),
+        .help("use `--vmm qemu`, or `cargo xtask shell` for ddb")),
     }
 }
 
-/// QEMU's arguments for its gdb stub, on a socket or a free TCP port.
+/// Returns QEMU's arguments for its gdb stub, on a socket or a free TCP port.
 fn stub(socket: Option<&Path>) -> Vec<OsString> {
     let mut device = OsString::from(format!("socket,id={STUB},server=on,wait=off,"));
     match socket {
@@ -110,13 +111,13 @@ fn stub(socket: Option<&Path>) -> Vec<OsString> {
     ]
 }
 
-/// Which port QEMU found free.
+/// Returns the TCP port that QEMU chose.
 fn address(machine: &mut QemuMachine) -> Result<SocketAddr, Failure> {
     let tried = "find the port of QEMU's gdb stub";
     let devices = machine
         .monitor()
         .execute("query-chardev", serde_json::json!({}))
-        .map_err(|error| Failure::infra(tried, "QEMU did not say").source(error))?;
+        .map_err(|error| Failure::infra(tried, "QEMU did not answer").source(error))?;
     devices
         .as_array()
         .into_iter()
@@ -126,6 +127,7 @@ fn address(machine: &mut QemuMachine) -> Result<SocketAddr, Failure> {
         .ok_or_else(|| Failure::infra(tried, "QEMU has no such port"))
 }
 
+/// Parses QEMU's name of a socket:
 /// `disconnected:tcp:127.0.0.1:43211,server=on`.
 fn port_of(filename: &str) -> Option<SocketAddr> {
     let (_, address) = filename.split_once("tcp:")?;
@@ -158,7 +160,7 @@ fn session(args: &Args, guest: &Guest, endpoint: Endpoint) -> Result<Session, Fa
     })
 }
 
-/// `kdk.ko.debug`, where the build has left one.
+/// Returns `kdk.ko.debug` if it exists, else the module.
 fn with_debug_information(module: &Path) -> PathBuf {
     let debug = module.with_extension("ko.debug");
     if debug.is_file() {
@@ -168,8 +170,13 @@ fn with_debug_information(module: &Path) -> PathBuf {
     }
 }
 
-/// Writes the command file and says how to use it.
-fn introduce(cx: &Context, args: &Args, session: &Session, logs: &Path) -> Result<(), Failure> {
+/// Writes the command file of the debugger, and prints how to use it.
+fn write_commands(
+    cx: &Context,
+    args: &Args,
+    session: &Session,
+    logs: &Path,
+) -> Result<(), Failure> {
     let (name, text, line) = if args.lldb {
         ("debug.lldb", lldb(session), "lldb -s")
     } else {
@@ -182,14 +189,19 @@ fn introduce(cx: &Context, args: &Args, session: &Session, logs: &Path) -> Resul
         .line(&format!("in another terminal: {line} {}", file.display()));
     if args.wait {
         cx.terminal
-            .line("the guest stands still until the debugger lets it go on");
+            .line("the guest is paused until the debugger resumes it");
     }
     Ok(())
 }
 
-/// The guest is up: what it reads next is the command to run the test. Under
-/// ddb it goes on at once, else when the debugger says so.
-fn ready(cx: &Context, args: &Args, machine: &mut QemuMachine, test: &str) -> Result<(), Failure> {
+/// Sends the guest, which is up, the command to run the test. With ddb it runs
+/// at once, else when the debugger resumes the guest.
+fn send_test(
+    cx: &Context,
+    args: &Args,
+    machine: &mut QemuMachine,
+    test: &str,
+) -> Result<(), Failure> {
     let failed = |what: &str, error: std::io::Error| {
         Failure::infra(format!("{what} before {test}"), "the guest is gone").source(error)
     };
@@ -199,7 +211,7 @@ fn ready(cx: &Context, args: &Args, machine: &mut QemuMachine, test: &str) -> Re
             .pause()
             .map_err(|error| failed("stop the guest", error))?;
         cx.terminal.line(&format!(
-            "the guest stands still before {test}; it runs when the debugger says continue"
+            "the guest is paused before {test}; `continue` in the debugger runs it"
         ));
     }
     machine

@@ -1,4 +1,5 @@
-//! `cargo xtask doctor`: what the host lacks, and the command that mends it.
+//! `cargo xtask doctor`: checks the host, and prints the command that installs
+//! what is missing.
 
 use serde::Serialize;
 
@@ -7,21 +8,21 @@ use kdk_core::failure::{Class, Failure};
 use kdk_doctor::Finding;
 use kdk_doctor::packages::{self, Host};
 
-/// Look at what the host lacks, and mend it.
+/// Check host dependencies and install missing ones
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Run the mending command
+    /// Install the missing dependencies
     #[arg(long)]
     fix: bool,
     /// Do not ask first
     #[arg(short, long)]
     yes: bool,
-    /// As JSON
+    /// Print the report as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let host = Host::detect();
     let mut findings = kdk_doctor::examine(cx, None);
@@ -29,7 +30,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         kdk_doctor::fix(cx, &findings, &host, args.yes)?;
         findings = kdk_doctor::examine(cx, None);
     }
-    print(&findings, &host, args.json)?;
+    print(cx, &findings, &host, args.json)?;
     let bad = findings
         .iter()
         .filter(|finding| finding.state.is_bad())
@@ -47,25 +48,25 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     })
 }
 
-/// The report for programs.
+/// The report as JSON.
 #[derive(Serialize)]
 struct Report<'a> {
     checks: &'a [Finding],
-    /// The mending command.
-    mend: Option<String>,
+    /// The command that installs the missing dependencies.
+    fix: Option<String>,
 }
 
-fn print(findings: &[Finding], host: &Host, json: bool) -> Result<(), Failure> {
+fn print(cx: &Context, findings: &[Finding], host: &Host, json: bool) -> Result<(), Failure> {
     if !json {
-        println!("{}", kdk_doctor::text(findings, host));
+        cx.terminal.print(&kdk_doctor::text(findings, host));
         return Ok(());
     }
     let report = Report {
         checks: findings,
-        mend: packages::command(findings, host),
+        fix: packages::command(findings, host),
     };
     let text = serde_json::to_string_pretty(&report)
         .map_err(|error| Failure::infra("write the report", error.to_string()))?;
-    println!("{text}");
+    cx.terminal.print(&text);
     Ok(())
 }

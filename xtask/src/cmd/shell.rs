@@ -1,4 +1,4 @@
-//! `cargo xtask shell`: the guest's console, and its commands by hand.
+//! `cargo xtask shell`: the console of a guest.
 
 use super::args::GuestArgs;
 use crate::console;
@@ -9,14 +9,14 @@ use kdk_doctor::Need;
 use kdk_guest::guest;
 use kdk_report::recorder::Recorder;
 
-/// The guest's console; what you type goes to init: list, run NAME, end
+/// Open the console of a guest. Your input goes to init: list, run NAME, end
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     guest: GuestArgs,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let name = guest::base_name(cx, args.guest.base.as_deref())?;
     kdk_doctor::need(cx, Need::guest(&name), false)?;
@@ -25,5 +25,5 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let guest = guest::prepare(cx, &recorder, &args.guest.request(), &name, &logs)?;
     cx.terminal.line(console::HELP);
     let mut machine = guest.pool.start(1)?;
-    console::converse(cx, &mut *machine, &mut |_, _| Ok(()))
+    console::interact(cx, &mut *machine, &mut |_, _| Ok(()))
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask vm-test`: from a FreeBSD tree to a verdict.
+//! `cargo xtask vm-test`: builds, boots and tests a kernel.
 
 use std::error::Error;
 use std::sync::Mutex;
@@ -12,43 +12,44 @@ use kdk_core::context::Context;
 use kdk_core::event::Phase;
 use kdk_core::failure::{Class, Failure};
 use kdk_core::logs;
+use kdk_core::terminal::Terminal;
 use kdk_guest::guest;
 use kdk_guest::request::TestRequest;
 use kdk_guest::run_tests::TestEnv;
-use kdk_report::closing;
 use kdk_report::history::compare::{self, Comparison};
 use kdk_report::history::{self, History, rerun};
 use kdk_report::json::{Report, Run};
 use kdk_report::recorder::Recorder;
+use kdk_report::summary;
 
-/// What the first and the last line say when no base was tested.
+/// The first and the last line of a run on the demo guest.
 const DEMO_NOTICE: &str = "demo guest: no FreeBSD kernel was tested";
 
-/// Results of each kind and base that stay in the store: a series with and
-/// without each of its patches fits.
+/// The number of results of each kind and base that stay in the store: enough
+/// for a series with and without each of its patches.
 const RESULTS_KEPT: usize = 24;
 
-/// From a FreeBSD tree to a verdict.
+/// Build, boot and test a kernel
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     guest: GuestArgs,
     #[command(flatten)]
     tests: TestArgs,
-    /// Run only the tests that failed when this base was last tested
+    /// Run only the tests that failed in the last run on this base
     #[arg(long, conflicts_with = "tests")]
     rerun_failed: bool,
     #[command(flatten)]
     files: ReportArgs,
-    /// Name the slowest tests [default: 5 if more than 10 ran]
+    /// Print the N slowest tests [default: 5 if more than 10 ran]
     #[arg(long, value_name = "N")]
     slowest: Option<usize>,
-    /// Install what is missing without asking
+    /// Install missing host dependencies without asking
     #[arg(short, long)]
     yes: bool,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let name = match guest::base_name(cx, args.guest.base.as_deref()) {
         Ok(name) => name,
@@ -64,25 +65,30 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         cx.terminal.line(remark);
     }
     let mut about = Run::begin(&name);
-    let result = chosen(args, cx, &past, &mut about).and_then(|any| match any {
-        true => tested(args, cx, &recorder, &past, &mut about, &outcomes),
+    let result = select_tests(args, cx, &past, &mut about).and_then(|any| match any {
+        true => run_tests(args, cx, &recorder, &past, &mut about, &outcomes),
         false => Ok(()),
     });
     let outcomes = outcomes
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let report = Report::new(ended(about, &result), recorder.phases(), outcomes);
+    let report = Report::new(with_result(about, &result), recorder.phases(), outcomes);
     let written = conclude(args, cx, &past, &report);
     if name == DEMO {
         cx.terminal.line(DEMO_NOTICE);
     }
-    // Old results go where nothing waits for it.
-    let tidied = cx.store.gc(RESULTS_KEPT).map(drop);
-    all_of([result, written, tidied], cx)
+    // Old results are removed last, when nothing waits for it.
+    let collected = cx.store.gc(RESULTS_KEPT).map(drop);
+    first_failure([result, written, collected], cx)
 }
 
-/// Notes which tests are asked for. Returns whether there is any to run.
-fn chosen(args: &Args, cx: &Context, past: &History, about: &mut Run) -> Result<bool, Failure> {
+/// Records the selected tests. Returns whether there are any to run.
+fn select_tests(
+    args: &Args,
+    cx: &Context,
+    past: &History,
+    about: &mut Run,
+) -> Result<bool, Failure> {
     if !args.rerun_failed {
         about.selection.clone_from(&args.tests.tests);
         return Ok(true);
@@ -96,38 +102,42 @@ fn chosen(args: &Args, cx: &Context, past: &History, about: &mut Run) -> Result<
     Ok(!about.selection.is_empty())
 }
 
-/// Writes the reports, remembers the run and says what came of it.
+/// Writes the reports, adds the run to the history, and prints the summary.
 fn conclude(args: &Args, cx: &Context, past: &History, report: &Report) -> Result<(), Failure> {
     let changes = past
         .previous(report)
         .map(|previous| compare::compare(previous, report))
         .unwrap_or_default();
     let written = args.files.files().write(report, &changes);
-    // What is not remembered must not hide a verdict.
+    // An error of the history must not hide a verdict.
     if let Err(failure) = history::record(&cx.cache, report) {
         let why = Error::source(&failure).map(|why| format!(": {why}"));
         cx.terminal
             .line(&format!("history: {failure}{}", why.unwrap_or_default()));
     }
-    for line in closing::lines(report, &changes, args.slowest) {
+    for line in summary::lines(report, &changes, args.slowest) {
         cx.terminal.line(&line);
     }
     written
 }
 
-/// The report of a run that could not even begin.
+/// Writes the report of a run that could not start.
 pub fn report_failure(args: &Args, failure: Failure) -> Result<(), Failure> {
     let name = args.guest.base.as_deref().unwrap_or_default();
     let result = Err(failure);
-    let report = Report::new(ended(Run::begin(name), &result), Vec::new(), Vec::new());
+    let report = Report::new(
+        with_result(Run::begin(name), &result),
+        Vec::new(),
+        Vec::new(),
+    );
     if let Err(other) = args.files.files().write(&report, &Comparison::default()) {
-        eprintln!("{}", other.in_one_line());
+        Terminal::new().line(&other.in_one_line());
     }
     result
 }
 
-/// `run` with its end.
-fn ended(mut run: Run, result: &Result<(), Failure>) -> Run {
+/// Returns `run` with its result.
+fn with_result(mut run: Run, result: &Result<(), Failure>) -> Run {
     run.exit = result.as_ref().err().map_or(0, Failure::exit_code);
     run.error = result
         .as_ref()
@@ -137,8 +147,11 @@ fn ended(mut run: Run, result: &Result<(), Failure>) -> Run {
     run
 }
 
-/// The first failure; the others are shown at once.
-fn all_of<const N: usize>(results: [Result<(), Failure>; N], cx: &Context) -> Result<(), Failure> {
+/// Returns the first failure, and prints the others.
+fn first_failure<const N: usize>(
+    results: [Result<(), Failure>; N],
+    cx: &Context,
+) -> Result<(), Failure> {
     let mut failures = results.into_iter().filter_map(Result::err);
     let first = failures.next();
     for other in failures {
@@ -147,7 +160,7 @@ fn all_of<const N: usize>(results: [Result<(), Failure>; N], cx: &Context) -> Re
     first.map_or(Ok(()), Err)
 }
 
-fn tested(
+fn run_tests(
     args: &Args,
     cx: &Context,
     recorder: &Recorder<'_>,
@@ -168,8 +181,7 @@ fn tested(
     about.isolation = env.isolation(&tests).name().into();
     about.jobs = tests.jobs;
     about.seed = tests.seed();
-    let tested = env.run(recorder, &tests, past.durations());
-    let report = tested?;
+    let report = env.run(recorder, &tests, past.durations())?;
     if let Some(hello) = &report.hello {
         about.uname.clone_from(&hello.uname);
     }
@@ -181,21 +193,21 @@ fn tested(
         );
     }
     let exit = report.exit_code();
-    let summary = report.summary();
+    let counts = report.summary();
     if let Ok(mut all) = outcomes.lock() {
         *all = report.outcomes;
     }
     guest::say(recorder, Phase::Report, format!("logs: {}", logs.display()));
     if let Some(error) = report.error {
         let advice = error.help().map(|help| format!("{help}\n"));
-        let console = format!("the console: {}", logs.display());
+        let console = format!("console: {}", logs.display());
         let help = advice.unwrap_or_default() + &console;
         return Err(Failure::from(error).help(help));
     }
     if let Some(error) = report.log_error {
         return Err(error.into());
     }
-    verdict(exit, summary)
+    verdict(exit, counts)
 }
 
 fn verdict(exit: u8, summary: Summary) -> Result<(), Failure> {

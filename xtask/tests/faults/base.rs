@@ -18,7 +18,7 @@ use crate::running::{Exit, Ran};
 /// A test that passes.
 const GOOD: &str = "harness/assertion-message";
 
-/// All of them; none without a base.
+/// Returns all of them; none without a base.
 pub fn faults() -> Vec<Fault> {
     let Ok(base) = std::env::var("KDK_FAULTS_BASE") else {
         return Vec::new();
@@ -81,7 +81,7 @@ fn built(place: &Place, base: &str) -> Result<(), Stop> {
     BUILT.get_or_init(build).clone().map_err(Stop::Wrong)
 }
 
-/// A run after `script` has been played in the overlay.
+/// Returns a run after `script` has been played in the overlay.
 fn play(place: &Place, base: &str, script: &str) -> Result<Played, Stop> {
     let prefix = place.overlay(script)?;
     let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();

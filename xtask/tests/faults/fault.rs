@@ -96,7 +96,7 @@ pub fn played_in(
     }
 }
 
-/// The host's fault: no test has a verdict.
+/// Returns the host's fault: no test has a verdict.
 pub fn infra(says: &str) -> Want {
     ends(5, says)
 }
@@ -125,7 +125,7 @@ impl Want {
         self
     }
 
-    /// The run has no chance to write a report.
+    /// Returns the run has no chance to write a report.
     pub fn without_report(mut self) -> Self {
         self.report = false;
         self

@@ -5,7 +5,7 @@ use kdk_vm::verdict::Verdict;
 use crate::fault::{Fault, ends, on_demand};
 use crate::guest_faults::{AT_BOOT, IN_TESTS};
 
-/// All of them.
+/// Returns all of them.
 pub fn faults() -> Vec<Fault> {
     let in_tests = IN_TESTS.iter().map(|fault| {
         let name = format!("fault/{}", fault.name);

@@ -16,7 +16,7 @@ use crate::powers::{self, small_disk};
 /// A test that passes.
 const GOOD: &str = "harness/panics-nest";
 
-/// All of them.
+/// Returns all of them.
 pub fn faults() -> Vec<Fault> {
     let mut all = qemu();
     all.extend(hypervisor());
@@ -96,7 +96,7 @@ fn qemu() -> Vec<Fault> {
     ]
 }
 
-/// A QEMU with a hypervisor that never runs a guest.
+/// Returns a QEMU with a hypervisor that never runs a guest.
 fn sleeping_kvm() -> String {
     format!(
         "#!/bin/sh\n\
@@ -197,7 +197,7 @@ fn disk() -> Vec<Fault> {
     ]
 }
 
-/// The console's log takes the only page there is.
+/// Returns the console's log takes the only page there is.
 fn full_logs(place: &mut Place) -> Result<Played, Stop> {
     let runs = place.home().join("runs");
     fs::create_dir(&runs).map_err(told("make", &runs))?;
@@ -206,7 +206,7 @@ fn full_logs(place: &mut Place) -> Result<Played, Stop> {
     place.play(place.vm_test_under(&prefix, "tcg", &[GOOD]))
 }
 
-/// A file may hold less than the guest's list of tests, and more than a
+/// Returns a file may hold less than the guest's list of tests, and more than a
 /// report.
 fn limited_logs(place: &mut Place) -> Result<Played, Stop> {
     let limit = ["sh", "-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"];
@@ -226,7 +226,7 @@ fn full_state(place: &mut Place) -> Result<Played, Stop> {
     Ok(played)
 }
 
-/// The list of names that a small disk left must be empty.
+/// Returns the list of names that a small disk left must be empty.
 pub fn nothing_left(names: &Path, played: &Played) -> Result<(), Stop> {
     let left = fs::read_to_string(names).map_err(told("read", names))?;
     if left.is_empty() {
@@ -238,7 +238,7 @@ pub fn nothing_left(names: &Path, played: &Played) -> Result<(), Stop> {
     )))
 }
 
-/// An older report has the only page there is, and keeps it.
+/// Returns an older report has the only page there is, and keeps it.
 fn full_report(place: &mut Place) -> Result<Played, Stop> {
     const OLD: &str = "an older report";
     let shell = format!(
@@ -279,7 +279,7 @@ fn permissions() -> Vec<Fault> {
     ]
 }
 
-/// A damaged kernel in the store.
+/// Returns a damaged kernel in the store.
 fn kernels() -> Vec<Fault> {
     let damaged = |name: &str, says: &str, damage: fn(&Path) -> std::io::Result<()>| {
         daily(format!("kernel {name}"), ends(3, says), move |place| {
@@ -314,7 +314,7 @@ fn kernels() -> Vec<Fault> {
     ]
 }
 
-/// A machine is saved, and half of one of its files goes.
+/// Returns a machine is saved, and half of one of its files goes.
 fn damaged_state(place: &mut Place, name: &str) -> Result<Played, Stop> {
     place.run(place.vm_test(&[GOOD]))?;
     let entry = list(&place.home().join("store/state/demo")).pop();
@@ -384,8 +384,8 @@ fn flooded() -> Want {
 /// The most memory that the command line may take for it, KiB.
 const MEMORY: u64 = 150 << 10;
 
-/// A guest played by a script floods the console as fast as pipes go. It
-/// looks at its parent's memory (proc(5), VmHWM) before it ends.
+/// Returns a guest played by a script floods the console as fast as pipes go.
+/// It looks at its parent's memory (proc(5), VmHWM) before it ends.
 fn flood(place: &mut Place, mib: u64) -> Result<Played, Stop> {
     let (peak, bytes) = (place.path("peak"), mib << 20);
     place.qemu(&format!(

@@ -114,7 +114,7 @@ fn judge(name: String, expected: String, want: &Want, played: &Played, left: &[S
     }
 }
 
-/// Whether a run that is not the row's own ended as it must.
+/// Returns whether a run that is not the row's own ended as it must.
 ///
 /// # Errors
 /// It did not, in words.
@@ -162,7 +162,7 @@ fn counted(mut tests: Vec<(String, String)>) -> Vec<(String, String)> {
     tests
 }
 
-/// The report's tests: name and verdict.
+/// Returns the report's tests: name and verdict.
 fn tests(report: &Value) -> Vec<(String, String)> {
     let text = |test: &Value, key: &str| test[key].as_str().unwrap_or_default().to_owned();
     let all = report["tests"].as_array().cloned().unwrap_or_default();
@@ -171,7 +171,7 @@ fn tests(report: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What a reader finds said: in the report, else on standard error.
+/// Returns what a reader finds said: in the report, else on standard error.
 fn said(report: Option<&Value>, ran: &Ran) -> String {
     let Some(report) = report else {
         return ran.text();
@@ -185,8 +185,8 @@ fn said(report: Option<&Value>, ran: &Ran) -> String {
     all.join("\n")
 }
 
-/// Whether the report agrees with the exit code, with itself and with what
-/// was shown.
+/// Returns whether the report agrees with the exit code, with itself and with
+/// what was shown.
 fn whole(report: &Value, ran: &Ran) -> Result<(), String> {
     if report["schema"] != 1 {
         return Err(format!("its schema is {}", report["schema"]));
@@ -223,7 +223,7 @@ fn whole(report: &Value, ran: &Ran) -> Result<(), String> {
     Ok(())
 }
 
-/// The tests as they were shown: name and last verdict.
+/// Returns the tests as they were shown: name and last verdict.
 fn shown(ran: &Ran) -> BTreeMap<String, String> {
     let test = |line: &String| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -235,7 +235,7 @@ fn shown(ran: &Ran) -> BTreeMap<String, String> {
     ran.lines.iter().filter_map(test).collect()
 }
 
-/// The table for people.
+/// Returns the table for people.
 pub fn table(rows: &[Row]) -> String {
     let head = ["fault", "expected", "got", "report", "left behind", "so"];
     let line = |row: &Row| {

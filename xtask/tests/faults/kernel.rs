@@ -25,7 +25,7 @@ const FAULTS: [(&str, Verdict, &str, &str); 5] = [
     ("fault/rust-panic", Fail, "panic: asked for by a test", ""),
 ];
 
-/// All of them; none without a base.
+/// Returns all of them; none without a base.
 pub fn faults() -> Vec<Fault> {
     let Ok(base) = std::env::var("KDK_FAULTS_BASE") else {
         return Vec::new();

@@ -15,7 +15,7 @@ use crate::place::TOKEN;
 /// same moment.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// All of it, in words. `dir` is the place, `home` its cache folder.
+/// Returns all of it, in words. `dir` is the place, `home` its cache folder.
 pub fn find(dir: &Path, home: &Path, token: &str) -> Vec<String> {
     let mut found = processes_left(token);
     found.extend(locks(home));
@@ -39,7 +39,7 @@ pub fn processes_left(token: &str) -> Vec<String> {
     }
 }
 
-/// The processes that have `token` in their environment.
+/// Returns the processes that have `token` in their environment.
 fn processes(token: &str) -> Vec<i32> {
     let wanted = format!("{TOKEN}={token}");
     let Ok(all) = fs::read_dir("/proc") else {
@@ -67,7 +67,7 @@ pub fn kill_qemus(token: &str) -> usize {
         .count()
 }
 
-/// The name of a process's program.
+/// Returns the name of a process's program.
 fn command(pid: i32) -> String {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     name.trim().to_owned()
@@ -107,8 +107,8 @@ fn files(dir: &Path, home: &Path) -> Vec<String> {
         .collect()
 }
 
-/// What is in a folder. The marks that an overlay makes for what was removed
-/// (character devices) are nothing.
+/// Returns what is in a folder. The marks that an overlay makes for what was
+/// removed (character devices) are nothing.
 fn list(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else {
         return Vec::new();

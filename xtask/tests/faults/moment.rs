@@ -69,7 +69,7 @@ const IN_A_TEST: Moment = Moment {
     ends: &[(FIRST, Pass), ("fault/hang-alive", NotRun), (GOOD, NotRun)],
 };
 
-/// All of them.
+/// Returns all of them.
 pub fn faults() -> Vec<Fault> {
     let killed = MOMENTS.iter().map(|moment| {
         let name = format!("QEMU killed {}", moment.name);
@@ -166,7 +166,7 @@ fn interrupt(place: &Place, moment: &Moment, signal: Signal) -> Result<Played, S
     Ok(played)
 }
 
-/// The next run in the same cache folder.
+/// Returns the next run in the same cache folder.
 fn works_again(place: &Place) -> Result<(), String> {
     place.guest_options("")?;
     let mut command = place.vm_test(&[GOOD]);
@@ -183,7 +183,8 @@ fn works_again(place: &Place) -> Result<(), String> {
     ))
 }
 
-/// A run that cannot stop cleanly: it waits for a reader of what it shows.
+/// Returns a run that cannot stop cleanly: it waits for a reader of what it
+/// shows.
 fn interrupt_twice(place: &mut Place) -> Result<Played, Stop> {
     let mut running = place.start(place.vm_test(&["fault/flood"]))?;
     running.until("demo: flood")?;
@@ -205,7 +206,8 @@ fn interrupt_twice(place: &mut Place) -> Result<Played, Stop> {
     })
 }
 
-/// Whether a signal was sent to a process and not yet taken (proc(5), ShdPnd).
+/// Returns whether a signal was sent to a process and not yet taken (proc(5),
+/// ShdPnd).
 fn is_pending(pid: u32, signal: Signal) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let mask = status

@@ -101,8 +101,8 @@ impl Place {
         Ok(place)
     }
 
-    /// The command line of a program that runs another over the user's cache
-    /// folder, after `script` has done with it what it wants. `$0` in the
+    /// Returns the command line of a program that runs another over the user's
+    /// cache folder, after `script` has done with it what it wants. `$0` in the
     /// script is the folder; it ends at the first command that fails.
     ///
     /// # Errors
@@ -130,7 +130,7 @@ impl Place {
             .ok_or_else(|| Stop::NotHere("this user may not mount".into()))
     }
 
-    /// The demo guest's kernel in this place's store.
+    /// Returns the demo guest's kernel in this place's store.
     ///
     /// # Errors
     /// There is none, in words.
@@ -144,12 +144,12 @@ impl Place {
         Ok(entry.path().join("kdk-demo-guest"))
     }
 
-    /// The cache folder.
+    /// Returns the cache folder.
     pub fn home(&self) -> &Path {
         &self.home
     }
 
-    /// The user's cache folder that this place is over.
+    /// Returns the user's cache folder that this place is over.
     ///
     /// # Errors
     /// It is over none, in words.
@@ -158,17 +158,17 @@ impl Place {
         cache.ok_or_else(|| "this place is over no cache folder".into())
     }
 
-    /// A file or folder of this place.
+    /// Returns a file or folder of this place.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// What every process started here has as [`TOKEN`].
+    /// Returns what every process started here has as [`TOKEN`].
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// Where the report goes.
+    /// Returns where the report goes.
     pub fn report(&self) -> PathBuf {
         self.path("out/report.json")
     }
@@ -226,8 +226,8 @@ impl Place {
         self.vm_test_under(&[], "tcg", tests)
     }
 
-    /// The same with another accelerator, and run by another program: `prefix`
-    /// is its command line.
+    /// Returns the same with another accelerator, and run by another program:
+    /// `prefix` is its command line.
     pub fn vm_test_under(&self, prefix: &[&str], accel: &str, tests: &[&str]) -> Command {
         let mut args = vec!["vm-test", "--base", "demo", "--accel", accel, "-v"];
         for test in tests {
@@ -301,7 +301,7 @@ impl Place {
         Ok(self.played(ran))
     }
 
-    /// What came of the fault, with the report.
+    /// Returns what came of the fault, with the report.
     pub fn played(&self, ran: Ran) -> Played {
         Played {
             report: fs::read(self.report()).ok(),
@@ -309,13 +309,13 @@ impl Place {
         }
     }
 
-    /// What is still there that should not be.
+    /// Returns what is still there that should not be.
     pub fn leftovers(&self) -> Vec<String> {
         leftovers::find(self.dir.path(), &self.home, &self.token)
     }
 }
 
-/// The QEMU that tests use otherwise.
+/// Returns the QEMU that tests use otherwise.
 pub fn real_qemu() -> String {
     let named = std::env::var("KDK_QEMU").ok();
     named
@@ -323,7 +323,7 @@ pub fn real_qemu() -> String {
         .unwrap_or_else(|| "qemu-system-x86_64".into())
 }
 
-/// An error of the disk, in words.
+/// Returns an error of the disk, in words.
 pub fn told(what: &str, path: &Path) -> impl Fn(std::io::Error) -> String {
     let what = format!("could not {what} {}", path.display());
     move |error| format!("{what}: {error}")

@@ -9,8 +9,8 @@ use nix::unistd::Uid;
 /// The user that owns nothing (Debian, Fedora: nobody).
 const NOBODY: &str = "65534";
 
-/// The command line of a program that may mount, in a mount namespace of its
-/// own, so that no mount is left behind; none where the host forbids it.
+/// Returns the command line of a program that may mount, in a mount namespace
+/// of its own, so that no mount is left behind; none where the host forbids it.
 pub fn mounter() -> Option<&'static [&'static str]> {
     static FOUND: OnceLock<Option<&[&str]>> = OnceLock::new();
     *FOUND.get_or_init(|| {
@@ -30,8 +30,8 @@ fn may_mount(line: &[&str]) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// The command line of a shell that may mount, runs `script` and becomes the
-/// program behind it. `$0` in the script is `argument`.
+/// Returns the command line of a shell that may mount, runs `script` and
+/// becomes the program behind it. `$0` in the script is `argument`.
 pub fn mounted(script: &str, argument: &Path) -> Option<Vec<String>> {
     let script = format!("{script} && exec \"$@\"");
     let shell = ["sh".to_owned(), "-c".into(), script];
@@ -40,8 +40,9 @@ pub fn mounted(script: &str, argument: &Path) -> Option<Vec<String>> {
     Some(line.chain(shell).chain([argument]).collect())
 }
 
-/// The end of a script for [`mounted`]: a disk of `size` on `folder` while the
-/// program runs, and afterwards the names of what it left there in `names`.
+/// Returns the end of a script for [`mounted`]: a disk of `size` on `folder`
+/// while the program runs, and afterwards the names of what it left there in
+/// `names`.
 pub fn small_disk(folder: &Path, size: &str, names: &Path) -> String {
     format!(
         "mkdir -p {folder:?} && mount -t tmpfs -o size={size} none {folder:?} || exit; \
@@ -49,8 +50,8 @@ pub fn small_disk(folder: &Path, size: &str, names: &Path) -> String {
     )
 }
 
-/// The command line of a program that runs another as a user whom modes of
-/// files hold; empty for one whom they hold already.
+/// Returns the command line of a program that runs another as a user whom modes
+/// of files hold; empty for one whom they hold already.
 pub fn powerless() -> &'static [&'static str] {
     if Uid::effective().is_root() {
         let line: &[&str] = &[

@@ -42,7 +42,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// All of standard error.
+    /// Returns all of standard error.
     pub fn text(&self) -> String {
         self.lines.join("\n")
     }
@@ -101,7 +101,7 @@ impl Running {
         }
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

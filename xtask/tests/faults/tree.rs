@@ -12,7 +12,7 @@ use crate::running::Exit;
 
 const BASE: &str = "releng-15.1";
 
-/// All of them; none without a base.
+/// Returns all of them; none without a base.
 pub fn faults() -> Vec<Fault> {
     if std::env::var_os("KDK_FAULTS_BASE").is_none() {
         return Vec::new();
@@ -44,8 +44,8 @@ pub fn faults() -> Vec<Fault> {
     ]
 }
 
-/// A base whose own build script runs `spoil` in the user's tree, and then
-/// says, as a compiler would, what became of the kit's checkout.
+/// Returns a base whose own build script runs `spoil` in the user's tree, and
+/// then says, as a compiler would, what became of the kit's checkout.
 fn play(place: &Place, spoil: &str) -> Result<Played, Stop> {
     let src = place.path("src");
     let script = format!(

@@ -1,4 +1,4 @@
-//! The cache folder: where everything the kit can make again is kept.
+//! The cache folder, which has all rebuildable files.
 
 use std::env;
 use std::fs::{self, File, TryLockError};
@@ -12,8 +12,8 @@ use kdk_vm::interrupt::Interrupt;
 
 use crate::failure::Failure;
 
-/// How often a wait for a lock looks whether it is free, or the wait over.
-const LOOK: Duration = Duration::from_millis(50);
+/// The interval at which a wait for a lock checks the lock and the interrupt.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The cache folder of this user.
 #[derive(Debug, Clone)]
@@ -22,42 +22,43 @@ pub struct CacheDir {
     interrupt: Interrupt,
 }
 
-/// A lock on a file, held until it is dropped or the process ends, however it
-/// ends.
+/// A lock on a file. It is released when it is dropped, or when the process
+/// ends for any reason.
 #[derive(Debug)]
 pub struct Lock(File);
 
 impl Lock {
-    /// `file` was locked.
-    pub fn on(file: File) -> Self {
+    /// Returns the lock of `file`, which the caller has locked.
+    pub fn new(file: File) -> Self {
         Self(file)
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // To close the file is not enough: a child that was forked a moment
-        // ago has it too, until it becomes another program.
+        // Closing the file does not unlock it while a forked child has not yet
+        // called exec(3).
         let _ = self.0.unlock();
     }
 }
 
 impl CacheDir {
-    /// The cache folder that the environment names: `KDK_HOME`, else
-    /// `fbsd-kdk` in the XDG cache directory. Creates it. Waits in it end when
-    /// `interrupt` is set.
+    /// Opens the cache folder that the environment names: `KDK_HOME`, else
+    /// `fbsd-kdk` in the XDG cache directory. Creates it if it does not exist.
+    /// Waits for locks end when `interrupt` is set.
     pub fn open(interrupt: &Interrupt) -> Result<Self, Failure> {
         let cache = choose_base_strategy().ok().map(|dirs| dirs.cache_dir());
         let root = locate(env::var_os("KDK_HOME").map(PathBuf::from), cache)?;
         Self::at(root, interrupt)
     }
 
-    /// The cache folder `root`, created if it is not there. Fails at once when
-    /// nothing can be written to it.
+    /// Opens the cache folder `root`, and creates it if it does not exist.
+    /// Fails at once when the folder is not writable.
     pub fn at(root: PathBuf, interrupt: &Interrupt) -> Result<Self, Failure> {
         const TRIED: &str = "use the cache folder";
         fs::create_dir_all(&root).map_err(|error| Failure::io(TRIED, &root, error))?;
-        // git, make and QEMU run in other directories than this process.
+        // An absolute path is needed: git, make and QEMU run in other
+        // directories than this process.
         let root = fs::canonicalize(&root).map_err(|error| Failure::io(TRIED, &root, error))?;
         let cache = Self {
             root,
@@ -70,52 +71,56 @@ impl CacheDir {
         Ok(cache)
     }
 
-    /// The folder itself.
+    /// Returns the path of the cache folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// What is known of each base that was added: `bases/NAME.json`.
+    /// Returns the folder of the records of added bases: `bases/NAME.json`.
     pub fn bases(&self) -> PathBuf {
         self.root.join("bases")
     }
 
-    /// The kit's own git repositories: `repos/NAME.git`.
+    /// Returns the folder of kdk's git repositories: `repos/NAME.git`.
     pub fn repos(&self) -> PathBuf {
         self.root.join("repos")
     }
 
-    /// Checked-out trees: `trees/NAME/VARIANT`.
+    /// Returns the folder of the checked-out trees: `trees/NAME/VARIANT`.
     pub fn trees(&self) -> PathBuf {
         self.root.join("trees")
     }
 
-    /// Changes to series that are on the way: `edits/SERIES/PATCH`.
+    /// Returns the folder of series operations in progress:
+    /// `edits/SERIES/PATCH`.
     pub fn edits(&self) -> PathBuf {
         self.root.join("edits")
     }
 
-    /// Object directories of FreeBSD builds, kept for incremental builds.
+    /// Returns the folder of the object directories of FreeBSD builds. They
+    /// stay for incremental builds.
     pub fn obj(&self) -> PathBuf {
         self.root.join("obj")
     }
 
-    /// What ccache(1) remembers of compilations.
+    /// Returns the cache folder of ccache(1).
     pub fn ccache(&self) -> PathBuf {
         self.root.join("ccache")
     }
 
-    /// The artefact store.
+    /// Returns the folder of the artefact store.
     pub fn store(&self) -> PathBuf {
         self.root.join("store")
     }
 
-    /// Logs and consoles of runs, a folder each.
+    /// Returns the folder of the logs and consoles of runs, with one folder for
+    /// each run.
     pub fn runs(&self) -> PathBuf {
         self.root.join("runs")
     }
 
-    /// What earlier runs have shown: `history/BASE/TIME-PID.json`.
+    /// Returns the folder of the reports of earlier runs:
+    /// `history/BASE/TIME-PID.json`.
     pub fn history(&self) -> PathBuf {
         self.root.join("history")
     }
@@ -125,12 +130,13 @@ impl CacheDir {
         self.history().join(base)
     }
 
-    /// Cached answers about the host (accelerators).
+    /// Returns the folder of the cached properties of the host, such as its
+    /// accelerator.
     pub fn probes(&self) -> PathBuf {
         self.root.join("probes")
     }
 
-    /// cargo's target directory for guest crates.
+    /// Returns the target directories that cargo uses for guest crates.
     pub fn target(&self) -> PathBuf {
         self.root.join("target")
     }
@@ -139,47 +145,48 @@ impl CacheDir {
         self.root.join("locks")
     }
 
-    /// Creates `dir`, one of this folder's, with its parents.
+    /// Creates the folder `dir` of this cache, and its parents.
     pub fn create(&self, dir: &Path) -> Result<(), Failure> {
         fs::create_dir_all(dir).map_err(|error| Failure::io("use the cache folder", dir, error))
     }
 
-    /// Takes the lock on `entry` ("base-main"), waiting for the process that
-    /// holds it, or until the interruption. `say` is told whom it waits for.
+    /// Locks `entry`, such as `base-main`. Waits for the process that has the
+    /// lock until the lock is free or the interrupt is set. Calls `say` with
+    /// the name of that process.
     pub fn lock(&self, entry: &str, say: &dyn Fn(String)) -> Result<Lock, Failure> {
-        let mut holder = match self.try_lock(entry)? {
+        let mut owner = match self.try_lock(entry)? {
             Ok(lock) => return Ok(lock),
-            Err(holder) => holder,
+            Err(owner) => owner,
         };
-        say(format!("waiting for {holder}, which uses {entry}"));
+        say(format!("waiting for {owner}, which uses {entry}"));
         while !self.interrupt.is_set() {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
             match self.try_lock(entry)? {
                 Ok(lock) => return Ok(lock),
-                Err(now) => holder = now,
+                Err(now) => owner = now,
             }
         }
-        let tried = format!("wait for {holder}, which uses {entry}");
+        let tried = format!("wait for {owner}, which uses {entry}");
         Err(Failure::infra(tried, "interrupted"))
     }
 
-    /// Takes the lock on `entry` if no process holds it; the error is a text
-    /// that names the process that does.
+    /// Locks `entry` if it is free. The error names the process that has the
+    /// lock.
     pub fn try_lock(&self, entry: &str) -> Result<Result<Lock, String>, Failure> {
         let (path, file) = self.lock_file(entry)?;
         let failed = |error| Failure::io(format!("lock {entry}"), &path, error);
         match file.try_lock() {
             Ok(()) => {
-                sign(&file).map_err(failed)?;
-                Ok(Ok(Lock::on(file)))
+                write_pid(&file).map_err(failed)?;
+                Ok(Ok(Lock::new(file)))
             }
-            Err(TryLockError::WouldBlock) => Ok(Err(holder(&path))),
+            Err(TryLockError::WouldBlock) => Ok(Err(lock_owner(&path))),
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
     }
 
-    /// The lock's file. It stays behind: unlinking a file that others may be
-    /// about to lock would let two of them in.
+    /// Opens the file of a lock. The file is never removed: two processes could
+    /// lock an unlinked file and its successor at once.
     fn lock_file(&self, entry: &str) -> Result<(PathBuf, File), Failure> {
         let path = self.locks().join(format!("{entry}.lock"));
         let file = File::options()
@@ -193,26 +200,27 @@ impl CacheDir {
     }
 }
 
-/// Which folder to use, given `KDK_HOME` and the user's cache directory.
+/// Returns the cache folder for the values of `KDK_HOME` and of the user's
+/// cache directory.
 fn locate(kdk_home: Option<PathBuf>, cache: Option<PathBuf>) -> Result<PathBuf, Failure> {
     kdk_home
         .filter(|path| !path.as_os_str().is_empty())
         .or_else(|| cache.map(|dir| dir.join("fbsd-kdk")))
         .ok_or_else(|| {
             Failure::infra("find the cache folder", "this user has no home directory")
-                .help("set KDK_HOME to a directory that can be written")
+                .help("set KDK_HOME to a writable directory")
         })
 }
 
-/// Writes this process's id into a lock's file, for those who wait.
-fn sign(mut file: &File) -> io::Result<()> {
+/// Writes the id of this process into the file of a lock.
+fn write_pid(mut file: &File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())
 }
 
-/// The process that holds the lock at `path`, in words.
-fn holder(path: &Path) -> String {
+/// Returns the name of the process that has the lock at `path`.
+fn lock_owner(path: &Path) -> String {
     let mut text = String::new();
     let read = File::open(path).and_then(|mut file| file.read_to_string(&mut text));
     match (read, text.trim().parse::<u32>()) {
@@ -221,14 +229,15 @@ fn holder(path: &Path) -> String {
     }
 }
 
-/// Writes a file so that a reader sees the old content or the new, and a
-/// killed writer leaves the old.
+/// Writes a file atomically: a reader sees the old content or the new, and a
+/// writer that is killed leaves the old.
 pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let dir = path
         .parent()
         .ok_or_else(|| io::Error::other("a file needs a parent directory"))?;
     fs::create_dir_all(dir)?;
-    // A report is for others too: the umask says for whom, as with any file.
+    // A report is for other users too: the umask decides the mode, as for any
+    // file.
     let mut file = tempfile::Builder::new()
         .permissions(fs::Permissions::from_mode(0o666))
         .tempfile_in(dir)?;
@@ -260,22 +269,22 @@ mod tests {
     }
 
     #[test]
-    fn a_second_lock_waits_and_names_the_holder() {
+    fn a_second_lock_waits_and_names_the_owner() {
         let dir = tempfile::tempdir().unwrap();
         let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let lock = cache
-            .lock("base-x", &|_| panic!("nobody to wait for"))
+            .lock("base-x", &|_| panic!("the lock is free"))
             .unwrap();
-        let (told, hear) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let waiter = std::thread::spawn({
             let cache = cache.clone();
             move || {
                 cache
-                    .lock("base-x", &|text| told.send(text).unwrap())
+                    .lock("base-x", &|text| sender.send(text).unwrap())
                     .map(drop)
             }
         });
-        let text = hear.recv_timeout(Duration::from_secs(10)).unwrap();
+        let text = receiver.recv_timeout(Duration::from_secs(10)).unwrap();
         let me = format!("process {}", std::process::id());
         assert_eq!(text, format!("waiting for {me}, which uses base-x"));
         assert_eq!(cache.try_lock("base-x").unwrap().unwrap_err(), me);
@@ -289,7 +298,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let interrupt = Interrupt::new();
         let cache = CacheDir::at(dir.path().join("home"), &interrupt).unwrap();
-        let _held = cache.try_lock("base-x").unwrap().unwrap();
+        let _lock = cache.try_lock("base-x").unwrap().unwrap();
         let failure = cache
             .lock("base-x", &|_| interrupt.trigger())
             .map(drop)
@@ -309,7 +318,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let lock = cache.try_lock("base-x").unwrap().unwrap();
-        // What fork(2) gives a child.
+        // What a child has after fork(2).
         let _childs = lock.0.try_clone().unwrap();
         assert!(cache.try_lock("base-x").unwrap().is_err());
         drop(lock);
@@ -327,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_home_that_is_a_file_is_refused() {
+    fn a_cache_folder_that_is_a_file_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "x").unwrap();

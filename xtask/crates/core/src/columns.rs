@@ -1,7 +1,7 @@
-//! Rows of cells as lines of aligned columns.
+//! Renders rows of cells as lines with aligned columns.
 
-/// A line for each row; columns are two spaces apart and as wide as their
-/// widest cell.
+/// Returns one line for each row. Columns are two spaces apart, and each is as
+/// wide as its widest cell.
 pub fn columns(rows: &[Vec<String>]) -> Vec<String> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |n: usize| {

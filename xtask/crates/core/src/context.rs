@@ -1,4 +1,4 @@
-//! What every verb is given.
+//! The context that every command gets.
 
 use kdk_vm::interrupt::Interrupt;
 
@@ -7,29 +7,29 @@ use crate::failure::Failure;
 use crate::store::Store;
 use crate::terminal::Terminal;
 
-/// What every verb is given.
+/// The context that every command gets.
 pub struct Context {
-    /// The cache folder.
+    /// The cache folder of this user.
     pub cache: CacheDir,
-    /// Its artefact store.
+    /// The artefact store in the cache folder.
     pub store: Store,
-    /// Set by ^C.
+    /// The flag that ^C sets.
     pub interrupt: Interrupt,
-    /// The person in front.
+    /// The terminal, for progress and results.
     pub terminal: Terminal,
 }
 
 impl Context {
-    /// Opens the cache folder and listens for ^C: the first one asks
-    /// everything to stop cleanly, the second ends the process at once.
+    /// Opens the cache folder and handles ^C: the first one asks every phase to
+    /// stop cleanly, the second kills the process.
     pub fn open() -> Result<Self, Failure> {
         let interrupt = Interrupt::new();
         let cache = CacheDir::open(&interrupt)?;
         let flag = interrupt.clone();
         ctrlc::set_handler(move || {
             if flag.is_set() {
-                // Nothing is lost: what counts is written atomically, and
-                // QEMU dies with this process.
+                // Nothing is lost: files are written atomically, and QEMU exits
+                // with this process.
                 let own = nix::unistd::getpid();
                 let _ = nix::sys::signal::kill(own, nix::sys::signal::Signal::SIGKILL);
             }

@@ -1,14 +1,14 @@
-//! The event stream of a run: what every phase says while it works.
+//! The event stream of a run.
 //!
-//! Phases write events; the terminal, the JSON report, JUnit and the tests of
-//! the runner all read the same ones.
+//! Phases emit events. The terminal, the JSON report, JUnit and the tests of
+//! the runner all read the same events.
 
 use std::fmt;
 
-use kdk_vm::verdict::Outcome as TestOutcome;
+use kdk_vm::verdict::Outcome;
 use serde::{Deserialize, Serialize};
 
-/// A stage of a run, in the order they happen.
+/// A phase of a run, in the order in which phases happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -22,7 +22,7 @@ pub enum Phase {
     Kmod,
     /// Build init and the suites.
     Userland,
-    /// Make the root file system.
+    /// Build the root file system image.
     Image,
     /// Start the machine and wait for user space.
     Boot,
@@ -33,7 +33,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// The name people and reports use.
+    /// Returns the name of the phase, as messages and reports show it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Resolve => "resolve",
@@ -55,76 +55,77 @@ impl fmt::Display for Phase {
     }
 }
 
-/// How a phase ended.
+/// The result of a phase.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It did its work, or found it done already.
+pub enum PhaseResult {
+    /// The phase succeeded, or found an earlier result to reuse.
     Done,
-    /// It failed; the text is the failure's top line.
+    /// The phase failed; the text is the first line of the failure.
     Failed(String),
 }
 
-/// One thing that happened in a run.
+/// An event of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A phase began.
     Start {
-        /// Which.
+        /// The phase.
         phase: Phase,
     },
-    /// A phase has something to say.
+    /// A phase prints a message.
     Line {
-        /// Which.
+        /// The phase.
         phase: Phase,
-        /// One line, without its end.
+        /// One line, without its newline.
         text: String,
     },
-    /// A phase got further.
+    /// A phase made progress.
     Progress {
-        /// Which.
+        /// The phase.
         phase: Phase,
-        /// Units finished.
+        /// The number of finished units.
         done: u64,
-        /// Units in all; 0 when not known.
+        /// The total number of units; 0 if it is not known.
         total: u64,
-        /// What is counted ("objects", "bytes").
+        /// The unit, such as "objects" or "bytes".
         unit: &'static str,
     },
     /// A phase ended.
     End {
-        /// Which.
+        /// The phase.
         phase: Phase,
-        /// How.
-        result: Outcome,
-        /// How long it took, in milliseconds.
+        /// The result of the phase.
+        result: PhaseResult,
+        /// The duration in milliseconds.
         ms: u64,
-        /// Whether an earlier result was reused.
+        /// Whether the phase reused an earlier result.
         cached: bool,
-        /// Why it had to work, or why it had not ("unchanged").
+        /// The reason for the work, or `unchanged`.
         why: String,
     },
-    /// A machine came up.
+    /// A guest reported that its user space is up.
     Up {
-        /// From its start to its hello, in milliseconds.
+        /// The time from its start to its hello, in milliseconds.
         ms: u64,
-        /// What its kernel calls itself.
+        /// The output of `uname -v` in the guest.
         uname: String,
     },
     /// A test ended.
-    Test(TestOutcome),
-    /// The verdict on a test that had ended has changed: the kernel died of it
+    Test(Outcome),
+    /// The verdict of a finished test changed, because the kernel crashed
     /// afterwards.
-    Revised(TestOutcome),
+    Revised(Outcome),
 }
 
-/// Who listens to a run. Guests and builds report from threads of their own.
+/// A receiver of the events of a run. Guests and builds emit events from
+/// threads of their own.
 pub trait Sink: Send + Sync {
-    /// Takes one event. A listener's own trouble must not end the run, so
-    /// there is no error to return.
+    /// Receives one event. It returns no error, because a failing receiver must
+    /// not end the run.
     fn emit(&self, event: Event);
 }
 
-/// A time in whole milliseconds.
+/// Returns `time` in whole milliseconds.
 pub fn milliseconds(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! The one error type of the command line, and the exit code it stands for.
+//! The error type of the command line, and its exit codes.
 
 use std::error::Error;
 use std::fmt;
@@ -7,24 +7,24 @@ use std::path::Path;
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode, SourceSpan};
 
-/// Whose fault a failure is. A caller (a person, CI, `git bisect run`) tells
-/// them apart by the exit code alone.
+/// The class of a failure: what is at fault. A caller (a person, CI, `git
+/// bisect run`) distinguishes the classes by the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// The kernel under test did not do what the tests expect.
+    /// The kernel under test failed tests.
     Tests,
     /// The command line, a manifest or a definition file is wrong.
     Usage,
     /// Something did not compile or link.
     Build,
-    /// The kernel under test did not come up.
+    /// The kernel under test did not boot.
     Boot,
     /// The host: a tool is missing, the disk is full, the run was interrupted.
     Infra,
 }
 
 impl Class {
-    /// The process exit code that stands for this class.
+    /// Returns the process exit code that stands for this class.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Tests => 1,
@@ -36,10 +36,10 @@ impl Class {
     }
 }
 
-/// An error for a person: what was tried, what happened, what to do next.
+/// An error: what failed, why, and what to do.
 ///
-/// `miette` renders it: what was tried on top, what happened (and the error
-/// that caused it) as the chain below, then the help.
+/// `miette` renders the failed operation first, then the reason and its causes,
+/// then the help.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Failure(Box<Inner>);
@@ -55,7 +55,7 @@ struct Inner {
     spot: Option<Spot>,
 }
 
-/// One link of the chain of causes.
+/// The reason of a failure, and the error that caused it.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 struct Cause {
@@ -63,7 +63,7 @@ struct Cause {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// The place in a file that is at fault.
+/// The place of the error in a file.
 #[derive(Debug)]
 struct Spot {
     source: NamedSource<String>,
@@ -71,7 +71,7 @@ struct Spot {
 }
 
 impl Failure {
-    /// A failure whose whole text is `message`: nothing lies behind it.
+    /// Returns a failure with `message` and no reason.
     pub fn plain(class: Class, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             class,
@@ -82,7 +82,7 @@ impl Failure {
         }))
     }
 
-    /// `tried` completes "could not ..."; `happened` says why it could not.
+    /// Returns a failure: "could not `tried`", because of `happened`.
     pub fn new(class: Class, tried: impl fmt::Display, happened: impl Into<String>) -> Self {
         let mut failure = Self::plain(class, format!("could not {tried}"));
         failure.0.cause = Some(Cause {
@@ -92,28 +92,30 @@ impl Failure {
         failure
     }
 
-    /// The tests' verdict, in one sentence.
+    /// Returns the failure of a run whose tests did not end as expected.
     pub fn tests(message: impl Into<String>) -> Self {
         Self::plain(Class::Tests, message)
     }
 
-    /// A wrong command line, manifest or definition; see [`Failure::new`].
+    /// Returns the failure for a wrong command line, manifest or definition;
+    /// see [`Failure::new`].
     pub fn usage(tried: impl fmt::Display, happened: impl Into<String>) -> Self {
         Self::new(Class::Usage, tried, happened)
     }
 
-    /// A failed build; see [`Failure::new`].
+    /// Returns the failure of a build; see [`Failure::new`].
     pub fn build(tried: impl fmt::Display, happened: impl Into<String>) -> Self {
         Self::new(Class::Build, tried, happened)
     }
 
-    /// The host's fault; see [`Failure::new`].
+    /// Returns a failure of the host; see [`Failure::new`].
     pub fn infra(tried: impl fmt::Display, happened: impl Into<String>) -> Self {
         Self::new(Class::Infra, tried, happened)
     }
 
-    /// An input or output error on `path`, with the remedy for the usual ones
-    /// (disk full, read-only, no permission). Always [`Class::Infra`].
+    /// Returns the failure for an I/O error on `path`. It has help for common
+    /// errors: a full disk, a read-only file system, missing permissions. The
+    /// class is always [`Class::Infra`].
     pub fn io(tried: impl fmt::Display, path: &Path, error: io::Error) -> Self {
         let (happened, help) = explain_io(path, error.kind());
         let failure = Self::infra(tried, happened).source(error);
@@ -123,13 +125,13 @@ impl Failure {
         }
     }
 
-    /// Says what to do next.
+    /// Sets the help: what the user can do.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.0.help = Some(help.into());
         self
     }
 
-    /// Says what more to do next.
+    /// Appends a line to the help.
     pub fn and_help(self, more: impl Into<String>) -> Self {
         let more = more.into();
         let help = match &self.0.help {
@@ -152,8 +154,8 @@ impl Failure {
         self
     }
 
-    /// Shows the place in a file: its name, its text, and the span (byte
-    /// offset and length) that `label` speaks of.
+    /// Adds the place of the error in a file: its name, its text, the span
+    /// (byte offset and length), and a label for the span.
     pub fn at(
         mut self,
         name: impl AsRef<str>,
@@ -168,8 +170,7 @@ impl Failure {
         self
     }
 
-    /// The failure and all that lies behind it, for a reader who sees no
-    /// more than one line.
+    /// Returns the failure and its causes as one line.
     pub fn in_one_line(&self) -> String {
         let first: &(dyn Error + 'static) = self;
         std::iter::successors(Some(first), |error| (*error).source())
@@ -178,35 +179,35 @@ impl Failure {
             .join(": ")
     }
 
-    /// Whose fault it is.
+    /// Returns the class of the failure.
     pub fn class(&self) -> Class {
         self.0.class
     }
 
-    /// The process exit code that stands for this failure.
+    /// Returns the process exit code that stands for this failure.
     pub fn exit_code(&self) -> u8 {
         self.0.class.exit_code()
     }
 }
 
-/// What an error on `path` means and how it is mended, if that is known.
+/// Returns what an error on `path` means, and the help for common errors.
 fn explain_io(path: &Path, kind: io::ErrorKind) -> (String, Option<String>) {
     let at = path.display();
     match kind {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
-            format!("no space is left on the disk that holds {at}"),
+            format!("no space is left on the disk of {at}"),
             Some(
-                "free some space (`cargo xtask clean` removes what can be made again), or point \
-                 KDK_HOME at a larger disk"
+                "free some space (`cargo xtask clean` removes rebuildable files), or set KDK_HOME to a \
+                 folder on a larger disk"
                     .into(),
             ),
         ),
         io::ErrorKind::ReadOnlyFilesystem => (
             format!("{at} is on a read-only file system"),
-            Some("set KDK_HOME to a directory that can be written".into()),
+            Some("set KDK_HOME to a writable directory".into()),
         ),
         io::ErrorKind::PermissionDenied => (
-            format!("this user may not use {at}"),
+            format!("you have no permission to use {at}"),
             Some(format!(
                 "change the permissions of {at}, or set KDK_HOME to a directory of your own"
             )),
@@ -233,7 +234,7 @@ impl Diagnostic for Failure {
     }
 }
 
-/// The text a person sees, without colours, 100 columns wide.
+/// Renders a failure without colours, 100 columns wide.
 pub fn rendered(failure: &Failure) -> String {
     let mut out = String::new();
     let theme = miette::GraphicalTheme::unicode_nocolor();
@@ -247,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exit_codes_tell_whose_fault_it_was() {
+    fn each_class_has_its_exit_code() {
         let table = [
             (Failure::tests("1 of 2 tests failed"), 1),
             (Failure::usage("read x.yaml", "no"), 2),
@@ -261,13 +262,13 @@ mod tests {
     }
 
     #[test]
-    fn says_what_was_tried_what_happened_and_what_to_do() {
+    fn a_failure_has_operation_reason_and_help() {
         let error = io::Error::from_raw_os_error(nix::libc::ENOSPC);
         let failure = Failure::io("store the kernel", Path::new("/cache/store"), error);
         insta::assert_snapshot!(rendered(&failure));
         assert_eq!(
             failure.in_one_line(),
-            "could not store the kernel: no space is left on the disk that holds /cache/store: \
+            "could not store the kernel: no space is left on the disk of /cache/store: \
              No space left on device (os error 28)"
         );
     }

@@ -1,4 +1,4 @@
-//! What every part of the command line shares: failures, the cache folder, the
+//! What all parts of the command line share: failures, the cache folder, the
 //! artefact store, events, git, YAML, and the terminal.
 
 pub mod cache_dir;
@@ -15,5 +15,5 @@ mod vm_errors;
 pub mod workspace;
 pub mod yaml;
 
-/// The base name that means the demo guest.
+/// The base name of the demo guest.
 pub const DEMO: &str = "demo";

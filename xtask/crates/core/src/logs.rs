@@ -10,11 +10,11 @@ use crate::clock;
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// How many stay.
-const KEPT: usize = 20;
+/// The number of finished runs whose logs stay.
+const KEPT_RUNS: usize = 20;
 
-/// A folder for this run's logs; older ones than the last few go, but for
-/// those of runs that go on.
+/// Creates the folder for the logs of this run. Removes the logs of old
+/// finished runs.
 pub fn folder(cx: &Context) -> Result<PathBuf, Failure> {
     let runs = cx.cache.runs();
     cx.cache.create(&runs)?;
@@ -25,9 +25,9 @@ pub fn folder(cx: &Context) -> Result<PathBuf, Failure> {
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .collect();
     let own = std::process::id().cast_signed();
-    let goes_on = |pid| pid != own && lives(pid);
-    for name in outdated(old, now, KEPT, &goes_on) {
-        // Another run may be removing it too.
+    let is_running = |pid| pid != own && is_alive(pid);
+    for name in outdated(old, now, KEPT_RUNS, &is_running) {
+        // Another run may remove it at the same time.
         let _ = std::fs::remove_dir_all(runs.join(name));
     }
     let name = format!("{now:012}-{own}");
@@ -36,43 +36,43 @@ pub fn folder(cx: &Context) -> Result<PathBuf, Failure> {
     Ok(folder)
 }
 
-/// The folders of runs that are over.
-pub fn ended(cache: &CacheDir) -> Vec<PathBuf> {
-    let is_over = |path: &PathBuf| {
+/// Returns the log folders of finished runs.
+pub fn finished(cache: &CacheDir) -> Vec<PathBuf> {
+    let is_finished = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str());
-        !name.and_then(process).is_some_and(lives)
+        !name.and_then(process).is_some_and(is_alive)
     };
     let mut runs: Vec<PathBuf> = std::fs::read_dir(cache.runs())
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(is_over)
+        .filter(is_finished)
         .collect();
     runs.sort();
     runs
 }
 
-/// The process whose folder has this name.
+/// Returns the id of the process that created the folder `name`.
 fn process(name: &str) -> Option<i32> {
     name.rsplit_once('-')?.1.parse().ok()
 }
 
-fn lives(pid: i32) -> bool {
+fn is_alive(pid: i32) -> bool {
     kill(Pid::from_raw(pid), None).is_ok()
 }
 
-/// The folders to remove so that `kept` of runs that are over stay. A name
-/// begins with the time in milliseconds since 1970; one that is still to come
-/// was written by a clock that was wrong, and is older than it says.
+/// Returns the folders to remove, so that those of `kept` finished runs stay. A
+/// name begins with the time in milliseconds since 1970. A time in the future
+/// is the mistake of a wrong clock, and counts as old.
 fn outdated(
     mut names: Vec<String>,
     now: u64,
     kept: usize,
-    goes_on: &dyn Fn(i32) -> bool,
+    is_running: &dyn Fn(i32) -> bool,
 ) -> Vec<String> {
     let time = |name: &String| name.split('-').next()?.parse::<u64>().ok();
-    names.retain(|name| !process(name).is_some_and(goes_on));
+    names.retain(|name| !process(name).is_some_and(is_running));
     names.sort_by_key(|name| time(name).filter(|time| *time <= now));
     names.truncate(names.len().saturating_sub(kept));
     names
@@ -100,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_goes_on_keeps_its_logs() {
+    fn a_run_that_is_running_keeps_its_logs() {
         let all = ["300-7", "100-9", "200-8"].map(str::to_owned).to_vec();
         assert_eq!(
             outdated(all.clone(), 500, 0, &|pid| pid == 9),
             ["200-8", "300-7"]
         );
         assert_eq!(outdated(all, 500, 1, &|pid| pid == 9), ["200-8"]);
-        assert!(lives(std::process::id().cast_signed()));
+        assert!(is_alive(std::process::id().cast_signed()));
     }
 }

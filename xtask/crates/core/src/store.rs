@@ -1,9 +1,9 @@
-//! The artefact store: what was built from which inputs, and why it must be
-//! built again.
+//! The artefact store: results by their inputs, and why a result must be
+//! rebuilt.
 //!
-//! `store/KIND/BASE/KEY/` holds one result; `inputs.json` in it holds the
-//! digest of every named input, and `KEY` is the digest of those. An entry is
-//! published by a rename, so it is there completely or not at all.
+//! `store/KIND/BASE/KEY/` has one result. Its `inputs.json` has the digest of
+//! every named input, and `KEY` is the digest of those. A rename publishes an
+//! entry, so that it exists completely or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, FileTimes};
@@ -18,22 +18,22 @@ use crate::cache_dir::{CacheDir, Lock};
 use crate::failure::Failure;
 
 const RECORD: &str = "inputs.json";
-/// Folder of unfinished entries; no kind has this name.
+/// The folder of unfinished entries; no kind has this name.
 const UNFINISHED: &str = ".unfinished";
 
-/// Everything a result depends on.
+/// The inputs of a result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inputs {
-    /// What is made ("kernel").
+    /// The kind of the result, such as "kernel".
     pub kind: String,
-    /// For which base; results of different bases are not compared.
+    /// The base; results of different bases are not compared.
     pub base: String,
-    /// Digest by name. The names are for people: "config KDK".
+    /// The digests by name. People read the names: "config KDK".
     pub digests: BTreeMap<String, String>,
 }
 
 impl Inputs {
-    /// No inputs yet.
+    /// Returns empty inputs.
     pub fn new(kind: impl Into<String>, base: impl Into<String>) -> Self {
         Self {
             kind: kind.into(),
@@ -63,7 +63,7 @@ impl Inputs {
         Ok(self.digest(name, digest.to_hex().to_string()))
     }
 
-    /// Adds the inputs that `recorded` has more, with their present digests.
+    /// Adds the inputs that only `recorded` has, with their current digests.
     fn with_names_of(&self, recorded: &Self, digest: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut all = self.clone();
         for name in recorded.digests.keys() {
@@ -74,7 +74,7 @@ impl Inputs {
         all
     }
 
-    /// The digest of all inputs, which names the entry.
+    /// Returns the digest of all inputs, which names the entry.
     pub fn key(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         let fields = self
@@ -91,41 +91,44 @@ impl Inputs {
     }
 }
 
-/// What a look into the store found.
+/// The result of a lookup in the store.
 #[derive(Debug)]
 pub enum Lookup {
-    /// The result is there.
+    /// The store has the result.
     Hit(Entry),
-    /// It has to be made.
+    /// The result must be built.
     Miss {
-        /// Why, for people: "sys/kern/kern_sendfile.c changed".
+        /// The reason, such as "sys/kern/kern_sendfile.c changed".
         why: String,
     },
 }
 
-/// A result in the store. While it is held, [`Store::gc`] leaves it alone.
+/// A result in the store. [`Store::gc`] does not remove it while this value
+/// exists.
 #[derive(Debug)]
 pub struct Entry {
-    /// Its folder.
+    /// The folder of the result.
     pub path: PathBuf,
-    /// Its key, good as an input digest of what is made from it.
+    /// The key of the result. It serves as the digest of this result in the
+    /// inputs of another.
     pub key: String,
     _record: Lock,
 }
 
 impl Entry {
-    /// The artefact `name`.
+    /// Returns the path of the artefact `name`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// The inputs that it was made from.
+    /// Returns the inputs that it was made from.
     pub fn inputs(&self) -> Result<Inputs, Failure> {
         recorded(&self.path).map_err(|error| Failure::io("read the store", &self.path, error))
     }
 }
 
-/// A result being made; dropped without [`Pending::publish`], it is gone.
+/// A result that is being built. It is removed if it is dropped before
+/// [`Pending::publish`].
 #[derive(Debug)]
 pub struct Pending {
     dir: TempDir,
@@ -141,16 +144,16 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store of `cache`.
+    /// Returns the store of `cache`.
     pub fn new(cache: &CacheDir) -> Self {
         Self {
             cache: cache.clone(),
         }
     }
 
-    /// Looks the result of `inputs` up. `detail` may explain a changed input
-    /// better than by its name: it is given the name, the old digest and the
-    /// new one, and returns what differs (paths), if it can tell.
+    /// Looks up the result of `inputs`. `detail` can explain a changed input
+    /// better than by its name: it gets the name, the old digest and the new
+    /// one, and returns the changed paths, if it knows them.
     pub fn lookup(
         &self,
         inputs: &Inputs,
@@ -166,13 +169,13 @@ impl Store {
         })
     }
 
-    /// Adds to `inputs` the files that earlier results of the same kind turned
-    /// out to depend on ([`Pending::depends_on`]). `digest` returns a file's
-    /// present digest by its name, or nothing for a file that is not there.
+    /// Adds to `inputs` the files that earlier results of the same kind depend
+    /// on ([`Pending::depends_on`]). `digest` returns the current digest of a
+    /// file by its name, or none if the file does not exist.
     ///
-    /// Returns the inputs of the result that is up to date, or else what the
-    /// result that was used last depends on, as it is now. [`Store::lookup`]
-    /// then finds the result, or the file that changed.
+    /// Returns the inputs of the result that is up to date, or else the current
+    /// dependencies of the result that was used last. [`Store::lookup`] then
+    /// finds the result, or the file that changed.
     pub fn with_dependencies(
         &self,
         inputs: &Inputs,
@@ -189,7 +192,7 @@ impl Store {
         last_used.unwrap_or_else(|| inputs.clone())
     }
 
-    /// The result of `kind` for `base` that was used last.
+    /// Returns the result of `kind` for `base` that was used last.
     pub fn latest(&self, kind: &str, base: &str) -> Result<Option<Entry>, Failure> {
         let Some(path) = by_last_use(&self.family(kind, base)).into_iter().next() else {
             return Ok(None);
@@ -202,11 +205,11 @@ impl Store {
         open_entry(&path, &key)
     }
 
-    /// Begins a result: artefacts go into [`Pending::path`].
+    /// Begins a result. The caller writes the artefacts to [`Pending::path`].
     pub fn begin(&self, inputs: &Inputs) -> Result<Pending, Failure> {
         let failed = |error| Failure::io("store a result", &self.cache.store(), error);
-        // One at a time: a folder and the lock that says its maker lives
-        // appear together for whoever sweeps.
+        // The lock makes a new folder and its lock file appear together for
+        // other processes that sweep.
         let _sweeping = self.cache.lock("store", &|_| {})?;
         let unfinished = self.cache.store().join(UNFINISHED);
         fs::create_dir_all(&unfinished).map_err(failed)?;
@@ -218,32 +221,33 @@ impl Store {
             dir,
             inputs: inputs.clone(),
             family: self.family(&inputs.kind, &inputs.base),
-            _alive: Lock::on(alive),
+            _alive: Lock::new(alive),
         })
     }
 
     /// Removes a result that turned out to be damaged.
     ///
     /// # Errors
-    /// Another process uses it, too; or the disk's.
+    /// Fails when another process uses the result, or on an I/O error.
     pub fn discard(&self, entry: Entry) -> Result<(), Failure> {
         let path = entry.path.clone();
         drop(entry);
         let tried = format!("remove the damaged {}", path.display());
         match remove_unused(&path) {
             Ok(true) => Ok(()),
-            // Another process was faster.
+            // Another process removed it first.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Ok(false) => Err(Failure::infra(tried, "another process uses it")
-                .help("try again when that is done")),
+                .help("try again when that process has ended")),
             Err(error) => Err(Failure::io(tried, &path, error)),
         }
     }
 
     /// Removes all but the `keep` most recently used results of each kind and
-    /// base. Returns how many went. Results in use stay.
+    /// base. Returns the number of removed results. Results in use stay.
     pub fn gc(&self, keep: usize) -> Result<usize, Failure> {
-        let failed = |error| Failure::io("tidy the store", &self.cache.store(), error);
+        let failed =
+            |error| Failure::io("collect garbage in the store", &self.cache.store(), error);
         let mut removed = 0;
         for kind in folders(&self.cache.store()) {
             for base in folders(&kind) {
@@ -257,7 +261,7 @@ impl Store {
 
     /// Removes every result, or every one of `base`. Results in use stay.
     pub fn clear(&self, base: Option<&str>) -> Result<(), Failure> {
-        let failed = |error| Failure::io("empty the store", &self.cache.store(), error);
+        let failed = |error| Failure::io("clear the store", &self.cache.store(), error);
         for kind in folders(&self.cache.store()) {
             for family in folders(&kind) {
                 if base.is_some_and(|base| !family.ends_with(base)) {
@@ -266,7 +270,7 @@ impl Store {
                 for entry in folders(&family) {
                     remove_unused(&entry).map_err(failed)?;
                 }
-                // Not empty, if a result in it is in use.
+                // The folder is not empty if a result in it is in use.
                 let _ = fs::remove_dir(&family);
             }
             let _ = fs::remove_dir(&kind);
@@ -284,18 +288,18 @@ impl Store {
 }
 
 impl Pending {
-    /// Where the artefacts go.
+    /// Returns the folder for the artefacts.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Records what the result depends on, now that it is made: `inputs`
-    /// replaces what it was begun with.
+    /// Replaces the inputs of the result by `inputs`, which are known once it
+    /// is built.
     pub fn depends_on(&mut self, inputs: Inputs) {
         self.inputs = inputs;
     }
 
-    /// Puts the result into the store.
+    /// Publishes the result in the store.
     pub fn publish(self) -> Result<Entry, Failure> {
         let key = self.inputs.key();
         let target = self.family.join(&key);
@@ -306,7 +310,7 @@ impl Pending {
         fs::create_dir_all(&self.family).map_err(failed)?;
         match fs::rename(self.dir.path(), &target) {
             Ok(()) => {}
-            // Another process was faster; its result has the same inputs.
+            // Another process published first; its result has the same inputs.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -314,20 +318,22 @@ impl Pending {
                 ) => {}
             Err(error) => return Err(failed(error)),
         }
-        open_entry(&target, &key)?.ok_or_else(|| failed(io::Error::other("it went away again")))
+        open_entry(&target, &key)?
+            .ok_or_else(|| failed(io::Error::other("another process removed it")))
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        // Its folder first: without its lock it is anybody's to sweep. What
-        // cannot be removed now, the next one sweeps.
+        // Removes the folder first: without its lock file, any process may
+        // sweep it. The next sweep removes what cannot be removed now.
         let _ = fs::remove_dir_all(self.dir.path());
         let _ = fs::remove_file(alive_file(self.dir.path()));
     }
 }
 
-/// Why `now` has no result, given the inputs of the last one used.
+/// Returns why there is no result for `now`, given the inputs of the result
+/// that was used last.
 fn why_stale(
     last: Option<&Inputs>,
     now: &Inputs,
@@ -355,7 +361,7 @@ fn why_stale(
     summary(&reasons)
 }
 
-/// At most three reasons, and how many more there are.
+/// Joins at most three reasons, and the number of the others.
 fn summary(reasons: &[String]) -> String {
     const SHOWN: usize = 3;
     match reasons {
@@ -378,7 +384,7 @@ fn open_entry(path: &Path, key: &str) -> Result<Option<Entry>, Failure> {
         Err(error) => return Err(failed(error)),
     };
     record.lock_shared().map_err(failed)?;
-    // It may have been removed between the two calls.
+    // Another process may have removed it between the two calls.
     if !path.join(RECORD).exists() {
         return Ok(None);
     }
@@ -387,23 +393,23 @@ fn open_entry(path: &Path, key: &str) -> Result<Option<Entry>, Failure> {
     Ok(Some(Entry {
         path: path.to_path_buf(),
         key: key.to_owned(),
-        _record: Lock::on(record),
+        _record: Lock::new(record),
     }))
 }
 
-/// The inputs of each entry of a family, the most recently used first.
+/// Returns the inputs of each entry of a family, the most recently used first.
 fn records(family: &Path) -> impl Iterator<Item = Inputs> {
     by_last_use(family)
         .into_iter()
         .filter_map(|entry| recorded(&entry).ok())
 }
 
-/// The inputs that the entry at `path` was made from.
+/// Returns the inputs that the entry at `path` was made from.
 fn recorded(path: &Path) -> io::Result<Inputs> {
     serde_json::from_slice(&fs::read(path.join(RECORD))?).map_err(io::Error::other)
 }
 
-/// The entries of a family, the most recently used first.
+/// Returns the entries of a family, the most recently used first.
 fn by_last_use(family: &Path) -> Vec<PathBuf> {
     let used = |entry: &PathBuf| {
         fs::metadata(entry.join(RECORD))
@@ -415,7 +421,7 @@ fn by_last_use(family: &Path) -> Vec<PathBuf> {
     entries
 }
 
-/// The visible folders in `dir`; none when it is not there.
+/// Returns the visible folders in `dir`; none if it does not exist.
 fn folders(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else {
         return Vec::new();
@@ -428,25 +434,26 @@ fn folders(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Removes an entry unless a process holds it.
+/// Removes an entry unless a process uses it.
 fn remove_unused(entry: &Path) -> io::Result<bool> {
     if let Ok(record) = File::open(entry.join(RECORD)) {
         if record.try_lock().is_err() {
             return Ok(false);
         }
-        // Without its record it is no entry any more, whatever happens next.
+        // Without its record it is no longer an entry.
         fs::remove_file(entry.join(RECORD))?;
     }
     fs::remove_dir_all(entry)?;
     Ok(true)
 }
 
-/// The file beside an unfinished entry that its maker keeps locked.
+/// Returns the file beside an unfinished entry that the process building it
+/// keeps locked.
 fn alive_file(dir: &Path) -> PathBuf {
     dir.with_extension("alive")
 }
 
-/// Removes unfinished entries whose makers are gone.
+/// Removes unfinished entries whose processes have ended.
 fn sweep(unfinished: &Path) -> io::Result<()> {
     for entry in fs::read_dir(unfinished)? {
         let dir = entry?.path();
@@ -454,8 +461,8 @@ fn sweep(unfinished: &Path) -> io::Result<()> {
             continue;
         }
         let alive = alive_file(&dir);
-        let held = File::open(&alive).is_ok_and(|file| file.try_lock().is_err());
-        if !held {
+        let locked = File::open(&alive).is_ok_and(|file| file.try_lock().is_err());
+        if !locked {
             fs::remove_dir_all(&dir)?;
             let _ = fs::remove_file(alive);
         }
@@ -533,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_tells_names_from_digests() {
+    fn the_key_separates_names_from_digests() {
         let table = [
             inputs(&[("ab", "c")]),
             inputs(&[("a", "bc")]),
@@ -648,7 +655,8 @@ mod tests {
         let (_dir, store) = store();
         let unfinished = store.cache.store().join(UNFINISHED);
         let live = store.begin(&inputs(&[("a", "1")])).unwrap();
-        // What a killed process leaves: a folder, and a lock nobody holds.
+        // What a killed process leaves: a folder, and a lock file that no
+        // process has locked.
         let dead = unfinished.join("dead");
         fs::create_dir(&dead).unwrap();
         fs::write(dead.join("kernel"), "half").unwrap();
@@ -693,12 +701,12 @@ mod tests {
                 .publish()
                 .unwrap()
         };
-        let held = publish("1");
+        let in_use = publish("1");
         let free = publish("2").path;
         store.clear(Some("main")).unwrap();
-        assert!(held.path.exists() && !free.exists() && other.exists());
+        assert!(in_use.path.exists() && !free.exists() && other.exists());
         store.clear(None).unwrap();
-        assert!(held.path.exists() && !other.exists());
+        assert!(in_use.path.exists() && !other.exists());
     }
 
     #[test]
@@ -711,10 +719,10 @@ mod tests {
                 .publish()
                 .unwrap()
         };
-        let held = publish("1");
+        let in_use = publish("1");
         let old = publish("2").path;
         let recent = publish("3").path;
         assert_eq!(store.gc(1).unwrap(), 1);
-        assert!(held.path.exists() && recent.exists() && !old.exists());
+        assert!(in_use.path.exists() && recent.exists() && !old.exists());
     }
 }

@@ -1,25 +1,25 @@
-//! Live progress on a terminal, plain lines elsewhere.
+//! Terminal output: a progress bar on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use kdk_vm::verdict::{Outcome as TestOutcome, Summary, Verdict};
+use kdk_vm::verdict::{Outcome, Summary, Verdict};
 
-use crate::event::{Event, Outcome, Phase, Sink};
+use crate::event::{Event, Phase, PhaseResult, Sink};
 
-/// Writes a run's events for a person.
+/// Prints the events and the results of a command.
 pub struct Terminal {
     bar: ProgressBar,
     live: bool,
     seen: Mutex<Progress>,
 }
 
-/// What plain output has already told of a phase's progress.
+/// The progress of a phase that plain output has printed.
 #[derive(Debug, Default)]
 struct Progress {
     phase: Option<Phase>,
-    told: u64,
+    printed: u64,
 }
 
 impl Default for Terminal {
@@ -29,7 +29,8 @@ impl Default for Terminal {
 }
 
 impl Terminal {
-    /// On standard error: progress is not a result.
+    /// Returns the terminal of this process. Progress goes to standard error,
+    /// results to standard output.
     pub fn new() -> Self {
         let live = std::io::stderr().is_terminal();
         let bar = ProgressBar::new_spinner();
@@ -43,12 +44,12 @@ impl Terminal {
         }
     }
 
-    /// One line, above the progress bar if there is one.
+    /// Prints a line on standard error, above the progress bar if there is one.
     pub fn line(&self, text: &str) {
         if self.live {
             self.bar.println(text);
         } else {
-            // A reader that went away must not end the run.
+            // A closed standard error must not end the run.
             let _ = writeln!(std::io::stderr(), "{text}");
         }
     }
@@ -56,7 +57,7 @@ impl Terminal {
     /// Prints lines of a result on standard output.
     pub fn print(&self, text: &str) {
         let write = || {
-            // A reader that closed the pipe does not end the run.
+            // A closed pipe must not end the run.
             let _ = writeln!(std::io::stdout(), "{text}");
         };
         if self.live {
@@ -81,12 +82,12 @@ impl Terminal {
         if seen.phase != Some(phase) {
             *seen = Progress {
                 phase: Some(phase),
-                told: 0,
+                printed: 0,
             };
         }
-        // A log wants a line now and then, not a thousand.
-        if done >= seen.told + 100 {
-            seen.told = done;
+        // Prints one line for every 100 units, to keep logs short.
+        if done >= seen.printed + 100 {
+            seen.printed = done;
             drop(seen);
             let of = if total > 0 {
                 format!("/{total}")
@@ -141,12 +142,12 @@ impl Sink for Terminal {
     }
 }
 
-/// One line for a phase that ended.
-pub fn phase_end(phase: Phase, result: &Outcome, ms: u64, cached: bool, why: &str) -> String {
+/// Returns the line for a finished phase.
+pub fn phase_end(phase: Phase, result: &PhaseResult, ms: u64, cached: bool, why: &str) -> String {
     let how = match result {
-        Outcome::Done if cached => "cached",
-        Outcome::Done => "done",
-        Outcome::Failed(_) => "FAILED",
+        PhaseResult::Done if cached => "cached",
+        PhaseResult::Done => "done",
+        PhaseResult::Failed(_) => "FAILED",
     };
     let why = if why.is_empty() {
         String::new()
@@ -156,8 +157,9 @@ pub fn phase_end(phase: Phase, result: &Outcome, ms: u64, cached: bool, why: &st
     format!("{phase:>9}  {how:<6} {:>9}{why}", seconds(ms))
 }
 
-/// One line for a test that ended, with its detail under it unless it passed.
-pub fn test_line(outcome: &TestOutcome) -> String {
+/// Returns the line for a finished test, with its detail below it unless it
+/// passed.
+pub fn test_line(outcome: &Outcome) -> String {
     let mut text = format!(
         "{:>9}  {:<7} {:>9}  {}",
         "test",
@@ -167,7 +169,7 @@ pub fn test_line(outcome: &TestOutcome) -> String {
     );
     let quiet = matches!(outcome.verdict, Verdict::Pass | Verdict::Xfail);
     if !quiet {
-        // Registers are in the report files alone.
+        // Only the report files have the registers.
         let detail = outcome.detail.lines().map(str::to_owned);
         let again =
             (!outcome.reproduce.is_empty()).then(|| format!("again: {}", outcome.reproduce));
@@ -179,7 +181,7 @@ pub fn test_line(outcome: &TestOutcome) -> String {
     text
 }
 
-/// The run's last line of numbers.
+/// Returns the counts of tests by verdict, as one line.
 pub fn summary_line(summary: Summary) -> String {
     let mut parts = Vec::new();
     for verdict in Verdict::ALL {
@@ -194,7 +196,7 @@ pub fn summary_line(summary: Summary) -> String {
     parts.join(", ")
 }
 
-/// Milliseconds as seconds.
+/// Formats milliseconds as seconds.
 pub fn seconds(ms: u64) -> String {
     format!("{}.{:03} s", ms / 1000, ms % 1000)
 }

@@ -1,5 +1,5 @@
-//! Reading YAML: the one place that knows the YAML library, and that makes
-//! its errors fit for people.
+//! Reads YAML. Only this module knows the YAML library, and turns its errors
+//! into messages for people.
 
 pub mod faults;
 pub mod places;
@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
 
-/// Reads `text`, the content of the file called `name` in messages. An error
-/// shows the place and, for a misspelt word, the one that was meant.
+/// Parses `text`, the content of the file called `name` in messages. An error
+/// shows the place, and suggests the intended word for a misspelt one.
 pub fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Failure> {
     serde_yaml::from_str(text).map_err(|error| explain(name, text, &error))
 }
@@ -31,7 +31,7 @@ fn explain(name: &str, text: &str, error: &serde_yaml::Error) -> Failure {
     }
 }
 
-/// What is wrong, without the place.
+/// Returns the message of an error without its place.
 fn message(error: &serde_yaml::Error) -> String {
     let message = error.to_string();
     match error.location() {
@@ -43,8 +43,8 @@ fn message(error: &serde_yaml::Error) -> String {
     }
 }
 
-/// The word that was probably meant, from serde's own text: "unknown field
-/// `nme`, expected one of `name`, `url`".
+/// Returns the intended word, from serde's own text: "unknown field `nme`,
+/// expected one of `name`, `url`".
 fn meant(message: &str) -> Option<&str> {
     let mut words = message.split('`').skip(1).step_by(2);
     if !message.contains("unknown ") {
@@ -54,7 +54,7 @@ fn meant(message: &str) -> Option<&str> {
     closest(wrong, words)
 }
 
-/// The candidate most like `word`, if one is like it at all.
+/// Returns the candidate that is most similar to `word`, if any is similar.
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()

@@ -1,4 +1,4 @@
-//! Which accelerator to use: the vm crate's probe, remembered between runs.
+//! The accelerator to use: the vm crate's probe, cached between runs.
 
 use std::fs;
 
@@ -9,21 +9,22 @@ use serde::{Deserialize, Serialize};
 use kdk_core::cache_dir::{CacheDir, write_atomically};
 use kdk_core::failure::Failure;
 
-/// An answer and what it was true for.
+/// A cached answer, and the host that it is valid for.
 #[derive(Debug, Serialize, Deserialize)]
-struct Remembered {
+struct Cached {
     host: String,
     choice: Resolved,
 }
 
-/// The engine for `choice`, probed once per QEMU and state of the host.
+/// Returns the engine for `choice`. Probes once for each QEMU and state of the
+/// host.
 pub fn resolve(cache: &CacheDir, qemu: &Qemu, choice: AccelChoice) -> Result<Resolved, Failure> {
     if choice != AccelChoice::Auto {
         return Ok(choose(qemu, choice, DEADLINE)?);
     }
     let path = cache.probes().join("accel.json");
     let host = host(qemu);
-    let known: Option<Remembered> = fs::read(&path)
+    let known: Option<Cached> = fs::read(&path)
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok());
     if let Some(known) = known.filter(|known| known.host == host) {
@@ -31,18 +32,19 @@ pub fn resolve(cache: &CacheDir, qemu: &Qemu, choice: AccelChoice) -> Result<Res
     }
     let choice = choose(qemu, choice, DEADLINE)?;
     cache.create(&cache.probes())?;
-    let remembered = Remembered {
+    let cached = Cached {
         host,
         choice: choice.clone(),
     };
-    let text = serde_json::to_vec_pretty(&remembered)
-        .map_err(|error| Failure::infra("remember the accelerator", error.to_string()))?;
+    let text = serde_json::to_vec_pretty(&cached)
+        .map_err(|error| Failure::infra("cache the accelerator", error.to_string()))?;
     write_atomically(&path, &text)
-        .map_err(|error| Failure::io("remember the accelerator", &path, error))?;
+        .map_err(|error| Failure::io("cache the accelerator", &path, error))?;
     Ok(choice)
 }
 
-/// What the answer depends on: QEMU, and whether this user may open KVM.
+/// Returns what the answer depends on: QEMU, and whether this user can open
+/// KVM.
 fn host(qemu: &Qemu) -> String {
     let kvm = fs::File::options()
         .read(true)

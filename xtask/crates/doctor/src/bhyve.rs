@@ -20,25 +20,25 @@ pub static ALL: [Check; 3] = [
 
 fn programs(_: &Context) -> State {
     let root = Uid::effective().is_root();
-    judge_programs(
+    classify_programs(
         Bhyve::find().map(|it| it.bhyve),
         root,
         hypervisor::is_bhyve_by_default(),
     )
 }
 
-/// Where the programs are, and whether this user may use them. It only matters
-/// if bhyve is what plays the machines.
-fn judge_programs<E: std::fmt::Display>(
+/// Classifies the programs and the permissions of this user. They only matter
+/// if bhyve runs the guests.
+fn classify_programs<E: std::fmt::Display>(
     found: Result<impl AsRef<Path>, E>,
     root: bool,
-    plays: bool,
+    used: bool,
 ) -> State {
     match found {
         Ok(path) if root => State::Found(path.as_ref().display().to_string()),
         Ok(path) => {
-            let text = format!("{}, but only root may use it", path.as_ref().display());
-            if plays {
+            let text = format!("{}, but only root can use it", path.as_ref().display());
+            if used {
                 State::Missing(text)
             } else {
                 State::Note(text)
@@ -49,29 +49,30 @@ fn judge_programs<E: std::fmt::Display>(
 }
 
 fn module(_: &Context) -> State {
-    // vmm(4) has this device since FreeBSD 15; kldstat knows older ones, too.
+    // vmm(4) has this device since FreeBSD 15; kldstat(8) works on older
+    // releases too.
     let loaded = Path::new("/dev/vmmctl").exists()
         || Command::new("kldstat")
             .args(["-q", "-m", "vmm"])
             .status()
             .is_ok_and(|status| status.success());
-    judge_module(loaded, hypervisor::is_bhyve_by_default())
+    classify_module(loaded, hypervisor::is_bhyve_by_default())
 }
 
-fn judge_module(loaded: bool, plays: bool) -> State {
-    match (loaded, plays) {
+fn classify_module(loaded: bool, used: bool) -> State {
+    match (loaded, used) {
         (true, _) => State::Found("it is loaded".into()),
         (false, true) => State::Missing("it is not loaded".into()),
-        (false, false) => State::Note("not loaded; `kldload vmm` before `--vmm bhyve`".into()),
+        (false, false) => State::Note("not loaded; run `kldload vmm` before `--vmm bhyve`".into()),
     }
 }
 
-/// bhyveload(8) boots without it.
+/// Checks the UEFI firmware. bhyveload(8) boots without it.
 fn firmware(_: &Context) -> State {
     match find_firmware() {
         Ok(path) => State::Found(path.display().to_string()),
         Err(_) => State::Note(
-            "not there; `pkg install bhyve-firmware` for `--vmm bhyve --boot efi`".into(),
+            "not installed; run `pkg install bhyve-firmware` for `--vmm bhyve --boot efi`".into(),
         ),
     }
 }
@@ -83,10 +84,10 @@ mod tests {
     use super::super::{Finding, text};
     use super::*;
 
-    fn findings(root: bool, loaded: bool, plays: bool) -> Vec<Finding> {
+    fn findings(root: bool, loaded: bool, used: bool) -> Vec<Finding> {
         let states = [
-            judge_programs(Ok::<_, String>("/usr/sbin/bhyve"), root, plays),
-            judge_module(loaded, plays),
+            classify_programs(Ok::<_, String>("/usr/sbin/bhyve"), root, used),
+            classify_module(loaded, used),
         ];
         let finding = |(check, state): (&'static Check, State)| Finding {
             what: check.what,
@@ -97,22 +98,22 @@ mod tests {
     }
 
     #[test]
-    fn what_lacks_is_bad_only_where_bhyve_plays() {
-        for (root, loaded, plays, want) in [
+    fn missing_parts_are_bad_only_if_bhyve_is_used() {
+        for (root, loaded, used, want) in [
             (true, true, true, ["found", "found"]),
             (false, false, true, ["MISSING", "MISSING"]),
             (false, false, false, ["note", "note"]),
         ] {
-            let words = findings(root, loaded, plays);
+            let words = findings(root, loaded, used);
             let words: Vec<&str> = words.iter().map(|it| it.state.word()).collect();
-            assert_eq!(words, want, "root {root}, loaded {loaded}, plays {plays}");
+            assert_eq!(words, want, "root {root}, loaded {loaded}, used {used}");
         }
-        let absent = judge_programs(Err::<&str, _>("there is no /usr/sbin/bhyve"), true, false);
+        let absent = classify_programs(Err::<&str, _>("there is no /usr/sbin/bhyve"), true, false);
         assert_eq!(absent.word(), "note");
     }
 
     #[test]
-    fn a_module_is_loaded_by_the_mending_command() {
+    fn the_command_loads_the_module() {
         let (findings, host) = (findings(true, false, true), host(System::FreeBsd));
         assert_eq!(
             command(&findings, &host).as_deref(),
@@ -122,7 +123,7 @@ mod tests {
         found    bhyve                      /usr/sbin/bhyve
         MISSING  vmm.ko                     it is not loaded
 
-        to mend it (`cargo xtask doctor --fix` runs this):
+        to fix this, run (or use `cargo xtask doctor --fix`):
           sudo kldload vmm
         ");
     }

@@ -1,5 +1,5 @@
-//! The checks, as a table. A probe looks at the host; what it makes of what it
-//! saw is a function of its own where there is anything to decide.
+//! The checks, as a table. A probe reads the state of the host. A pure function
+//! classifies what it read, where there is anything to decide.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,46 +17,46 @@ use crate::hypervisor;
 use crate::tools;
 use kdk_core::context::Context;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", content = "detail", rename_all = "kebab-case")]
 pub enum State {
-    /// It is there: path, version.
+    /// It is installed; the text has its path and version.
     Found(String),
-    /// It is not.
+    /// It is missing.
     Missing(String),
-    /// It is there but of no use.
+    /// It is installed, but too old.
     TooOld(String),
-    /// Something is there that must not be.
-    Trap(String),
-    /// Worth knowing; nothing is wrong.
+    /// Something is installed that breaks builds.
+    Conflict(String),
+    /// Information; nothing is wrong.
     Note(String),
 }
 
 impl State {
-    /// Whether work cannot begin.
+    /// Returns whether this result prevents work.
     pub fn is_bad(&self) -> bool {
-        matches!(self, Self::Missing(_) | Self::TooOld(_) | Self::Trap(_))
+        matches!(self, Self::Missing(_) | Self::TooOld(_) | Self::Conflict(_))
     }
 
-    /// One word for the report's first column.
+    /// Returns the word for the first column of the report.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Found(_) => "found",
             Self::Missing(_) => "MISSING",
             Self::TooOld(_) => "TOO OLD",
-            Self::Trap(_) => "TRAP",
+            Self::Conflict(_) => "CONFLICT",
             Self::Note(_) => "note",
         }
     }
 
-    /// The rest of the line.
+    /// Returns the rest of the line in the report.
     pub fn detail(&self) -> &str {
         match self {
             Self::Found(text)
             | Self::Missing(text)
             | Self::TooOld(text)
-            | Self::Trap(text)
+            | Self::Conflict(text)
             | Self::Note(text) => text,
         }
     }
@@ -64,29 +64,30 @@ impl State {
 
 /// One check.
 pub struct Check {
-    /// What it looks for.
+    /// The name of the check.
     pub what: &'static str,
-    /// The works that need it.
+    /// The purposes that need it.
     pub needs: &'static [Need],
-    /// Looks.
+    /// Reads the state of the host.
     pub probe: fn(&Context) -> State,
-    /// What mends it.
+    /// The remedy when the check fails.
     pub remedy: Remedy,
 }
 
-/// Disk that a base takes: tree, objects, artefacts. In bytes.
+/// The disk space of a base in bytes: tree, objects, artefacts.
 const DISK_ADVISED: u64 = 12 << 30;
 
-/// Memory that two compilers and a guest take, in bytes.
+/// The memory of two compilers and a guest, in bytes.
 const MEMORY_ADVISED: u64 = 3 << 30;
 
-/// The first git that can be told to fetch again what it has (--refetch).
+/// The first git with --refetch, which fetches again what it already has.
 const GIT_WANTED: (u32, u32) = (2, 36);
 
-/// The first Rust that the workspace compiles with.
+/// The first Rust that compiles the workspace.
 const RUST_WANTED: (u32, u32) = (1, 95);
 
-/// What the builds call, by their plain names in LLVM's program directory.
+/// The programs that builds run, by their plain names in LLVM's program
+/// directory.
 const LLVM_TOOLS: [&str; 9] = [
     "clang",
     "clang++",
@@ -102,7 +103,7 @@ const LLVM_TOOLS: [&str; 9] = [
 /// The name of the check for makefs.
 pub const MAKEFS: &str = "makefs";
 
-/// A row of the table.
+/// Returns a row of the table.
 pub const fn check(
     what: &'static str,
     needs: &'static [Need],
@@ -117,7 +118,7 @@ pub const fn check(
     }
 }
 
-/// All that starts a guest.
+/// The purposes that start a guest.
 pub const GUESTS: &[Need] = &[Need::Demo, Need::Tests, Need::FreeBsd];
 const IMAGES: &[Need] = &[Need::Tests, Need::FreeBsd];
 const GIT: &[Need] = &[Need::Trees, Need::Tests, Need::FreeBsd];
@@ -148,8 +149,8 @@ pub static ALL: [Check; 19] = [
     check("memory", KERNELS, memory, Remedy::Nothing),
 ];
 
-/// The checks for this host's system, in the order of the report.
-pub fn here() -> impl Iterator<Item = &'static Check> {
+/// Returns the checks for the system of this host, in the order of the report.
+pub fn for_host() -> impl Iterator<Item = &'static Check> {
     let more: &[Check] = if cfg!(target_os = "freebsd") {
         &bhyve::ALL
     } else {
@@ -164,7 +165,7 @@ fn qemu(_: &Context) -> State {
         Ok(qemu) => State::Found(format!("{} {}", qemu.path.display(), qemu.version)),
         Err(error @ InfraError::QemuTooOld { .. }) => State::TooOld(error.to_string()),
         Err(_) if hypervisor::is_bhyve_by_default() => State::Note(
-            "not there; bhyve plays the machines, but not the demo guest's (`pkg install qemu`)"
+            "not installed; bhyve runs all guests except the demo guest (`pkg install qemu`)"
                 .into(),
         ),
         Err(error) => State::Missing(error.to_string()),
@@ -173,12 +174,12 @@ fn qemu(_: &Context) -> State {
 
 fn llvm(_: &Context) -> State {
     match tools::llvm() {
-        Ok(dir) => judge_llvm(&dir, |tool| dir.join(tool).exists()),
+        Ok(dir) => classify_llvm(&dir, |tool| dir.join(tool).exists()),
         Err(_) => State::Missing("clang and ld.lld of LLVM 19".into()),
     }
 }
 
-fn judge_llvm(dir: &Path, has: impl Fn(&str) -> bool) -> State {
+fn classify_llvm(dir: &Path, has: impl Fn(&str) -> bool) -> State {
     let lacking: Vec<&str> = LLVM_TOOLS.into_iter().filter(|tool| !has(tool)).collect();
     if lacking.is_empty() {
         State::Found(dir.display().to_string())
@@ -191,14 +192,14 @@ fn rust(_: &Context) -> State {
     match tools::rust() {
         Ok(rust) => {
             let at = rust.rustc.display().to_string();
-            judge_version("rustc", RUST_WANTED, &at, &rust.version)
+            classify_version("rustc", RUST_WANTED, &at, &rust.version)
         }
         Err(_) => State::Missing("no toolchain has the source of core (rust-src)".into()),
     }
 }
 
-/// The host's code is linted by the toolchain in use, the guests' by the one
-/// that builds them; they may be one.
+/// Checks the linters. The toolchain in use lints the host's code; the
+/// toolchain that builds the guests lints theirs. They can be the same.
 fn linters(_: &Context) -> State {
     let cargo = PathBuf::from(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let works = |command: &str| {
@@ -208,7 +209,7 @@ fn linters(_: &Context) -> State {
     let guests = tools::rust()
         .ok()
         .map(|rust| rust.cargo.with_file_name("cargo-clippy"));
-    judge_linters(
+    classify_linters(
         works("fmt"),
         works("clippy"),
         guests.as_deref(),
@@ -216,7 +217,7 @@ fn linters(_: &Context) -> State {
     )
 }
 
-fn judge_linters(
+fn classify_linters(
     fmt: bool,
     clippy: bool,
     guests: Option<&Path>,
@@ -231,7 +232,7 @@ fn judge_linters(
     }
     match guests {
         None => lacking.push("no Rust for guests".to_owned()),
-        Some(path) if !exists(path) => lacking.push(format!("{} is not there", path.display())),
+        Some(path) if !exists(path) => lacking.push(format!("{} does not exist", path.display())),
         Some(_) => {}
     }
     if lacking.is_empty() {
@@ -243,7 +244,7 @@ fn judge_linters(
 
 fn accelerator(cx: &Context) -> State {
     let Ok(qemu) = tools::qemu() else {
-        return State::Note("not known without QEMU".into());
+        return State::Note("unknown without QEMU".into());
     };
     match accel::resolve(&cx.cache, &qemu, AccelChoice::Auto) {
         Ok(choice) => State::Note(
@@ -255,7 +256,8 @@ fn accelerator(cx: &Context) -> State {
     }
 }
 
-/// Linux: QEMU must not outlive the kit, which util-linux's setpriv sees to.
+/// Checks setpriv(1) of util-linux: on Linux, it makes QEMU exit when this
+/// process does.
 fn setpriv(_: &Context) -> State {
     if !cfg!(target_os = "linux") {
         return State::Note("not needed on this system".into());
@@ -271,11 +273,11 @@ fn git(_: &Context) -> State {
         return State::Missing("it is not in PATH".into());
     };
     let version = output(&path, "--version").unwrap_or_default();
-    judge_version("git", GIT_WANTED, &path.display().to_string(), &version)
+    classify_version("git", GIT_WANTED, &path.display().to_string(), &version)
 }
 
-/// What a program at `at` is worth that calls itself `version`.
-fn judge_version(name: &str, wanted: (u32, u32), at: &str, version: &str) -> State {
+/// Classifies the program at `at`, which reports `version`.
+fn classify_version(name: &str, wanted: (u32, u32), at: &str, version: &str) -> State {
     let text = format!("{at} ({version})");
     match number(version) {
         Some(found) if found >= wanted => State::Found(text),
@@ -283,11 +285,11 @@ fn judge_version(name: &str, wanted: (u32, u32), at: &str, version: &str) -> Sta
             let (major, minor) = wanted;
             State::TooOld(format!("{text}; {name} {major}.{minor} is needed"))
         }
-        None => State::Missing(format!("{at} does not say its version")),
+        None => State::Missing(format!("{at} does not report its version")),
     }
 }
 
-/// The first number of the form 1.2 in a version text.
+/// Returns the first number of the form 1.2 in the output of `--version`.
 fn number(version: &str) -> Option<(u32, u32)> {
     version.split_whitespace().find_map(|word| {
         let mut parts = word.split('.');
@@ -297,7 +299,7 @@ fn number(version: &str) -> Option<(u32, u32)> {
 
 fn libclang(_: &Context) -> State {
     let Ok(bin) = tools::llvm() else {
-        return State::Missing("it comes with LLVM 19".into());
+        return State::Missing("it is part of LLVM 19".into());
     };
     let lib = bin.parent().unwrap_or(&bin).join("lib");
     let entries = std::fs::read_dir(&lib).into_iter().flatten().flatten();
@@ -314,8 +316,8 @@ fn libclang(_: &Context) -> State {
     }
 }
 
-/// Whether a file of this name is the C library of clang; libclang-cpp, which
-/// comes with clang itself, is not.
+/// Returns whether a file of this name is the C library of clang. libclang-cpp,
+/// which comes with clang itself, is not.
 fn is_libclang(name: &str) -> bool {
     let Some(rest) = name.strip_prefix("libclang") else {
         return false;
@@ -327,7 +329,7 @@ fn is_libclang(name: &str) -> bool {
 
 fn makefs(_: &Context) -> State {
     match Makefs::find() {
-        Ok(_) => State::Found("it makes the root file system".into()),
+        Ok(_) => State::Found("it builds the root file system".into()),
         Err(error) => State::Missing(error.to_string()),
     }
 }
@@ -336,7 +338,7 @@ fn ovmf(_: &Context) -> State {
     match kdk_vm::efi::find_firmware() {
         Ok(path) => State::Found(path.display().to_string()),
         Err(_) if hypervisor::is_bhyve_by_default() => {
-            State::Note("not there; bhyve has its own".into())
+            State::Note("not installed; bhyve has its own".into())
         }
         Err(error) => State::Missing(error.to_string()),
     }
@@ -345,7 +347,7 @@ fn ovmf(_: &Context) -> State {
 fn qemu_img(_: &Context) -> State {
     match find("qemu-img") {
         Some(path) => State::Found(path.display().to_string()),
-        None => State::Note("not there; only a help to look into images".into()),
+        None => State::Note("not installed; optional, to inspect images".into()),
     }
 }
 
@@ -355,7 +357,7 @@ fn bootstrap(_: &Context) -> State {
     } else {
         &["python3", "cc", "c++", "flex", "lex", "yacc"]
     };
-    judge_all(wanted, "PATH", |name| find(name).is_some())
+    classify_all(wanted, "PATH", |name| find(name).is_some())
 }
 
 fn headers(_: &Context) -> State {
@@ -363,14 +365,14 @@ fn headers(_: &Context) -> State {
         return State::Note("not checked on this system".into());
     }
     let include = Path::new("/usr/include");
-    judge_all(
+    classify_all(
         &["archive.h", "zlib.h", "openssl/ssl.h"],
         "/usr/include",
         |name| include.join(name).exists(),
     )
 }
 
-fn judge_all(wanted: &[&str], place: &str, has: impl Fn(&str) -> bool) -> State {
+fn classify_all(wanted: &[&str], place: &str, has: impl Fn(&str) -> bool) -> State {
     let lacking: Vec<&str> = wanted.iter().copied().filter(|name| !has(name)).collect();
     if lacking.is_empty() {
         State::Found(wanted.join(", "))
@@ -379,35 +381,36 @@ fn judge_all(wanted: &[&str], place: &str, has: impl Fn(&str) -> bool) -> State 
     }
 }
 
-/// Its gelf.h stands before the tree's own, and the bootstrap ends with
-/// "unknown type name 'Elf64_Half'".
+/// Checks that no other gelf.h precedes that of the tree: the bootstrap would
+/// fail with "unknown type name 'Elf64_Half'".
 fn ccache(_: &Context) -> State {
-    judge_ccache(tools::ccache())
+    classify_ccache(tools::ccache())
 }
 
-fn judge_ccache(found: Option<PathBuf>) -> State {
+fn classify_ccache(found: Option<PathBuf>) -> State {
     match found {
         Some(path) => State::Found(path.display().to_string()),
-        None => State::Note(
-            "not there; with it a kernel whose headers are as they once were is not compiled again"
-                .into(),
-        ),
+        None => {
+            State::Note("not installed; optional, to reuse the objects of earlier kernels".into())
+        }
     }
 }
 
 fn libelf(_: &Context) -> State {
-    judge_libelf(cfg!(target_os = "linux") && Path::new("/usr/include/gelf.h").exists())
+    classify_libelf(cfg!(target_os = "linux") && Path::new("/usr/include/gelf.h").exists())
 }
 
-fn judge_libelf(shadowed: bool) -> State {
+fn classify_libelf(shadowed: bool) -> State {
     if shadowed {
-        State::Trap("/usr/include/gelf.h shadows the tree's own and breaks its bootstrap".into())
+        State::Conflict(
+            "/usr/include/gelf.h shadows that of the tree and breaks its bootstrap".into(),
+        )
     } else {
         State::Found("nothing shadows the tree's gelf.h".into())
     }
 }
 
-/// The tree's style checker is written in it.
+/// Checks perl, in which the tree's style checker is written.
 fn perl(_: &Context) -> State {
     match find("perl") {
         Some(path) if has_perl_modules() => State::Found(path.display().to_string()),
@@ -419,7 +422,7 @@ fn perl(_: &Context) -> State {
     }
 }
 
-/// Whether there is a perl with all that the tree's style checker loads.
+/// Returns whether perl has all modules of the tree's style checker.
 pub fn has_perl_modules() -> bool {
     let modules = ["-MGetopt::Long", "-MTerm::ANSIColor", "-e", "1"];
     let ran = Command::new("perl").args(modules).output();
@@ -435,18 +438,18 @@ fn mandoc(_: &Context) -> State {
 
 fn disk(cx: &Context) -> State {
     let root = cx.cache.root();
-    judge_disk(disk_space::free(root), &root.display().to_string())
+    classify_disk(disk_space::free(root), &root.display().to_string())
 }
 
-fn judge_disk(free: Option<u64>, root: &str) -> State {
+fn classify_disk(free: Option<u64>, root: &str) -> State {
     let Some(free) = free else {
-        return State::Note("not known".into());
+        return State::Note("unknown".into());
     };
     let text = format!("{} free for {root}", human(free));
     if free < disk_space::TREE_AND_OBJECTS {
         let need = human(disk_space::TREE_AND_OBJECTS);
         State::Missing(format!(
-            "{text}; a base needs {need} (KDK_HOME names another place)"
+            "{text}; a base needs {need} (set KDK_HOME to a folder on a larger disk)"
         ))
     } else if free < DISK_ADVISED {
         State::Note(format!("{text}; {} are advised", human(DISK_ADVISED)))
@@ -456,11 +459,11 @@ fn judge_disk(free: Option<u64>, root: &str) -> State {
 }
 
 fn memory(_: &Context) -> State {
-    judge_memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())
+    classify_memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())
 }
 
-/// What the text of /proc/meminfo says.
-fn judge_memory(meminfo: &str) -> State {
+/// Classifies the text of /proc/meminfo.
+fn classify_memory(meminfo: &str) -> State {
     let available = meminfo.lines().find_map(|line| {
         let line = line.strip_prefix("MemAvailable:")?;
         line.split_whitespace().next()?.parse::<u64>().ok()
@@ -472,11 +475,11 @@ fn judge_memory(meminfo: &str) -> State {
             human(free),
             human(MEMORY_ADVISED)
         )),
-        None => State::Note("not known on this system".into()),
+        None => State::Note("unknown on this system".into()),
     }
 }
 
-/// The program `name` in the PATH.
+/// Returns the path of the program `name` in PATH.
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
@@ -503,10 +506,10 @@ mod tests {
             ("git version 3.0", "found"),
             ("", "MISSING"),
         ] {
-            let state = judge_version("git", GIT_WANTED, "/usr/bin/git", version);
+            let state = classify_version("git", GIT_WANTED, "/usr/bin/git", version);
             assert_eq!(state.word(), want, "{version}");
         }
-        let old = judge_version("git", GIT_WANTED, "/usr/bin/git", "git version 2.9.5");
+        let old = classify_version("git", GIT_WANTED, "/usr/bin/git", "git version 2.9.5");
         assert_eq!(
             old.detail(),
             "/usr/bin/git (git version 2.9.5); git 2.36 is needed"
@@ -516,13 +519,13 @@ mod tests {
     #[test]
     fn linters_are_wanted_for_hosts_and_guests() {
         let guests = Path::new("/usr/bin/cargo-clippy");
-        assert!(!judge_linters(true, true, Some(guests), |_| true).is_bad());
-        let lacking = judge_linters(false, false, Some(guests), |_| false);
+        assert!(!classify_linters(true, true, Some(guests), |_| true).is_bad());
+        let lacking = classify_linters(false, false, Some(guests), |_| false);
         assert_eq!(
             lacking.detail(),
-            "`cargo fmt` does not run, `cargo clippy` does not run, /usr/bin/cargo-clippy is not there"
+            "`cargo fmt` does not run, `cargo clippy` does not run, /usr/bin/cargo-clippy does not exist"
         );
-        assert!(judge_linters(true, true, None, |_| true).is_bad());
+        assert!(classify_linters(true, true, None, |_| true).is_bad());
     }
 
     #[test]
@@ -544,21 +547,24 @@ mod tests {
     #[test]
     fn what_is_lacking_is_named() {
         let dir = Path::new("/llvm/bin");
-        assert_eq!(judge_llvm(dir, |_| true), State::Found("/llvm/bin".into()));
         assert_eq!(
-            judge_llvm(dir, |tool| !tool.starts_with("llvm-n")),
+            classify_llvm(dir, |_| true),
+            State::Found("/llvm/bin".into())
+        );
+        assert_eq!(
+            classify_llvm(dir, |tool| !tool.starts_with("llvm-n")),
             State::Missing("llvm-nm not in /llvm/bin".into())
         );
         assert_eq!(
-            judge_all(&["flex", "yacc"], "PATH", |_| false),
+            classify_all(&["flex", "yacc"], "PATH", |_| false),
             State::Missing("flex, yacc not in PATH".into())
         );
-        assert!(!judge_ccache(None).is_bad());
+        assert!(!classify_ccache(None).is_bad());
         assert_eq!(
-            judge_ccache(Some("/b/ccache".into())),
+            classify_ccache(Some("/b/ccache".into())),
             State::Found("/b/ccache".into())
         );
-        assert!(judge_libelf(true).is_bad() && !judge_libelf(false).is_bad());
+        assert!(classify_libelf(true).is_bad() && !classify_libelf(false).is_bad());
     }
 
     #[test]
@@ -569,14 +575,14 @@ mod tests {
             (Some(1 << 30), "MISSING"),
             (None, "note"),
         ] {
-            assert_eq!(judge_disk(free, "/cache").word(), want, "{free:?}");
+            assert_eq!(classify_disk(free, "/cache").word(), want, "{free:?}");
         }
         for (text, want) in [
             ("MemTotal: 9 kB\nMemAvailable:    8000000 kB\n", "found"),
             ("MemAvailable: 1000000 kB\n", "note"),
             ("", "note"),
         ] {
-            assert_eq!(judge_memory(text).word(), want, "{text}");
+            assert_eq!(classify_memory(text).word(), want, "{text}");
         }
     }
 }

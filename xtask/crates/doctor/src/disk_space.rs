@@ -1,4 +1,4 @@
-//! Disk space: asked for before a long job, not found missing in it.
+//! Disk space, checked before a long job starts.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use nix::sys::statvfs::statvfs;
 
 use kdk_core::failure::Failure;
 
-/// What a checked-out tree and one kernel's objects take, in bytes.
+/// The size of a checked-out tree and the objects of one kernel, in bytes.
 pub const TREE_AND_OBJECTS: u64 = 3 << 30;
 
-/// Free bytes for this user on the disk that holds `path`.
+/// Returns the free bytes for this user on the disk of `path`.
 pub fn free(path: &Path) -> Option<u64> {
     let disk = statvfs(path).ok()?;
     // The types differ between systems.
@@ -21,7 +21,7 @@ pub fn free(path: &Path) -> Option<u64> {
     Some(blocks.saturating_mul(size))
 }
 
-/// Fails if the disk that holds `path` has no room for `need` bytes.
+/// Fails if the disk of `path` has less than `need` free bytes.
 pub fn need(tried: &str, path: &Path, need: u64) -> Result<(), Failure> {
     match free(path) {
         Some(free) if free < need => Err(short(tried, path, free, need)),
@@ -33,7 +33,7 @@ fn short(tried: &str, path: &Path, free: u64, need: u64) -> Failure {
     Failure::infra(
         tried,
         format!(
-            "the disk that holds {} has {} free; {} are needed",
+            "the disk of {} has {} free; {} are needed",
             path.display(),
             human(free),
             human(need)
@@ -45,7 +45,7 @@ fn short(tried: &str, path: &Path, free: u64, need: u64) -> Failure {
     )
 }
 
-/// Renders a size: "3.00 GiB".
+/// Formats a size: "3.00 GiB".
 pub fn human(bytes: u64) -> String {
     indicatif::HumanBytes(bytes).to_string()
 }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_little_space_is_said_with_both_sizes() {
+    fn the_error_has_both_sizes() {
         let failure = short("add the base `main`", Path::new("/cache"), 1 << 20, 3 << 30);
         insta::assert_snapshot!(kdk_core::failure::rendered(&failure));
         assert!(need("x", Path::new("/"), 1).is_ok());

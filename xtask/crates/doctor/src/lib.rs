@@ -1,4 +1,4 @@
-//! What the host needs, what it has, and the command that mends the rest.
+//! What the host needs, what it has, and the command that installs the rest.
 
 pub mod accel;
 mod bhyve;
@@ -18,23 +18,25 @@ use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use packages::{Host, Remedy};
 
-/// For which work a check matters.
+/// The purpose that a check is needed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// FreeBSD trees: git.
     Trees,
     /// The demo guest: QEMU, a linker, a Rust for bare metal.
     Demo,
-    /// The kit's own tests: that, makefs, firmware and linters.
+    /// The tests of kdk itself: what the demo guest needs, makefs, firmware and
+    /// linters.
     Tests,
-    /// A FreeBSD kernel: the same without linters, and all its build needs.
+    /// A FreeBSD kernel: the same without linters, and the dependencies of its
+    /// build.
     FreeBsd,
-    /// `patches lint`: what checks style and manual pages.
+    /// `patches lint`: the checkers of style and manual pages.
     Lint,
 }
 
 impl Need {
-    /// What a guest of the base `name` needs.
+    /// Returns what a guest of the base `name` needs.
     pub fn guest(name: &str) -> Self {
         if name == DEMO {
             Self::Demo
@@ -47,19 +49,19 @@ impl Need {
 /// One line of the doctor's report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    /// What was looked for.
+    /// The name of the check.
     pub what: &'static str,
-    /// What was found.
+    /// The result of the check.
     #[serde(flatten)]
     pub state: State,
-    /// What mends it.
+    /// The remedy for a failed check.
     #[serde(skip)]
     pub remedy: &'static Remedy,
 }
 
-/// Looks at everything that `need` calls for; without one, at everything.
+/// Runs the checks that `need` requires, or all checks without one.
 pub fn examine(cx: &Context, need: Option<Need>) -> Vec<Finding> {
-    checks::here()
+    checks::for_host()
         .filter(|check| need.is_none_or(|need| check.needs.contains(&need)))
         .map(|check| Finding {
             what: check.what,
@@ -69,7 +71,7 @@ pub fn examine(cx: &Context, need: Option<Need>) -> Vec<Finding> {
         .collect()
 }
 
-/// The report for people.
+/// Renders the report as text.
 pub fn text(findings: &[Finding], host: &Host) -> String {
     let mut lines: Vec<String> = findings
         .iter()
@@ -77,17 +79,17 @@ pub fn text(findings: &[Finding], host: &Host) -> String {
             format!("{:<8} {what:<26} {}", state.word(), state.detail())
         })
         .collect();
-    let by_hand = findings
+    let manual = findings
         .iter()
-        .filter_map(|finding| packages::by_hand(finding, host));
-    lines.extend(by_hand.map(|text| format!("\n{text}")));
+        .filter_map(|finding| packages::manual_remedy(finding, host));
+    lines.extend(manual.map(|text| format!("\n{text}")));
     match packages::command(findings, host) {
         Some(command) => {
-            lines.push("\nto mend it (`cargo xtask doctor --fix` runs this):".into());
+            lines.push("\nto fix this, run (or use `cargo xtask doctor --fix`):".into());
             lines.push(format!("  {command}"));
         }
         None if are_bad(findings) => {
-            lines.push("\nno command mends what is left: see the lines above".into());
+            lines.push("\nno command can fix the rest: see the lines above".into());
         }
         None => {}
     }
@@ -102,8 +104,8 @@ pub fn fix_command(remedy: &'static Remedy) -> String {
         remedy,
     };
     match packages::command(&[finding], &Host::detect()) {
-        Some(command) => format!("run `{command}`, or let `cargo xtask doctor --fix` do it"),
-        None => "install it by hand: the kit knows no package of it for this system".into(),
+        Some(command) => format!("run `{command}`, or `cargo xtask doctor --fix`"),
+        None => "install it manually: kdk knows no package of it for this system".into(),
     }
 }
 
@@ -111,8 +113,8 @@ fn are_bad(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.state.is_bad())
 }
 
-/// Makes sure that `need` is met: mends what is missing with `yes`, else
-/// fails with the command that would.
+/// Checks the dependencies for `need`. Installs missing ones with `yes`, else
+/// fails with the command that installs them.
 pub fn need(cx: &Context, need: Need, yes: bool) -> Result<(), Failure> {
     let findings = examine(cx, Some(need));
     if !are_bad(&findings) {
@@ -136,44 +138,49 @@ fn unmet(findings: &[Finding], host: &Host) -> Failure {
         .filter(|finding| finding.state.is_bad())
         .map(|finding| format!("{} ({})", finding.what, finding.state.detail()))
         .collect();
-    let failure = Failure::infra("begin", format!("the host lacks {}", bad.join(", ")));
+    let failure = Failure::infra("start", format!("the host lacks {}", bad.join(", ")));
     match packages::command(findings, host) {
-        Some(command) => failure.help(format!(
-            "run `{command}`, or let `cargo xtask doctor --fix` do it"
-        )),
+        Some(command) => failure.help(format!("run `{command}`, or `cargo xtask doctor --fix`")),
         None => failure.help("run `cargo xtask doctor` for the details"),
     }
 }
 
-/// Runs the mending command; asks first unless `yes`.
+/// Runs the command that installs missing dependencies. Asks first unless
+/// `yes`.
 pub fn fix(cx: &Context, findings: &[Finding], host: &Host, yes: bool) -> Result<(), Failure> {
     let Some(command) = packages::command(findings, host) else {
         return Ok(());
     };
     cx.terminal.line(&format!("running: {command}"));
-    if !yes && !confirmed("mend the host")? {
-        return Err(Failure::usage("mend the host", "you said no")
-            .help(format!("run it by hand: {command}")));
+    if !yes && !confirmed("install the missing dependencies")? {
+        return Err(
+            Failure::usage("install the missing dependencies", "you answered no")
+                .help(format!("run it yourself: {command}")),
+        );
     }
-    // What it prints is no result of ours.
+    // Its output is not a result of this command.
     let status = packages::shell(&command)
         .stdout(std::io::stderr())
         .status()
         .map_err(|error| {
-            Failure::infra("mend the host", "the shell cannot be started").source(error)
+            Failure::infra(
+                "install the missing dependencies",
+                "the shell cannot be started",
+            )
+            .source(error)
         })?;
     if status.success() {
         return Ok(());
     }
-    Err(
-        Failure::infra("mend the host", format!("the command ended with {status}")).help(format!(
-            "run it by hand and look at its messages: {command}"
-        )),
+    Err(Failure::infra(
+        "install the missing dependencies",
+        format!("the command ended with {status}"),
     )
+    .help(format!("run it yourself to see its messages: {command}")))
 }
 
-/// Asks whether to go on; `CI=true` says yes. `tried` completes "could not
-/// ..." where nobody can be asked.
+/// Asks the user whether to continue; `CI=true` answers yes. `tried` completes
+/// "could not ..." where there is no terminal.
 pub fn confirmed(tried: &str) -> Result<bool, Failure> {
     if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
         return Ok(true);
@@ -181,9 +188,9 @@ pub fn confirmed(tried: &str) -> Result<bool, Failure> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(Failure::usage(tried, "there is no terminal to ask on")
-            .help("say `-y` to go on without asking"));
+            .help("use `-y` to continue without a question"));
     }
-    eprint!("go on? [y/N] ");
+    eprint!("continue? [y/N] ");
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     stdin
@@ -198,7 +205,8 @@ mod tests {
     use super::packages::tests::host;
     use super::*;
 
-    /// What the checks might find, by name; the rest is there.
+    /// Returns findings for all checks: those in `bad` have the given state,
+    /// the others are found.
     fn findings(bad: &[(&str, State)]) -> Vec<Finding> {
         let state = |what: &str| {
             let found = bad.iter().find(|(name, _)| *name == what);
@@ -221,7 +229,7 @@ mod tests {
             ("makefs", State::Missing("makefs is not in PATH".into())),
             (
                 "no libelf-dev",
-                State::Trap("/usr/include/gelf.h shadows the tree's own".into()),
+                State::Conflict("/usr/include/gelf.h shadows the tree's own".into()),
             ),
             (
                 "memory",
@@ -247,20 +255,20 @@ mod tests {
     }
 
     #[test]
-    fn what_no_command_mends_is_said_so() {
+    fn problems_that_no_command_fixes_are_reported() {
         let full = [(
             "disk space",
             State::Missing("1.0 GiB free; 3.0 GiB are needed".into()),
         )];
         let text = text(&findings(&full), &host(System::Debian));
         assert!(
-            text.ends_with("no command mends what is left: see the lines above"),
+            text.ends_with("no command can fix the rest: see the lines above"),
             "{text}"
         );
     }
 
     #[test]
-    fn an_unmet_need_is_the_hosts_fault_and_names_the_command() {
+    fn an_unmet_need_is_an_infra_failure_with_the_command() {
         let failure = unmet(&some_missing(), &host(System::Debian));
         assert_eq!(failure.exit_code(), 5);
         insta::assert_snapshot!(kdk_core::failure::rendered(&failure));

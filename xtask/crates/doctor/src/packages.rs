@@ -1,5 +1,5 @@
-//! What mends a finding: packages by system, and the one command that
-//! installs them.
+//! Remedies for findings: packages by system, and the command that installs
+//! them.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,12 +7,12 @@ use std::process::Command;
 use super::Finding;
 use super::checks::State;
 
-/// A kind of system, by its package manager.
+/// A system, by its package manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum System {
     /// Debian: apt-get.
     Debian,
-    /// Ubuntu and what is made from it: apt-get, other package names.
+    /// Ubuntu and its derivatives: apt-get, with other package names.
     Ubuntu,
     /// Fedora: dnf.
     Fedora,
@@ -20,27 +20,27 @@ pub enum System {
     FreeBsd,
     /// macOS: Homebrew.
     MacOs,
-    /// None of these.
+    /// Any other system.
     Other,
 }
 
-/// What the mending command depends on.
+/// The properties of the host that the command depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
-    /// The system.
+    /// The system of the host.
     pub system: System,
-    /// Its release's code name ("bookworm").
+    /// The code name of the release, such as "bookworm".
     pub codename: Option<String>,
     /// Whether this user is root.
     pub root: bool,
-    /// Whether rustup manages its Rust.
+    /// Whether rustup manages Rust.
     pub rustup: bool,
-    /// Debian: whether qemu-utils is installed.
+    /// Whether qemu-utils is installed (Debian).
     pub qemu_utils: bool,
 }
 
 impl Host {
-    /// The host this program runs on.
+    /// Detects the host that this program runs on.
     pub fn detect() -> Self {
         let os_release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
         Self {
@@ -63,7 +63,7 @@ fn detect_system(os_release: &str) -> System {
     system_of(os_release)
 }
 
-/// The system that an os-release(5) file describes.
+/// Returns the system that an os-release(5) file describes.
 fn system_of(os_release: &str) -> System {
     let id = os_release_field(os_release, "ID").unwrap_or_default();
     let like = os_release_field(os_release, "ID_LIKE").unwrap_or_default();
@@ -87,22 +87,22 @@ fn os_release_field(os_release: &str, name: &str) -> Option<String> {
     Some(value.trim_matches('"').to_owned())
 }
 
-/// The packages of one need, on each system. Empty where the system has it
-/// by itself, or has no package of it.
+/// The packages of one dependency on each system. The list is empty where the
+/// system includes it, or has no package of it.
 #[derive(Debug)]
 pub struct Packages {
-    /// Debian, Ubuntu.
+    /// The packages on Debian and Ubuntu.
     pub debian: &'static [&'static str],
-    /// Fedora.
+    /// The packages on Fedora.
     pub fedora: &'static [&'static str],
-    /// FreeBSD.
+    /// The packages on FreeBSD.
     pub freebsd: &'static [&'static str],
-    /// macOS.
+    /// The packages on macOS.
     pub macos: &'static [&'static str],
 }
 
 impl Packages {
-    /// Those of `system`.
+    /// Returns the packages on `system`.
     pub fn of(&self, system: System) -> &'static [&'static str] {
         match system {
             System::Debian | System::Ubuntu => self.debian,
@@ -114,22 +114,22 @@ impl Packages {
     }
 }
 
-/// How a need is met.
+/// How to fix a failed check.
 #[derive(Debug)]
 pub enum Remedy {
-    /// By packages.
+    /// Install packages.
     Install(Packages),
-    /// By removing packages.
+    /// Remove packages.
     Remove(Packages),
-    /// By loading a module into FreeBSD's kernel.
+    /// Load a module into FreeBSD's kernel.
     Load(&'static str),
-    /// By a Rust with the source of its library.
+    /// Install a Rust with the source of its library.
     Rust,
-    /// By no command.
+    /// No command fixes it.
     Nothing,
 }
 
-/// QEMU.
+/// The remedy for a missing QEMU.
 pub const QEMU: Remedy = Remedy::Install(Packages {
     debian: &["qemu-system-x86"],
     fedora: &["qemu-system-x86-core"],
@@ -137,7 +137,7 @@ pub const QEMU: Remedy = Remedy::Install(Packages {
     macos: &["qemu"],
 });
 
-/// UEFI firmware for it.
+/// The remedy for missing UEFI firmware for QEMU.
 pub const OVMF: Remedy = Remedy::Install(Packages {
     debian: &["ovmf"],
     fedora: &["edk2-ovmf"],
@@ -145,7 +145,7 @@ pub const OVMF: Remedy = Remedy::Install(Packages {
     macos: &["qemu"],
 });
 
-/// clang, lld and the binutils of LLVM 19.
+/// The remedy for missing clang, lld and binutils of LLVM 19.
 pub const LLVM: Remedy = Remedy::Install(Packages {
     debian: &["clang-19", "lld-19", "llvm-19"],
     fedora: &["clang19", "lld19", "llvm19"],
@@ -153,7 +153,7 @@ pub const LLVM: Remedy = Remedy::Install(Packages {
     macos: &["llvm@19", "lld@19"],
 });
 
-/// libclang of LLVM 19, for bindgen.
+/// The remedy for a missing libclang of LLVM 19, which bindgen needs.
 pub const LIBCLANG: Remedy = Remedy::Install(Packages {
     debian: &["libclang-19-dev"],
     fedora: &["clang19-devel"],
@@ -161,7 +161,8 @@ pub const LIBCLANG: Remedy = Remedy::Install(Packages {
     macos: &["llvm@19"],
 });
 
-/// makefs(8). FreeBSD has it by itself; the others here have no package.
+/// The remedy for a missing makefs(8). FreeBSD includes it; the other systems
+/// here have no package.
 pub const MAKEFS: Remedy = Remedy::Install(Packages {
     debian: &["makefs"],
     fedora: &[],
@@ -169,7 +170,7 @@ pub const MAKEFS: Remedy = Remedy::Install(Packages {
     macos: &[],
 });
 
-/// Headers for the tree's bootstrap tools.
+/// The remedy for missing headers of the tree's bootstrap tools.
 pub const HEADERS: Remedy = Remedy::Install(Packages {
     debian: &["libarchive-dev", "zlib1g-dev", "libssl-dev"],
     fedora: &["libarchive-devel", "zlib-devel", "openssl-devel"],
@@ -177,7 +178,7 @@ pub const HEADERS: Remedy = Remedy::Install(Packages {
     macos: &["libarchive", "openssl@3"],
 });
 
-/// Programs the tree's bootstrap runs.
+/// The remedy for missing programs of the tree's bootstrap.
 pub const BOOTSTRAP: Remedy = Remedy::Install(Packages {
     debian: &["flex", "bison", "python3", "gcc", "g++", "make"],
     fedora: &["flex", "bison", "python3", "gcc", "gcc-c++", "make"],
@@ -185,7 +186,7 @@ pub const BOOTSTRAP: Remedy = Remedy::Install(Packages {
     macos: &["flex", "bison", "python3"],
 });
 
-/// git.
+/// The remedy for a missing git.
 pub const GIT: Remedy = Remedy::Install(Packages {
     debian: &["git"],
     fedora: &["git-core"],
@@ -193,7 +194,7 @@ pub const GIT: Remedy = Remedy::Install(Packages {
     macos: &["git"],
 });
 
-/// setpriv(1).
+/// The remedy for a missing setpriv(1).
 pub const SETPRIV: Remedy = Remedy::Install(Packages {
     debian: &["util-linux"],
     fedora: &["util-linux"],
@@ -201,8 +202,8 @@ pub const SETPRIV: Remedy = Remedy::Install(Packages {
     macos: &[],
 });
 
-/// perl, with the modules that the tree's style checker loads. macOS has it by
-/// itself.
+/// The remedy for a missing perl, with the modules of the tree's style checker.
+/// macOS includes it.
 pub const PERL: Remedy = Remedy::Install(Packages {
     debian: &["perl"],
     fedora: &[
@@ -214,7 +215,7 @@ pub const PERL: Remedy = Remedy::Install(Packages {
     macos: &[],
 });
 
-/// mandoc(1). FreeBSD and macOS have it by themselves.
+/// The remedy for a missing mandoc(1). FreeBSD and macOS include it.
 pub const MANDOC: Remedy = Remedy::Install(Packages {
     debian: &["mandoc"],
     fedora: &["mandoc"],
@@ -222,7 +223,7 @@ pub const MANDOC: Remedy = Remedy::Install(Packages {
     macos: &[],
 });
 
-/// What puts a gelf.h where it shadows the tree's own.
+/// The remedy for a gelf.h that shadows that of the tree.
 pub const LIBELF: Remedy = Remedy::Remove(Packages {
     debian: &["libelf-dev"],
     fedora: &["elfutils-libelf-devel"],
@@ -230,7 +231,7 @@ pub const LIBELF: Remedy = Remedy::Remove(Packages {
     macos: &[],
 });
 
-/// The one command that mends all of `findings` that a command can mend.
+/// Returns one command that fixes all `findings` that a command can fix.
 pub fn command(findings: &[Finding], host: &Host) -> Option<String> {
     let bad = || findings.iter().filter(|finding| finding.state.is_bad());
     let mut install: Vec<&str> = Vec::new();
@@ -273,14 +274,15 @@ enum Rust {
     Rustup(&'static str),
 }
 
-/// Homebrew keeps its rustup out of the PATH.
+/// Homebrew does not add its rustup to PATH.
 const BREW_RUSTUP: &str = "\"$(brew --prefix rustup)/bin/rustup\" toolchain install stable --component clippy,rust-src,rustfmt";
 
-/// Where a Rust comes from that is new enough and has its library's source.
+/// Returns how to install a Rust that is new enough and has the source of its
+/// library.
 fn rust(host: &Host) -> Rust {
     const ADD: &str = "rustup component add clippy rust-src rustfmt";
     match host.system {
-        // The one release whose own packages are known to be new enough.
+        // The only release whose own packages are new enough.
         System::Debian if host.codename.as_deref() == Some("bookworm") => {
             Rust::Packages(&["cargo-web", "rust-web-clippy", "rust-web-src", "rustc-web"])
         }
@@ -328,8 +330,9 @@ fn installing(host: &Host, packages: &[&str]) -> Option<String> {
     })
 }
 
-/// A qemu-utils from a newer suite (backports) "Breaks" this suite's QEMU, and
-/// apt would rather refuse than go back. Naming the suite's own lets it.
+/// Returns the option that lets apt-get downgrade qemu-utils: that of a newer
+/// suite (backports) "Breaks" the QEMU of this suite, and apt-get refuses to
+/// downgrade it unless the suite is named.
 fn qemu_utils_pin(host: &Host, packages: &[&str]) -> String {
     match &host.codename {
         Some(codename) if host.qemu_utils && packages.contains(&"qemu-system-x86") => {
@@ -343,7 +346,7 @@ fn sudo(host: &Host) -> &'static str {
     if host.root { "" } else { "sudo " }
 }
 
-/// A shell that runs `command` without questions.
+/// Returns a shell command that runs `command` without questions.
 pub fn shell(command: &str) -> Command {
     let mut shell = Command::new("sh");
     shell
@@ -353,13 +356,13 @@ pub fn shell(command: &str) -> Command {
     shell
 }
 
-/// What to do where no command mends `finding`.
-pub fn by_hand(finding: &Finding, host: &Host) -> Option<&'static str> {
+/// Returns what to do where no command fixes `finding`.
+pub fn manual_remedy(finding: &Finding, host: &Host) -> Option<&'static str> {
     let no_makefs = matches!(host.system, System::Fedora | System::MacOs | System::Other);
     match finding.state {
         State::Missing(_) if finding.what == super::checks::MAKEFS && no_makefs => Some(
-            "this system has no package of makefs: build NetBSD's or FreeBSD's, and name it in \
-             KDK_MAKEFS",
+            "this system has no package of makefs: build that of NetBSD or FreeBSD, and set \
+             KDK_MAKEFS to its path",
         ),
         _ => None,
     }
@@ -369,7 +372,7 @@ pub fn by_hand(finding: &Finding, host: &Host) -> Option<&'static str> {
 pub(crate) mod tests {
     use super::*;
 
-    /// A host of `system`.
+    /// Returns a host of `system`.
     pub fn host(system: System) -> Host {
         Host {
             system,
@@ -399,7 +402,7 @@ pub(crate) mod tests {
     ];
 
     #[test]
-    fn a_fresh_system_is_mended_by_one_command() {
+    fn one_command_fixes_a_fresh_system() {
         let all: Vec<&Remedy> = super::super::checks::ALL
             .iter()
             .map(|c| &c.remedy)

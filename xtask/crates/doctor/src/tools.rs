@@ -1,4 +1,4 @@
-//! The host's programs: QEMU, LLVM 19, and a Rust that can build `core`.
+//! The programs of the host: QEMU, LLVM 19, and a Rust that can build `core`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -17,13 +17,14 @@ pub struct Rust {
     pub cargo: PathBuf,
     /// The `rustc` program.
     pub rustc: PathBuf,
-    /// What `rustc --version` prints.
+    /// The output of `rustc --version`.
     pub version: String,
 }
 
 impl Rust {
-    /// PATH with this Rust's own programs before all others: `cargo clippy`
-    /// looks for cargo-clippy there, and must not find another toolchain's.
+    /// Returns PATH with the programs of this Rust before all others: `cargo
+    /// clippy` searches it for cargo-clippy, and must not find that of another
+    /// toolchain.
     pub fn path_first(&self) -> Result<OsString, Failure> {
         let own = self.cargo.parent().map(Path::to_owned);
         let others = std::env::var_os("PATH").unwrap_or_default();
@@ -32,7 +33,8 @@ impl Rust {
     }
 }
 
-/// LLVM's program directory: it has clang and `ld.lld` by their plain names.
+/// Returns LLVM's program directory, with clang and `ld.lld` by their plain
+/// names.
 pub fn llvm() -> Result<PathBuf, Failure> {
     llvm::find().ok_or_else(|| {
         let places = llvm::PLACES.join(", ");
@@ -47,12 +49,12 @@ pub fn llvm() -> Result<PathBuf, Failure> {
     })
 }
 
-/// ccache(1), if the host has it.
+/// Returns the path of ccache(1), if the host has it.
 pub fn ccache() -> Option<PathBuf> {
     crate::checks::find("ccache")
 }
 
-/// QEMU. It is looked for once, and asked for its version once.
+/// Returns QEMU. The first call searches for it and queries its version.
 pub fn qemu() -> Result<Qemu, InfraError> {
     static FOUND: OnceLock<Qemu> = OnceLock::new();
     if let Some(known) = FOUND.get() {
@@ -62,18 +64,18 @@ pub fn qemu() -> Result<Qemu, InfraError> {
     Ok(FOUND.get_or_init(|| found).clone())
 }
 
-/// A Rust with the source of `core`: the one in use, else the system's. It is
-/// looked for once; asking rustup's proxies takes its time.
+/// Returns a Rust with the source of `core`: the one in use, else the system's.
+/// The first call searches for it, because rustup's proxies are slow.
 pub fn rust() -> Result<Rust, Failure> {
     static FOUND: OnceLock<Rust> = OnceLock::new();
     if let Some(known) = FOUND.get() {
         return Ok(known.clone());
     }
-    let found = look_for_rust()?;
+    let found = search_rust()?;
     Ok(FOUND.get_or_init(|| found).clone())
 }
 
-fn look_for_rust() -> Result<Rust, Failure> {
+fn search_rust() -> Result<Rust, Failure> {
     let in_use = sysroot(Path::new("rustc")).map(|root| root.join("bin"));
     [
         in_use,
@@ -86,7 +88,7 @@ fn look_for_rust() -> Result<Rust, Failure> {
     .ok_or_else(|| {
         Failure::infra(
             "find a Rust that can build core",
-            "neither the toolchain in use nor the system's has the source of the library",
+            "neither the toolchain in use nor that of the system has the source of the library",
         )
         .help("run `cargo xtask doctor --fix`, or `rustup component add rust-src`")
     })

@@ -1,5 +1,5 @@
-//! From a base's name to a machine that can be started: the phases up to the
-//! boot, for every verb that needs a guest.
+//! Prepares the guest of a base: the phases up to the boot, for every command
+//! that needs a guest.
 
 use std::path::PathBuf;
 
@@ -33,24 +33,24 @@ use kdk_series::base::{repo, worktree};
 use kdk_series::journal;
 use kdk_series::load::{self, Loaded};
 
-/// A machine that can be started, and what a report says of it.
+/// A guest that is ready to start.
 pub struct Guest {
-    /// Its machines.
+    /// The pool that starts its machines.
     pub pool: Box<dyn Pool>,
-    /// What a report says of it.
+    /// The properties of the guest in reports.
     pub info: GuestInfo,
-    /// For debuggers.
+    /// The symbols for debuggers.
     pub symbols: Symbols,
-    /// Keys of what the machine boots from, by name: with another one its
-    /// saved state is of no use.
-    pub parts: Vec<(String, String)>,
-    /// The debug information of what runs in it.
+    /// The keys of the files that the machine boots from, by name. A saved
+    /// machine is only valid for the same keys.
+    pub boot_keys: Vec<(String, String)>,
+    /// The debug information of the kernel and its modules.
     pub debug_info: DebugInfo,
-    /// Keeps the artefacts in the store while the machine runs.
-    _held: Vec<Entry>,
+    /// The artefacts, which stay in the store while this value exists.
+    _entries: Vec<Entry>,
 }
 
-/// What a debugger has to know of a guest.
+/// The symbols of a guest for debuggers.
 #[derive(Debug)]
 pub struct Symbols {
     /// The kernel with its symbols.
@@ -77,7 +77,7 @@ pub fn base_name(cx: &Context, base: Option<&str>) -> Result<String, Failure> {
     }
 }
 
-/// Makes the guest of the base `name` ready.
+/// Prepares the guest of the base `name`.
 pub fn prepare(
     cx: &Context,
     recorder: &Recorder<'_>,
@@ -95,7 +95,7 @@ pub fn prepare(
     }
 }
 
-/// What the host offers.
+/// The programs of the host.
 struct Host {
     hypervisor: Box<dyn Hypervisor>,
     rust: Rust,
@@ -129,7 +129,7 @@ fn prepare_demo(
     if request.boot == BootChoice::Efi {
         return Err(Failure::usage(
             "boot the demo guest through the loader",
-            "it is no FreeBSD kernel; QEMU boots it directly",
+            "it is not a FreeBSD kernel, and QEMU boots it directly",
         )
         .help("leave --boot out, or name a base"));
     }
@@ -174,8 +174,8 @@ fn prepare_demo(
         },
         pool,
         debug_info,
-        parts: vec![("demo guest".into(), entry.key.clone())],
-        _held: vec![entry],
+        boot_keys: vec![("demo guest".into(), entry.key.clone())],
+        _entries: vec![entry],
     })
 }
 
@@ -296,16 +296,16 @@ fn prepare_freebsd(
             module: Some(module.file("kdk.ko")),
         },
         pool,
-        parts: vec![
+        boot_keys: vec![
             ("kernel".into(), kernel.key.clone()),
             ("image".into(), image.key.clone()),
             ("boot".into(), method.name().into()),
         ],
-        _held: vec![kernel, loader, module, programs, image],
+        _entries: vec![kernel, loader, module, programs, image],
     })
 }
 
-/// The series of the base `name`, if it has one, without some patches.
+/// Returns the series of the base `name`, if it has one, without some patches.
 fn series_of(name: &str, without: &[String]) -> Result<Option<Loaded>, Failure> {
     if without.is_empty() {
         return load::find(name);
@@ -313,7 +313,7 @@ fn series_of(name: &str, without: &[String]) -> Result<Option<Loaded>, Failure> 
     load::must(name)?.without(without).map(Some)
 }
 
-/// What a tree is, in few words.
+/// Describes a tree: its commit and the number of patches.
 fn commit_and_patches(commit: &str, patches: usize) -> String {
     match patches {
         0 => format!("commit {commit:.12}"),
@@ -322,7 +322,7 @@ fn commit_and_patches(commit: &str, patches: usize) -> String {
     }
 }
 
-/// The user's own diffs, named by their files.
+/// Reads the user's own diffs, each named by its file.
 fn extra_changes(paths: &[PathBuf]) -> Result<Vec<Change>, Failure> {
     paths
         .iter()
@@ -335,7 +335,7 @@ fn extra_changes(paths: &[PathBuf]) -> Result<Vec<Change>, Failure> {
         .collect()
 }
 
-/// Checks the tree of `record` out. Returns it and whether files were written.
+/// Checks out the tree of `record`. Returns it and whether files changed.
 fn tree(
     cx: &Context,
     builder: &Builder<'_>,
@@ -354,7 +354,7 @@ fn source_of(cache: &CacheDir, definition: &Definition, tree: &worktree::Tree) -
     source_at(cache, definition, &tree.path, &tree.commit, tree.osreldate)
 }
 
-/// The tree of `definition` that is checked out at `path`, as a source.
+/// Returns the tree of `definition` that is checked out at `path`, as a source.
 pub fn source_at(
     cache: &CacheDir,
     definition: &Definition,
@@ -376,19 +376,19 @@ pub fn source_at(
     }
 }
 
-/// The kernel configuration of `record`'s base that is measured.
+/// Returns the kernel configuration for benchmarks on `record`'s base.
 fn bench_config(record: &Record) -> Result<String, Failure> {
     record.definition()?.kernel.bench.ok_or_else(|| {
         Failure::usage(
-            format!("measure {}", record.name),
-            "it has no kernel configuration without the checks that cost time",
+            format!("run benchmarks on {}", record.name),
+            "it has no kernel configuration for benchmarks",
         )
         .help("name a modern base, such as `--base releng-15.1`")
     })
 }
 
-/// A modern tree builds with its own tools; an older one borrows them from a
-/// modern base, which is taken as it is.
+/// Returns the host tools for `source`. A modern tree builds with its own
+/// tools; an older one uses those of a modern base.
 fn host_tools(
     cx: &Context,
     builder: &Builder<'_>,
@@ -405,7 +405,8 @@ fn host_tools(
         let _lock = cx.cache.lock(&base::lock_name(&record.name), &|text| {
             builder.say(Phase::Tree, text);
         })?;
-        // With its own series, so that its next run finds it as it left it.
+        // With its own series, so that the next run of that base finds its tree
+        // unchanged.
         let changes = match load::find(&record.name)? {
             Some(series) => series.changes()?,
             None => Vec::new(),
@@ -426,12 +427,12 @@ fn host_tools(
 
 fn stop_if(interrupt: &Interrupt) -> Result<(), Failure> {
     if interrupt.is_set() {
-        return Err(Failure::infra("go on", "interrupted"));
+        return Err(Failure::infra("continue", "interrupted"));
     }
     Ok(())
 }
 
-/// Tells the listeners something about the tests.
+/// Emits a message of the phase `phase`.
 pub fn say(recorder: &Recorder<'_>, phase: Phase, text: String) {
     use event::Sink;
     recorder.emit(event::Event::Line { phase, text });
@@ -442,7 +443,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tree_in_few_words() {
+    fn the_description_of_a_tree() {
         for (patches, words) in [
             (0, "commit 0123456789ab"),
             (1, "commit 0123456789ab with 1 patch"),

@@ -1,6 +1,6 @@
-//! The tests of one guest: it is saved once, and loaded for each test, on
-//! several machines side by side if the caller asks for it. Every command that
-//! runs tests does it here.
+//! Runs the tests of one guest. The guest is saved once, and loaded for each
+//! test, on several machines side by side if the caller asks for it. Every
+//! command that runs tests does it here.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -105,7 +105,7 @@ impl<'a> TestEnv<'a> {
         let boot = state::Boot {
             base: &self.base,
             pool,
-            parts: &self.guest.parts,
+            boot_keys: &self.guest.boot_keys,
             limits: tests.limits(),
             sink: &|progress| self.show(recorder, tests, &command, progress),
             explain: &|error| self.symbolizer.symbolize_error(error),

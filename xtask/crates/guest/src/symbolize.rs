@@ -14,17 +14,17 @@ use kdk_series::base::record::Record;
 /// The files with the debug information of what runs in a guest.
 #[derive(Debug, Clone)]
 pub struct DebugInfo {
-    /// The kernel.
+    /// The kernel with debug information.
     pub kernel: PathBuf,
-    /// Modules.
+    /// The modules with debug information.
     pub modules: Vec<PathBuf>,
-    /// Where the sources are.
+    /// The map of source paths.
     pub sources: Sources,
 }
 
-/// The sources of a kernel that was built from `tree`, the kit's checkout, as
-/// `record`'s user has them. `objects` is the tree's object directory, which a
-/// modern build calls /usr/obj.
+/// Returns the source map of a kernel that was built from `tree`, kdk's
+/// checkout, to the files of `record`'s user. `objects` is the object directory
+/// of the tree, which a modern build calls /usr/obj.
 pub fn sources(record: &Record, tree: &Path, objects: &Path) -> Sources {
     let own = record.src.as_deref().filter(|src| src.join("sys").is_dir());
     let text = |path: &Path| path.to_string_lossy().into_owned();
@@ -44,7 +44,7 @@ pub struct Symbolizer {
 }
 
 impl Symbolizer {
-    /// Returns one that reads `info`.
+    /// Returns a symbolizer that reads `info`.
     pub fn new(info: DebugInfo) -> Self {
         Self {
             info,

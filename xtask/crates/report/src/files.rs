@@ -19,8 +19,8 @@ pub struct ReportFiles {
 }
 
 impl ReportFiles {
-    /// Writes each of them, whatever becomes of the others; the first error is
-    /// returned.
+    /// Writes each of the files, even if another fails. Returns the first
+    /// error.
     pub fn write(&self, report: &Report, changes: &Comparison) -> Result<(), Failure> {
         let json = self.json.as_ref().map(|path| report.write(path));
         let junit = self.junit.as_ref().map(|path| junit::write(path, report));
@@ -36,7 +36,7 @@ mod tests {
     use crate::fixtures::good_run;
 
     #[test]
-    fn one_file_that_cannot_be_written_takes_no_other_with_it() {
+    fn one_file_that_cannot_be_written_does_not_prevent_others() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         std::fs::write(&file, "x").unwrap();

@@ -9,7 +9,7 @@ use kdk_vm::verdict::{Outcome, Verdict, Where};
 use super::json::{PhaseEntry, Report, Run};
 use kdk_core::event::Phase;
 
-/// An outcome with nothing to say.
+/// Returns an outcome without details.
 pub fn outcome(name: &str, verdict: Verdict, ms: u64) -> Outcome {
     Outcome {
         name: name.into(),
@@ -29,7 +29,7 @@ pub fn outcome(name: &str, verdict: Verdict, ms: u64) -> Outcome {
     }
 }
 
-/// A run of `tests` on a base.
+/// Returns a run of `tests` on a base.
 pub fn report(tests: Vec<Outcome>) -> Report {
     let run = Run {
         base: "main".into(),
@@ -48,7 +48,7 @@ pub fn report(tests: Vec<Outcome>) -> Report {
     Report::new(run, Vec::new(), tests)
 }
 
-/// A run with all as expected.
+/// Returns a run in which all tests ended as expected.
 pub fn good_run() -> Report {
     let mut skipped = outcome("kmod/smp", Verdict::Skip, 3);
     skipped.detail = "one CPU only".into();
@@ -64,7 +64,7 @@ pub fn good_run() -> Report {
     report
 }
 
-/// A run with one test of each verdict, on kernels that died.
+/// Returns a run with one test of each verdict, on kernels that crashed.
 pub fn failing_run() -> Report {
     let tests = timed(9_000, Verdict::ALL.map(failing).to_vec());
     let mut report = report(tests);
@@ -92,7 +92,7 @@ fn failing(verdict: Verdict) -> Outcome {
     one
 }
 
-/// One after the other, from `start_ms` on.
+/// Returns `tests` with start times, one after the other from `start_ms` on.
 fn timed(mut start_ms: u64, mut tests: Vec<Outcome>) -> Vec<Outcome> {
     for test in &mut tests {
         if test.verdict == Verdict::NotRun {

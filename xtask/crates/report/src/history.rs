@@ -1,5 +1,5 @@
-//! What earlier runs on a base have shown: `history/BASE/*.json` in the cache
-//! folder, a report file each.
+//! The reports of earlier runs on a base: `history/BASE/*.json` in the cache
+//! folder, one file for each run.
 
 pub mod compare;
 pub mod flaky;
@@ -19,21 +19,21 @@ use kdk_core::cache_dir::{CacheDir, write_atomically};
 use kdk_core::clock::now;
 use kdk_core::failure::Failure;
 
-/// How many runs on a base are kept.
+/// The number of runs on a base that are kept.
 const KEPT: usize = 50;
 
-/// The runs on one base that are remembered.
+/// The earlier runs on one base.
 #[derive(Debug, Default)]
 pub struct History {
-    /// The newest one first. Each has tests.
+    /// The runs with tests, the newest one first.
     runs: Vec<Report>,
-    /// What a person should know of the files that were no reports.
+    /// The remark about files that are not reports.
     remark: Option<String>,
 }
 
 impl History {
-    /// Reads the runs on `base`. A file that is no report is passed over, with
-    /// one remark for all: the past must not stand in a run's way.
+    /// Reads the runs on `base`. A file that is not a report is skipped, with
+    /// one remark for all: the history must not prevent a run.
     pub fn read(cache: &CacheDir, base: &str) -> Self {
         let dir = cache.history_of(base);
         let files = match files(&dir) {
@@ -58,24 +58,24 @@ impl History {
         history
     }
 
-    /// What a person should know of the files.
+    /// Returns the remark about skipped files.
     pub fn remark(&self) -> Option<&str> {
         self.remark.as_deref()
     }
 
-    /// Whether no run is remembered.
+    /// Returns whether there are no earlier runs.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
-    /// How long each test took when it last ran, milliseconds; the middle one
-    /// of several runs.
+    /// Returns how long each test took when it last ran, in milliseconds; the
+    /// median of several runs.
     pub fn durations(&self) -> BTreeMap<String, u64> {
         let mut known = BTreeMap::new();
         for run in &self.runs {
             for (name, outcomes) in by_name(&run.tests) {
                 let times = outcomes.iter().filter(|one| one.verdict != Verdict::NotRun);
-                if let Some(ms) = middle(times.map(|one| one.ms)) {
+                if let Some(ms) = median(times.map(|one| one.ms)) {
                     known.entry(name.to_owned()).or_insert(ms);
                 }
             }
@@ -83,7 +83,8 @@ impl History {
         known
     }
 
-    /// The tests of the last run that did not end as expected, in its order.
+    /// Returns the tests of the last run that did not end as expected, in its
+    /// order.
     pub fn failed(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for test in self.runs.first().into_iter().flat_map(|run| &run.tests) {
@@ -94,23 +95,23 @@ impl History {
         names
     }
 
-    /// The run to compare `now` with: the last whole one of the same tests,
-    /// else the last one of them, else the last one. A run without tests is
-    /// like none.
+    /// Returns the run to compare `now` with: the last complete one of the same
+    /// tests, else the last one of the same tests, else the last one. Returns
+    /// none for a run without tests.
     pub fn previous(&self, now: &Report) -> Option<&Report> {
         if now.tests.is_empty() {
             return None;
         }
         let same = |run: &&Report| run.run.selection == now.run.selection;
-        let whole = |run: &&Report| run.run.error.is_none();
+        let complete = |run: &&Report| run.run.error.is_none();
         let mut all = self.runs.iter().filter(same);
         let last = all.clone().next();
-        all.find(whole).or(last).or(self.runs.first())
+        all.find(complete).or(last).or(self.runs.first())
     }
 }
 
-/// Remembers `report`, and forgets the oldest runs beyond [`KEPT`]. A run
-/// without tests says nothing about tests, and is not kept.
+/// Adds `report` to the history, and removes the oldest runs beyond [`KEPT`]. A
+/// run without tests is not added.
 pub fn record(cache: &CacheDir, report: &Report) -> Result<(), Failure> {
     if report.tests.is_empty() {
         return Ok(());
@@ -118,18 +119,18 @@ pub fn record(cache: &CacheDir, report: &Report) -> Result<(), Failure> {
     let dir = cache.history_of(&report.run.base);
     let path = dir.join(format!("{:013}-{}.json", now(), std::process::id()));
     let text = serde_json::to_vec(&without_consoles(report))
-        .map_err(|error| Failure::infra("remember the run", error.to_string()))?;
-    let failed = |error| Failure::io("remember the run", &path, error);
+        .map_err(|error| Failure::infra("add the run to the history", error.to_string()))?;
+    let failed = |error| Failure::io("add the run to the history", &path, error);
     write_atomically(&path, &text).map_err(failed)?;
     let files = files(&dir).map_err(failed)?;
     for old in files.iter().rev().skip(KEPT) {
-        // Another run may be removing it too.
+        // Another run may remove it at the same time.
         let _ = fs::remove_file(old);
     }
     Ok(())
 }
 
-/// Consoles are for the run's own report; here they would only cost time.
+/// Returns the report without consoles, which the history does not need.
 fn without_consoles(report: &Report) -> Report {
     let mut report = report.clone();
     for test in &mut report.tests {
@@ -138,7 +139,8 @@ fn without_consoles(report: &Report) -> Report {
     report
 }
 
-/// The files of reports, the oldest one first: their names begin with the time.
+/// Returns the files of reports, the oldest one first: their names begin with
+/// the time.
 fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -155,7 +157,7 @@ fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The report in the file `path`, or why it is none.
+/// Reads the report in the file `path`, or returns why it is not one.
 fn read_report(path: &Path) -> Result<Report, String> {
     let text = fs::read(path).map_err(|error| error.to_string())?;
     match serde_json::from_slice::<Report>(&text) {
@@ -166,7 +168,7 @@ fn read_report(path: &Path) -> Result<Report, String> {
     }
 }
 
-/// The schema of a report that cannot be read, if that is why.
+/// Returns the schema of a report that has another schema than [`SCHEMA`].
 fn later_schema(text: &[u8]) -> Option<u32> {
     #[derive(Deserialize)]
     struct Version {
@@ -183,15 +185,17 @@ fn of_schema(schema: u32) -> String {
 fn remark(foreign: &[String]) -> Option<String> {
     match foreign {
         [] => None,
-        [one] => Some(format!("history: passed over a file: {one}")),
+        [one] => Some(format!(
+            "history: skipped a file that is not a report: {one}"
+        )),
         [first, ..] => Some(format!(
-            "history: passed over {} files, the newest is {first}",
+            "history: skipped {} files that are not reports; the newest is {first}",
             foreign.len()
         )),
     }
 }
 
-/// The outcomes of each test; a test may have run several times.
+/// Returns the outcomes of each test; a test may have run several times.
 fn by_name(outcomes: &[Outcome]) -> BTreeMap<&str, Vec<&Outcome>> {
     let mut map: BTreeMap<&str, Vec<&Outcome>> = BTreeMap::new();
     for outcome in outcomes {
@@ -200,8 +204,8 @@ fn by_name(outcomes: &[Outcome]) -> BTreeMap<&str, Vec<&Outcome>> {
     map
 }
 
-/// The middle one of `values`, the lower of two.
-fn middle(values: impl Iterator<Item = u64>) -> Option<u64> {
+/// Returns the median of `values`; the lower one of two.
+fn median(values: impl Iterator<Item = u64>) -> Option<u64> {
     let mut values: Vec<u64> = values.collect();
     values.sort_unstable();
     let at = values.len().checked_sub(1)? / 2;
@@ -234,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_and_foreign_files_are_passed_over_with_one_remark() {
+    fn broken_and_foreign_files_are_skipped_with_one_remark() {
         let (_dir, cache) = cache();
         let good = report(vec![outcome("a/x", Pass, 5)]);
         save(&cache, "1.json", &good);
@@ -257,7 +261,7 @@ mod tests {
         assert_eq!(history.runs, [good]);
         let remark = history.remark().unwrap();
         assert!(
-            remark.contains("passed over 8 files, the newest is"),
+            remark.contains("skipped 8 files that are not reports; the newest is"),
             "{remark}"
         );
         assert!(remark.contains("9.json"), "{remark}");
@@ -279,13 +283,13 @@ mod tests {
         let history = History::read(&cache, "main");
         assert!(history.is_empty());
         assert!(history.remark().unwrap().contains("cannot be read"));
-        // Nor can anything be written there, which is told apart.
+        // Nothing can be written there either, which is an error.
         let failure = record(&cache, &report(vec![outcome("a/x", Pass, 5)])).unwrap_err();
         assert_eq!(failure.exit_code(), 5);
     }
 
     #[test]
-    fn a_base_that_never_ran_has_an_empty_past() {
+    fn a_base_that_never_ran_has_an_empty_history() {
         let (_dir, cache) = cache();
         let history = History::read(&cache, "main");
         assert!(history.is_empty() && history.remark().is_none());
@@ -293,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recorded_is_read_back_and_other_bases_are_apart() {
+    fn a_recorded_run_is_read_back_and_bases_are_separate() {
         let (_dir, cache) = cache();
         let mut run = report(vec![outcome("a/x", Fail, 5)]);
         run.tests[0].console = vec!["a long console".into()];
@@ -380,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_of_some_times() {
+    fn the_median_of_some_times() {
         for (values, want) in [
             (&[][..], None),
             (&[4], Some(4)),
@@ -388,7 +392,7 @@ mod tests {
             (&[9, 1, 5], Some(5)),
             (&[4, 3, 2, 1], Some(2)),
         ] {
-            assert_eq!(middle(values.iter().copied()), want, "{values:?}");
+            assert_eq!(median(values.iter().copied()), want, "{values:?}");
         }
     }
 }

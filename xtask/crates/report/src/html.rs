@@ -1,6 +1,5 @@
-//! One page that a reviewer opens from a CI artefact. It holds everything it
-//! needs and asks no network for anything; without scripts it can be read, but
-//! not filtered.
+//! The report as one HTML page. The page includes everything and loads nothing
+//! from the network. Without scripts it can be read, but not filtered.
 
 mod summary;
 mod tests;
@@ -19,11 +18,11 @@ use kdk_core::failure::Failure;
 const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = include_str!("html/page.js");
 
-/// What the page may load: nothing but what is in it.
+/// The content policy of the page: it loads nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                       img-src data:";
 
-/// Writes the page, whole or not at all. The run's log files are named in it.
+/// Writes the page atomically, with the names of the run's log files.
 pub fn write(path: &Path, report: &Report, changes: &Comparison) -> Result<(), Failure> {
     let logs = report.run.logs.as_deref().map(names_in).unwrap_or_default();
     let text = page(report, changes, &logs).into_string();
@@ -31,7 +30,7 @@ pub fn write(path: &Path, report: &Report, changes: &Comparison) -> Result<(), F
         .map_err(|error| Failure::io("write the HTML report", path, error))
 }
 
-/// The page; `logs` are the names of the log files.
+/// Returns the page; `logs` are the names of the log files.
 fn page(report: &Report, changes: &Comparison, logs: &[String]) -> Markup {
     html! {
         (DOCTYPE)
@@ -77,7 +76,8 @@ fn log_files(report: &Report, names: &[String]) -> Markup {
     }
 }
 
-/// The names of the files in the folder `dir`. One that is gone has none.
+/// Returns the names of the files in the folder `dir`; none if it does not
+/// exist.
 fn names_in(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
@@ -98,7 +98,7 @@ mod checks {
     }
 
     #[test]
-    fn what_the_guest_says_is_text_never_markup() {
+    fn the_output_of_a_guest_is_text_never_markup() {
         let hostile = "</pre></script><script>alert('x')</script><img src=x onerror=\"y\">";
         let mut run = failing_run();
         run.run.base = hostile.into();
@@ -127,7 +127,7 @@ mod checks {
     }
 
     #[test]
-    fn the_page_asks_no_network() {
+    fn the_page_loads_nothing_from_the_network() {
         for text in [
             STYLE,
             SCRIPT,
@@ -143,7 +143,7 @@ mod checks {
     }
 
     #[test]
-    fn each_test_is_there_with_all_that_is_known_of_it() {
+    fn each_test_has_all_its_details() {
         let run = failing_run();
         let page = text_of(&run);
         for (at, test) in run.tests.iter().enumerate() {
@@ -157,7 +157,7 @@ mod checks {
     }
 
     #[test]
-    fn the_log_files_are_named_and_a_folder_that_is_gone_is_no_error() {
+    fn the_log_files_are_named_and_a_missing_folder_is_no_error() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("console.1.log"), "x").unwrap();
         let mut run = good_run();

@@ -1,5 +1,5 @@
-//! The report file: one schema for every verb that runs tests. The history
-//! keeps the same file, so it is read as well as written.
+//! The report file: one schema for every command that runs tests. The history
+//! keeps the same files.
 
 use std::path::{Path, PathBuf};
 
@@ -13,58 +13,59 @@ use kdk_core::clock::now;
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
 
-/// The schema that is written. A field may be added to it, none changed.
+/// The version of the schema. Fields can be added to it, but none can change.
 pub const SCHEMA: u32 = 1;
 
-/// What the report file holds.
+/// The content of a report file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// [`SCHEMA`].
+    /// The version of the schema, [`SCHEMA`].
     pub schema: u32,
-    /// The run as a whole.
+    /// The properties of the whole run.
     pub run: Run,
-    /// Its phases, in the order they ended in; `boot` once for each machine.
+    /// The phases, in the order in which they ended; `boot` once for each
+    /// machine.
     pub phases: Vec<PhaseEntry>,
-    /// Its tests, in order.
+    /// The tests, in the order in which they ran.
     pub tests: Vec<Outcome>,
-    /// Counts by verdict.
+    /// The number of tests by verdict.
     pub summary: Summary,
 }
 
-/// The run as a whole.
+/// The properties of a whole run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// The base's name, or `demo`.
+    /// The name of the base, or `demo`.
     pub base: String,
     /// `freebsd`, or `demo` when no FreeBSD kernel was tested.
     pub guest: String,
-    /// When it began.
+    /// The time at which the run began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began: Option<DateTime<Utc>>,
     /// `__FreeBSD_version`; none for the demo guest.
     pub osreldate: Option<u32>,
-    /// `uname -v` of the kernel that was tested.
+    /// The output of `uname -v` in the guest.
     pub uname: String,
-    /// Ids of the patches in it.
+    /// The ids of the patches in the kernel.
     pub patches: Vec<String>,
-    /// Its config.
+    /// The name of the kernel's configuration.
     pub kernel_config: Option<String>,
-    /// What ran the machine.
+    /// The accelerator of the machine, such as `tcg`.
     pub accel: String,
-    /// `pvh` or `efi`.
+    /// The boot method, such as `pvh` or `efi`.
     pub boot: String,
     /// Which tests shared a kernel.
     pub isolation: String,
-    /// Guests side by side.
+    /// The number of guests that ran side by side.
     #[serde(default)]
     pub jobs: u16,
-    /// What was random about the run came from this.
+    /// The seed of the random choices of the run.
     #[serde(default)]
     pub seed: u64,
-    /// The names and globs that were asked for; none stands for the default.
+    /// The names and globs of the requested tests; empty for the default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub selection: Vec<String>,
-    /// The folder of its logs.
+    /// The folder of the logs of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<PathBuf>,
     /// The process exit code.
@@ -72,8 +73,7 @@ pub struct Run {
     /// Why the run ended early, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Where the kernel died, if it died before it was up; as in a test's
-    /// entry.
+    /// The symbolized backtrace, if the kernel crashed before it was up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub symbolized: Vec<String>,
 }
@@ -125,27 +125,28 @@ impl Run {
     }
 }
 
-/// One phase.
+/// A phase of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PhaseEntry {
-    /// Its name.
+    /// The name of the phase.
     pub name: Phase,
-    /// How long it took, milliseconds.
+    /// The duration in milliseconds.
     pub ms: u64,
-    /// From the run's beginning to its start, milliseconds.
+    /// The time from the beginning of the run to the start of the phase, in
+    /// milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_ms: Option<u64>,
     /// Whether an earlier result was reused.
     pub cached: bool,
-    /// Why it worked, or why it did not have to.
+    /// The reason for the work, or why there was none.
     pub why: String,
-    /// The top line of its failure, if it failed.
+    /// The first line of the failure, if the phase failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
 impl Report {
-    /// The report on `run`.
+    /// Returns the report of `run`.
     pub fn new(run: Run, phases: Vec<PhaseEntry>, tests: Vec<Outcome>) -> Self {
         Self {
             schema: SCHEMA,
@@ -156,14 +157,14 @@ impl Report {
         }
     }
 
-    /// Writes it, whole or not at all.
+    /// Writes the report atomically.
     pub fn write(&self, path: &Path) -> Result<(), Failure> {
         let text = serde_json::to_vec_pretty(self)
             .map_err(|error| Failure::infra("write the report", error.to_string()))?;
         write_atomically(path, &text).map_err(|error| Failure::io("write the report", path, error))
     }
 
-    /// From the run's beginning to the end of the last thing that it noted,
+    /// Returns the time from the beginning of the run to its last event, in
     /// milliseconds.
     pub fn took_ms(&self) -> u64 {
         let phases = self.phases.iter().map(|one| (one.start_ms, one.ms));

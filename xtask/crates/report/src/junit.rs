@@ -1,4 +1,4 @@
-//! JUnit, for CI services.
+//! The report as JUnit XML, for CI services.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use super::json::{Report, Run};
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::failure::Failure;
 
-/// The report as XML: a suite for each part of the names before the slash, a
-/// case for each test. A run that ended early is a case of its own, so that
-/// none is green for want of tests.
+/// Returns the report as XML: a suite for each part of the names before the
+/// slash, a case for each test. A run that ended early has a case of its own,
+/// so that it is not green because it has no tests.
 pub fn xml(report: &Report) -> Result<String, Failure> {
     let mut junit = Junit::new(format!("fbsd-kdk {}", report.run.base));
     if let Some(began) = report.run.began {
@@ -53,14 +53,14 @@ pub fn xml(report: &Report) -> Result<String, Failure> {
         .map_err(|error| Failure::infra("write the JUnit report", error.to_string()))
 }
 
-/// Writes it, whole or not at all.
+/// Writes the report atomically.
 pub fn write(path: &Path, report: &Report) -> Result<(), Failure> {
     let text = xml(report)?;
     write_atomically(path, text.as_bytes())
         .map_err(|error| Failure::io("write the JUnit report", path, error))
 }
 
-/// The runs of each test, in the order the tests first ran in.
+/// Returns the runs of each test, in the order in which the tests first ran.
 fn cases(outcomes: &[Outcome]) -> Vec<Vec<&Outcome>> {
     let mut cases: Vec<Vec<&Outcome>> = Vec::new();
     for outcome in outcomes {
@@ -73,9 +73,9 @@ fn cases(outcomes: &[Outcome]) -> Vec<Vec<&Outcome>> {
     cases
 }
 
-/// The suite and the case of one test. The first run that was not as expected
-/// speaks for all, as it does in the exit code, and the other bad ones are
-/// reruns; else the first one that was not skipped does.
+/// Returns the suite and the case of one test. The first run that was not as
+/// expected decides, as it does in the exit code, and the other bad ones are
+/// reruns; else the first run that was not skipped decides.
 fn test_case(runs: &[&Outcome]) -> (String, TestCase) {
     let bad = |one: &&&Outcome| !one.verdict.is_as_expected();
     let mut failed = runs.iter().filter(bad);
@@ -130,8 +130,8 @@ fn properties(run: &Run) -> Vec<Property> {
     .collect()
 }
 
-/// Whether a verdict is the test's (failure) or befell it (error); none if it
-/// is neither.
+/// Returns whether a verdict is a failure of the test or an error outside of
+/// it; none if it is neither.
 fn kind(verdict: Verdict) -> Option<NonSuccessKind> {
     match verdict {
         Verdict::Pass | Verdict::Xfail | Verdict::Skip => None,
@@ -140,16 +140,16 @@ fn kind(verdict: Verdict) -> Option<NonSuccessKind> {
     }
 }
 
-/// All that is known of a test that went wrong beside its message.
+/// Returns all details of a test beside its message.
 fn system_out(outcome: &Outcome) -> String {
     let mut parts = Vec::new();
     if !outcome.reproduce.is_empty() {
-        parts.push(format!("run it again: {}", outcome.reproduce));
+        parts.push(format!("to run it again: {}", outcome.reproduce));
     }
     for (what, lines) in [
-        ("where it died", outcome.trace()),
+        ("backtrace", outcome.trace()),
         ("registers", outcome.registers.as_slice()),
-        ("the console's last lines", outcome.console.as_slice()),
+        ("last lines of the console", outcome.console.as_slice()),
     ] {
         if !lines.is_empty() {
             parts.push(format!("{what}:\n{}", lines.join("\n")));
@@ -165,7 +165,7 @@ fn status(outcome: &Outcome) -> TestCaseStatus {
         None => return TestCaseStatus::success(),
     };
     status.set_type(outcome.verdict.word());
-    // Services show the message in lists.
+    // CI services show the message in lists.
     if let Some(line) = outcome.detail.lines().next() {
         status.set_message(line);
     }
@@ -221,12 +221,12 @@ mod tests {
     fn a_run_that_ended_early_is_an_error_even_without_tests() {
         let mut run = report(Vec::new());
         run.run.exit = 4;
-        run.run.error = Some("the kernel did not come up: \u{1b}[31mpanic\u{1b}[0m <root>".into());
+        run.run.error = Some("the kernel did not boot: \u{1b}[31mpanic\u{1b}[0m <root>".into());
         insta::assert_snapshot!(xml(&run).unwrap());
     }
 
     #[test]
-    fn a_crash_has_all_that_is_known_of_it() {
+    fn a_crash_has_all_its_details() {
         let own = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
         let mut outcome = Outcome {
             detail: "panic: x".into(),
@@ -238,16 +238,16 @@ mod tests {
             ..outcome("fault/panic", Crash, 12)
         };
         insta::assert_snapshot!(system_out(&outcome), @r"
-        run it again: cargo xtask vm-test --tests fault/panic
+        to run it again: cargo xtask vm-test --tests fault/panic
 
-        where it died:
+        backtrace:
         panic() at panic+0x1/frame 0x1
             sys/f.c:1 (panic)
 
         registers:
         rip = 0x1
 
-        the console's last lines:
+        last lines of the console:
         panic: x
         Uptime: 3s
         ");

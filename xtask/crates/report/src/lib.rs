@@ -1,6 +1,5 @@
-//! What becomes of a run's events: the terminal, JSON, JUnit, HTML.
+//! Reports of a run: the terminal summary, JSON, JUnit, HTML, and the history.
 
-pub mod closing;
 pub mod files;
 pub mod fixtures;
 pub mod history;
@@ -8,3 +7,4 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod recorder;
+pub mod summary;

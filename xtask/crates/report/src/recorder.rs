@@ -1,42 +1,43 @@
-//! Records a run's phases for its report, and passes every event on.
+//! Records the phases of a run for its report, and forwards every event.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::json::PhaseEntry;
-use kdk_core::event::{Event, Outcome, Phase, Sink, milliseconds};
+use kdk_core::event::{Event, Phase, PhaseResult, Sink, milliseconds};
 use kdk_core::failure::Failure;
 
-/// A sink that records the phases.
+/// A sink that records the phases of a run.
 pub struct Recorder<'a> {
     next: &'a dyn Sink,
     began: Instant,
-    seen: Mutex<Seen>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct State {
     phases: Vec<PhaseEntry>,
-    /// The phase that has not ended yet.
+    /// The phase that is running.
     now: Option<Phase>,
 }
 
-/// What a phase says at its end: whether an earlier result was reused, and why.
-pub type Ended<T> = (T, bool, String);
+/// The output of a phase: its value, whether it reused an earlier result, and
+/// why.
+pub type PhaseOutput<T> = (T, bool, String);
 
 impl<'a> Recorder<'a> {
-    /// Remembers and passes on to `next`. The run begins now.
+    /// Returns a recorder that forwards events to `next`. The run begins now.
     pub fn new(next: &'a dyn Sink) -> Self {
         Self {
             next,
             began: Instant::now(),
-            seen: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
-    /// The phases so far.
+    /// Returns the phases that have ended.
     pub fn phases(&self) -> Vec<PhaseEntry> {
-        self.seen().phases.clone()
+        self.state().phases.clone()
     }
 
     /// Returns when the run began.
@@ -44,19 +45,23 @@ impl<'a> Recorder<'a> {
         self.began
     }
 
-    /// Runs one phase between its Start and its End.
+    /// Runs a phase between its Start and End events.
     pub fn phase<T>(
         &self,
         phase: Phase,
-        work: impl FnOnce() -> Result<Ended<T>, Failure>,
+        work: impl FnOnce() -> Result<PhaseOutput<T>, Failure>,
     ) -> Result<T, Failure> {
         self.emit(Event::Start { phase });
         let began = Instant::now();
         let done = work();
         let ms = milliseconds(began.elapsed());
         let (result, cached, why) = match &done {
-            Ok((_, cached, why)) => (Outcome::Done, *cached, why.clone()),
-            Err(failure) => (Outcome::Failed(failure.to_string()), false, String::new()),
+            Ok((_, cached, why)) => (PhaseResult::Done, *cached, why.clone()),
+            Err(failure) => (
+                PhaseResult::Failed(failure.to_string()),
+                false,
+                String::new(),
+            ),
         };
         self.emit(Event::End {
             phase,
@@ -69,26 +74,27 @@ impl<'a> Recorder<'a> {
     }
 
     fn ended(&self, phase: PhaseEntry) {
-        let mut seen = self.seen();
-        seen.now = None;
-        seen.phases.push(phase);
+        let mut state = self.state();
+        state.now = None;
+        state.phases.push(phase);
     }
 
-    /// A boot outside of the boot phase is a phase of its own.
-    fn came_up(&self, boot: PhaseEntry) {
-        let mut seen = self.seen();
-        if seen.now != Some(Phase::Boot) {
-            seen.phases.push(boot);
+    /// Records a boot outside of the boot phase as a phase of its own.
+    fn booted(&self, boot: PhaseEntry) {
+        let mut state = self.state();
+        if state.now != Some(Phase::Boot) {
+            state.phases.push(boot);
         }
     }
 
-    /// When something started that took `ms` and has just ended.
+    /// Returns the start of something that took `ms` and has just ended, in
+    /// milliseconds since the run began.
     fn start_of(&self, ms: u64) -> u64 {
         milliseconds(self.began.elapsed()).saturating_sub(ms)
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,12 +114,12 @@ impl Sink for Recorder<'_> {
                 cached: *cached,
                 why: why.clone(),
                 error: match result {
-                    Outcome::Done => None,
-                    Outcome::Failed(text) => Some(text.clone()),
+                    PhaseResult::Done => None,
+                    PhaseResult::Failed(text) => Some(text.clone()),
                 },
             }),
-            Event::Start { phase } => self.seen().now = Some(*phase),
-            Event::Up { ms, uname } => self.came_up(PhaseEntry {
+            Event::Start { phase } => self.state().now = Some(*phase),
+            Event::Up { ms, uname } => self.booted(PhaseEntry {
                 name: Phase::Boot,
                 ms: *ms,
                 start_ms: Some(self.start_of(*ms)),
@@ -131,15 +137,15 @@ impl Sink for Recorder<'_> {
 mod tests {
     use super::*;
 
-    struct Deaf;
+    struct Discard;
 
-    impl Sink for Deaf {
+    impl Sink for Discard {
         fn emit(&self, _: Event) {}
     }
 
     #[test]
-    fn a_phase_that_failed_is_remembered_with_its_failure() {
-        let recorder = Recorder::new(&Deaf);
+    fn a_failed_phase_is_recorded_with_its_failure() {
+        let recorder = Recorder::new(&Discard);
         let failed: Result<(), Failure> = recorder.phase(Phase::Kernel, || {
             Err(Failure::build("build the kernel", "no"))
         });
@@ -154,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_boot_outside_of_the_boot_phase_is_a_phase_of_its_own() {
-        let recorder = Recorder::new(&Deaf);
+        let recorder = Recorder::new(&Discard);
         let up = || Event::Up {
             ms: 0,
             uname: "u".into(),

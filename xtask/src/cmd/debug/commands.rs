@@ -1,4 +1,4 @@
-//! The debuggers' command files. Pure.
+//! The command files of the debuggers. Pure.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -6,23 +6,23 @@ use std::path::{Path, PathBuf};
 
 use kdk_kmod_link::layout::Placed;
 
-/// Where QEMU's gdb stub listens.
+/// The address of QEMU's gdb stub.
 pub enum Endpoint {
-    /// A socket, which only its owner can open. gdb 8.3 and later can.
+    /// A socket, which only its owner can open. It needs gdb 8.3 or later.
     Unix(PathBuf),
-    /// A port of this host.
+    /// A TCP port of this host.
     Tcp(SocketAddr),
 }
 
-/// The module, as a debugger is told of it.
+/// The module, for a debugger.
 pub struct Module {
     /// The file with its symbols.
     pub path: PathBuf,
-    /// Where its sections are, from its load address.
+    /// The places of its sections, relative to its load address.
     pub sections: Vec<Placed>,
 }
 
-/// What a debugger has to know of a guest.
+/// What a debugger needs for a guest.
 pub struct Session {
     /// The kernel with its symbols.
     pub kernel: PathBuf,
@@ -32,16 +32,16 @@ pub struct Session {
     pub entry: &'static str,
     /// The module, if this guest has one.
     pub module: Option<Module>,
-    /// Where to connect to.
+    /// The address of the gdb stub.
     pub endpoint: Endpoint,
-    /// Whether the guest stands still before its first instruction.
+    /// Whether the guest is paused before its first instruction.
     pub wait: bool,
 }
 
-/// gdb's commands.
+/// Returns the commands for gdb.
 pub fn gdb(session: &Session) -> String {
     let mut text = String::from(
-        "# Made by `cargo xtask debug` for one machine.\n\
+        "# Written by `cargo xtask debug` for one machine.\n\
          # Most builds of gdb refuse FreeBSD's OS ABI.\n\
          set osabi none\n\
          set architecture i386:x86-64\n",
@@ -59,7 +59,7 @@ pub fn gdb(session: &Session) -> String {
         Endpoint::Tcp(address) => writeln!(text, "target remote {address}"),
     };
     if session.wait {
-        // Before that the processor is in modes that gdb does not know.
+        // Before that, the processor is in modes that gdb does not support.
         let _ = writeln!(text, "thbreak {}\ncontinue", session.entry);
     } else if session.module.is_some() {
         text.push_str("kdk-module\n");
@@ -67,20 +67,21 @@ pub fn gdb(session: &Session) -> String {
     text
 }
 
-/// Breakpoints in the processor, not in the guest's memory: they hold before
-/// the kernel is there, and change nothing that it may look at.
+/// Hardware breakpoints, which do not change the guest's memory: they work
+/// before the kernel is loaded, and the kernel does not see them.
 const KDK_BREAK: &str = "
 define kdk-break
   hbreak $arg0
 end
 document kdk-break
-Stop at FUNCTION, by a breakpoint of the processor.
+Stop at FUNCTION with a hardware breakpoint.
 end
 
 ";
 
-/// The module's address is known to the kernel only, and may be another after
-/// each load: its list of files is read when the user asks.
+/// Returns the command that loads the module's symbols. Only the kernel knows
+/// the module's address, which can change with each load, so the command reads
+/// its list of files.
 fn gdb_module(module: &Module) -> String {
     let mut format = format!("add-symbol-file {}", quoted(&module.path))
         .replace('%', "%%")
@@ -108,20 +109,20 @@ define kdk-module
     eval \"{format}\"{values}
     set confirm on
   else
-    echo kdk.ko is not loaded yet: say kdk-module again when it is\\n
+    echo kdk.ko is not loaded yet: run kdk-module again when it is\\n
   end
 end
 document kdk-module
-Load the symbols of kdk.ko, where the kernel has it now.
+Load the symbols of kdk.ko at its current address.
 end
 "
     )
 }
 
-/// lldb's commands. It has no loops: the module's address is the user's to
-/// ask for.
+/// Returns the commands for lldb. It has no loops, so the user must find the
+/// module's address.
 pub fn lldb(session: &Session) -> String {
-    let mut text = String::from("# Made by `cargo xtask debug` for one machine.\n");
+    let mut text = String::from("# Written by `cargo xtask debug` for one machine.\n");
     if let Some(tree) = &session.tree {
         let tree = quoted(tree);
         let _ = writeln!(text, "settings set target.source-map /usr/src {tree}");
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn commands_of_gdb() {
         insta::assert_snapshot!(gdb(&session(Endpoint::Unix("/run/gdb.sock".into()))), @r#"
-        # Made by `cargo xtask debug` for one machine.
+        # Written by `cargo xtask debug` for one machine.
         # Most builds of gdb refuse FreeBSD's OS ABI.
         set osabi none
         set architecture i386:x86-64
@@ -212,18 +213,18 @@ mod tests {
             eval "add-symbol-file /store/100%%/kdk.ko -s .text %#lx -s .rodata %#lx", $kdk_base + 0x0, $kdk_base + 0xeb10
             set confirm on
           else
-            echo kdk.ko is not loaded yet: say kdk-module again when it is\n
+            echo kdk.ko is not loaded yet: run kdk-module again when it is\n
           end
         end
         document kdk-module
-        Load the symbols of kdk.ko, where the kernel has it now.
+        Load the symbols of kdk.ko at its current address.
         end
 
         define kdk-break
           hbreak $arg0
         end
         document kdk-break
-        Stop at FUNCTION, by a breakpoint of the processor.
+        Stop at FUNCTION with a hardware breakpoint.
         end
 
         target remote /run/gdb.sock
@@ -241,7 +242,7 @@ mod tests {
             ..session(Endpoint::Unix("/run/gdb.sock".into()))
         };
         insta::assert_snapshot!(gdb(&session), @r"
-        # Made by `cargo xtask debug` for one machine.
+        # Written by `cargo xtask debug` for one machine.
         # Most builds of gdb refuse FreeBSD's OS ABI.
         set osabi none
         set architecture i386:x86-64
@@ -251,7 +252,7 @@ mod tests {
           hbreak $arg0
         end
         document kdk-break
-        Stop at FUNCTION, by a breakpoint of the processor.
+        Stop at FUNCTION with a hardware breakpoint.
         end
 
         target remote /run/gdb.sock
@@ -268,7 +269,7 @@ mod tests {
             ..session(endpoint)
         };
         insta::assert_snapshot!(lldb(&session), @r#"
-        # Made by `cargo xtask debug` for one machine.
+        # Written by `cargo xtask debug` for one machine.
         settings set target.source-map /usr/src "/home/me/my trees/freebsd"
         target create --arch x86_64 /store/kernel.debug
         # kdk.ko: walk the list from `expression linker_files.tqh_first` by link.tqe_next to the file named

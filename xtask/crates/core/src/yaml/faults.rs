@@ -1,5 +1,5 @@
-//! Everything that is wrong with a YAML text of a known shape. serde stops at
-//! the first thing; here what is at fault is taken out and the rest read again.
+//! Finds all errors in a YAML text of a known shape. serde stops at the first
+//! error; this module removes the wrong part and reads the rest again.
 
 use std::collections::BTreeSet;
 
@@ -10,18 +10,18 @@ use serde_yaml::Value;
 use crate::yaml::places::{self, Step};
 use crate::yaml::{closest, message};
 
-/// One thing that is wrong.
+/// One error in a YAML text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// What is wrong.
+    /// The description of the error.
     pub text: String,
-    /// What could stand there, if that is known.
+    /// The values that are accepted there, if they are known.
     pub help: Option<String>,
-    /// Bytes of the text: offset and length.
+    /// The bytes in the text: offset and length.
     pub span: (usize, usize),
 }
 
-/// Reads `text`, or says all that keeps it from being read.
+/// Parses `text`, or returns all errors in it.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Fault>> {
     let first = match serde_yaml::from_str(text) {
         Ok(read) => return Ok(read),
@@ -37,7 +37,7 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Fault>> {
     if let Some((at, len)) = places::duplicate(text) {
         return Err(vec![Fault {
             text: format!("duplicate key '{}'", &text[at..at + len]),
-            help: Some("a key stands once; the rest of the file was not looked at".into()),
+            help: Some("remove one of the two keys; the rest of the file was not checked".into()),
             span: (at, len),
         }]);
     }
@@ -54,7 +54,7 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Fault>> {
     }])
 }
 
-/// A step from a value to a part of it, owned.
+/// A step from a value to a part of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Key(String),
@@ -63,7 +63,7 @@ enum Part {
 
 fn shape<T: DeserializeOwned>(text: &str, mut value: Value) -> Vec<Fault> {
     let mut found = Vec::new();
-    // Where something was taken out, by the places in the text.
+    // The parts that were removed, by their places in the text.
     let mut gone: BTreeSet<Vec<Part>> = BTreeSet::new();
     while let Err(error) = serde_path_to_error::deserialize::<_, T>(value.clone()) {
         let here = parts(error.path());
@@ -78,7 +78,7 @@ fn shape<T: DeserializeOwned>(text: &str, mut value: Value) -> Vec<Fault> {
         if !follows && !is_plain_text(&value, &here, &said) {
             found.push(fault(text, &there, &said));
         }
-        if !take_out(&mut value, &here) || !gone.insert(there) {
+        if !remove_part(&mut value, &here) || !gone.insert(there) {
             break;
         }
     }
@@ -94,7 +94,8 @@ fn parts(path: &Path) -> Vec<Part> {
     path.iter().filter_map(part).collect()
 }
 
-/// Where the part at `path` was before others were taken out of its lists.
+/// Returns the place of the part at `path` before other parts were removed from
+/// its lists.
 fn original(gone: &BTreeSet<Vec<Part>>, path: &[Part]) -> Vec<Part> {
     let mut out: Vec<Part> = Vec::new();
     for part in path {
@@ -118,7 +119,8 @@ fn original(gone: &BTreeSet<Vec<Part>>, path: &[Part]) -> Vec<Part> {
     out
 }
 
-/// A number is a good text for YAML, but not once it has become a value.
+/// Returns whether the error is a number or a boolean that YAML accepts as a
+/// text, but serde does not once it is a value.
 fn is_plain_text(value: &Value, path: &[Part], said: &str) -> bool {
     let plain = matches!(at(value, path), Some(Value::Number(_) | Value::Bool(_)));
     plain && said.contains("expected a string")
@@ -131,8 +133,9 @@ fn at<'a>(value: &'a Value, path: &[Part]) -> Option<&'a Value> {
     })
 }
 
-/// Takes the part at `path` out; false if there is none, or it is all.
-fn take_out(value: &mut Value, path: &[Part]) -> bool {
+/// Removes the part at `path`. Returns false if there is no such part, or if it
+/// is the whole value.
+fn remove_part(value: &mut Value, path: &[Part]) -> bool {
     let Some((last, above)) = path.split_last() else {
         return false;
     };
@@ -173,11 +176,11 @@ fn fault(text: &str, path: &[Part], said: &str) -> Fault {
     });
     let name = name.unwrap_or("the manifest");
     let expected: Vec<&str> = said.split('`').skip(3).step_by(2).collect();
-    let one_of = (!expected.is_empty()).then(|| format!("there are: {}", expected.join(", ")));
+    let one_of = (!expected.is_empty()).then(|| format!("use one of: {}", expected.join(", ")));
     if let Some(key) = quoted(said, "unknown field `") {
         let mut fault = Fault {
             text: format!("unknown key '{key}'"),
-            help: one_of.or_else(|| Some("nothing can stand there: take it out".into())),
+            help: one_of.or_else(|| Some("remove it: no key is allowed there".into())),
             span: places::key(text, &steps),
         };
         if let Some(meant) = closest(key, expected) {
@@ -192,7 +195,7 @@ fn fault(text: &str, path: &[Part], said: &str) -> Fault {
                 Some(Part::Item(n)) => format!("item {} of '{name}' has no key '{key}'", n + 1),
                 _ => format!("{} has no key '{key}'", part_name(name)),
             },
-            help: Some(format!("write `{key}:` there")),
+            help: Some(format!("add `{key}:`")),
             span,
         };
     }
@@ -257,7 +260,7 @@ mod tests {
         Bad,
     }
 
-    /// Each fault with the text it is about.
+    /// Each error with the text that it is about.
     fn faults(text: &str) -> Vec<(String, String)> {
         let faults = read::<Example>(text).err().unwrap_or_default();
         let shown = |fault: Fault| {
@@ -325,7 +328,7 @@ more: 1
     }
 
     #[test]
-    fn what_is_no_yaml_has_its_place() {
+    fn invalid_yaml_has_its_place() {
         for (text, want) in [
             ("name: a\nnumber: 1\nname: b\n", "duplicate key 'name'"),
             (

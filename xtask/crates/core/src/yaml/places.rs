@@ -12,8 +12,8 @@ pub enum Step<'a> {
     Item(usize),
 }
 
-/// The bytes (offset and length) of the part of `text` that `path` leads to;
-/// of the last part on the way that is there.
+/// Returns the bytes (offset and length) of the part of `text` that `path`
+/// leads to; of the last part on the way that is there.
 pub fn span(text: &str, path: &[Step<'_>]) -> (usize, usize) {
     let documents = MarkedYaml::load_from_str(text).unwrap_or_default();
     let Some(mut node) = documents.first() else {
@@ -64,8 +64,8 @@ pub fn key(text: &str, path: &[Step<'_>]) -> (usize, usize) {
     })
 }
 
-/// The second of two keys that are the same, if there is one: in one map, a
-/// key stands once.
+/// Returns the second of two keys that are the same, if there is one: in one
+/// map, a key stands once.
 pub fn duplicate(text: &str) -> Option<(usize, usize)> {
     let error = MarkedYaml::load_from_str(text).err()?;
     error.info().contains("duplicated key").then(|| {

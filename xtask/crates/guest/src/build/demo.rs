@@ -1,4 +1,4 @@
-//! The demo guest: a bare-metal program, so one crate is the whole build.
+//! The demo guest: a bare-metal program that consists of one crate.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use kdk_doctor::tools::Rust;
 /// The name of the guest in its store entry.
 pub const GUEST: &str = "kdk-demo-guest";
 
-/// The store's answer, built if need be.
+/// Returns the demo guest, built if necessary.
 pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, Failure> {
     builder.obtain(
         Phase::Kernel,
@@ -30,7 +30,7 @@ pub fn build(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, F
     )
 }
 
-/// Lints it, unless it was clean and is unchanged.
+/// Lints the demo guest, unless it was clean and is unchanged.
 pub fn lint(builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<Built, Failure> {
     crates("lint the demo guest", rust, llvm).clippy(builder, inputs("lint", rust)?)
 }
@@ -47,7 +47,7 @@ fn inputs(kind: &str, rust: &Rust) -> Result<Inputs, Failure> {
     Ok(inputs)
 }
 
-/// The guest's crate.
+/// Returns the crate of the guest.
 fn crates<'a>(what: &'a str, rust: &'a Rust, llvm: &'a Path) -> Crates<'a> {
     Crates {
         what,

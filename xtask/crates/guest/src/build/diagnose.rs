@@ -1,12 +1,13 @@
-//! Finds the compiler's and linker's own errors in a build's output.
+//! Finds the errors of compilers and linkers in the output of a build.
 
-/// Lines kept; a cascade behind the first errors helps nobody.
-const MOST: usize = 24;
+/// The number of lines that are kept: the first errors cause the others.
+const MAX_LINES: usize = 24;
 
-/// Lines that follow an error and belong to it: the source line, the caret.
+/// The number of lines that follow an error and belong to it: the source line,
+/// the caret.
 const CONTEXT: usize = 2;
 
-/// What a build's output has said so far.
+/// The errors in the output of a build.
 #[derive(Debug, Default)]
 pub struct Diagnosis {
     errors: Vec<String>,
@@ -15,10 +16,10 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// Takes the next line of the output.
+    /// Adds the next line of the output.
     pub fn line(&mut self, line: &str) {
         self.disk_was_full |= kdk_vm::error::says_disk_full(line);
-        if self.errors.len() >= MOST {
+        if self.errors.len() >= MAX_LINES {
             return;
         }
         if is_error(line) {
@@ -34,19 +35,21 @@ impl Diagnosis {
         }
     }
 
-    /// Whether a disk was full.
+    /// Returns whether a disk was full.
     pub fn disk_was_full(&self) -> bool {
         self.disk_was_full
     }
 
-    /// The errors with the source lines under them, first first.
+    /// Returns the errors with the source lines below them, the first one
+    /// first.
     pub fn errors(&self) -> &[String] {
         &self.errors
     }
 }
 
-/// clang and gcc: `file:line:column: error: ..`; lld: `ld.lld: error: ..`;
-/// rustc: `error[E..]: ..`; config(8): `config: ..` and `file:line: ..`.
+/// Returns whether a line is an error. clang and gcc: `file:line:column: error:
+/// ..`; lld: `ld.lld: error: ..`; rustc: `error[E..]: ..`; config(8): `config:
+/// ..` and `file:line: ..`.
 fn is_error(line: &str) -> bool {
     line.contains(": error: ")
         || line.contains(": fatal error: ")
@@ -61,8 +64,8 @@ fn is_context(line: &str) -> bool {
     line.starts_with(' ') || line.starts_with("  -->") || line.starts_with(">>> ")
 }
 
-/// Whether a line of make's output is a compiler's command line, which make
-/// prints when an object is begun.
+/// Returns whether a line of make's output is the command line of a compiler,
+/// which make prints when it begins an object.
 pub fn begins_object(line: &str) -> bool {
     line.contains(" -c ") && !line.starts_with("---") && !line.starts_with("===")
 }
@@ -98,7 +101,7 @@ mod tests {
         for n in 0..1000 {
             diagnosis.line(&format!("a.c:{n}:1: error: again"));
         }
-        assert_eq!(diagnosis.errors().len(), MOST);
+        assert_eq!(diagnosis.errors().len(), MAX_LINES);
     }
 
     #[test]

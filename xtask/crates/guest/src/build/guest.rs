@@ -30,7 +30,7 @@ impl Target {
         }
     }
 
-    /// In which a build for it is.
+    /// Returns the phase of a build for this target.
     fn phase(self) -> Phase {
         match self {
             Self::Module => Phase::Kmod,
@@ -83,27 +83,27 @@ pub struct Crates<'a> {
     pub rust: &'a Rust,
     /// LLVM's program directory.
     pub llvm: &'a Path,
-    /// Where it will run.
+    /// The target of the build.
     pub target: Target,
-    /// Packages of the workspace.
+    /// The packages of the workspace to build.
     pub packages: Vec<String>,
-    /// Variables for build scripts.
+    /// The variables for build scripts.
     pub env: Vec<(String, OsString)>,
-    /// Name of the target directory and of the log.
+    /// The name of the target directory and of the log.
     pub slot: String,
 }
 
 impl Crates<'_> {
-    /// Builds them. Returns the folder the results are in.
+    /// Builds the packages. Returns the folder of the results.
     pub fn build(self, builder: &Builder<'_>) -> Result<PathBuf, Failure> {
         let triple = self.target.triple();
         let target_dir = self.cargo(builder, "build", &[])?;
         Ok(target_dir.join(triple).join("guest"))
     }
 
-    /// Lints them, warnings denied. Nothing runs if the store has an entry for
-    /// the same `inputs`: they were clean. `inputs` has all that the crates are
-    /// built from; this adds what clippy reads besides.
+    /// Lints the packages, with warnings denied. Does nothing if the store has
+    /// an entry for the same `inputs`: then they were clean. `inputs` has all
+    /// that the crates are built from; this adds the other inputs of clippy.
     pub fn clippy(mut self, builder: &Builder<'_>, mut inputs: Inputs) -> Result<Built, Failure> {
         let program = self.rust.cargo.with_file_name("cargo-clippy");
         let version = duct::cmd(&program, ["--version"])
@@ -115,7 +115,8 @@ impl Crates<'_> {
             digest::folders(workspace(), &["Cargo.toml", "clippy.toml"])?,
         );
         inputs.bytes("packages", self.packages.join(" "));
-        // One folder for all: they share what clippy makes of core.
+        // All lints share one target directory, so that clippy checks core
+        // once.
         self.slot = "lint".into();
         let (phase, what) = (self.target.phase(), self.what.to_owned());
         builder.obtain(phase, &what, &inputs, &|_, _, _| Vec::new(), |_| {
@@ -124,7 +125,7 @@ impl Crates<'_> {
         })
     }
 
-    /// Runs one of cargo's commands on them. Returns the target directory.
+    /// Runs a command of cargo on the packages. Returns the target directory.
     fn cargo(
         self,
         builder: &Builder<'_>,
@@ -150,13 +151,13 @@ impl Crates<'_> {
             args.extend(["--package".into(), OsString::from(package)]);
         }
         args.extend(more.iter().map(OsString::from));
-        // What code is generated is no matter of clippy's.
+        // Clippy generates no code.
         let flags = match command {
             "clippy" => Vec::new(),
             _ => self.target.flags(&self.llvm.join("ld.lld")),
         };
         let mut env = self.env;
-        // core's source builds only with what nightly allows.
+        // The source of core needs nightly features.
         env.push(("RUSTC_BOOTSTRAP".into(), "1".into()));
         env.push(("CARGO_ENCODED_RUSTFLAGS".into(), flags.join("\x1f").into()));
         Cargo {
@@ -213,7 +214,7 @@ struct Cargo<'a> {
 }
 
 impl Cargo<'_> {
-    /// Runs it. Returns the target directory.
+    /// Runs cargo. Returns the target directory.
     fn run(self, builder: &Builder<'_>) -> Result<PathBuf, Failure> {
         let slot = slot(self.slot, workspace());
         let target_dir = builder.cache.target().join(&slot);
@@ -242,15 +243,15 @@ impl Cargo<'_> {
     }
 }
 
-/// One for each checkout of the kit: cargo takes what it has built of another
-/// path's workspace for stale, and checkouts side by side would build core for
-/// each other's sake again and again.
+/// Returns the name of the target directory. Each checkout of kdk has its own:
+/// cargo considers the results of a workspace in another path stale, and two
+/// checkouts would rebuild core in turns.
 fn slot(name: &str, workspace: &Path) -> String {
     let checkout = blake3::hash(workspace.as_os_str().as_encoded_bytes()).to_hex();
     format!("{name}-{checkout:.8}")
 }
 
-/// LLVM keeps its libraries beside its programs.
+/// Returns LLVM's folder of libraries, which is beside its programs.
 fn libclang(llvm: &Path) -> PathBuf {
     llvm.parent().unwrap_or(llvm).join("lib")
 }

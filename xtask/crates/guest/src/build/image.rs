@@ -1,4 +1,4 @@
-//! What the machine boots from: the root file system and the loader's
+//! The files that the machine boots from: the root file system and the loader's
 //! directory.
 
 use std::path::{Path, PathBuf};
@@ -14,33 +14,32 @@ use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
 use kdk_core::store::{Entry, Inputs};
 
-/// The root file system in its store entry.
+/// The name of the root file system in its store entry.
 pub const ROOT: &str = "root.ufs";
 
-/// The loader's directory in its store entry.
+/// The name of the loader's directory in its store entry.
 pub const ESP: &str = "esp";
 
-/// Size of the root file system, bytes: the programs and room for the suites'
-/// files.
+/// The size of the root file system in bytes, with room for the suites' files.
 const ROOT_SIZE: u64 = 32 << 20;
 
-/// What an image is made of.
+/// The parts of an image.
 pub struct Parts<'a> {
     /// The base's name.
     pub base: &'a str,
     /// How its kernel was built.
     pub generation: Generation,
-    /// The kernel.
+    /// The kernel to boot.
     pub kernel: &'a Entry,
-    /// The module.
+    /// The module kdk.ko.
     pub kmod: &'a Entry,
-    /// init and the suites.
+    /// The programs: init and the suites.
     pub userland: &'a Entry,
-    /// The loader.
+    /// The EFI loader.
     pub loader: &'a Entry,
 }
 
-/// The store's answer, made if need be.
+/// Returns the image, built if necessary.
 pub fn build(builder: &Builder<'_>, parts: &Parts<'_>) -> Result<Built, Failure> {
     let env = environment(parts.generation);
     let suites = suites()?;
@@ -50,10 +49,10 @@ pub fn build(builder: &Builder<'_>, parts: &Parts<'_>) -> Result<Built, Failure>
     inputs.digest("userland", &parts.userland.key);
     inputs.digest("loader", &parts.loader.key);
     inputs.bytes("kernel environment", format!("{env:?} {ROOT_SIZE}"));
-    inputs.bytes("bhyveload's orders", LOADER_LUA);
+    inputs.bytes("bhyveload's script", LOADER_LUA);
     builder.obtain(
         Phase::Image,
-        "making the image",
+        "building the image",
         &inputs,
         &|_, _, _| Vec::new(),
         |folder| {
@@ -67,7 +66,7 @@ pub fn build(builder: &Builder<'_>, parts: &Parts<'_>) -> Result<Built, Failure>
             .map_err(failure)?;
             let esp = folder.join(ESP);
             std::fs::create_dir(&esp)
-                .map_err(|error| Failure::io("make the image", &esp, error))?;
+                .map_err(|error| Failure::io("build the image", &esp, error))?;
             let layout = Layout {
                 loader: parts.loader.file(super::loader::LOADER),
                 kernel: parts.kernel.file("kernel"),
@@ -94,12 +93,12 @@ fn tree(parts: &Parts<'_>, suites: &Suites) -> Tree {
     tree
 }
 
-/// The runner has questions to a dead kernel, so a panic stays in ddb. A
-/// modern kernel takes an NMI to ddb only with this, too (nmi_call_kdb() in
+/// A panic stays in ddb, because the runner queries a dead kernel. A modern
+/// kernel enters ddb on an NMI only with this setting (nmi_call_kdb() in
 /// sys/x86/x86/cpu_machdep.c).
 const DEBUGGER: (&str, &str) = ("debug.debugger_on_panic", "1");
 
-/// The kernel's environment when a loader boots it.
+/// Returns the kernel's environment when a loader boots it.
 pub fn environment(generation: Generation) -> Vec<(String, String)> {
     let mut env = vec![
         ("boot_serial", "YES"),
@@ -128,7 +127,8 @@ pub fn environment(generation: Generation) -> Vec<(String, String)> {
     own(&env)
 }
 
-/// The command line of a direct boot: no loader, so no device.hints either.
+/// Returns the command line of a direct boot: no loader, so no device.hints
+/// either.
 pub fn direct_command_line() -> Result<String, Failure> {
     let env = own(&[
         ("console", "comconsole"),
@@ -153,17 +153,18 @@ fn own(env: &[(&str, &str)]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The vm crate's own error, whose exit code is always infrastructure's here.
+/// Returns the vm crate's own error, whose exit code is always infrastructure's
+/// here.
 fn failure(error: kdk_vm::error::InfraError) -> Failure {
     Failure::from(error)
 }
 
-/// The root file system of an image.
+/// Returns the root file system of an image.
 pub fn root(entry: &Entry) -> PathBuf {
     entry.file(ROOT)
 }
 
-/// The loader's directory of an image.
+/// Returns the loader's directory of an image.
 pub fn esp(entry: &Path) -> PathBuf {
     entry.join(ESP)
 }

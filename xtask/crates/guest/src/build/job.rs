@@ -1,5 +1,5 @@
-//! A long outside command: its output goes to a log and to a listener line
-//! by line, ^C ends it with all its children.
+//! A long external command. Its output goes to a log and to a listener line by
+//! line. ^C ends it with all its children.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -17,36 +17,37 @@ use nix::unistd::Pid;
 use super::diagnose::Diagnosis;
 use kdk_core::failure::Failure;
 
-/// How often a job looks whether it was interrupted.
-const LOOK: Duration = Duration::from_millis(100);
+/// The interval at which a job checks the interrupt.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Last lines kept for a failure that has no compiler error in it.
-const TAIL: usize = 15;
+/// The number of last lines that a failure without a compiler error shows.
+const TAIL_LINES: usize = 15;
 
-/// One command to run.
+/// An external command.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// Completes "could not ..." ("build the kernel").
     pub what: String,
-    /// The program, then its arguments.
+    /// The program and its arguments.
     pub argv: Vec<OsString>,
-    /// Where it runs.
+    /// The folder in which it runs.
     pub dir: PathBuf,
-    /// Variables added to the environment.
+    /// The variables that are added to the environment.
     pub env: Vec<(String, OsString)>,
-    /// Variables taken from the environment.
+    /// The variables that are removed from the environment.
     pub without: Vec<&'static str>,
-    /// Where its output is kept, appended to.
+    /// The log file, to which its output is appended.
     pub log: PathBuf,
 }
 
 impl Job {
-    /// Runs it to its end; `each` sees every line.
+    /// Runs the command to its end. Calls `each` for every line.
     ///
     /// # Errors
-    /// It could not be started (infrastructure), was interrupted
-    /// (infrastructure), or failed (build): then the compiler's own errors
-    /// stand first and the log's path below.
+    /// Fails when the command does not start or is interrupted
+    /// (infrastructure), or when it exits with an error (build): then the
+    /// message has the compiler's own errors, and the help has the path of the
+    /// log.
     pub fn run(&self, interrupt: &Interrupt, each: &mut dyn FnMut(&str)) -> Result<(), Failure> {
         let mut log = File::options()
             .create(true)
@@ -68,10 +69,10 @@ impl Job {
         let group = started.pids().first().copied();
         let (done, running) = channel::<()>();
         let mut diagnosis = Diagnosis::default();
-        let mut tail = VecDeque::with_capacity(TAIL);
+        let mut tail = VecDeque::with_capacity(TAIL_LINES);
         let read = std::thread::scope(|scope| {
             scope.spawn(move || {
-                while running.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                while running.recv_timeout(POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                     if interrupt.is_set() {
                         end_group(group);
                     }
@@ -80,7 +81,7 @@ impl Job {
             let mut lines = BufReader::new(&started);
             let result = each_line(&mut lines, &mut |line| {
                 diagnosis.line(line);
-                if tail.len() == TAIL {
+                if tail.len() == TAIL_LINES {
                     tail.pop_front();
                 }
                 tail.push_back(line.to_owned());
@@ -96,7 +97,7 @@ impl Job {
         read.map_err(|error| Failure::io(&self.what, &self.log, error))?;
         let status = started
             .try_wait()
-            .map_err(|error| Failure::infra(&self.what, "its end was not seen").source(error))?
+            .map_err(|error| Failure::infra(&self.what, "waiting for it failed").source(error))?
             .map(|output| output.status);
         match status {
             Some(status) if status.success() => Ok(()),
@@ -127,8 +128,8 @@ impl Job {
         if diagnosis.disk_was_full() {
             return Failure::infra(&self.what, "no space was left on a disk that it writes to")
                 .help(format!(
-                    "free some space (`cargo xtask clean` removes what can be made again), or \
-                     point KDK_HOME and TMPDIR at a larger disk; the whole log: {}",
+                    "free some space (`cargo xtask clean` removes rebuildable files), or \
+                     set KDK_HOME and TMPDIR to folders on a larger disk; the full log: {}",
                     self.log.display()
                 ));
         }
@@ -140,14 +141,14 @@ impl Job {
             kdk_core::failure::Class::Build,
             format!("{shown}\n\ncould not {}", self.what),
         )
-        .help(format!("the whole log: {}", self.log.display()))
+        .help(format!("the full log: {}", self.log.display()))
     }
 }
 
 fn end_group(group: Option<u32>) {
     let pid = group.and_then(|pid| i32::try_from(pid).ok());
     if let Some(pid) = pid {
-        // It may have ended meanwhile; then there is nothing to end.
+        // It may have ended in the meantime.
         let _ = killpg(Pid::from_raw(pid), Signal::SIGTERM);
     }
 }
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_the_hosts_fault() {
+    fn a_full_disk_is_an_infra_failure() {
         let dir = tempfile::tempdir().unwrap();
         let script = "echo 'error: IO failure on output stream: No space left on device'; exit 1";
         let failure = job(script, &dir.path().join("log"))
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_is_the_hosts_fault() {
+    fn a_missing_program_is_an_infra_failure() {
         let dir = tempfile::tempdir().unwrap();
         let mut job = job("", &dir.path().join("log"));
         job.argv = vec!["kdk-no-such-program".into()];

@@ -1,5 +1,5 @@
-//! The kernel: asks the store, else builds with the base's own builder, and
-//! keeps what the boot, the debugger and the module's build need of it.
+//! The kernel: looks up the store, else builds it, and keeps the files that the
+//! boot, the debugger and the module's build need.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use kdk_core::git::Git;
 use kdk_core::store::Inputs;
 use kdk_core::workspace::workspace;
 
-/// How a base's kernel is built.
+/// How the kernel of a base is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Generation {
     /// FreeBSD's own cross-build (tools/build/make.py).
@@ -29,18 +29,18 @@ pub struct Source {
     pub path: PathBuf,
     /// The repository it belongs to.
     pub repo: PathBuf,
-    /// What is checked out.
+    /// The commit that is checked out.
     pub commit: String,
     /// `__FreeBSD_version`.
     pub osreldate: u32,
-    /// How it is built.
+    /// The way in which it is built.
     pub generation: Generation,
     /// Kernel config, a file of `vm/conf`.
     pub config: String,
 }
 
 impl Source {
-    /// The object directory of this base.
+    /// Returns the object directory of this base.
     pub fn obj(&self, builder: &Builder<'_>) -> PathBuf {
         builder.cache.obj().join(&self.base)
     }
@@ -55,11 +55,11 @@ pub struct Tools {
     pub llvm: PathBuf,
 }
 
-/// Where the kit's kernel configs are.
+/// The folder of kdk's kernel configurations.
 pub const CONFIGS: &str = "vm/conf";
 
-/// The store's answer for `source`, built if need be: `kernel`, `kernel.debug`,
-/// and `obj/` with the headers.
+/// Returns the kernel of `source`, built if necessary: `kernel`,
+/// `kernel.debug`, and `obj/` with the headers.
 pub fn build(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Built, Failure> {
     let inputs = inputs(source, tools)?;
     let _one_at_a_time = builder
@@ -96,7 +96,7 @@ fn inputs(source: &Source, tools: &Tools) -> Result<Inputs, Failure> {
     Ok(inputs)
 }
 
-/// A config and those of the kit's own that it includes.
+/// Returns a configuration and those of kdk that it includes.
 pub fn config_files(config: &str) -> Result<Vec<String>, Failure> {
     let mut configs = vec![config.to_owned()];
     let mut at = 0;
@@ -115,7 +115,7 @@ pub fn config_files(config: &str) -> Result<Vec<String>, Failure> {
     Ok(configs)
 }
 
-/// The names after `include` in a config.
+/// Returns the names after `include` in a configuration.
 fn included(text: &str) -> impl Iterator<Item = String> {
     text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -123,8 +123,8 @@ fn included(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// Paths that differ between two trees of one repository, at most a few; none
-/// when git cannot tell (an object is gone).
+/// Returns the paths that differ between two trees of one repository; none if
+/// git cannot compare them.
 fn changed_paths(repo: &Path, old: &str, new: &str) -> Vec<String> {
     let looks_like_id =
         |text: &str| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
@@ -137,7 +137,7 @@ fn changed_paths(repo: &Path, old: &str, new: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// What a builder leaves behind.
+/// The files of a built kernel.
 #[derive(Debug)]
 pub struct Made {
     /// The kernel to boot.
@@ -209,7 +209,7 @@ pub fn objects_in(makefile: &str) -> u64 {
     count as u64
 }
 
-/// Tells the listeners that another object was begun.
+/// Emits the number of objects whose compilation has begun.
 pub fn progress(builder: &Builder<'_>, done: u64, total: u64) {
     builder.sink.emit(Event::Progress {
         phase: Phase::Kernel,

@@ -1,5 +1,5 @@
-//! kdk.ko. Its parts are results of the store of their own, each made again
-//! only when a file that it was made from changed:
+//! The module kdk.ko. Its parts are results of the store of their own. Each is
+//! rebuilt only if a file that it was built from changed:
 //!
 //! ```text
 //! headers ─> bindings ─┐
@@ -28,22 +28,22 @@ use super::guest::{Crates, Target, run_host_program};
 use super::kernel::Source;
 use super::{Builder, Built};
 
-/// In a store entry: kdk.ko with debug information, for reading.
+/// The name of kdk.ko with debug information in its store entry.
 pub const DEBUG: &str = "kdk.ko.debug";
 
 /// A copy of kdk.ko that claims to be built for another kernel, for a test.
 const WRONG: &str = "kdk-wrong.ko";
 
-/// The variable in it that says so, `kmod/shim/kdk_shim.h`.
+/// The variable of the module with that claim, from `kmod/shim/kdk_shim.h`.
 const BUILT_FOR: &str = "kdk_built_for";
 
-/// The module's kind of result in the store; those of its parts begin with it.
+/// The kind of the module in the store; those of its parts begin with it.
 const KIND: &str = "kmod";
 
-/// Sources of the module, below the workspace.
+/// The sources of the module, below the workspace.
 const SOURCES: [&str; 3] = ["kmod", "Cargo.toml", "Cargo.lock"];
 
-/// Of them, what no Rust of the module is made from.
+/// The sources that the Rust code of the module is not built from.
 const NOT_RUST: [&str; 5] = [
     "kmod/bindgen",
     "kmod/kdk-loaded.ld",
@@ -52,7 +52,7 @@ const NOT_RUST: [&str; 5] = [
     "kmod/shim",
 ];
 
-/// What the bindings are generated with, besides headers.
+/// The inputs of the bindings besides headers.
 const GENERATOR: [&str; 2] = ["kmod/bindgen", "Cargo.lock"];
 
 /// The header that the bindings are generated from, relative to [`c::folder`].
@@ -61,7 +61,7 @@ const HEADER: &str = "shim/kpi.h";
 const BINDINGS: &str = "bindings.rs";
 const ARCHIVE: &str = "libkdk.a";
 
-/// The store's answer for `kernel`, built if need be.
+/// Returns the module for `kernel`, built if necessary.
 pub fn build(
     builder: &Builder<'_>,
     source: &Source,
@@ -72,8 +72,8 @@ pub fn build(
     Module::new(builder, source, kernel, rust, llvm)?.build()
 }
 
-/// Lints the module against the headers of `kernel`, unless it was clean and
-/// nothing is changed.
+/// Lints the module against the headers of `kernel`, unless it was clean and is
+/// unchanged.
 pub fn lint(
     builder: &Builder<'_>,
     source: &Source,
@@ -90,7 +90,7 @@ pub fn lint(
         .clippy(builder, inputs)
 }
 
-/// kdk.ko for one kernel.
+/// The build of kdk.ko for one kernel.
 struct Module<'a> {
     builder: &'a Builder<'a>,
     source: &'a Source,
@@ -140,12 +140,12 @@ impl<'a> Module<'a> {
             })
     }
 
-    /// No inputs yet of the part `name`.
+    /// Returns empty inputs of the part `name`.
     fn inputs(&self, name: &str) -> Inputs {
         Inputs::new(format!("{KIND}{name}"), &self.source.base)
     }
 
-    /// Makes kdk.ko. Returns the files that its parts were made from.
+    /// Builds kdk.ko. Returns the files that its parts were built from.
     fn make(&self, units: &Units, folder: &Path) -> Result<Vec<String>, Failure> {
         let bindings = self.bindings()?;
         let objects = self.c_objects(&units.all)?;
@@ -188,7 +188,7 @@ impl<'a> Module<'a> {
                     &c::folder(),
                 )?;
                 let mut read = c::read_files(&depfile, &self.files)?;
-                // clang's -include reads it, which bindgen does not see.
+                // clang's -include reads it, which bindgen does not report.
                 read.push(self.files.name(&self.objects.join(c::OPTIONS)));
                 Ok(read)
             })?;
@@ -208,7 +208,7 @@ impl<'a> Module<'a> {
         .objects(units)
     }
 
-    /// The Rust half.
+    /// Returns the archive of the Rust half.
     fn archive(&self, bindings: &Entry) -> Result<Entry, Failure> {
         let inputs = self.rust_inputs(bindings)?;
         let built = self
@@ -223,8 +223,8 @@ impl<'a> Module<'a> {
         Ok(built.entry)
     }
 
-    /// What the Rust half is made from. Bindings that come out the same are
-    /// no reason to make it again.
+    /// Returns the inputs of the Rust half. Unchanged bindings do not rebuild
+    /// it.
     fn rust_inputs(&self, bindings: &Entry) -> Result<Inputs, Failure> {
         let mut inputs = self.inputs(".rust");
         inputs.bytes("rustc", &self.rust.version);
@@ -235,7 +235,7 @@ impl<'a> Module<'a> {
         Ok(inputs)
     }
 
-    /// The module's crate.
+    /// Returns the crate of the module.
     fn crates<'b>(&'b self, what: &'b str, bindings: &Entry) -> Crates<'b> {
         Crates {
             what,
@@ -266,7 +266,7 @@ impl<'a> Module<'a> {
     }
 }
 
-/// A copy of the module that says it was built for another kernel.
+/// Writes a copy of the module that claims to be built for another kernel.
 fn for_another_kernel(module: &Path, osreldate: u32, copy: &Path) -> Result<(), Failure> {
     let mut bytes = fs::read(module).map_err(|error| Failure::io("read kdk.ko", module, error))?;
     elf::set_u32(&mut bytes, BUILT_FOR, osreldate)

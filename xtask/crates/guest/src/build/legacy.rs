@@ -13,12 +13,12 @@ use crate::build::{Builder, make_py};
 use kdk_core::failure::Failure;
 use kdk_core::workspace::workspace;
 
-/// Changes when the way of building does, so that older results are not used.
+/// The version of the build recipe. A change of it invalidates earlier results.
 pub const RECIPE: u32 = 1;
 
-/// What a modern clang needs to compile C of 2014 as its authors meant it:
-/// the kernel adds to null base pointers and lets signed counters wrap, and
-/// relies on common symbols. Warnings of today say nothing about it.
+/// The flags with which a modern clang compiles C of 2014 as intended: the
+/// kernel adds to null base pointers, lets signed counters wrap, and uses
+/// common symbols. Modern warnings do not apply to it.
 pub const CFLAGS: [&str; 4] = [
     "-fcommon",
     "-fwrapv",
@@ -26,8 +26,8 @@ pub const CFLAGS: [&str; 4] = [
     "-w",
 ];
 
-/// Without the page size lld lays the kernel out below 2 MiB, where it
-/// cannot start.
+/// Without the page size, lld places the kernel below 2 MiB, where it cannot
+/// start.
 const LD: &str = "ld.lld -z max-page-size=0x200000 -z norelro --no-rosegment";
 
 /// Builds the kernel.

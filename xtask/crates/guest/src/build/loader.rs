@@ -8,13 +8,13 @@ use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 use kdk_core::store::{Entry, Inputs, Lookup};
 
-/// Directories of `stand` it is made from, in order.
+/// The directories of `stand` that it is built from, in order.
 const PARTS: [&str; 4] = ["libsa", "ficl", "efi/libefi", "efi/loader_simp"];
 
 /// The name of the loader in its store entry.
 pub const LOADER: &str = "loader_simp.efi";
 
-/// The store's answer, built if need be. It always comes from a modern tree.
+/// Returns the loader, built if necessary. It always comes from a modern tree.
 pub fn build(builder: &Builder<'_>, tools: &Tools) -> Result<Entry, Failure> {
     let source = &tools.from;
     let mut inputs = Inputs::new("loader", &source.base);
@@ -58,7 +58,8 @@ pub fn build(builder: &Builder<'_>, tools: &Tools) -> Result<Entry, Failure> {
     pending.publish()
 }
 
-/// What runs inside the tree's build environment, at the tree's top.
+/// Returns the script that runs in the tree's build environment, at the top of
+/// the tree.
 fn commands(jobs: usize) -> String {
     let mut script = String::from("set -e\n");
     for part in PARTS {

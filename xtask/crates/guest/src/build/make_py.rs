@@ -16,14 +16,14 @@ use kdk_core::git::Git;
 use kdk_core::workspace::workspace;
 use kdk_doctor::tools;
 
-/// Changes when the way of building does, so that older results are not used.
+/// The version of the build recipe. A change of it invalidates earlier results.
 pub const RECIPE: u32 = 1;
 
-/// Unit tests of bmake that fail where SIGINT is ignored or the machine is
-/// busy; its bootstrap runs all of them and would stop there.
-const BMAKE_TESTS_PASSED_OVER: &str = "cmd-interrupt deptgt-interrupt";
+/// The unit tests of bmake that are skipped: they fail if SIGINT is ignored or
+/// the machine is busy, and would stop its bootstrap.
+const SKIPPED_BMAKE_TESTS: &str = "cmd-interrupt deptgt-interrupt";
 
-/// Builds the kernel, its toolchain first when that is stale.
+/// Builds the kernel. Builds its toolchain first, if that is stale.
 pub fn kernel(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<Made, Failure> {
     let tools = toolchain(builder, source, llvm)?;
     let objects = kernel_objects(builder, source);
@@ -31,8 +31,8 @@ pub fn kernel(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<Mad
     let stamp = source
         .obj(builder)
         .join(format!("configured-{}.key", source.config));
-    let fast = objects.join("kernel.full").exists() && holds(&stamp, &configured);
-    // A build that is cut off must not leave a stamp that vouches for it.
+    let fast = objects.join("kernel.full").exists() && matches_key(&stamp, &configured);
+    // An interrupted build must not leave a valid stamp.
     remove(&stamp)?;
     let vars = kernel_arguments(source, builder.jobs, fast);
     let mut job = make(builder, source, llvm, "build the kernel", "kernel", &vars);
@@ -56,8 +56,13 @@ pub fn kernel(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<Mad
             );
         }
     })?;
-    write_atomically(&stamp, configured.as_bytes())
-        .map_err(|error| Failure::io("note the kernel's configuration", &stamp, error))?;
+    write_atomically(&stamp, configured.as_bytes()).map_err(|error| {
+        Failure::io(
+            "write the stamp of the kernel's configuration",
+            &stamp,
+            error,
+        )
+    })?;
     Ok(Made {
         kernel: objects.join("kernel"),
         debug: objects.join("kernel.debug"),
@@ -66,9 +71,10 @@ pub fn kernel(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<Mad
     })
 }
 
-/// What has the tree's make(1) compile by ccache(1), which remembers in
-/// `folder`: patches of headers that come and go, as proofs have them, do not
-/// compile the kernel again each time (src.conf(5), WITH_CCACHE_BUILD).
+/// Returns the variables that make the tree's make(1) use ccache(1) with
+/// `folder`. Patches of headers that are applied and removed again, as proofs
+/// do, then do not recompile the kernel each time (src.conf(5),
+/// WITH_CCACHE_BUILD).
 fn with_ccache(ccache: PathBuf, folder: PathBuf) -> [(String, OsString); 4] {
     [
         ("WITH_CCACHE_BUILD".into(), "yes".into()),
@@ -78,8 +84,8 @@ fn with_ccache(ccache: PathBuf, folder: PathBuf) -> [(String, OsString); 4] {
     ]
 }
 
-/// make's arguments for a kernel. `fast` skips config(8), cleaning and the
-/// dependencies: right when only sources that are known to make changed.
+/// Returns make's arguments for a kernel. `fast` skips config(8), cleaning and
+/// the dependencies, which is valid if only known sources changed.
 pub fn kernel_arguments(source: &Source, jobs: usize, fast: bool) -> Vec<OsString> {
     let conf = workspace().join("vm/conf");
     let mut args: Vec<OsString> = vec![
@@ -95,19 +101,19 @@ pub fn kernel_arguments(source: &Source, jobs: usize, fast: bool) -> Vec<OsStrin
     args
 }
 
-/// Makes the cross toolchain and the host's bootstrap tools up to date.
-/// Returns the key that they are good for.
+/// Updates the cross toolchain and the host's bootstrap tools. Returns their
+/// key.
 pub fn toolchain(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<String, Failure> {
     let key = toolchain_key(source, llvm)?;
     let obj = source.obj(builder);
     builder.cache.create(&obj)?;
     let stamp = obj.join("toolchain.key");
-    if holds(&stamp, &key) {
+    if matches_key(&stamp, &key) {
         return Ok(key);
     }
     builder.say(
         Phase::Kernel,
-        "building the tree's toolchain: once per tree, some minutes",
+        "building the tree's toolchain; this happens once per tree and takes some minutes",
     );
     remove(&stamp)?;
     let job = make(
@@ -129,12 +135,12 @@ pub fn toolchain(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<
         }
     })?;
     write_atomically(&stamp, key.as_bytes())
-        .map_err(|error| Failure::io("note the toolchain", &stamp, error))?;
+        .map_err(|error| Failure::io("write the stamp of the toolchain", &stamp, error))?;
     Ok(key)
 }
 
-/// The toolchain is made from all but the kernel, the loader, tests and manual
-/// pages.
+/// Returns the key of the toolchain. Its inputs are all files except those of
+/// the kernel, the loader, tests and manual pages.
 fn toolchain_key(source: &Source, llvm: &Path) -> Result<String, Failure> {
     let mut hasher = blake3::Hasher::new();
     for (path, id) in digest::entries(&source.repo, &source.commit)? {
@@ -159,8 +165,8 @@ fn is_of_toolchain(path: &str) -> bool {
     !["sys", "stand", "tests"].into_iter().any(is_within) && !is_manual()
 }
 
-/// What config(8) and the object directory depend on: while it is the same,
-/// an incremental build may skip both (`KERNFAST`).
+/// Returns the key of the inputs of config(8) and of the object directory. If
+/// it is unchanged, an incremental build can skip both (`KERNFAST`).
 fn configured_key(source: &Source, toolchain: &str) -> Result<String, Failure> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(toolchain.as_bytes());
@@ -177,7 +183,7 @@ fn configured_key(source: &Source, toolchain: &str) -> Result<String, Failure> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// A make.py command in the tree.
+/// Returns a make.py command in the tree.
 pub fn make(
     builder: &Builder<'_>,
     source: &Source,
@@ -202,7 +208,7 @@ pub fn make(
         dir: source.path.clone(),
         env: vec![
             ("MAKEOBJDIRPREFIX".into(), source.obj(builder).into()),
-            ("BROKEN_TESTS".into(), BMAKE_TESTS_PASSED_OVER.into()),
+            ("BROKEN_TESTS".into(), SKIPPED_BMAKE_TESTS.into()),
         ],
         without: vec![
             "MAKEFLAGS",
@@ -217,12 +223,12 @@ pub fn make(
     }
 }
 
-/// `$MAKEOBJDIRPREFIX/<absolute source>/amd64.amd64`.
+/// Returns `$MAKEOBJDIRPREFIX/<absolute source>/amd64.amd64`.
 pub fn objects(builder: &Builder<'_>, source: &Source) -> PathBuf {
     tree_objects(builder, source).join("amd64.amd64")
 }
 
-/// What debug information calls /usr/obj/usr/src.
+/// Returns the folder that debug information calls /usr/obj/usr/src.
 pub fn tree_objects(builder: &Builder<'_>, source: &Source) -> PathBuf {
     let inside = source.path.strip_prefix("/").unwrap_or(&source.path);
     source.obj(builder).join(inside)
@@ -232,15 +238,17 @@ fn kernel_objects(builder: &Builder<'_>, source: &Source) -> PathBuf {
     objects(builder, source).join("sys").join(&source.config)
 }
 
-fn holds(stamp: &Path, key: &str) -> bool {
+fn matches_key(stamp: &Path, key: &str) -> bool {
     fs::read_to_string(stamp).is_ok_and(|text| text == key)
 }
 
 fn remove(stamp: &Path) -> Result<(), Failure> {
     match fs::remove_file(stamp) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::io("forget an older build", stamp, error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::io(
+            "remove the stamp of an older build",
+            stamp,
+            error,
+        )),
         _ => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! Builds: kernels of both generations, the loader, the guests' crates. Each
-//! takes its inputs, asks the store, and works only when the store has no
-//! answer.
+//! build collects its inputs, looks up the store, and works only if the store
+//! has no result.
 
 pub mod demo;
 pub mod diagnose;
@@ -26,35 +26,36 @@ use kdk_core::event::{Event, Phase, Sink};
 use kdk_core::failure::Failure;
 use kdk_core::store::{Entry, Inputs, Lookup, Pending, Store};
 
-/// A result in the store and how it came there.
+/// A result in the store, and whether it was built now.
 #[derive(Debug)]
 pub struct Built {
-    /// The store's entry.
+    /// The entry in the store.
     pub entry: Entry,
-    /// Whether it was there already.
+    /// Whether it existed before.
     pub cached: bool,
-    /// Why it had to be made, or "unchanged".
+    /// The reason why it was built, or `unchanged`.
     pub why: String,
 }
 
 /// What every build needs.
 pub struct Builder<'a> {
-    /// The cache folder.
+    /// The cache folder of this user.
     pub cache: &'a CacheDir,
-    /// Its store.
+    /// The artefact store in the cache folder.
     pub store: &'a Store,
-    /// Who listens.
+    /// The receiver of events.
     pub sink: &'a dyn Sink,
-    /// Says when to stop.
+    /// The flag that stops builds.
     pub interrupt: &'a Interrupt,
-    /// Where this run's logs go.
+    /// The folder of the logs of this run.
     pub logs: &'a Path,
-    /// Compilers to run side by side.
+    /// The number of compilers that run side by side.
     pub jobs: usize,
 }
 
 impl<'a> Builder<'a> {
-    /// With all the host's processors. `logs` is where this run's logs go.
+    /// Returns a builder that uses all processors of the host. `logs` is the
+    /// folder of the logs of this run.
     pub fn new(cx: &'a Context, sink: &'a dyn Sink, logs: &'a Path) -> Self {
         Self {
             cache: &cx.cache,
@@ -66,7 +67,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Tells the listeners something.
+    /// Emits a message of the phase `phase`.
     pub fn say(&self, phase: Phase, text: impl Into<String>) {
         self.sink.emit(Event::Line {
             phase,
@@ -74,8 +75,8 @@ impl<'a> Builder<'a> {
         });
     }
 
-    /// The store's answer for `inputs`; `make` fills a folder with it if the
-    /// store has none. `what` is said with the reason, `detail` is
+    /// Returns the result of `inputs` in the store. If there is none, `make`
+    /// builds it in a folder. `what` is printed with the reason; `detail` is
     /// [`Store::lookup`]'s.
     pub fn obtain(
         &self,
@@ -94,10 +95,9 @@ impl<'a> Builder<'a> {
         )
     }
 
-    /// The store's answer for what is made from `inputs` and from files that
-    /// only `make` knows: it returns the names of those that it read. `digest`
-    /// is [`Store::with_dependencies`]'s. `begin` is given the reason before
-    /// something is made.
+    /// Returns the result of `inputs` and of files that only `make` knows: it
+    /// returns the names of those that it read. `digest` is
+    /// [`Store::with_dependencies`]'s. `begin` gets the reason before a build.
     pub fn obtain_tracked(
         &self,
         inputs: &Inputs,
@@ -146,7 +146,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// The log of `name` in this run.
+    /// Returns the path of the log `name` of this run.
     pub fn log(&self, name: &str) -> PathBuf {
         self.logs.join(format!("{name}.log"))
     }

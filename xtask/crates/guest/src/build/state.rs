@@ -1,5 +1,5 @@
-//! The saved machine: a guest that was booted once and stands at the first
-//! moment of its user space, to be loaded for every test.
+//! The saved machine: a guest that booted once and is saved at the start of its
+//! user space, to be loaded for every test.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -19,57 +19,57 @@ use super::{Builder, Built};
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
 use kdk_core::store::{Entry, Inputs};
-use kdk_report::recorder::Ended;
+use kdk_report::recorder::PhaseOutput;
 
-/// QEMU's file of memory and devices in a store entry.
+/// The name of QEMU's file of memory and devices in a store entry.
 const MEMORY: &str = "memory";
-/// What the host has to remember of the guest.
+/// The name of the file with the host's record of the guest.
 const SAVED: &str = "saved.json";
-/// The form of [`Kept`]: a kit with another one saves a machine of its own.
+/// The format of [`Kept`]. A change of it invalidates saved machines.
 const FORM: &str = "2: saved, files";
 
 /// The content of [`SAVED`].
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
     saved: Saved,
-    /// The other files of the entry and how many bytes each has: a file that
-    /// was cut off since is found before a machine is started for it.
+    /// The other files of the entry with their sizes. A truncated file is found
+    /// before a machine is started from it.
     files: BTreeMap<String, u64>,
 }
 
-/// A guest that can be loaded as often as one likes.
+/// A saved guest, which can be loaded any number of times.
 #[derive(Debug)]
 pub struct State {
-    /// What is known of it.
+    /// The record of the saved guest.
     pub saved: Saved,
     pool: QemuPool,
     memory: PathBuf,
-    _held: Entry,
+    _entry: Entry,
 }
 
-/// The machine to save, and what its content depends on.
+/// The machine to save, and the inputs of its content.
 pub struct Boot<'a> {
-    /// The base's name.
+    /// The name of the base.
     pub base: &'a str,
-    /// The machine as it boots.
+    /// The pool of the machine that boots.
     pub pool: &'a QemuPool,
-    /// The keys of the kernel and of what it boots from, by name.
-    pub parts: &'a [(String, String)],
-    /// How long the boot may take.
+    /// The keys of the files that the machine boots from, by name.
+    pub boot_keys: &'a [(String, String)],
+    /// The time limits of the boot.
     pub limits: Limits,
-    /// Hears the boot.
+    /// The receiver of the progress of the boot.
     pub sink: Sink<'a>,
-    /// Finds out more about a boot that failed.
+    /// Adds details to the error of a failed boot.
     pub explain: &'a dyn Fn(&mut RunError),
 }
 
-/// The store's answer: the guest as it was saved, booted and saved if need be.
-/// One that was damaged since is removed, and made anew.
-pub fn obtain(builder: &Builder<'_>, boot: &Boot<'_>) -> Result<Ended<State>, Failure> {
+/// Returns the saved guest. Boots and saves it if the store has none, or if the
+/// saved one is damaged.
+pub fn obtain(builder: &Builder<'_>, boot: &Boot<'_>) -> Result<PhaseOutput<State>, Failure> {
     let answer = || {
         builder.obtain(
             Phase::Boot,
-            "booting once, to save the machine",
+            "booting once to save the machine",
             &inputs(boot),
             &|_, _, _| Vec::new(),
             |folder| make(builder, boot, folder),
@@ -95,7 +95,7 @@ pub fn obtain(builder: &Builder<'_>, boot: &Boot<'_>) -> Result<Ended<State>, Fa
 
 fn inputs(boot: &Boot<'_>) -> Inputs {
     let mut inputs = Inputs::new("state", boot.base);
-    for (name, key) in boot.parts {
+    for (name, key) in boot.boot_keys {
         inputs.digest(name, key);
     }
     let Qemu { path, version } = &boot.pool.qemu;
@@ -116,7 +116,8 @@ fn inputs(boot: &Boot<'_>) -> Inputs {
     inputs
 }
 
-/// A state saved under a hypervisor is only good for the same processor.
+/// Returns the model of the processor, if the state depends on it: a state that
+/// was saved under a hypervisor is only valid on the same processor.
 fn processor(engine: Engine) -> Option<String> {
     if engine == Engine::Tcg {
         return None;
@@ -126,14 +127,14 @@ fn processor(engine: Engine) -> Option<String> {
     Some(model.unwrap_or("unknown").to_owned())
 }
 
-/// Boots the machine on disks of its own and saves it into `folder`.
+/// Boots the machine on its own disks and saves it to `folder`.
 fn make(builder: &Builder<'_>, boot: &Boot<'_>, folder: &Path) -> Result<(), Failure> {
     let mut spec = boot.pool.spec.clone();
     for (n, drive) in spec.drives.iter_mut().enumerate() {
         if drive.access == Access::ReadOnly {
             continue;
         }
-        // What the guest has written by then belongs to its state.
+        // What the guest has written by then is part of its state.
         let disk = disk(folder, n);
         fs::copy(&drive.path, &disk)
             .map_err(|error| Failure::io("copy the root file system", &disk, error))?;
@@ -170,14 +171,14 @@ fn make(builder: &Builder<'_>, boot: &Boot<'_>, folder: &Path) -> Result<(), Fai
         }
     })?;
     let path = folder.join(SAVED);
-    let failed = |error| Failure::io("remember the saved machine", &path, error);
+    let failed = |error| Failure::io("write the record of the saved machine", &path, error);
     let files = sizes(folder).map_err(failed)?;
     let text = serde_json::to_vec_pretty(&Kept { saved, files })
         .map_err(|error| failed(std::io::Error::other(error)))?;
     fs::write(&path, text).map_err(failed)
 }
 
-/// The files in `folder` and how many bytes each has.
+/// Returns the files in `folder` with their sizes.
 fn sizes(folder: &Path) -> std::io::Result<BTreeMap<String, u64>> {
     fs::read_dir(folder)?
         .map(|entry| {
@@ -188,20 +189,20 @@ fn sizes(folder: &Path) -> std::io::Result<BTreeMap<String, u64>> {
         .collect()
 }
 
-/// What is known of the guest that was saved into `folder`, if all of it is
-/// still there; else what is wrong, in words.
+/// Reads the record of the guest that was saved to `folder`. Returns the
+/// damage, if any of its files is missing or truncated.
 fn read(folder: &Path) -> Result<Saved, String> {
     let path = folder.join(SAVED);
     let text = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let kept: Kept = serde_json::from_slice(&text)
-        .map_err(|error| format!("{} is not whole: {error}", path.display()))?;
+        .map_err(|error| format!("{} is incomplete: {error}", path.display()))?;
     for (name, want) in kept.files {
         let path = folder.join(name);
         match fs::metadata(&path) {
             Ok(found) if found.len() == want => {}
             Ok(found) => {
                 let (path, found) = (path.display(), found.len());
-                return Err(format!("{path} has {found} bytes, not the {want} it had"));
+                return Err(format!("{path} has {found} bytes instead of {want}"));
             }
             Err(error) => return Err(format!("{}: {error}", path.display())),
         }
@@ -225,7 +226,7 @@ fn open(boot: &Boot<'_>, saved: Saved, entry: Entry) -> State {
             spec,
         },
         memory: entry.file(MEMORY),
-        _held: entry,
+        _entry: entry,
     }
 }
 
@@ -246,7 +247,7 @@ impl Pool for State {
 mod tests {
     use super::*;
 
-    /// A folder with a saved machine of four bytes.
+    /// Returns a folder with a saved machine of four bytes.
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(MEMORY), "1234").unwrap();

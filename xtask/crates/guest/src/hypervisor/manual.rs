@@ -1,5 +1,5 @@
-//! Every option that bhyve's programs are given, against their manual pages in
-//! a base's tree, and against the lists recorded here where there is no base.
+//! Checks every option that kdk passes to bhyve's programs against their manual
+//! pages in the tree of a base, and against recorded lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,7 +89,7 @@ fn recorded(program: usize) -> Manual {
     }
 }
 
-/// The argument vectors of the three programs, in every form they take.
+/// Returns the argument vectors of the three programs, in every form they take.
 fn vectors() -> [Vec<Vec<String>>; 3] {
     let load = Spec::new(Boot::Load {
         dir: "/esp".into(),
@@ -123,7 +123,7 @@ fn vectors() -> [Vec<Vec<String>>; 3] {
     ]
 }
 
-/// What of `args` the manual does not have, or has otherwise.
+/// Returns what the manual lacks, or documents differently, of `args`.
 fn unknown(args: &[String], manual: &Manual) -> Vec<String> {
     let mut unknown = Vec::new();
     let mut rest = args.iter().peekable();
@@ -148,8 +148,8 @@ fn unknown(args: &[String], manual: &Manual) -> Vec<String> {
     unknown
 }
 
-/// The devices, and their options, that the manual does not have. The rest of
-/// a value are numbers and paths.
+/// Returns the devices, and their options, that the manual does not have. The
+/// rest of a value are numbers and paths.
 fn unknown_words(option: &str, value: &str, manual: &Manual) -> Vec<String> {
     if !["-s", "-l"].contains(&option) {
         return Vec::new();
@@ -172,7 +172,7 @@ fn check(manuals: &[Manual; 3], whose: &str) {
     }
 }
 
-/// The pages of an added modern base, from its tree.
+/// Returns the pages of an added modern base, from its tree.
 fn pages_of_a_base() -> Option<(Record, [Manual; 3])> {
     let cache = CacheDir::open(&Interrupt::new()).ok()?;
     let record = base::modern(&cache).ok()??;
@@ -203,10 +203,8 @@ fn every_option_is_in_the_manual() {
                 }
             }
         }
-        None => eprintln!(
-            "no modern base is set up: bhyve's options were checked against the lists recorded \
-             in this test only"
-        ),
+        // Without a base, only the recorded lists were checked.
+        None => {}
     }
 }
 

@@ -1,55 +1,56 @@
-//! What changed from one run to the next.
+//! The changes from one run to the next.
 
 use std::collections::BTreeMap;
 
 use kdk_vm::verdict::{Outcome, Verdict};
 
-use super::{by_name, middle};
+use super::{by_name, median};
 use crate::json::{Report, Run};
 use kdk_core::terminal::seconds;
 
 /// A test is much slower if it takes this many times as long ...
 const SLOWER_RATIO: u64 = 2;
 
-/// ... and this much longer, milliseconds: a busy host doubles a short test's
-/// time for no reason of its own.
+/// ... and this much longer, in milliseconds: a busy host doubles the time of a
+/// short test.
 const SLOWER_FLOOR_MS: u64 = 500;
 
-/// How many names a line holds.
+/// The number of names that a line has.
 const NAMED: usize = 5;
 
-/// What changed from one run to the next; names in alphabetical order.
+/// The changes from one run to the next; names are in alphabetical order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// Did not end as expected, and had before (or was skipped).
+    /// The tests that did not end as expected, but had before, or were skipped.
     pub newly_failing: Vec<String>,
-    /// Passed (or failed as expected), and had not before.
+    /// The tests that passed (or failed as expected), but had not before.
     pub now_passing: Vec<String>,
-    /// Skipped, and had not been before.
+    /// The tests that were skipped, but not before.
     pub now_skipped: Vec<String>,
-    /// Was not there before. Empty if other tests were asked for.
+    /// The tests that did not exist before. Empty if the selection differs.
     pub new: Vec<String>,
-    /// Is no longer there. Empty if other tests were asked for.
+    /// The tests that no longer exist. Empty if the selection differs.
     pub gone: Vec<String>,
-    /// Passed both times, but takes at least twice as long now, and at least
-    /// half a second longer. Empty if the machine is of another kind, or has
-    /// other guests beside it.
+    /// The tests that passed both times, but take at least twice as long now,
+    /// and at least half a second longer. Empty if the machine or the number of
+    /// guests differs.
     pub slower: Vec<Slower>,
 }
 
-/// A test that got much slower.
+/// A test that became much slower.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Slower {
-    /// The test.
+    /// The name of the test.
     pub name: String,
-    /// How long it took, milliseconds.
+    /// The time it took before, in milliseconds.
     pub before_ms: u64,
-    /// How long it takes, milliseconds.
+    /// The time it takes now, in milliseconds.
     pub now_ms: u64,
 }
 
 impl Comparison {
-    /// What changed, and for which tests; nothing if nothing changed.
+    /// Returns the kinds of changes with the tests of each; empty if nothing
+    /// changed.
     pub fn kinds(&self) -> Vec<(&'static str, Vec<String>)> {
         let slower = self.slower.iter().map(Slower::text).collect();
         let mut kinds = vec![
@@ -64,7 +65,7 @@ impl Comparison {
         kinds
     }
 
-    /// The same for a person, in a few lines.
+    /// Renders the changes as a few lines.
     pub fn lines(&self) -> Vec<String> {
         self.kinds()
             .into_iter()
@@ -80,7 +81,7 @@ impl Slower {
     }
 }
 
-/// What changed from the run `previous` to the run `now`.
+/// Returns the changes from the run `previous` to the run `now`.
 pub fn compare(previous: &Report, now: &Report) -> Comparison {
     let (before, after) = (states(previous), states(now));
     let mut found = Comparison::default();
@@ -113,7 +114,7 @@ pub fn compare(previous: &Report, now: &Report) -> Comparison {
     found
 }
 
-/// What a run says of one test, all its runs taken together.
+/// The result of one test in a run, over all its repetitions.
 #[derive(Debug, Clone, Copy)]
 struct State {
     kind: Kind,
@@ -122,13 +123,13 @@ struct State {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// It passed, or failed as expected.
+    /// The test passed, or failed as expected.
     Good,
-    /// It once ended otherwise.
+    /// The test ended otherwise at least once.
     Bad,
-    /// It never ran, but said why.
+    /// The test was skipped.
     Skipped,
-    /// It was never started.
+    /// The test was never started.
     Unknown,
 }
 
@@ -147,7 +148,7 @@ fn state(outcomes: &[&Outcome]) -> State {
         .unwrap_or(Kind::Unknown);
     State {
         kind,
-        ms: middle(outcomes.iter().map(|one| one.ms)).unwrap_or(0),
+        ms: median(outcomes.iter().map(|one| one.ms)).unwrap_or(0),
     }
 }
 
@@ -165,7 +166,7 @@ fn much_slower(before_ms: u64, now_ms: u64) -> bool {
         && now_ms.saturating_sub(before_ms) >= SLOWER_FLOOR_MS
 }
 
-/// Whether times of the two runs can be compared.
+/// Returns whether the times of two runs can be compared.
 fn same_conditions(one: &Run, other: &Run) -> bool {
     (&one.accel, &one.boot, one.jobs) == (&other.accel, &other.boot, other.jobs)
 }
@@ -193,7 +194,7 @@ mod tests {
     use crate::fixtures::{outcome, report};
     use Verdict::{Crash, Fail, NotRun, Pass, Skip, Timeout, Xfail, Xpass};
 
-    /// The lines about one test that had `before` and has `now`.
+    /// Returns the lines about one test that had `before` and has `now`.
     fn change(before: &[(Verdict, u64)], now: &[(Verdict, u64)]) -> Vec<String> {
         let run = |all: &[(Verdict, u64)]| {
             report(all.iter().map(|(v, ms)| outcome("a/x", *v, *ms)).collect())
@@ -217,7 +218,8 @@ mod tests {
             (Pass, Skip, Some("now skipped: a/x")),
             (Fail, Skip, Some("now skipped: a/x")),
             (Skip, Skip, None),
-            // An interrupted run says nothing of what it did not come to.
+            // An interrupted run has no result of the tests that it did not
+            // reach.
             (Pass, NotRun, None),
             (Fail, NotRun, None),
             (NotRun, Fail, None),

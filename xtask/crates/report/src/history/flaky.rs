@@ -1,4 +1,4 @@
-//! How often a test fails that ran several times.
+//! Flakiness: how often a test fails that ran several times.
 
 use kdk_vm::verdict::{Outcome, Verdict};
 
@@ -10,28 +10,28 @@ const Z: f64 = 1.959_964;
 /// A test that ran several times in one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flaky {
-    /// The test.
+    /// The name of the test.
     pub name: String,
-    /// How often it ran: skipped and never started runs do not count.
+    /// The number of runs; skipped and never started runs do not count.
     pub runs: usize,
-    /// How often it did not end as expected.
+    /// The number of runs that did not end as expected.
     pub failures: usize,
 }
 
 impl Flaky {
-    /// Whether it failed now and then.
-    pub fn is_unsteady(&self) -> bool {
+    /// Returns whether the test failed in some of the runs, but not in all.
+    pub fn is_flaky(&self) -> bool {
         self.failures > 0 && self.failures < self.runs
     }
 
-    /// The share of runs that failed, from 0 to 1.
+    /// Returns the share of runs that failed, from 0 to 1.
     pub fn rate(&self) -> f64 {
         self.failures as f64 / self.runs.max(1) as f64
     }
 
-    /// Where the true share lies with 95 % confidence: Wilson's score interval
-    /// (E. B. Wilson, 1927), which holds for few runs and for none or all
-    /// failed.
+    /// Returns the 95 % confidence interval of the true share: Wilson's score
+    /// interval (E. B. Wilson, 1927), which is valid for few runs, and if none
+    /// or all failed.
     pub fn interval(&self) -> (f64, f64) {
         let runs = self.runs.max(1) as f64;
         let (rate, square) = (self.rate(), Z * Z);
@@ -42,7 +42,8 @@ impl Flaky {
         ((centre - half).max(0.0), (centre + half).min(1.0))
     }
 
-    /// For a person: `a/x failed 1 of 10 runs: 10.0 % (95 %: 1.8 to 40.4 %)`.
+    /// Renders the share: `a/x failed 1 of 10 runs: 10.0 % (95 %: 1.8 to 40.4
+    /// %)`.
     pub fn text(&self) -> String {
         let (low, high) = self.interval();
         format!(
@@ -57,7 +58,8 @@ impl Flaky {
     }
 }
 
-/// The tests among `outcomes` that ran several times, the most unsteady first.
+/// Returns the tests among `outcomes` that ran several times, the flakiest
+/// first.
 pub fn flaky(outcomes: &[Outcome]) -> Vec<Flaky> {
     let counts = |one: &&&Outcome| !matches!(one.verdict, Verdict::Skip | Verdict::NotRun);
     let mut all: Vec<Flaky> = by_name(outcomes)
@@ -73,19 +75,20 @@ pub fn flaky(outcomes: &[Outcome]) -> Vec<Flaky> {
         })
         .filter(|one| one.runs > 1)
         .collect();
-    // Nearest to failing every other time. The sort is stable: then by name.
+    // The test that fails every other time comes first. The sort is stable, so
+    // tests with equal shares are in order of their names.
     all.sort_by(|a, b| (a.rate() - 0.5).abs().total_cmp(&(b.rate() - 0.5).abs()));
     all
 }
 
-/// For a person: what is known of the tests that ran several times, one line
-/// for those that never failed.
+/// Renders the flakiness of the tests that ran several times, with one line for
+/// all that never failed.
 pub fn lines(all: &[Flaky]) -> Vec<String> {
     let mut lines: Vec<String> = all
         .iter()
         .filter(|one| one.failures > 0)
         .map(|one| {
-            let word = if one.is_unsteady() { "flaky" } else { "always" };
+            let word = if one.is_flaky() { "flaky" } else { "always" };
             format!("{word}: {}", one.text())
         })
         .collect();

@@ -1,15 +1,15 @@
-//! `--rerun-failed`: which tests those are.
+//! `--rerun-failed`: the tests that failed in the last run.
 
 use super::History;
 use kdk_core::failure::Failure;
 
-/// The tests that did not end as expected in the last run on `base`; empty if
-/// all did.
+/// Returns the tests that did not end as expected in the last run on `base`;
+/// empty if all did.
 pub fn failed(history: &History, base: &str) -> Result<Vec<String>, Failure> {
     if history.is_empty() {
         return Err(Failure::usage(
             "run the failed tests again",
-            format!("no test run on {base} is remembered"),
+            format!("the history has no test run on {base}"),
         )
         .help(format!(
             "run them all first: `cargo xtask vm-test --base {base}`"
@@ -32,7 +32,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_run_there_is_nothing_to_run_again() {
+    fn without_a_run_there_is_nothing_to_rerun() {
         let failure = failed(&History::default(), "main").unwrap_err();
         assert_eq!(failure.exit_code(), 2);
         insta::assert_snapshot!(rendered(&failure));

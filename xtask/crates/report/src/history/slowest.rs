@@ -1,16 +1,16 @@
-//! The tests that took longest.
+//! The slowest tests.
 
 use kdk_vm::verdict::Outcome;
 
 use kdk_core::terminal::seconds;
 
-/// How many are shown if nobody says how many ...
+/// The number of slowest tests that are shown by default ...
 const SHOWN: usize = 5;
 
-/// ... and more tests than this ran: of a few, each is in sight anyway.
+/// ... if more tests than this ran.
 const FEW: usize = 10;
 
-/// The `count` tests that took longest, the slowest first, each once.
+/// Returns the `count` slowest tests, the slowest first, each once.
 pub fn slowest(outcomes: &[Outcome], count: usize) -> Vec<&Outcome> {
     let mut ran: Vec<&Outcome> = outcomes.iter().filter(|one| one.ms > 0).collect();
     ran.sort_by(|a, b| b.ms.cmp(&a.ms).then_with(|| a.name.cmp(&b.name)));
@@ -26,7 +26,7 @@ pub fn slowest(outcomes: &[Outcome], count: usize) -> Vec<&Outcome> {
     shown
 }
 
-/// For a person; `wanted` is how many were asked for.
+/// Renders the slowest tests; `wanted` is the number that the user asked for.
 pub fn lines(outcomes: &[Outcome], wanted: Option<usize>) -> Vec<String> {
     let count = match wanted {
         Some(count) => count,

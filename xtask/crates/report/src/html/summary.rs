@@ -1,4 +1,4 @@
-//! The top of the page: what came of the run, and what was run.
+//! The top of the page: the result of the run, and its parameters.
 
 use kdk_vm::verdict::{Outcome, Verdict};
 use maud::{Markup, html};
@@ -11,29 +11,30 @@ use crate::json::Report;
 use kdk_core::DEMO;
 use kdk_core::terminal::seconds;
 
-/// How many tests the list of failures and that of the slowest hold.
+/// The number of tests in the list of failures and in that of the slowest
+/// tests.
 const FAILURES: usize = 25;
 const SLOWEST: usize = 5;
 
-/// How many names and globs are told of those that were asked for.
+/// The number of names and globs of the selection that are shown.
 const NAMED: usize = 8;
 
-/// What came of the run, in one sentence.
+/// Returns the result of the run in one sentence.
 pub fn state(report: &Report) -> String {
     let (bad, total) = (bad(report).count(), report.tests.len());
     match report.run.exit {
-        0 if total == 0 => "no test had to run".into(),
+        0 if total == 0 => "no test was selected".into(),
         0 => format!("all {total} tests ended as expected"),
         1 if total == 0 => "no test ran".into(),
         1 => format!("{bad} of {total} tests did not end as expected"),
         2 => "the command line or a manifest is wrong".into(),
         3 => "the build failed".into(),
-        4 => "the kernel did not come up".into(),
+        4 => "the kernel did not boot".into(),
         _ => "the host failed, or the run was stopped".into(),
     }
 }
 
-/// Whose fault an exit code stands for.
+/// Returns what an exit code stands for.
 fn fault(exit: u8) -> &'static str {
     match exit {
         0 => "all as expected",
@@ -45,7 +46,7 @@ fn fault(exit: u8) -> &'static str {
     }
 }
 
-/// The title, the verdict and the counts.
+/// Returns the title, the verdict and the counts.
 pub fn header(report: &Report) -> Markup {
     let mood = if report.run.exit == 0 { "good" } else { "bad" };
     html! {
@@ -70,7 +71,7 @@ pub fn header(report: &Report) -> Markup {
     }
 }
 
-/// The counts by verdict, and their shares as one bar.
+/// Returns the counts by verdict, and their shares as one bar.
 fn counts(report: &Report) -> Markup {
     let counts: Vec<(Verdict, usize)> = Verdict::ALL
         .map(|verdict| (verdict, report.summary.get(verdict)))
@@ -93,7 +94,7 @@ fn counts(report: &Report) -> Markup {
     }
 }
 
-/// What a reviewer looks for first.
+/// Returns the list of tests that did not end as expected.
 pub fn failures(report: &Report) -> Markup {
     let all: Vec<(usize, &Outcome)> = bad(report).collect();
     html! {
@@ -119,7 +120,7 @@ pub fn failures(report: &Report) -> Markup {
     }
 }
 
-/// What was run, and how.
+/// Returns the parameters of the run.
 pub fn facts(report: &Report) -> Markup {
     let run = &report.run;
     let began = run
@@ -141,7 +142,7 @@ pub fn facts(report: &Report) -> Markup {
         ("Isolation", run.isolation.clone()),
         ("Guests side by side", beyond(run.jobs.into(), 1)),
         ("Seed", beyond(run.seed, 0)),
-        ("Asked for", some_of(&run.selection)),
+        ("Selection", some_of(&run.selection)),
     ];
     html! {
         section.card aria-labelledby="run" {
@@ -160,7 +161,7 @@ pub fn facts(report: &Report) -> Markup {
     }
 }
 
-/// A number that is worth a word: nothing if it is not above `usual`.
+/// Returns a number as text, or nothing if it is not above `usual`.
 fn beyond(number: u64, usual: u64) -> String {
     Some(number)
         .filter(|number| *number > usual)
@@ -168,7 +169,7 @@ fn beyond(number: u64, usual: u64) -> String {
         .unwrap_or_default()
 }
 
-/// The first few of `names`.
+/// Joins the first few of `names`.
 fn some_of(names: &[String]) -> String {
     let shown = names.iter().take(NAMED).map(String::as_str);
     let shown = shown.collect::<Vec<&str>>().join(" ");
@@ -178,7 +179,7 @@ fn some_of(names: &[String]) -> String {
     }
 }
 
-/// What is worth a look beyond the verdicts.
+/// Returns the changes, the flaky tests and the slowest tests.
 pub fn notes(report: &Report, changes: &Comparison) -> Markup {
     let slow = slowest(&report.tests, SLOWEST);
     let most = slow.first().map_or(1, |one| one.ms.max(1));
@@ -187,7 +188,7 @@ pub fn notes(report: &Report, changes: &Comparison) -> Markup {
     html! {
         section.card aria-labelledby="notes" {
             @if !changed.is_empty() {
-                h2 { "Since the run before" }
+                h2 { "Changes since the previous run" }
                 dl {
                     @for (what, names) in &changed {
                         dt { (what) }
@@ -202,7 +203,7 @@ pub fn notes(report: &Report, changes: &Comparison) -> Markup {
                 } }
             }
             h2 id="notes" { "Slowest tests" }
-            @if slow.is_empty() { p.muted { "no test took any time" } }
+            @if slow.is_empty() { p.muted { "no test ran" } }
             ol.slowest {
                 @for one in slow {
                     li style={ "--share:" (100 * one.ms / most) "%" } {
@@ -226,7 +227,7 @@ mod checks {
     use crate::fixtures::{failing_run, good_run, report};
 
     #[test]
-    fn what_came_of_a_run() {
+    fn the_result_of_a_run() {
         let with = |mut report: Report, exit| {
             report.run.exit = exit;
             state(&report)
@@ -238,11 +239,11 @@ mod checks {
                 with(failing_run(), 1),
                 "5 of 8 tests did not end as expected",
             ),
-            (with(none(), 0), "no test had to run"),
+            (with(none(), 0), "no test was selected"),
             (with(none(), 1), "no test ran"),
             (with(none(), 2), "the command line or a manifest is wrong"),
             (with(none(), 3), "the build failed"),
-            (with(failing_run(), 4), "the kernel did not come up"),
+            (with(failing_run(), 4), "the kernel did not boot"),
             (with(none(), 5), "the host failed, or the run was stopped"),
         ] {
             assert_eq!(got, want);

@@ -1,4 +1,4 @@
-//! The list of tests, suite by suite; what went wrong comes first.
+//! The list of tests by suite; failures come first.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use super::text::{class, visible};
 use crate::json::Report;
 use kdk_core::terminal::seconds;
 
-/// Up to this many failures are unfolded; of more, the list is wanted first.
+/// The number of failures up to which their details are open.
 const UNFOLDED: usize = 5;
 
-/// The tests and their filter.
+/// Returns the tests and their filter.
 pub fn section(report: &Report) -> Markup {
     let suites = suites(&report.tests);
     let bad = report.tests.iter().filter(|test| is_bad(test)).count();
@@ -26,7 +26,7 @@ pub fn section(report: &Report) -> Markup {
                 (filter(report.summary))
             }
             @for suite in &suites {
-                // Where something failed, the rest is out of the way.
+                // If a test failed, the other suites are closed.
                 details.suite open[bad == 0 || suite.is_bad()] {
                     summary { (suite_line(suite)) }
                     ol {
@@ -39,7 +39,7 @@ pub fn section(report: &Report) -> Markup {
     }
 }
 
-/// Hidden until the script that does it runs.
+/// Returns the filter, which stays hidden until the script runs.
 fn filter(summary: Summary) -> Markup {
     let button = |show: &str, pressed: bool, name: &str, count: usize| {
         html! {
@@ -82,7 +82,8 @@ impl Suite<'_> {
     }
 }
 
-/// The suites; those with failures first, and in each its failures first.
+/// Returns the suites; those with failures first, and in each its failures
+/// first.
 fn suites(outcomes: &[Outcome]) -> Vec<Suite<'_>> {
     let mut suites: Vec<Suite<'_>> = Vec::new();
     for (at, test) in outcomes.iter().enumerate() {
@@ -118,7 +119,8 @@ fn suite_line(suite: &Suite<'_>) -> Markup {
     }
 }
 
-/// Which run of its test each outcome is; empty for a test that ran once.
+/// Returns which run of its test each outcome is; empty for a test that ran
+/// once.
 fn runs(outcomes: &[Outcome]) -> Vec<String> {
     let mut totals: BTreeMap<&str, usize> = BTreeMap::new();
     for test in outcomes {
@@ -138,8 +140,8 @@ fn runs(outcomes: &[Outcome]) -> Vec<String> {
         .collect()
 }
 
-/// One test: a line, and below it all that is known; unfolded or not if it
-/// failed.
+/// Returns one test: a line, and its details below it, open if it failed and
+/// `unfold` is set.
 fn item(at: usize, test: &Outcome, run: &str, unfold: bool) -> Markup {
     // One line of detail is in the test's own line.
     let detail = Some(test.detail.clone()).filter(|text| text.lines().count() > 1);
@@ -147,8 +149,8 @@ fn item(at: usize, test: &Outcome, run: &str, unfold: bool) -> Markup {
         ("Detail", detail.unwrap_or_default()),
         ("Backtrace", test.trace().join("\n")),
         ("Registers", test.registers.join("\n")),
-        ("Run it again", test.reproduce.clone()),
-        ("Console before the verdict", test.console.join("\n")),
+        ("Command to run it again", test.reproduce.clone()),
+        ("Console", test.console.join("\n")),
     ];
     let blocks: Vec<_> = blocks
         .into_iter()

@@ -1,10 +1,10 @@
-//! Text from a guest, and the words that stand for verdicts.
+//! Text from a guest, and the style classes of verdicts.
 
 use kdk_vm::verdict::Verdict;
 
-/// `text` without what would not show, or would make other text show
-/// otherwise: control characters and changes of the writing direction become
-/// the replacement character. Lines and tabs stay.
+/// Replaces control characters and changes of the writing direction by the
+/// replacement character: they would be invisible, or change how other text is
+/// shown. Newlines and tabs stay.
 pub fn visible(text: &str) -> String {
     let hidden = |c: char| {
         (c.is_control() && c != '\n' && c != '\t')
@@ -15,7 +15,7 @@ pub fn visible(text: &str) -> String {
         .collect()
 }
 
-/// A time that may be long, as people say it.
+/// Formats a time that may be long.
 pub fn duration(ms: u64) -> String {
     match ms / 60_000 {
         0 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
@@ -23,7 +23,7 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
-/// The style class of a verdict.
+/// Returns the style class of a verdict.
 pub fn class(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "pass",
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_hides() {
+    fn invisible_characters_are_replaced() {
         for (text, want) in [
             ("plain ünï ✓\n\ttext", "plain ünï ✓\n\ttext"),
             ("\u{1b}[31mred\r\0", "\u{fffd}[31mred\u{fffd}\u{fffd}"),

@@ -1,4 +1,4 @@
-//! When each phase and each test ran, as a picture.
+//! The timeline: when each phase and each test ran.
 
 use kdk_vm::verdict::Outcome;
 use maud::{Markup, html};
@@ -8,21 +8,21 @@ use crate::json::{PhaseEntry, Report};
 use kdk_core::event::Phase;
 use kdk_core::terminal::seconds;
 
-/// Of one row and of the bar in it, pixels.
+/// The heights of a row and of its bar, in pixels.
 const ROW: usize = 22;
 const BAR: usize = 12;
 
-/// The steps between marks of the time axis, milliseconds.
+/// The steps between marks of the time axis, in milliseconds.
 const STEPS: [u64; 20] = [
     10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000,
     300_000, 600_000, 900_000, 1_800_000, 3_600_000, 7_200_000,
 ];
 
-/// At most this many marks after the first.
+/// The largest number of marks after the first.
 const MARKS: u64 = 6;
 
-/// The picture, and the phases as a table; nothing if no time is known. Where
-/// builds took most of the time, the tests have a picture of their own.
+/// Returns the picture, and the phases as a table; nothing if no time is known.
+/// If builds took most of the time, the tests have a picture of their own.
 pub fn section(report: &Report) -> Markup {
     let whole = Window {
         from_ms: 0,
@@ -54,7 +54,7 @@ struct Window {
 }
 
 impl Window {
-    /// The rows that have something to show in it.
+    /// Returns the rows that have bars in this window.
     fn within(self, mut rows: Vec<Row>) -> Vec<Row> {
         rows.retain_mut(|row| {
             row.bars
@@ -64,13 +64,14 @@ impl Window {
         rows
     }
 
-    /// How far into it something is, for a style or an attribute.
+    /// Returns the position of a time in this window, for a style or an
+    /// attribute.
     fn at(self, ms: u64) -> String {
         percent(ms.saturating_sub(self.from_ms), self.ms)
     }
 }
 
-/// The phase that runs the tests.
+/// Returns the phase that runs the tests.
 fn close_up(report: &Report) -> Option<Window> {
     let tests = report.phases.iter().find(|one| one.name == Phase::Tests)?;
     Some(Window {
@@ -128,8 +129,8 @@ impl Bar {
     }
 }
 
-/// A row for each phase; then the tests, in the row of their phase if one is
-/// enough.
+/// Returns a row for each phase; then the tests, in the row of their phase if
+/// one is enough.
 fn rows(report: &Report) -> Vec<Row> {
     let mut rows = phase_rows(report);
     let mut tests = test_rows(&report.tests);
@@ -142,7 +143,8 @@ fn rows(report: &Report) -> Vec<Row> {
     rows
 }
 
-/// A row for each phase, in order; more where machines started side by side.
+/// Returns a row for each phase, in order; more where machines started side by
+/// side.
 fn phase_rows(report: &Report) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     let mut phases: Vec<&PhaseEntry> = report.phases.iter().collect();
@@ -168,8 +170,8 @@ fn phase_rows(report: &Report) -> Vec<Row> {
     rows
 }
 
-/// A row for each of the machines side by side; where they are not known, as
-/// many as do not overlap.
+/// Returns a row for each of the machines side by side; where they are not
+/// known, as many as do not overlap.
 fn test_rows(outcomes: &[Outcome]) -> Vec<Row> {
     let mut guests: Vec<Option<usize>> = outcomes.iter().map(|test| test.worker).collect();
     guests.sort_unstable();
@@ -256,7 +258,7 @@ fn rect(bar: &Bar, row: usize, window: Window) -> Markup {
     }
 }
 
-/// Where the axis has marks, and their texts.
+/// Returns where the axis has marks, and their texts.
 fn marks(total: u64) -> Vec<(u64, String)> {
     let step = STEPS.into_iter().find(|step| total / step <= MARKS);
     let step = step.unwrap_or(total / MARKS).max(1);

@@ -1,6 +1,6 @@
-//! The C half of kdk.ko: our shim, and the ixgbe driver of the tree under
-//! test. Each file is compiled on its own, with the kernel's flags, and again
-//! only when a file that it read has changed.
+//! The C half of kdk.ko: the shim, and the ixgbe driver of the tree under test.
+//! Each file is compiled on its own with the kernel's flags, and only if a file
+//! that it reads has changed.
 
 use std::ffi::OsString;
 use std::fs;
@@ -18,20 +18,19 @@ use kdk_core::failure::Failure;
 use kdk_core::store::Inputs;
 use kdk_core::workspace::workspace;
 
-/// Where the shim is, below the workspace.
+/// The folder of the shim, below the workspace.
 const SHIM: &str = "kmod/shim";
-/// Where a tree has the ixgbe driver, below `sys`.
+/// The folder of the ixgbe driver, below `sys`.
 const IXGBE: &str = "dev/ixgbe";
-/// What turns the driver's accesses to registers into calls.
+/// The header that turns the driver's register accesses into calls.
 const REGISTERS: &str = "kmod/shim/kdk_ixgbe_io.h";
 
 /// The generated header that every file of a kernel begins with.
 pub const OPTIONS: &str = "opt_global.h";
-/// What the module is compiled for, as the Rust half is; cc derives no flags
-/// from it.
+/// The target of the module, as of the Rust half; cc derives no flags from it.
 const TARGET: &str = "x86_64-unknown-none";
 
-/// The driver as a tree has it.
+/// The ixgbe driver of a tree.
 struct Driver {
     /// Its main file.
     main: &'static str,
@@ -53,11 +52,11 @@ const DRIVERS: [Driver; 2] = [
     },
 ];
 
-/// Files of a tree that the shim looks for (`__has_include`). A depfile does not
-/// list a file that is missing.
-const LOOKED_FOR: [&str; 3] = ["net/flowtable.c", "dev/ixgbe/if_ix.c", "dev/ixgbe/ixgbe.c"];
+/// The files of a tree that the shim queries with `__has_include`. A depfile
+/// does not list a file that is missing.
+const QUERIED_FILES: [&str; 3] = ["net/flowtable.c", "dev/ixgbe/if_ix.c", "dev/ixgbe/ixgbe.c"];
 
-/// The flags that decide about the code, and not about where files are.
+/// The flags that affect the code, and not the paths of files.
 pub const CODE_FLAGS: &str = "-D_KERNEL -DKLD_MODULE -DHAVE_KERNEL_OPTION_HEADERS \
     -std=gnu99 -ffreestanding -fno-pic -mcmodel=kernel -mno-red-zone -mno-mmx -mno-sse -msoft-float \
     -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -gline-tables-only";
@@ -65,15 +64,16 @@ pub const CODE_FLAGS: &str = "-D_KERNEL -DKLD_MODULE -DHAVE_KERNEL_OPTION_HEADER
 /// A C file of the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
-    /// Its name, which no other has: `kdk_pci.c`.
+    /// The unique name of the file, such as `kdk_pci.c`.
     pub name: String,
-    /// Where it is; relative to [`folder`].
+    /// The path of the file, relative to [`folder`].
     pub file: PathBuf,
-    /// Flags for it alone.
+    /// The flags for this file only.
     pub flags: Vec<String>,
 }
 
-/// Where the compiler runs. Assertions of the shim name its files from here.
+/// Returns the folder in which the compiler runs. Assertions of the shim name
+/// its files relative to it.
 pub fn folder() -> PathBuf {
     workspace().join("kmod")
 }
@@ -81,13 +81,13 @@ pub fn folder() -> PathBuf {
 /// The C files of the module of a tree.
 #[derive(Debug)]
 pub struct Units {
-    /// Each of them.
+    /// All C files of the module.
     pub all: Vec<Unit>,
-    /// The file that lists those of the driver, where the tree has it.
+    /// The makefile that lists the files of the driver, if the tree has one.
     pub makefile: Option<PathBuf>,
 }
 
-/// Looks for the C files of the module of the tree that has this `sys`.
+/// Finds the C files of the module for the tree with the folder `sys`.
 pub fn units(sys: &Path) -> Result<Units, Failure> {
     let mut all = shim()?;
     let ixgbe = sys.join(IXGBE);
@@ -126,7 +126,7 @@ fn shim() -> Result<Vec<Unit>, Failure> {
     Ok(units)
 }
 
-/// The tree's own driver, as it is: its warnings are not ours.
+/// Returns the files of the tree's own driver. Their warnings are disabled.
 fn driver_units(driver: &Driver, makefile: &str, folder: &Path) -> Vec<Unit> {
     let mut flags = vec![
         format!("-I{}", folder.display()),
@@ -146,7 +146,8 @@ fn driver_units(driver: &Driver, makefile: &str, folder: &Path) -> Vec<Unit> {
         .collect()
 }
 
-/// What a kernel module's makefile adds to a variable.
+/// Returns the words that the makefile of a kernel module assigns to a
+/// variable.
 fn words<'a>(makefile: &'a str, variable: &str) -> impl Iterator<Item = &'a str> {
     makefile
         .lines()
@@ -154,8 +155,8 @@ fn words<'a>(makefile: &'a str, variable: &str) -> impl Iterator<Item = &'a str>
         .flat_map(str::split_whitespace)
 }
 
-/// The flags that the kernel's own makefiles (`sys/conf/kern.mk`, `kmod.mk`)
-/// give amd64 modules. `objects` has the generated headers.
+/// Returns the flags that the kernel's own makefiles (`sys/conf/kern.mk`,
+/// `kmod.mk`) give amd64 modules. `objects` has the generated headers.
 pub fn flags(source: &Source, objects: &Path) -> Vec<String> {
     let sys = source.path.join("sys");
     let version = source.osreldate;
@@ -197,32 +198,32 @@ pub fn flags(source: &Source, objects: &Path) -> Vec<String> {
     flags
 }
 
-/// What each C file and the bindings depend on besides files.
+/// Declares the inputs of each C file and of the bindings besides files.
 pub fn declare(inputs: &mut Inputs, source: &Source, llvm: &Path) {
     let sys = source.path.join("sys");
-    let present = LOOKED_FOR.map(|file| format!("{file} {}", sys.join(file).exists()));
+    let present = QUERIED_FILES.map(|file| format!("{file} {}", sys.join(file).exists()));
     // The output does not depend on where the generated headers are.
     inputs.bytes("C flags", flags(source, Path::new("obj")).join("\n"));
     inputs.bytes("which files the tree has", present.join("\n"));
     inputs.bytes("LLVM", llvm.as_os_str().as_encoded_bytes());
 }
 
-/// Compiles C files, several at a time.
+/// Compiles C files in parallel.
 pub struct Compiler<'a> {
-    /// Its store has the objects.
+    /// The builder, whose store has the objects.
     pub builder: &'a Builder<'a>,
-    /// Names what is read.
+    /// The names of the files that are read.
     pub files: &'a Files,
-    /// What each object depends on besides files, for the base that it is for.
+    /// The inputs of each object besides files, for its base.
     pub declared: &'a Inputs,
-    /// Clang.
+    /// The path of clang.
     pub clang: PathBuf,
-    /// Flags for all.
+    /// The flags for all files.
     pub flags: Vec<String>,
 }
 
 impl Compiler<'_> {
-    /// The store's answers for `units`, in their order.
+    /// Returns the objects of `units`, in their order.
     pub fn objects(&self, units: &[Unit]) -> Result<Vec<Built>, Failure> {
         let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || {
@@ -301,7 +302,7 @@ impl Compiler<'_> {
     }
 }
 
-/// Where the object of `unit` is in its store entry.
+/// Returns the path of the object of `unit` in its store entry.
 pub fn object(entry: &Path, unit: &Unit) -> PathBuf {
     entry.join(&unit.name).with_extension("o")
 }
@@ -309,7 +310,7 @@ pub fn object(entry: &Path, unit: &Unit) -> PathBuf {
 /// In a store entry: what was read to make it.
 pub const DEPFILE: &str = "depfile";
 
-/// The names of the files in a depfile.
+/// Returns the names of the files in a depfile.
 pub fn read_files(depfile: &Path, files: &Files) -> Result<Vec<String>, Failure> {
     let rule = fs::read_to_string(depfile)
         .map_err(|error| Failure::io("read a depfile", depfile, error))?;

@@ -1,12 +1,12 @@
-//! The files that kdk.ko is made from: their names and their digests.
+//! The files that kdk.ko is built from: their names and digests.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Names of files of a tree (`sys/net/iflib.c`), of the generated headers of a
-/// kernel (`obj/opt_global.h`), and of the workspace (`kmod/shim/kpi.h`).
+/// The names of files of a tree (`sys/net/iflib.c`), of the generated headers
+/// of a kernel (`obj/opt_global.h`), and of the workspace (`kmod/shim/kpi.h`).
 #[derive(Debug)]
 pub struct Files {
     roots: [(&'static str, PathBuf); 3],
@@ -14,7 +14,8 @@ pub struct Files {
 }
 
 impl Files {
-    /// `sys` and `objects` are the folders of a tree and of its kernel.
+    /// Returns the names for a tree with the folder `sys`, a kernel with the
+    /// folder `objects`, and the workspace.
     pub fn new(sys: &Path, objects: &Path, workspace: &Path) -> Self {
         Self {
             roots: [("sys", sys), ("obj", objects), ("", workspace)]
@@ -23,7 +24,7 @@ impl Files {
         }
     }
 
-    /// The name of the file at `path`, which may lead through links.
+    /// Returns the name of the file at `path`, which may lead through links.
     pub fn name(&self, path: &Path) -> String {
         let path = real(path);
         let named = self.roots.iter().find_map(|(name, root)| {
@@ -33,8 +34,8 @@ impl Files {
         named.unwrap_or(path).to_string_lossy().into_owned()
     }
 
-    /// The digest of the file of this name, if it can be read. A file is read
-    /// once.
+    /// Returns the digest of the file of this name, if it can be read. A file
+    /// is read once.
     pub fn digest(&self, name: &str) -> Option<String> {
         let known = || self.digests.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(digest) = known().get(name) {
@@ -59,8 +60,8 @@ fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The files that the rule of a depfile (clang's `-MD`) names behind its
-/// target.
+/// Returns the files that the rule of a depfile (clang's `-MD`) names behind
+/// its target.
 pub fn prerequisites(rule: &str) -> Vec<String> {
     let (_, list) = rule.split_once(": ").unwrap_or_default();
     let list = list.replace("\\\n", " ").replace("\\ ", "\0");
@@ -96,22 +97,22 @@ mod tests {
     fn a_file_is_named_by_where_it_belongs() {
         let dir = tempfile::tempdir().unwrap();
         let at = |path: &str| dir.path().join(path);
-        for folder in ["kit/kmod", "kit/cache/tree/sys/amd64/include", "obj"] {
+        for folder in ["kdk/kmod", "kdk/cache/tree/sys/amd64/include", "obj"] {
             fs::create_dir_all(at(folder)).unwrap();
         }
-        let sys = at("kit/cache/tree/sys");
+        let sys = at("kdk/cache/tree/sys");
         std::os::unix::fs::symlink(sys.join("amd64/include"), at("obj/machine")).unwrap();
-        let files = Files::new(&sys, &at("obj"), &at("kit"));
+        let files = Files::new(&sys, &at("obj"), &at("kdk"));
         for (path, name) in [
-            ("kit/kmod/kpi.h", "kmod/kpi.h"),
+            ("kdk/kmod/kpi.h", "kmod/kpi.h"),
             ("obj/opt_global.h", "obj/opt_global.h"),
             ("obj/machine/cpu.h", "sys/amd64/include/cpu.h"),
-            ("kit/kmod/../cache/tree/sys/a.c", "sys/a.c"),
+            ("kdk/kmod/../cache/tree/sys/a.c", "sys/a.c"),
         ] {
             assert_eq!(files.digest(name), None, "{name}");
             fs::write(at(path), path).unwrap();
             assert_eq!(files.name(&at(path)), name);
-            let files = Files::new(&sys, &at("obj"), &at("kit"));
+            let files = Files::new(&sys, &at("obj"), &at("kdk"));
             let digest = blake3::hash(path.as_bytes()).to_hex().to_string();
             assert_eq!(files.digest(name), Some(digest), "{name}");
         }

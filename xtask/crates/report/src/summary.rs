@@ -1,12 +1,12 @@
-//! What a run says when all is over.
+//! The summary that a run prints at its end.
 
 use super::json::Report;
 use crate::history::compare::Comparison;
 use crate::history::{flaky, slowest};
 use kdk_core::terminal::summary_line;
 
-/// The last lines for a person. `slowest` is how many of the slowest tests
-/// were asked for.
+/// Returns the lines of the summary. `slowest` is the number of slowest tests
+/// that the user asked for.
 pub fn lines(report: &Report, changes: &Comparison, slowest: Option<usize>) -> Vec<String> {
     let mut lines = slowest::lines(&report.tests, slowest);
     lines.push(format!(
@@ -26,7 +26,7 @@ mod tests {
     use crate::history::compare::compare;
 
     #[test]
-    fn what_is_said_after_a_run() {
+    fn the_summary_of_a_run() {
         let mut before = failing_run();
         before
             .tests
