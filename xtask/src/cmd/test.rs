@@ -85,7 +85,7 @@ fn faults(cx: &Context, demo: &Entry) -> Result<(), Failure> {
     match record::all(&cx.cache)?.first() {
         Some(base) => env.push(("KDK_FAULTS_BASE", base.name.clone().into())),
         None => cx.terminal.line(
-            "no base is set up: the faults of a FreeBSD kernel are not played \
+            "no base is set up: the faults of a FreeBSD kernel are skipped \
              (`cargo xtask base add releng-15.1`)",
         ),
     }
@@ -144,15 +144,15 @@ fn tests(
 struct Tally {
     passed: u64,
     failed: u64,
-    not_played: u64,
+    skipped: u64,
 }
 
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} passed, {} failed", self.passed, self.failed)?;
-        match self.not_played {
+        match self.skipped {
             0 => Ok(()),
-            some => write!(f, ", {some} not played"),
+            some => write!(f, ", {some} skipped"),
         }
     }
 }
@@ -160,16 +160,16 @@ impl std::fmt::Display for Tally {
 impl Tally {
     /// Adds what a line says: `test result: ok. 3 passed; 0 failed; ..`, or
     /// nextest's `Summary [ 0.1s] 3 tests run: 2 passed, 1 timed out`, or the
-    /// faults' `not played: NAME: why`.
+    /// faults' `skipped: NAME: why`.
     fn with(mut self, line: &str) -> Self {
         if let Some(rest) = line.strip_prefix("test result: ") {
             self.passed += number_before(rest, " passed");
             self.failed += number_before(rest, " failed");
-        } else if line.starts_with("not played: ") {
-            self.not_played += 1;
-        } else if line.trim_start().starts_with("not played: ") {
+        } else if line.starts_with("skipped: ") {
+            self.skipped += 1;
+        } else if line.trim_start().starts_with("skipped: ") {
             // nextest, which indents what a test prints, counts it as passed.
-            self.not_played += 1;
+            self.skipped += 1;
             self.passed = self.passed.wrapping_sub(1);
         } else if line.trim_start().starts_with("Summary [") {
             let passed = number_before(line, " passed");
@@ -295,31 +295,31 @@ mod tests {
             "test result: ok. 33 passed; 0 failed; 0 ignored",
             "test vm::x ... ok",
             "test result: FAILED. 2 passed; 5 failed; 1 ignored",
-            "not played: KVM forbidden: there is no /dev/kvm",
-            "KVM forbidden  0  not played: there is no /dev/kvm  -  -  -",
+            "skipped: KVM forbidden: there is no /dev/kvm",
+            "KVM forbidden  0  skipped: there is no /dev/kvm  -  -  -",
         ];
         let tally = lines
             .iter()
             .fold(Tally::default(), |sum, line| sum.with(line));
-        assert_eq!(tally.to_string(), "35 passed, 5 failed, 1 not played");
+        assert_eq!(tally.to_string(), "35 passed, 5 failed, 1 skipped");
         let nextest = [
             "        PASS [   0.012s] (1/4) xtask crash::tests::a",
             "    test result: ok. 1 passed; 0 failed; 0 ignored",
-            "    not played: KVM forbidden: there is no /dev/kvm",
+            "    skipped: KVM forbidden: there is no /dev/kvm",
             "     Summary [  12.345s] 4 tests run: 3 passed (1 slow), 1 timed out, 2 skipped",
             "test result: ok. 2 passed; 0 failed; 0 ignored",
         ];
         let summed = nextest
             .iter()
             .fold(Tally::default(), |sum, line| sum.with(line));
-        assert_eq!(summed.to_string(), "4 passed, 1 failed, 1 not played");
+        assert_eq!(summed.to_string(), "4 passed, 1 failed, 1 skipped");
         let cut_off =
             Tally::default().with("     Summary [   1.0s] 3/800 tests run: 3 passed, 800 skipped");
         assert_eq!(cut_off.to_string(), "3 passed, 0 failed");
-        let all_played = Tally {
-            not_played: 0,
+        let none_skipped = Tally {
+            skipped: 0,
             ..tally
         };
-        assert_eq!(all_played.to_string(), "35 passed, 5 failed");
+        assert_eq!(none_skipped.to_string(), "35 passed, 5 failed");
     }
 }

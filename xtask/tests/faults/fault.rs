@@ -1,52 +1,52 @@
-//! A fault as a row of the table: what is played and how it must end.
+//! A fault as a row of the table: what is injected, and how the run must end.
 
 use kdk_vm::verdict::Verdict;
 
-use crate::place::Place;
-use crate::running::{Exit, Ran};
+use crate::process::{Exit, Ran};
+use crate::sandbox::Sandbox;
 
-/// A fault.
+/// A fault that is injected.
 pub struct Fault {
-    /// Its name, for people.
+    /// The name of the fault.
     pub name: String,
-    /// Whether it is played every day.
+    /// Whether every run of the tests injects it.
     pub daily: bool,
-    /// How it must end.
+    /// The expected result.
     pub want: Want,
-    /// Plays it.
-    pub play: Play,
+    /// The function that injects it.
+    pub inject: Injection,
 }
 
-/// Plays a fault; what it left behind, a line each.
-pub type Play = Box<dyn Fn() -> Result<(Played, Vec<String>), Stop> + Send + Sync>;
+/// Injects a fault. Returns the result, and what the run left behind.
+pub type Injection = Box<dyn Fn() -> Result<(FaultResult, Vec<String>), Stop> + Send + Sync>;
 
-/// How a run must end.
+/// The expected result of a run.
 pub struct Want {
-    /// The exit code.
+    /// The exit code of the process.
     pub exit: Exit,
     /// Every test of the report with its verdict, in any order.
     pub tests: Vec<(String, Verdict)>,
-    /// What must stand in the report's error, or in a test's detail or
-    /// backtrace; with no report, on standard error.
+    /// Texts that the report's error, or the detail or backtrace of a test,
+    /// must have; without a report, standard error.
     pub says: Vec<String>,
     /// Whether there must be a report.
     pub report: bool,
 }
 
-/// What came of a fault.
-pub struct Played {
-    /// The run.
+/// The result of an injected fault.
+pub struct FaultResult {
+    /// The run of the command line.
     pub ran: Ran,
-    /// Its report, if it wrote one.
+    /// The report of the run, if it wrote one.
     pub report: Option<Vec<u8>>,
 }
 
-/// Why there is nothing to judge.
+/// Why there is no result.
 #[derive(Debug)]
 pub enum Stop {
-    /// This host cannot play the fault, and why.
-    NotHere(String),
-    /// It went wrong before the end.
+    /// This host does not support the fault; the text is the reason.
+    Unsupported(String),
+    /// Injecting the fault failed.
     Wrong(String),
 }
 
@@ -56,52 +56,53 @@ impl From<String> for Stop {
     }
 }
 
-/// One that is played every day, in a place with the demo guest.
+/// Returns a fault that every run of the tests injects, in a sandbox with the
+/// demo guest.
 pub fn daily(
     name: impl Into<String>,
     want: Want,
-    play: impl Fn(&mut Place) -> Result<Played, Stop> + Send + Sync + 'static,
+    inject: impl Fn(&mut Sandbox) -> Result<FaultResult, Stop> + Send + Sync + 'static,
 ) -> Fault {
     Fault {
         daily: true,
-        ..on_demand(name, want, play)
+        ..on_demand(name, want, inject)
     }
 }
 
-/// One that takes longer, in a place with the demo guest.
+/// Returns a fault that takes longer, in a sandbox with the demo guest.
 pub fn on_demand(
     name: impl Into<String>,
     want: Want,
-    play: impl Fn(&mut Place) -> Result<Played, Stop> + Send + Sync + 'static,
+    inject: impl Fn(&mut Sandbox) -> Result<FaultResult, Stop> + Send + Sync + 'static,
 ) -> Fault {
-    played_in(Place::new, name, want, play)
+    injected_in(Sandbox::new, name, want, inject)
 }
 
-/// One that takes longer, in a place of its own kind.
-pub fn played_in(
-    place: fn() -> Result<Place, String>,
+/// Returns a fault that takes longer, in a sandbox of its own kind.
+pub fn injected_in(
+    new_sandbox: fn() -> Result<Sandbox, String>,
     name: impl Into<String>,
     want: Want,
-    play: impl Fn(&mut Place) -> Result<Played, Stop> + Send + Sync + 'static,
+    inject: impl Fn(&mut Sandbox) -> Result<FaultResult, Stop> + Send + Sync + 'static,
 ) -> Fault {
     Fault {
         name: name.into(),
         daily: false,
         want,
-        play: Box::new(move || {
-            let mut place = place()?;
-            let played = play(&mut place)?;
-            Ok((played, place.leftovers()))
+        inject: Box::new(move || {
+            let mut sandbox = new_sandbox()?;
+            let result = inject(&mut sandbox)?;
+            Ok((result, sandbox.leftovers()))
         }),
     }
 }
 
-/// Returns the host's fault: no test has a verdict.
+/// Expects an infrastructure failure, without verdicts of tests.
 pub fn infra(says: &str) -> Want {
     ends(5, says)
 }
 
-/// Ends with this code before any test is known.
+/// Expects this exit code before any test is known.
 pub fn ends(code: i32, says: &str) -> Want {
     Want {
         exit: Exit::Code(code),
@@ -112,20 +113,20 @@ pub fn ends(code: i32, says: &str) -> Want {
 }
 
 impl Want {
-    /// With these tests in the report.
+    /// Expects these tests in the report.
     pub fn with(mut self, tests: &[(&str, Verdict)]) -> Self {
         let own = |(name, verdict): &(&str, Verdict)| ((*name).to_owned(), *verdict);
         self.tests = tests.iter().map(own).collect();
         self
     }
 
-    /// And says this too.
+    /// Expects this text too.
     pub fn and_says(mut self, says: impl Into<String>) -> Self {
         self.says.push(says.into());
         self
     }
 
-    /// Returns the run has no chance to write a report.
+    /// Expects no report, because the run cannot write one.
     pub fn without_report(mut self) -> Self {
         self.report = false;
         self

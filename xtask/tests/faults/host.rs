@@ -1,4 +1,4 @@
-//! The host's faults: QEMU, the hypervisor, disks, permissions, files.
+//! Faults of the host: QEMU, the hypervisor, disks, permissions, files.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,15 +8,15 @@ use std::time::{Duration, SystemTime};
 
 use kdk_vm::verdict::Verdict::Pass;
 
-use crate::fault::{Fault, Played, Stop, Want, daily, ends, infra, on_demand, played_in};
-use crate::judge;
-use crate::place::{Place, real_qemu, told};
-use crate::powers::{self, small_disk};
+use crate::evaluate;
+use crate::fault::{Fault, FaultResult, Stop, Want, daily, ends, infra, injected_in, on_demand};
+use crate::privileges::{self, small_disk};
+use crate::sandbox::{Sandbox, io_error, real_qemu};
 
 /// A test that passes.
 const GOOD: &str = "harness/panics-nest";
 
-/// Returns all of them.
+/// Returns all faults of the host.
 pub fn faults() -> Vec<Fault> {
     let mut all = qemu();
     all.extend(hypervisor());
@@ -27,23 +27,27 @@ pub fn faults() -> Vec<Fault> {
         daily(
             "OVMF missing",
             infra("no OVMF firmware was found"),
-            |place| {
-                let mut command = place.xtask_under(&[], &["vm-test", "--base", "releng-15.1"]);
+            |sandbox| {
+                let mut command = sandbox.xtask_under(&[], &["vm-test", "--base", "releng-15.1"]);
                 command.env("KDK_OVMF", "/nonexistent/OVMF.fd");
-                command.arg("--json").arg(place.report());
-                place.play(command)
+                command.arg("--json").arg(sandbox.report());
+                sandbox.inject(command)
             },
         ),
-        daily("saved machine truncated", passes(), |place| {
-            damaged_state(place, "memory")
+        daily("saved machine truncated", passes(), |sandbox| {
+            damaged_state(sandbox, "memory")
         }),
-        daily("record of the saved machine truncated", passes(), |place| {
-            damaged_state(place, "saved.json")
-        }),
+        daily(
+            "record of the saved machine truncated",
+            passes(),
+            |sandbox| damaged_state(sandbox, "saved.json"),
+        ),
         daily("two runs at once", passes(), two_at_once),
         daily("wrong clock in earlier runs", passes(), wrong_clock),
-        daily("8 MiB of console", flooded(), |place| flood(place, 8)),
-        on_demand("1 GiB of console", flooded(), |place| flood(place, 1024)),
+        daily("8 MiB of console", flooded(), |sandbox| flood(sandbox, 8)),
+        on_demand("1 GiB of console", flooded(), |sandbox| {
+            flood(sandbox, 1024)
+        }),
     ]);
     all
 }
@@ -54,27 +58,27 @@ fn passes() -> Want {
 
 fn qemu() -> Vec<Fault> {
     let script = |name: &str, says: &str, script: &'static str| {
-        daily(name, infra(says), move |place| {
-            place.qemu(script)?;
-            place.play(place.vm_test(&[GOOD]))
+        daily(name, infra(says), move |sandbox| {
+            sandbox.qemu(script)?;
+            sandbox.inject(sandbox.vm_test(&[GOOD]))
         })
     };
     vec![
         daily(
             "QEMU not where it is said",
             infra("QEMU was not found"),
-            |place| {
-                let mut command = place.vm_test(&[GOOD]);
+            |sandbox| {
+                let mut command = sandbox.vm_test(&[GOOD]);
                 command.env("KDK_QEMU", "/nonexistent/qemu");
-                place.play(command)
+                sandbox.inject(command)
             },
         ),
-        daily("nothing in PATH", infra("QEMU was not found"), |place| {
-            let mut command = place.vm_test(&[GOOD]);
+        daily("nothing in PATH", infra("QEMU was not found"), |sandbox| {
+            let mut command = sandbox.vm_test(&[GOOD]);
             command
                 .env_remove("KDK_QEMU")
-                .env("PATH", place.path("tmp"));
-            place.play(command)
+                .env("PATH", sandbox.path("tmp"));
+            sandbox.inject(command)
         }),
         script(
             "QEMU too old",
@@ -106,29 +110,29 @@ fn sleeping_kvm() -> String {
 }
 
 fn hypervisor() -> Vec<Fault> {
-    // Any file that opens is a hypervisor's device, as far as one can see.
+    // Any file that can be opened looks like the device of a hypervisor.
     let opens = "mount --bind /dev/null /dev/kvm";
     let forbidden = "mount -t tmpfs -o nodev none \"$0\" && mknod \"$0/kvm\" c 10 232 && \
                      mount --bind \"$0/kvm\" /dev/kvm";
-    let says_why = |place: &mut Place, script: &str, mark: &str| {
-        let played = with_kvm(place, script, "auto")?;
-        if played.ran.text().contains(mark) {
-            return Ok(played);
+    let says_why = |sandbox: &mut Sandbox, script: &str, mark: &str| {
+        let result = with_kvm(sandbox, script, "auto")?;
+        if result.ran.text().contains(mark) {
+            return Ok(result);
         }
         Err(Stop::Wrong(format!(
-            "nothing says {mark:?}:\n{}",
-            played.ran.text()
+            "no message has {mark:?}:\n{}",
+            result.ran.text()
         )))
     };
     vec![
         on_demand(
             "KVM never runs, asked for",
             infra("was not done after 5 s"),
-            move |place| with_kvm(place, opens, "kvm"),
+            move |sandbox| with_kvm(sandbox, opens, "kvm"),
         ),
-        on_demand("KVM never runs", passes(), move |place| {
+        on_demand("KVM never runs", passes(), move |sandbox| {
             says_why(
-                place,
+                sandbox,
                 opens,
                 "no kvm: a guest that should take half a second",
             )
@@ -136,29 +140,34 @@ fn hypervisor() -> Vec<Fault> {
         daily(
             "KVM forbidden, asked for",
             infra("this user may not open /dev/kvm"),
-            move |place| with_kvm(place, forbidden, "kvm"),
+            move |sandbox| with_kvm(sandbox, forbidden, "kvm"),
         ),
-        daily("KVM forbidden", passes(), move |place| {
-            says_why(place, forbidden, "no kvm: this user may not open /dev/kvm")
+        daily("KVM forbidden", passes(), move |sandbox| {
+            says_why(
+                sandbox,
+                forbidden,
+                "no kvm: this user may not open /dev/kvm",
+            )
         }),
     ]
 }
 
-fn with_kvm(place: &mut Place, script: &str, accel: &str) -> Result<Played, Stop> {
+fn with_kvm(sandbox: &mut Sandbox, script: &str, accel: &str) -> Result<FaultResult, Stop> {
     if !Path::new("/dev/kvm").exists() {
-        return Err(Stop::NotHere("there is no /dev/kvm".into()));
+        return Err(Stop::Unsupported("there is no /dev/kvm".into()));
     }
-    place.qemu(&sleeping_kvm())?;
-    let prefix = mounted(script, &place.path("tmp"))?;
+    sandbox.qemu(&sleeping_kvm())?;
+    let prefix = mounted(script, &sandbox.path("tmp"))?;
     let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
     if script.contains("mknod") && prefix.contains(&"--user") {
-        return Err(Stop::NotHere("only root makes device files".into()));
+        return Err(Stop::Unsupported("only root makes device files".into()));
     }
-    place.play(place.vm_test_under(&prefix, accel, &[GOOD]))
+    sandbox.inject(sandbox.vm_test_under(&prefix, accel, &[GOOD]))
 }
 
 fn mounted(script: &str, argument: &Path) -> Result<Vec<String>, Stop> {
-    powers::mounted(script, argument).ok_or_else(|| Stop::NotHere("this user may not mount".into()))
+    privileges::mounted(script, argument)
+        .ok_or_else(|| Stop::Unsupported("this user may not mount".into()))
 }
 
 fn disk() -> Vec<Fault> {
@@ -184,108 +193,120 @@ fn disk() -> Vec<Fault> {
             infra(full),
             full_state,
         ),
-        played_in(
-            Place::without_guest,
+        injected_in(
+            Sandbox::without_guest,
             "full disk while building",
             infra("no space"),
-            |place| {
-                let prefix = mounted("mount -t tmpfs -o size=1m none \"$0\"", place.home())?;
+            |sandbox| {
+                let prefix = mounted("mount -t tmpfs -o size=1m none \"$0\"", sandbox.home())?;
                 let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
-                place.play(place.vm_test_under(&prefix, "tcg", &[GOOD]))
+                sandbox.inject(sandbox.vm_test_under(&prefix, "tcg", &[GOOD]))
             },
         ),
     ]
 }
 
-/// Returns the console's log takes the only page there is.
-fn full_logs(place: &mut Place) -> Result<Played, Stop> {
-    let runs = place.home().join("runs");
-    fs::create_dir(&runs).map_err(told("make", &runs))?;
+/// Injects a full disk: the log of the console takes its only page.
+fn full_logs(sandbox: &mut Sandbox) -> Result<FaultResult, Stop> {
+    let runs = sandbox.home().join("runs");
+    fs::create_dir(&runs).map_err(io_error("make", &runs))?;
     let prefix = mounted("mount -t tmpfs -o size=4k none \"$0\"", &runs)?;
     let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
-    place.play(place.vm_test_under(&prefix, "tcg", &[GOOD]))
+    sandbox.inject(sandbox.vm_test_under(&prefix, "tcg", &[GOOD]))
 }
 
-/// Returns a file may hold less than the guest's list of tests, and more than a
-/// report.
-fn limited_logs(place: &mut Place) -> Result<Played, Stop> {
+/// Injects a size limit of files: less than the guest's list of tests, and more
+/// than a report.
+fn limited_logs(sandbox: &mut Sandbox) -> Result<FaultResult, Stop> {
     let limit = ["sh", "-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"];
-    let mut command = place.vm_test_under(&limit, "tcg", &[GOOD]);
+    let mut command = sandbox.vm_test_under(&limit, "tcg", &[GOOD]);
     // A saved machine is larger.
     command.arg("--cold");
-    place.play(command)
+    sandbox.inject(command)
 }
 
-/// Unfinished results have less room than a saved machine takes.
-fn full_state(place: &mut Place) -> Result<Played, Stop> {
-    let (folder, names) = (place.home().join("store/.unfinished"), place.path("names"));
+/// Injects a disk for unfinished results that is smaller than a saved machine.
+fn full_state(sandbox: &mut Sandbox) -> Result<FaultResult, Stop> {
+    let (folder, names) = (
+        sandbox.home().join("store/.unfinished"),
+        sandbox.path("names"),
+    );
     let prefix = mounted(&small_disk(&folder, "256k", &names), &folder)?;
     let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
-    let played = place.play(place.vm_test_under(&prefix, "tcg", &[GOOD]))?;
-    nothing_left(&names, &played)?;
-    Ok(played)
+    let result = sandbox.inject(sandbox.vm_test_under(&prefix, "tcg", &[GOOD]))?;
+    nothing_left(&names, &result)?;
+    Ok(result)
 }
 
-/// Returns the list of names that a small disk left must be empty.
-pub fn nothing_left(names: &Path, played: &Played) -> Result<(), Stop> {
-    let left = fs::read_to_string(names).map_err(told("read", names))?;
+/// Checks that the run left no files on a small disk.
+pub fn nothing_left(names: &Path, result: &FaultResult) -> Result<(), Stop> {
+    let left = fs::read_to_string(names).map_err(io_error("read", names))?;
     if left.is_empty() {
         return Ok(());
     }
     Err(Stop::Wrong(format!(
         "it left {left:?}\n{}",
-        played.ran.text()
+        result.ran.text()
     )))
 }
 
-/// Returns an older report has the only page there is, and keeps it.
-fn full_report(place: &mut Place) -> Result<Played, Stop> {
+/// Injects a full disk: an older report has its only page, and must stay.
+fn full_report(sandbox: &mut Sandbox) -> Result<FaultResult, Stop> {
     const OLD: &str = "an older report";
     let shell = format!(
         "mount -t tmpfs -o size=4k none \"$0\" && echo '{OLD}' > \"$0/report.json\" && \
          {{ \"$@\"; status=$?; cat \"$0\"/* > \"$0/../kept\"; ls -A \"$0\" > \"$0/../names\"; \
          exit $status; }}; :"
     );
-    let prefix = mounted(&shell, &place.path("out"))?;
+    let prefix = mounted(&shell, &sandbox.path("out"))?;
     let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
-    let played = place.play(place.vm_test_under(&prefix, "tcg", &[GOOD]))?;
-    let read = |name: &str| fs::read_to_string(place.path(name)).unwrap_or_default();
+    let result = sandbox.inject(sandbox.vm_test_under(&prefix, "tcg", &[GOOD]))?;
+    let read = |name: &str| fs::read_to_string(sandbox.path(name)).unwrap_or_default();
     let (kept, names) = (read("kept"), read("names"));
     if (kept.trim(), names.trim()) != (OLD, "report.json") {
-        let text = played.ran.text();
+        let text = result.ran.text();
         return Err(Stop::Wrong(format!(
-            "the folder holds {names:?}: {kept:?}\n{text}"
+            "the folder has {names:?}: {kept:?}\n{text}"
         )));
     }
-    Ok(played)
+    Ok(result)
 }
 
 fn permissions() -> Vec<Fault> {
     let home = |name: &str, mode: u32, says: &str| {
-        daily(name, infra(says), move |place| {
-            place.for_everybody()?;
+        daily(name, infra(says), move |sandbox| {
+            sandbox.for_all_users()?;
             let none = fs::Permissions::from_mode(mode);
-            let home = place.home();
-            fs::set_permissions(home, none).map_err(told("close", home))?;
-            let played = place.play(place.vm_test_under(powers::powerless(), "tcg", &[GOOD]));
+            let home = sandbox.home();
+            fs::set_permissions(home, none).map_err(io_error("close", home))?;
+            let result =
+                sandbox.inject(sandbox.vm_test_under(privileges::unprivileged(), "tcg", &[GOOD]));
             let open = fs::Permissions::from_mode(0o755);
-            fs::set_permissions(home, open).map_err(told("open", home))?;
-            played
+            fs::set_permissions(home, open).map_err(io_error("open", home))?;
+            result
         })
     };
     vec![
-        home("cache folder read-only", 0o555, "this user may not use"),
-        home("cache folder closed", 0o000, "this user may not use"),
+        home(
+            "cache folder read-only",
+            0o555,
+            "you have no permission to use",
+        ),
+        home(
+            "cache folder closed",
+            0o000,
+            "you have no permission to use",
+        ),
     ]
 }
 
-/// Returns a damaged kernel in the store.
+/// Returns the faults of a damaged kernel in the store.
 fn kernels() -> Vec<Fault> {
     let damaged = |name: &str, says: &str, damage: fn(&Path) -> std::io::Result<()>| {
-        daily(format!("kernel {name}"), ends(3, says), move |place| {
-            let kernel = place.guest()?;
-            damage(&kernel).map_err(told("damage", &kernel))?;
-            place.play(place.vm_test(&[GOOD]))
+        daily(format!("kernel {name}"), ends(3, says), move |sandbox| {
+            let kernel = sandbox.guest()?;
+            damage(&kernel).map_err(io_error("damage", &kernel))?;
+            sandbox.inject(sandbox.vm_test(&[GOOD]))
         })
     };
     vec![
@@ -304,7 +325,7 @@ fn kernels() -> Vec<Fault> {
             fs::write(kernel, "#!/bin/sh\nexit 0\n")
         }),
         damaged("unreadable", "it cannot be read", |kernel| {
-            // A mode would not hold root; a link to itself holds everybody.
+            // A mode does not stop root, but a link to itself does.
             fs::remove_file(kernel)?;
             std::os::unix::fs::symlink(kernel, kernel)
         }),
@@ -314,63 +335,65 @@ fn kernels() -> Vec<Fault> {
     ]
 }
 
-/// Returns a machine is saved, and half of one of its files goes.
-fn damaged_state(place: &mut Place, name: &str) -> Result<Played, Stop> {
-    place.run(place.vm_test(&[GOOD]))?;
-    let entry = list(&place.home().join("store/state/demo")).pop();
+/// Truncates a file of a saved machine.
+fn damaged_state(sandbox: &mut Sandbox, name: &str) -> Result<FaultResult, Stop> {
+    sandbox.run(sandbox.vm_test(&[GOOD]))?;
+    let entry = list(&sandbox.home().join("store/state/demo")).pop();
     let path = entry.ok_or("no machine was saved".to_owned())?.join(name);
     fs::File::options()
         .write(true)
         .open(&path)
         .and_then(|file| file.set_len(file.metadata()?.len() / 2))
-        .map_err(told("cut", &path))?;
-    let played = place.play(place.vm_test(&[GOOD]))?;
-    if played.ran.text().contains("the saved machine is damaged") {
-        return Ok(played);
+        .map_err(io_error("cut", &path))?;
+    let result = sandbox.inject(sandbox.vm_test(&[GOOD]))?;
+    if result.ran.text().contains("the saved machine is damaged") {
+        return Ok(result);
     }
-    let text = played.ran.text();
-    Err(Stop::Wrong(format!("nothing says it is damaged:\n{text}")))
+    let text = result.ran.text();
+    Err(Stop::Wrong(format!(
+        "no message says that it is damaged:\n{text}"
+    )))
 }
 
-fn two_at_once(place: &mut Place) -> Result<Played, Stop> {
-    let first = place.start(place.vm_test(&[GOOD]))?;
-    let report = place.path("out/second.json");
-    let mut second = place.xtask_under(&[], &["vm-test", "--base", "demo", "--accel", "tcg"]);
+fn two_at_once(sandbox: &mut Sandbox) -> Result<FaultResult, Stop> {
+    let first = sandbox.start(sandbox.vm_test(&[GOOD]))?;
+    let report = sandbox.path("out/second.json");
+    let mut second = sandbox.xtask_under(&[], &["vm-test", "--base", "demo", "--accel", "tcg"]);
     second.args(["--tests", GOOD]).arg("--json").arg(&report);
-    let second = place.run(second)?;
+    let second = sandbox.run(second)?;
     let first = first.finish(&mut |_| {})?;
-    let second = Played {
+    let second = FaultResult {
         report: fs::read(&report).ok(),
         ran: second,
     };
-    judge::holds(&passes(), &second)?;
-    Ok(place.played(first))
+    evaluate::holds(&passes(), &second)?;
+    Ok(sandbox.result(first))
 }
 
-/// Earlier runs by a clock that was a century ahead: their logs and results
-/// are from the future, and this run's are the oldest.
-fn wrong_clock(place: &mut Place) -> Result<Played, Stop> {
+/// Adds earlier runs with a clock that was a century ahead: their logs and
+/// results are from the future, and those of this run are the oldest.
+fn wrong_clock(sandbox: &mut Sandbox) -> Result<FaultResult, Stop> {
     let ahead = SystemTime::now() + Duration::from_secs(100 * 365 * 86400);
     for number in 0..30 {
-        let run = place.home().join(format!("runs/9999999999999-{number}"));
-        fs::create_dir_all(&run).map_err(told("make", &run))?;
+        let run = sandbox.home().join(format!("runs/9999999999999-{number}"));
+        fs::create_dir_all(&run).map_err(io_error("make", &run))?;
     }
-    let record = place.guest()?.with_file_name("inputs.json");
+    let record = sandbox.guest()?.with_file_name("inputs.json");
     fs::File::options()
         .append(true)
         .open(&record)
         .and_then(|file| file.set_modified(ahead))
-        .map_err(told("set the time of", &record))?;
-    let played = place.play(place.vm_test(&[GOOD]))?;
-    place.run(place.vm_test(&[GOOD]))?;
-    let logs = played
+        .map_err(io_error("set the time of", &record))?;
+    let result = sandbox.inject(sandbox.vm_test(&[GOOD]))?;
+    sandbox.run(sandbox.vm_test(&[GOOD]))?;
+    let logs = result
         .ran
         .lines
         .iter()
         .find_map(|line| line.split_once("logs: "));
     let logs = logs.map(|(_, path)| Path::new(path.trim()));
     if logs.is_some_and(|logs| logs.join("console.1.log").exists()) {
-        return Ok(played);
+        return Ok(result);
     }
     Err(Stop::Wrong(format!(
         "{logs:?} did not outlive the next run"
@@ -381,14 +404,14 @@ fn flooded() -> Want {
     ends(0, "").with(&[("flood/log", Pass)])
 }
 
-/// The most memory that the command line may take for it, KiB.
+/// The limit of the memory of the command line, in KiB.
 const MEMORY: u64 = 150 << 10;
 
-/// Returns a guest played by a script floods the console as fast as pipes go.
-/// It looks at its parent's memory (proc(5), VmHWM) before it ends.
-fn flood(place: &mut Place, mib: u64) -> Result<Played, Stop> {
-    let (peak, bytes) = (place.path("peak"), mib << 20);
-    place.qemu(&format!(
+/// Emulates a guest by a script that floods the console at the speed of pipes.
+/// It reads the memory of its parent (proc(5), VmHWM) before it ends.
+fn flood(sandbox: &mut Sandbox, mib: u64) -> Result<FaultResult, Stop> {
+    let (peak, bytes) = (sandbox.path("peak"), mib << 20);
+    sandbox.qemu(&format!(
         r##"#!/usr/bin/env bash
 case " $* " in
 *' --version '*) exec {qemu} --version ;;
@@ -417,14 +440,14 @@ done
         qemu = real_qemu(),
         peak = peak.display()
     ))?;
-    let mut command: Command = place.xtask_under(&[], &["vm-test", "--base", "demo"]);
+    let mut command: Command = sandbox.xtask_under(&[], &["vm-test", "--base", "demo"]);
     // A script cannot be saved.
     command
         .args(["--accel", "tcg", "--cold", "--isolation", "none"])
         .arg("--json")
-        .arg(place.report());
-    let played = place.play(command)?;
-    let text = fs::read_to_string(&peak).map_err(told("read", &peak))?;
+        .arg(sandbox.report());
+    let result = sandbox.inject(command)?;
+    let text = fs::read_to_string(&peak).map_err(io_error("read", &peak))?;
     let kib = text
         .split_whitespace()
         .nth(1)
@@ -433,7 +456,7 @@ done
     if kib > MEMORY {
         return Err(Stop::Wrong(format!("it took {kib} KiB of memory")));
     }
-    let logs: u64 = list(&place.home().join("runs"))
+    let logs: u64 = list(&sandbox.home().join("runs"))
         .iter()
         .flat_map(|run| list(run))
         .filter_map(|log| Some(log.metadata().ok()?.len()))
@@ -441,7 +464,7 @@ done
     if logs > 40 << 20 {
         return Err(Stop::Wrong(format!("the logs take {logs} bytes")));
     }
-    Ok(played)
+    Ok(result)
 }
 
 fn list(dir: &Path) -> Vec<std::path::PathBuf> {

@@ -1,10 +1,10 @@
-//! The most important faults of a guest once more, by kdk.ko in a FreeBSD
-//! kernel: on the base that `KDK_FAULTS_BASE` names, where it is set up.
+//! The most important faults of a guest, injected by kdk.ko in a FreeBSD
+//! kernel: on the base that `KDK_FAULTS_BASE` names, if it is set up.
 
 use kdk_vm::verdict::Verdict::{self, Crash, Fail, Timeout};
 
-use crate::fault::{Fault, ends, played_in};
-use crate::place::Place;
+use crate::fault::{Fault, ends, injected_in};
+use crate::sandbox::Sandbox;
 
 /// A test, its verdict, what its detail says, and a frame of its backtrace.
 const FAULTS: [(&str, Verdict, &str, &str); 5] = [
@@ -25,7 +25,7 @@ const FAULTS: [(&str, Verdict, &str, &str); 5] = [
     ("fault/rust-panic", Fail, "panic: asked for by a test", ""),
 ];
 
-/// Returns all of them; none without a base.
+/// Returns all faults; none without a base.
 pub fn faults() -> Vec<Fault> {
     let Ok(base) = std::env::var("KDK_FAULTS_BASE") else {
         return Vec::new();
@@ -34,13 +34,13 @@ pub fn faults() -> Vec<Fault> {
         let want = ends(1, detail).and_says(frame).with(&[(test, verdict)]);
         let name = format!("{base}: {test}");
         let base = base.clone();
-        played_in(Place::without_guest, name, want, move |place| {
-            let mut command = place.vm_test_of_base(&[], &base, test);
+        injected_in(Sandbox::without_guest, name, want, move |sandbox| {
+            let mut command = sandbox.vm_test_of_base(&[], &base, test);
             command
                 .args(["--timeout", "5"])
                 .arg("--json")
-                .arg(place.report());
-            place.play(command)
+                .arg(sandbox.report());
+            sandbox.inject(command)
         })
     };
     FAULTS.into_iter().map(fault).collect()

@@ -1,5 +1,5 @@
-//! What a run must not leave behind: processes, locks, unfinished and
-//! temporary files, mounts.
+//! What a run must not leave behind: processes, locks, unfinished and temporary
+//! files, mounts.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileTypeExt;
@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::place::TOKEN;
+use crate::sandbox::TOKEN;
 
-/// The system ends the children of a process that was killed, but not in the
-/// same moment.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The children of a process that was killed end a moment later.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Returns all of it, in words. `dir` is the place, `home` its cache folder.
+/// Returns all leftovers. `dir` is the sandbox, `home` its cache folder.
 pub fn find(dir: &Path, home: &Path, token: &str) -> Vec<String> {
     let mut found = processes_left(token);
     found.extend(locks(home));
@@ -24,9 +23,9 @@ pub fn find(dir: &Path, home: &Path, token: &str) -> Vec<String> {
     found
 }
 
-/// Processes that are still there after a while.
+/// Returns the processes that are still running after a while.
 pub fn processes_left(token: &str) -> Vec<String> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     loop {
         let left = processes(token);
         if left.is_empty() || Instant::now() >= until {
@@ -56,12 +55,12 @@ fn processes(token: &str) -> Vec<i32> {
         .collect()
 }
 
-/// Kills the QEMUs among them. Tells how many there were.
+/// Kills the QEMUs among these processes. Returns their number.
 pub fn kill_qemus(token: &str) -> usize {
     let qemus = processes(token)
         .into_iter()
         .filter(|pid| command(*pid).starts_with("qemu-system"));
-    // One that has just ended is as good as one that was killed.
+    // A QEMU that has just ended counts too.
     qemus
         .filter(|pid| kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok())
         .count()
@@ -73,17 +72,17 @@ fn command(pid: i32) -> String {
     name.trim().to_owned()
 }
 
-/// Locks that somebody holds.
+/// Returns the locks that are taken.
 fn locks(home: &Path) -> Vec<String> {
-    let held = |path: &PathBuf| File::open(path).is_ok_and(|file| file.try_lock().is_err());
+    let lock = |path: &PathBuf| File::open(path).is_ok_and(|file| file.try_lock().is_err());
     list(&home.join("locks"))
         .into_iter()
-        .filter(held)
+        .filter(lock)
         .map(|path| format!("lock {}", path.display()))
         .collect()
 }
 
-/// Unfinished results, and temporary files wherever they may be.
+/// Returns unfinished results and temporary files.
 fn files(dir: &Path, home: &Path) -> Vec<String> {
     let mut found = list(&home.join("store/.unfinished"));
     found.extend(list(&dir.join("tmp")));
@@ -107,8 +106,8 @@ fn files(dir: &Path, home: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Returns what is in a folder. The marks that an overlay makes for what was
-/// removed (character devices) are nothing.
+/// Returns the entries of a folder, without the whiteouts (character devices)
+/// of an overlay.
 fn list(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else {
         return Vec::new();
@@ -121,7 +120,7 @@ fn list(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Mounts below the place.
+/// Returns the mounts below the sandbox.
 fn mounts(dir: &Path) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let below = dir.display().to_string();

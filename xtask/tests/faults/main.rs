@@ -1,37 +1,36 @@
-//! The faults a host and a guest can have, played for real against the real
-//! command line. Each must end in the right verdict, with a report of all
-//! that had been reported and nothing left behind.
+//! Injects the faults of a host and a guest against the real command line. Each
+//! must end with the right verdict, a complete report, and nothing left behind.
 //!
-//! Each is a test. Those that take long are played only when `KDK_FAULTS` is
-//! `all`, as `cargo xtask test --faults` sets it; then the table of all is
-//! printed at the end. One that this host cannot play is ignored, and the end
-//! says why. `KDK_FAULTS_BASE` names a base for those that need a
+//! Each fault is a test. Slow ones are injected only if `KDK_FAULTS` is `all`,
+//! as `cargo xtask test --faults` sets it; then the table of all faults is
+//! printed at the end. A fault that this host does not support is skipped, and
+//! the end has the reason. `KDK_FAULTS_BASE` names a base for those that need a
 //! FreeBSD kernel.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod base;
+mod evaluate;
 mod fault;
 mod guest;
 #[path = "../../../vm/tests/faults/mod.rs"]
 mod guest_faults;
 mod host;
-mod judge;
+mod interruptions;
 mod kernel;
 mod leftovers;
-mod moment;
-mod place;
-mod powers;
-mod running;
+mod privileges;
+mod process;
+mod sandbox;
 mod tree;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use evaluate::{Row, Status};
 use fault::Fault;
-use judge::{Row, So};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-/// Rows by their place in the table.
+/// Rows with their position in the table.
 type Rows = Arc<Mutex<Vec<(usize, Row)>>>;
 
 fn main() -> ExitCode {
@@ -39,7 +38,7 @@ fn main() -> ExitCode {
     let rows = Rows::default();
     let faults = [
         host::faults(),
-        moment::faults(),
+        interruptions::faults(),
         guest::faults(),
         kernel::faults(),
         base::faults(),
@@ -50,31 +49,31 @@ fn main() -> ExitCode {
         .flatten()
         .filter(|fault| all || fault.daily)
         .enumerate()
-        .map(|(at, fault)| trial(at, fault, rows.clone()))
+        .map(|(at, fault)| test_of(at, fault, rows.clone()))
         .collect();
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
     let mut rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
     rows.sort_by_key(|(at, _)| *at);
     let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
     if all && !rows.is_empty() {
-        println!("{}", judge::table(&rows));
+        println!("{}", evaluate::table(&rows));
     }
     // `cargo xtask test` counts these lines.
     for row in &rows {
-        if let So::NotPlayed(why) = &row.so {
-            println!("not played: {}: {why}", row.name);
+        if let Status::Skipped(why) = &row.status {
+            println!("not result: {}: {why}", row.name);
         }
     }
     conclusion.exit_code()
 }
 
-fn trial(at: usize, fault: Fault, rows: Rows) -> Trial {
+fn test_of(at: usize, fault: Fault, rows: Rows) -> Trial {
     Trial::ignorable_test(fault.name.clone(), move || {
-        let row = judge::row(&fault);
-        let result = match &row.so {
-            So::Right => Ok(Completion::Completed),
-            So::NotPlayed(why) => Ok(Completion::ignored_with(why)),
-            So::Wrong(why) => Err(Failed::from(why)),
+        let row = evaluate::row(&fault);
+        let result = match &row.status {
+            Status::Correct => Ok(Completion::Completed),
+            Status::Skipped(why) => Ok(Completion::ignored_with(why)),
+            Status::Wrong(why) => Err(Failed::from(why)),
         };
         let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
         rows.push((at, row));

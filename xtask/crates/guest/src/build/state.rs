@@ -265,13 +265,13 @@ mod tests {
     }
 
     #[test]
-    fn a_saved_machine_is_whole_or_what_is_wrong_is_said() {
+    fn a_saved_machine_is_complete_or_its_damage_is_reported() {
         assert!(read(folder().path()).is_ok());
         type Damage = fn(&Path);
         let table: [(Damage, &str); 5] = [
             (
                 |dir| fs::write(dir.join(MEMORY), "123").unwrap(),
-                "memory has 3 bytes, not the 4 it had",
+                "memory has 3 bytes instead of 4",
             ),
             (
                 |dir| fs::remove_file(dir.join(MEMORY)).unwrap(),
@@ -279,11 +279,11 @@ mod tests {
             ),
             (
                 |dir| fs::write(dir.join(SAVED), "{\"saved\":").unwrap(),
-                "saved.json is not whole",
+                "saved.json is incomplete",
             ),
             (
                 |dir| fs::write(dir.join(SAVED), "").unwrap(),
-                "saved.json is not whole",
+                "saved.json is incomplete",
             ),
             (
                 |dir| fs::remove_file(dir.join(SAVED)).unwrap(),

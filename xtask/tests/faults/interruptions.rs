@@ -1,4 +1,4 @@
-//! QEMU killed, and the run interrupted, at each moment of a run.
+//! QEMU is killed, and the run interrupted, at each moment of a run.
 
 use std::fs;
 use std::path::Path;
@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 use kdk_vm::verdict::Verdict::{self, NotRun, Pass};
 use nix::sys::signal::Signal;
 
-use crate::fault::{Fault, Played, Stop, Want, daily, infra, played_in};
+use crate::fault::{Fault, FaultResult, Stop, Want, daily, infra, injected_in};
 use crate::leftovers::kill_qemus;
-use crate::place::{Place, told};
-use crate::running::{Exit, Running};
+use crate::process::{Exit, Process};
+use crate::sandbox::{Sandbox, io_error};
 
-/// A moment of a run in which the demo guest stays until somebody ends it.
+/// A moment of a run. The demo guest stays in it until it is ended.
 #[derive(Clone, Copy)]
 struct Moment {
     name: &'static str,
-    /// Options of the guest.
+    /// The options of the guest.
     options: &'static str,
-    /// The tests that are asked for.
+    /// The requested tests.
     tests: &'static [&'static str],
-    /// What is shown once it has come.
+    /// The output that marks the moment.
     mark: &'static str,
     /// How the tests must end when the run ends here.
     ends: &'static [(&'static str, Verdict)],
@@ -69,17 +69,17 @@ const IN_A_TEST: Moment = Moment {
     ends: &[(FIRST, Pass), ("fault/hang-alive", NotRun), (GOOD, NotRun)],
 };
 
-/// Returns all of them.
+/// Returns all faults at these moments.
 pub fn faults() -> Vec<Fault> {
     let killed = MOMENTS.iter().map(|moment| {
         let name = format!("QEMU killed {}", moment.name);
         let want = infra("QEMU died of signal 9").with(moment.ends);
-        daily(name, want, |place| kill_qemu(place, moment))
+        daily(name, want, |sandbox| kill_qemu(sandbox, moment))
     });
     let interrupted = MOMENTS.iter().map(|moment| {
         let name = format!("^C {}", moment.name);
-        daily(name, infra("interrupted").with(moment.ends), |place| {
-            interrupt(place, moment, Signal::SIGINT)
+        daily(name, infra("interrupted").with(moment.ends), |sandbox| {
+            interrupt(sandbox, moment, Signal::SIGINT)
         })
     });
     let others = [Signal::SIGTERM, Signal::SIGHUP].map(|signal| {
@@ -87,14 +87,14 @@ pub fn faults() -> Vec<Fault> {
         daily(
             name,
             infra("interrupted").with(IN_A_TEST.ends),
-            move |place| interrupt(place, &IN_A_TEST, signal),
+            move |sandbox| interrupt(sandbox, &IN_A_TEST, signal),
         )
     });
-    let building = every_day_without_guest("^C while building", |place| {
-        let mut running = place.start(place.vm_test(&[GOOD]))?;
+    let building = every_day_without_guest("^C while building", |sandbox| {
+        let mut running = sandbox.start(sandbox.vm_test(&[GOOD]))?;
         running.until("building the demo guest")?;
         running.signal_all(Signal::SIGINT)?;
-        Ok(place.played(running.finish(&mut |_| {})?))
+        Ok(sandbox.result(running.finish(&mut |_| {})?))
     });
     let waiting = every_day_without_guest("^C while another run has the lock", wait_for_a_lock);
     let twice = Want {
@@ -110,69 +110,71 @@ pub fn faults() -> Vec<Fault> {
 
 fn every_day_without_guest(
     name: &str,
-    play: impl Fn(&mut Place) -> Result<Played, Stop> + Send + Sync + 'static,
+    inject: impl Fn(&mut Sandbox) -> Result<FaultResult, Stop> + Send + Sync + 'static,
 ) -> Fault {
     Fault {
         daily: true,
-        ..played_in(Place::without_guest, name, infra("interrupted"), play)
+        ..injected_in(Sandbox::without_guest, name, infra("interrupted"), inject)
     }
 }
 
-/// This process has what a build of the demo guest needs, and keeps it.
-fn wait_for_a_lock(place: &mut Place) -> Result<Played, Stop> {
-    // As `build::guest` names it: one for each checkout of the kit.
+/// Locks the target directory of the demo guest in this process, so that a run
+/// waits for it.
+fn wait_for_a_lock(sandbox: &mut Sandbox) -> Result<FaultResult, Stop> {
+    // The name is that of `build::guest`: one for each checkout of kdk.
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .ok_or_else(|| String::from("the kit has no folder"))?;
+        .ok_or_else(|| String::from("kdk has no folder"))?;
     let checkout = blake3::hash(checkout.as_os_str().as_encoded_bytes()).to_hex();
-    let path = place
+    let path = sandbox
         .home()
         .join(format!("locks/target-demo-{checkout:.8}.lock"));
-    fs::create_dir_all(place.home().join("locks")).map_err(told("make the folder of", &path))?;
-    let held = fs::File::create(&path).map_err(told("make", &path))?;
-    held.lock().map_err(told("lock", &path))?;
-    let mut running = place.start(place.vm_test(&[GOOD]))?;
+    fs::create_dir_all(sandbox.home().join("locks"))
+        .map_err(io_error("make the folder of", &path))?;
+    let lock = fs::File::create(&path).map_err(io_error("make", &path))?;
+    lock.lock().map_err(io_error("lock", &path))?;
+    let mut running = sandbox.start(sandbox.vm_test(&[GOOD]))?;
     running.until("which uses target-demo")?;
     running.signal_all(Signal::SIGINT)?;
     let ran = running.finish(&mut |_| {})?;
-    held.unlock().map_err(told("unlock", &path))?;
-    Ok(place.played(ran))
+    lock.unlock().map_err(io_error("unlock", &path))?;
+    Ok(sandbox.result(ran))
 }
 
-fn begin(place: &Place, moment: &Moment) -> Result<Running, String> {
-    place.guest_options(moment.options)?;
-    let mut running = place.start(place.vm_test(moment.tests))?;
+fn begin(sandbox: &Sandbox, moment: &Moment) -> Result<Process, String> {
+    sandbox.guest_options(moment.options)?;
+    let mut running = sandbox.start(sandbox.vm_test(moment.tests))?;
     running.until(moment.mark)?;
     Ok(running)
 }
 
-fn kill_qemu(place: &Place, moment: &Moment) -> Result<Played, Stop> {
-    let running = begin(place, moment)?;
-    if kill_qemus(place.token()) == 0 {
+fn kill_qemu(sandbox: &Sandbox, moment: &Moment) -> Result<FaultResult, Stop> {
+    let running = begin(sandbox, moment)?;
+    if kill_qemus(sandbox.token()) == 0 {
         return Err("there is no QEMU to kill".to_owned().into());
     }
-    // A machine that comes later is none that the run may go on with.
+    // The run must not continue with a later machine.
     let ran = running.finish(&mut |_| {
-        kill_qemus(place.token());
+        kill_qemus(sandbox.token());
     })?;
-    Ok(place.played(ran))
+    Ok(sandbox.result(ran))
 }
 
-fn interrupt(place: &Place, moment: &Moment, signal: Signal) -> Result<Played, Stop> {
-    let running = begin(place, moment)?;
+fn interrupt(sandbox: &Sandbox, moment: &Moment, signal: Signal) -> Result<FaultResult, Stop> {
+    let running = begin(sandbox, moment)?;
     running.signal_all(signal)?;
-    let played = place.played(running.finish(&mut |_| {})?);
-    works_again(place)?;
-    Ok(played)
+    let result = sandbox.result(running.finish(&mut |_| {})?);
+    works_again(sandbox)?;
+    Ok(result)
 }
 
-/// Returns the next run in the same cache folder.
-fn works_again(place: &Place) -> Result<(), String> {
-    place.guest_options("")?;
-    let mut command = place.vm_test(&[GOOD]);
-    // A machine that was saved has the options that it was booted with.
+/// Checks that the next run in the same cache folder passes.
+fn works_again(sandbox: &Sandbox) -> Result<(), String> {
+    sandbox.guest_options("")?;
+    let mut command = sandbox.vm_test(&[GOOD]);
+    // A saved machine has the options that it was booted with.
     command.arg("--cold");
-    let ran = place.run(command)?;
+    let ran = sandbox.run(command)?;
     if ran.exit == Exit::Code(0) {
         return Ok(());
     }
@@ -183,12 +185,12 @@ fn works_again(place: &Place) -> Result<(), String> {
     ))
 }
 
-/// Returns a run that cannot stop cleanly: it waits for a reader of what it
-/// shows.
-fn interrupt_twice(place: &mut Place) -> Result<Played, Stop> {
-    let mut running = place.start(place.vm_test(&["fault/flood"]))?;
+/// Interrupts a run that cannot stop cleanly: it waits for a reader of its
+/// output.
+fn interrupt_twice(sandbox: &mut Sandbox) -> Result<FaultResult, Stop> {
+    let mut running = sandbox.start(sandbox.vm_test(&["fault/flood"]))?;
     running.until("demo: flood")?;
-    // Nobody reads any more.
+    // Nothing reads the output any more.
     eventually("the run does not wait for its reader", || {
         let wait = fs::read_to_string(format!("/proc/{}/wchan", running.pid()));
         wait.is_ok_and(|wait| wait.contains("pipe"))
@@ -198,16 +200,15 @@ fn interrupt_twice(place: &mut Place) -> Result<Played, Stop> {
         !is_pending(running.pid(), Signal::SIGINT)
     })?;
     running.signal(Signal::SIGINT)?;
-    let played = place.played(running.finish(&mut |_| {})?);
-    works_again(place)?;
-    Ok(Played {
+    let result = sandbox.result(running.finish(&mut |_| {})?);
+    works_again(sandbox)?;
+    Ok(FaultResult {
         report: None,
-        ..played
+        ..result
     })
 }
 
-/// Returns whether a signal was sent to a process and not yet taken (proc(5),
-/// ShdPnd).
+/// Returns whether a signal is pending for a process (proc(5), ShdPnd).
 fn is_pending(pid: u32, signal: Signal) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let mask = status

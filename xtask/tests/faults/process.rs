@@ -1,4 +1,4 @@
-//! The command line at work: its output line by line, its end.
+//! A process of the command line: its output line by line, and its exit.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -10,16 +10,16 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-/// Longer than any run here is silent: a guest that boots in silence has a
-/// minute, one that babbles a gigabyte takes six on a slow host.
-const PATIENCE: Duration = Duration::from_secs(1200);
+/// The time limit without output. A guest that boots in silence takes a minute;
+/// one that prints a gigabyte takes six on a slow host.
+const TIMEOUT: Duration = Duration::from_secs(1200);
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// With this code.
+    /// The process exited with this code.
     Code(i32),
-    /// By this signal.
+    /// The process died of this signal.
     Signal(i32),
 }
 
@@ -35,29 +35,28 @@ impl std::fmt::Display for Exit {
 /// A command that has ended.
 #[derive(Debug)]
 pub struct Ran {
-    /// How.
+    /// How it ended.
     pub exit: Exit,
-    /// What it wrote on standard error, by lines.
+    /// The lines of its standard error.
     pub lines: Vec<String>,
 }
 
 impl Ran {
-    /// Returns all of standard error.
+    /// Returns the whole standard error.
     pub fn text(&self) -> String {
         self.lines.join("\n")
     }
 }
 
-/// A command that runs, in a process group of its own as a shell would start
-/// it.
-pub struct Running {
+/// A running command, in a process group of its own, as a shell starts it.
+pub struct Process {
     child: Child,
     heard: Receiver<String>,
     lines: Vec<String>,
 }
 
-impl Running {
-    /// Starts it.
+impl Process {
+    /// Starts a command.
     ///
     /// # Errors
     /// It cannot be started, in words.
@@ -78,14 +77,14 @@ impl Running {
         })
     }
 
-    /// Reads until a line holds `mark`; from then on nobody reads until
-    /// somebody asks for more.
+    /// Reads until a line has `mark`. Then nothing reads the output until the
+    /// next call.
     ///
     /// # Errors
     /// It ended or fell silent before, in words.
     pub fn until(&mut self, mark: &str) -> Result<(), String> {
         loop {
-            match self.heard.recv_timeout(PATIENCE) {
+            match self.heard.recv_timeout(TIMEOUT) {
                 Ok(line) => {
                     let found = line.contains(mark);
                     self.lines.push(line);
@@ -95,13 +94,13 @@ impl Running {
                 }
                 Err(_) => {
                     let said = self.lines.join("\n");
-                    return Err(format!("it never said {mark:?}, but:\n{said}"));
+                    return Err(format!("it did not print {mark:?}, but:\n{said}"));
                 }
             }
         }
     }
 
-    /// Returns its process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -126,13 +125,13 @@ impl Running {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
-    /// Reads to the end; `each` sees every line that is still to come.
+    /// Reads to the end. Calls `each` for every remaining line.
     ///
     /// # Errors
     /// It does not end, in words.
     pub fn finish(mut self, each: &mut dyn FnMut(&str)) -> Result<Ran, String> {
         loop {
-            match self.heard.recv_timeout(PATIENCE) {
+            match self.heard.recv_timeout(TIMEOUT) {
                 Ok(line) => {
                     each(&line);
                     self.lines.push(line);
@@ -140,14 +139,14 @@ impl Running {
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     let said = self.lines.join("\n");
-                    return Err(format!("it does not end; it said:\n{said}"));
+                    return Err(format!("it does not end; it printed:\n{said}"));
                 }
             }
         }
         let status = self
             .child
             .wait()
-            .map_err(|error| format!("its end was not seen: {error}"))?;
+            .map_err(|error| format!("waiting for it failed: {error}"))?;
         let exit = match (status.code(), status.signal()) {
             (Some(code), _) => Exit::Code(code),
             (None, signal) => Exit::Signal(signal.unwrap_or(0)),
@@ -159,9 +158,9 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for Process {
     fn drop(&mut self) {
-        // Only where a test gave up; else it has ended.
+        // It still runs only if a test failed.
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = self.child.kill();
             let _ = self.child.wait();
@@ -169,18 +168,18 @@ impl Drop for Running {
     }
 }
 
-/// Reads lines on a thread. Without somebody who takes them it stops reading,
-/// so that a writer can be made to wait.
+/// Reads lines on a thread. It stops reading when nothing receives them, which
+/// makes the writer wait.
 fn listen(stderr: ChildStderr) -> Receiver<String> {
-    let (told, heard) = sync_channel(0);
+    let (sender, receiver) = sync_channel(0);
     thread::spawn(move || {
         for line in BufReader::new(stderr).split(b'\n') {
             let Ok(line) = line else { return };
             let line = String::from_utf8_lossy(&line).into_owned();
-            if told.send(line).is_err() {
+            if sender.send(line).is_err() {
                 return;
             }
         }
     });
-    heard
+    receiver
 }

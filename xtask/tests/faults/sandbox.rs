@@ -1,5 +1,5 @@
-//! Where a fault is played: a cache folder of its own, with the demo guest in
-//! its store, and a QEMU that can be told to misbehave.
+//! The sandbox of a fault: a cache folder of its own with the demo guest in
+//! its store, and a QEMU that can be made to fail.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,50 +8,53 @@ use std::process::{Command, Stdio};
 
 use etcetera::base_strategy::{BaseStrategy, choose_base_strategy};
 
-use crate::fault::{Played, Stop};
+use crate::fault::{FaultResult, Stop};
 use crate::leftovers;
-use crate::powers;
-use crate::running::{Ran, Running};
+use crate::privileges;
+use crate::process::{Process, Ran};
 
-/// In the environment of every process that a fault starts, with a value of
-/// the fault's own: the processes left behind are found by it.
+/// The variable in the environment of every process that a fault starts. Its
+/// value is unique to the fault, and finds processes that were left behind.
 pub const TOKEN: &str = "KDK_FAULT";
 
-/// The demo guest is ready for the default tests in this much memory.
+/// The entry of the demo guest in the store.
 const GUEST_ENTRY: &str = "store/demo/demo";
 
 /// A folder for one fault.
-pub struct Place {
+pub struct Sandbox {
     dir: tempfile::TempDir,
     token: String,
     home: PathBuf,
-    /// The user's cache folder, where this place stands for it.
+    /// The user's cache folder, if this sandbox overlays it.
     cache: Option<PathBuf>,
     xtask: PathBuf,
 }
 
-impl Place {
-    /// With the demo guest of `KDK_DEMO_GUEST` in its store.
+impl Sandbox {
+    /// Returns a sandbox with the demo guest of `KDK_DEMO_GUEST` in its store.
     ///
     /// # Errors
     /// In words: the guest is not known, or the disk's.
     pub fn new() -> Result<Self, String> {
-        let place = Self::without_guest()?;
+        let sandbox = Self::without_guest()?;
         let guest = std::env::var_os("KDK_DEMO_GUEST")
             .map(PathBuf::from)
             .ok_or("KDK_DEMO_GUEST names the demo guest; `cargo xtask test` sets it")?;
         let entry = guest.parent().ok_or("KDK_DEMO_GUEST names no file")?;
         let key = entry.file_name().ok_or("KDK_DEMO_GUEST has no entry")?;
-        let kept = place.home.join(GUEST_ENTRY).join(key);
-        fs::create_dir_all(&kept).map_err(told("make", &kept))?;
-        for file in fs::read_dir(entry).map_err(told("read", entry))?.flatten() {
+        let kept = sandbox.home.join(GUEST_ENTRY).join(key);
+        fs::create_dir_all(&kept).map_err(io_error("make", &kept))?;
+        for file in fs::read_dir(entry)
+            .map_err(io_error("read", entry))?
+            .flatten()
+        {
             let to = kept.join(file.file_name());
-            fs::copy(file.path(), &to).map_err(told("copy to", &to))?;
+            fs::copy(file.path(), &to).map_err(io_error("copy to", &to))?;
         }
-        Ok(place)
+        Ok(sandbox)
     }
 
-    /// With an empty cache folder.
+    /// Returns a sandbox with an empty cache folder.
     ///
     /// # Errors
     /// The disk's, in words.
@@ -60,11 +63,11 @@ impl Place {
             .prefix("kdk-fault-")
             .tempdir()
             .map_err(|error| format!("could not make a temporary folder: {error}"))?;
-        // Other users may be among those who play.
+        // Other users may run in it.
         let open = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(dir.path(), open).map_err(told("open", dir.path()))?;
+        fs::set_permissions(dir.path(), open).map_err(io_error("open", dir.path()))?;
         let token = dir.path().display().to_string();
-        let place = Self {
+        let sandbox = Self {
             home: dir.path().join("home"),
             cache: None,
             xtask: env!("CARGO_BIN_EXE_xtask").into(),
@@ -72,23 +75,23 @@ impl Place {
             dir,
         };
         for folder in ["home", "out", "tmp"] {
-            let path = place.path(folder);
-            fs::create_dir(&path).map_err(told("make", &path))?;
+            let path = sandbox.path(folder);
+            fs::create_dir(&path).map_err(io_error("make", &path))?;
         }
-        place.guest_options("")?;
-        Ok(place)
+        sandbox.guest_options("")?;
+        Ok(sandbox)
     }
 
-    /// Over the user's own cache folder, in which a base is set up: what is
-    /// written to that goes to this place, for whoever runs
-    /// [under it](Self::overlay).
+    /// Returns a sandbox over the user's own cache folder, in which a base is
+    /// set up. Programs that run [under it](Self::overlay) write to the
+    /// sandbox.
     ///
     /// # Errors
     /// The disk's, in words; or there is no cache folder.
     pub fn over_cache() -> Result<Self, String> {
-        let mut place = Self::without_guest()?;
-        let work = place.path("work");
-        fs::create_dir(&work).map_err(told("make", &work))?;
+        let mut sandbox = Self::without_guest()?;
+        let work = sandbox.path("work");
+        fs::create_dir(&work).map_err(io_error("make", &work))?;
         let named = std::env::var_os("KDK_HOME").map(PathBuf::from);
         let cache = match named.filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => path,
@@ -97,16 +100,16 @@ impl Place {
                 .cache_dir()
                 .join("fbsd-kdk"),
         };
-        place.cache = Some(cache);
-        Ok(place)
+        sandbox.cache = Some(cache);
+        Ok(sandbox)
     }
 
     /// Returns the command line of a program that runs another over the user's
-    /// cache folder, after `script` has done with it what it wants. `$0` in the
-    /// script is the folder; it ends at the first command that fails.
+    /// cache folder, after `script` has changed it. `$0` in the script is the
+    /// folder; the script ends at the first command that fails.
     ///
     /// # Errors
-    /// [`Stop::NotHere`] where the host does not allow it.
+    /// [`Stop::Unsupported`] where the host does not allow it.
     pub fn overlay(&self, script: &str) -> Result<Vec<String>, Stop> {
         let cache = self.cache()?;
         let mount = format!(
@@ -115,7 +118,7 @@ impl Place {
             self.home.display(),
             self.path("work").display()
         );
-        let here = powers::mounted(&mount, cache).is_some_and(|line| {
+        let here = privileges::mounted(&mount, cache).is_some_and(|line| {
             let mut command = Command::new(&line[0]);
             command.args(&line[1..]).arg("true");
             command
@@ -124,56 +127,58 @@ impl Place {
                 .is_ok_and(|status| status.success())
         });
         if !here {
-            return Err(Stop::NotHere("this user may not mount an overlay".into()));
+            return Err(Stop::Unsupported(
+                "this user may not mount an overlay".into(),
+            ));
         }
-        powers::mounted(&format!("{mount}; {script}"), cache)
-            .ok_or_else(|| Stop::NotHere("this user may not mount".into()))
+        privileges::mounted(&format!("{mount}; {script}"), cache)
+            .ok_or_else(|| Stop::Unsupported("this user may not mount".into()))
     }
 
-    /// Returns the demo guest's kernel in this place's store.
+    /// Returns the kernel of the demo guest in the store.
     ///
     /// # Errors
     /// There is none, in words.
     pub fn guest(&self) -> Result<PathBuf, String> {
         let folder = self.home.join(GUEST_ENTRY);
         let entry = fs::read_dir(&folder)
-            .map_err(told("read", &folder))?
+            .map_err(io_error("read", &folder))?
             .flatten()
             .next()
             .ok_or("the store has no demo guest")?;
         Ok(entry.path().join("kdk-demo-guest"))
     }
 
-    /// Returns the cache folder.
+    /// Returns the cache folder of the sandbox.
     pub fn home(&self) -> &Path {
         &self.home
     }
 
-    /// Returns the user's cache folder that this place is over.
+    /// Returns the user's cache folder that this sandbox overlays.
     ///
     /// # Errors
     /// It is over none, in words.
     pub fn cache(&self) -> Result<&Path, String> {
         let cache = self.cache.as_deref();
-        cache.ok_or_else(|| "this place is over no cache folder".into())
+        cache.ok_or_else(|| "this sandbox overlays no cache folder".into())
     }
 
-    /// Returns a file or folder of this place.
+    /// Returns the path of a file or folder in the sandbox.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// Returns what every process started here has as [`TOKEN`].
+    /// Returns the value of [`TOKEN`] for the processes of this sandbox.
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// Returns where the report goes.
+    /// Returns the path of the report.
     pub fn report(&self) -> PathBuf {
         self.path("out/report.json")
     }
 
-    /// Has machines started with these options for the demo guest.
+    /// Starts machines with these options for the demo guest.
     ///
     /// # Errors
     /// The disk's, in words.
@@ -194,40 +199,40 @@ impl Place {
         ))
     }
 
-    /// Has this script stand for QEMU.
+    /// Replaces QEMU by a script.
     ///
     /// # Errors
     /// The disk's, in words.
     pub fn qemu(&self, script: &str) -> Result<(), String> {
         let path = self.path("qemu");
-        fs::write(&path, script).map_err(told("write", &path))?;
+        fs::write(&path, script).map_err(io_error("write", &path))?;
         let runs = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(&path, runs).map_err(told("make a program of", &path))
+        fs::set_permissions(&path, runs).map_err(io_error("make a program of", &path))
     }
 
-    /// Lets every user use the place, whoever may use the program.
+    /// Opens the sandbox to all users.
     ///
     /// # Errors
     /// The disk's, in words.
-    pub fn for_everybody(&mut self) -> Result<(), String> {
+    pub fn for_all_users(&mut self) -> Result<(), String> {
         let copy = self.path("xtask");
-        fs::copy(&self.xtask, &copy).map_err(told("copy to", &copy))?;
+        fs::copy(&self.xtask, &copy).map_err(io_error("copy to", &copy))?;
         self.xtask = copy;
         for folder in ["out", "tmp"] {
             let path = self.path(folder);
             let open = fs::Permissions::from_mode(0o777);
-            fs::set_permissions(&path, open).map_err(told("open", &path))?;
+            fs::set_permissions(&path, open).map_err(io_error("open", &path))?;
         }
         Ok(())
     }
 
-    /// `vm-test --base demo` of these tests.
+    /// Returns the command `vm-test --base demo` with these tests.
     pub fn vm_test(&self, tests: &[&str]) -> Command {
         self.vm_test_under(&[], "tcg", tests)
     }
 
-    /// Returns the same with another accelerator, and run by another program:
-    /// `prefix` is its command line.
+    /// Returns the same command with another accelerator, run by another
+    /// program: `prefix` is its command line.
     pub fn vm_test_under(&self, prefix: &[&str], accel: &str, tests: &[&str]) -> Command {
         let mut args = vec!["vm-test", "--base", "demo", "--accel", accel, "-v"];
         for test in tests {
@@ -238,8 +243,8 @@ impl Place {
         command
     }
 
-    /// `vm-test` of a base in the user's own cache folder, with the QEMU that
-    /// the user has.
+    /// Returns the command `vm-test` for a base in the user's own cache folder,
+    /// with the user's QEMU.
     pub fn vm_test_of_base(&self, prefix: &[&str], base: &str, test: &str) -> Command {
         let args = ["vm-test", "--base", base, "--accel", "tcg", "--tests", test];
         let mut command = self.xtask_under(prefix, &args);
@@ -252,8 +257,8 @@ impl Place {
         command
     }
 
-    /// `cargo xtask ARGS`, run by another program: `prefix` is its command
-    /// line.
+    /// Returns the command `cargo xtask ARGS`, run by another program: `prefix`
+    /// is its command line.
     pub fn xtask_under(&self, prefix: &[&str], args: &[&str]) -> Command {
         let mut command = match prefix {
             [] => Command::new(&self.xtask),
@@ -280,8 +285,8 @@ impl Place {
     ///
     /// # Errors
     /// It cannot be started, in words.
-    pub fn start(&self, command: Command) -> Result<Running, String> {
-        Running::start(command)
+    pub fn start(&self, command: Command) -> Result<Process, String> {
+        Process::start(command)
     }
 
     /// Runs a command to its end.
@@ -292,30 +297,30 @@ impl Place {
         self.start(command)?.finish(&mut |_| {})
     }
 
-    /// Runs a command to its end, which is all there is to the fault.
+    /// Runs a command to its end, and returns its result.
     ///
     /// # Errors
-    /// See [`Place::run`].
-    pub fn play(&self, command: Command) -> Result<Played, Stop> {
+    /// See [`Sandbox::run`].
+    pub fn inject(&self, command: Command) -> Result<FaultResult, Stop> {
         let ran = self.run(command)?;
-        Ok(self.played(ran))
+        Ok(self.result(ran))
     }
 
-    /// Returns what came of the fault, with the report.
-    pub fn played(&self, ran: Ran) -> Played {
-        Played {
+    /// Returns the result of a run, with its report.
+    pub fn result(&self, ran: Ran) -> FaultResult {
+        FaultResult {
             report: fs::read(self.report()).ok(),
             ran,
         }
     }
 
-    /// Returns what is still there that should not be.
+    /// Returns what the runs left behind.
     pub fn leftovers(&self) -> Vec<String> {
         leftovers::find(self.dir.path(), &self.home, &self.token)
     }
 }
 
-/// Returns the QEMU that tests use otherwise.
+/// Returns the QEMU that tests use by default.
 pub fn real_qemu() -> String {
     let named = std::env::var("KDK_QEMU").ok();
     named
@@ -323,8 +328,8 @@ pub fn real_qemu() -> String {
         .unwrap_or_else(|| "qemu-system-x86_64".into())
 }
 
-/// Returns an error of the disk, in words.
-pub fn told(what: &str, path: &Path) -> impl Fn(std::io::Error) -> String {
+/// Returns a function that describes an I/O error.
+pub fn io_error(what: &str, path: &Path) -> impl Fn(std::io::Error) -> String {
     let what = format!("could not {what} {}", path.display());
     move |error| format!("{what}: {error}")
 }

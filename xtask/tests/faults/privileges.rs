@@ -1,4 +1,5 @@
-//! What only some hosts let a test do: mounts of its own, another user.
+//! Privileges that only some hosts give a test: mounts of its own, another
+//! user.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,11 +7,11 @@ use std::sync::OnceLock;
 
 use nix::unistd::Uid;
 
-/// The user that owns nothing (Debian, Fedora: nobody).
-const NOBODY: &str = "65534";
+/// The id of the user without privileges (Debian, Fedora).
+const UNPRIVILEGED_UID: &str = "65534";
 
-/// Returns the command line of a program that may mount, in a mount namespace
-/// of its own, so that no mount is left behind; none where the host forbids it.
+/// Returns the command line of a program that can mount, in a mount namespace
+/// of its own, so that no mount is left behind; none if the host forbids it.
 pub fn mounter() -> Option<&'static [&'static str]> {
     static FOUND: OnceLock<Option<&[&str]>> = OnceLock::new();
     *FOUND.get_or_init(|| {
@@ -30,7 +31,7 @@ fn may_mount(line: &[&str]) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Returns the command line of a shell that may mount, runs `script` and
+/// Returns the command line of a shell that can mount, runs `script` and
 /// becomes the program behind it. `$0` in the script is `argument`.
 pub fn mounted(script: &str, argument: &Path) -> Option<Vec<String>> {
     let script = format!("{script} && exec \"$@\"");
@@ -50,16 +51,16 @@ pub fn small_disk(folder: &Path, size: &str, names: &Path) -> String {
     )
 }
 
-/// Returns the command line of a program that runs another as a user whom modes
-/// of files hold; empty for one whom they hold already.
-pub fn powerless() -> &'static [&'static str] {
+/// Returns the command line of a program that runs another as a user whom file
+/// modes restrict; empty if they restrict this user already.
+pub fn unprivileged() -> &'static [&'static str] {
     if Uid::effective().is_root() {
         let line: &[&str] = &[
             "setpriv",
             "--reuid",
-            NOBODY,
+            UNPRIVILEGED_UID,
             "--regid",
-            NOBODY,
+            UNPRIVILEGED_UID,
             "--clear-groups",
         ];
         line

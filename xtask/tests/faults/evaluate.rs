@@ -1,73 +1,81 @@
-//! Whether a fault ended as it must: exit code, verdicts, report, remains.
+//! Evaluates whether a fault ended as it must: exit code, verdicts, report,
+//! leftovers.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::fault::{Fault, Played, Stop, Want};
-use crate::running::{Exit, Ran};
+use crate::fault::{Fault, FaultResult, Stop, Want};
+use crate::process::{Exit, Ran};
 
 /// A row of the printed table.
 pub struct Row {
-    /// The fault.
+    /// The name of the fault.
     pub name: String,
-    /// The end it must have.
+    /// The expected result.
     pub expected: String,
-    /// The end it had.
+    /// The actual result.
     pub got: String,
-    /// What is said of the report.
+    /// The state of the report.
     pub report: String,
-    /// What was left behind.
+    /// The files and processes that the run left behind.
     pub left: String,
-    /// The judgement.
-    pub so: So,
+    /// The status of the fault.
+    pub status: Status,
 }
 
-/// What is to be said of a fault in the end.
-pub enum So {
-    /// It ended as it must.
-    Right,
-    /// It did not, in words.
+/// The status of a fault.
+pub enum Status {
+    /// The fault ended as expected.
+    Correct,
+    /// The fault did not end as expected; the text is the reason.
     Wrong(String),
-    /// This host cannot play it, and why.
-    NotPlayed(String),
+    /// The fault was skipped because this host does not support it; the text is
+    /// the reason.
+    Skipped(String),
 }
 
-/// Plays a fault and judges it.
+/// Injects a fault and evaluates the result.
 pub fn row(fault: &Fault) -> Row {
     let expected = sum(&fault.want.exit.to_string(), verdicts(&fault.want));
     let name = fault.name.clone();
-    match (fault.play)() {
-        Ok((played, left)) => judge(name, expected, &fault.want, &played, &left),
-        Err(Stop::NotHere(why)) => Row {
+    match (fault.inject)() {
+        Ok((result, left)) => evaluate(name, expected, &fault.want, &result, &left),
+        Err(Stop::Unsupported(why)) => Row {
             name,
             expected,
-            got: format!("not played: {why}"),
+            got: format!("not result: {why}"),
             report: "-".into(),
             left: "-".into(),
-            so: So::NotPlayed(why),
+            status: Status::Skipped(why),
         },
         Err(Stop::Wrong(why)) => Row {
             name,
             expected,
-            got: "cut off".into(),
+            got: "aborted".into(),
             report: "-".into(),
             left: "-".into(),
-            so: So::Wrong(why),
+            status: Status::Wrong(why),
         },
     }
 }
 
-fn judge(name: String, expected: String, want: &Want, played: &Played, left: &[String]) -> Row {
-    let ran = &played.ran;
-    let report = played
+fn evaluate(
+    name: String,
+    expected: String,
+    want: &Want,
+    result: &FaultResult,
+    left: &[String],
+) -> Row {
+    let ran = &result.ran;
+    let report = result
         .report
         .as_ref()
         .and_then(|text| serde_json::from_slice::<Value>(text).ok());
-    let told = report.as_ref().map_or_else(Vec::new, tests);
+    let reported = report.as_ref().map_or_else(Vec::new, tests);
     let got = sum(
         &ran.exit.to_string(),
-        told.iter().map(|(_, verdict)| verdict.clone()),
+        reported.iter().map(|(_, verdict)| verdict.clone()),
     );
     let complete = match (&report, want.report) {
         (Some(report), true) => whole(report, ran),
@@ -79,13 +87,13 @@ fn judge(name: String, expected: String, want: &Want, played: &Played, left: &[S
     if ran.exit != want.exit {
         wrong.push(format!("exit {} instead of {}", ran.exit, want.exit));
     }
-    let (have, need) = (counted(told), counted(wanted(want)));
+    let (have, need) = (counted(reported), counted(wanted(want)));
     if want.report && have != need {
         wrong.push(format!("tests {have:?} instead of {need:?}"));
     }
     let said = said(report.as_ref(), ran);
     for says in want.says.iter().filter(|says| !said.contains(*says)) {
-        wrong.push(format!("nothing says {says:?}"));
+        wrong.push(format!("no message has {says:?}"));
     }
     if let Err(why) = &complete {
         wrong.push(why.clone());
@@ -107,26 +115,26 @@ fn judge(name: String, expected: String, want: &Want, played: &Played, left: &[S
         } else {
             left.join(", ")
         },
-        so: match wrong.as_slice() {
-            [] => So::Right,
-            _ => So::Wrong(format!("{}\n{}", wrong.join("\n"), ran.text())),
+        status: match wrong.as_slice() {
+            [] => Status::Correct,
+            _ => Status::Wrong(format!("{}\n{}", wrong.join("\n"), ran.text())),
         },
     }
 }
 
-/// Returns whether a run that is not the row's own ended as it must.
+/// Checks a run that is not that of the row itself.
 ///
 /// # Errors
-/// It did not, in words.
-pub fn holds(want: &Want, played: &Played) -> Result<(), String> {
-    let row = judge(String::new(), String::new(), want, played, &[]);
-    match row.so {
-        So::Wrong(why) => Err(why),
-        So::Right | So::NotPlayed(_) => Ok(()),
+/// Fails when the run did not end as expected.
+pub fn holds(want: &Want, result: &FaultResult) -> Result<(), String> {
+    let row = evaluate(String::new(), String::new(), want, result, &[]);
+    match row.status {
+        Status::Wrong(why) => Err(why),
+        Status::Correct | Status::Skipped(_) => Ok(()),
     }
 }
 
-/// `5: 1 PASS, 2 NOT_RUN`.
+/// Formats an exit code and counts of verdicts: `5: 1 PASS, 2 NOT_RUN`.
 fn sum(exit: &str, verdicts: impl IntoIterator<Item = String>) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for verdict in verdicts {
@@ -156,13 +164,13 @@ fn wanted(want: &Want) -> Vec<(String, String)> {
     want.tests.iter().map(word).collect()
 }
 
-/// In an order of its own.
+/// Sorts tests, to compare them in any order.
 fn counted(mut tests: Vec<(String, String)>) -> Vec<(String, String)> {
     tests.sort();
     tests
 }
 
-/// Returns the report's tests: name and verdict.
+/// Returns the tests of the report: name and verdict.
 fn tests(report: &Value) -> Vec<(String, String)> {
     let text = |test: &Value, key: &str| test[key].as_str().unwrap_or_default().to_owned();
     let all = report["tests"].as_array().cloned().unwrap_or_default();
@@ -171,7 +179,7 @@ fn tests(report: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Returns what a reader finds said: in the report, else on standard error.
+/// Returns the messages of the report, or standard error if there is no report.
 fn said(report: Option<&Value>, ran: &Ran) -> String {
     let Some(report) = report else {
         return ran.text();
@@ -185,25 +193,25 @@ fn said(report: Option<&Value>, ran: &Ran) -> String {
     all.join("\n")
 }
 
-/// Returns whether the report agrees with the exit code, with itself and with
-/// what was shown.
+/// Checks that the report agrees with the exit code, with itself and with the
+/// output.
 fn whole(report: &Value, ran: &Ran) -> Result<(), String> {
     if report["schema"] != 1 {
         return Err(format!("its schema is {}", report["schema"]));
     }
     let exit = report["run"]["exit"].as_i64();
     if !matches!(ran.exit, Exit::Code(code) if exit == Some(code.into())) {
-        return Err(format!("it says exit {}", report["run"]["exit"]));
+        return Err(format!("it has exit {}", report["run"]["exit"]));
     }
     let early = ran.exit != Exit::Code(0)
         && ran.exit != Exit::Code(1)
         && report["run"]["error"].as_str().is_none_or(str::is_empty);
     if early {
-        return Err("it does not say why the run ended early".into());
+        return Err("it has no reason why the run ended early".into());
     }
-    let told = tests(report);
+    let reported = tests(report);
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    for (_, verdict) in &told {
+    for (_, verdict) in &reported {
         *counts.entry(verdict).or_default() += 1;
     }
     let summary = report["summary"].as_object().cloned().unwrap_or_default();
@@ -216,14 +224,14 @@ fn whole(report: &Value, ran: &Ran) -> Result<(), String> {
         return Err(format!("its summary lacks {counts:?}"));
     }
     for (name, verdict) in shown(ran) {
-        if !told.contains(&(name.clone(), verdict.clone())) {
+        if !reported.contains(&(name.clone(), verdict.clone())) {
             return Err(format!("it lacks {name}, which was shown as {verdict}"));
         }
     }
     Ok(())
 }
 
-/// Returns the tests as they were shown: name and last verdict.
+/// Returns the tests of the output: name and last verdict.
 fn shown(ran: &Ran) -> BTreeMap<String, String> {
     let test = |line: &String| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -235,14 +243,21 @@ fn shown(ran: &Ran) -> BTreeMap<String, String> {
     ran.lines.iter().filter_map(test).collect()
 }
 
-/// Returns the table for people.
+/// Renders the table.
 pub fn table(rows: &[Row]) -> String {
-    let head = ["fault", "expected", "got", "report", "left behind", "so"];
+    let head = [
+        "fault",
+        "expected",
+        "got",
+        "report",
+        "left behind",
+        "status",
+    ];
     let line = |row: &Row| {
-        let so = match &row.so {
-            So::Right => "right",
-            So::Wrong(_) => "WRONG",
-            So::NotPlayed(_) => "-",
+        let status = match &row.status {
+            Status::Correct => "correct",
+            Status::Wrong(_) => "WRONG",
+            Status::Skipped(_) => "-",
         };
         [
             &row.name,
@@ -250,7 +265,7 @@ pub fn table(rows: &[Row]) -> String {
             &row.got,
             &row.report,
             &row.left,
-            so,
+            status,
         ]
         .map(str::to_owned)
     };
