@@ -48,7 +48,7 @@ pub struct Mutant {
     pub suite: String,
     /// Its description in the manifest.
     pub described: Described,
-    /// The diff.
+    /// The file with the diff.
     pub path: PathBuf,
 }
 

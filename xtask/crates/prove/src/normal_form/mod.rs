@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Token {
     /// A name, which may be private to its file.
     Name(String),
-    /// Anything else.
+    /// A literal, a sign or a delimiter.
     Text(String),
 }
 

@@ -21,7 +21,7 @@ const IGNORED_OF_PACKAGE: [&str; 7] = [
 /// A package of the guests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
-    /// Its name.
+    /// The name of the package.
     pub name: String,
     /// The normal form of its manifest.
     pub text: String,
