@@ -21,7 +21,7 @@ use crate::samples::{Format, Sample};
 /// What a caller asks a study for.
 #[derive(Debug, Clone, Default)]
 pub struct StudyRequest {
-    /// The guest.
+    /// The guest to measure.
     pub guest: GuestRequest,
     /// The name of its base.
     pub base: String,
@@ -34,7 +34,7 @@ pub struct StudyRequest {
     pub out: Option<PathBuf>,
 }
 
-/// A comparison.
+/// A comparison of variants.
 pub struct Study {
     /// The name on the command line and of the files.
     pub name: &'static str,
@@ -51,11 +51,11 @@ pub struct Study {
     /// Words that depend on the clock: `{NAME}` in a text, where time is
     /// measured, where instructions are counted.
     pub units: &'static [(&'static str, &'static str, &'static str)],
-    /// The tables.
+    /// The tables of the report.
     pub tables: &'static [Table],
-    /// The goals.
+    /// The goals that are checked.
     pub goals: &'static [GoalSet],
-    /// The plot.
+    /// The plot of the results.
     pub plot: Plot,
     /// Explains missed goals.
     pub explain: Option<Explain>,
@@ -114,11 +114,11 @@ pub type Term = (&'static Metric, &'static str);
 /// A number made of samples.
 #[derive(Clone, Copy)]
 pub enum Figure {
-    /// The median.
+    /// The median of the rounds.
     Median(Term),
     /// The median of the rounds' ratios.
     Ratio(Term, Term),
-    /// The sum.
+    /// The sum of all values.
     Sum(Term),
     /// The power of a key with which the metric grows.
     Exponent(Term, &'static str),
@@ -140,13 +140,13 @@ pub enum Cell {
     Percent(Figure),
 }
 
-/// A table.
+/// A table of figures.
 pub struct Table {
     /// The line above; empty for none.
     pub title: &'static str,
     /// The label of its samples.
     pub label: &'static str,
-    /// The keys that tell its rows apart.
+    /// The keys whose values distinguish its rows.
     pub cases: &'static [&'static str],
     /// The variants with a row of their own in each case; none if a row has
     /// all of them.
@@ -159,7 +159,7 @@ pub struct Table {
 pub struct GoalSet {
     /// The label of their samples.
     pub label: &'static str,
-    /// The keys that tell the cases apart.
+    /// The keys whose values distinguish the cases.
     pub cases: &'static [&'static str],
     /// The goals of each case.
     pub goals: &'static [GoalSpec],
@@ -194,7 +194,7 @@ impl GoalSpec {
     }
 }
 
-/// A plot.
+/// A sheet of charts.
 pub struct Plot {
     /// What all charts are about.
     pub title: &'static str,
@@ -202,7 +202,7 @@ pub struct Plot {
     pub size: (u32, u32),
     /// Returns the number of charts side by side, of the number of all.
     pub columns: fn(usize) -> usize,
-    /// The charts.
+    /// The charts, row by row.
     pub charts: &'static [ChartSpec],
 }
 
@@ -212,7 +212,7 @@ pub struct ChartSpec {
     pub title: &'static str,
     /// The label of its samples.
     pub label: &'static str,
-    /// Selects samples.
+    /// Selects the samples that are drawn.
     pub when: fn(&Sample) -> bool,
     /// The keys each of whose values has a chart.
     pub cases: &'static [&'static str],
@@ -222,7 +222,7 @@ pub struct ChartSpec {
     pub axes: (&'static str, &'static str),
     /// The place of the legend.
     pub legend: Legend,
-    /// The lines.
+    /// The lines to draw.
     pub lines: &'static [LineSpec],
 }
 

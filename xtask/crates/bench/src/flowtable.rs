@@ -62,7 +62,7 @@ fn words(walk: &Sample) -> f64 {
     walk.get("bytes") / 4.0
 }
 
-/// The study.
+/// The study of the flowtable's expiry.
 pub static STUDY: Study = Study {
     name: "flowtable",
     base: Some("head-2014"),

@@ -17,7 +17,7 @@ pub enum Bound {
     Near(f64, f64),
     /// Between both, or one of them.
     Between(f64, f64),
-    /// Exactly this.
+    /// Exactly this value.
     Exactly(f64),
 }
 

@@ -106,7 +106,7 @@ fn share(run: &Sample) -> Option<f64> {
     Some(run.get("others") / run.get("offered").max(1.0))
 }
 
-/// The study.
+/// The study of the driver's receive path.
 pub static STUDY: Study = Study {
     name: "ixgbe",
     base: Some("releng-15.1"),

@@ -23,7 +23,7 @@ use kdk_vm::plan::Isolation;
 /// What to measure kdk's own cost with.
 #[derive(Debug, Clone)]
 pub struct CostRequest {
-    /// The guest.
+    /// The guest to measure.
     pub guest: GuestRequest,
     /// The name of its base.
     pub base: String,

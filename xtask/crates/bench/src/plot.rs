@@ -27,10 +27,10 @@ pub struct Sheet {
     pub charts: Vec<Chart>,
 }
 
-/// A chart.
+/// A chart with logarithmic axes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chart {
-    /// The title.
+    /// The title of the chart.
     pub title: String,
     /// The name of the horizontal axis, whose steps are powers of two.
     pub x: &'static str,
@@ -38,7 +38,7 @@ pub struct Chart {
     pub y: String,
     /// The place of the legend, where no line is.
     pub legend: Legend,
-    /// The lines.
+    /// The lines to draw.
     pub lines: Vec<Line>,
 }
 

@@ -65,7 +65,7 @@ pub struct Format {
 
 /// The line with a test's configuration.
 pub struct Setup {
-    /// The label.
+    /// The label of the line.
     pub label: &'static str,
     /// The numbers that belong to each sample of the test, and the keys that
     /// they get there.
@@ -74,7 +74,7 @@ pub struct Setup {
     pub describe: fn(&Words<'_>) -> Result<String, String>,
 }
 
-/// One measurement.
+/// The result of one measurement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
     /// The label of its line.
@@ -83,7 +83,7 @@ pub struct Sample {
     pub test: String,
     /// The variant that was measured.
     pub variant: &'static str,
-    /// The numbers.
+    /// The numbers by their keys.
     pub values: BTreeMap<&'static str, u64>,
 }
 

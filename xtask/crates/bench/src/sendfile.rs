@@ -89,7 +89,7 @@ static P99: Metric = Metric::new(|run| Some(run.get("p99") / 1e6));
 static BUFFERS: Metric = Metric::new(|run| Some(run.get("buffers")));
 static CALL_TIME: Metric = Metric::clocked(|calls| Some(calls.get("median")));
 
-/// The study.
+/// The study of sendfile(2)'s notification.
 pub static STUDY: Study = Study {
     name: "sendfile",
     base: None,
