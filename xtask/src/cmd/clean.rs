@@ -6,7 +6,6 @@ use kdk_core::cache_dir::{CacheDir, Lock};
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_core::logs;
-use kdk_doctor::confirmed;
 use kdk_doctor::disk_space::human;
 use kdk_series::base::{files, lock_name, record, worktree};
 use kdk_series::operation;
@@ -57,7 +56,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     if args.all {
         operation::ensure_none_on_base(cache, None, "clean")?;
     }
-    if !args.yes && !confirmed("clean")? {
+    if !args.yes && !cx.terminal.confirm("clean")? {
         return Ok(());
     }
     for item in &items {

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kdk_vm::verdict::{Outcome, Summary, Verdict};
 
 use crate::event::{Event, Phase, PhaseResult, Sink};
+use crate::failure::Failure;
 
 /// Prints the events and the results of a command.
 pub struct Terminal {
@@ -65,6 +66,29 @@ impl Terminal {
         } else {
             write();
         }
+    }
+
+    /// Asks the user whether to continue; `CI=true` answers yes. `tried`
+    /// completes "could not ...".
+    ///
+    /// # Errors
+    /// Fails where there is no terminal to ask on.
+    pub fn confirm(&self, tried: &str) -> Result<bool, Failure> {
+        if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
+            return Ok(true);
+        }
+        let stdin = std::io::stdin();
+        if !stdin.is_terminal() {
+            return Err(Failure::usage(tried, "there is no terminal to ask on")
+                .help("use `-y` to continue without a question"));
+        }
+        let mut stderr = std::io::stderr();
+        let _ = write!(stderr, "continue? [y/N] ").and_then(|()| stderr.flush());
+        let mut answer = String::new();
+        stdin
+            .read_line(&mut answer)
+            .map_err(|error| Failure::infra(tried, "the terminal is gone").source(error))?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
     }
 
     fn progress(&self, phase: Phase, done: u64, total: u64, unit: &str) {

@@ -481,10 +481,7 @@ fn classify_memory(meminfo: &str) -> State {
 
 /// Returns the path of the program `name` in PATH.
 pub fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(|path| path.is_file())
+    which::which(name).ok()
 }
 
 fn output(program: &Path, argument: &str) -> Option<String> {

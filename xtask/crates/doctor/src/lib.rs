@@ -8,8 +8,6 @@ pub mod hypervisor;
 pub mod packages;
 pub mod tools;
 
-use std::io::{IsTerminal, Write};
-
 use serde::Serialize;
 
 use checks::State;
@@ -152,7 +150,7 @@ pub fn fix(cx: &Context, findings: &[Finding], host: &Host, yes: bool) -> Result
         return Ok(());
     };
     cx.terminal.line(&format!("running: {command}"));
-    if !yes && !confirmed("install the missing dependencies")? {
+    if !yes && !cx.terminal.confirm("install the missing dependencies")? {
         return Err(
             Failure::usage("install the missing dependencies", "you answered no")
                 .help(format!("run it yourself: {command}")),
@@ -177,26 +175,6 @@ pub fn fix(cx: &Context, findings: &[Finding], host: &Host, yes: bool) -> Result
         format!("the command ended with {status}"),
     )
     .help(format!("run it yourself to see its messages: {command}")))
-}
-
-/// Asks the user whether to continue; `CI=true` answers yes. `tried` completes
-/// "could not ..." where there is no terminal.
-pub fn confirmed(tried: &str) -> Result<bool, Failure> {
-    if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
-        return Ok(true);
-    }
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Err(Failure::usage(tried, "there is no terminal to ask on")
-            .help("use `-y` to continue without a question"));
-    }
-    eprint!("continue? [y/N] ");
-    let _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    stdin
-        .read_line(&mut answer)
-        .map_err(|error| Failure::infra(tried, "the terminal is gone").source(error))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 #[cfg(test)]

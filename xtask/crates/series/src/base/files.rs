@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::{record, repo, worktree};
 use kdk_core::cache_dir::CacheDir;
+use walkdir::WalkDir;
 
 /// Returns all files of the base `name`. Its record comes first, so that an
 /// interrupted removal leaves garbage and not a base.
@@ -34,20 +35,12 @@ pub fn store_entries(cache: &CacheDir, name: &str) -> Vec<PathBuf> {
 /// Returns the disk usage of `path` and everything below it in bytes. Does not
 /// follow links.
 pub fn disk_usage(path: &Path) -> u64 {
-    let Ok(entry) = path.symlink_metadata() else {
-        return 0;
-    };
-    let own = entry.blocks() * 512;
-    if !entry.is_dir() {
-        return own;
-    }
-    let Ok(entries) = fs::read_dir(path) else {
-        return own;
-    };
-    own + entries
-        .flatten()
-        .map(|entry| disk_usage(&entry.path()))
-        .sum::<u64>()
+    WalkDir::new(path)
+        .follow_root_links(false)
+        .into_iter()
+        .filter_map(|entry| entry.ok()?.metadata().ok())
+        .map(|metadata| metadata.blocks() * 512)
+        .sum()
 }
 
 /// Removes `path` and everything below it. It is no error if it does not exist.
