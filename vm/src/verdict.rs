@@ -107,7 +107,7 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<usize>,
     /// The number of the worker that ran it, from 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(alias = "lane", default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<usize>,
     /// The lines that show the processor's registers, if it died.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -318,6 +318,14 @@ mod tests {
         let summary = Summary::of(&all);
         assert_eq!(ExitClass::of(summary).code(), 0);
         assert_eq!(summary.to_string(), "1 PASS, 1 SKIP, 1 XFAIL");
+    }
+
+    #[test]
+    fn a_report_of_an_older_version_names_the_worker_a_lane() {
+        let mut text = serde_json::to_string(&outcome(Verdict::Pass)).unwrap();
+        text.insert_str(text.len() - 1, r#","lane":2"#);
+        let read: Outcome = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.worker, Some(2));
     }
 
     #[test]
