@@ -25,7 +25,7 @@ use crate::snapshot::Saved;
 use crate::verdict::{Outcome, Verdict};
 use worker::Worker;
 
-pub use report::Report;
+pub use report::RunReport;
 
 /// The directory of the raw logs: `console.N.log` and `result.N.log` for
 /// machine N.
@@ -82,7 +82,7 @@ pub fn run_all(
     options: &Options,
     interrupt: &Interrupt,
     sink: Sink<'_>,
-) -> Report {
+) -> RunReport {
     let mut run = Run::new(guests, options, interrupt, sink);
     if let Err(error) = run.all() {
         run.stop_for(error);
@@ -128,7 +128,7 @@ struct Found {
     outcomes: BTreeMap<usize, Outcome>,
     /// The random numbers of the guests, which must all differ.
     random: HashSet<u64>,
-    report: Report,
+    report: RunReport,
 }
 
 impl<'a> Run<'a> {
@@ -303,7 +303,7 @@ impl<'a> Run<'a> {
 
     /// Returns all that was found out; a case without a verdict is one that did
     /// not run.
-    fn into_report(self) -> Report {
+    fn into_report(self) -> RunReport {
         let why = {
             let found = self.found();
             found.report.error.as_ref().map(ToString::to_string)
@@ -318,7 +318,7 @@ impl<'a> Run<'a> {
         }
         let found = self.found.into_inner();
         let found = found.unwrap_or_else(PoisonError::into_inner);
-        Report {
+        RunReport {
             outcomes: found.outcomes.into_values().collect(),
             ..found.report
         }

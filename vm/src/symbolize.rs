@@ -50,7 +50,7 @@ impl Function {
 
 /// A line of a source file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct SourceLocation {
     /// The path of the file, as the reader can open it.
     pub file: Option<String>,
     /// The line number, from 1.
@@ -61,7 +61,7 @@ pub struct Place {
     pub inlined: bool,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceLocation {
     /// `FILE:LINE (FUNCTION)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.file.as_deref().unwrap_or("no file"))?;
@@ -87,7 +87,7 @@ pub trait Symbols {
     ///
     /// # Errors
     /// Fails with the reason why there are none.
-    fn places(&self, spot: Spot) -> Result<Vec<Place>, String>;
+    fn places(&self, spot: Spot) -> Result<Vec<SourceLocation>, String>;
     /// Returns the names of the files, for messages.
     fn files(&self) -> String;
 }
@@ -220,7 +220,7 @@ fn instruction(
 
 fn places(symbols: &dyn Symbols, spot: Spot, what: &str) -> Vec<String> {
     match symbols.places(spot) {
-        Ok(places) => places.iter().map(Place::to_string).collect(),
+        Ok(places) => places.iter().map(SourceLocation::to_string).collect(),
         Err(why) => vec![format!("error: {what} has no line: {why}")],
     }
 }

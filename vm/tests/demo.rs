@@ -21,7 +21,7 @@ use kdk_vm::plan::{Isolation, Selection};
 use kdk_vm::progress::Progress;
 use kdk_vm::protocol::Guest;
 use kdk_vm::qemu::{Boot, Engine, Qemu, QemuMachine, Spec};
-use kdk_vm::run::{Guests, LogDir, Options, Report, list_all, run_all};
+use kdk_vm::run::{Guests, LogDir, Options, RunReport, list_all, run_all};
 use kdk_vm::session::{Limits, Logs, Setup};
 use kdk_vm::snapshot::{Saved, save};
 use kdk_vm::verdict::{Outcome, Verdict};
@@ -60,11 +60,11 @@ fn options(patterns: &[&str]) -> Options {
 }
 
 /// Runs tests of guests with this command line.
-fn run_with(cmdline: &str, options: &Options) -> Report {
+fn run_with(cmdline: &str, options: &Options) -> RunReport {
     run_machine(&spec(cmdline), options)
 }
 
-fn run_machine(spec: &Spec, options: &Options) -> Report {
+fn run_machine(spec: &Spec, options: &Options) -> RunReport {
     let qemu = Qemu::find().unwrap();
     let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
         Ok(Box::new(QemuMachine::start(&qemu, spec)?))
@@ -72,7 +72,7 @@ fn run_machine(spec: &Spec, options: &Options) -> Report {
     run_all(Guests::Boot(&machines), options, &Interrupt::new(), &|_| {})
 }
 
-fn run(patterns: &[&str]) -> Report {
+fn run(patterns: &[&str]) -> RunReport {
     run_with("", &options(patterns))
 }
 
@@ -397,7 +397,7 @@ impl SavedGuest {
         }
     }
 
-    fn run(&self, options: &Options) -> Report {
+    fn run(&self, options: &Options) -> RunReport {
         let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
             let memory = std::fs::File::open(&self.memory).unwrap();
             Ok(Box::new(QemuMachine::load(&self.qemu, &self.spec, memory)?))

@@ -1,7 +1,7 @@
 //! Answers a line of the host.
 
 use crate::ktap::write_error;
-use crate::{Command, Listing, Pattern, Place, Platform, Refusal, Registry, Run, Text, parse};
+use crate::{Command, Listing, Pattern, Platform, Refusal, Registry, Run, Text, Where, parse};
 use core::fmt::{self, Write};
 
 /// The answer to one line. It is read chunk by chunk, so that everything before
@@ -24,7 +24,7 @@ enum Kind<'a> {
 impl<'a> Answer<'a> {
     /// Returns the answer to `line`. No test runs yet.
     #[must_use]
-    pub fn to(registry: &Registry<'a>, place: Place, line: &str) -> Self {
+    pub fn to(registry: &Registry<'a>, place: Where, line: &str) -> Self {
         let refused = |reason: &dyn fmt::Display| Kind::Error {
             command: Text::of(line.trim_ascii()),
             reason: Text::of(reason),

@@ -9,7 +9,7 @@
 //! [`Answer::to`] and reads the chunks of the answer:
 //!
 //! ```
-//! # use kdk_harness::{Answer, Command, Counters, Ended, Place, Platform, Registry, Test, TestResult};
+//! # use kdk_harness::{Answer, Command, Counters, Ended, Where, Platform, Registry, Test, TestResult};
 //! # struct Here;
 //! # impl Platform for Here {
 //! #     fn run_isolated(&mut self, test: &'static Test) -> Ended { Ended::Returned((test.run)()) }
@@ -25,7 +25,7 @@
 //!
 //! let tests = [&ADDS];
 //! let registry = Registry::new(&tests);
-//! let mut answer = Answer::to(&registry, Place::Userland, "run sums/adds");
+//! let mut answer = Answer::to(&registry, Where::Userland, "run sums/adds");
 //! let mut text = String::new();
 //! while answer.next_chunk(&mut Here, &mut text)? {}
 //! assert_eq!(text, "# start sums/adds\nKTAP version 1\n1..1\nok 1 sums/adds\n# done 1\n");
@@ -51,7 +51,7 @@ pub use answer::Answer;
 pub use command::{Command, Resume, parse};
 pub use counters::{Counter, Counters, CountersFull, Leak, MAX_COUNTERS};
 pub use ktap::{write_diagnostic, write_error};
-pub use list::{Listing, Place};
+pub use list::{Listing, Where};
 pub use name::{MAX_NAME, is_valid_name};
 pub use pattern::{MAX_PATTERN, Pattern};
 pub use platform::{Ended, MESSAGE, Message, Platform, describe_panic};

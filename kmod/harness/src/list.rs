@@ -6,14 +6,14 @@ use core::fmt::{self, Write};
 
 /// The place where a guest's tests run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Where {
     /// The tests run in the kernel (or the demo guest).
     Kernel,
     /// The tests run in a program.
     Userland,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Where {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Kernel => "kernel",
@@ -27,7 +27,7 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug)]
 pub struct Listing<'a> {
     tests: Ordered<'a>,
-    place: Place,
+    place: Where,
     written: usize,
     over: bool,
 }
@@ -37,7 +37,7 @@ impl<'a> Listing<'a> {
     ///
     /// # Errors
     /// Fails when a name is registered twice.
-    pub fn new(registry: &Registry<'a>, place: Place) -> Result<Self, Refusal> {
+    pub fn new(registry: &Registry<'a>, place: Where) -> Result<Self, Refusal> {
         registry.check()?;
         Ok(Self {
             tests: registry.ordered(),
@@ -69,7 +69,7 @@ impl<'a> Listing<'a> {
     }
 }
 
-fn write_test(out: &mut dyn Write, test: &Test, place: Place) -> fmt::Result {
+fn write_test(out: &mut dyn Write, test: &Test, place: Where) -> fmt::Result {
     let expect = match (test.known_defect(), test.known_crash()) {
         (None, _) => "pass",
         (Some(_), None) => "fail",
@@ -115,7 +115,7 @@ mod tests {
         test
     };
 
-    fn listed(tests: &[&'static Test], place: Place) -> String {
+    fn listed(tests: &[&'static Test], place: Where) -> String {
         let mut out = String::new();
         let mut listing = Listing::new(&Registry::new(tests), place).unwrap();
         while listing.next_chunk(&mut out).unwrap() {}
@@ -125,26 +125,26 @@ mod tests {
 
     #[test]
     fn an_ambiguous_registry_is_refused() {
-        let refusal = Listing::new(&Registry::new(&[&ODD, &ODD]), Place::Kernel).err();
+        let refusal = Listing::new(&Registry::new(&[&ODD, &ODD]), Where::Kernel).err();
         assert_eq!(refusal, Some(Refusal::Duplicate("a/odd")));
     }
 
     #[test]
     fn tests_are_listed_by_name() {
-        assert_eq!(listed(&[], Place::Kernel), "# end list 0\n");
+        assert_eq!(listed(&[], Where::Kernel), "# end list 0\n");
         assert_eq!(
-            listed(&[&PLAIN, &ODD], Place::Kernel),
+            listed(&[&PLAIN, &ODD], Where::Kernel),
             "# test a/odd where=kernel limit_ms=70 expect=fail default=no\n\
              # test b/plain where=kernel limit_ms=5000 expect=pass default=yes\n\
              # end list 2\n"
         );
         assert_eq!(
-            listed(&[&PLAIN], Place::Userland),
+            listed(&[&PLAIN], Where::Userland),
             "# test b/plain where=userland limit_ms=5000 expect=pass default=yes\n\
              # end list 1\n"
         );
         assert_eq!(
-            listed(&[&HERE, &DEADLY, &ELSEWHERE], Place::Userland),
+            listed(&[&HERE, &DEADLY, &ELSEWHERE], Where::Userland),
             "# test c/deadly where=userland limit_ms=5000 expect=crash default=yes\n\
              # test c/elsewhere where=userland limit_ms=5000 expect=pass default=yes\n\
              # test c/here where=userland limit_ms=5000 expect=fail default=yes\n\

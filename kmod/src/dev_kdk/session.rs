@@ -8,7 +8,7 @@ use crate::kpi::{Device, Exclusive, Uio};
 use crate::platform::Kernel;
 use crate::registry;
 use alloc::boxed::Box;
-use kdk_harness::{Answer, Command, Place, Reader, Text, parse};
+use kdk_harness::{Answer, Command, Reader, Text, Where, parse};
 
 /// The longest command, in bytes.
 const COMMAND: usize = 200;
@@ -154,7 +154,7 @@ fn tests(line: &str) -> Result<State, Errno> {
             return Err(Errno::EINVAL);
         }
     };
-    let answer = Answer::to(&registry::all(), Place::Kernel, line);
+    let answer = Answer::to(&registry::all(), Where::Kernel, line);
     Ok(State::Answer {
         reader: Box::new(Reader::new(answer)),
         _slot: slot,

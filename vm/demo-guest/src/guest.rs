@@ -6,7 +6,7 @@ use crate::platform::Demo;
 use crate::results::{self, Line};
 use crate::{clock, hw, log, panic};
 use core::fmt::Write;
-use kdk_harness::{Answer, Command, MAX_CHUNK, Place, Registry, Resume, Text, parse};
+use kdk_harness::{Answer, Command, MAX_CHUNK, Registry, Resume, Text, Where, parse};
 use spin::Once;
 
 /// The protocol's version.
@@ -146,7 +146,7 @@ fn serve(registry: &Registry<'_>) -> ! {
             _ => {}
         }
         before_answer(command);
-        let mut answer = Answer::to(registry, Place::Kernel, line.text());
+        let mut answer = Answer::to(registry, Where::Kernel, line.text());
         let injection = Injection::for_line(line.text());
         // A chunk always fits (MAX_CHUNK), so writing cannot fail.
         while answer.next_chunk(&mut Demo, &mut chunk) == Ok(true) {

@@ -7,7 +7,7 @@ use crate::verdict::{ExitClass, Outcome, Summary};
 
 /// The results of a run.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct RunReport {
     /// The hello of the first guest, or none if no guest booted.
     pub hello: Option<Hello>,
     /// The outcome of every case, in the order of the plan.
@@ -23,7 +23,7 @@ pub struct Report {
     pub log_error: Option<InfraError>,
 }
 
-impl Report {
+impl RunReport {
     /// Returns the number of tests by verdict.
     pub fn summary(&self) -> Summary {
         Summary::of(&self.outcomes)

@@ -21,7 +21,7 @@ fn options(patterns: &[&str]) -> Options {
 const TESTS: [&str; 3] = ["a/one", "a/two", "b/three"];
 
 /// Runs one guest per boot. Returns the report and the lines of progress.
-fn run_guests(patterns: &[&str], guests: Vec<fn(Guest)>) -> (Report, Vec<String>) {
+fn run_guests(patterns: &[&str], guests: Vec<fn(Guest)>) -> (RunReport, Vec<String>) {
     let (report, heard, left) = run_with(&options(patterns), None, guests);
     assert_eq!(left, 0, "a guest was not booted");
     (report, heard)
@@ -33,7 +33,7 @@ fn run_with(
     options: &Options,
     saved: Option<&Saved>,
     guests: Vec<fn(Guest)>,
-) -> (Report, Vec<String>, usize) {
+) -> (RunReport, Vec<String>, usize) {
     let guests = Mutex::new(guests.into_iter());
     let machines = |number: usize| -> Result<Box<dyn Machine>, InfraError> {
         let guest = guests.lock().unwrap().next();
@@ -60,7 +60,7 @@ fn run_with(
     (report, heard.into_inner().unwrap(), left)
 }
 
-fn verdicts(report: &Report) -> Vec<(&str, Verdict)> {
+fn verdicts(report: &RunReport) -> Vec<(&str, Verdict)> {
     report
         .outcomes
         .iter()
@@ -340,9 +340,9 @@ fn a_bad_log_directory_is_reported_before_anything_boots() {
 
 #[test]
 fn failures_are_worse_than_a_log_that_is_not_whole() {
-    let mut report = Report {
+    let mut report = RunReport {
         log_error: Some(InfraError::Interrupted),
-        ..Report::default()
+        ..RunReport::default()
     };
     let test =
         crate::protocol::TestEntry::parse("a/b where=kernel limit_ms=1 expect=pass default=yes")

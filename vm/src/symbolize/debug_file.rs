@@ -10,7 +10,7 @@ use gimli::{EndianArcSlice, RunTimeEndian, SectionId};
 use miette::Diagnostic;
 use object::{Object, ObjectSection, ObjectSymbol, ReadCache, SectionFlags, SymbolKind};
 
-use super::{Place, Sources};
+use super::{SourceLocation, Sources};
 
 type Reader = EndianArcSlice<RunTimeEndian>;
 
@@ -105,7 +105,7 @@ impl DebugFile {
     ///
     /// # Errors
     /// Fails with the reason why there are none.
-    pub fn places(&self, address: u64, sources: &Sources) -> Result<Vec<Place>, String> {
+    pub fn places(&self, address: u64, sources: &Sources) -> Result<Vec<SourceLocation>, String> {
         let broken = |error: gimli::Error| format!("{} is damaged ({error})", self.name);
         let mut frames = self
             .context
@@ -195,13 +195,13 @@ fn symbols<'d>(elf: &impl Object<'d>) -> Vec<Symbol> {
     all
 }
 
-fn place(frame: &Frame<'_, Reader>, sources: &Sources) -> Place {
+fn place(frame: &Frame<'_, Reader>, sources: &Sources) -> SourceLocation {
     let location = frame.location.as_ref();
     let function = frame
         .function
         .as_ref()
         .and_then(|name| name.raw_name().ok());
-    Place {
+    SourceLocation {
         file: location
             .and_then(|at| at.file)
             .map(|file| sources.find(file)),

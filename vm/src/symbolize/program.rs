@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::debug_file::DebugFile;
-use super::{Function, Place, Sources, Spot, SymbolizeError, Symbols};
+use super::{Function, SourceLocation, Sources, Spot, SymbolizeError, Symbols};
 
 /// The debug information of a kernel and its modules.
 pub struct Program {
@@ -56,7 +56,7 @@ impl Symbols for Program {
             .then_some(Spot { file: 0, address })
     }
 
-    fn places(&self, spot: Spot) -> Result<Vec<Place>, String> {
+    fn places(&self, spot: Spot) -> Result<Vec<SourceLocation>, String> {
         match self.files.get(spot.file) {
             Some(Ok(file)) => file.places(spot.address, &self.sources),
             Some(Err(error)) => Err(error.to_string()),

@@ -41,11 +41,11 @@ impl Symbols for Table {
         inside.then_some(Spot { file: 0, address })
     }
 
-    fn places(&self, spot: Spot) -> Result<Vec<Place>, String> {
+    fn places(&self, spot: Spot) -> Result<Vec<SourceLocation>, String> {
         if spot.file == 1 && spot.address >= 0x1040 {
             return Err("m knows none".into());
         }
-        Ok(vec![Place {
+        Ok(vec![SourceLocation {
             file: Some(["k", "m"][spot.file].into()),
             line: None,
             function: Some(format!("{:#x}", spot.address & 0xffff)),

@@ -2,7 +2,7 @@
 
 extern crate std;
 use super::*;
-use crate::{Answer, Expect, Message, Place, Reader, TestResult, describe_panic};
+use crate::{Answer, Expect, Message, Reader, TestResult, Where, describe_panic};
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -105,7 +105,7 @@ static TYPES: Test = {
 };
 
 fn answer(platform: &mut Fake, tests: &[&'static Test], line: &str) -> String {
-    let mut answer = Answer::to(&Registry::new(tests), Place::Kernel, line);
+    let mut answer = Answer::to(&Registry::new(tests), Where::Kernel, line);
     let mut out = String::new();
     while answer.next_chunk(platform, &mut out).unwrap() {}
     assert_eq!(answer.next_chunk(platform, &mut out), Ok(false));
@@ -432,7 +432,7 @@ fn a_full_writer_is_an_error_and_never_runs_a_test_twice() {
     let whole = answer(&mut Fake::default(), &tests, "run *");
     for room in 0..whole.len() {
         let mut fake = Fake::default();
-        let mut answer = Answer::to(&Registry::new(&tests), Place::Kernel, "run *");
+        let mut answer = Answer::to(&Registry::new(&tests), Where::Kernel, "run *");
         let mut full = Full(room);
         let mut failures = 0;
         loop {
@@ -457,7 +457,7 @@ fn readers_with_buffers_of_any_size_get_the_same_text() {
         let whole = answer(&mut Fake::default(), &tests, line);
         for size in [1, 2, 3, 7, 64, 10_000] {
             let mut fake = Fake::default();
-            let answer = Answer::to(&Registry::new(&tests), Place::Kernel, line);
+            let answer = Answer::to(&Registry::new(&tests), Where::Kernel, line);
             let mut reader = Reader::new(answer);
             assert_eq!(reader.read(&mut fake, &mut []), 0);
             let mut text = Vec::new();
@@ -479,7 +479,7 @@ fn readers_with_buffers_of_any_size_get_the_same_text() {
 fn a_reader_runs_no_test_before_its_start_was_taken() {
     let mut fake = Fake::default();
     let tests = [&PASS];
-    let answer = Answer::to(&Registry::new(&tests), Place::Kernel, "run s/pass");
+    let answer = Answer::to(&Registry::new(&tests), Where::Kernel, "run s/pass");
     let mut reader = Reader::new(answer);
     for _ in 0.."# start s/pass\nKTAP version 1\n1..1\n".len() {
         assert_eq!(reader.read(&mut fake, &mut [0]), 1);

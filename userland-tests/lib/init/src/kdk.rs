@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use kdk_harness::Place;
+use kdk_harness::Where;
 use kdk_relay::{Lines, Listed, Listing, RunRelay};
 use kdk_sys::file::{O_CLOEXEC, O_RDWR, open};
 use kdk_sys::{Descriptor, Errno, Fd, Result, complain, module, sysctl};
@@ -76,7 +76,7 @@ fn ask(command: &str, each: &mut dyn FnMut(&str)) -> core::result::Result<(), St
 /// # Errors
 /// Why they are not known.
 pub fn list() -> core::result::Result<Vec<Listed>, String> {
-    let mut listing = Listing::new(Place::Kernel);
+    let mut listing = Listing::new(Where::Kernel);
     ask("list", &mut |line| listing.line(line))?;
     listing.finish()
 }

@@ -6,7 +6,7 @@ use crate::{hello, kdk, resume, suites};
 use alloc::format;
 use alloc::string::String;
 use core::fmt::{self, Write};
-use kdk_harness::{Command, Place, parse, write_error};
+use kdk_harness::{Command, Where, parse, write_error};
 use kdk_relay::{Catalogue, RunRelay};
 use kdk_sys::complain;
 
@@ -71,10 +71,10 @@ fn answer(
 /// Collects the tests of kdk.ko and of all suites.
 fn catalogue() -> Catalogue<Source> {
     let mut tests = Catalogue::new();
-    tests.add("kdk", &Source::Kernel, Place::Kernel, kdk::list());
+    tests.add("kdk", &Source::Kernel, Where::Kernel, kdk::list());
     let suites = suites::names().unwrap_or_else(|why| {
         let nowhere = Source::Suite(String::new());
-        tests.add("suites", &nowhere, Place::Userland, Err(why));
+        tests.add("suites", &nowhere, Where::Userland, Err(why));
         Default::default()
     });
     for suite in suites {
@@ -82,7 +82,7 @@ fn catalogue() -> Catalogue<Source> {
         tests.add(
             &suite,
             &Source::Suite(suite.clone()),
-            Place::Userland,
+            Where::Userland,
             listed,
         );
     }

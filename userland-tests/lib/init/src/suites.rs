@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use kdk_harness::Place;
+use kdk_harness::Where;
 use kdk_relay::{Lines, Listed, Listing, RunRelay};
 use kdk_sys::process::{Ending, Pid, kill_everyone, reap};
 use kdk_sys::signal::Signal;
@@ -30,7 +30,7 @@ pub fn names() -> core::result::Result<Vec<String>, String> {
 /// # Errors
 /// Why they are not known.
 pub fn list(suite: &str) -> core::result::Result<Vec<Listed>, String> {
-    let mut listing = Listing::new(Place::Userland);
+    let mut listing = Listing::new(Where::Userland);
     let deadline = Deadline::after_ms(LIST_MS);
     call(suite, &["-l"], deadline, &mut |line| listing.line(line))?;
     listing.finish()

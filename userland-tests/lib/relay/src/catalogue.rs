@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
-use kdk_harness::Place;
+use kdk_harness::Where;
 
 /// A test and its source, `S` being whatever init knows a place by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl<S: Clone> Catalogue<S> {
         &mut self,
         called: &str,
         source: &S,
-        place: Place,
+        place: Where,
         listed: Result<Vec<Listed>, String>,
     ) {
         let tests = match listed {
@@ -58,7 +58,7 @@ impl<S: Clone> Catalogue<S> {
         }
     }
 
-    fn broken(&mut self, called: &str, place: Place, why: String) {
+    fn broken(&mut self, called: &str, place: Where, why: String) {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let suite: String = called
             .chars()
@@ -125,8 +125,8 @@ mod tests {
     #[test]
     fn tests_come_by_name() {
         let mut catalogue = Catalogue::new();
-        catalogue.add("y", &1, Place::Userland, listed(&["y/b", "y/a"]));
-        catalogue.add("x", &2, Place::Kernel, listed(&["x/c"]));
+        catalogue.add("y", &1, Where::Userland, listed(&["y/b", "y/a"]));
+        catalogue.add("x", &2, Where::Kernel, listed(&["x/c"]));
         assert_eq!(
             written(&catalogue),
             "# test x/c\n# test y/a\n# test y/b\n# end list 3\n"
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_broken_place_is_a_failing_test() {
         let mut catalogue = Catalogue::new();
-        catalogue.add("A b.c", &1, Place::Userland, Err("killed".to_string()));
+        catalogue.add("A b.c", &1, Where::Userland, Err("killed".to_string()));
         assert_eq!(
             written(&catalogue),
             "# test a-b-c/can-list where=userland limit_ms=5000 expect=pass default=yes\n\
@@ -152,8 +152,8 @@ mod tests {
     #[test]
     fn a_name_in_two_places_is_reported() {
         let mut catalogue = Catalogue::new();
-        catalogue.add("x", &1, Place::Userland, listed(&["x/a"]));
-        catalogue.add("z", &2, Place::Userland, listed(&["x/a", "x/a", "x/b"]));
+        catalogue.add("x", &1, Where::Userland, listed(&["x/a"]));
+        catalogue.add("z", &2, Where::Userland, listed(&["x/a", "x/a", "x/b"]));
         assert_eq!(catalogue.get("x/a").unwrap().source, Ok(1));
         assert_eq!(catalogue.get("x/b").unwrap().source, Ok(2));
         let failed = catalogue.get("z/can-list").unwrap();

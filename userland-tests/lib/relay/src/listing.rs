@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use kdk_harness::{Place, is_valid_name};
+use kdk_harness::{Where, is_valid_name};
 
 /// A test as its place listed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Listed {
 /// that died halfway has not listed all its tests.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    place: Place,
+    place: Where,
     tests: Vec<Listed>,
     ended: bool,
     wrong: Option<String>,
@@ -27,7 +27,7 @@ pub struct Listing {
 impl Listing {
     /// An answer from `place` that has not begun.
     #[must_use]
-    pub const fn new(place: Place) -> Self {
+    pub const fn new(place: Where) -> Self {
         Self {
             place,
             tests: Vec::new(),
@@ -82,7 +82,7 @@ impl Listing {
 }
 
 /// Reads `# test NAME where=.. limit_ms=.. expect=.. default=..`.
-fn listed(line: &str, place: Place) -> Result<Listed, String> {
+fn listed(line: &str, place: Where) -> Result<Listed, String> {
     let wrong = || "has a line that names no test".to_string();
     let mut words = line.strip_prefix("# test ").ok_or_else(wrong)?.split(' ');
     let name = words.next().filter(|name| is_valid_name(name));
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn read(lines: &[&str]) -> Result<Vec<String>, String> {
-        let mut listing = Listing::new(Place::Userland);
+        let mut listing = Listing::new(Where::Userland);
         lines.iter().for_each(|line| listing.line(line));
         let tests = listing.finish()?;
         Ok(tests.into_iter().map(|test| test.name).collect())

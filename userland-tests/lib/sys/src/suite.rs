@@ -8,7 +8,7 @@ pub use forked::Forked;
 
 use crate::{Descriptor, STDOUT};
 use alloc::string::String;
-use kdk_harness::{Answer, Place, Registry, Test};
+use kdk_harness::{Answer, Registry, Test, Where};
 
 /// What a suite exits with when it was called in another way than with `-l`
 /// or `-r NAME`, or could not answer.
@@ -61,7 +61,7 @@ pub fn run(tests: &[&'static Test], arguments: &[String]) -> i32 {
         }
     }
     let registry = Registry::new(tests);
-    let mut answer = Answer::to(&registry, Place::Userland, &command);
+    let mut answer = Answer::to(&registry, Where::Userland, &command);
     let mut platform = Forked::new();
     let mut chunk = String::new();
     while let Ok(true) = answer.next_chunk(&mut platform, &mut chunk) {

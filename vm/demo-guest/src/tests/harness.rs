@@ -4,7 +4,7 @@ use crate::hw;
 use crate::platform::Demo;
 use core::fmt::Write;
 use kdk_harness::{
-    Answer, Expect, MAX_CHUNK, Pattern, Place, Reader, Registry, Stop, Test, TestResult, Text,
+    Answer, Expect, MAX_CHUNK, Pattern, Reader, Registry, Stop, Test, TestResult, Text, Where,
     kdk_test,
 };
 
@@ -61,7 +61,7 @@ kdk_test!("harness/globs-choose-tests", globs_choose_tests);
 
 /// Returns the answer to `line` with `tests` on this guest.
 pub fn answer(tests: &[&'static Test], line: &str) -> Text<MAX_CHUNK> {
-    let mut answer = Answer::to(&Registry::new(tests), Place::Kernel, line);
+    let mut answer = Answer::to(&Registry::new(tests), Where::Kernel, line);
     let mut text = Text::new();
     while answer.next_chunk(&mut Demo, &mut text) == Ok(true) {}
     text
@@ -109,7 +109,7 @@ fn results_are_written() -> TestResult {
 kdk_test!("harness/results-are-written", results_are_written);
 
 fn small_reads_get_all() -> TestResult {
-    let answer = Answer::to(&Registry::new(&INNER), Place::Kernel, "run *");
+    let answer = Answer::to(&Registry::new(&INNER), Where::Kernel, "run *");
     let mut reader = Reader::new(answer);
     let mut text = Text::<MAX_CHUNK>::new();
     let mut few = [0; 3];

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use kdk_vm::console::log::Cap;
 use kdk_vm::plan::Isolation;
 use kdk_vm::progress::Progress;
-use kdk_vm::run::{Guests, LogDir, Options, Report, run_all};
+use kdk_vm::run::{Guests, LogDir, Options, RunReport, run_all};
 use kdk_vm::verdict::{Outcome, Verdict};
 
 use crate::build::Builder;
@@ -78,7 +78,7 @@ impl<'a> TestEnv<'a> {
         recorder: &Recorder<'_>,
         tests: &TestRequest,
         durations: BTreeMap<String, u64>,
-    ) -> Result<Report, Failure> {
+    ) -> Result<RunReport, Failure> {
         let state = self.save(recorder, tests)?;
         self.run_on(recorder, state.as_ref(), tests, durations)
     }
@@ -125,7 +125,7 @@ impl<'a> TestEnv<'a> {
         state: Option<&State>,
         tests: &TestRequest,
         durations: BTreeMap<String, u64>,
-    ) -> Result<Report, Failure> {
+    ) -> Result<RunReport, Failure> {
         if tests.jobs > 1 && tests.isolation == Isolation::None {
             return Err(Failure::usage(
                 "run guests side by side",
@@ -221,7 +221,7 @@ fn reproduce(command: &str, outcome: &Outcome) -> String {
 
 /// Returns `113 fresh kernels, each loaded in 63 ms`, or how long the boot
 /// took.
-fn describe(report: &Report, loaded: bool) -> String {
+fn describe(report: &RunReport, loaded: bool) -> String {
     let mut boots = report.boots.clone();
     boots.sort_unstable();
     let median = boots.get(boots.len() / 2).copied().unwrap_or(0);
@@ -240,9 +240,9 @@ mod tests {
 
     #[test]
     fn how_the_guests_came_up() {
-        let report = |boots: &[u64]| Report {
+        let report = |boots: &[u64]| RunReport {
             boots: boots.to_vec(),
-            ..Report::default()
+            ..RunReport::default()
         };
         assert_eq!(describe(&report(&[80]), false), "booted in 80 ms");
         assert_eq!(

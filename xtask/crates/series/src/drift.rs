@@ -47,7 +47,7 @@ pub struct Row {
     /// The id of the patch.
     pub id: String,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: DriftResult,
     /// The patches that it needs and that were skipped.
     pub lacks: Vec<String>,
     /// Whether it applies, but a merge gives another tree.
@@ -56,7 +56,7 @@ pub struct Row {
 
 /// The result of one patch on a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DriftResult {
     /// The patch applies, some hunks with an offset.
     Applies(Vec<Offset>),
     /// The patch merges, but does not apply.
@@ -163,17 +163,17 @@ impl Replay {
         for (n, step) in self.steps.iter().enumerate() {
             let lacks = lacks(step, &left_out, &self.steps);
             let mut tried = match n < landed {
-                true => StepResult::same(Outcome::Landed(None), &tree),
+                true => StepResult::same(DriftResult::Landed(None), &tree),
                 false => self.step(step, &tree, &found.folders)?,
             };
-            if let Outcome::Conflicts { .. } = &tried.outcome
+            if let DriftResult::Conflicts { .. } = &tried.outcome
                 && let Some(last) = self.landed_with(n, &tree)?
             {
                 landed = last + 1;
-                tried.outcome = Outcome::Landed(None);
+                tried.outcome = DriftResult::Landed(None);
             }
             tried.outcome = self.dated(tried.outcome, target, step)?;
-            if let Outcome::Conflicts { .. } = &tried.outcome {
+            if let DriftResult::Conflicts { .. } = &tried.outcome {
                 left_out.push(&step.id);
             }
             tree = tried.tree;
@@ -206,10 +206,10 @@ impl Replay {
     /// Adds what the target's history shows to `outcome`.
     fn dated(
         &self,
-        outcome: Outcome,
+        outcome: DriftResult,
         target: &OpenTarget,
         step: &Step,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<DriftResult, Failure> {
         let found = || match target.history() {
             None => Ok(None),
             Some((git, tip)) => {
@@ -222,10 +222,10 @@ impl Replay {
             }
         };
         Ok(match outcome {
-            Outcome::Landed(_) => Outcome::Landed(found()?.map(|found| found.commit)),
-            Outcome::Conflicts { places, .. } => match found()? {
-                Some(found) if found.certain => Outcome::Landed(Some(found.commit)),
-                found => Outcome::Conflicts {
+            DriftResult::Landed(_) => DriftResult::Landed(found()?.map(|found| found.commit)),
+            DriftResult::Conflicts { places, .. } => match found()? {
+                Some(found) if found.certain => DriftResult::Landed(Some(found.commit)),
+                found => DriftResult::Conflicts {
                     places,
                     perhaps: found.map(|found| found.commit),
                 },
@@ -237,7 +237,7 @@ impl Replay {
     fn step(&self, step: &Step, onto: &str, folders: &[String]) -> Result<StepResult, Failure> {
         let conflicts = |places| {
             let perhaps = None;
-            StepResult::same(Outcome::Conflicts { places, perhaps }, onto)
+            StepResult::same(DriftResult::Conflicts { places, perhaps }, onto)
         };
         let in_the_way = folders.iter().filter(|path| step.files.contains(*path));
         let in_the_way: Vec<FileConflict> = in_the_way
@@ -251,18 +251,18 @@ impl Replay {
         }
         let merged = self.merge(&step.id, &step.from, &step.to, onto)?;
         if merged.conflicts.is_empty() && merged.tree == onto {
-            return Ok(StepResult::same(Outcome::Landed(None), onto));
+            return Ok(StepResult::same(DriftResult::Landed(None), onto));
         }
         if let Ok(applied) = self.temp.apply(onto, &step.diff)? {
             return Ok(StepResult {
                 doubtful: !merged.conflicts.is_empty() || merged.tree != applied.tree,
-                outcome: Outcome::Applies(applied.offsets),
+                outcome: DriftResult::Applies(applied.offsets),
                 tree: applied.tree,
             });
         }
         if merged.conflicts.is_empty() {
             return Ok(StepResult {
-                outcome: Outcome::Merges,
+                outcome: DriftResult::Merges,
                 tree: merged.tree,
                 doubtful: false,
             });
@@ -334,14 +334,14 @@ impl Replay {
 
 /// The result of trying one patch.
 struct StepResult {
-    outcome: Outcome,
+    outcome: DriftResult,
     tree: String,
     doubtful: bool,
 }
 
 impl StepResult {
     /// Returns a result that leaves `tree` unchanged.
-    fn same(outcome: Outcome, tree: &str) -> Self {
+    fn same(outcome: DriftResult, tree: &str) -> Self {
         Self {
             outcome,
             tree: tree.to_owned(),

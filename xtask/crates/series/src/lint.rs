@@ -20,7 +20,7 @@ mod subject;
 mod touched;
 pub mod trailers;
 
-pub use finding::{Check, Finding, Report, Severity};
+pub use finding::{Check, Finding, LintReport, Severity};
 pub use proof::waives;
 
 use std::path::Path;
@@ -41,13 +41,13 @@ pub fn folder(
     name: &str,
     base: Option<&str>,
     say: &dyn Fn(String),
-) -> Result<Report, Failure> {
+) -> Result<LintReport, Failure> {
     let read = manifest::read(dir, name)?;
     let Some(series) = read.series else {
-        return Ok(Report {
+        return Ok(LintReport {
             findings: read.findings,
             not_checked: vec!["the patches, because the manifest cannot be read".into()],
-            ..Report::default()
+            ..LintReport::default()
         });
     };
     let mut report = all(cache, &series, base, say)?;
@@ -93,11 +93,11 @@ pub fn all(
     series: &Loaded,
     base: Option<&str>,
     say: &dyn Fn(String),
-) -> Result<Report, Failure> {
+) -> Result<LintReport, Failure> {
     let checked = check_patches(series)?;
-    let mut report = Report {
+    let mut report = LintReport {
         findings: manifest::listing(series)?,
-        ..Report::default()
+        ..LintReport::default()
     };
     for (checked, id) in checked.iter().zip(series.ids()) {
         if checked.text.is_none() {

@@ -13,7 +13,7 @@ use crate::{preimage, sequencer};
 use kdk_core::cache_dir::CacheDir;
 use kdk_core::failure::Failure;
 use kdk_core::yaml;
-use kdk_core::yaml::places::Step::{Item, Key};
+use kdk_core::yaml::places::PathSegment::{Item, Key};
 
 /// Begins a rebase of `series` onto the base `onto`, or onto the present commit
 /// of its own base.

@@ -7,9 +7,9 @@ use kdk_core::cache_dir::write_atomically;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_series::applied;
-use kdk_series::drift::table::{self, Column, Report};
+use kdk_series::drift::table::{self, Column, DriftReport};
 use kdk_series::drift::target::Target;
-use kdk_series::drift::{Outcome, Replay};
+use kdk_series::drift::{DriftResult, Replay};
 
 /// Report which patches apply to other trees, without building.
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     println!("{} revision {revision}, for {base:.12}", series.name());
     println!("{}", table::text(&columns));
     if let Some(path) = &args.json {
-        let report = Report {
+        let report = DriftReport {
             schema: 1,
             series: series.name(),
             revision,
@@ -74,7 +74,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
 /// Fails if a patch conflicts with a target.
 fn verdict(series: &str, targets: &[Target], columns: &[Column]) -> Result<(), Failure> {
     let conflicts = |column: &Column| {
-        let conflict = |outcome: &Outcome| matches!(outcome, Outcome::Conflicts { .. });
+        let conflict = |outcome: &DriftResult| matches!(outcome, DriftResult::Conflicts { .. });
         let rows = column.rows.iter();
         rows.filter(|row| conflict(&row.outcome)).count()
     };

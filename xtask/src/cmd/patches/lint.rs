@@ -10,7 +10,7 @@ use crate::cmd::patches::which::Which;
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::context::Context;
 use kdk_core::failure::{Class, Failure};
-use kdk_series::lint::{self, Finding, Report, Severity};
+use kdk_series::lint::{self, Finding, LintReport, Severity};
 use kdk_series::load;
 
 /// Report everything that would block review, with file and line.
@@ -48,7 +48,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
 }
 
 /// Renders the report as text, without the summary.
-fn text(report: &Report, colours: bool) -> String {
+fn text(report: &LintReport, colours: bool) -> String {
     let theme = match colours {
         true => GraphicalTheme::unicode(),
         false => GraphicalTheme::unicode_nocolor(),
@@ -108,7 +108,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn json(name: &str, report: &Report) -> Result<String, Failure> {
+fn json(name: &str, report: &LintReport) -> Result<String, Failure> {
     let json = Json {
         series: name,
         errors: report.count(Severity::Error),
@@ -121,7 +121,7 @@ fn json(name: &str, report: &Report) -> Result<String, Failure> {
         .map_err(|error| Failure::infra("write the findings", error.to_string()))
 }
 
-fn write(path: &Path, name: &str, report: &Report) -> Result<(), Failure> {
+fn write(path: &Path, name: &str, report: &LintReport) -> Result<(), Failure> {
     let text = json(name, report)? + "\n";
     write_atomically(path, text.as_bytes())
         .map_err(|error| Failure::io("write the findings", path, error))

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 use serde_yaml::Value;
 
-use crate::yaml::places::{self, Step};
+use crate::yaml::places::{self, PathSegment};
 use crate::yaml::{closest, message};
 
 /// One error in a YAML text.
@@ -163,11 +163,11 @@ fn quoted<'a>(said: &'a str, before: &str) -> Option<&'a str> {
 }
 
 fn fault(text: &str, path: &[Part], said: &str) -> Fault {
-    let steps: Vec<Step<'_>> = path
+    let steps: Vec<PathSegment<'_>> = path
         .iter()
         .map(|part| match part {
-            Part::Key(key) => Step::Key(key),
-            Part::Item(n) => Step::Item(*n),
+            Part::Key(key) => PathSegment::Key(key),
+            Part::Item(n) => PathSegment::Item(*n),
         })
         .collect();
     let name = path.iter().rev().find_map(|part| match part {

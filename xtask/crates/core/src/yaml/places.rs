@@ -5,7 +5,7 @@ use saphyr::{LoadableYamlNode, MarkedYaml, Marker};
 
 /// One step from a value to a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step<'a> {
+pub enum PathSegment<'a> {
     /// The value of a key.
     Key(&'a str),
     /// An item of a list.
@@ -14,7 +14,7 @@ pub enum Step<'a> {
 
 /// Returns the bytes (offset and length) of the part of `text` that `path`
 /// leads to; of the last part on the way that is there.
-pub fn span(text: &str, path: &[Step<'_>]) -> (usize, usize) {
+pub fn span(text: &str, path: &[PathSegment<'_>]) -> (usize, usize) {
     let documents = MarkedYaml::load_from_str(text).unwrap_or_default();
     let Some(mut node) = documents.first() else {
         return (0, 0);
@@ -22,8 +22,8 @@ pub fn span(text: &str, path: &[Step<'_>]) -> (usize, usize) {
     let mut found = (0, 0);
     for step in path {
         let next = match step {
-            Step::Key(key) => node.data.as_mapping_get(key),
-            Step::Item(n) => node.data.as_sequence().and_then(|items| items.get(*n)),
+            PathSegment::Key(key) => node.data.as_mapping_get(key),
+            PathSegment::Item(n) => node.data.as_sequence().and_then(|items| items.get(*n)),
         };
         let Some(next) = next else { break };
         node = next;
@@ -43,17 +43,17 @@ pub fn span(text: &str, path: &[Step<'_>]) -> (usize, usize) {
 }
 
 /// Like [`span`], of the last key itself and not of its value.
-pub fn key(text: &str, path: &[Step<'_>]) -> (usize, usize) {
+pub fn key(text: &str, path: &[PathSegment<'_>]) -> (usize, usize) {
     let value = span(text, path);
-    let Some((Step::Key(name), above)) = path.split_last() else {
+    let Some((PathSegment::Key(name), above)) = path.split_last() else {
         return value;
     };
     let documents = MarkedYaml::load_from_str(text).unwrap_or_default();
     let node = above.iter().try_fold(documents.first(), |node, step| {
         let data = &node?.data;
         Some(match step {
-            Step::Key(key) => data.as_mapping_get(key),
-            Step::Item(n) => data.as_sequence().and_then(|items| items.get(*n)),
+            PathSegment::Key(key) => data.as_mapping_get(key),
+            PathSegment::Item(n) => data.as_sequence().and_then(|items| items.get(*n)),
         })
     });
     let map = node.flatten().and_then(|node| node.data.as_mapping());
@@ -94,8 +94,8 @@ mod tests {
     #[test]
     fn parts_are_found() {
         let text = "a: 1\nb:\n  - {id: x, needs: [é, z]}\n  - id: 'y'\n    more: |\n      long\n      text\n";
-        use Step::{Item, Key};
-        let table: [(&[Step<'_>], &str); 7] = [
+        use PathSegment::{Item, Key};
+        let table: [(&[PathSegment<'_>], &str); 7] = [
             (&[Key("a")], "1"),
             (&[Key("b"), Item(0), Key("id")], "x"),
             (&[Key("b"), Item(0), Key("needs"), Item(1)], "z"),
@@ -113,8 +113,8 @@ mod tests {
     #[test]
     fn keys_are_found() {
         let text = "a: 1\nb:\n  - {id: x, \"long key\": 2}\n";
-        use Step::{Item, Key};
-        let table: [(&[Step<'_>], &str); 4] = [
+        use PathSegment::{Item, Key};
+        let table: [(&[PathSegment<'_>], &str); 4] = [
             (&[Key("a")], "a"),
             (&[Key("b"), Item(0), Key("id")], "id"),
             (&[Key("b"), Item(0), Key("long key")], "\"long key\""),
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn what_is_no_yaml_has_no_places() {
         for text in ["", "a: [", "\t", "a: &x *x", "- \u{feff}", "é: é\n\0"] {
-            let (start, len) = span(text, &[Step::Key("a"), Step::Item(3)]);
+            let (start, len) = span(text, &[PathSegment::Key("a"), PathSegment::Item(3)]);
             assert!(text.get(start..start + len).is_some(), "{text:?}");
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::drift::{ConflictKind, FileConflict, Outcome, Row};
+use crate::drift::{ConflictKind, DriftResult, FileConflict, Row};
 
 /// The results of all patches on one target.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ pub fn text(columns: &[Column]) -> String {
 /// Describes the result of one patch.
 fn result(row: &Row) -> String {
     let mut text = match &row.outcome {
-        Outcome::Applies(offsets) if offsets.is_empty() => "applies".to_owned(),
-        Outcome::Applies(offsets) => {
+        DriftResult::Applies(offsets) if offsets.is_empty() => "applies".to_owned(),
+        DriftResult::Applies(offsets) => {
             let moved = offsets.iter().map(|moved| {
                 let lines = match moved.lines.abs() {
                     1 => "line",
@@ -50,12 +50,12 @@ fn result(row: &Row) -> String {
             let moved: Vec<String> = moved.collect();
             format!("applies with offset ({})", moved.join(", "))
         }
-        Outcome::Merges => "merges (3-way; a rebase merges it)".to_owned(),
-        Outcome::Landed(None) => "landed".to_owned(),
-        Outcome::Landed(Some(commit)) => format!("landed as {commit:.12}"),
-        Outcome::Conflicts { places, .. } => conflicts(places),
+        DriftResult::Merges => "merges (3-way; a rebase merges it)".to_owned(),
+        DriftResult::Landed(None) => "landed".to_owned(),
+        DriftResult::Landed(Some(commit)) => format!("landed as {commit:.12}"),
+        DriftResult::Conflicts { places, .. } => conflicts(places),
     };
-    if let Outcome::Conflicts {
+    if let DriftResult::Conflicts {
         perhaps: Some(commit),
         ..
     } = &row.outcome
@@ -103,7 +103,7 @@ fn conflicts(places: &[FileConflict]) -> String {
 
 /// The table as JSON.
 #[derive(Debug, Serialize)]
-pub struct Report<'a> {
+pub struct DriftReport<'a> {
     /// The version of the format: 1.
     pub schema: u32,
     /// The name of the series.
@@ -151,13 +151,13 @@ impl<'a> From<&'a Column> for Target<'a> {
 
 fn patch(row: &Row) -> Patch<'_> {
     let (outcome, landed, conflicts) = match &row.outcome {
-        Outcome::Applies(offsets) if offsets.is_empty() => {
+        DriftResult::Applies(offsets) if offsets.is_empty() => {
             ("applies", &None, &[] as &[FileConflict])
         }
-        Outcome::Applies(_) => ("offset", &None, &[] as &[FileConflict]),
-        Outcome::Merges => ("merges", &None, &[] as &[FileConflict]),
-        Outcome::Landed(landed) => ("landed", landed, &[] as &[FileConflict]),
-        Outcome::Conflicts { places, perhaps } => ("conflicts", perhaps, places.as_slice()),
+        DriftResult::Applies(_) => ("offset", &None, &[] as &[FileConflict]),
+        DriftResult::Merges => ("merges", &None, &[] as &[FileConflict]),
+        DriftResult::Landed(landed) => ("landed", landed, &[] as &[FileConflict]),
+        DriftResult::Conflicts { places, perhaps } => ("conflicts", perhaps, places.as_slice()),
     };
     Patch {
         id: &row.id,
@@ -191,12 +191,12 @@ mod tests {
         let spot = |hunk, line| Spot { hunk, line };
         let hash = || Some("0123456789abcdef0123456789abcdef01234567".to_owned());
         let outcomes = [
-            Outcome::Applies(vec![]),
-            Outcome::Applies(vec![offset("sys/a.c", 1, -1), offset("sys/b.c", 2, 5)]),
-            Outcome::Merges,
-            Outcome::Landed(None),
-            Outcome::Landed(hash()),
-            Outcome::Conflicts {
+            DriftResult::Applies(vec![]),
+            DriftResult::Applies(vec![offset("sys/a.c", 1, -1), offset("sys/b.c", 2, 5)]),
+            DriftResult::Merges,
+            DriftResult::Landed(None),
+            DriftResult::Landed(hash()),
+            DriftResult::Conflicts {
                 places: vec![
                     conflict(
                         "sys/a.c",
@@ -207,7 +207,7 @@ mod tests {
                 ],
                 perhaps: hash(),
             },
-            Outcome::Conflicts {
+            DriftResult::Conflicts {
                 places: vec![
                     conflict("sys/a.c", ConflictKind::Absent),
                     conflict("sys/b.c", ConflictKind::Folder),
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn every_outcome_for_programs() {
         let columns = columns();
-        let report = Report {
+        let report = DriftReport {
             schema: 1,
             series: "releng-15.1",
             revision: 2,

@@ -19,11 +19,11 @@ use kdk_core::git::Git;
 pub struct Target {
     /// The name that the user gave.
     pub name: String,
-    place: Place,
+    place: TargetSource,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+enum TargetSource {
     Base,
     Repository { source: Source, commit: String },
     Folder(PathBuf),
@@ -48,7 +48,7 @@ impl Target {
     pub fn find(cache: &CacheDir, name: &str) -> Result<Self, Failure> {
         let bases = record::all(cache)?;
         let place = if bases.iter().any(|base| base.name == name) {
-            Place::Base
+            TargetSource::Base
         } else {
             directory(cache, name)?
         };
@@ -60,17 +60,19 @@ impl Target {
 
     /// Returns whether it is an added base.
     pub fn is_base(&self) -> bool {
-        self.place == Place::Base
+        self.place == TargetSource::Base
     }
 
     /// Opens the target. A base stays locked until the result is dropped.
     pub fn open(&self, cache: &CacheDir, say: &dyn Fn(String)) -> Result<OpenTarget, Failure> {
         Ok(match &self.place {
-            Place::Base => OpenTarget::Base(Box::new(applied::lock_base(cache, &self.name, say)?)),
-            Place::Repository { source, commit } => {
+            TargetSource::Base => {
+                OpenTarget::Base(Box::new(applied::lock_base(cache, &self.name, say)?))
+            }
+            TargetSource::Repository { source, commit } => {
                 OpenTarget::Repository(source.clone(), commit.clone())
             }
-            Place::Folder(dir) => OpenTarget::Folder(dir.clone()),
+            TargetSource::Folder(dir) => OpenTarget::Folder(dir.clone()),
         })
     }
 }
@@ -160,7 +162,7 @@ fn must_have(source: &Source, listed: &Listing) -> Result<(), Failure> {
     }
 }
 
-fn directory(cache: &CacheDir, name: &str) -> Result<Place, Failure> {
+fn directory(cache: &CacheDir, name: &str) -> Result<TargetSource, Failure> {
     let tried = format!("try the series on {name}");
     let looked = fs::canonicalize(name).and_then(|dir| fs::read_dir(&dir).map(|_| dir));
     let dir = match looked {
@@ -191,7 +193,7 @@ fn directory(cache: &CacheDir, name: &str) -> Result<Place, Failure> {
                 )),
             );
         }
-        return Ok(Place::Folder(dir));
+        return Ok(TargetSource::Folder(dir));
     };
     let args = ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"];
     let head = source.git().run(&tried, &args)?;
@@ -199,7 +201,7 @@ fn directory(cache: &CacheDir, name: &str) -> Result<Place, Failure> {
         return Err(Failure::usage(tried, "it has no commits")
             .help("commit the tree in it: git add -f . && git commit -m import"));
     }
-    Ok(Place::Repository {
+    Ok(TargetSource::Repository {
         commit: head.text(),
         source,
     })

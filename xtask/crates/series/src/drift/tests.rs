@@ -107,15 +107,15 @@ impl Sandbox {
         rows
     }
 
-    fn outcomes(&self, to: &Path) -> Vec<Outcome> {
+    fn outcomes(&self, to: &Path) -> Vec<DriftResult> {
         let rows = self.try_on(to).into_iter();
         rows.map(|row| row.outcome).collect()
     }
 }
 
-fn conflict(file: &str, why: ConflictKind) -> Outcome {
+fn conflict(file: &str, why: ConflictKind) -> DriftResult {
     let file = file.to_owned();
-    Outcome::Conflicts {
+    DriftResult::Conflicts {
         places: vec![FileConflict { file, why }],
         perhaps: None,
     }
@@ -125,7 +125,7 @@ fn conflict(file: &str, why: ConflictKind) -> Outcome {
 fn a_tree_that_differs_elsewhere_takes_the_patch() {
     let sandbox = Sandbox::two_hunks();
     let other = sandbox.other("other", &|dir| write(&dir.join("sys/kern/b.c"), "c\n"));
-    assert_eq!(sandbox.outcomes(&other), [Outcome::Applies(vec![])]);
+    assert_eq!(sandbox.outcomes(&other), [DriftResult::Applies(vec![])]);
 }
 
 #[test]
@@ -138,14 +138,17 @@ fn lines_above_are_an_offset() {
         hunk: 2,
         lines: 2,
     };
-    assert_eq!(sandbox.outcomes(&other), [Outcome::Applies(vec![offset])]);
+    assert_eq!(
+        sandbox.outcomes(&other),
+        [DriftResult::Applies(vec![offset])]
+    );
 }
 
 #[test]
 fn a_changed_line_of_the_context_has_to_be_merged() {
     let sandbox = Sandbox::two_hunks();
     let other = sandbox.other("other", &|dir| write(&dir.join(BIG), &big(&[(8, "8")])));
-    assert_eq!(sandbox.outcomes(&other), [Outcome::Merges]);
+    assert_eq!(sandbox.outcomes(&other), [DriftResult::Merges]);
 }
 
 #[test]
@@ -171,11 +174,11 @@ fn what_landed_is_named_by_the_history() {
         write(&dir.join(BIG), &with);
     });
     let hash = git(&other, &["rev-parse", "HEAD^"]);
-    assert_eq!(sandbox.outcomes(&other), [Outcome::Landed(Some(hash))]);
+    assert_eq!(sandbox.outcomes(&other), [DriftResult::Landed(Some(hash))]);
     // A folder has no history.
     let plain = sandbox.root.join("plain");
     write(&plain.join(BIG), &with);
-    assert_eq!(sandbox.outcomes(&plain), [Outcome::Landed(None)]);
+    assert_eq!(sandbox.outcomes(&plain), [DriftResult::Landed(None)]);
 }
 
 #[test]
@@ -186,7 +189,7 @@ fn a_conflict_with_what_it_became_upstream_names_that() {
         commit(dir, "kern: Change two");
         write(&dir.join("sys/kern/b.c"), "c\n");
     });
-    let [Outcome::Conflicts { perhaps, .. }] = &sandbox.outcomes(&other)[..] else {
+    let [DriftResult::Conflicts { perhaps, .. }] = &sandbox.outcomes(&other)[..] else {
         panic!("no conflict");
     };
     assert_eq!(*perhaps, Some(git(&other, &["rev-parse", "HEAD^"])));
@@ -207,11 +210,11 @@ fn patches_that_landed_together_have_landed() {
     let (sandbox, with) = neighbours();
     let plain = sandbox.root.join("plain");
     write(&plain.join(BIG), &with);
-    let landed = || Outcome::Landed(None);
+    let landed = || DriftResult::Landed(None);
     assert_eq!(sandbox.outcomes(&plain), [landed(), landed(), landed()]);
     // Only the first two.
     write(&plain.join(BIG), &big(&[(10, "ten"), (11, "eleven")]));
-    let applies = Outcome::Applies(vec![]);
+    let applies = DriftResult::Applies(vec![]);
     assert_eq!(sandbox.outcomes(&plain), [landed(), landed(), applies]);
 }
 
@@ -225,8 +228,8 @@ fn what_the_history_is_sure_of_has_landed() {
     });
     let rows = sandbox.try_on(&other);
     let hash = git(&other, &["rev-parse", "HEAD^"]);
-    assert_eq!(rows[0].outcome, Outcome::Landed(Some(hash)));
-    assert!(matches!(rows[1].outcome, Outcome::Conflicts { .. }));
+    assert_eq!(rows[0].outcome, DriftResult::Landed(Some(hash)));
+    assert!(matches!(rows[1].outcome, DriftResult::Conflicts { .. }));
     // It is not left out.
     assert!(rows[1].lacks.is_empty());
     assert_eq!(rows[2].lacks, ["b"]);
@@ -243,8 +246,8 @@ fn a_patch_that_conflicts_is_left_out_and_the_others_go_on() {
     });
     let other = sandbox.other("other", &|dir| write(&dir.join(BIG), &big(&[(10, "zehn")])));
     let rows = sandbox.try_on(&other);
-    assert!(matches!(rows[0].outcome, Outcome::Conflicts { .. }));
-    let applies = Outcome::Applies(vec![]);
+    assert!(matches!(rows[0].outcome, DriftResult::Conflicts { .. }));
+    let applies = DriftResult::Applies(vec![]);
     let got: Vec<_> = rows[1..]
         .iter()
         .map(|row| (&row.outcome, &row.lacks[..]))
@@ -265,7 +268,7 @@ fn patches_stand_on_those_before_them() {
         write(&src.join(BIG), &big(&twice[..=n]));
     });
     let other = sandbox.other("other", &|dir| write(&dir.join("Makefile"), "x:\n"));
-    let applies = || Outcome::Applies(vec![]);
+    let applies = || DriftResult::Applies(vec![]);
     assert_eq!(sandbox.outcomes(&other), [applies(), applies()]);
     // The base itself, by its name, and its bare repository.
     assert_eq!(sandbox.outcomes(&sandbox.src), [applies(), applies()]);
@@ -300,10 +303,10 @@ fn files_that_are_not_there_or_are_there_already() {
     write(&plain.join("sys/kern/a.c"), "one\ntwo\nthree\n");
     write(&plain.join("bin/data"), "\0\u{1}binary\0");
     let want = [
-        Outcome::Applies(vec![]),
-        Outcome::Applies(vec![]),
-        Outcome::Landed(None),
-        Outcome::Applies(vec![]),
+        DriftResult::Applies(vec![]),
+        DriftResult::Applies(vec![]),
+        DriftResult::Landed(None),
+        DriftResult::Applies(vec![]),
     ];
     assert_eq!(sandbox.outcomes(&plain), want);
     // A folder, and an empty one.
@@ -316,7 +319,7 @@ fn files_that_are_not_there_or_are_there_already() {
     fs::create_dir(&empty).unwrap();
     let outcomes = sandbox.outcomes(&empty);
     assert_eq!(outcomes[0], conflict("sys/kern/a.c", ConflictKind::Absent));
-    assert_eq!(outcomes[1], Outcome::Applies(vec![]));
+    assert_eq!(outcomes[1], DriftResult::Applies(vec![]));
 }
 
 #[test]
@@ -329,7 +332,7 @@ fn a_place_that_is_found_twice_is_doubtful() {
     let text = format!("{before}{}{after}{}", part(7, 13), part(1, 40));
     let other = sandbox.other("other", &|dir| write(&dir.join(BIG), &text));
     let row = &sandbox.try_on(&other)[0];
-    assert!(matches!(row.outcome, Outcome::Applies(_)), "{row:?}");
+    assert!(matches!(row.outcome, DriftResult::Applies(_)), "{row:?}");
     assert!(row.doubtful, "{row:?}");
 }
 

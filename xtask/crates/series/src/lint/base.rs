@@ -7,7 +7,7 @@ use crate::applied::{self, LockedBase};
 use crate::base::apply::{self, Change};
 use crate::base::{definition, record};
 use crate::format_patch;
-use crate::lint::finding::{Check, Finding, Report, Severity, Spot};
+use crate::lint::finding::{Check, Finding, LintReport, Severity, Spot};
 use crate::lint::manifest;
 use crate::lint::mdoc;
 use crate::lint::patch::{CheckedPatch, Sources};
@@ -18,7 +18,7 @@ use crate::manifest::Status;
 use kdk_core::cache_dir::CacheDir;
 use kdk_core::failure::{Class as Fault, Failure};
 use kdk_core::git::Git;
-use kdk_core::yaml::places::{self, Step};
+use kdk_core::yaml::places::{self, PathSegment};
 use kdk_doctor::checks;
 
 /// Runs the checks on the base `other`, or on the series' own and on its
@@ -29,7 +29,7 @@ pub fn check(
     checked: &[CheckedPatch],
     other: Option<&str>,
     say: &dyn Fn(String),
-    report: &mut Report,
+    report: &mut LintReport,
 ) -> Result<(), Failure> {
     let own = series.name();
     let name = other.unwrap_or(own);
@@ -71,7 +71,7 @@ pub fn check(
 const CHECKS: &str = "base, applies, canonical, landed, style, mdoc of changed pages";
 
 fn in_manifest(series: &Loaded, keys: &[&str], text: String, help: &str) -> Finding {
-    let path: Vec<Step<'_>> = keys.iter().map(|key| Step::Key(key)).collect();
+    let path: Vec<PathSegment<'_>> = keys.iter().map(|key| PathSegment::Key(key)).collect();
     Finding {
         check: Check::Base,
         patch: None,
@@ -90,7 +90,7 @@ struct OnBase<'a> {
     series: &'a Loaded,
     checked: &'a [CheckedPatch],
     base: &'a LockedBase,
-    report: &'a mut Report,
+    report: &'a mut LintReport,
 }
 
 impl OnBase<'_> {
@@ -450,7 +450,7 @@ fn tracked(
     checked: &[CheckedPatch],
     track: &str,
     say: &dyn Fn(String),
-    report: &mut Report,
+    report: &mut LintReport,
 ) -> Result<(), Failure> {
     let mut name = None;
     for record in record::all(cache)? {

@@ -168,7 +168,7 @@ pub struct Finding {
 
 /// The result of all checks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct LintReport {
     /// The findings that are not waived.
     pub findings: Vec<Finding>,
     /// The number of waived findings.
@@ -177,7 +177,7 @@ pub struct Report {
     pub not_checked: Vec<String>,
 }
 
-impl Report {
+impl LintReport {
     /// Returns the number of findings of `severity`.
     pub fn count(&self, severity: Severity) -> usize {
         let is = |finding: &&Finding| finding.severity == severity;

@@ -10,7 +10,7 @@ use crate::load::{Loaded, MANIFEST};
 use crate::manifest::{Manifest, is_plain_name, problems};
 use kdk_core::failure::Failure;
 use kdk_core::yaml::faults;
-use kdk_core::yaml::places::{self, Step};
+use kdk_core::yaml::places::{self, PathSegment};
 
 /// The largest manifest that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -109,10 +109,10 @@ pub fn parse(dir: &Path, name: &str, text: &str) -> Read {
 }
 
 /// Returns the id of the patch that a path in the manifest belongs to.
-fn patch_at(manifest: &Manifest, path: &[Step<'_>]) -> Option<String> {
+fn patch_at(manifest: &Manifest, path: &[PathSegment<'_>]) -> Option<String> {
     let n = path.iter().find_map(|step| match step {
-        Step::Item(n) => Some(*n),
-        Step::Key(_) => None,
+        PathSegment::Item(n) => Some(*n),
+        PathSegment::Key(_) => None,
     })?;
     Some(manifest.patches.get(n)?.id.clone())
 }
@@ -149,7 +149,7 @@ pub fn listing(series: &Loaded) -> Result<Vec<Finding>, Failure> {
     if let Some(cover) = manifest.cover.as_ref().filter(|cover| is_plain_name(cover))
         && !names.contains(cover)
     {
-        let span = places::span(&series.text, &[Step::Key("cover")]);
+        let span = places::span(&series.text, &[PathSegment::Key("cover")]);
         found.push(Finding {
             spot: Some(Spot {
                 name: display_path(series.name()),

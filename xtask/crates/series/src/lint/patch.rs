@@ -12,7 +12,7 @@ use crate::mail::{self, Mail};
 use crate::manifest::is_plain_name;
 use crate::manifest::{Class, Patch};
 use kdk_core::failure::{Class as Fault, Failure};
-use kdk_core::yaml::places::{self, Step};
+use kdk_core::yaml::places::{self, PathSegment};
 
 /// A patch that was checked without a base.
 #[derive(Debug)]
@@ -190,12 +190,12 @@ impl Sources<'_> {
     }
 
     fn in_manifest(&self, keys: &[&'static str], item: Option<usize>) -> Option<Spot> {
-        let mut path = vec![Step::Key("patches"), Step::Item(self.n)];
+        let mut path = vec![PathSegment::Key("patches"), PathSegment::Item(self.n)];
         match keys {
-            [] => path.push(Step::Key("file")),
-            keys => path.extend(keys.iter().map(|key| Step::Key(key))),
+            [] => path.push(PathSegment::Key("file")),
+            keys => path.extend(keys.iter().map(|key| PathSegment::Key(key))),
         }
-        path.extend(item.map(Step::Item));
+        path.extend(item.map(PathSegment::Item));
         Some(Spot {
             name: manifest::display_path(self.series.name()),
             source: self.series.text.as_str().into(),

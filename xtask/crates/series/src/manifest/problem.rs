@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use super::Manifest;
 use crate::lint::Check;
-use kdk_core::yaml::places::Step::{self, Item, Key};
+use kdk_core::yaml::places::PathSegment::{self, Item, Key};
 
 /// A problem in a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Problem<'a> {
     /// The check that found it.
     pub check: Check,
     /// The path to the value in the manifest.
-    pub path: Vec<Step<'a>>,
+    pub path: Vec<PathSegment<'a>>,
     /// A description of the problem.
     pub text: String,
     /// How to fix it.
@@ -23,7 +23,7 @@ pub struct Problem<'a> {
 /// Returns all problems in the manifest of the folder `dir`.
 pub fn problems<'a>(manifest: &Manifest, dir: &str) -> Vec<Problem<'a>> {
     let mut found = Vec::new();
-    let mut say = |check, path: Vec<Step<'a>>, text: String, help| {
+    let mut say = |check, path: Vec<PathSegment<'a>>, text: String, help| {
         found.push(Problem {
             check,
             path,
@@ -58,7 +58,7 @@ const BESIDE: &str = "the files of a series are in its folder: write the plain f
 
 fn patches<'a>(
     manifest: &Manifest,
-    say: &mut dyn FnMut(Check, Vec<Step<'a>>, String, &'static str),
+    say: &mut dyn FnMut(Check, Vec<PathSegment<'a>>, String, &'static str),
 ) {
     let ids: BTreeSet<&str> = manifest.patches.iter().map(|p| p.id.as_str()).collect();
     let (mut seen, mut files) = (BTreeSet::new(), BTreeSet::new());

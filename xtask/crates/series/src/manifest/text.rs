@@ -2,9 +2,9 @@
 //! caller parses the result and verifies it.
 
 use super::Class;
-use kdk_core::yaml::places::{self, Step};
+use kdk_core::yaml::places::{self, PathSegment};
 
-const PATCHES: Step<'static> = Step::Key("patches");
+const PATCHES: PathSegment<'static> = PathSegment::Key("patches");
 
 /// Returns the manifest of a series without patches.
 pub fn skeleton(name: &str, repo: &str, branch: &str, osreldate: u32) -> String {
@@ -25,7 +25,7 @@ pub fn entry(id: &str, class: Class, ai_assisted: bool) -> String {
 }
 
 /// Returns `text` with the value at `path` replaced.
-pub fn set(text: &str, path: &[Step<'_>], value: &str) -> String {
+pub fn set(text: &str, path: &[PathSegment<'_>], value: &str) -> String {
     let (start, len) = places::span(text, path);
     replaced(text, start, start + len, value)
 }
@@ -65,9 +65,9 @@ pub fn set_empty(text: &str) -> String {
 }
 
 /// Returns `text` without item `m` of the list at `path`, which is in brackets.
-pub fn remove_item(text: &str, path: &[Step<'_>], m: usize) -> Option<String> {
+pub fn remove_item(text: &str, path: &[PathSegment<'_>], m: usize) -> Option<String> {
     let mut path = path.to_vec();
-    path.push(Step::Item(m));
+    path.push(PathSegment::Item(m));
     let (start, len) = places::span(text, &path);
     let (before, after) = (&text[..start], &text[start + len..]);
     let rest = after.trim_start();
@@ -118,7 +118,7 @@ struct Block {
 }
 
 fn block(text: &str, n: usize) -> Option<Block> {
-    let (at, _) = places::span(text, &[PATCHES, Step::Item(n)]);
+    let (at, _) = places::span(text, &[PATCHES, PathSegment::Item(n)]);
     // Each line with its offset.
     let mut place = 0;
     let mut lines = Vec::new();
@@ -223,12 +223,12 @@ mod tests {
     #[test]
     fn values_and_items_are_replaced() {
         let text = format!("{HEAD}patches:\n{}", item("a", "b, c, d"));
-        let key = |name| Step::Key(name);
+        let key = |name| PathSegment::Key(name);
         let done = set(&text, &[key("base"), key("osreldate")], "1501001");
         assert!(done.contains("osreldate: 1501001} # here\n"), "{done}");
         let done = set(&text, &[key("base"), key("commit")], "abc");
         assert!(done.contains("commit: abc, "), "{done}");
-        let path = [PATCHES, Step::Item(0), key("needs")];
+        let path = [PATCHES, PathSegment::Item(0), key("needs")];
         for (m, want) in [(0, "[c, d]"), (1, "[b, d]"), (2, "[b, c]")] {
             let done = remove_item(&text, &path, m).unwrap();
             assert!(done.contains(&format!("needs: {want}\n")), "{done}");
