@@ -75,7 +75,7 @@ fn dispatch(command: &Command) -> Result<(), Failure> {
     match command {
         Command::VmTest(args) => cmd::vm_test::run(args, &cx),
         Command::Test(args) => cmd::test::run(args, &cx),
-        Command::Tidy => cmd::tidy::run(),
+        Command::Tidy => cmd::tidy::run(&cx),
         Command::Base(args) => cmd::base::run(args, &cx),
         Command::Patches(args) => cmd::patches::run(args, &cx),
         Command::Prove(args) => cmd::prove::run(args, &cx),

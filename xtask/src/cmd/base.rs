@@ -83,16 +83,18 @@ fn add(cx: &Context, name: &str, src: Option<&Path>) -> Result<(), Failure> {
         Err(_) if cx.interrupt.is_set() => return Err(interrupted(name)),
         Err(failure) => return Err(failure),
     };
-    println!(
+    cx.terminal.print(format_args!(
         "added {name}: FreeBSD {} (commit {:.12}), from {}",
         record.osreldate,
         record.commit,
         origin(record.src.as_deref())
-    );
+    ));
     if let Some(notes) = &definition.notes {
-        println!("{notes}");
+        cx.terminal.print(notes);
     }
-    println!("test it with `cargo xtask vm-test --base {name}`");
+    cx.terminal.print(format_args!(
+        "test it with `cargo xtask vm-test --base {name}`"
+    ));
     Ok(())
 }
 
@@ -163,12 +165,12 @@ fn list(cx: &Context, json: bool) -> Result<(), Failure> {
     if json {
         let text = serde_json::to_string_pretty(&rows)
             .map_err(|error| Failure::infra("list the bases", error.to_string()))?;
-        println!("{text}");
+        cx.terminal.print(&text);
         return Ok(());
     }
     let now = clock::now() / 1000;
     for row in rows {
-        println!("{}", line(&row, now));
+        cx.terminal.print(line(&row, now));
     }
     Ok(())
 }
@@ -226,7 +228,8 @@ fn ago(seconds: u64) -> String {
 fn remove(cx: &Context, name: &str) -> Result<(), Failure> {
     record::find(&cx.cache, name)?;
     let size = remove_from(&cx.cache, name)?;
-    println!("removed {name}: {}", human(size));
+    cx.terminal
+        .print(format_args!("removed {name}: {}", human(size)));
     Ok(())
 }
 

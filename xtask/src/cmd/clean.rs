@@ -48,7 +48,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         .iter()
         .map(|item| files::disk_usage(&item.path))
         .collect();
-    cx.terminal.print(&text(&items, &sizes));
+    cx.terminal.print(text(&items, &sizes));
     if args.dry_run || items.is_empty() {
         return Ok(());
     }
@@ -67,7 +67,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         files::remove(&item.path).map_err(|error| Failure::io("clean", &item.path, error))?;
     }
     cx.terminal
-        .print(&format!("removed {}", human(sizes.iter().sum())));
+        .print(format!("removed {}", human(sizes.iter().sum())));
     Ok(())
 }
 

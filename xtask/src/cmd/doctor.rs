@@ -58,7 +58,7 @@ struct Report<'a> {
 
 fn print(cx: &Context, findings: &[Finding], host: &Host, json: bool) -> Result<(), Failure> {
     if !json {
-        cx.terminal.print(&kdk_doctor::text(findings, host));
+        cx.terminal.print(kdk_doctor::text(findings, host));
         return Ok(());
     }
     let report = Report {

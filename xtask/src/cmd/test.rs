@@ -41,7 +41,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         return faults(cx, &demo);
     }
     cx.terminal.line("== tidy");
-    super::tidy::run_for_tests()?;
+    super::tidy::run_for_tests(cx)?;
     step(cx, "formatting", &["fmt", "--all", "--check"], &[], &|_| {})?;
     step(
         cx,
@@ -131,7 +131,7 @@ fn tests(
         .take_while(|_| !cx.interrupt.is_set())
         .map(|args| step(cx, what, args, env, &count))
         .collect();
-    println!("{}", tally.get());
+    cx.terminal.print(tally.get());
     results.into_iter().collect::<Result<(), Failure>>()?;
     if tally.get().passed == 0 {
         return Err(Failure::tests("no test ran at all"));
@@ -270,7 +270,7 @@ fn step(
     for line in BufReader::new(&output).lines() {
         let line = line.map_err(failed)?;
         each(&line);
-        println!("{line}");
+        cx.terminal.print(&line);
     }
     let ended = output.try_wait().map_err(failed)?;
     if ended.is_some_and(|ended| ended.status.success()) {

@@ -2,6 +2,7 @@
 
 use kdk_tidy::{CHECKS, Repo};
 
+use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_core::workspace::workspace;
 
@@ -11,17 +12,17 @@ use kdk_core::workspace::workspace;
 const PENDING: [&str; 3] = ["words", "public docs", "links"];
 
 /// Runs the command: prints every finding, and fails if there is one.
-pub fn run() -> Result<(), Failure> {
-    check(&[])
+pub fn run(cx: &Context) -> Result<(), Failure> {
+    check(cx, &[])
 }
 
 /// Runs the checks for `cargo xtask test`.
-pub fn run_for_tests() -> Result<(), Failure> {
-    check(&PENDING)
+pub fn run_for_tests(cx: &Context) -> Result<(), Failure> {
+    check(cx, &PENDING)
 }
 
 /// Runs every check. Findings of those named in `pending` are counted only.
-fn check(pending: &[&str]) -> Result<(), Failure> {
+fn check(cx: &Context, pending: &[&str]) -> Result<(), Failure> {
     let repo = Repo::read(workspace()).map_err(|error| {
         Failure::infra("read the repository", "its files cannot be listed").source(error)
     })?;
@@ -29,18 +30,23 @@ fn check(pending: &[&str]) -> Result<(), Failure> {
     for check in &CHECKS {
         let findings = check.run(&repo);
         if pending.contains(&check.name) {
-            println!("{}: {} findings, pending", check.name, findings.len());
+            cx.terminal.print(format_args!(
+                "{}: {} findings, pending",
+                check.name,
+                findings.len()
+            ));
             continue;
         }
         for finding in &findings {
-            println!("{finding}");
+            cx.terminal.print(finding);
         }
         if !findings.is_empty() {
             summary.push(format!("{}: {}", check.name, findings.len()));
         }
     }
     if summary.is_empty() {
-        println!("{} files are tidy", repo.paths.len());
+        cx.terminal
+            .print(format_args!("{} files are tidy", repo.paths.len()));
         return Ok(());
     }
     Err(Failure::tests(format!(

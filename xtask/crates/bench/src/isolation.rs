@@ -56,7 +56,7 @@ pub fn run(cx: &Context, request: &CostRequest) -> Result<(), Failure> {
     for _ in 0..request.rounds {
         first.push(first_verdict(request)?);
     }
-    cx.terminal.print(&format!(
+    cx.terminal.print(format!(
         "nothing changed: first verdict after {}",
         time_goal(median(&mut first), FIRST_VERDICT)
     ));
@@ -89,7 +89,7 @@ fn per_test(
         two.push(isolated(env, state, &two_jobs, &durations)?.wall);
     }
     let gain = ratio(median(&mut one) as f64, median(&mut two) as f64);
-    cx.terminal.print(&format!(
+    cx.terminal.print(format!(
         "a fresh kernel for a test, beyond its own time {}\n\
          2 jobs, tests a second against 1 job: {gain:.2} times (goal {TWO_JOBS:.2}: {})",
         time_goal(median(&mut over), PER_TEST),
@@ -156,7 +156,7 @@ fn bare_load(cx: &Context, guest: &Guest, rounds: usize, ours: u64) -> Result<()
     }
     let bare = median(&mut bare);
     let times = ratio(ours as f64, bare as f64);
-    cx.terminal.print(&format!(
+    cx.terminal.print(format!(
         "loading the state {}, QEMU's bare -loadvm {}: {times:.2} times (goal {LOAD:.2}: {})",
         seconds(ours),
         seconds(bare),

@@ -65,7 +65,7 @@ fn unchanged(cx: &Context, request: &CostRequest, guest: &Guest) -> Result<(), F
     }
     let (bare, over) = (seconds(median(&mut bare)), median(&mut over));
     let over = time_goal(over, UNCHANGED_MS);
-    cx.terminal.print(&format!(
+    cx.terminal.print(format!(
         "nothing changed: bare boot to user space and end {bare}\n\
          nothing changed: vm-test beyond bare boot and tests {over}\n\
          peak memory of xtask {} MiB (goal 150)",
@@ -100,7 +100,7 @@ fn changed(cx: &Context, request: &CostRequest, guest: &Guest, logs: &Path) -> R
     }
     let (bare, over) = (seconds(median(&mut bare)), median(&mut over));
     let over = time_goal(over, CHANGED_MS);
-    cx.terminal.print(&format!(
+    cx.terminal.print(format!(
         "one C file changed: bare incremental make {bare}\n\
          one C file changed: vm-test beyond make, boot and tests {over}"
     ));

@@ -25,7 +25,7 @@ pub fn publish(
     write_atomically(&text, (report + "\n").as_bytes())
         .map_err(|error| Failure::io("write the table", &text, error))?;
     for path in plot.write(folder, name)?.iter().chain([&text]) {
-        cx.terminal.print(&path.display().to_string());
+        cx.terminal.print(path.display().to_string());
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Terminal output: a progress bar on a terminal, plain lines elsewhere.
 
+use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 
@@ -56,7 +57,7 @@ impl Terminal {
     }
 
     /// Prints lines of a result on standard output.
-    pub fn print(&self, text: &str) {
+    pub fn print(&self, text: impl Display) {
         let write = || {
             // A closed pipe must not end the run.
             let _ = writeln!(std::io::stdout(), "{text}");

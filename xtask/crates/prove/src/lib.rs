@@ -99,7 +99,7 @@ pub fn prove(
         terminal.print(&reason);
     }
     if stale.is_empty() {
-        terminal.print(&unchanged(series));
+        terminal.print(unchanged(series));
     }
     verdict(terminal, series, &chosen, &results)
 }
@@ -227,9 +227,9 @@ fn verdict(
         .map(|patch| patch.id.as_str())
         .collect();
     if !untested.is_empty() {
-        terminal.print(&format!("without tests: {}", untested.join(", ")));
+        terminal.print(format!("without tests: {}", untested.join(", ")));
     }
-    terminal.print(&format!(
+    terminal.print(format!(
         "{}: {proven} of {} patches proven",
         series.name(),
         chosen.len()

@@ -140,9 +140,9 @@ pub fn run_mutants(
         terminal.print(&line);
     }
     if is_unchanged {
-        terminal.print(&unchanged(series));
+        terminal.print(unchanged(series));
     }
-    terminal.print(&format!(
+    terminal.print(format!(
         "{}: {} of {} mutants killed",
         series.name(),
         mutants.len() - failed.len(),

@@ -98,7 +98,7 @@ pub fn each_prefix(
         terminal.print(&line);
     }
     if ran == 0 {
-        terminal.print(&unchanged(series));
+        terminal.print(unchanged(series));
     }
     if failed == 0 {
         return Ok(());

@@ -34,15 +34,16 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let checkout = Checkout::open(&args.to, series.name(), args.branch.as_deref())?;
     let made = checkout.commit(&series)?;
     for commit in &made {
-        println!("{} {}", commit.short, commit.subject);
+        cx.terminal
+            .print(format_args!("{} {}", commit.short, commit.subject));
     }
     let patches = if made.len() == 1 { "patch" } else { "patches" };
-    println!(
+    cx.terminal.print(format_args!(
         "{}: {} {patches} committed on the branch {} of {}",
         series.name(),
         made.len(),
         checkout.branch(),
         args.to.display()
-    );
+    ));
     Ok(())
 }

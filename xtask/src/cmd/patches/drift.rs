@@ -53,8 +53,11 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         });
     }
     let revision = series.manifest.series.revision;
-    println!("{} revision {revision}, for {base:.12}", series.name());
-    println!("{}", table::text(&columns));
+    cx.terminal.print(format_args!(
+        "{} revision {revision}, for {base:.12}",
+        series.name()
+    ));
+    cx.terminal.print(table::text(&columns));
     if let Some(path) = &args.json {
         let report = DriftReport {
             schema: 1,

@@ -30,9 +30,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let Some(id) = args.id.as_deref().filter(|_| !args.list) else {
         let lines = edit::list(&cx.cache)?;
         if lines.is_empty() {
-            println!("no operation is in progress");
+            cx.terminal.print("no operation is in progress");
         }
-        lines.iter().for_each(|line| println!("{line}"));
+        lines.iter().for_each(|line| cx.terminal.print(line));
         return Ok(());
     };
     let say = |text: String| cx.terminal.line(&text);
@@ -44,7 +44,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         .name_for(cx, |operation| operation.name() == id)?;
     let ended = journal::recover(&cx.cache, &name, &say)?;
     if args.done && ended.is_some_and(|ended| ended == (name.clone(), id.to_owned())) {
-        println!("{name}: the edit of `{id}` is done");
+        cx.terminal
+            .print(format_args!("{name}: the edit of `{id}` is done"));
         return Ok(());
     }
     let Some(mut operation) = open(cx, &name, id)? else {
@@ -58,7 +59,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         true => sequencer::abort(&cx.cache, &operation, &say)?,
         false => edit::done(&cx.cache, &mut operation, &|| cx.interrupt.is_set(), &say)?,
     };
-    lines.iter().for_each(|line| println!("{line}"));
+    lines.iter().for_each(|line| cx.terminal.print(line));
     Ok(())
 }
 
@@ -80,7 +81,10 @@ fn begin(args: &Args, cx: &Context, id: &str) -> Result<(), Failure> {
 
 /// Prints the worktree and the commands that end the operation.
 pub fn print_worktree(cx: &Context, operation: &Operation) {
-    println!("{}", operation.worktree_path(&cx.cache).display());
-    println!("done:   {}", operation.continue_command());
-    println!("abort:  {}", operation.abort_command());
+    cx.terminal
+        .print(operation.worktree_path(&cx.cache).display());
+    cx.terminal
+        .print(format_args!("done:   {}", operation.continue_command()));
+    cx.terminal
+        .print(format_args!("abort:  {}", operation.abort_command()));
 }

@@ -91,9 +91,12 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let temp =
         tempfile::tempdir().map_err(|error| Failure::io(TRIED, &std::env::temp_dir(), error))?;
     let mails = mail::write(&exported, &letter, temp.path())?;
-    makes_the_tree(&applied, &exported, &mails)?;
+    makes_the_tree(cx, &applied, &exported, &mails)?;
     if args.check {
-        println!("{}: not written; what keeps it here:", series.name());
+        cx.terminal.print(format_args!(
+            "{}: not written; what keeps it here:",
+            series.name()
+        ));
         let unattested = exported
             .patches
             .iter()
@@ -105,7 +108,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         } else {
             &reasons
         } {
-            println!("  {reason}");
+            cx.terminal.print(format_args!("  {reason}"));
         }
         return Ok(());
     }
@@ -118,12 +121,13 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         Format::Github => {
             let name = format!("kdk/{}-v{}", series.name(), series.manifest.series.revision);
             github::write(&exported, &name, out)?;
-            println!("{}: branch {name}", out.display());
+            cx.terminal
+                .print(format_args!("{}: branch {name}", out.display()));
             Vec::new()
         }
     };
     for path in written {
-        println!("{}", path.display());
+        cx.terminal.print(path.display());
     }
     Ok(())
 }
@@ -147,6 +151,7 @@ fn is_sound(cx: &Context, series: &Loaded, ids: &[String]) -> Result<(), Failure
 
 /// Applies the mails as a reviewer would, and compares trees.
 fn makes_the_tree(
+    cx: &Context,
     applied: &AppliedSeries<'_>,
     exported: &Exported<'_>,
     mails: &[PathBuf],
@@ -159,7 +164,9 @@ fn makes_the_tree(
             "the mails make the tree {tree}, but {want} was tested"
         )));
     }
-    println!("git am makes the tree {tree}, which is the tree of the series");
+    cx.terminal.print(format_args!(
+        "git am makes the tree {tree}, which is the tree of the series"
+    ));
     Ok(())
 }
 

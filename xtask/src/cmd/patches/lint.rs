@@ -33,12 +33,15 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let say = |text: String| cx.terminal.line(&text);
     let report = lint::folder(&cx.cache, &dir, &name, args.base.as_deref(), &say)?;
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    print!("{}", text(&report, colours));
+    if let Some(findings) = text(&report, colours).strip_suffix('\n') {
+        cx.terminal.print(findings);
+    }
     if let Some(path) = &args.json {
         write(path, &name, &report)?;
     }
     if report.is_good() {
-        println!("{name}: {}", report.summary());
+        cx.terminal
+            .print(format_args!("{name}: {}", report.summary()));
         return Ok(());
     }
     Err(Failure::plain(

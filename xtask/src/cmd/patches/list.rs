@@ -20,7 +20,7 @@ pub struct Args {
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let series = args.which.load(cx)?;
     for line in lines(&series)? {
-        println!("{line}");
+        cx.terminal.print(&line);
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let series = args.which.load(cx)?;
     let repo = SeriesRepo::open(&load::folder())?;
     for line in lines(&repo, &series, args.id.as_deref())? {
-        println!("{line}");
+        cx.terminal.print(&line);
     }
     Ok(())
 }

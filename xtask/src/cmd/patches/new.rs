@@ -41,9 +41,11 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let operation = edit::begin_new(&cx.cache, &name, series.as_ref(), &patch, &say)?;
     print_worktree(cx, &operation);
     let at = operation.worktree_path(&cx.cache);
-    println!("commit: git -C {} commit", at.display());
+    cx.terminal
+        .print(format_args!("commit: git -C {} commit", at.display()));
     if !args.ai_assisted {
-        println!("provenance: own, not AI-assisted; otherwise --abort, then `new --ai-assisted`");
+        cx.terminal
+            .print("provenance: own, not AI-assisted; otherwise --abort, then `new --ai-assisted`");
     }
     Ok(())
 }

@@ -60,20 +60,22 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
             commits: &new,
         },
     )?;
-    println!(
+    cx.terminal.print(format_args!(
         "{}: revision {} at {rev} ({commit:.12}), revision {} now",
         now.name(),
         then.manifest.series.revision,
         now.manifest.series.revision
-    );
+    ));
     for pair in &pairs {
-        println!("{:<9}  {}", pair.state, pair.id);
+        cx.terminal
+            .print(format_args!("{:<9}  {}", pair.state, pair.id));
     }
     if let Some(text) = range_diff::reordered(&old_ids, &new_ids) {
-        println!("{text}");
+        cx.terminal.print(&text);
     }
     for pair in pairs.iter().filter(|pair| !pair.text.is_empty()) {
-        println!("\n{}:\n{}", pair.id, pair.text);
+        cx.terminal
+            .print(format_args!("\n{}:\n{}", pair.id, pair.text));
     }
     Ok(())
 }

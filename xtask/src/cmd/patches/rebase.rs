@@ -32,7 +32,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         let base = open.map_or(name.clone(), |operation| operation.base);
         let ended = journal::recover(&cx.cache, &base, &say)?;
         if args.continue_ && ended.is_some_and(|(series, _)| series == name) {
-            println!("{name}: the rebase is done");
+            cx.terminal
+                .print(format_args!("{name}: the rebase is done"));
             return Ok(());
         }
         operation::rebase(&cx.cache, &name)?.ok_or_else(|| {
@@ -52,6 +53,6 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         true => sequencer::abort(&cx.cache, &operation, &say)?,
         false => rebase::resume(&cx.cache, &mut operation, &|| cx.interrupt.is_set(), &say)?,
     };
-    lines.iter().for_each(|line| println!("{line}"));
+    lines.iter().for_each(|line| cx.terminal.print(line));
     Ok(())
 }

@@ -21,10 +21,11 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let update = SeriesUpdate::of(&series, applied.start(), &applied.commits);
     let written = update.write(&cx.cache, applied.git(), None)?;
     for name in &written {
-        println!("{name}: rewritten");
+        cx.terminal.print(format_args!("{name}: rewritten"));
     }
     if written.is_empty() {
-        println!("{}: nothing changed", series.name());
+        cx.terminal
+            .print(format_args!("{}: nothing changed", series.name()));
     }
     Ok(())
 }
