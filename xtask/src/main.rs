@@ -35,7 +35,7 @@ enum Command {
     Patches(cmd::patches::Args),
     /// Check host dependencies and install missing ones
     Doctor(cmd::doctor::Args),
-    /// Open a guest's console
+    /// Open a guest's console; your input goes to init: list, run NAME, end
     Shell(cmd::shell::Args),
     /// Debug a guest with gdb, lldb or ddb
     Debug(cmd::debug::Args),
@@ -100,6 +100,7 @@ mod tests {
             .title("Command reference".into())
             .show_footer(false);
         let text = clap_markdown::help_markdown_custom::<Cli>(&options);
+        let text = text.trim_end().to_owned() + "\n";
         if std::env::var_os("INSTA_UPDATE").is_some_and(|update| update == "always") {
             std::fs::write(&path, &text).unwrap();
         }

@@ -10,7 +10,7 @@ use kdk_doctor::disk_space::human;
 use kdk_series::base::{files, lock_name, record, worktree};
 use kdk_series::operation;
 
-/// Remove rebuildable files and report the space freed
+/// The arguments of `cargo xtask clean`.
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// Remove only the files of this base

@@ -24,7 +24,7 @@ use kdk_report::recorder::Recorder;
 /// The name of the gdb stub in QEMU.
 const STUB: &str = "gdb";
 
-/// Debug a guest with gdb, lldb or the kernel's own debugger
+/// The arguments of `cargo xtask debug`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

@@ -8,7 +8,7 @@ use kdk_core::failure::{Class, Failure};
 use kdk_doctor::Finding;
 use kdk_doctor::packages::{self, Host};
 
-/// Check host dependencies and install missing ones
+/// The arguments of `cargo xtask doctor`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Install the missing dependencies

@@ -9,7 +9,7 @@ use kdk_doctor::Need;
 use kdk_guest::guest;
 use kdk_report::recorder::Recorder;
 
-/// Open the console of a guest. Your input goes to init: list, run NAME, end
+/// The arguments of `cargo xtask shell`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

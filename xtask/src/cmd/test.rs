@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the kit's own tests. It needs no FreeBSD tree.
+//! `cargo xtask test`: kdk's own tests. It needs no FreeBSD tree.
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -18,18 +18,18 @@ use kdk_guest::guest;
 use kdk_report::recorder::Recorder;
 use kdk_series::base::{self, record, worktree};
 
-/// The kit's own tests: formatting, clippy, host tests, demo guest in QEMU.
+/// The arguments of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Play every fault that a host and a guest can have, and only those
+    /// Inject every fault of a host and a guest, and run nothing else
     #[arg(long)]
     faults: bool,
-    /// Install what is missing without asking
+    /// Install missing host dependencies without asking
     #[arg(short, long)]
     yes: bool,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     kdk_doctor::need(cx, Need::Tests, args.yes)?;
     let recorder = Recorder::new(&cx.terminal);
@@ -78,7 +78,7 @@ fn has_nextest() -> bool {
         .is_ok_and(|output| output.status.success())
 }
 
-/// Every fault; the test program prints the table of them.
+/// Injects every fault; the test program prints the table of them.
 fn faults(cx: &Context, demo: &Entry) -> Result<(), Failure> {
     let mut env = environment(demo);
     env.push(("KDK_FAULTS", "all".into()));

@@ -29,7 +29,7 @@ const DEMO_NOTICE: &str = "demo guest: no FreeBSD kernel was tested";
 /// for a series with and without each of its patches.
 const RESULTS_KEPT: usize = 24;
 
-/// Build, boot and test a kernel
+/// The arguments of `cargo xtask vm-test`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use evaluate::{Row, Status};
 use fault::Fault;
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial as Test};
 
 /// Rows with their position in the table.
 type Rows = Arc<Mutex<Vec<(usize, Row)>>>;
@@ -44,14 +44,14 @@ fn main() -> ExitCode {
         base::faults(),
         tree::faults(),
     ];
-    let trials = faults
+    let tests = faults
         .into_iter()
         .flatten()
         .filter(|fault| all || fault.daily)
         .enumerate()
         .map(|(at, fault)| test_of(at, fault, rows.clone()))
         .collect();
-    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), tests);
     let mut rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
     rows.sort_by_key(|(at, _)| *at);
     let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
@@ -67,8 +67,8 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn test_of(at: usize, fault: Fault, rows: Rows) -> Trial {
-    Trial::ignorable_test(fault.name.clone(), move || {
+fn test_of(at: usize, fault: Fault, rows: Rows) -> Test {
+    Test::ignorable_test(fault.name.clone(), move || {
         let row = evaluate::row(&fault);
         let result = match &row.status {
             Status::Correct => Ok(Completion::Completed),

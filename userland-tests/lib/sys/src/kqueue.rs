@@ -63,7 +63,7 @@ pub struct Event {
     /// Descriptor, process, or a number of the program's.
     pub ident: usize,
     filter: i16,
-    /// Flags, `EV_*`.
+    /// The flags `EV_*`.
     pub flags: u16,
     /// `NOTE_*`, as the filter has them.
     pub fflags: u32,

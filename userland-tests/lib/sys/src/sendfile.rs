@@ -80,7 +80,7 @@ pub struct Request<'a> {
     pub headers: &'a [&'a [u8]],
     /// Sent after the file.
     pub trailers: &'a [&'a [u8]],
-    /// Flags, `SF_*`.
+    /// The flags `SF_*`.
     pub flags: u32,
     /// The event to post when the file's pages are no longer needed.
     pub completion: Option<Completion>,

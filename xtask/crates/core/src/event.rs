@@ -18,7 +18,7 @@ pub enum Phase {
     Tree,
     /// Build the kernel (and the loader).
     Kernel,
-    /// Build `kdk.ko`.
+    /// Build the module `kdk.ko`.
     Kmod,
     /// Build init and the suites.
     Userland,
@@ -69,19 +69,19 @@ pub enum PhaseResult {
 pub enum Event {
     /// A phase began.
     Start {
-        /// The phase.
+        /// The phase that this is about.
         phase: Phase,
     },
     /// A phase prints a message.
     Line {
-        /// The phase.
+        /// The phase that this is about.
         phase: Phase,
         /// One line, without its newline.
         text: String,
     },
     /// A phase made progress.
     Progress {
-        /// The phase.
+        /// The phase that this is about.
         phase: Phase,
         /// The number of finished units.
         done: u64,
@@ -92,7 +92,7 @@ pub enum Event {
     },
     /// A phase ended.
     End {
-        /// The phase.
+        /// The phase that this is about.
         phase: Phase,
         /// The result of the phase.
         result: PhaseResult,

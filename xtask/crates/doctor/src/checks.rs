@@ -62,7 +62,7 @@ impl State {
     }
 }
 
-/// One check.
+/// A check of the host.
 pub struct Check {
     /// The name of the check.
     pub what: &'static str,

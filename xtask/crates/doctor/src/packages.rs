@@ -10,15 +10,15 @@ use super::checks::State;
 /// A system, by its package manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum System {
-    /// Debian: apt-get.
+    /// Debian, with apt-get.
     Debian,
     /// Ubuntu and its derivatives: apt-get, with other package names.
     Ubuntu,
-    /// Fedora: dnf.
+    /// Fedora, with dnf.
     Fedora,
-    /// FreeBSD: pkg.
+    /// FreeBSD, with pkg.
     FreeBsd,
-    /// macOS: Homebrew.
+    /// Apple's macOS, with Homebrew.
     MacOs,
     /// Any other system.
     Other,
@@ -117,9 +117,9 @@ impl Packages {
 /// How to fix a failed check.
 #[derive(Debug)]
 pub enum Remedy {
-    /// Install packages.
+    /// Install these packages.
     Install(Packages),
-    /// Remove packages.
+    /// Remove these packages.
     Remove(Packages),
     /// Load a module into FreeBSD's kernel.
     Load(&'static str),

@@ -22,7 +22,7 @@ pub struct GuestRequest {
     pub exclude: Vec<String>,
     /// Diffs that are applied after the series.
     pub patch: Vec<PathBuf>,
-    /// The hypervisor.
+    /// The hypervisor that runs the guest.
     pub vmm: VmmChoice,
     /// What executes the guest's instructions.
     pub accel: AccelChoice,

@@ -26,7 +26,7 @@ pub struct TestEnv<'a> {
     cx: &'a Context,
     base: String,
     request: GuestRequest,
-    /// The guest.
+    /// The guest that runs the tests.
     pub guest: Guest,
     /// Adds source lines to its crashes.
     pub symbolizer: Symbolizer,

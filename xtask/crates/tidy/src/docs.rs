@@ -194,7 +194,7 @@ fn fault(text: &str) -> Option<String> {
         0..=50 => text.to_owned(),
         _ => text.chars().take(47).chain("...".chars()).collect(),
     };
-    // A verb and a manual page are a sentence: "Calls unlink(2)."
+    // A predicate and a manual page are a sentence: "Calls unlink(2)."
     let needed = if text.contains("(2).") {
         WORDS - 1
     } else {

@@ -79,7 +79,7 @@ impl Target {
 pub struct Crates<'a> {
     /// Completes "could not ...".
     pub what: &'a str,
-    /// The compiler.
+    /// The Rust that compiles.
     pub rust: &'a Rust,
     /// LLVM's program directory.
     pub llvm: &'a Path,

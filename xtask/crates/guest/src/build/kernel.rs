@@ -25,13 +25,13 @@ pub enum Generation {
 pub struct Source {
     /// The base's name.
     pub base: String,
-    /// The checkout.
+    /// The path of the checkout.
     pub path: PathBuf,
     /// The repository it belongs to.
     pub repo: PathBuf,
     /// The commit that is checked out.
     pub commit: String,
-    /// `__FreeBSD_version`.
+    /// The value of `__FreeBSD_version`.
     pub osreldate: u32,
     /// The way in which it is built.
     pub generation: Generation,

@@ -1,4 +1,5 @@
-//! init and the suites: static programs for the guest's user space.
+//! The programs init and the suites: static programs for the guest's user
+//! space.
 
 use std::path::Path;
 
