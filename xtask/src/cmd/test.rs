@@ -41,7 +41,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         return faults(cx, &demo);
     }
     cx.terminal.line("== tidy");
-    super::tidy::run_for_tests(cx)?;
+    super::tidy::run(cx)?;
     step(cx, "formatting", &["fmt", "--all", "--check"], &[], &|_| {})?;
     step(
         cx,

@@ -6,37 +6,14 @@ use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_core::workspace::workspace;
 
-/// Checks with findings in files that are still being rewritten. `cargo xtask
-/// test` prints how many they have; all other checks fail it. Remove a name
-/// when its check finds nothing.
-const PENDING: [&str; 3] = ["words", "public docs", "links"];
-
 /// Runs the command: prints every finding, and fails if there is one.
 pub fn run(cx: &Context) -> Result<(), Failure> {
-    check(cx, &[])
-}
-
-/// Runs the checks for `cargo xtask test`.
-pub fn run_for_tests(cx: &Context) -> Result<(), Failure> {
-    check(cx, &PENDING)
-}
-
-/// Runs every check. Findings of those named in `pending` are counted only.
-fn check(cx: &Context, pending: &[&str]) -> Result<(), Failure> {
     let repo = Repo::read(workspace()).map_err(|error| {
         Failure::infra("read the repository", "its files cannot be listed").source(error)
     })?;
     let mut summary = Vec::new();
     for check in &CHECKS {
         let findings = check.run(&repo);
-        if pending.contains(&check.name) {
-            cx.terminal.print(format_args!(
-                "{}: {} findings, pending",
-                check.name,
-                findings.len()
-            ));
-            continue;
-        }
         for finding in &findings {
             cx.terminal.print(finding);
         }
