@@ -55,7 +55,7 @@ pub struct Base {
 }
 
 /// The class of a patch: what it is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// Lets QEMU boot the kernel directly.
@@ -70,7 +70,27 @@ pub enum Class {
     Local,
 }
 
+impl std::str::FromStr for Class {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [
+            Self::Enabling,
+            Self::Fix,
+            Self::Feature,
+            Self::Test,
+            Self::Local,
+        ]
+        .into_iter()
+        .find(|class| class.name() == text)
+        .ok_or_else(|| format!("{text:?} is none of {}", Self::NAMES.join(", ")))
+    }
+}
+
 impl Class {
+    /// The names that the command line accepts.
+    pub const NAMES: [&str; 5] = ["enabling", "fix", "feature", "test", "local"];
+
     /// Returns the name in the manifest.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,5 +1,6 @@
 //! `cargo xtask patches new`.
 
+use crate::cmd::args::one_of;
 use crate::cmd::patches::edit::print_worktree;
 use crate::cmd::patches::which::Which;
 use kdk_core::context::Context;
@@ -15,7 +16,7 @@ pub struct Args {
     /// The id of the patch: lower case letters, digits and `-`
     id: String,
     /// What the patch is for
-    #[arg(long, value_enum, default_value = "feature")]
+    #[arg(long, default_value = "feature", value_parser = one_of::<Class>(&Class::NAMES))]
     class: Class,
     /// Insert it after this patch [default: the last one]
     #[arg(long, value_name = "ID")]
