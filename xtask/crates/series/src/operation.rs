@@ -42,6 +42,7 @@ pub struct Operation {
     /// The new commits of the first of them.
     pub done: Vec<Done>,
     /// The state of the worktree.
+    #[serde(alias = "desk")]
     pub worktree: WorktreeState,
 }
 
@@ -93,12 +94,16 @@ pub struct Done {
 #[serde(rename_all = "lowercase")]
 pub enum WorktreeState {
     /// Nothing of the user's.
+    #[serde(alias = "free")]
     Idle,
     /// The patch, which the user edits.
+    #[serde(alias = "open")]
     Editing,
     /// A conflict is being checked out.
+    #[serde(alias = "laying")]
     CheckingOut,
     /// The patch with conflicts, which the user resolves.
+    #[serde(alias = "conflict")]
     Conflicted {
         /// The files with conflict markers.
         marked: Vec<String>,
@@ -258,7 +263,7 @@ fn read(folder: &Path) -> Result<Option<Operation>, Failure> {
     serde_json::from_slice(&text).map(Some).map_err(|error| {
         Failure::infra(
             format!("read {}", path.display()),
-            "it is not a file that kdk wrote",
+            "it is damaged, or another version of kdk wrote it",
         )
         .source(error)
         .help(format!(
@@ -411,4 +416,32 @@ pub fn ensure_series_unchanged(
         operation.tip(),
         operation.abort_command()
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_the_first_version_is_read() {
+        for (old, want) in [
+            (r#""free""#, WorktreeState::Idle),
+            (r#""open""#, WorktreeState::Editing),
+            (r#""laying""#, WorktreeState::CheckingOut),
+            (
+                r#"{"conflict": {"marked": ["a"], "others": []}}"#,
+                WorktreeState::Conflicted {
+                    marked: vec!["a".into()],
+                    others: Vec::new(),
+                },
+            ),
+        ] {
+            let text = format!(
+                r#"{{"kind": "rebase", "series": "s", "dir": "/d", "digest": "d", "base": "b",
+                     "start": "c", "osreldate": 1, "steps": [], "done": [], "desk": {old}}}"#
+            );
+            let read: Operation = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.worktree, want, "{old}");
+        }
+    }
 }

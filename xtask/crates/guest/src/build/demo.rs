@@ -43,7 +43,7 @@ fn inputs(kind: &str, rust: &Rust) -> Result<Inputs, Failure> {
         "demo guest sources",
         digest::folders(workspace(), &sources)?,
     );
-    inputs.bytes("rustc", &rust.version);
+    Target::BareMetal.declare(&mut inputs, rust);
     Ok(inputs)
 }
 

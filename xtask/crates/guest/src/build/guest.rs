@@ -64,6 +64,28 @@ impl Target {
         }
     }
 
+    /// Declares what decides about the code besides the sources: the compiler,
+    /// its options, and how core is built.
+    pub fn declare(self, inputs: &mut Inputs, rust: &Rust) {
+        inputs.bytes("rustc", &rust.version);
+        inputs.bytes(
+            "Rust flags",
+            [self.options(), self.core_arguments()].concat().join(" "),
+        );
+    }
+
+    /// Returns cargo's arguments that build core from source.
+    fn core_arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Module | Self::BareMetal => &["-Zbuild-std=core,alloc"],
+            // No C library brings memcpy and its like.
+            Self::Userland => &[
+                "-Zbuild-std=core,alloc",
+                "-Zbuild-std-features=compiler-builtins-mem",
+            ],
+        }
+    }
+
     /// Returns all options; the linker is always LLVM's.
     fn flags(self, lld: &Path) -> Vec<String> {
         let linker = format!("linker={}", lld.display());
@@ -74,6 +96,9 @@ impl Target {
         all
     }
 }
+
+/// The arguments of `cargo clippy` after those of a build.
+const CLIPPY_ARGUMENTS: [&str; 3] = ["--", "-D", "warnings"];
 
 /// A build of some packages for one target.
 pub struct Crates<'a> {
@@ -110,6 +135,7 @@ impl Crates<'_> {
             .read()
             .map_err(|error| Failure::io("run clippy", &program, error))?;
         inputs.bytes("clippy", version);
+        inputs.bytes("clippy's arguments", CLIPPY_ARGUMENTS.join(" "));
         inputs.digest(
             "clippy's settings",
             digest::folders(workspace(), &["Cargo.toml", "clippy.toml"])?,
@@ -120,8 +146,7 @@ impl Crates<'_> {
         self.slot = "lint".into();
         let (phase, what) = (self.target.phase(), self.what.to_owned());
         builder.obtain(phase, &what, &inputs, &|_, _, _| Vec::new(), |_| {
-            self.cargo(builder, "clippy", &["--", "-D", "warnings"])
-                .map(drop)
+            self.cargo(builder, "clippy", &CLIPPY_ARGUMENTS).map(drop)
         })
     }
 
@@ -133,20 +158,10 @@ impl Crates<'_> {
         more: &[&str],
     ) -> Result<PathBuf, Failure> {
         let triple = self.target.triple();
-        let mut args: Vec<OsString> = [
-            command,
-            "--profile",
-            "guest",
-            "--target",
-            triple,
-            "-Zbuild-std=core,alloc",
-        ]
-        .map(OsString::from)
-        .into();
-        if self.target == Target::Userland {
-            // No C library brings memcpy and its like.
-            args.push("-Zbuild-std-features=compiler-builtins-mem".into());
-        }
+        let mut args: Vec<OsString> = [command, "--profile", "guest", "--target", triple]
+            .map(OsString::from)
+            .into();
+        args.extend(self.target.core_arguments().iter().map(OsString::from));
         for package in &self.packages {
             args.extend(["--package".into(), OsString::from(package)]);
         }

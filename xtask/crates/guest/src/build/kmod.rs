@@ -128,7 +128,7 @@ impl<'a> Module<'a> {
         let units = c::units(&self.source.path.join("sys"))?;
         let mut inputs = self.inputs("");
         c::declare(&mut inputs, self.source, self.llvm);
-        inputs.bytes("rustc", &self.rust.version);
+        Target::Module.declare(&mut inputs, self.rust);
         self.own.declare(&mut inputs, |_| true);
         let begin = |why: &str| {
             self.builder
@@ -227,7 +227,7 @@ impl<'a> Module<'a> {
     /// it.
     fn rust_inputs(&self, bindings: &Entry) -> Result<Inputs, Failure> {
         let mut inputs = self.inputs(".rust");
-        inputs.bytes("rustc", &self.rust.version);
+        Target::Module.declare(&mut inputs, self.rust);
         inputs.file("bindings", &bindings.file(BINDINGS))?;
         self.own.declare(&mut inputs, |file| {
             !NOT_RUST.iter().any(|one| file.starts_with(one))

@@ -66,7 +66,7 @@ fn inputs(kind: &str, base: &str, suites: &Suites, rust: &Rust) -> Result<Inputs
     let mut inputs = Inputs::new(kind, base);
     inputs.digest("userland sources", digest::folders(workspace(), &sources)?);
     inputs.bytes("programs", programs(suites).collect::<Vec<_>>().join(" "));
-    inputs.bytes("rustc", &rust.version);
+    Target::Userland.declare(&mut inputs, rust);
     Ok(inputs)
 }
 
