@@ -230,8 +230,14 @@ fn lock_owner(path: &Path) -> String {
 }
 
 /// Writes a file atomically: a reader sees the old content or the new, and a
-/// writer that is killed leaves the old.
+/// writer that is killed leaves the old. A symbolic link stays, and its target
+/// is written. A device, a pipe or a socket is written to, never replaced.
 pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return File::options().write(true).open(path)?.write_all(content);
+    }
+    let target = fs::canonicalize(path);
+    let path = target.as_deref().unwrap_or(path);
     let dir = path
         .parent()
         .ok_or_else(|| io::Error::other("a file needs a parent directory"))?;
@@ -252,6 +258,29 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn only_a_regular_file_is_replaced() {
+        use std::os::unix::fs::{FileTypeExt, symlink};
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        write_atomically(&path("new/report"), b"1").unwrap();
+        assert_eq!(fs::read(path("new/report")).unwrap(), b"1");
+        symlink(path("new/report"), path("link")).unwrap();
+        write_atomically(&path("link"), b"2").unwrap();
+        assert!(path("link").is_symlink());
+        assert_eq!(fs::read(path("new/report")).unwrap(), b"2");
+        nix::unistd::mkfifo(&path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let reader = std::thread::spawn({
+            let pipe = path("pipe");
+            move || fs::read(pipe).unwrap()
+        });
+        write_atomically(&path("pipe"), b"3").unwrap();
+        assert_eq!(reader.join().unwrap(), b"3");
+        let kind = fs::metadata(path("pipe")).unwrap().file_type();
+        assert!(kind.is_fifo());
+    }
 
     #[test]
     fn kdk_home_goes_before_the_xdg_cache() {
