@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use kdk_core::failure::Failure;
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 
-use super::{Token, c, render};
+use super::{Token, render};
 
 /// Attributes that do not change what is compiled.
 const IGNORED: [&str; 8] = [
@@ -102,6 +102,15 @@ fn load(
     let mut children = BTreeSet::new();
     let mut below = Vec::new();
     let mut at = 0;
+    // The file's own conditions are part of its text.
+    let mut inherited = conditions.clone();
+    while let Some(end) = inner_attribute_end(&tokens, at) {
+        let attribute = &tokens[at..end];
+        if named(attribute, "cfg") {
+            inherited.insert(condition(&[&attribute[..1], &attribute[2..]].concat()));
+        }
+        at = end;
+    }
     while at < tokens.len() {
         let item = Item::at(&tokens, at);
         at = item.start;
@@ -127,8 +136,8 @@ fn load(
         let mut path = module.clone();
         path.push(name.clone());
         let own = item.attributes.iter().filter(|one| counts(one));
-        let own = own.map(|one| one.iter().map(ToString::to_string).collect::<String>());
-        let conditions = conditions.iter().cloned().chain(own).collect();
+        let own = own.map(|one| condition(one));
+        let conditions = inherited.iter().cloned().chain(own).collect();
         below.push((file, path, conditions));
         children.insert(name);
     }
@@ -143,6 +152,11 @@ fn load(
         load(&path, module, conditions, files, tests)?;
     }
     Ok(())
+}
+
+/// Renders an attribute that is a condition.
+fn condition(attribute: &[TokenTree]) -> String {
+    attribute.iter().map(ToString::to_string).collect()
 }
 
 /// Adds a module's file and the folder of the modules below it.
@@ -325,13 +339,16 @@ fn normal_form(file: &File, labels: &BTreeMap<Vec<String>, String>) -> String {
         labels,
         children: &file.children,
         imports: BTreeMap::new(),
-        is_build_script: file.path.ends_with("build.rs"),
         out: Vec::new(),
         known: BTreeSet::new(),
     };
     writer.imports(&file.tokens, &file.module);
     writer.block(&file.tokens, &file.module, Place::Module);
-    let mut private = private_functions(&file.tokens);
+    let mut private = match file.children.is_empty() {
+        true => private_functions(&file.tokens),
+        // A module below can call all functions of this one.
+        false => BTreeSet::new(),
+    };
     private.retain(|name| !writer.known.contains(name));
     render(&writer.out, &private)
 }
@@ -380,8 +397,6 @@ struct Writer<'a> {
     children: &'a BTreeSet<String>,
     /// The paths of the modules that the file imports, by name.
     imports: BTreeMap<String, Vec<String>>,
-    /// A build script lists C files, which may move.
-    is_build_script: bool,
     out: Vec<Token>,
     /// Names that may refer to something outside of the file.
     known: BTreeSet<String>,
@@ -506,14 +521,7 @@ impl Writer<'_> {
                 };
                 self.text(format!("{}{joint}", punct.as_char()));
             }
-            TokenTree::Literal(literal) => {
-                let text = literal.to_string();
-                let is_file = text.ends_with(".c\"") || text.ends_with(".h\"");
-                self.text(match self.is_build_script && is_file {
-                    true => c::file_name(&text),
-                    false => text,
-                });
-            }
+            TokenTree::Literal(literal) => self.text(literal.to_string()),
             TokenTree::Group(group) => {
                 let mut inner: Vec<TokenTree> = group.stream().into_iter().collect();
                 drop_trailing_comma(
@@ -610,7 +618,8 @@ impl Writer<'_> {
 }
 
 /// Returns whether the name at `at` may refer to something that another file
-/// defines: a method, a field, or the end of a path.
+/// defines: a method, a field, or the end of a path. A function inside of
+/// braces may be a method.
 fn refers_outside(tokens: &[TokenTree], at: usize, place: Place) -> bool {
     let before = |count: usize| at.checked_sub(count).and_then(|index| tokens.get(index));
     let is_member = is_punct(before(1), '.') || is_punct(before(1), '\'');
@@ -621,7 +630,8 @@ fn refers_outside(tokens: &[TokenTree], at: usize, place: Place) -> bool {
     let begins = at == 0 || is_punct(before(1), ',');
     let ends = at + 1 == tokens.len() || is_punct(tokens.get(at + 1), ',');
     let is_field = place == Place::Braces && begins && ends;
-    is_member || in_path || is_named || is_macro || is_binding || is_field
+    let is_method = place == Place::Braces && is_ident(before(1), "fn");
+    is_member || in_path || is_named || is_macro || is_binding || is_field || is_method
 }
 
 /// Drops the comma that rustfmt adds where it breaks a list into lines.
@@ -630,8 +640,11 @@ fn drop_trailing_comma(
     delimiter: Delimiter,
     before: Option<&TokenTree>,
 ) {
-    const KEYWORDS: [&str; 8] = [
-        "return", "in", "match", "if", "while", "else", "break", "yield",
+    // A parenthesis after one of these does not begin a call's arguments.
+    const KEYWORDS: [&str; 24] = [
+        "as", "async", "await", "box", "break", "const", "do", "dyn", "else", "for", "if", "impl",
+        "in", "let", "loop", "match", "move", "mut", "ref", "return", "static", "where", "while",
+        "yield",
     ];
     if !is_punct(inner.last(), ',') {
         return;

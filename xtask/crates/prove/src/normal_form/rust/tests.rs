@@ -108,6 +108,15 @@ fn a_name_that_may_mean_something_else_is_not_private() {
             "fn a() {} fn b() {} fn f() { a(); b() }",
             "fn a() {} fn b() {} fn f() { b(); a() }",
         ),
+        // Another file calls the method.
+        (
+            "fn a() {} impl X { pub fn a() { a() } }",
+            "fn b() {} impl X { pub fn b() { b() } }",
+        ),
+        (
+            "fn a() {} trait X { fn a() { a() } }",
+            "fn b() {} trait X { fn b() { b() } }",
+        ),
     ] {
         assert_ne!(one(before), one(after), "{before}");
     }
@@ -142,6 +151,47 @@ fn a_file_may_move() {
     ]);
     assert_eq!(before, after);
     assert_eq!(before.len(), 3);
+}
+
+#[test]
+fn a_module_below_calls_private_functions() {
+    let with = |parent: &str| {
+        normal(&[
+            ("lib.rs", parent),
+            ("a.rs", "pub fn f() { super::one(); super::two() }"),
+        ])
+    };
+    assert_ne!(
+        with("mod a; fn one() { 1 } fn two() { 2 }"),
+        with("mod a; fn two() { 1 } fn one() { 2 }")
+    );
+}
+
+#[test]
+fn a_parents_condition_counts() {
+    let with = |root: &str, parent: &str| {
+        let a = ("tests/a.rs", "pub fn f() {}");
+        let all = normal(&[("lib.rs", root), ("tests.rs", parent), a]);
+        all.into_iter().find(|one| one.0 == "a").unwrap()
+    };
+    let plain = with("mod tests;", "mod a;");
+    let outer = with("#[cfg(nic)] mod tests;", "mod a;");
+    let inner = with("mod tests;", "#![cfg(nic)] mod a;");
+    assert_ne!(inner, plain);
+    assert_eq!(inner, outer);
+    assert_eq!(plain, with("mod tests;", "#![allow(dead_code)] mod a;"));
+}
+
+#[test]
+fn a_tuple_is_not_a_parenthesis() {
+    for before in [
+        "let", "for", "mut", "ref", "as", "dyn", "where", "move", "return", "in", "match", "if",
+        "while", "else", "break", "yield", "const", "static", "await", "async", "impl", "loop",
+    ] {
+        let (one_of, plain) = (format!("{before} (a,)"), format!("{before} (a)"));
+        assert_ne!(one(&one_of), one(&plain), "{before}");
+    }
+    assert_eq!(one("call(a,)"), one("call(a)"));
 }
 
 #[test]
