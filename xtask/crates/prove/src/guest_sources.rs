@@ -20,12 +20,10 @@ use crate::normal_form::{c, rust, toml};
 
 /// The folders of the guest's programs.
 const FOLDERS: [&str; 2] = ["kmod", "userland-tests"];
-/// Packages in these folders that run on the host. The link of kdk.ko checks
-/// the module and does not change what it does.
-const HOST: [&str; 1] = ["kmod/link"];
-/// The package that generates the bindings: of its crates only the versions of
-/// those count that it names.
-const BINDINGS: &str = "kmod/bindgen";
+/// The packages that run on the host and decide what kdk.ko contains: one
+/// generates the bindings, the other one links the module. Of their crates only
+/// the versions of those count that they name.
+const TOOLS: [&str; 2] = ["kmod/bindgen", "kmod/link"];
 /// The roots of a package's crates, and its build script.
 const ROOTS: [&str; 3] = ["src/lib.rs", "src/main.rs", "build.rs"];
 /// Folders of a package that only its tests on the host use.
@@ -74,9 +72,6 @@ impl GuestSources {
             .filter_map(|file| file.parent())
             .collect();
         for package in &packages {
-            if HOST.iter().any(|host| package.ends_with(host)) {
-                continue;
-            }
             // A package's folder may contain other packages.
             let is_own = |file: &&PathBuf| {
                 let around = packages.iter().filter(|one| file.starts_with(one));
@@ -120,7 +115,7 @@ impl Reader<'_> {
         let path = dir.join("Cargo.toml");
         let manifest = parsed(&path, toml::manifest(&text(&path)?))?;
         let package = manifest.name;
-        match dir.ends_with(BINDINGS) {
+        match TOOLS.iter().any(|tool| dir.ends_with(tool)) {
             true => self.tools.extend(manifest.dependencies),
             false => self.used.extend(manifest.dependencies),
         }
@@ -152,9 +147,10 @@ impl Reader<'_> {
             }
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             let content = text(file)?;
-            let content = match C.contains(&kind.as_ref()) {
-                true => c::normal_form(&content),
-                false => content,
+            let content = match kind.as_ref() {
+                "h" => c::header(&content),
+                kind if C.contains(&kind) => c::normal_form(&content),
+                _ => content,
             };
             self.add(&package, name.into_owned(), file, &content);
         }
@@ -287,7 +283,7 @@ mod tests {
         ),
         ("kmod/README.md", "Read me."),
         ("kmod/kdk.ld", "SECTIONS { }\n"),
-        ("kmod/build.rs", "const SHIM: [&str; 1] = [\"shim/a.c\"];\n"),
+        ("kmod/build.rs", "fn main() {}\n"),
         (
             "kmod/shim/a.c",
             "static int\nhelp(void)\n{\n\treturn (1);\n}\nint\na(void)\n{\n\treturn (help());\n}\n",
@@ -310,7 +306,10 @@ mod tests {
             "fn check() { assert!(true) }\nkdk_test!(\"vm/a\", check);\n",
         ),
         ("kmod/link/Cargo.toml", "[package]\nname = \"link\"\n"),
-        ("kmod/link/src/lib.rs", "pub enum Flaw { Section }\n"),
+        (
+            "kmod/link/src/lib.rs",
+            "pub const ARGS: &str = \"--gc-sections\";\n",
+        ),
         (
             "userland-tests/lib/sys/Cargo.toml",
             "[package]\nname = \"sys\"\n",
@@ -382,7 +381,7 @@ mod tests {
 
     #[test]
     fn maintenance_makes_no_proof_stale() {
-        let changes: [Change; 14] = [
+        let changes: [Change; 13] = [
             ("a comment", |r| {
                 r.write(
                     "kmod/src/lib.rs",
@@ -431,9 +430,6 @@ mod tests {
             ("an enum variant of the host", |r| {
                 r.replace("xtask/src/main.rs", "NoBoot", "Silent")
             }),
-            ("an enum variant of the link", |r| {
-                r.replace("kmod/link/src/lib.rs", "Section", "Part")
-            }),
             ("a suite's description", |r| {
                 r.replace("userland-tests/suites/net/suite.yaml", "Net.", "The net.")
             }),
@@ -451,7 +447,7 @@ mod tests {
 
     #[test]
     fn a_changed_test_makes_the_proofs_of_its_suite_stale() {
-        let changes: [ChangeOfTests; 10] = [
+        let changes: [ChangeOfTests; 12] = [
             ("an assertion in the kernel", true, false, |r| {
                 r.replace("kmod/src/tests/net.rs", "1);", "2);")
             }),
@@ -477,6 +473,12 @@ mod tests {
             }),
             ("the shim", true, true, |r| {
                 r.replace("kmod/shim/a.c", "(1)", "(2)")
+            }),
+            ("the link of kdk.ko", true, true, |r| {
+                r.replace("kmod/link/src/lib.rs", "--gc-sections", "--no-gc-sections")
+            }),
+            ("a linker script", true, true, |r| {
+                r.replace("kmod/kdk.ld", "{ }", "{ . = 0; }")
             }),
             ("the library", true, true, |r| {
                 r.replace("userland-tests/lib/sys/src/lib.rs", "{}", "{ loop {} }")

@@ -7,11 +7,28 @@ use std::path::Path;
 
 use super::{Token, render};
 
+/// Renders the normal form of a header: other files use all of its names.
+pub fn header(text: &str) -> String {
+    render(&scan(&joined(text)).tokens, &BTreeSet::new())
+}
+
 /// Renders the normal form of `text`.
 pub fn normal_form(text: &str) -> String {
-    let joined = text.replace("\\\r\n", "").replace("\\\n", "");
+    let text = joined(text);
+    let scanner = scan(&text);
+    let mut private = static_functions(&scanner.tokens);
+    private.retain(|name| !scanner.known.contains(name));
+    render(&scanner.tokens, &private)
+}
+
+/// Joins the lines that end with a backslash.
+fn joined(text: &str) -> String {
+    text.replace("\\\r\n", "").replace("\\\n", "")
+}
+
+fn scan(text: &str) -> Scanner<'_> {
     let mut scanner = Scanner {
-        rest: &joined,
+        rest: text,
         at_line_start: true,
         in_directive: false,
         glued: false,
@@ -20,13 +37,19 @@ pub fn normal_form(text: &str) -> String {
         known: BTreeSet::new(),
     };
     scanner.run();
-    let mut private = static_functions(&scanner.tokens);
-    private.retain(|name| !scanner.known.contains(name));
-    render(&scanner.tokens, &private)
+    scanner
 }
 
 /// Words before a name that is not a function's.
 const TAGS: [&str; 4] = ["struct", "union", "enum", "goto"];
+
+/// Words that a parenthesis can follow and that are not a function's name.
+const KEYWORDS: [&str; 34] = [
+    "auto", "bool", "break", "case", "char", "const", "continue", "default", "do", "double",
+    "else", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register",
+    "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef",
+    "typeof", "unsigned", "void", "while",
+];
 
 /// Returns whether a name looks like that of a macro, or is reserved.
 fn is_macro(name: &str) -> bool {
@@ -174,7 +197,7 @@ impl<'a> Scanner<'a> {
 }
 
 /// Returns a quoted path without its folders.
-pub fn file_name(quoted: &str) -> String {
+fn file_name(quoted: &str) -> String {
     let path = quoted.trim_matches('"');
     let name = Path::new(path).file_name().unwrap_or_default();
     format!("\"{}\"", name.to_string_lossy())
@@ -192,10 +215,15 @@ fn static_functions(tokens: &[Token]) -> BTreeSet<String> {
                 return BTreeSet::new();
             }
             Token::Name(name) => {
-                let is_called = matches!(tokens.get(at + 1), Some(Token::Text(next)) if next.trim_start_matches('~') == "(");
+                let is_keyword = KEYWORDS.contains(&name.as_str());
                 if depth == 0 && name == "static" {
                     is_static = true;
-                } else if is_static && is_called && !is_macro(name) {
+                } else if is_static
+                    && depth == 0
+                    && !is_keyword
+                    && !is_macro(name)
+                    && is_function(&tokens[at + 1..])
+                {
                     names.insert(name.clone());
                     is_static = false;
                 }
@@ -210,6 +238,28 @@ fn static_functions(tokens: &[Token]) -> BTreeSet<String> {
         }
     }
     names
+}
+
+/// Returns whether parameters, and then a body or the end of a declaration,
+/// follow a name.
+fn is_function(tokens: &[Token]) -> bool {
+    let mut depth = 0_usize;
+    let mut signs = tokens.iter().map(|token| match token {
+        Token::Text(text) => text.trim_start_matches('~'),
+        Token::Name(_) => "",
+    });
+    for sign in signs.by_ref() {
+        match sign {
+            "(" => depth += 1,
+            ")" => depth = depth.saturating_sub(1),
+            _ if depth == 0 => return false,
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    matches!(signs.next(), Some("{" | ";"))
 }
 
 #[cfg(test)]
@@ -259,6 +309,13 @@ mod tests {
     }
 
     #[test]
+    fn other_files_use_the_functions_of_a_header() {
+        let (before, after) = ("static int a(void) { }", "static int b(void) { }");
+        assert_eq!(normal_form(before), normal_form(after));
+        assert_ne!(header(before), header(after));
+    }
+
+    #[test]
     fn a_name_that_may_mean_something_else_is_not_private() {
         for (before, after) in [
             (
@@ -277,6 +334,24 @@ mod tests {
             (
                 "static int a(struct a *p) { }",
                 "static int b(struct b *p) { }",
+            ),
+            // No function's name is in front of these parentheses.
+            (
+                "static int (*f)(void);\nint x(void) { return (1); }",
+                "static long (*f)(void);\nlong x(void) { return (1); }",
+            ),
+            (
+                "static char b[sizeof(int)];",
+                "static char b[_Alignof(int)];",
+            ),
+            ("static char b[sizeof(x)];", "static char b[typeof(x)];"),
+            (
+                "static char b[up(1)];\nint c = up(2);",
+                "static char b[down(1)];\nint c = down(2);",
+            ),
+            (
+                "static int a(b) c;\nint d = a(1);",
+                "static int e(b) c;\nint d = e(1);",
             ),
             ("a = \"/* x */\";", "a = \"/* y */\";"),
             ("a++ + b", "a + ++b"),
