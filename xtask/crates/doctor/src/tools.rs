@@ -49,6 +49,20 @@ pub fn llvm() -> Result<PathBuf, Failure> {
     })
 }
 
+/// Returns the versions of the guests' rustc and of clang. One that is not
+/// installed has an empty version.
+pub fn compiler_versions() -> [String; 2] {
+    let clang = || {
+        let program = llvm().ok()?.join("clang");
+        let text = duct::cmd(program, ["--version"]).read().ok()?;
+        text.lines().next().map(str::to_owned)
+    };
+    [
+        rust().map(|rust| rust.version).unwrap_or_default(),
+        clang().unwrap_or_default(),
+    ]
+}
+
 /// Returns the path of ccache(1), if the host has it.
 pub fn ccache() -> Option<PathBuf> {
     crate::checks::find("ccache")

@@ -56,6 +56,8 @@ pub struct KernelInputs {
     /// The compilers' options that decide about the code of the kernel's
     /// module and of the programs.
     pub options: Vec<&'static str>,
+    /// The versions of rustc and clang on this host.
+    pub compilers: [String; 2],
     /// Digest of the configuration.
     pub config: String,
     /// The boot methods.
@@ -96,6 +98,7 @@ mod tests {
             builder: Builder::MakePy,
             recipe: 1,
             options: vec!["-Zplt=yes"],
+            compilers: ["rustc 1".into(), "clang 2".into()],
             config: "config".into(),
             boot: vec![Boot::Pvh, Boot::Efi],
         };
@@ -113,7 +116,7 @@ mod tests {
         };
         assert_eq!(
             serde_json::to_string(&key).unwrap(),
-            r#"{"kind":"proof","series":"s","all":"all","tree":"tree","programs":"programs","kernel":{"builder":"make-py","recipe":1,"options":["-Zplt=yes"],"config":"config","boot":["pvh","efi"]},"tests":["a/b"],"cpus":2,"expect_without":"no-boot","direct_boot":false}"#
+            r#"{"kind":"proof","series":"s","all":"all","tree":"tree","programs":"programs","kernel":{"builder":"make-py","recipe":1,"options":["-Zplt=yes"],"compilers":["rustc 1","clang 2"],"config":"config","boot":["pvh","efi"]},"tests":["a/b"],"cpus":2,"expect_without":"no-boot","direct_boot":false}"#
         );
         assert_eq!(key.digest().unwrap().len(), 32);
         // Another spelling in Rust with the same spelling in a manifest.

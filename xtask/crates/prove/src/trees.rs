@@ -6,6 +6,7 @@ use crate::guest_sources::{self, GuestSources};
 use crate::key::{KernelInputs, Key, Kind};
 use kdk_core::failure::Failure;
 use kdk_core::workspace::workspace;
+use kdk_doctor::tools;
 use kdk_guest::build::guest::Target;
 use kdk_guest::build::kmod::c::CODE_FLAGS;
 use kdk_guest::build::{legacy, make_py};
@@ -106,6 +107,7 @@ fn kernel_inputs(definition: &Definition) -> Result<KernelInputs, Failure> {
         builder: definition.builder,
         recipe,
         options: options.concat(),
+        compilers: tools::compiler_versions(),
         config: guest_sources::kernel_config(workspace(), &definition.kernel.config)?,
         boot: definition.boot.clone(),
     })
