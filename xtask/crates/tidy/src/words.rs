@@ -26,7 +26,13 @@ struct Exception {
 }
 
 /// The exceptions. Each has a reason; prefer another word to a new line here.
-const EXCEPTIONS: [Exception; 5] = [
+const EXCEPTIONS: [Exception; 6] = [
+    Exception {
+        word: "desk",
+        path: "xtask/crates/series/src/operation.rs",
+        line: "desk",
+        reason: "a state file of the first version has this key",
+    },
     Exception {
         word: "held",
         path: "",
