@@ -196,7 +196,7 @@ fn said(report: Option<&Value>, ran: &Ran) -> String {
 /// Checks that the report agrees with the exit code, with itself and with the
 /// output.
 fn whole(report: &Value, ran: &Ran) -> Result<(), String> {
-    if report["schema"] != 1 {
+    if report["schema"] != 2 {
         return Err(format!("its schema is {}", report["schema"]));
     }
     let exit = report["run"]["exit"].as_i64();

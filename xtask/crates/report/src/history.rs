@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use kdk_vm::verdict::{Outcome, Verdict};
 use serde::Deserialize;
 
-use crate::json::{Report, SCHEMA};
+use crate::json::{OLDEST_SCHEMA, Report, SCHEMA};
 use kdk_core::cache_dir::{CacheDir, write_atomically};
 use kdk_core::clock::now;
 use kdk_core::failure::Failure;
@@ -161,25 +161,30 @@ fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
 fn read_report(path: &Path) -> Result<Report, String> {
     let text = fs::read(path).map_err(|error| error.to_string())?;
     match serde_json::from_slice::<Report>(&text) {
-        Ok(report) if report.schema != SCHEMA => Err(of_schema(report.schema)),
+        Ok(report) if !is_read(report.schema) => Err(of_schema(report.schema)),
         Ok(report) if report.tests.is_empty() => Err("it has no tests".into()),
         Ok(report) => Ok(report),
-        Err(error) => Err(later_schema(&text).map_or_else(|| error.to_string(), of_schema)),
+        Err(error) => Err(foreign_schema(&text).map_or_else(|| error.to_string(), of_schema)),
     }
 }
 
-/// Returns the schema of a report that has another schema than [`SCHEMA`].
-fn later_schema(text: &[u8]) -> Option<u32> {
+/// Returns whether this version of kdk reads reports of the schema `schema`.
+fn is_read(schema: u32) -> bool {
+    (OLDEST_SCHEMA..=SCHEMA).contains(&schema)
+}
+
+/// Returns the schema of a report if this version of kdk does not read it.
+fn foreign_schema(text: &[u8]) -> Option<u32> {
     #[derive(Deserialize)]
     struct Version {
         schema: u32,
     }
     let version: Version = serde_json::from_slice(text).ok()?;
-    Some(version.schema).filter(|schema| *schema != SCHEMA)
+    Some(version.schema).filter(|schema| !is_read(*schema))
 }
 
 fn of_schema(schema: u32) -> String {
-    format!("its schema is {schema}, not {SCHEMA}")
+    format!("its schema is {schema}; kdk reads {OLDEST_SCHEMA} to {SCHEMA}")
 }
 
 fn remark(foreign: &[String]) -> Option<String> {
@@ -252,7 +257,7 @@ mod tests {
         write(&folder.join("3.json"), "");
         write(&folder.join("4.json"), "[1]");
         write(&folder.join("5.json"), r#"{"schema": 1}"#);
-        write(&folder.join("6.json"), r#"{"schema": 2, "tests": "none"}"#);
+        write(&folder.join("6.json"), r#"{"schema": 3, "tests": "none"}"#);
         save(&cache, "7.json", &report(Vec::new()));
         fs::create_dir(folder.join("8.json")).unwrap();
         fs::write(folder.join("9.json"), [0xff, 0xfe]).unwrap();
@@ -271,9 +276,24 @@ mod tests {
         let history = History::read(&cache, "main");
         let remark = history.remark().unwrap();
         assert!(
-            remark.contains("6.json (its schema is 2, not 1)"),
+            remark.contains("6.json (its schema is 3; kdk reads 1 to 2)"),
             "{remark}"
         );
+    }
+
+    #[test]
+    fn a_report_of_schema_1_is_part_of_the_history() {
+        let (_dir, cache) = cache();
+        let mut old = report(vec![outcome("a/x", Pass, 5)]);
+        old.tests[0].worker = Some(1);
+        let text = serde_json::to_string(&old).unwrap();
+        let text = text.replace("\"worker\":1", "\"lane\":1");
+        let text = text.replace("\"schema\":2", "\"schema\":1");
+        write(&cache.history_of("main").join("1.json"), &text);
+        old.schema = 1;
+        let history = History::read(&cache, "main");
+        assert_eq!(history.remark(), None);
+        assert_eq!(history.runs, [old]);
     }
 
     #[test]

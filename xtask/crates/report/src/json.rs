@@ -13,13 +13,19 @@ use kdk_core::clock::now;
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
 
-/// The version of the schema. Fields can be added to it, but none can change.
-pub const SCHEMA: u32 = 1;
+/// The version of the schema that is written. A field may be added without a
+/// new version; a renamed, removed or changed field needs one.
+pub const SCHEMA: u32 = 2;
+
+/// The oldest version of the schema that is read. In version 1 the `worker` of
+/// a test has the name `lane`.
+pub const OLDEST_SCHEMA: u32 = 1;
 
 /// The content of a report file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// The version of the schema, [`SCHEMA`].
+    /// The version of the schema: [`SCHEMA`], or an older one of a file that
+    /// was read.
     pub schema: u32,
     /// The properties of the whole run.
     pub run: Run,
@@ -202,12 +208,13 @@ mod tests {
                     "kernel_config": "KDK", "accel": "tcg", "boot": "pvh", "isolation": "none", "exit": 0},
             "phases": [{"name": "kernel", "ms": 5, "cached": true, "why": "unchanged"}],
             "tests": [{"name": "a/b", "where": "userland", "verdict": "PASS", "ms": 12,
-                       "expected": "PASS", "detail": "", "backtrace": []}],
+                       "expected": "PASS", "detail": "", "backtrace": [], "lane": 2}],
             "summary": {"PASS": 1, "FAIL": 0, "SKIP": 0, "XFAIL": 0, "XPASS": 0, "TIMEOUT": 0,
                         "CRASH": 0, "NOT_RUN": 0}}"#;
         let report: Report = serde_json::from_str(text).unwrap();
         assert_eq!(report.phases[0].name, Phase::Kernel);
         assert_eq!((report.tests[0].start_ms, report.run.began), (None, None));
+        assert_eq!(report.tests[0].worker, Some(2));
         assert_eq!(report.took_ms(), 0);
     }
 
