@@ -40,8 +40,8 @@ pub struct Study {
     pub name: &'static str,
     /// The base that is measured unless the caller names one.
     pub base: Option<&'static str>,
-    /// The kernels, in the order in which they are measured.
-    pub kernels: &'static [Kernel],
+    /// The variants, in the order in which they are measured.
+    pub kernels: &'static [Variant],
     /// Returns the format of a test's samples.
     pub format: fn(test: &str) -> &'static Format,
     /// What follows the description of the machine.
@@ -64,8 +64,8 @@ pub struct Study {
 /// Returns lines about tests whose goals were missed.
 pub type Explain = fn(&Fixture<'_>, &[String]) -> Result<Vec<String>, Failure>;
 
-/// A kernel of a comparison.
-pub struct Kernel {
+/// A kernel, as one side of a comparison.
+pub struct Variant {
     /// The name of the variant.
     pub name: &'static str,
     /// What it is; empty if the report need not say so.
@@ -268,7 +268,7 @@ struct Measured {
     unmeasured: Vec<String>,
 }
 
-/// Measures the variants of a study, and prints and writes what came of it.
+/// Measures the variants of a study, and prints and writes the results.
 ///
 /// # Errors
 /// The host failed, a guest did not come up, or a test did not pass or did not
@@ -278,16 +278,16 @@ pub fn run(cx: &Context, study: &Study, request: &StudyRequest) -> Result<(), Fa
     let out = request.out.clone().unwrap_or_else(|| logs.clone());
     cx.cache.create(&out)?;
     let mut requests = Vec::new();
-    for kernel in study.kernels {
+    for variant in study.kernels {
         let mut guest = request.guest.clone();
-        (kernel.edit)(&mut guest, &request.base)?;
-        requests.push((kernel, guest));
+        (variant.edit)(&mut guest, &request.base)?;
+        requests.push((variant, guest));
     }
     let mut measured = Measured::default();
     let mut fixtures = Vec::new();
-    for (kernel, guest) in &requests {
+    for (variant, guest) in &requests {
         let fixture = Fixture::prepare(cx, guest, &request.base, &logs)?;
-        measured.add(study, kernel, &fixture, &(kernel.tests)(request))?;
+        measured.add(study, variant, &fixture, &(variant.tests)(request))?;
         fixtures.push(fixture);
     }
     let (Some(first), Some(last)) = (fixtures.first(), fixtures.last()) else {
@@ -300,7 +300,7 @@ pub fn run(cx: &Context, study: &Study, request: &StudyRequest) -> Result<(), Fa
     let mut lines = vec![caption.clone()];
     lines.extend(study.intro.iter().map(|line| (*line).to_owned()));
     let described = study.kernels.iter().filter(|k| !k.about.is_empty());
-    lines.extend(described.map(|kernel| format!("{}: {}", kernel.name, kernel.about)));
+    lines.extend(described.map(|variant| format!("{}: {}", variant.name, variant.about)));
     lines.extend(measured.setups);
     lines.push(String::new());
     let tables = study.render_tables(&measured.samples, clock);
@@ -332,7 +332,7 @@ impl Measured {
     fn add(
         &mut self,
         study: &Study,
-        kernel: &Kernel,
+        variant: &Variant,
         fixture: &Fixture<'_>,
         tests: &[String],
     ) -> Result<(), Failure> {
@@ -345,7 +345,7 @@ impl Measured {
                     .push(format!("{test} not measured: {word} {why}"));
                 continue;
             }
-            let parsed = (study.format)(test).parse(test, kernel.name, detail);
+            let parsed = (study.format)(test).parse(test, variant.name, detail);
             let (samples, setup) = parsed.map_err(|why| {
                 Failure::tests(format!("{test}: {why}"))
                     .help("the output of the guest is in result.N.log in the folder of the run")

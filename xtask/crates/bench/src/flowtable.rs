@@ -7,7 +7,7 @@ use kdk_core::workspace::workspace;
 use crate::comparison::Cell::{Number, Text};
 use crate::comparison::Figure::{Exponent, Growth, Median, Ratio, Sum};
 use crate::comparison::{
-    ChartSpec, GoalSet, GoalSpec, Kernel, LineSpec, Metric, Plot, ROW, Study, StudyRequest, Table,
+    ChartSpec, GoalSet, GoalSpec, LineSpec, Metric, Plot, ROW, Study, StudyRequest, Table, Variant,
 };
 use crate::goal::Bound;
 use crate::plot::{Legend, Look};
@@ -67,13 +67,13 @@ pub static STUDY: Study = Study {
     name: "flowtable",
     base: Some("head-2014"),
     kernels: &[
-        Kernel {
+        Variant {
             name: SERIES,
             about: "a word of the mask at a time, from the last bucket on",
             edit: |_, _| Ok(()),
             tests: |request| tests(request, LAST),
         },
-        Kernel {
+        Variant {
             name: OLD,
             about: "the algorithm of FreeBSD 10.0: a bit at a time, each looked for from the first byte on; \
                     quadratic, so it is measured up to 65536 buckets only",
@@ -84,7 +84,7 @@ pub static STUDY: Study = Study {
             },
             tests: |request| tests(request, QUADRATIC),
         },
-        Kernel {
+        Variant {
             name: TREE,
             about: "the base without flowtable-expiry-walk: a bit at a time in a copy, whose position it takes for \
                     the bucket; it visits wrong buckets repeatedly and skips others, so its time is not comparable",

@@ -9,7 +9,7 @@ use kdk_series::load;
 use crate::comparison::Cell::{Number, Percent, Text};
 use crate::comparison::Figure::{Least, Median, Most, Ratio, Sum};
 use crate::comparison::{
-    ChartSpec, GoalSet, GoalSpec, Kernel, LineSpec, Metric, Plot, ROW, Study, StudyRequest, Table,
+    ChartSpec, GoalSet, GoalSpec, LineSpec, Metric, Plot, ROW, Study, StudyRequest, Table, Variant,
 };
 use crate::goal::Bound;
 use crate::plot::{Legend, Look};
@@ -111,13 +111,13 @@ pub static STUDY: Study = Study {
     name: "ixgbe",
     base: Some("releng-15.1"),
     kernels: &[
-        Kernel {
+        Variant {
             name: SERIES,
             about: "all patches",
             edit: |guest, _| kernel(guest),
             tests,
         },
-        Kernel {
+        Variant {
             name: WITHOUT_DROP,
             about: "the series without ixgbe-rx-drop and the patches that need it",
             edit: |guest, _| {
@@ -126,7 +126,7 @@ pub static STUDY: Study = Study {
             },
             tests,
         },
-        Kernel {
+        Variant {
             name: TREE,
             about: "the series without all patches of ixgbe and iflib",
             edit: |guest, base| {
@@ -298,14 +298,14 @@ mod tests {
 
     #[test]
     fn each_driver_has_its_kernel() {
-        let excluded = |kernel: &Kernel| {
+        let excluded = |variant: &Variant| {
             let mut guest = GuestRequest::default();
-            (kernel.edit)(&mut guest, "releng-15.1").unwrap();
+            (variant.edit)(&mut guest, "releng-15.1").unwrap();
             assert_eq!(guest.cpus, Some(CPUS));
             guest.exclude
         };
         let [series, without_drop, tree] = STUDY.kernels else {
-            panic!("three kernels");
+            panic!("three variants");
         };
         assert!(excluded(series).is_empty());
         assert_eq!(excluded(without_drop), [DROP]);

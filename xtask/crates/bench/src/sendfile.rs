@@ -12,7 +12,7 @@ use kdk_series::manifest::Class;
 use crate::comparison::Cell::{Number, Text};
 use crate::comparison::Figure::{Median, Ratio};
 use crate::comparison::{
-    ChartSpec, GoalSet, GoalSpec, Kernel, LineSpec, Metric, Plot, ROW, Study, StudyRequest, Table,
+    ChartSpec, GoalSet, GoalSpec, LineSpec, Metric, Plot, ROW, Study, StudyRequest, Table, Variant,
 };
 use crate::goal::Bound;
 use crate::plot::{Legend, Look};
@@ -94,7 +94,7 @@ pub static STUDY: Study = Study {
     name: "sendfile",
     base: None,
     kernels: &[
-        Kernel {
+        Variant {
             name: WITH,
             about: "",
             edit: |guest, _| {
@@ -103,7 +103,7 @@ pub static STUDY: Study = Study {
             },
             tests: patterns,
         },
-        Kernel {
+        Variant {
             name: WITHOUT,
             about: "",
             edit: enabling_only,
