@@ -9,7 +9,7 @@ use kdk_vm::interrupt::Interrupt;
 use kdk_vm::symbolize::Sources;
 
 use crate::build::image::{self, Parts};
-use crate::build::kernel::{self, Generation, Source, Tools};
+use crate::build::kernel::{self, Generation, Tools, TreeSource};
 use crate::build::{Builder, demo, kmod, loader, make_py, userland};
 use crate::hypervisor;
 use crate::request::{BootChoice, GuestRequest, KernelChoice};
@@ -341,7 +341,7 @@ fn tree(
     builder: &Builder<'_>,
     record: &Record,
     changes: &[Change],
-) -> Result<(Source, bool), Failure> {
+) -> Result<(TreeSource, bool), Failure> {
     let definition = record.definition()?;
     let tree = worktree::prepare(&cx.cache, record, &definition, changes, &mut |text| {
         builder.say(Phase::Tree, text);
@@ -350,7 +350,7 @@ fn tree(
     Ok((source, tree.changed))
 }
 
-fn source_of(cache: &CacheDir, definition: &Definition, tree: &worktree::Tree) -> Source {
+fn source_of(cache: &CacheDir, definition: &Definition, tree: &worktree::Tree) -> TreeSource {
     source_at(cache, definition, &tree.path, &tree.commit, tree.osreldate)
 }
 
@@ -361,8 +361,8 @@ pub fn source_at(
     path: &std::path::Path,
     commit: &str,
     osreldate: u32,
-) -> Source {
-    Source {
+) -> TreeSource {
+    TreeSource {
         base: definition.name.clone(),
         path: path.to_owned(),
         repo: repo::path(cache, &definition.name),
@@ -392,7 +392,7 @@ fn bench_config(record: &Record) -> Result<String, Failure> {
 fn host_tools(
     cx: &Context,
     builder: &Builder<'_>,
-    source: &Source,
+    source: &TreeSource,
     host: &Host,
 ) -> Result<Tools, Failure> {
     if source.generation == Generation::MakePy {

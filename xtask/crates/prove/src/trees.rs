@@ -7,7 +7,7 @@ use crate::key::{KernelInputs, Key, Kind};
 use kdk_core::failure::Failure;
 use kdk_core::workspace::workspace;
 use kdk_doctor::tools;
-use kdk_guest::build::guest::Target;
+use kdk_guest::build::guest::BuildTarget;
 use kdk_guest::build::kmod::c::CODE_FLAGS;
 use kdk_guest::build::{legacy, make_py};
 use kdk_series::applied::AppliedSeries;
@@ -98,8 +98,8 @@ fn kernel_inputs(definition: &Definition) -> Result<KernelInputs, Failure> {
         Builder::Legacy => (legacy::RECIPE, &legacy::CFLAGS[..]),
     };
     let options = [
-        Target::Module.options(),
-        Target::Userland.options(),
+        BuildTarget::Module.options(),
+        BuildTarget::Userland.options(),
         &[CODE_FLAGS],
         cflags,
     ];

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::build::guest::{Crates, Target};
+use crate::build::guest::{BuildTarget, Crates};
 use crate::build::{Builder, Built, digest};
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
@@ -43,7 +43,7 @@ fn inputs(kind: &str, rust: &Rust) -> Result<Inputs, Failure> {
         "demo guest sources",
         digest::folders(workspace(), &sources)?,
     );
-    Target::BareMetal.declare(&mut inputs, rust);
+    BuildTarget::BareMetal.declare(&mut inputs, rust);
     Ok(inputs)
 }
 
@@ -53,7 +53,7 @@ fn crates<'a>(what: &'a str, rust: &'a Rust, llvm: &'a Path) -> Crates<'a> {
         what,
         rust,
         llvm,
-        target: Target::BareMetal,
+        target: BuildTarget::BareMetal,
         packages: vec![GUEST.into()],
         env: Vec::new(),
         slot: "demo".into(),

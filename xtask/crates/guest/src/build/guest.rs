@@ -13,7 +13,7 @@ use kdk_doctor::tools::Rust;
 
 /// Where guest code runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
+pub enum BuildTarget {
     /// In a FreeBSD kernel, as a relocatable module.
     Module,
     /// On the bare machine.
@@ -22,7 +22,7 @@ pub enum Target {
     Userland,
 }
 
-impl Target {
+impl BuildTarget {
     fn triple(self) -> &'static str {
         match self {
             Self::Module | Self::BareMetal => "x86_64-unknown-none",
@@ -109,7 +109,7 @@ pub struct Crates<'a> {
     /// LLVM's program directory.
     pub llvm: &'a Path,
     /// The target of the build.
-    pub target: Target,
+    pub target: BuildTarget,
     /// The packages of the workspace to build.
     pub packages: Vec<String>,
     /// The variables for build scripts.

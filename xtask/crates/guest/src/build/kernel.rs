@@ -22,7 +22,7 @@ pub enum Generation {
 
 /// A tree to build: a checkout whose files are those of `commit`.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct TreeSource {
     /// The base's name.
     pub base: String,
     /// The path of the checkout.
@@ -39,7 +39,7 @@ pub struct Source {
     pub config: String,
 }
 
-impl Source {
+impl TreeSource {
     /// Returns the object directory of this base.
     pub fn obj(&self, builder: &Builder<'_>) -> PathBuf {
         builder.cache.obj().join(&self.base)
@@ -50,7 +50,7 @@ impl Source {
 #[derive(Debug, Clone)]
 pub struct Tools {
     /// The modern tree.
-    pub from: Source,
+    pub from: TreeSource,
     /// LLVM's program directory.
     pub llvm: PathBuf,
 }
@@ -60,7 +60,7 @@ pub const CONFIGS: &str = "vm/conf";
 
 /// Returns the kernel of `source`, built if necessary: `kernel`,
 /// `kernel.debug`, and `obj/` with the headers.
-pub fn build(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Built, Failure> {
+pub fn build(builder: &Builder<'_>, source: &TreeSource, tools: &Tools) -> Result<Built, Failure> {
     let inputs = inputs(source, tools)?;
     let _one_at_a_time = builder
         .cache
@@ -78,7 +78,7 @@ pub fn build(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Bu
     })
 }
 
-fn inputs(source: &Source, tools: &Tools) -> Result<Inputs, Failure> {
+fn inputs(source: &TreeSource, tools: &Tools) -> Result<Inputs, Failure> {
     let mut inputs = Inputs::new("kernel", &source.base);
     let sys = format!("{}:sys", source.commit);
     let sys = Git::new(&source.repo).text("read the tree of sys", &["rev-parse", &sys])?;
@@ -151,7 +151,7 @@ pub struct Made {
 }
 
 /// Puts the artefacts into a store entry. The kernels are moved there: copying
-/// them takes longer than a link, and make makes both anew from kernel.full.
+/// them takes longer than a link, and make rebuilds both from kernel.full.
 fn keep(made: &Made, into: &Path) -> Result<(), Failure> {
     take(&made.kernel, &into.join("kernel"))?;
     take(&made.debug, &into.join("kernel.debug"))?;

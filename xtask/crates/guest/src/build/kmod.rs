@@ -24,8 +24,8 @@ use kdk_core::workspace::workspace;
 use kdk_doctor::tools::Rust;
 
 use super::digest::Sources;
-use super::guest::{Crates, Target, run_host_program};
-use super::kernel::Source;
+use super::guest::{BuildTarget, Crates, run_host_program};
+use super::kernel::TreeSource;
 use super::{Builder, Built};
 
 /// The name of kdk.ko with debug information in its store entry.
@@ -64,7 +64,7 @@ const ARCHIVE: &str = "libkdk.a";
 /// Returns the module for `kernel`, built if necessary.
 pub fn build(
     builder: &Builder<'_>,
-    source: &Source,
+    source: &TreeSource,
     kernel: &Entry,
     rust: &Rust,
     llvm: &Path,
@@ -76,7 +76,7 @@ pub fn build(
 /// unchanged.
 pub fn lint(
     builder: &Builder<'_>,
-    source: &Source,
+    source: &TreeSource,
     kernel: &Entry,
     rust: &Rust,
     llvm: &Path,
@@ -93,7 +93,7 @@ pub fn lint(
 /// The build of kdk.ko for one kernel.
 struct Module<'a> {
     builder: &'a Builder<'a>,
-    source: &'a Source,
+    source: &'a TreeSource,
     kernel: &'a Entry,
     rust: &'a Rust,
     llvm: &'a Path,
@@ -106,7 +106,7 @@ struct Module<'a> {
 impl<'a> Module<'a> {
     fn new(
         builder: &'a Builder<'a>,
-        source: &'a Source,
+        source: &'a TreeSource,
         kernel: &'a Entry,
         rust: &'a Rust,
         llvm: &'a Path,
@@ -128,7 +128,7 @@ impl<'a> Module<'a> {
         let units = c::units(&self.source.path.join("sys"))?;
         let mut inputs = self.inputs("");
         c::declare(&mut inputs, self.source, self.llvm);
-        Target::Module.declare(&mut inputs, self.rust);
+        BuildTarget::Module.declare(&mut inputs, self.rust);
         self.own.declare(&mut inputs, |_| true);
         let begin = |why: &str| {
             self.builder
@@ -227,7 +227,7 @@ impl<'a> Module<'a> {
     /// it.
     fn rust_inputs(&self, bindings: &Entry) -> Result<Inputs, Failure> {
         let mut inputs = self.inputs(".rust");
-        Target::Module.declare(&mut inputs, self.rust);
+        BuildTarget::Module.declare(&mut inputs, self.rust);
         inputs.file("bindings", &bindings.file(BINDINGS))?;
         self.own.declare(&mut inputs, |file| {
             !NOT_RUST.iter().any(|one| file.starts_with(one))
@@ -241,7 +241,7 @@ impl<'a> Module<'a> {
             what,
             rust: self.rust,
             llvm: self.llvm,
-            target: Target::Module,
+            target: BuildTarget::Module,
             packages: vec!["kdk-kmod".into()],
             env: vec![("KDK_BINDINGS".into(), bindings.file(BINDINGS).into())],
             slot: format!("kmod-{}", self.source.base),

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::diagnose::begins_object;
 use super::job::Job;
-use super::kernel::{Made, Source, Tools, objects_in, progress};
+use super::kernel::{Made, Tools, TreeSource, objects_in, progress};
 use crate::build::{Builder, make_py};
 use kdk_core::failure::Failure;
 use kdk_core::workspace::workspace;
@@ -31,7 +31,7 @@ pub const CFLAGS: [&str; 4] = [
 const LD: &str = "ld.lld -z max-page-size=0x200000 -z norelro --no-rosegment";
 
 /// Builds the kernel.
-pub fn kernel(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<Made, Failure> {
+pub fn kernel(builder: &Builder<'_>, source: &TreeSource, tools: &Tools) -> Result<Made, Failure> {
     make_py::toolchain(builder, &tools.from, &tools.llvm)?;
     let objects = source.obj(builder).join(&source.config);
     builder.cache.create(&objects)?;
@@ -74,7 +74,7 @@ pub fn kernel(builder: &Builder<'_>, source: &Source, tools: &Tools) -> Result<M
 /// kernel nothing.
 fn configure(
     builder: &Builder<'_>,
-    source: &Source,
+    source: &TreeSource,
     objects: &Path,
     host: &Path,
 ) -> Result<(), Failure> {
@@ -100,7 +100,7 @@ fn configure(
     job.run(builder.interrupt, &mut |_| {})
 }
 
-fn environment(host: &Path, source: &Source, llvm: &Path) -> Vec<(String, OsString)> {
+fn environment(host: &Path, source: &TreeSource, llvm: &Path) -> Vec<(String, OsString)> {
     let mut path = OsString::new();
     for dir in ["usr/sbin", "usr/bin", "bin"] {
         path.push(host.join(dir));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::diagnose::begins_object;
 use super::job::Job;
-use super::kernel::{Made, Source, objects_in, progress};
+use super::kernel::{Made, TreeSource, objects_in, progress};
 use crate::build::{Builder, digest};
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::event::Phase;
@@ -24,7 +24,7 @@ pub const RECIPE: u32 = 1;
 const SKIPPED_BMAKE_TESTS: &str = "cmd-interrupt deptgt-interrupt";
 
 /// Builds the kernel. Builds its toolchain first, if that is stale.
-pub fn kernel(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<Made, Failure> {
+pub fn kernel(builder: &Builder<'_>, source: &TreeSource, llvm: &Path) -> Result<Made, Failure> {
     let tools = toolchain(builder, source, llvm)?;
     let objects = kernel_objects(builder, source);
     let configured = configured_key(source, &tools)?;
@@ -86,7 +86,7 @@ fn with_ccache(ccache: PathBuf, folder: PathBuf) -> [(String, OsString); 4] {
 
 /// Returns make's arguments for a kernel. `fast` skips config(8), cleaning and
 /// the dependencies, which is valid if only known sources changed.
-pub fn kernel_arguments(source: &Source, jobs: usize, fast: bool) -> Vec<OsString> {
+pub fn kernel_arguments(source: &TreeSource, jobs: usize, fast: bool) -> Vec<OsString> {
     let conf = workspace().join("vm/conf");
     let mut args: Vec<OsString> = vec![
         format!("-j{jobs}").into(),
@@ -103,7 +103,11 @@ pub fn kernel_arguments(source: &Source, jobs: usize, fast: bool) -> Vec<OsStrin
 
 /// Updates the cross toolchain and the host's bootstrap tools. Returns their
 /// key.
-pub fn toolchain(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<String, Failure> {
+pub fn toolchain(
+    builder: &Builder<'_>,
+    source: &TreeSource,
+    llvm: &Path,
+) -> Result<String, Failure> {
     let key = toolchain_key(source, llvm)?;
     let obj = source.obj(builder);
     builder.cache.create(&obj)?;
@@ -141,7 +145,7 @@ pub fn toolchain(builder: &Builder<'_>, source: &Source, llvm: &Path) -> Result<
 
 /// Returns the key of the toolchain. Its inputs are all files except those of
 /// the kernel, the loader, tests and manual pages.
-fn toolchain_key(source: &Source, llvm: &Path) -> Result<String, Failure> {
+fn toolchain_key(source: &TreeSource, llvm: &Path) -> Result<String, Failure> {
     let mut hasher = blake3::Hasher::new();
     for (path, id) in digest::entries(&source.repo, &source.commit)? {
         if is_of_toolchain(&path) {
@@ -167,7 +171,7 @@ fn is_of_toolchain(path: &str) -> bool {
 
 /// Returns the key of the inputs of config(8) and of the object directory. If
 /// it is unchanged, an incremental build can skip both (`KERNFAST`).
-fn configured_key(source: &Source, toolchain: &str) -> Result<String, Failure> {
+fn configured_key(source: &TreeSource, toolchain: &str) -> Result<String, Failure> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(toolchain.as_bytes());
     for dir in ["sys/conf", "sys/amd64/conf", "sys/x86/conf"] {
@@ -186,7 +190,7 @@ fn configured_key(source: &Source, toolchain: &str) -> Result<String, Failure> {
 /// Returns a make.py command in the tree.
 pub fn make(
     builder: &Builder<'_>,
-    source: &Source,
+    source: &TreeSource,
     llvm: &Path,
     what: &str,
     log: &str,
@@ -224,17 +228,17 @@ pub fn make(
 }
 
 /// Returns `$MAKEOBJDIRPREFIX/<absolute source>/amd64.amd64`.
-pub fn objects(builder: &Builder<'_>, source: &Source) -> PathBuf {
+pub fn objects(builder: &Builder<'_>, source: &TreeSource) -> PathBuf {
     tree_objects(builder, source).join("amd64.amd64")
 }
 
 /// Returns the folder that debug information calls /usr/obj/usr/src.
-pub fn tree_objects(builder: &Builder<'_>, source: &Source) -> PathBuf {
+pub fn tree_objects(builder: &Builder<'_>, source: &TreeSource) -> PathBuf {
     let inside = source.path.strip_prefix("/").unwrap_or(&source.path);
     source.obj(builder).join(inside)
 }
 
-fn kernel_objects(builder: &Builder<'_>, source: &Source) -> PathBuf {
+fn kernel_objects(builder: &Builder<'_>, source: &TreeSource) -> PathBuf {
     objects(builder, source).join("sys").join(&source.config)
 }
 

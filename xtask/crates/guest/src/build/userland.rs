@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::build::guest::{Crates, Target};
+use crate::build::guest::{BuildTarget, Crates};
 use crate::build::{Builder, Built, digest};
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
@@ -66,7 +66,7 @@ fn inputs(kind: &str, base: &str, suites: &Suites, rust: &Rust) -> Result<Inputs
     let mut inputs = Inputs::new(kind, base);
     inputs.digest("userland sources", digest::folders(workspace(), &sources)?);
     inputs.bytes("programs", programs(suites).collect::<Vec<_>>().join(" "));
-    Target::Userland.declare(&mut inputs, rust);
+    BuildTarget::Userland.declare(&mut inputs, rust);
     Ok(inputs)
 }
 
@@ -77,7 +77,7 @@ fn crates<'a>(what: &'a str, suites: &Suites, rust: &'a Rust, llvm: &'a Path) ->
         what,
         rust,
         llvm,
-        target: Target::Userland,
+        target: BuildTarget::Userland,
         packages: ["kdk-init".into()].into_iter().chain(packages).collect(),
         env: Vec::new(),
         slot: "userland".into(),

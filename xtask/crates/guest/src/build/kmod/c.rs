@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::files::{Files, prerequisites};
 use crate::build::job::Job;
-use crate::build::kernel::{Generation, Source};
+use crate::build::kernel::{Generation, TreeSource};
 use crate::build::{Builder, Built, legacy};
 use kdk_core::event::{Event, Phase};
 use kdk_core::failure::Failure;
@@ -157,7 +157,7 @@ fn words<'a>(makefile: &'a str, variable: &str) -> impl Iterator<Item = &'a str>
 
 /// Returns the flags that the kernel's own makefiles (`sys/conf/kern.mk`,
 /// `kmod.mk`) give amd64 modules. `objects` has the generated headers.
-pub fn flags(source: &Source, objects: &Path) -> Vec<String> {
+pub fn flags(source: &TreeSource, objects: &Path) -> Vec<String> {
     let sys = source.path.join("sys");
     let version = source.osreldate;
     let mut flags = vec![
@@ -199,7 +199,7 @@ pub fn flags(source: &Source, objects: &Path) -> Vec<String> {
 }
 
 /// Declares the inputs of each C file and of the bindings besides files.
-pub fn declare(inputs: &mut Inputs, source: &Source, llvm: &Path) {
+pub fn declare(inputs: &mut Inputs, source: &TreeSource, llvm: &Path) {
     let sys = source.path.join("sys");
     let present = QUERIED_FILES.map(|file| format!("{file} {}", sys.join(file).exists()));
     // The output does not depend on where the generated headers are.
