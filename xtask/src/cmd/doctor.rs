@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use kdk_core::context::Context;
 use kdk_core::failure::{Class, Failure};
-use kdk_doctor::Finding;
+use kdk_doctor::HostFinding;
 use kdk_doctor::packages::{self, Host};
 
 /// The arguments of `cargo xtask doctor`.
@@ -51,12 +51,12 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
 /// The report as JSON.
 #[derive(Serialize)]
 struct Report<'a> {
-    checks: &'a [Finding],
+    checks: &'a [HostFinding],
     /// The command that installs the missing dependencies.
     fix: Option<String>,
 }
 
-fn print(cx: &Context, findings: &[Finding], host: &Host, json: bool) -> Result<(), Failure> {
+fn print(cx: &Context, findings: &[HostFinding], host: &Host, json: bool) -> Result<(), Failure> {
     if !json {
         cx.terminal.print(kdk_doctor::text(findings, host));
         return Ok(());

@@ -81,15 +81,15 @@ fn firmware(_: &Context) -> State {
 mod tests {
     use super::super::packages::tests::host;
     use super::super::packages::{System, command};
-    use super::super::{Finding, text};
+    use super::super::{HostFinding, text};
     use super::*;
 
-    fn findings(root: bool, loaded: bool, used: bool) -> Vec<Finding> {
+    fn findings(root: bool, loaded: bool, used: bool) -> Vec<HostFinding> {
         let states = [
             classify_programs(Ok::<_, String>("/usr/sbin/bhyve"), root, used),
             classify_module(loaded, used),
         ];
-        let finding = |(check, state): (&'static Check, State)| Finding {
+        let finding = |(check, state): (&'static Check, State)| HostFinding {
             what: check.what,
             state,
             remedy: &check.remedy,

@@ -55,6 +55,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn sizes() {
+        for (bytes, want) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (1536 << 10, "1.50 MiB"),
+            (3 << 30, "3.00 GiB"),
+            (5 << 50, "5.00 PiB"),
+        ] {
+            assert_eq!(human(bytes), want);
+        }
+    }
+
+    #[test]
     fn the_error_has_both_sizes() {
         let failure = short("add the base `main`", Path::new("/cache"), 1 << 20, 3 << 30);
         insta::assert_snapshot!(kdk_core::failure::rendered(&failure));

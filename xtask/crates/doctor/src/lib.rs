@@ -46,7 +46,7 @@ impl Need {
 
 /// One line of the doctor's report.
 #[derive(Debug, Clone, Serialize)]
-pub struct Finding {
+pub struct HostFinding {
     /// The name of the check.
     pub what: &'static str,
     /// The result of the check.
@@ -58,10 +58,10 @@ pub struct Finding {
 }
 
 /// Runs the checks that `need` requires, or all checks without one.
-pub fn examine(cx: &Context, need: Option<Need>) -> Vec<Finding> {
+pub fn examine(cx: &Context, need: Option<Need>) -> Vec<HostFinding> {
     checks::for_host()
         .filter(|check| need.is_none_or(|need| check.needs.contains(&need)))
-        .map(|check| Finding {
+        .map(|check| HostFinding {
             what: check.what,
             state: (check.probe)(cx),
             remedy: &check.remedy,
@@ -70,10 +70,10 @@ pub fn examine(cx: &Context, need: Option<Need>) -> Vec<Finding> {
 }
 
 /// Renders the report as text.
-pub fn text(findings: &[Finding], host: &Host) -> String {
+pub fn text(findings: &[HostFinding], host: &Host) -> String {
     let mut lines: Vec<String> = findings
         .iter()
-        .map(|Finding { what, state, .. }| {
+        .map(|HostFinding { what, state, .. }| {
             format!("{:<8} {what:<26} {}", state.word(), state.detail())
         })
         .collect();
@@ -96,7 +96,7 @@ pub fn text(findings: &[Finding], host: &Host) -> String {
 
 /// Returns the command that installs `remedy` on this host.
 pub fn fix_command(remedy: &'static Remedy) -> String {
-    let finding = Finding {
+    let finding = HostFinding {
         what: "",
         state: State::Missing(String::new()),
         remedy,
@@ -107,7 +107,7 @@ pub fn fix_command(remedy: &'static Remedy) -> String {
     }
 }
 
-fn are_bad(findings: &[Finding]) -> bool {
+fn are_bad(findings: &[HostFinding]) -> bool {
     findings.iter().any(|finding| finding.state.is_bad())
 }
 
@@ -130,7 +130,7 @@ pub fn need(cx: &Context, need: Need, yes: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn unmet(findings: &[Finding], host: &Host) -> Failure {
+fn unmet(findings: &[HostFinding], host: &Host) -> Failure {
     let bad: Vec<String> = findings
         .iter()
         .filter(|finding| finding.state.is_bad())
@@ -145,7 +145,7 @@ fn unmet(findings: &[Finding], host: &Host) -> Failure {
 
 /// Runs the command that installs missing dependencies. Asks first unless
 /// `yes`.
-pub fn fix(cx: &Context, findings: &[Finding], host: &Host, yes: bool) -> Result<(), Failure> {
+pub fn fix(cx: &Context, findings: &[HostFinding], host: &Host, yes: bool) -> Result<(), Failure> {
     let Some(command) = packages::command(findings, host) else {
         return Ok(());
     };
@@ -185,12 +185,12 @@ mod tests {
 
     /// Returns findings for all checks: those in `bad` have the given state,
     /// the others are found.
-    fn findings(bad: &[(&str, State)]) -> Vec<Finding> {
+    fn findings(bad: &[(&str, State)]) -> Vec<HostFinding> {
         let state = |what: &str| {
             let found = bad.iter().find(|(name, _)| *name == what);
             found.map_or_else(|| State::Found("there".into()), |(_, state)| state.clone())
         };
-        let finding = |check: &'static checks::Check| Finding {
+        let finding = |check: &'static checks::Check| HostFinding {
             what: check.what,
             state: state(check.what),
             remedy: &check.remedy,
@@ -198,7 +198,7 @@ mod tests {
         checks::ALL.iter().map(finding).collect()
     }
 
-    fn some_missing() -> Vec<Finding> {
+    fn some_missing() -> Vec<HostFinding> {
         findings(&[
             (
                 "QEMU, 7.0 or later",

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::Finding;
+use super::HostFinding;
 use super::checks::State;
 
 /// A system, by its package manager.
@@ -232,7 +232,7 @@ pub const LIBELF: Remedy = Remedy::Remove(Packages {
 });
 
 /// Returns one command that fixes all `findings` that a command can fix.
-pub fn command(findings: &[Finding], host: &Host) -> Option<String> {
+pub fn command(findings: &[HostFinding], host: &Host) -> Option<String> {
     let bad = || findings.iter().filter(|finding| finding.state.is_bad());
     let mut install: Vec<&str> = Vec::new();
     let mut remove: Vec<&str> = Vec::new();
@@ -357,7 +357,7 @@ pub fn shell(command: &str) -> Command {
 }
 
 /// Returns what to do where no command fixes `finding`.
-pub fn manual_remedy(finding: &Finding, host: &Host) -> Option<&'static str> {
+pub fn manual_remedy(finding: &HostFinding, host: &Host) -> Option<&'static str> {
     let no_makefs = matches!(host.system, System::Fedora | System::MacOs | System::Other);
     match finding.state {
         State::Missing(_) if finding.what == super::checks::MAKEFS && no_makefs => Some(
@@ -383,8 +383,8 @@ pub(crate) mod tests {
         }
     }
 
-    fn missing(remedies: &[&'static Remedy]) -> Vec<Finding> {
-        let finding = |remedy: &&'static Remedy| Finding {
+    fn missing(remedies: &[&'static Remedy]) -> Vec<HostFinding> {
+        let finding = |remedy: &&'static Remedy| HostFinding {
             what: "x",
             state: State::Missing("x".into()),
             remedy,
@@ -417,7 +417,7 @@ pub(crate) mod tests {
 
     #[test]
     fn nothing_bad_needs_no_command() {
-        let findings = [Finding {
+        let findings = [HostFinding {
             what: "QEMU",
             state: State::Found("x".into()),
             remedy: &QEMU,
