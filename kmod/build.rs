@@ -1,6 +1,6 @@
 //! Makes a `cfg` of each part of the kernel that the tree under test has: what
 //! a tree lacks is missing in its bindings. `cargo xtask` generates them with
-//! kdk-kmod-bindgen, and links the C objects, which cargo knows nothing of.
+//! kdk-kmod-bindgen, and links the C objects outside cargo.
 
 use std::process::ExitCode;
 use std::{env, fs};

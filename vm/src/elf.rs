@@ -33,7 +33,7 @@ impl Role {
 
 /// The reason why a file cannot fill its role.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("{} is no usable {}: {what}", path.display(), role.name())]
+#[error("{} is not a usable {}: {what}", path.display(), role.name())]
 #[diagnostic(help("{help}"))]
 pub struct ElfError {
     /// The path of the file.
@@ -230,7 +230,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .starts_with("/nonexistent/kernel is no usable kernel: it cannot be read"),
+                .starts_with("/nonexistent/kernel is not a usable kernel: it cannot be read"),
             "{error}"
         );
     }

@@ -30,7 +30,7 @@ impl From<object::read::Error> for NotElf {
     }
 }
 
-/// One thing the kernel linker would not take.
+/// One thing that the kernel linker rejects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// A relocation type it does not know.
@@ -164,7 +164,7 @@ pub fn set_u32(module: &mut [u8], name: &str, value: u32) -> Result<(), NotElf> 
     Ok(())
 }
 
-/// Everything in the module the kernel linker would not take.
+/// Everything in the module that the kernel linker rejects.
 ///
 /// # Errors
 /// When the bytes are not a relocatable amd64 object.

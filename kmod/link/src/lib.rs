@@ -2,9 +2,9 @@
 //! into `kdk.ko`: a relocatable object that FreeBSD's kernel linker loads.
 //!
 //! The kernel linker is a small program that panics, or refuses with
-//! `ENOEXEC` and little more, when an object holds something it does not know.
-//! Everything it would stumble on is therefore looked for here, on the host,
-//! where an error can say what is wrong:
+//! `ENOEXEC` and little more, when an object has something it does not know.
+//! This crate checks for everything that the kernel linker rejects, on the
+//! host, where the error can name the cause:
 //!
 //! - [`elf::rewrite_plt`] turns `R_X86_64_PLT32` into `R_X86_64_PC32`. Between
 //!   a module and the kernel both mean the same, and kernels from before 2018
@@ -14,7 +14,7 @@
 //! - [`elf::missing`] compares the undefined symbols with the kernel's table.
 //!
 //! Debug information of a relocatable object has no addresses yet, so beside
-//! the module lies a debug copy of it, linked for good from the same inputs:
+//! the module is a debug copy, linked to final addresses from the same inputs:
 //! in both a function has the same length, neighbours and offsets.
 
 pub mod elf;
@@ -34,7 +34,7 @@ pub const ENTRY: &str = "kdk_modevent";
 pub struct Link<'a> {
     /// The program `ld.lld` of LLVM.
     pub ld: &'a Path,
-    /// `kmod/kdk.ld`; `kdk-loaded.ld` lies beside it.
+    /// `kmod/kdk.ld`; `kdk-loaded.ld` is in the same folder.
     pub script: &'a Path,
     /// Archives and objects, `libkdk.a` and the C files' objects.
     pub inputs: &'a [PathBuf],
@@ -44,7 +44,7 @@ pub struct Link<'a> {
     pub kernel: Option<&'a Path>,
 }
 
-/// What came out of a [`Link`].
+/// The result of a [`Link`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Linked {
     /// Size of the module, bytes.
@@ -53,7 +53,7 @@ pub struct Linked {
     pub rewritten: usize,
 }
 
-/// Why there is no module.
+/// An error of a link.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The linker could not be started.
@@ -61,7 +61,7 @@ pub enum LinkError {
     Start {
         /// The linker that did not start.
         ld: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The linker ended with an error.
@@ -79,7 +79,7 @@ pub enum LinkError {
         what: &'static str,
         /// The file that was read or written.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A file is not what it should be.
@@ -115,7 +115,7 @@ pub enum LinkError {
 /// checks it.
 ///
 /// # Errors
-/// See [`LinkError`]; nothing is left at `out` then, except what was there.
+/// See [`LinkError`]. If it fails, `out` is unchanged.
 pub fn link(link: &Link<'_>) -> Result<Linked, LinkError> {
     let scratch = sibling(link.out);
     let args = arguments(link.script, link.inputs, &scratch);

@@ -55,8 +55,8 @@ impl Guest {
         let _ = self.events.send(event);
     }
 
-    /// Returns the host's next command; none when the machine was killed. To be
-    /// woken is answered by itself.
+    /// Returns the host's next command; none when the machine was killed. Answers
+    /// `resume` itself.
     pub fn command(&self) -> Option<String> {
         loop {
             let line = self.raw_command()?;

@@ -90,7 +90,7 @@ fn a_file_that_is_of_no_use_says_why() {
     let built = Built::new("-g0");
     insta::assert_snapshot!(refused(&built.path()), @"no source lines from DIR/kernel.debug: it was built without debug information");
     insta::assert_snapshot!(refused(&built.dir.path().join("gone")), @"no source lines from DIR/gone: it cannot be read (No such file or directory (os error 2))");
-    insta::assert_snapshot!(refused(&built.dir.path().join("f.c")), @"no source lines from DIR/f.c: it is no whole ELF file (Unknown file magic)");
+    insta::assert_snapshot!(refused(&built.dir.path().join("f.c")), @"no source lines from DIR/f.c: it is not a complete ELF file (Unknown file magic)");
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl DebugFile {
             .map_err(|error| refuse(format!("it cannot be read ({error})")))?;
         let cache = ReadCache::new(file);
         let elf = object::File::parse(&cache)
-            .map_err(|error| refuse(format!("it is no whole ELF file ({error})")))?;
+            .map_err(|error| refuse(format!("it is not a complete ELF file ({error})")))?;
         if elf.section_by_name(".debug_line").is_none() {
             return Err(refuse("it was built without debug information".into()));
         }

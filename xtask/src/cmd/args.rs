@@ -72,7 +72,7 @@ impl GuestArgs {
 /// The tests to run, and how.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TestArgs {
-    /// Run the tests that match; !GLOB excludes; can be repeated [default: all but fault/*]
+    /// Run the tests that match; !GLOB excludes; can be repeated [default: all default tests]
     #[arg(long, value_name = "GLOB")]
     pub(crate) tests: Vec<String>,
     /// Which tests share a kernel: none, those of a suite, or all

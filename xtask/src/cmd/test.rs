@@ -117,7 +117,7 @@ fn environment(demo: &Entry) -> Vec<(&'static str, OsString)> {
     ]
 }
 
-/// Runs cargo's tests and prints how many passed, whatever they ended with.
+/// Runs cargo's tests and prints how many passed, also if some fail.
 fn tests(
     cx: &Context,
     what: &str,

@@ -31,7 +31,7 @@ pub fn faults() -> Vec<Fault> {
                 inject(sandbox, &base)
             })
         };
-    let unusable = |says: &str| ends(3, "kdk.ko is no usable kernel module").and_says(says);
+    let unusable = |says: &str| ends(3, "kdk.ko is not a usable kernel module").and_says(says);
     vec![
         fault(
             "kdk.ko truncated",

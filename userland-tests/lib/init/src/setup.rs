@@ -25,7 +25,7 @@ pub fn prepare() {
     }
 }
 
-/// lo0 gets `::1` by itself when it comes up, `127.0.0.1` it does not.
+/// The kernel gives lo0 `::1` when it comes up, but not `127.0.0.1`.
 fn loopback() -> Result<()> {
     let interfaces = Interfaces::open()?;
     match interfaces.add_address("lo0", [127, 0, 0, 1], 8) {

@@ -8,9 +8,8 @@ use kdk_harness::Text;
 /// How many lines that do not belong are shown to the host.
 const SHOWN: usize = 20;
 
-/// Passes the lines of one `run` on as they come, all but the result: that one
-/// is delayed until the place has ended properly, since a suite that
-/// says `ok` and then crashes has not passed.
+/// Relays the lines of one `run` as they arrive. The result is delayed until
+/// the process has exited, because a suite can report `ok` and then crash.
 ///
 /// Whatever comes in, what goes out is `# start`, one KTAP document with one
 /// result, `# done 1`. Lines that do not belong go out as diagnostics, and the

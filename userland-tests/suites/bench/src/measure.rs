@@ -21,7 +21,7 @@ use kdk_sys::{Fd, sysctl};
 /// How often each method is measured.
 const ROUNDS: usize = 3;
 
-/// Measures, and notes what came of it.
+/// Measures, and records the samples.
 ///
 /// # Errors
 /// Skips where the kernel has no SF_KQUEUE.

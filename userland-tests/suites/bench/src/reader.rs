@@ -43,8 +43,8 @@ fn at_once(sockets: &[Fd], counters: &SharedCounters, queue: &Kqueue) -> ! {
     }
 }
 
-/// What a socket does not have when it is its turn is not made up for: a slow
-/// client is no faster for having been left without.
+/// A socket without data at its turn loses that turn: a slow client does not
+/// catch up.
 fn at_rate(rate: usize, sockets: &[Fd], counters: &SharedCounters, queue: &Kqueue) -> ! {
     for socket in sockets {
         must("fcntl", socket.set_nonblocking(true));

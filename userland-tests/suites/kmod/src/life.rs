@@ -46,7 +46,7 @@ kdk_test!(
     leak_types = &["kdk", "linker", "module", "kobj", "iflib", "ix"]
 );
 
-/// The module brings a driver along, which has had a card each time.
+/// The module can be reloaded after its ixgbe driver was attached to a NIC.
 fn reload_after_ixgbe() -> TestResult {
     const TEST: &str = "ixgbe/attach-detach";
     ensure_loaded();

@@ -27,8 +27,7 @@ use tally::Tally;
 const SENDERS: u16 = 8;
 const SOCKETS: u16 = 256;
 
-/// How long nothing at all may happen in a process, milliseconds. No more than
-/// a bound: what is waited for comes by itself.
+/// The longest time without progress in a process, in ms.
 const QUIET_MS: u64 = 20_000;
 
 case!("sendfile/stress", stress);

@@ -27,7 +27,7 @@ pub struct Operation {
     pub kind: Kind,
     /// The name of the series.
     pub series: String,
-    /// Returns its folder in the cache.
+    /// The folder of the series' files.
     pub dir: PathBuf,
     /// The digest of its patches when the operation began.
     pub digest: String,

@@ -11,8 +11,8 @@ use core::fmt::Display;
 use core::sync::atomic::{AtomicI32, Ordering};
 use kdk_harness::{Ended, Message, Stop, Test, TestResult, write_diagnostic};
 
-/// The value of a successful call; otherwise the test ends here, saying what
-/// was tried and what came of it.
+/// Returns the value of a successful call. Otherwise fails the test with the
+/// call's name and errno.
 ///
 /// # Panics
 /// When the call failed.
