@@ -13,7 +13,10 @@ use std::path::{Path, PathBuf};
 use kdk_core::failure::Failure;
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 
+mod private;
+
 use super::{Token, render};
+use private::private_functions;
 
 /// Attributes that do not change what is compiled.
 const IGNORED: [&str; 8] = [
@@ -351,34 +354,6 @@ fn normal_form(file: &File, labels: &BTreeMap<Vec<String>, String>) -> String {
     };
     private.retain(|name| !writer.known.contains(name));
     render(&writer.out, &private)
-}
-
-/// Returns the names of the functions of a module that no other file can call.
-/// A program's `main` is called by name.
-fn private_functions(tokens: &[TokenTree]) -> BTreeSet<String> {
-    const REACHABLE: [&str; 4] = ["pub", "extern", "no_mangle", "export_name"];
-    let mut names = BTreeSet::new();
-    let mut start = 0;
-    for (at, token) in tokens.iter().enumerate() {
-        match token {
-            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => start = at + 1,
-            TokenTree::Punct(punct) if punct.as_char() == ';' => start = at + 1,
-            TokenTree::Ident(word) if word == "fn" => {
-                let mut head = tokens[start..at].iter().map(ToString::to_string);
-                let reachable = |text: String| {
-                    let text = text.trim_start_matches('[').trim_start();
-                    let counts = !IGNORED.iter().any(|name| text.starts_with(name));
-                    counts && REACHABLE.iter().any(|word| text.contains(word))
-                };
-                let name = ident(tokens.get(at + 1)).filter(|name| name != "main");
-                if let Some(name) = name.filter(|_| !head.any(reachable)) {
-                    names.insert(name);
-                }
-            }
-            _ => {}
-        }
-    }
-    names
 }
 
 /// What a group of tokens is part of.
