@@ -72,7 +72,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
             }
             false => Vec::new(),
         };
-        (trees::trees(&applied)?, cases)
+        let mut trees = trees::trees(&applied)?;
+        trees.cpus = args.cpus;
+        (trees, cases)
     };
     let request = GuestRequest {
         base: Some(series.name().to_owned()),

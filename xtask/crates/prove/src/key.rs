@@ -24,8 +24,8 @@ pub struct Key<'a> {
     pub kernel: &'a KernelInputs,
     /// The tests, as patterns.
     pub tests: &'a [String],
-    /// The number of virtual CPUs, if the manifest sets it.
-    pub cpus: Option<u32>,
+    /// The number of virtual CPUs that the tests run on.
+    pub cpus: u32,
     /// How the tests must end without the patch.
     pub expect_without: Option<Without>,
     /// Whether the kernel boots directly even without the enabling patch.
@@ -110,7 +110,7 @@ mod tests {
             programs: "programs",
             kernel: &kernel,
             tests: &tests,
-            cpus: Some(2),
+            cpus: 2,
             expect_without: Some(Without::NoBoot),
             direct_boot: false,
         };

@@ -34,6 +34,8 @@ pub struct Trees {
     sources: GuestSources,
     /// How the kernels are built and booted.
     kernel: KernelInputs,
+    /// The least number of virtual CPUs that the caller asks for.
+    pub cpus: Option<u32>,
 }
 
 /// One result, before the key is computed.
@@ -88,6 +90,7 @@ pub fn trees(applied: &AppliedSeries<'_>) -> Result<Trees, Failure> {
         patch_ids,
         sources: guest_sources::of_this_repository()?,
         kernel: kernel_inputs(&applied.base.definition)?,
+        cpus: None,
     })
 }
 
@@ -113,6 +116,12 @@ fn kernel_inputs(definition: &Definition) -> Result<KernelInputs, Failure> {
     })
 }
 
+/// Returns the number of virtual CPUs that tests run on which need `own`, where
+/// the caller asks for `asked`.
+fn effective_cpus(own: Option<u32>, asked: Option<u32>) -> u32 {
+    own.max(asked).unwrap_or(1)
+}
+
 fn cannot_exclude(id: &str, failure: &Failure) -> Failure {
     Failure::usage(format!("exclude the patch `{id}`"), failure.in_one_line()).help(format!(
         "add `{id}` to the `needs` of the patch that does not apply without it"
@@ -133,10 +142,28 @@ impl Trees {
             programs: &self.sources.digest(tested.patterns)?,
             kernel: &self.kernel,
             tests: tested.patterns,
-            cpus: tested.cpus,
+            cpus: effective_cpus(tested.cpus, self.cpus),
             expect_without: tested.expect_without,
             direct_boot: tested.direct_boot,
         };
         key.digest()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_the_cpus_that_the_tests_run_on() {
+        for (own, asked, want) in [
+            (None, None, 1),
+            (Some(2), None, 2),
+            (None, Some(4), 4),
+            (Some(2), Some(4), 4),
+            (Some(3), Some(1), 3),
+        ] {
+            assert_eq!(effective_cpus(own, asked), want);
+        }
     }
 }

@@ -157,7 +157,8 @@ impl<'a> Module<'a> {
         let makefile = units.makefile.iter();
         let mut read: Vec<String> = makefile.map(|path| self.files.name(path)).collect();
         for part in objects.iter().map(|built| &built.entry).chain([&bindings]) {
-            read.extend(part.inputs()?.digests.into_keys());
+            let names = part.inputs()?.digests.into_keys();
+            read.extend(names.filter(|name| name != c::OWN_FLAGS));
         }
         Ok(read)
     }
@@ -187,7 +188,7 @@ impl<'a> Module<'a> {
                     args,
                     &c::folder(),
                 )?;
-                let mut read = c::read_files(&depfile, &self.files)?;
+                let mut read = c::read_files(&depfile, HEADER.as_ref(), &self.files)?;
                 // clang's -include reads it, which bindgen does not report.
                 read.push(self.files.name(&self.objects.join(c::OPTIONS)));
                 Ok(read)

@@ -98,6 +98,10 @@ impl<'a> Builder<'a> {
     /// Returns the result of `inputs` and of files that only `make` knows: it
     /// returns the names of those that it read. `digest` is
     /// [`Store::with_dependencies`]'s. `begin` gets the reason before a build.
+    ///
+    /// # Errors
+    /// The build fails, or a file that it read has no digest: a later change
+    /// of that file would go unnoticed.
     pub fn obtain_tracked(
         &self,
         inputs: &Inputs,
@@ -107,12 +111,21 @@ impl<'a> Builder<'a> {
     ) -> Result<Built, Failure> {
         let all = self.store.with_dependencies(inputs, digest);
         let found = self.store.lookup(&all, &|_, _, _| Vec::new())?;
+        let what = &inputs.kind;
         self.answer(found, inputs, begin, |pending| {
             let mut read = inputs.clone();
             for name in make(pending.path())? {
-                if let Some(digest) = digest(&name) {
-                    read.digest(name, digest);
+                if inputs.digests.contains_key(&name) {
+                    continue;
                 }
+                let digest = digest(&name).ok_or_else(|| {
+                    Failure::infra(
+                        format!("store {what}"),
+                        format!("cannot read {name}, which it depends on"),
+                    )
+                    .help("do not change files during a build; run the command again")
+                })?;
+                read.digest(name, digest);
             }
             pending.depends_on(read);
             Ok(())
@@ -149,5 +162,44 @@ impl<'a> Builder<'a> {
     /// Returns the path of the log `name` of this run.
     pub fn log(&self, name: &str) -> PathBuf {
         self.logs.join(format!("{name}.log"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Silent;
+
+    impl Sink for Silent {
+        fn emit(&self, _: Event) {}
+    }
+
+    #[test]
+    fn a_dependency_without_a_digest_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let interrupt = Interrupt::new();
+        let cache = CacheDir::at(dir.path().join("home"), &interrupt).unwrap();
+        let store = Store::new(&cache);
+        let builder = Builder {
+            cache: &cache,
+            store: &store,
+            sink: &Silent,
+            interrupt: &interrupt,
+            logs: dir.path(),
+            jobs: 1,
+        };
+        let mut inputs = Inputs::new("object", "main");
+        inputs.bytes("flags", "-O2");
+        let digest = |name: &str| (name == "a.h").then(|| "1".to_owned());
+        let obtain = |read: &[&str]| {
+            let read = read.iter().map(|&name| name.to_owned()).collect();
+            builder.obtain_tracked(&inputs, &digest, &|_| {}, |_| Ok(read))
+        };
+        let failure = obtain(&["a.h", "gone.h"]).unwrap_err();
+        assert!(failure.in_one_line().contains("gone.h"), "{failure}");
+        let read = |built: Built| built.entry.inputs().unwrap().digests.into_keys();
+        let names: Vec<String> = read(obtain(&["a.h", "flags"]).unwrap()).collect();
+        assert_eq!(names, ["a.h", "flags"]);
     }
 }

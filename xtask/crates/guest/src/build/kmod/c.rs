@@ -259,13 +259,13 @@ impl Compiler<'_> {
     fn object(&self, unit: &Unit) -> Result<Built, Failure> {
         let mut inputs = self.declared.clone();
         inputs.kind = format!("{}.{}", super::KIND, unit.name);
-        inputs.bytes("its own flags", unit.flags.join("\n"));
+        inputs.bytes(OWN_FLAGS, unit.flags.join("\n"));
         let digest = |name: &str| self.files.digest(name);
         self.builder
             .obtain_tracked(&inputs, &digest, &|_| {}, |folder| {
                 let depfile = folder.join(DEPFILE);
                 self.compile(unit, &object(folder, unit), &depfile)?;
-                read_files(&depfile, self.files)
+                read_files(&depfile, &unit.file, self.files)
             })
     }
 
@@ -307,15 +307,28 @@ pub fn object(entry: &Path, unit: &Unit) -> PathBuf {
     entry.join(&unit.name).with_extension("o")
 }
 
+/// In an object's inputs: the name of the flags of its unit.
+pub const OWN_FLAGS: &str = "its own flags";
+
 /// In a store entry: what was read to make it.
 pub const DEPFILE: &str = "depfile";
 
-/// Returns the names of the files in a depfile.
-pub fn read_files(depfile: &Path, files: &Files) -> Result<Vec<String>, Failure> {
+/// Returns the names of the files in the depfile of what was built from `own`.
+///
+/// # Errors
+/// The depfile cannot be read, or does not list `own`: what was read to build
+/// the result is then unknown.
+pub fn read_files(depfile: &Path, own: &Path, files: &Files) -> Result<Vec<String>, Failure> {
     let rule = fs::read_to_string(depfile)
         .map_err(|error| Failure::io("read a depfile", depfile, error))?;
-    let read = prerequisites(&rule).into_iter();
-    Ok(read.map(|path| files.name(&folder().join(path))).collect())
+    let name = |path: &Path| files.name(&folder().join(path));
+    let read = prerequisites(&rule);
+    let read: Vec<String> = read.iter().map(|path| name(path.as_ref())).collect();
+    if !read.contains(&name(own)) {
+        let why = format!("{} does not list {}", depfile.display(), own.display());
+        return Err(Failure::infra("determine the files that clang read", why));
+    }
+    Ok(read)
 }
 
 #[cfg(test)]
@@ -408,6 +421,29 @@ mod tests {
         let text = failure.to_string();
         assert!(text.contains("b.c:1:9: error: use of undeclared"), "{text}");
         assert_eq!(failure.exit_code(), 3);
+    }
+
+    #[test]
+    fn a_depfile_lists_the_units_own_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (unit, depfile) = (dir.path().join("a.c"), dir.path().join("depfile"));
+        let files = Files::new(
+            &dir.path().join("sys"),
+            &dir.path().join("obj"),
+            workspace(),
+        );
+        let own = unit.display();
+        for (rule, count) in [
+            (format!("object: {own}\n"), Some(1)),
+            (format!("object: {own} \\\n  /b.h\n"), Some(2)),
+            ("object: /b.h\n".into(), None),
+            ("object:\n".into(), None),
+            (String::new(), None),
+        ] {
+            fs::write(&depfile, &rule).unwrap();
+            let read = read_files(&depfile, &unit, &files);
+            assert_eq!(read.ok().map(|read| read.len()), count, "{rule}");
+        }
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn real(path: &Path) -> PathBuf {
 }
 
 /// Returns the files that the rule of a depfile (clang's `-MD`) names behind
-/// its target.
+/// its target; none if it is not such a rule.
 pub fn prerequisites(rule: &str) -> Vec<String> {
     let (_, list) = rule.split_once(": ").unwrap_or_default();
     let list = list.replace("\\\n", " ").replace("\\ ", "\0");
