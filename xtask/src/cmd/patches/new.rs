@@ -15,7 +15,7 @@ use kdk_series::manifest::Class;
 pub struct Args {
     /// The id of the patch: lower case letters, digits and `-`
     id: String,
-    /// What the patch is for
+    /// What the patch is for: enabling lets QEMU boot the kernel directly, local never leaves this repository
     #[arg(long, default_value = "feature", value_parser = one_of::<Class>(&Class::NAMES))]
     class: Class,
     /// Insert it after this patch [default: the last one]
