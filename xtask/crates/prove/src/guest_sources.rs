@@ -65,6 +65,7 @@ impl GuestSources {
             parts: Vec::new(),
             used: BTreeSet::new(),
             tools: BTreeSet::new(),
+            unified: BTreeSet::new(),
         };
         let packages: Vec<&Path> = files
             .iter()
@@ -106,6 +107,8 @@ struct Reader<'a> {
     used: BTreeSet<String>,
     /// The crates that their build scripts use.
     tools: BTreeSet<String>,
+    /// The features of the packages and of their dependencies.
+    unified: BTreeSet<String>,
 }
 
 impl Reader<'_> {
@@ -120,6 +123,7 @@ impl Reader<'_> {
             false => self.used.extend(manifest.dependencies),
         }
         self.tools.extend(manifest.build_dependencies);
+        self.unified.extend(manifest.unified);
         self.add(&package, "Cargo.toml".into(), &path, &manifest.text);
         let mut seen = BTreeSet::from([path]);
         for root in ROOTS {
@@ -164,12 +168,22 @@ impl Reader<'_> {
         let toolchain = file("rust-toolchain.toml");
         let used = self.used.union(&self.tools).cloned().collect();
         let text_of_manifest = parsed(&manifest, toml::workspace(&text(&manifest)?, &used))?;
-        let versions = toml::versions(&text(&lock)?, &self.used, &self.tools);
+        let packages = |used| parsed(&manifest, toml::packages(&text(&manifest)?, used));
+        let (used, tools) = (packages(&self.used)?, packages(&self.tools)?);
+        let versions = toml::versions(&text(&lock)?, &used, &tools);
         let versions: Vec<String> = parsed(&lock, versions)?.into_iter().collect();
         let channel = parsed(&toolchain, toml::channel(&text(&toolchain)?))?;
         self.add("", "Cargo.toml".into(), &manifest, &text_of_manifest);
         self.add("", "Cargo.lock".into(), &lock, &versions.join("\n"));
         self.add("", "toolchain".into(), &toolchain, &channel);
+        // A suite's manifest changes the features of what all suites use.
+        let unified = Vec::from_iter(std::mem::take(&mut self.unified)).join("\n");
+        self.add("", "features".into(), &manifest, &unified);
+        let config = file(".cargo/config.toml");
+        if config.is_file() {
+            let content = parsed(&config, toml::config(&text(&config)?))?;
+            self.add("", "config.toml".into(), &config, &content);
+        }
         Ok(())
     }
 
@@ -447,7 +461,7 @@ mod tests {
 
     #[test]
     fn a_changed_test_makes_the_proofs_of_its_suite_stale() {
-        let changes: [ChangeOfTests; 12] = [
+        let changes: [ChangeOfTests; 14] = [
             ("an assertion in the kernel", true, false, |r| {
                 r.replace("kmod/src/tests/net.rs", "1);", "2);")
             }),
@@ -488,6 +502,15 @@ mod tests {
             }),
             ("a dependency", true, true, |r| {
                 r.replace("Cargo.lock", "1.0.0", "1.0.1")
+            }),
+            ("a feature that a suite enables", true, true, |r| {
+                r.write(
+                    "userland-tests/suites/vm/Cargo.toml",
+                    "[package]\nname = \"vm\"\n[dependencies]\nlist = { version = \"1\", features = [\"std\"] }\n",
+                )
+            }),
+            ("cargo's configuration", true, true, |r| {
+                r.write(".cargo/config.toml", "[build]\nrustflags = [\"-g\"]\n")
             }),
             ("the compiler", true, true, |r| {
                 r.replace("rust-toolchain.toml", "1.95.0", "1.96.0")

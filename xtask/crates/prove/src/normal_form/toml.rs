@@ -29,6 +29,9 @@ pub struct Manifest {
     pub dependencies: BTreeSet<String>,
     /// The crates that its build script uses.
     pub build_dependencies: BTreeSet<String>,
+    /// Its features, and those of its dependencies: cargo enables a feature for
+    /// all packages of a build.
+    pub unified: BTreeSet<String>,
 }
 
 /// Reads a package's manifest.
@@ -37,20 +40,22 @@ pub struct Manifest {
 /// It is not TOML.
 pub fn manifest(text: &str) -> Result<Manifest, ::toml::de::Error> {
     let mut value: Value = ::toml::from_str(text)?;
-    let keys = |value: &Value, key: &str| {
-        let table = value.get(key).and_then(Value::as_object);
-        table
-            .map(|table| table.keys().cloned().collect())
-            .unwrap_or_default()
-    };
     let name = value["package"]["name"]
         .as_str()
         .unwrap_or_default()
         .to_owned();
-    let (dependencies, build_dependencies) = (
-        keys(&value, "dependencies"),
-        keys(&value, "build-dependencies"),
-    );
+    let mut unified = BTreeSet::new();
+    for key in ["dependencies", "build-dependencies", "features"] {
+        for (name, how) in all(&value, key) {
+            unified.insert(format!("{key} {name} {how}"));
+        }
+    }
+    let packages = |key: &str| {
+        let all = all(&value, key);
+        all.map(|(name, how)| package(name, how)).collect()
+    };
+    let (dependencies, build_dependencies) =
+        (packages("dependencies"), packages("build-dependencies"));
     remove(&mut value, &IGNORED);
     if let Some(package) = value.get_mut("package") {
         remove(package, &IGNORED_OF_PACKAGE);
@@ -60,7 +65,24 @@ pub fn manifest(text: &str) -> Result<Manifest, ::toml::de::Error> {
         text: value.to_string(),
         dependencies,
         build_dependencies,
+        unified,
     })
+}
+
+/// Iterates over the entries of the table `key` of a manifest, and of the
+/// tables of this name for a target.
+fn all<'a>(manifest: &'a Value, key: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    let targets = manifest.get("target").and_then(Value::as_object);
+    let targets = targets.into_iter().flat_map(|targets| targets.values());
+    let tables = [manifest].into_iter().chain(targets);
+    let tables = tables.filter_map(|table| table.get(key)?.as_object());
+    tables.flatten().collect::<Vec<_>>().into_iter()
+}
+
+/// Returns the name of the package that a dependency means.
+fn package(name: &str, how: &Value) -> String {
+    let renamed = how.get("package").and_then(Value::as_str);
+    renamed.unwrap_or(name).to_owned()
 }
 
 fn remove(table: &mut Value, keys: &[&str]) {
@@ -69,8 +91,46 @@ fn remove(table: &mut Value, keys: &[&str]) {
     }
 }
 
+/// Returns `used` with the packages that the workspace's manifest means by
+/// these names.
+///
+/// # Errors
+/// It is not TOML.
+pub fn packages(
+    text: &str,
+    used: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, ::toml::de::Error> {
+    let value: Value = ::toml::from_str(text)?;
+    let dependencies = &value["workspace"]["dependencies"];
+    let name = |name: &String| package(name, &dependencies[name]);
+    Ok(used.iter().map(name).collect())
+}
+
+/// Returns the normal form of cargo's configuration: aliases only concern the
+/// command line.
+///
+/// # Errors
+/// It is not TOML.
+pub fn config(text: &str) -> Result<String, ::toml::de::Error> {
+    let mut value: Value = ::toml::from_str(text)?;
+    remove(&mut value, &["alias"]);
+    Ok(value.to_string())
+}
+
+/// Returns the guests' profile and the profiles that it inherits from.
+fn profiles(profiles: &Value) -> BTreeMap<&str, &Value> {
+    let mut found = BTreeMap::new();
+    let mut next = Some("guest");
+    while let Some(name) = next
+        && found.insert(name, &profiles[name]).is_none()
+    {
+        next = profiles[name]["inherits"].as_str();
+    }
+    found
+}
+
 /// Renders the parts of the workspace's manifest that the guests' packages
-/// use: the edition, the profile, and how they depend on the crates `used`.
+/// use: the edition, the resolver, the profile, and how they depend on the crates `used`.
 ///
 /// # Errors
 /// It is not TOML.
@@ -82,7 +142,8 @@ pub fn workspace(text: &str, used: &BTreeSet<String>) -> Result<String, ::toml::
     }
     let parts = serde_json::json!({
         "edition": value["workspace"]["package"]["edition"],
-        "profile": value["profile"]["guest"],
+        "profile": profiles(&value["profile"]),
+        "resolver": value["workspace"]["resolver"],
         "dependencies": dependencies,
         "patch": value["patch"],
     });
@@ -162,9 +223,30 @@ mod tests {
                 false,
             ),
             (text.replace("a = ", "b = "), false),
+            (format!("{text}[target.x.dependencies]\nb = \"1\"\n"), false),
         ] {
             assert_eq!(manifest(&after).unwrap() == before, same, "{after}");
         }
+    }
+
+    #[test]
+    fn dependencies_are_named_by_their_packages() {
+        let text = "[package]\nname = \"x\"\n[dependencies]\na = { package = \"b\", version = \"1\" }\nc.workspace = true\n\
+                    [target.'cfg(unix)'.dependencies]\nd = \"1\"\n[target.x.build-dependencies]\ne = \"1\"\n";
+        let read = manifest(text).unwrap();
+        let names = |all: &BTreeSet<String>| Vec::from_iter(all.iter().cloned()).join(" ");
+        assert_eq!(names(&read.dependencies), "b c d");
+        assert_eq!(names(&read.build_dependencies), "e");
+        let root = "[workspace.dependencies]\nc = { package = \"f\", version = \"1\" }\n";
+        let used = packages(root, &read.dependencies).unwrap();
+        assert_eq!(names(&used), "b d f");
+    }
+
+    #[test]
+    fn only_an_alias_of_the_configuration_does_not_count() {
+        let of = |text: &str| config(text).unwrap();
+        assert_eq!(of("[alias]\na = \"b\"\n"), of(""));
+        assert_ne!(of("[build]\nrustflags = [\"-O\"]\n"), of(""));
     }
 
     #[test]
@@ -190,13 +272,26 @@ mod tests {
 
     #[test]
     fn the_workspace_counts_as_far_as_it_is_used() {
-        let text = "[workspace]\nmembers = []\n[workspace.dependencies]\na = \"1\"\nb = \"1\"\n[profile.guest]\nlto = true\n";
+        let text = "[workspace]\nmembers = []\n[workspace.dependencies]\na = \"1\"\nb = \"1\"\n[profile.release]\ndebug = 1\n[profile.dev]\ndebug = 1\n[profile.guest]\ninherits = \"release\"\nlto = true\n";
         let of = |text: &str| workspace(text, &BTreeSet::from(["a".to_owned()])).unwrap();
         for (after, same) in [
             (text.replace("b = \"1\"", "b = \"2\""), true),
             (text.replace("members = []", "members = [\"x\"]"), true),
             (text.replace("a = \"1\"", "a = \"2\""), false),
             (text.replace("lto = true", "lto = false"), false),
+            (
+                text.replace(
+                    "[profile.release]\ndebug = 1",
+                    "[profile.release]\ndebug = 2",
+                ),
+                false,
+            ),
+            (
+                text.replace("[profile.dev]\ndebug = 1", "[profile.dev]\ndebug = 2"),
+                true,
+            ),
+            (text.replace("\"release\"", "\"dev\""), false),
+            (text.replace("\"release\"", "\"guest\""), false),
         ] {
             assert_eq!(of(&after) == of(text), same, "{after}");
         }
