@@ -219,7 +219,12 @@ fn named<'a>(suites: &'a Suites, patterns: &[String]) -> Option<BTreeSet<&'a str
         if pattern.starts_with('!') {
             return None;
         }
-        named.insert(suites.of_tests(name)?.name.as_str());
+        let mut open = vec![suites.of_tests(name)?];
+        while let Some(suite) = open.pop() {
+            if named.insert(suite.name.as_str()) {
+                open.extend(suite.uses.iter().filter_map(|name| suites.of_tests(name)));
+            }
+        }
     }
     Some(named)
 }
@@ -264,7 +269,10 @@ mod tests {
         for (patterns, want) in [
             (&["sendfile/a", "sendfile-kernel/*"][..], Some("sendfile")),
             (&["flowtable"], Some("flowtable")),
-            (&["flowtable/a", "kmod/b"], Some("flowtable kmod")),
+            (
+                &["flowtable/a", "kmod/b"],
+                Some("flowtable harness ixgbe kmod"),
+            ),
             (&["send*/a"], None),
             (&["*"], None),
             (&["sendfile/a", "!sendfile/b"], None),

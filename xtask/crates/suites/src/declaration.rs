@@ -28,6 +28,9 @@ pub struct Userland {
     pub about: String,
     /// What kdk.ko has for the same subject.
     pub kernel: Option<Kernel>,
+    /// Names of suites whose tests it runs, or whose files it uses.
+    #[serde(default)]
+    pub uses: Vec<String>,
 }
 
 /// The part of a userland suite that is in kdk.ko.

@@ -7,10 +7,9 @@
 
 mod declaration;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use declaration::{InKernel, Userland, parse};
 
@@ -67,6 +66,9 @@ pub struct Suite {
     /// The files and folders that belong to this suite alone, relative to the
     /// root of the repository.
     pub sources: Vec<PathBuf>,
+    /// Names of the suites whose tests it runs or whose files it uses: their
+    /// files count for it too.
+    pub uses: Vec<String>,
 }
 
 impl Suite {
@@ -78,37 +80,6 @@ impl Suite {
     /// Returns whether tests called `SUITE/..` belong to this suite.
     pub fn has_tests_of(&self, suite: &str) -> bool {
         self.name == suite || self.in_kernel.iter().any(|name| name == suite)
-    }
-
-    /// Returns the Rust modules in kdk.ko that belong to this suite alone, as
-    /// in `kdk::tests::sendfile` or, for a crate of its own, `kdk_nic82599`.
-    pub fn modules(&self) -> BTreeSet<String> {
-        self.sources
-            .iter()
-            .filter_map(|path| module(path))
-            .collect()
-    }
-}
-
-/// Returns the module that a file or folder below `kmod` is compiled into.
-/// Only the shim's C files have none.
-fn module(path: &Path) -> Option<String> {
-    let mut parts = path.components().filter_map(|part| match part {
-        Component::Normal(name) => name.to_str(),
-        _ => None,
-    });
-    if parts.next() != Some("kmod") {
-        return None;
-    }
-    match parts.next()? {
-        "src" => {
-            let names = parts.filter(|name| *name != "mod.rs");
-            let names = names.map(|name| name.strip_suffix(".rs").unwrap_or(name));
-            let all: Vec<&str> = ["kdk"].into_iter().chain(names).collect();
-            Some(all.join("::"))
-        }
-        "shim" => None,
-        own => Some(format!("kdk_{}", own.replace('-', "_"))),
     }
 }
 
@@ -135,6 +106,7 @@ impl Suites {
                 has_program: true,
                 in_kernel: kernel.suites,
                 sources: [own].into_iter().chain(kernel.sources).collect(),
+                uses: declared.uses,
             };
             all.add(root, &path, suite)?;
         }
@@ -147,9 +119,11 @@ impl Suites {
                 has_program: false,
                 in_kernel: Vec::new(),
                 sources: suite.sources,
+                uses: Vec::new(),
             };
             all.add(root, &path, suite)?;
         }
+        all.check_uses(root)?;
         all.0.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
     }
@@ -177,6 +151,20 @@ impl Suites {
             }
         }
         self.0.push(suite);
+        Ok(())
+    }
+
+    /// Checks that each suite uses only suites that exist.
+    fn check_uses(&self, root: &Path) -> Result<(), Error> {
+        for suite in &self.0 {
+            let unknown = |name: &&String| self.0.iter().all(|one| one.name != **name);
+            if let Some(name) = suite.uses.iter().find(unknown) {
+                return Err(Error::Content {
+                    path: root.join(FOLDER).join(&suite.name).join(DECLARATION),
+                    why: format!("there is no suite `{name}` to use"),
+                });
+            }
+        }
         Ok(())
     }
 

@@ -50,6 +50,11 @@ fn a_contradiction_is_reported_with_its_file() {
             "b/suite.yaml is not valid: unknown field `abuot`",
         ),
         (
+            "about: B.\nuses: [d]\n",
+            NONE.1,
+            "b/suite.yaml is not valid: there is no suite `d` to use",
+        ),
+        (
             "about: B.\n",
             "suites: [{name: b, about: B., sources: []}]\n",
             "kmod/suites.yaml is not valid: the suite `b` has the name `b` too",
@@ -89,12 +94,12 @@ fn the_owner_of_a_file_is_declared() {
         ("userland-tests/suites/smoke/src/fault.rs", Some("fault")),
         ("userland-tests/lib/sys/src/sendfile.rs", None),
         ("kmod/src/lib.rs", None),
-        ("kmod/src/kpi/sendfile.rs", Some("sendfile")),
+        ("kmod/src/kpi/sendfile.rs", None),
         ("kmod/src/tests/flowtable/bench.rs", Some("flowtable")),
         ("kmod/src/tests/mutex.rs", Some("kpi")),
-        ("kmod/shim/kdk_pci.c", Some("ixgbe")),
+        ("kmod/shim/kdk_pci.c", None),
         ("kmod/shim/kdk_shim.c", None),
-        ("kmod/nic82599/src/lib.rs", Some("ixgbe")),
+        ("kmod/nic82599/src/lib.rs", None),
         ("vm/conf/KDK", None),
     ] {
         let owner = suites
@@ -105,16 +110,103 @@ fn the_owner_of_a_file_is_declared() {
 }
 
 #[test]
-fn a_suite_knows_its_modules_in_the_kernel() {
+fn a_suite_of_the_kernel_is_found_by_its_tests() {
     let (_, suites) = ours();
     let sendfile = suites.of_tests("sendfile-kernel").unwrap();
     assert_eq!(sendfile.name, "sendfile");
     assert_eq!(sendfile.package(), "kdk-suite-sendfile");
-    assert!(sendfile.modules().contains("kdk::tests::sendfile"));
-    assert!(sendfile.modules().contains("kdk::kpi::sendfile"));
-    let ixgbe = suites.of_tests("ixgbe").unwrap();
-    assert!(ixgbe.modules().contains("kdk_nic82599"));
-    assert!(suites.of_tests("smoke").unwrap().modules().is_empty());
+    assert_eq!(suites.of_tests("kmod").unwrap().uses, ["ixgbe"]);
+}
+
+/// Collects the Rust files below `path`.
+fn rust_files(path: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, into);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// Otherwise a change would leave results of another suite's tests fresh.
+#[test]
+fn no_file_uses_a_file_that_another_suite_owns() {
+    let (root, suites) = ours();
+    let mut files = Vec::new();
+    rust_files(&root.join("kmod/src"), &mut files);
+    for file in &files {
+        let path = file.strip_prefix(&root).unwrap();
+        let owner = suites.owner(path);
+        let text = fs::read_to_string(file).unwrap();
+        let used = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        for line in used {
+            for (_, rest) in line
+                .match_indices("tests::")
+                .map(|(at, _)| line.split_at(at + 7))
+            {
+                let name: String = rest
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
+                let module = Path::new("kmod/src/tests");
+                let folder = module.join(&name);
+                let of = suites
+                    .owner(&folder)
+                    .or_else(|| suites.owner(&folder.with_extension("rs")));
+                let allowed = of.is_none_or(|of| {
+                    owner.is_some_and(|owner| owner == of || owner.uses.contains(&of.name))
+                });
+                assert!(allowed, "{} uses tests::{name}", path.display());
+            }
+        }
+    }
+    let shared = fs::read_to_string(root.join("kmod/src/tests/mod.rs")).unwrap();
+    for line in shared.lines() {
+        if let Some(name) = line
+            .strip_prefix("mod ")
+            .and_then(|rest| rest.strip_suffix(';'))
+        {
+            let path = format!("{name}::");
+            let begins = |at: usize| {
+                !shared[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+            };
+            let used = shared.match_indices(&path).any(|(at, _)| begins(at));
+            assert!(!used, "mod.rs uses {name}");
+        }
+    }
+}
+
+/// A program that runs tests of another suite has to declare it.
+#[test]
+fn a_program_names_only_tests_of_suites_that_it_uses() {
+    let (root, suites) = ours();
+    for suite in suites.with_program() {
+        let mut files = Vec::new();
+        rust_files(&root.join(FOLDER).join(&suite.name).join("src"), &mut files);
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            for quoted in text.split('"').skip(1).step_by(2) {
+                let Some((name, case)) = quoted.split_once('/') else {
+                    continue;
+                };
+                let of_case = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+                let Some(other) = suites.of_tests(name).filter(|_| !case.is_empty()) else {
+                    continue;
+                };
+                let own = suites.owner(file.strip_prefix(&root).unwrap()).unwrap();
+                assert!(
+                    !case.chars().all(of_case) || other == own || own.uses.contains(&other.name),
+                    "{} names {quoted}: add `uses: [{}]`",
+                    file.display(),
+                    other.name
+                );
+            }
+        }
+    }
 }
 
 #[test]
