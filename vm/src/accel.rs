@@ -204,7 +204,7 @@ fn probe(
         cmdline: String::new(),
     };
     let mut spec = Spec::new(engine, boot);
-    spec.mem_mib = 64;
+    spec.size.mem_mib = 64;
     let machine = QemuMachine::start(qemu, &spec)?;
     let end = Instant::now() + deadline;
     let exit = loop {

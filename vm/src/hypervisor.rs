@@ -1,13 +1,15 @@
 //! The interface that every hypervisor implements.
 //!
 //! A [`Hypervisor`] is a program that was found on this host. It turns a
-//! [`MachineConfig`] into a [`Pool`], which starts any number of equal
-//! [`Machine`](crate::machine::Machine)s. Code that uses machines never asks
+//! [`MachineConfig`] into a [`Pool`], which starts any number of
+//! [`Machine`](crate::machine::Machine)s of any size. Code that uses machines never asks
 //! which hypervisor it has; the two constructors are [`crate::qemu`]'s and
 //! [`crate::bhyve`]'s.
 
 use std::fmt;
 use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::InfraError;
 use crate::machine::Machine;
@@ -64,6 +66,15 @@ pub struct BootFiles {
     pub esp: PathBuf,
 }
 
+/// The size of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MachineSize {
+    /// The number of virtual CPUs.
+    pub cpus: u32,
+    /// The memory, in MiB.
+    pub mem_mib: u32,
+}
+
 /// A machine as its user describes it, for any hypervisor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineConfig {
@@ -73,10 +84,8 @@ pub struct MachineConfig {
     pub files: BootFiles,
     /// The image of the root file system, which no guest changes.
     pub root: Option<PathBuf>,
-    /// The number of virtual CPUs.
-    pub cpus: u32,
-    /// The memory, in MiB.
-    pub mem_mib: u32,
+    /// Its size, unless its user asks for another one.
+    pub size: MachineSize,
 }
 
 /// A hypervisor that was found on this host.
@@ -99,14 +108,18 @@ pub trait Hypervisor: fmt::Debug + Send + Sync {
     fn pool(&self, config: MachineConfig) -> Result<Box<dyn Pool>, InfraError>;
 }
 
-/// A pool of equal machines. Several threads may start machines at once.
+/// A pool of machines that differ only in their sizes. Several threads may
+/// start machines at once.
 pub trait Pool: Sync {
+    /// Returns the size of a machine whose user needs no other.
+    fn size(&self) -> MachineSize;
+
     /// Starts machine number `number` (from 1) of this run.
     ///
     /// # Errors
     /// Fails only when the host is at fault. A kernel that does not boot is
     /// found later, from the machine's events.
-    fn start(&self, number: usize) -> Result<Box<dyn Machine>, InfraError>;
+    fn start(&self, number: usize, size: MachineSize) -> Result<Box<dyn Machine>, InfraError>;
 
     /// Returns the QEMU pool, if this is one. Only QEMU can save a machine's
     /// state, serve a debugger and count instructions.
@@ -122,9 +135,16 @@ pub trait Pool: Sync {
 
 impl<F> Pool for F
 where
-    F: Fn(usize) -> Result<Box<dyn Machine>, InfraError> + Sync,
+    F: Fn(usize, MachineSize) -> Result<Box<dyn Machine>, InfraError> + Sync,
 {
-    fn start(&self, number: usize) -> Result<Box<dyn Machine>, InfraError> {
-        self(number)
+    fn size(&self) -> MachineSize {
+        MachineSize {
+            cpus: 1,
+            mem_mib: 0,
+        }
+    }
+
+    fn start(&self, number: usize, size: MachineSize) -> Result<Box<dyn Machine>, InfraError> {
+        self(number, size)
     }
 }

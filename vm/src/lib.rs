@@ -35,3 +35,6 @@ pub mod session;
 pub mod snapshot;
 pub mod symbolize;
 pub mod verdict;
+
+/// The most virtual CPUs of a machine.
+pub use kdk_harness::MAX_CPUS;

@@ -1,8 +1,9 @@
-//! Which tests run, how often, in which order, and which of them share a
-//! kernel. Pure.
+//! Which tests run, on which machines, how often, in which order, and which of
+//! them share a kernel. Pure.
 
 use std::collections::BTreeMap;
 
+use crate::hypervisor::MachineSize;
 use crate::protocol::TestEntry;
 use crate::select::{SelectError, select};
 
@@ -56,48 +57,97 @@ pub struct Selection {
     pub shuffle: bool,
     /// The seed of all random choices of the run.
     pub seed: u64,
+    /// The numbers of virtual CPUs that every test runs on, instead of those
+    /// that it declares; none for those that it declares.
+    pub cpus: Vec<u32>,
+    /// The same for single tests, by name.
+    pub cpus_of: BTreeMap<String, Vec<u32>>,
 }
 
-/// One run of one test.
+impl Selection {
+    /// Returns the numbers of virtual CPUs that `test` runs on.
+    fn cpus<'a>(&'a self, test: &'a TestEntry) -> &'a [u32] {
+        match self.cpus.as_slice() {
+            [] => self.cpus_of.get(&test.name).unwrap_or(&test.cpus),
+            all => all,
+        }
+    }
+
+    /// Returns the size of the machine whose tests decide which other machines
+    /// are needed, where machines have the size `least` by default.
+    pub fn first_size(&self, least: MachineSize) -> MachineSize {
+        MachineSize {
+            cpus: self.cpus.first().copied().unwrap_or(least.cpus),
+            ..least
+        }
+    }
+}
+
+/// One run of one test on one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
     /// The test to run.
     pub test: TestEntry,
+    /// The size of its machine.
+    pub size: MachineSize,
     /// The number of the round, from 1.
     pub round: usize,
     /// The seed of this case.
     pub seed: u64,
 }
 
+/// How long each test took, in milliseconds, by its name and the number of
+/// virtual CPUs.
+pub type Durations = BTreeMap<(String, u32), u64>;
+
 /// The cases that one kernel runs, in order, by their index in the plan.
 pub type Batch = Vec<usize>;
 
-/// Returns every case of a run, in the order of the report.
+/// Returns every case of a run, in the order of the report. A machine has the
+/// memory of `least`, or more if the test declares it.
 ///
 /// # Errors
 /// Fails as [`select`] does.
-pub fn plan(tests: &[TestEntry], selection: &Selection) -> Result<Vec<Case>, SelectError> {
+pub fn plan(
+    tests: &[TestEntry],
+    selection: &Selection,
+    least: MachineSize,
+) -> Result<Vec<Case>, SelectError> {
     let chosen = select(tests, &selection.patterns)?;
-    let mut cases: Vec<Case> = (1..=selection.repeat.max(1))
-        .flat_map(|round| {
-            chosen.iter().map(move |test| Case {
+    let mut cases = Vec::new();
+    for round in 1..=selection.repeat.max(1) {
+        for test in &chosen {
+            cases.extend(selection.cpus(test).iter().map(|cpus| Case {
                 test: test.clone(),
+                size: MachineSize {
+                    cpus: *cpus,
+                    mem_mib: test.mem_mib.max(least.mem_mib),
+                },
                 round,
-                seed: seed(selection.seed, &test.name, round),
-            })
-        })
-        .collect();
+                seed: seed(selection.seed, &test.name, *cpus, round),
+            }));
+        }
+    }
     if selection.shuffle {
         fastrand::Rng::with_seed(selection.seed).shuffle(&mut cases);
     }
     Ok(cases)
 }
 
-/// Returns the seed of a case. It differs for each test and round, and depends
-/// only on these and on the run's seed.
-fn seed(run: u64, name: &str, round: usize) -> u64 {
+/// Returns the sizes of the machines that `cases` need, each once.
+pub fn sizes(cases: &[Case]) -> Vec<MachineSize> {
+    let mut sizes: Vec<MachineSize> = cases.iter().map(|case| case.size).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
+}
+
+/// Returns the seed of a case. It differs for each test, number of CPUs and
+/// round, and depends only on these and on the run's seed.
+fn seed(run: u64, name: &str, cpus: u32, round: usize) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&run.to_le_bytes());
+    hasher.update(&cpus.to_le_bytes());
     hasher.update(&(round as u64).to_le_bytes());
     hasher.update(name.as_bytes());
     let mut bytes = [0; 8];
@@ -105,33 +155,35 @@ fn seed(run: u64, name: &str, round: usize) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// Splits a plan into batches, each of which shares a kernel.
+/// Splits a plan into batches, each of which shares a kernel, and so a machine.
 pub fn batches(cases: &[Case], isolation: Isolation) -> Vec<Batch> {
     match isolation {
         Isolation::Test => (0..cases.len()).map(|at| vec![at]).collect(),
-        Isolation::None if cases.is_empty() => Vec::new(),
-        Isolation::None => vec![(0..cases.len()).collect()],
-        Isolation::Suite => {
-            let mut batches: Vec<Batch> = Vec::new();
-            let mut known: BTreeMap<(usize, &str), usize> = BTreeMap::new();
-            for (at, case) in cases.iter().enumerate() {
-                let key = (case.round, case.test.suite());
-                let batch = *known.entry(key).or_insert_with(|| {
-                    batches.push(Batch::new());
-                    batches.len() - 1
-                });
-                batches[batch].push(at);
-            }
-            batches
-        }
+        Isolation::None => grouped(cases, |case| case.size),
+        Isolation::Suite => grouped(cases, |case| (case.size, case.round, case.test.suite())),
     }
+}
+
+/// Returns a batch for each key, in the order in which the keys occur.
+fn grouped<'a, K: Ord>(cases: &'a [Case], key: impl Fn(&'a Case) -> K) -> Vec<Batch> {
+    let mut batches: Vec<Batch> = Vec::new();
+    let mut known: BTreeMap<K, usize> = BTreeMap::new();
+    for (at, case) in cases.iter().enumerate() {
+        let batch = *known.entry(key(case)).or_insert_with(|| {
+            batches.push(Batch::new());
+            batches.len() - 1
+        });
+        batches[batch].push(at);
+    }
+    batches
 }
 
 /// Sorts the batches by their last duration, longest first, so that all workers
 /// end at about the same time. A test without a duration counts with its limit.
-pub fn longest_first(batches: &mut [Batch], cases: &[Case], last: &BTreeMap<String, u64>) {
+pub fn longest_first(batches: &mut [Batch], cases: &[Case], last: &Durations) {
     let ms = |case: &Case| {
-        let known = last.get(&case.test.name).copied();
+        let key = (case.test.name.clone(), case.size.cpus);
+        let known = last.get(&key).copied();
         known.unwrap_or_else(|| u64::try_from(case.test.limit.as_millis()).unwrap_or(u64::MAX))
     };
     batches.sort_by_key(|batch| {
@@ -158,6 +210,16 @@ mod tests {
         cases.iter().map(|case| case.test.name.as_str()).collect()
     }
 
+    /// The size of a machine whose user needs no other.
+    const LEAST: MachineSize = MachineSize {
+        cpus: 1,
+        mem_mib: 512,
+    };
+
+    fn planned(selection: &Selection) -> Vec<Case> {
+        plan(&tests(&NAMES), selection, LEAST).unwrap()
+    }
+
     const NAMES: [&str; 4] = ["a/one", "b/one", "a/two", "c/one"];
 
     #[test]
@@ -167,18 +229,18 @@ mod tests {
             seed: 7,
             ..Selection::default()
         };
-        let cases = plan(&tests(&NAMES), &selection).unwrap();
+        let cases = planned(&selection);
         assert_eq!(names(&cases), [NAMES, NAMES].concat());
         assert_eq!((cases[3].round, cases[4].round), (1, 2));
         let seeds: std::collections::BTreeSet<u64> = cases.iter().map(|case| case.seed).collect();
         assert_eq!(seeds.len(), cases.len());
-        assert_eq!(plan(&tests(&NAMES), &selection).unwrap(), cases);
+        assert_eq!(planned(&selection), cases);
         // A test's seed does not depend on which others run.
         let alone = Selection {
             patterns: vec!["a/two".into()],
             ..selection
         };
-        assert_eq!(plan(&tests(&NAMES), &alone).unwrap()[0], cases[2]);
+        assert_eq!(planned(&alone)[0], cases[2]);
     }
 
     #[test]
@@ -189,7 +251,7 @@ mod tests {
                 seed,
                 ..Selection::default()
             };
-            plan(&tests(&NAMES), &selection).unwrap()
+            planned(&selection)
         };
         assert_eq!(shuffled(1), shuffled(1));
         let orders: std::collections::BTreeSet<Vec<String>> = (0..20)
@@ -212,7 +274,7 @@ mod tests {
             repeat: 2,
             ..Selection::default()
         };
-        let cases = plan(&tests(&NAMES), &selection).unwrap();
+        let cases = planned(&selection);
         assert_eq!(batches(&cases, Isolation::Test).len(), 8);
         assert_eq!(
             batches(&cases, Isolation::Suite),
@@ -226,14 +288,66 @@ mod tests {
 
     #[test]
     fn what_took_longest_goes_first_and_the_unknown_before_the_quick() {
-        let cases = plan(&tests(&NAMES), &Selection::default()).unwrap();
+        let cases = planned(&Selection::default());
         let last = BTreeMap::from([
-            ("a/one".into(), 10),
-            ("b/one".into(), 5000),
-            ("a/two".into(), 20),
+            (("a/one".into(), 1), 10),
+            (("b/one".into(), 1), 5000),
+            (("a/two".into(), 1), 20),
+            (("c/one".into(), 4), 1),
         ]);
         let mut batches = batches(&cases, Isolation::Test);
         longest_first(&mut batches, &cases, &last);
         assert_eq!(batches, [[1], [3], [2], [0]]);
+    }
+
+    #[test]
+    fn a_test_runs_on_each_machine_that_it_declares() {
+        let mut tests = tests(&NAMES);
+        tests[0].cpus = vec![1, 4];
+        tests[2].cpus = vec![4];
+        tests[2].mem_mib = 1024;
+        tests[3].mem_mib = 64;
+        let of = |selection: &Selection| -> Vec<(String, u32, u32)> {
+            let cases = plan(&tests, selection, LEAST).unwrap();
+            let one = |case: &Case| (case.test.name.clone(), case.size.cpus, case.size.mem_mib);
+            cases.iter().map(one).collect()
+        };
+        let want = |list: &[(&str, u32, u32)]| -> Vec<(String, u32, u32)> {
+            let own = |(name, cpus, mib): &(&str, u32, u32)| ((*name).to_owned(), *cpus, *mib);
+            list.iter().map(own).collect()
+        };
+        let mut selection = Selection::default();
+        assert_eq!(selection.first_size(LEAST), LEAST);
+        assert_eq!(
+            of(&selection),
+            want(&[
+                ("a/one", 1, 512),
+                ("a/one", 4, 512),
+                ("b/one", 1, 512),
+                ("a/two", 4, 1024),
+                ("c/one", 1, 512),
+            ])
+        );
+        // The tests of one kernel have the same machine.
+        let cases = plan(&tests, &selection, LEAST).unwrap();
+        let shared = batches(&cases, Isolation::None);
+        assert_eq!(shared, [vec![0, 2, 4], vec![1], vec![3]]);
+        assert_eq!(sizes(&cases).len(), 3);
+        // Single tests, then all of them, on other machines.
+        selection.patterns = vec!["a/one".into(), "b/one".into()];
+        selection.cpus_of = BTreeMap::from([("b/one".into(), vec![2])]);
+        let single = [("a/one", 1, 512), ("a/one", 4, 512), ("b/one", 2, 512)];
+        assert_eq!(of(&selection), want(&single));
+        selection.cpus = vec![3, 2];
+        assert_eq!(selection.first_size(LEAST).cpus, 3);
+        assert_eq!(
+            of(&selection),
+            want(&[
+                ("a/one", 3, 512),
+                ("a/one", 2, 512),
+                ("b/one", 3, 512),
+                ("b/one", 2, 512),
+            ])
+        );
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use kdk_harness::{MAX_CPUS, ONE_CPU};
 use serde::{Deserialize, Serialize};
 
 use crate::verdict::Where;
@@ -89,6 +90,10 @@ pub struct TestEntry {
     pub expect: Expect,
     /// Whether it runs when no test is named.
     pub default: bool,
+    /// The numbers of virtual CPUs that it runs on, one or more.
+    pub cpus: Vec<u32>,
+    /// The memory that its machine has at least, in MiB.
+    pub mem_mib: u32,
 }
 
 impl TestEntry {
@@ -267,8 +272,23 @@ impl TestEntry {
                 Some("no") => false,
                 _ => return Err(wrong("default")),
             },
+            cpus: field(fields, "cpus")
+                .map_or(Some(ONE_CPU.to_vec()), cpus)
+                .ok_or_else(|| wrong("cpus"))?,
+            mem_mib: field(fields, "mem_mib")
+                .map_or(Ok(0), str::parse)
+                .map_err(|_| wrong("mem_mib"))?,
         })
     }
+}
+
+/// Parses numbers of virtual CPUs, such as `1,4`.
+fn cpus(list: &str) -> Option<Vec<u32>> {
+    let number = |text: &str| {
+        let number = text.parse().ok()?;
+        (1..=MAX_CPUS).contains(&number).then_some(number)
+    };
+    list.split(',').map(number).collect()
 }
 
 /// Returns the value of `key=` in `fields`. `uname=` takes the rest of the
@@ -414,6 +434,9 @@ mod tests {
         assert_eq!(entry.limit, Duration::from_secs(5));
         assert_eq!((entry.expect, entry.default), (Expect::Fail, false));
         assert_eq!(entry.suite(), "a");
+        assert_eq!((entry.cpus, entry.mem_mib), (vec![1], 0));
+        let large = TestEntry::parse(&format!("{good} cpus=1,4 mem_mib=2048")).unwrap();
+        assert_eq!((large.cpus, large.mem_mib), (vec![1, 4], 2048));
         let deadly = TestEntry::parse(&good.replace("=fail", "=crash")).unwrap();
         assert_eq!(deadly.expect, Expect::Crash);
         for bad in [
@@ -429,6 +452,11 @@ mod tests {
             "a/b where=kernel limit_ms=5000 expect=maybe default=yes",
             "a/b where=kernel limit_ms=5000 expect=pass default=",
             "a/b where=kernel limit_ms=5000 expect=pass",
+            "a/b where=kernel limit_ms=5000 expect=pass default=yes cpus=",
+            "a/b where=kernel limit_ms=5000 expect=pass default=yes cpus=1,",
+            "a/b where=kernel limit_ms=5000 expect=pass default=yes cpus=0",
+            "a/b where=kernel limit_ms=5000 expect=pass default=yes cpus=65",
+            "a/b where=kernel limit_ms=5000 expect=pass default=yes mem_mib=x",
         ] {
             assert!(TestEntry::parse(bad).is_err(), "{bad}");
         }

@@ -1,5 +1,6 @@
 //! Runs tests: from guests that boot or are restored to every test's verdict,
-//! on one machine or on several at the same time.
+//! on machines of all sizes that the tests need, one at a time or several side
+//! by side.
 
 mod report;
 mod worker;
@@ -8,6 +9,7 @@ mod worker;
 mod tests;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,9 +17,11 @@ use std::time::Instant;
 
 use crate::console::log::{Cap, StampedLog};
 use crate::error::{InfraError, RunError};
-use crate::hypervisor::Pool;
+use crate::hypervisor::{MachineSize, Pool};
 use crate::interrupt::Interrupt;
-use crate::plan::{Batch, Case, Isolation, Selection, batches, longest_first, plan};
+use crate::plan::{
+    Batch, Case, Durations, Isolation, Selection, batches, longest_first, plan, sizes,
+};
 use crate::progress::{Progress, Sink};
 use crate::protocol::{Hello, TestEntry};
 use crate::session::{Limits, Logs, Session, Setup};
@@ -52,8 +56,8 @@ pub struct Options {
     pub isolation: Isolation,
     /// The number of guests that run at the same time. 0 counts as 1.
     pub jobs: usize,
-    /// The durations of the tests in the last run, in milliseconds.
-    pub durations: BTreeMap<String, u64>,
+    /// The durations of the tests in the last run.
+    pub durations: Durations,
     /// When the run began: outcomes have their start times from then on; none
     /// for the moment when [`run_all`] is called.
     pub began: Option<Instant>,
@@ -64,14 +68,51 @@ pub struct Options {
 pub enum Guests<'a> {
     /// Each guest boots.
     Boot(&'a dyn Pool),
-    /// Each guest is restored from a saved state.
-    Load(&'a dyn Pool, &'a Saved),
+    /// Each guest is restored from a saved state. The tests of the first of
+    /// these machines decide which others are needed.
+    Load(&'a [SavedMachines<'a>]),
+}
+
+/// The machines of one size that are restored from a saved state.
+#[derive(Clone, Copy)]
+pub struct SavedMachines<'a> {
+    /// The size of the machines.
+    pub size: MachineSize,
+    /// What restores them.
+    pub pool: &'a dyn Pool,
+    /// The record of the saved guest.
+    pub saved: &'a Saved,
 }
 
 impl<'a> Guests<'a> {
-    fn machines(self) -> &'a dyn Pool {
+    /// Returns the size of a machine whose tests need no other.
+    fn least(self) -> MachineSize {
         match self {
-            Self::Boot(machines) | Self::Load(machines, _) => machines,
+            Self::Boot(pool) => pool.size(),
+            Self::Load(all) => all.first().map_or(
+                MachineSize {
+                    cpus: 1,
+                    mem_mib: 0,
+                },
+                |first| first.size,
+            ),
+        }
+    }
+
+    /// Returns the machines of a size, with the record of their saved guest.
+    fn of(self, size: MachineSize) -> Result<(&'a dyn Pool, Option<&'a Saved>), InfraError> {
+        match self {
+            Self::Boot(pool) => Ok((pool, None)),
+            Self::Load(all) => {
+                let one = all.iter().find(|one| one.size == size).ok_or_else(|| {
+                    let MachineSize { cpus, mem_mib } = size;
+                    InfraError::sys(
+                        format!("start a machine with {cpus} CPUs and {mem_mib} MiB"),
+                        io::Error::other("none was saved"),
+                    )
+                })?;
+                Ok((one.pool, Some(one.saved)))
+            }
         }
     }
 }
@@ -101,7 +142,7 @@ pub fn list_all(
     sink: Sink<'_>,
 ) -> Result<(Hello, Vec<TestEntry>), RunError> {
     let run = Run::new(Guests::Boot(machines), options, interrupt, sink);
-    let (_, mut session) = run.boot()?;
+    let (_, mut session) = run.boot(machines, machines.size())?;
     let tests = session.list()?;
     let hello = session.hello().clone();
     session.end()?;
@@ -114,11 +155,25 @@ struct Run<'a> {
     options: &'a Options,
     setup: Setup<'a>,
     began: Instant,
+    /// The machines that the tests need.
+    kinds: Vec<Kind<'a>>,
     cases: Vec<Case>,
     queue: Mutex<VecDeque<Batch>>,
     /// Whether no more tests may start.
     stopped: AtomicBool,
     found: Mutex<Found>,
+}
+
+/// Machines of one size.
+struct Kind<'a> {
+    size: MachineSize,
+    pool: &'a dyn Pool,
+    saved: Option<&'a Saved>,
+    /// The tests as a guest on such a machine lists them: whether a failure is
+    /// expected can depend on the number of CPUs.
+    tests: Vec<TestEntry>,
+    /// A guest that has booted and listed its tests, with its number.
+    idle: Mutex<Option<(usize, Session<'a>)>>,
 }
 
 /// The results so far.
@@ -138,11 +193,6 @@ impl<'a> Run<'a> {
         interrupt: &Interrupt,
         sink: Sink<'a>,
     ) -> Self {
-        let mut found = Found::default();
-        if let Guests::Load(_, saved) = guests {
-            found.report.hello = Some(saved.hello.clone());
-            found.report.complaints.clone_from(&saved.complaints);
-        }
         Self {
             guests,
             options,
@@ -153,22 +203,39 @@ impl<'a> Run<'a> {
                 sink,
             },
             began: options.began.unwrap_or_else(Instant::now),
+            kinds: Vec::new(),
             cases: Vec::new(),
             queue: Mutex::default(),
             stopped: AtomicBool::new(false),
-            found: Mutex::new(found),
+            found: Mutex::default(),
         }
     }
 
     fn all(&mut self) -> Result<(), RunError> {
-        let (tests, first) = match self.guests {
-            Guests::Load(_, saved) => (saved.tests.clone(), None),
-            Guests::Boot(_) => {
-                let (number, mut session) = self.boot()?;
-                (session.list()?, Some((number, session)))
+        let selection = &self.options.selection;
+        let least = self.guests.least();
+        let first = self.kind(match self.guests {
+            Guests::Boot(_) => selection.first_size(least),
+            Guests::Load(_) => least,
+        })?;
+        let mut cases = plan(&first.tests, selection, least)?;
+        let mut first = Some(first);
+        for size in sizes(&cases) {
+            let kind = match first.take_if(|first| first.size == size) {
+                Some(first) => first,
+                None => self.kind(size)?,
+            };
+            for case in cases.iter_mut().filter(|case| case.size == size) {
+                let listed = kind.tests.iter().find(|test| test.name == case.test.name);
+                case.test = listed.unwrap_or(&case.test).clone();
             }
-        };
-        self.cases = plan(&tests, &self.options.selection)?;
+            self.kinds.push(kind);
+        }
+        // It has only listed its tests.
+        if let Some((_, mut unused)) = first.and_then(|first| unlocked(first.idle)) {
+            unused.end()?;
+        }
+        self.cases = cases;
         let selected: Vec<TestEntry> = self.cases.iter().map(|case| case.test.clone()).collect();
         self.emit(Progress::Selected(&selected));
         let mut batches = batches(&self.cases, self.options.isolation);
@@ -178,16 +245,37 @@ impl<'a> Run<'a> {
         }
         self.queue = Mutex::new(batches.into());
         let run = &*self;
-        let mut first = Some(Worker::new(run, 1, first));
         std::thread::scope(|scope| {
             for worker in 2..=jobs {
-                scope.spawn(move || Worker::new(run, worker, None).work());
+                scope.spawn(move || Worker::new(run, worker).work());
             }
-            if let Some(mut worker) = first.take() {
-                worker.work();
-            }
+            Worker::new(run, 1).work();
         });
         Ok(())
+    }
+
+    /// Returns the machines of a size, with their tests.
+    fn kind(&self, size: MachineSize) -> Result<Kind<'a>, RunError> {
+        let (pool, saved) = self.guests.of(size)?;
+        let (tests, idle) = match saved {
+            Some(saved) => {
+                let report = &mut self.found().report;
+                report.hello.get_or_insert_with(|| saved.hello.clone());
+                report.complaints.extend(saved.complaints.iter().cloned());
+                (saved.tests.clone(), None)
+            }
+            None => {
+                let (number, mut session) = self.boot(pool, size)?;
+                (session.list()?, Some((number, session)))
+            }
+        };
+        Ok(Kind {
+            size,
+            pool,
+            saved,
+            tests,
+            idle: Mutex::new(idle),
+        })
     }
 
     /// Returns the number of the next machine, and its logs.
@@ -209,9 +297,9 @@ impl<'a> Run<'a> {
     }
 
     /// Returns a guest that has just booted.
-    fn boot(&self) -> Result<(usize, Session<'a>), RunError> {
+    fn boot(&self, pool: &dyn Pool, size: MachineSize) -> Result<(usize, Session<'a>), RunError> {
         let (number, logs) = self.next()?;
-        let machine = self.guests.machines().start(number)?;
+        let machine = pool.start(number, size)?;
         let mut session = Session::boot(machine, logs, &self.setup)?;
         let mut found = self.found();
         let hello = session.hello().clone();
@@ -223,17 +311,30 @@ impl<'a> Run<'a> {
         Ok((number, session))
     }
 
-    /// Returns a fresh guest that is ready for a test with this seed.
-    fn ready(&self, seed: u64) -> Result<(usize, Session<'a>), RunError> {
-        match self.guests {
-            Guests::Boot(_) => {
-                let (number, mut session) = self.boot()?;
+    /// Returns a fresh guest that is ready for a case.
+    fn ready(&self, case: &Case) -> Result<(usize, Session<'a>), RunError> {
+        let Case { size, seed, .. } = *case;
+        let kind = self.kinds.iter().find(|kind| kind.size == size);
+        let (pool, saved) = match kind {
+            Some(kind) => (kind.pool, kind.saved),
+            None => self.guests.of(size)?,
+        };
+        match saved {
+            None => {
+                let idle = kind.and_then(|kind| {
+                    let mut idle = kind.idle.lock().unwrap_or_else(PoisonError::into_inner);
+                    idle.take()
+                });
+                let (number, mut session) = match idle {
+                    Some(guest) => guest,
+                    None => self.boot(pool, size)?,
+                };
                 self.resume(&mut session, seed)?;
                 Ok((number, session))
             }
-            Guests::Load(machines, saved) => {
+            Some(saved) => {
                 let (number, logs) = self.next()?;
-                let machine = machines.start(number)?;
+                let machine = pool.start(number, size)?;
                 let mut session = Session::restore(machine, logs, &self.setup, &saved.hello)?;
                 self.resume(&mut session, seed)?;
                 self.came_up(number, &session);
@@ -313,16 +414,20 @@ impl<'a> Run<'a> {
                 continue;
             }
             let mut outcome = Outcome::without_verdict(&case.test, Verdict::NotRun);
+            outcome.cpus = case.size.cpus;
             outcome.detail = why.clone().unwrap_or_default();
             self.finished(at, outcome);
         }
-        let found = self.found.into_inner();
-        let found = found.unwrap_or_else(PoisonError::into_inner);
+        let found = unlocked(self.found);
         RunReport {
             outcomes: found.outcomes.into_values().collect(),
             ..found.report
         }
     }
+}
+
+fn unlocked<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn open_logs(dir: &LogDir, number: usize) -> Result<Logs, InfraError> {

@@ -136,6 +136,8 @@ mod tests {
             limit: Duration::from_secs(5),
             expect: Expect::Pass,
             default,
+            cpus: vec![1],
+            mem_mib: 0,
         })
         .to_vec()
     }

@@ -86,6 +86,10 @@ pub struct Outcome {
     /// Where it ran.
     #[serde(rename = "where")]
     pub where_: Where,
+    /// The number of virtual CPUs of its machine. Reports of older versions do
+    /// not have it, and most of their machines had one.
+    #[serde(default = "one_cpu")]
+    pub cpus: u32,
     /// The verdict of the test.
     pub verdict: Verdict,
     /// The time from its start line to its end, in milliseconds, by the host's
@@ -131,6 +135,7 @@ impl Outcome {
         Self {
             name: test.name.clone(),
             where_: test.where_,
+            cpus: one_cpu(),
             verdict,
             ms: 0,
             start_ms: None,
@@ -149,6 +154,12 @@ impl Outcome {
         }
     }
 
+    /// Returns what identifies the outcome for a reader: the test's name, and
+    /// the number of CPUs if it is not one.
+    pub fn label(&self) -> String {
+        label(&self.name, self.cpus)
+    }
+
     /// Returns the backtrace, with its source lines if they are known.
     pub fn trace(&self) -> &[String] {
         if self.symbolized.is_empty() {
@@ -157,6 +168,19 @@ impl Outcome {
             &self.symbolized
         }
     }
+}
+
+/// Returns the name for a reader of the test `name` on a machine with `cpus`
+/// virtual CPUs: `a/x` on one, else `a/x on 4 CPUs`.
+pub fn label(name: &str, cpus: u32) -> String {
+    match cpus {
+        1 => name.to_owned(),
+        more => format!("{name} on {more} CPUs"),
+    }
+}
+
+fn one_cpu() -> u32 {
+    1
 }
 
 /// The number of tests by verdict.
@@ -275,6 +299,7 @@ mod tests {
         Outcome {
             name: "smoke/kqueue".into(),
             where_: Where::Userland,
+            cpus: 4,
             verdict,
             ms: 12,
             start_ms: None,
@@ -329,6 +354,16 @@ mod tests {
     }
 
     #[test]
+    fn a_report_of_an_older_version_is_of_one_cpu() {
+        let text = serde_json::to_string(&outcome(Verdict::Pass)).unwrap();
+        let text = text.replace(r#""cpus":4,"#, "");
+        let read: Outcome = serde_json::from_str(&text).unwrap();
+        assert_eq!((read.cpus, read.label().as_str()), (1, "smoke/kqueue"));
+        let four = outcome(Verdict::Pass);
+        assert_eq!(four.label(), "smoke/kqueue on 4 CPUs");
+    }
+
+    #[test]
     fn the_json_words_are_those_of_the_report_file() {
         for verdict in Verdict::ALL {
             let json = serde_json::to_string(&verdict).unwrap();
@@ -337,7 +372,7 @@ mod tests {
         let text = serde_json::to_string(&outcome(Verdict::NotRun)).unwrap();
         assert_eq!(
             text,
-            r#"{"name":"smoke/kqueue","where":"userland","verdict":"NOT_RUN","ms":12,"expected":"PASS","detail":"","backtrace":[]}"#
+            r#"{"name":"smoke/kqueue","where":"userland","cpus":4,"verdict":"NOT_RUN","ms":12,"expected":"PASS","detail":"","backtrace":[]}"#
         );
         let text = serde_json::to_string(&Summary::default()).unwrap();
         assert_eq!(

@@ -12,6 +12,7 @@ use kdk_vm::bhyve::{self, Bhyve, BhyveMachine, Boot, Spec};
 use kdk_vm::error::{InfraError, RunError};
 use kdk_vm::exit::{Exit, Status};
 use kdk_vm::guard::Guard;
+use kdk_vm::hypervisor::MachineSize;
 use kdk_vm::interrupt::Interrupt;
 use kdk_vm::machine::{Event, Machine, Port};
 use kdk_vm::progress::Progress;
@@ -401,8 +402,9 @@ fn an_interrupt_goes_by_bhyvectl() {
 #[test]
 fn a_whole_run_goes_on_after_a_triple_fault() {
     let host = Host::new(LOAD, GUEST);
-    let start =
-        |_: usize| -> Result<Box<dyn Machine>, InfraError> { Ok(Box::new(host.start(&load()))) };
+    let start = |_: usize, _: MachineSize| -> Result<Box<dyn Machine>, InfraError> {
+        Ok(Box::new(host.start(&load())))
+    };
     let report = run_all(
         Guests::Boot(&start),
         &Options::default(),
@@ -421,8 +423,9 @@ fn a_whole_run_goes_on_after_a_triple_fault() {
 fn an_interrupted_run_leaves_nothing() {
     let host = Host::new(LOAD, GUEST);
     let interrupt = Interrupt::new();
-    let start =
-        |_: usize| -> Result<Box<dyn Machine>, InfraError> { Ok(Box::new(host.start(&load()))) };
+    let start = |_: usize, _: MachineSize| -> Result<Box<dyn Machine>, InfraError> {
+        Ok(Box::new(host.start(&load())))
+    };
     let report = run_all(
         Guests::Boot(&start),
         &Options::default(),

@@ -15,13 +15,14 @@ use std::time::{Duration, Instant};
 use kdk_vm::console::log::Cap;
 use kdk_vm::elf::{self, Role};
 use kdk_vm::error::{BootError, InfraError, RunError};
+use kdk_vm::hypervisor::MachineSize;
 use kdk_vm::interrupt::Interrupt;
 use kdk_vm::machine::Machine;
 use kdk_vm::plan::{Isolation, Selection};
 use kdk_vm::progress::Progress;
 use kdk_vm::protocol::Guest;
 use kdk_vm::qemu::{Boot, Engine, Qemu, QemuMachine, Spec};
-use kdk_vm::run::{Guests, LogDir, Options, RunReport, list_all, run_all};
+use kdk_vm::run::{Guests, LogDir, Options, RunReport, SavedMachines, list_all, run_all};
 use kdk_vm::session::{Limits, Logs, Setup};
 use kdk_vm::snapshot::{Saved, save};
 use kdk_vm::verdict::{Outcome, Verdict};
@@ -40,7 +41,7 @@ fn spec(cmdline: &str) -> Spec {
         cmdline: cmdline.to_owned(),
     };
     let mut spec = Spec::new(Engine::Tcg, boot);
-    spec.mem_mib = 64;
+    spec.size.mem_mib = 64;
     spec
 }
 
@@ -66,7 +67,7 @@ fn run_with(cmdline: &str, options: &Options) -> RunReport {
 
 fn run_machine(spec: &Spec, options: &Options) -> RunReport {
     let qemu = Qemu::find().unwrap();
-    let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+    let machines = |_: usize, _: MachineSize| -> Result<Box<dyn Machine>, InfraError> {
         Ok(Box::new(QemuMachine::start(&qemu, spec)?))
     };
     run_all(Guests::Boot(&machines), options, &Interrupt::new(), &|_| {})
@@ -116,7 +117,7 @@ fn the_guests_own_tests_all_go_as_expected() {
 fn fault_tests_run_only_when_named() {
     let qemu = Qemu::find().unwrap();
     let spec = spec("");
-    let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+    let machines = |_: usize, _: MachineSize| -> Result<Box<dyn Machine>, InfraError> {
         Ok(Box::new(QemuMachine::start(&qemu, &spec)?))
     };
     let (_, tests) = list_all(&machines, &options(&[]), &Interrupt::new(), &|_| {}).unwrap();
@@ -207,7 +208,8 @@ fn a_hang_is_explained_by_the_kernels_debugger_and_kept_in_a_file() {
             path: dir.path().to_owned(),
             cap: Cap::default(),
         });
-        let spec = Spec { cpus, ..spec("") };
+        let mut spec = spec("");
+        spec.size.cpus = cpus;
         let report = run_machine(&spec, &options);
         let [outcome] = report.outcomes.as_slice() else {
             panic!("{report:?}")
@@ -267,7 +269,7 @@ fn a_qemu_killed_in_a_test_costs_that_tests_verdict_and_keeps_the_others() {
     let spec = spec("");
     let pid = Arc::new(Mutex::new(0));
     let known = pid.clone();
-    let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+    let machines = |_: usize, _: MachineSize| -> Result<Box<dyn Machine>, InfraError> {
         let machine = QemuMachine::start(&qemu, &spec)?;
         *known.lock().unwrap() = machine.pid();
         Ok(Box::new(machine))
@@ -304,7 +306,7 @@ fn an_interruption_in_a_test_ends_the_run_at_once() {
     let trigger = interrupt.clone();
     let qemu = Qemu::find().unwrap();
     let spec = spec("");
-    let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+    let machines = |_: usize, _: MachineSize| -> Result<Box<dyn Machine>, InfraError> {
         Ok(Box::new(QemuMachine::start(&qemu, &spec)?))
     };
     let when = Mutex::new(None);
@@ -398,12 +400,16 @@ impl SavedGuest {
     }
 
     fn run(&self, options: &Options) -> RunReport {
-        let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+        let machines = |_: usize, _: MachineSize| -> Result<Box<dyn Machine>, InfraError> {
             let memory = std::fs::File::open(&self.memory).unwrap();
             Ok(Box::new(QemuMachine::load(&self.qemu, &self.spec, memory)?))
         };
-        let guests = Guests::Load(&machines, &self.saved);
-        run_all(guests, options, &Interrupt::new(), &|_| {})
+        let guests = [SavedMachines {
+            size: self.spec.size,
+            pool: &machines,
+            saved: &self.saved,
+        }];
+        run_all(Guests::Load(&guests), options, &Interrupt::new(), &|_| {})
     }
 }
 

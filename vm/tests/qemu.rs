@@ -10,6 +10,7 @@ use kdk_vm::accel::{self, AccelChoice};
 use kdk_vm::error::InfraError;
 use kdk_vm::exit::Exit;
 use kdk_vm::guard::Guard;
+use kdk_vm::hypervisor::MachineSize;
 use kdk_vm::interrupt::Interrupt;
 use kdk_vm::machine::{Event, Machine};
 use kdk_vm::qemu::{Boot, Engine, Qemu, QemuMachine, Spec};
@@ -29,7 +30,7 @@ fn idle() -> Spec {
         },
     );
     fs::create_dir_all(idle_dir()).unwrap();
-    spec.mem_mib = 64;
+    spec.size.mem_mib = 64;
     spec
 }
 
@@ -217,7 +218,7 @@ fn firmware_that_finds_nothing_to_boot_is_a_boot_error_not_a_long_silence() {
         dir: dir.path().to_owned(),
     };
     let (qemu, spec) = (qemu(), Spec::new(Engine::Tcg, boot));
-    let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+    let machines = |_: usize, _: MachineSize| -> Result<Box<dyn Machine>, InfraError> {
         Ok(Box::new(QemuMachine::start(&qemu, &spec)?))
     };
     let report = run_all(

@@ -58,5 +58,5 @@ pub use platform::{Ended, MESSAGE, Message, Platform, describe_panic};
 pub use reader::Reader;
 pub use registry::{Ordered, Refusal, Registry};
 pub use run::{MAX_CHUNK, Run};
-pub use test::{DEFAULT_LIMIT_MS, Expect, Stop, Test, TestResult};
+pub use test::{DEFAULT_LIMIT_MS, Expect, MAX_CPUS, ONE_CPU, Stop, Test, TestResult};
 pub use text::Text;

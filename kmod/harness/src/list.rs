@@ -1,6 +1,7 @@
 //! Writes the answer to `list`.
 
 use crate::registry::Ordered;
+use crate::test::ONE_CPU;
 use crate::{Refusal, Registry, Test};
 use core::fmt::{self, Write};
 
@@ -76,11 +77,22 @@ fn write_test(out: &mut dyn Write, test: &Test, place: Where) -> fmt::Result {
         (Some(_), Some(_)) => "crash",
     };
     let default = if test.default { "yes" } else { "no" };
-    writeln!(
+    write!(
         out,
         "# test {} where={place} limit_ms={} expect={expect} default={default}",
         test.name, test.limit_ms
-    )
+    )?;
+    // What every test needs is not repeated for each.
+    if test.cpus != ONE_CPU {
+        for (nth, cpus) in test.cpus.iter().enumerate() {
+            let before = if nth == 0 { " cpus=" } else { "," };
+            write!(out, "{before}{cpus}")?;
+        }
+    }
+    if test.mem_mib != 0 {
+        write!(out, " mem_mib={}", test.mem_mib)?;
+    }
+    writeln!(out)
 }
 
 #[cfg(test)]
@@ -96,6 +108,8 @@ mod tests {
         test.limit_ms = 70;
         test.expect = Expect::Fail("known");
         test.default = false;
+        test.cpus = &[1, 4];
+        test.mem_mib = 1024;
         test
     };
 
@@ -134,7 +148,7 @@ mod tests {
         assert_eq!(listed(&[], Where::Kernel), "# end list 0\n");
         assert_eq!(
             listed(&[&PLAIN, &ODD], Where::Kernel),
-            "# test a/odd where=kernel limit_ms=70 expect=fail default=no\n\
+            "# test a/odd where=kernel limit_ms=70 expect=fail default=no cpus=1,4 mem_mib=1024\n\
              # test b/plain where=kernel limit_ms=5000 expect=pass default=yes\n\
              # end list 2\n"
         );

@@ -15,6 +15,8 @@
 ///     "kpi/mutex-fair",
 ///     || Err(kdk_harness::Stop::Fail("it starves")),
 ///     limit_ms = 2000,
+///     cpus = &[1, 4],
+///     mem_mib = 1024,
 ///     expect = Expect::Fail("mutexes are not fair"),
 ///     default = false,
 ///     leak_types = &["temp"],
@@ -29,6 +31,9 @@
 /// ```
 /// ```compile_fail,E0080
 /// kdk_harness::kdk_test!("a/b", || Ok(()), limit_ms = 0);
+/// ```
+/// ```compile_fail,E0080
+/// kdk_harness::kdk_test!("a/b", || Ok(()), cpus = &[4, 1]);
 /// ```
 /// ```compile_fail,E0609
 /// kdk_harness::kdk_test!("a/b", || Ok(()), limit_s = 2);

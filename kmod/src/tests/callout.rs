@@ -8,9 +8,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use kdk_harness::{TestResult, kdk_test};
 
-kdk_test!("kpi/callout-fires", fires);
-kdk_test!("kpi/callout-drains", drains);
-kdk_test!("kpi/callout-reschedules", reschedules);
+kdk_test!("kpi/callout-fires", fires, cpus = &[1, 4]);
+kdk_test!("kpi/callout-drains", drains, cpus = &[1, 4]);
+kdk_test!("kpi/callout-reschedules", reschedules, cpus = &[1, 4]);
 
 fn counting() -> Result<(Callout, Arc<AtomicU32>), kdk_harness::Stop> {
     let count = Arc::new(AtomicU32::new(0));

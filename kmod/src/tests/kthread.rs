@@ -11,10 +11,10 @@ use kdk_harness::{TestResult, kdk_test};
 
 const SOON: Duration = Duration::from_secs(4);
 
-kdk_test!("kpi/kthread-joins", joins);
+kdk_test!("kpi/kthread-joins", joins, cpus = &[1, 4]);
 kdk_test!("kpi/kthread-join-limit", join_limit);
-kdk_test!("kpi/kthread-counts", counts);
-kdk_test!("kpi/kthread-panics", panics);
+kdk_test!("kpi/kthread-counts", counts, cpus = &[1, 4]);
+kdk_test!("kpi/kthread-panics", panics, cpus = &[1, 4]);
 
 fn joins() -> TestResult {
     let value = Arc::new(AtomicU32::new(0));

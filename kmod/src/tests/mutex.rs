@@ -11,10 +11,10 @@ use kdk_harness::{TestResult, kdk_test};
 
 const SOON: Duration = Duration::from_secs(4);
 
-kdk_test!("kpi/mutex-excludes", excludes);
-kdk_test!("kpi/mutex-owner", owner);
+kdk_test!("kpi/mutex-excludes", excludes, cpus = &[1, 4]);
+kdk_test!("kpi/mutex-owner", owner, cpus = &[1, 4]);
 kdk_test!("kpi/mutex-recursion", recursion);
-kdk_test!("kpi/mutex-try", try_lock);
+kdk_test!("kpi/mutex-try", try_lock, cpus = &[1, 4]);
 
 /// No update of concurrent threads is lost.
 fn excludes() -> TestResult {

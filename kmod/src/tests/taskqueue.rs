@@ -8,9 +8,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use kdk_harness::{TestResult, kdk_test};
 
-kdk_test!("kpi/taskqueue-runs", runs);
-kdk_test!("kpi/taskqueue-drains", drains);
-kdk_test!("kpi/taskqueue-order", order);
+kdk_test!("kpi/taskqueue-runs", runs, cpus = &[1, 4]);
+kdk_test!("kpi/taskqueue-drains", drains, cpus = &[1, 4]);
+kdk_test!("kpi/taskqueue-order", order, cpus = &[1, 4]);
 
 fn runs() -> TestResult {
     let queue = Taskqueue::new(c"kdk runs").map_err(resource_error)?;

@@ -12,7 +12,7 @@ const LONG: Duration = Duration::from_secs(4);
 
 kdk_test!("kpi/sleep-lasts", lasts);
 kdk_test!("kpi/sleep-times-out", times_out);
-kdk_test!("kpi/sleep-wakes", wakes);
+kdk_test!("kpi/sleep-wakes", wakes, cpus = &[1, 4]);
 
 fn lasts() -> TestResult {
     for millis in [1, 15, 60] {

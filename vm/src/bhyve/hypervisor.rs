@@ -2,7 +2,7 @@
 
 use super::{Bhyve, BhyveMachine, Boot, Spec, find_firmware, load_env};
 use crate::error::InfraError;
-use crate::hypervisor::{BootMethod, Hypervisor, MachineConfig, Pool, Vmm};
+use crate::hypervisor::{BootMethod, Hypervisor, MachineConfig, MachineSize, Pool, Vmm};
 use crate::machine::Machine;
 use crate::qemu::Drive;
 
@@ -39,8 +39,7 @@ impl Hypervisor for Bhyve {
             BootMethod::Pvh => return Err(InfraError::unsupported(self, config.method)),
         };
         let mut spec = Spec::new(boot);
-        spec.cpus = config.cpus;
-        spec.mem_mib = config.mem_mib;
+        spec.size = config.size;
         spec.drives.extend(config.root.map(Drive::root));
         Ok(Box::new(BhyvePool {
             bhyve: self.clone(),
@@ -49,7 +48,7 @@ impl Hypervisor for Bhyve {
     }
 }
 
-/// A pool of equal machines that bhyve runs.
+/// A pool of machines that bhyve runs.
 ///
 /// They cannot be saved: FreeBSD's releases are built without bhyve's snapshots
 /// (`BHYVE_SNAPSHOT`), and the format of a snapshot is not stable.
@@ -62,8 +61,16 @@ pub struct BhyvePool {
 }
 
 impl Pool for BhyvePool {
-    fn start(&self, _: usize) -> Result<Box<dyn Machine>, InfraError> {
-        Ok(Box::new(BhyveMachine::start(&self.bhyve, &self.spec)?))
+    fn size(&self) -> MachineSize {
+        self.spec.size
+    }
+
+    fn start(&self, _: usize, size: MachineSize) -> Result<Box<dyn Machine>, InfraError> {
+        let spec = Spec {
+            size,
+            ..self.spec.clone()
+        };
+        Ok(Box::new(BhyveMachine::start(&self.bhyve, &spec)?))
     }
 }
 
@@ -92,8 +99,10 @@ mod tests {
                 esp: "/esp".into(),
             },
             root: None,
-            cpus: 1,
-            mem_mib: 512,
+            size: MachineSize {
+                cpus: 1,
+                mem_mib: 512,
+            },
         };
         let error = bhyve().pool(config).err().unwrap();
         insta::assert_snapshot!(error, @"bhyve does not support the boot method pvh; it supports load, efi");

@@ -7,6 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use crate::hypervisor::MachineSize;
 use crate::qemu::Drive;
 
 /// How the machine boots its kernel.
@@ -33,10 +34,8 @@ pub enum Boot {
 /// The description of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
-    /// The number of virtual CPUs.
-    pub cpus: u32,
-    /// The memory, in MiB.
-    pub mem_mib: u32,
+    /// Its CPUs and its memory.
+    pub size: MachineSize,
     /// How the machine boots.
     pub boot: Boot,
     /// The disks of the machine.
@@ -72,8 +71,10 @@ impl Spec {
     /// Returns a machine with one CPU, 512 MiB of memory and no disks.
     pub fn new(boot: Boot) -> Self {
         Self {
-            cpus: 1,
-            mem_mib: 512,
+            size: MachineSize {
+                cpus: 1,
+                mem_mib: 512,
+            },
             boot,
             drives: Vec::new(),
         }
@@ -98,7 +99,7 @@ impl Spec {
     /// Returns the arguments of bhyve.
     pub fn run_args(&self, wiring: &Wiring) -> Vec<OsString> {
         let mut args = Args::default();
-        args.pair("-c", &self.cpus.to_string());
+        args.pair("-c", &self.size.cpus.to_string());
         args.pair("-m", &self.memory());
         // -H: idle CPUs yield. -u: the clock is UTC, as in QEMU. -w: ignore an
         // access to an unimplemented register.
@@ -122,7 +123,7 @@ impl Spec {
 
     /// Returns the size for bhyveload and bhyve, which must get the same one.
     fn memory(&self) -> String {
-        format!("{}M", self.mem_mib)
+        format!("{}M", self.size.mem_mib)
     }
 }
 
@@ -247,7 +248,7 @@ mod tests {
             firmware: "/usr/local/share/uefi-firmware/BHYVE_UEFI.fd".into(),
             dir: "/store/esp".into(),
         });
-        (spec.cpus, spec.mem_mib) = (2, 1024);
+        (spec.size.cpus, spec.size.mem_mib) = (2, 1024);
         assert_eq!(spec.load_args("kdk-77-0"), None);
         let disks = [("/store/root.ufs", true), ("/tmp/kdk-77-0/esp.img", true)];
         insta::assert_snapshot!(text(&spec.run_args(&wiring(&disks))), @r"

@@ -3,7 +3,7 @@
 use super::{Access, Boot, Drive, Engine, Format, Qemu, QemuMachine, Spec};
 use crate::efi;
 use crate::error::InfraError;
-use crate::hypervisor::{BootMethod, Hypervisor, MachineConfig, Pool, Vmm};
+use crate::hypervisor::{BootMethod, Hypervisor, MachineConfig, MachineSize, Pool, Vmm};
 use crate::machine::Machine;
 
 /// The name and the requirements of QEMU.
@@ -47,8 +47,7 @@ impl Hypervisor for QemuHypervisor {
             BootMethod::Load => return Err(InfraError::unsupported(self, config.method)),
         };
         let mut spec = Spec::new(self.engine, boot);
-        spec.cpus = config.cpus;
-        spec.mem_mib = config.mem_mib;
+        spec.size = config.size;
         spec.drives.extend(config.root.map(Drive::root));
         Ok(Box::new(QemuPool {
             qemu: self.qemu.clone(),
@@ -57,7 +56,7 @@ impl Hypervisor for QemuHypervisor {
     }
 }
 
-/// A pool of equal machines that QEMU runs.
+/// A pool of machines that QEMU runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QemuPool {
     /// The QEMU binary.
@@ -67,8 +66,13 @@ pub struct QemuPool {
 }
 
 impl Pool for QemuPool {
-    fn start(&self, _: usize) -> Result<Box<dyn Machine>, InfraError> {
-        Ok(Box::new(QemuMachine::start(&self.qemu, &self.spec)?))
+    fn size(&self) -> MachineSize {
+        self.spec.size
+    }
+
+    fn start(&self, _: usize, size: MachineSize) -> Result<Box<dyn Machine>, InfraError> {
+        let spec = self.spec.sized(size);
+        Ok(Box::new(QemuMachine::start(&self.qemu, &spec)?))
     }
 
     fn qemu(&self) -> Option<&QemuPool> {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::hypervisor::MachineSize;
+
 /// The accelerator, which executes the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -87,10 +89,8 @@ pub struct Drive {
 pub struct Spec {
     /// The accelerator to use.
     pub engine: Engine,
-    /// The number of virtual CPUs.
-    pub cpus: u32,
-    /// The memory, in MiB.
-    pub mem_mib: u32,
+    /// Its CPUs and its memory.
+    pub size: MachineSize,
     /// How the machine boots.
     pub boot: Boot,
     /// The disks of the machine.
@@ -125,13 +125,23 @@ impl Spec {
     pub fn new(engine: Engine, boot: Boot) -> Self {
         Self {
             engine,
-            cpus: 1,
-            mem_mib: 512,
+            size: MachineSize {
+                cpus: 1,
+                mem_mib: 512,
+            },
             boot,
             drives: Vec::new(),
             loads: false,
             halted: false,
             extra: Vec::new(),
+        }
+    }
+
+    /// Returns the same machine in another size.
+    pub fn sized(&self, size: MachineSize) -> Self {
+        Self {
+            size,
+            ..self.clone()
         }
     }
 
@@ -144,8 +154,8 @@ impl Spec {
         if self.engine != Engine::Tcg {
             args.pair("-cpu", "host");
         }
-        args.pair("-smp", &self.cpus.to_string());
-        args.pair("-m", &self.mem_mib.to_string());
+        args.pair("-smp", &self.size.cpus.to_string());
+        args.pair("-m", &self.size.mem_mib.to_string());
         // The machine starts when the monitor is ready, so that no event is
         // missed.
         args.flag("-S");
@@ -324,7 +334,7 @@ mod tests {
                 dir: "/tmp/a,b:c".into(),
             },
         );
-        spec.cpus = 2;
+        spec.size.cpus = 2;
         spec.drives = vec![
             root(Access::ReadOnly),
             Drive {

@@ -35,7 +35,9 @@ fn run_with(
     guests: Vec<fn(Guest)>,
 ) -> (RunReport, Vec<String>, usize) {
     let guests = Mutex::new(guests.into_iter());
-    let machines = |number: usize| -> Result<Box<dyn Machine>, InfraError> {
+    let asked = Mutex::new(Vec::new());
+    let machines = |number: usize, size: MachineSize| -> Result<Box<dyn Machine>, InfraError> {
+        asked.lock().unwrap().push(size.cpus);
         let guest = guests.lock().unwrap().next();
         let guest = guest.unwrap_or_else(|| panic!("no guest for machine {number}"));
         Ok(Fake::machine(guest))
@@ -51,11 +53,26 @@ fn run_with(
         };
         heard.lock().unwrap().push(line);
     };
+    let loaded: Vec<SavedMachines<'_>> = saved
+        .iter()
+        .flat_map(|saved| {
+            [1, 4].map(|cpus| SavedMachines {
+                size: MachineSize { cpus, mem_mib: 0 },
+                pool: &machines,
+                saved,
+            })
+        })
+        .collect();
     let from = match saved {
-        Some(saved) => Guests::Load(&machines, saved),
+        Some(_) => Guests::Load(&loaded),
         None => Guests::Boot(&machines),
     };
     let report = run_all(from, options, &Interrupt::new(), &sink);
+    // A test ran on the machine that was started for it.
+    for outcome in report.outcomes.iter().filter(|o| o.machine.is_some()) {
+        let started = asked.lock().unwrap()[outcome.machine.unwrap() - 1];
+        assert_eq!(outcome.cpus, started, "{outcome:?}");
+    }
     let left = guests.into_inner().unwrap().len();
     (report, heard.into_inner().unwrap(), left)
 }
@@ -255,7 +272,7 @@ fn a_killed_qemu_keeps_what_was_reported() {
 fn an_interrupted_run_keeps_what_was_reported() {
     let interrupt = Interrupt::new();
     let from_guest = interrupt.clone();
-    let machines = move |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+    let machines = move |_: usize, _: MachineSize| -> Result<Box<dyn Machine>, InfraError> {
         let interrupt = from_guest.clone();
         Ok(Fake::machine(move |it: Guest| {
             up(&it);
@@ -288,7 +305,7 @@ fn a_glob_that_matches_nothing_is_a_wrong_command_line() {
 
 #[test]
 fn a_machine_that_cannot_be_started_is_the_hosts_fault() {
-    let machines = |_: usize| -> Result<Box<dyn Machine>, InfraError> {
+    let machines = |_: usize, _: MachineSize| -> Result<Box<dyn Machine>, InfraError> {
         Err(InfraError::QemuMissing {
             tried: "qemu".into(),
         })
@@ -320,8 +337,9 @@ fn complaints_while_booting_are_kept_apart_from_tests() {
 
 #[test]
 fn a_bad_log_directory_is_reported_before_anything_boots() {
-    let machines =
-        |_: usize| -> Result<Box<dyn Machine>, InfraError> { panic!("nothing should boot") };
+    let machines = |_: usize, _: MachineSize| -> Result<Box<dyn Machine>, InfraError> {
+        panic!("nothing should boot")
+    };
     let options = Options {
         logs: Some(LogDir {
             path: "/nonexistent".into(),
@@ -438,19 +456,10 @@ fn a_death_after_the_last_word_of_an_isolated_test_is_still_its_own() {
 
 #[test]
 fn side_by_side_the_report_keeps_its_order_and_nothing_is_shared() {
-    // Each guest runs whatever it is asked for, once.
-    let any: fn(Guest) = |it| {
-        let Some(command) = it.command() else { return };
-        let name = command.strip_prefix("run ").unwrap().to_owned();
-        it.result(&format!(
-            "# start {name}\nKTAP version 1\n1..1\nok 1 {name}\n# done 1\n"
-        ));
-        it.says_bye();
-    };
     let mut options = isolated(Isolation::Test, 3);
     options.selection.repeat = 4;
-    options.durations = BTreeMap::from([("b/three".into(), 9000)]);
-    let (report, _, left) = run_with(&options, Some(&saved()), vec![any; 12]);
+    options.durations = BTreeMap::from([(("b/three".into(), 1), 9000)]);
+    let (report, _, left) = run_with(&options, Some(&saved()), vec![any as fn(Guest); 12]);
     let names: Vec<&str> = report.outcomes.iter().map(|o| o.name.as_str()).collect();
     assert_eq!(names, [TESTS; 4].concat());
     assert!(report.outcomes.iter().all(|o| o.verdict == Pass));
@@ -511,4 +520,98 @@ fn guests_whose_random_numbers_repeat_are_refused() {
             .to_string()
             .contains("is an earlier guest's")
     );
+}
+
+/// Runs whatever it is asked for, once, on a machine that was loaded.
+fn any(it: Guest) {
+    let Some(command) = it.command() else { return };
+    let name = command.strip_prefix("run ").unwrap().to_owned();
+    it.result(&format!(
+        "# start {name}\nKTAP version 1\n1..1\nok 1 {name}\n# done 1\n"
+    ));
+    it.says_bye();
+}
+
+fn labels(report: &RunReport) -> Vec<String> {
+    report.outcomes.iter().map(Outcome::label).collect()
+}
+
+#[test]
+fn a_test_runs_on_each_number_of_cpus_that_it_declares() {
+    let mut saved = saved();
+    saved.tests[1].cpus = vec![1, 4];
+    saved.tests[2].cpus = vec![4];
+    let want = ["a/one", "a/two", "a/two on 4 CPUs", "b/three on 4 CPUs"];
+    for (isolation, jobs) in [(Isolation::Test, 1), (Isolation::Test, 3)] {
+        let options = isolated(isolation, jobs);
+        let (report, _, left) = run_with(&options, Some(&saved), vec![any as fn(Guest); 4]);
+        assert_eq!(labels(&report), want);
+        assert_eq!((left, report.exit_code()), (0, 0));
+    }
+    // The caller's choice, of which one machine was not saved.
+    let mut options = isolated(Isolation::Test, 1);
+    options.selection.patterns = vec!["b/three".into()];
+    options.selection.cpus = vec![1];
+    let (report, _, _) = run_with(&options, Some(&saved), vec![any as fn(Guest)]);
+    assert_eq!(labels(&report), ["b/three"]);
+    options.selection.cpus = vec![2];
+    let (report, _, _) = run_with(&options, Some(&saved), Vec::new());
+    assert_eq!(report.exit_code(), 5);
+}
+
+/// Says hello, and lists a test for one and four CPUs and one for four.
+fn listing(it: &Guest) {
+    it.hello();
+    assert_eq!(it.raw_command().as_deref(), Some("list"));
+    it.result(
+        "# test a/both where=kernel limit_ms=300 expect=pass default=yes cpus=1,4\n\
+         # test b/four where=kernel limit_ms=300 expect=pass default=yes cpus=4\n\
+         # end list 2\n",
+    );
+}
+
+#[test]
+fn a_guest_that_has_booted_for_its_list_is_used_and_none_boots_twice() {
+    let (report, _, left) = run_with(
+        &isolated(Isolation::None, 1),
+        None,
+        vec![
+            |it| {
+                listing(&it);
+                it.passes("a/both");
+                it.says_bye();
+            },
+            |it| {
+                listing(&it);
+                it.passes("a/both");
+                it.passes("b/four");
+                it.says_bye();
+            },
+        ],
+    );
+    assert_eq!(
+        labels(&report),
+        ["a/both", "a/both on 4 CPUs", "b/four on 4 CPUs"]
+    );
+    assert_eq!((left, report.exit_code()), (0, 0));
+    // The first guest is not needed for more than its list.
+    let mut options = isolated(Isolation::None, 1);
+    options.selection.patterns = vec!["b/four".into()];
+    let (report, _, left) = run_with(
+        &options,
+        None,
+        vec![
+            |it| {
+                listing(&it);
+                it.says_bye();
+            },
+            |it| {
+                listing(&it);
+                it.passes("b/four");
+                it.says_bye();
+            },
+        ],
+    );
+    assert_eq!(labels(&report), ["b/four on 4 CPUs"]);
+    assert_eq!((left, report.exit_code()), (0, 0));
 }

@@ -18,24 +18,17 @@ pub struct Worker<'r, 'a> {
 struct Guest<'a> {
     number: usize,
     session: Session<'a>,
-    /// Whether it was resumed with the time and a seed.
-    resumed: bool,
     /// The index in the plan of the case that ran last on it.
     last: Option<usize>,
 }
 
 impl<'r, 'a> Worker<'r, 'a> {
-    /// Returns a worker. `first` is a guest that is already running.
-    pub fn new(run: &'r Run<'a>, id: usize, first: Option<(usize, Session<'a>)>) -> Self {
+    /// Returns a worker.
+    pub fn new(run: &'r Run<'a>, id: usize) -> Self {
         Self {
             run,
             id,
-            guest: first.map(|(number, session)| Guest {
-                number,
-                session,
-                resumed: false,
-                last: None,
-            }),
+            guest: None,
         }
     }
 
@@ -62,24 +55,24 @@ impl<'r, 'a> Worker<'r, 'a> {
     /// Runs one case, on a fresh kernel if the last one was lost.
     fn case(&mut self, at: usize, case: &Case) -> Result<(), RunError> {
         loop {
-            let mut guest = self.take_guest(case.seed)?;
+            let mut guest = self.take_guest(case)?;
             let ran = guest.session.run(&case.test);
             self.run.keep_log_error(guest.session.log_error());
             match ran? {
                 Ran::Done(outcome) => {
-                    self.finished(at, outcome, &guest);
+                    self.finished(at, case, outcome, &guest);
                     guest.last = Some(at);
                     self.guest = Some(guest);
                     return Ok(());
                 }
                 Ran::Lost(outcome) => {
-                    self.finished(at, outcome, &guest);
+                    self.finished(at, case, outcome, &guest);
                     return Ok(());
                 }
                 Ran::NotStarted(death) => match guest.last {
                     Some(last) => self.revise(last, death),
                     None => {
-                        self.finished(at, before_start(case, death), &guest);
+                        self.finished(at, case, before_start(case, death), &guest);
                         return Ok(());
                     }
                 },
@@ -87,27 +80,21 @@ impl<'r, 'a> Worker<'r, 'a> {
         }
     }
 
-    fn take_guest(&mut self, seed: u64) -> Result<Guest<'a>, RunError> {
-        let mut guest = match self.guest.take() {
-            Some(guest) => guest,
-            None => {
-                let (number, session) = self.run.ready(seed)?;
-                Guest {
-                    number,
-                    session,
-                    resumed: true,
-                    last: None,
-                }
-            }
-        };
-        if !guest.resumed {
-            self.run.resume(&mut guest.session, seed)?;
-            guest.resumed = true;
+    /// Returns the guest of this batch, whose cases have the same machine.
+    fn take_guest(&mut self, case: &Case) -> Result<Guest<'a>, RunError> {
+        if let Some(guest) = self.guest.take() {
+            return Ok(guest);
         }
-        Ok(guest)
+        let (number, session) = self.run.ready(case)?;
+        Ok(Guest {
+            number,
+            session,
+            last: None,
+        })
     }
 
-    fn finished(&self, at: usize, mut outcome: Outcome, guest: &Guest<'_>) {
+    fn finished(&self, at: usize, case: &Case, mut outcome: Outcome, guest: &Guest<'_>) {
+        outcome.cpus = case.size.cpus;
         outcome.machine = Some(guest.number);
         outcome.worker = Some(self.id);
         self.run.finished(at, outcome);

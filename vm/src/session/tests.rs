@@ -27,6 +27,8 @@ fn test(name: &str) -> TestEntry {
         limit: Duration::from_millis(300),
         expect: Expect::Pass,
         default: true,
+        cpus: vec![1],
+        mem_mib: 0,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Arguments that several commands share, and the requests they stand for.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -7,6 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use kdk_doctor::hypervisor::VmmChoice;
 use kdk_guest::request::{BootChoice, GuestRequest, TestRequest};
 use kdk_report::files::ReportFiles;
+use kdk_vm::MAX_CPUS;
 use kdk_vm::accel::AccelChoice;
 use kdk_vm::plan::Isolation;
 
@@ -47,9 +49,6 @@ pub struct GuestArgs {
     /// How the kernel boots: pvh directly, efi through the loader
     #[arg(long, value_name = "B", default_value = "auto", value_parser = one_of::<BootChoice>(&BootChoice::NAMES))]
     pub(crate) boot: BootChoice,
-    /// The number of virtual CPUs [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub(crate) cpus: Option<u32>,
 }
 
 impl GuestArgs {
@@ -63,8 +62,27 @@ impl GuestArgs {
             vmm: self.vmm,
             accel: self.accel,
             boot: self.boot,
-            cpus: self.cpus,
             ..GuestRequest::default()
+        }
+    }
+}
+
+/// The guest to use, and the one machine that it runs in.
+#[derive(Debug, Clone, clap::Args)]
+pub struct MachineArgs {
+    #[command(flatten)]
+    pub(crate) guest: GuestArgs,
+    /// The number of virtual CPUs [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
+    pub(crate) cpus: Option<u32>,
+}
+
+impl MachineArgs {
+    /// Returns the request for the guest.
+    pub fn request(&self) -> GuestRequest {
+        GuestRequest {
+            cpus: self.cpus,
+            ..self.guest.request()
         }
     }
 }
@@ -75,6 +93,9 @@ pub struct TestArgs {
     /// Run the tests that match; !GLOB excludes; can be repeated [default: all default tests]
     #[arg(long, value_name = "GLOB")]
     pub(crate) tests: Vec<String>,
+    /// Run the tests on N virtual CPUs; a list, or repeated, for each number [default: as each test declares]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
+    pub(crate) cpus: Vec<u32>,
     /// Which tests share a kernel: none, those of a suite, or all
     #[arg(long, value_name = "I", default_value = "test", value_parser = one_of::<Isolation>(&Isolation::NAMES))]
     pub(crate) isolation: Isolation,
@@ -106,6 +127,8 @@ impl TestArgs {
     pub fn request(&self) -> TestRequest {
         TestRequest {
             patterns: self.tests.clone(),
+            cpus: each_once(&self.cpus),
+            cpus_of: BTreeMap::new(),
             isolation: self.isolation,
             jobs: self.jobs,
             repeat: self.repeat,
@@ -116,6 +139,17 @@ impl TestArgs {
             verbose: self.verbose,
         }
     }
+}
+
+/// Returns numbers without repetitions, in their order.
+pub fn each_once(numbers: &[u32]) -> Vec<u32> {
+    let mut once = Vec::new();
+    for number in numbers {
+        if !once.contains(number) {
+            once.push(*number);
+        }
+    }
+    once
 }
 
 /// The report files to write.
@@ -176,10 +210,20 @@ mod tests {
     }
 
     #[test]
+    fn cpus_are_a_list_or_repeated() {
+        let cpus = |line: &str| parse(line).unwrap().tests.request().cpus;
+        assert_eq!(cpus("--cpus 4"), [4]);
+        assert_eq!(cpus("--cpus 1,4"), [1, 4]);
+        assert_eq!(cpus("--cpus 2 --cpus 1,2"), [2, 1]);
+    }
+
+    #[test]
     fn values_out_of_range_are_refused() {
         for line in [
             "--cpus 0",
             "--cpus 65",
+            "--cpus 1,0",
+            "--cpus 1,",
             "--jobs 0",
             "--repeat 0",
             "--timeout 0",

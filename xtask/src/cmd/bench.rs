@@ -6,7 +6,7 @@ use clap::Subcommand;
 use kdk_bench::comparison::{self, Study, StudyRequest};
 use kdk_bench::{CostRequest, flowtable, isolation, ixgbe, overhead, sendfile};
 
-use crate::cmd::args::GuestArgs;
+use crate::cmd::args::{GuestArgs, MachineArgs};
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_doctor::Need;
@@ -36,7 +36,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct CostArgs {
     #[command(flatten)]
-    guest: GuestArgs,
+    machine: MachineArgs,
     /// The number of measurements of each variant
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
@@ -57,7 +57,7 @@ struct SendfileArgs {
 #[derive(Debug, clap::Args)]
 struct StudyArgs {
     #[command(flatten)]
-    guest: GuestArgs,
+    machine: MachineArgs,
     /// Measure a few configurations only
     #[arg(long)]
     quick: bool,
@@ -80,8 +80,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
 impl CostArgs {
     fn request(&self, cx: &Context) -> Result<CostRequest, Failure> {
         Ok(CostRequest {
-            guest: self.guest.request(),
-            base: base(cx, &self.guest, None)?,
+            guest: self.machine.request(),
+            base: base(cx, &self.machine.guest, None)?,
             rounds: if self.quick { 1 } else { self.rounds.into() },
         })
     }
@@ -90,8 +90,8 @@ impl CostArgs {
 impl StudyArgs {
     fn run(&self, cx: &Context, study: &Study, tests: &[String]) -> Result<(), Failure> {
         let request = StudyRequest {
-            guest: self.guest.request(),
-            base: base(cx, &self.guest, study.base)?,
+            guest: self.machine.request(),
+            base: base(cx, &self.machine.guest, study.base)?,
             tests: tests.to_vec(),
             quick: self.quick,
             out: self.out.clone(),

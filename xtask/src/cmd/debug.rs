@@ -11,7 +11,7 @@ use kdk_vm::machine::{Machine, Port};
 use kdk_vm::protocol::Line;
 use kdk_vm::qemu::{Qemu, QemuMachine, QemuPool, Spec, escape};
 
-use super::args::GuestArgs;
+use super::args::MachineArgs;
 use crate::console;
 use commands::{Endpoint, Module, Session, gdb, lldb};
 use kdk_core::context::Context;
@@ -28,7 +28,7 @@ const STUB: &str = "gdb";
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    guest: GuestArgs,
+    machine: MachineArgs,
     /// Run this test when the debugger resumes the guest
     #[arg(long, value_name = "NAME")]
     tests: Option<String>,
@@ -45,11 +45,11 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    let name = guest::base_name(cx, args.guest.base.as_deref())?;
+    let name = guest::base_name(cx, args.machine.guest.base.as_deref())?;
     kdk_doctor::need(cx, Need::guest(&name), false)?;
     let recorder = Recorder::new(&cx.terminal);
     let logs = logs::folder(cx)?;
-    let guest = guest::prepare(cx, &recorder, &args.guest.request(), &name, &logs)?;
+    let guest = guest::prepare(cx, &recorder, &args.machine.request(), &name, &logs)?;
     let (qemu, mut spec) = qemu(&guest)?;
     let socket = logs.join("gdb.sock");
     spec.halted = args.wait;

@@ -1,6 +1,6 @@
 //! `cargo xtask prove`.
 
-use super::args::one_of;
+use super::args::{each_once, one_of};
 use crate::cmd::patches::which::Which;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
@@ -10,6 +10,7 @@ use kdk_guest::request::{GuestRequest, TestRequest};
 use kdk_prove::runner::Runner;
 use kdk_prove::{mutants, mutation, prefixes, prove, trees};
 use kdk_series::applied;
+use kdk_vm::MAX_CPUS;
 use kdk_vm::accel::AccelChoice;
 
 /// Prove that each patch is needed: its tests fail without it and pass with it.
@@ -43,9 +44,9 @@ pub struct Args {
     /// The accelerator of QEMU
     #[arg(long, value_name = "A", default_value = "auto", value_parser = one_of::<AccelChoice>(&AccelChoice::NAMES))]
     accel: AccelChoice,
-    /// Number of virtual CPUs [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    cpus: Option<u32>,
+    /// Run the tests on N virtual CPUs; a list, or repeated, for each number [default: as the manifest or each test declares]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
+    cpus: Vec<u32>,
     /// Show the guest's console and results
     #[arg(short, long)]
     verbose: bool,
@@ -73,16 +74,16 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
             false => Vec::new(),
         };
         let mut trees = trees::trees(&applied)?;
-        trees.cpus = args.cpus;
+        trees.cpus = each_once(&args.cpus);
         (trees, cases)
     };
     let request = GuestRequest {
         base: Some(series.name().to_owned()),
         accel: args.accel,
-        cpus: args.cpus,
         ..GuestRequest::default()
     };
     let tests = TestRequest {
+        cpus: trees.cpus.clone(),
         jobs: args.jobs,
         repeat: args.repeat,
         verbose: args.verbose,

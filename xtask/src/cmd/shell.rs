@@ -1,6 +1,6 @@
 //! `cargo xtask shell`: the console of a guest.
 
-use super::args::GuestArgs;
+use super::args::MachineArgs;
 use crate::console;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
@@ -13,17 +13,17 @@ use kdk_report::recorder::Recorder;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    guest: GuestArgs,
+    machine: MachineArgs,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    let name = guest::base_name(cx, args.guest.base.as_deref())?;
+    let name = guest::base_name(cx, args.machine.guest.base.as_deref())?;
     kdk_doctor::need(cx, Need::guest(&name), false)?;
     let recorder = Recorder::new(&cx.terminal);
     let logs = logs::folder(cx)?;
-    let guest = guest::prepare(cx, &recorder, &args.guest.request(), &name, &logs)?;
+    let guest = guest::prepare(cx, &recorder, &args.machine.request(), &name, &logs)?;
     cx.terminal.line(console::HELP);
-    let mut machine = guest.pool.start(1)?;
+    let mut machine = guest.pool.start(1, guest.pool.size())?;
     console::interact(cx, &mut *machine, &mut |_, _| Ok(()))
 }

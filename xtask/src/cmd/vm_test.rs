@@ -66,8 +66,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     }
     let mut about = Run::begin(&name);
     let result = select_tests(args, cx, &past, &mut about).and_then(|any| match any {
-        true => run_tests(args, cx, &recorder, &past, &mut about, &outcomes),
-        false => Ok(()),
+        Some(tests) => run_tests(args, cx, &recorder, &past, &tests, &mut about, &outcomes),
+        None => Ok(()),
     });
     let outcomes = outcomes
         .into_inner()
@@ -82,24 +82,30 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     first_failure([result, written, collected], cx)
 }
 
-/// Records the selected tests. Returns whether there are any to run.
+/// Returns the tests to run, if there are any, and records them.
 fn select_tests(
     args: &Args,
     cx: &Context,
     past: &History,
     about: &mut Run,
-) -> Result<bool, Failure> {
-    if !args.rerun_failed {
-        about.selection.clone_from(&args.tests.tests);
-        return Ok(true);
+) -> Result<Option<TestRequest>, Failure> {
+    let mut tests = TestRequest {
+        seed: Some(args.tests.request().seed()),
+        ..args.tests.request()
+    };
+    if args.rerun_failed {
+        tests.cpus_of = rerun::failed(past, &about.base)?.into_iter().collect();
+        tests.patterns = tests.cpus_of.keys().cloned().collect();
+        if tests.patterns.is_empty() {
+            let base = &about.base;
+            cx.terminal
+                .line(&format!("{base}: no test failed last time"));
+            return Ok(None);
+        }
     }
-    about.selection = rerun::failed(past, &about.base)?;
-    if about.selection.is_empty() {
-        let base = &about.base;
-        cx.terminal
-            .line(&format!("{base}: no test failed last time"));
-    }
-    Ok(!about.selection.is_empty())
+    about.selection.clone_from(&tests.patterns);
+    about.cpus.clone_from(&tests.cpus);
+    Ok(Some(tests))
 }
 
 /// Writes the reports, adds the run to the history, and prints the summary.
@@ -165,6 +171,7 @@ fn run_tests(
     cx: &Context,
     recorder: &Recorder<'_>,
     past: &History,
+    tests: &TestRequest,
     about: &mut Run,
     outcomes: &Mutex<Vec<Outcome>>,
 ) -> Result<(), Failure> {
@@ -172,16 +179,11 @@ fn run_tests(
     let logs = logs::folder(cx)?;
     about.logs = Some(logs.clone());
     let env = TestEnv::prepare(cx, recorder, &args.guest.request(), &about.base, &logs)?;
-    let tests = TestRequest {
-        patterns: about.selection.clone(),
-        seed: Some(args.tests.request().seed()),
-        ..args.tests.request()
-    };
     about.set_guest(&env.guest.info);
-    about.isolation = env.isolation(&tests).name().into();
+    about.isolation = env.isolation(tests).name().into();
     about.jobs = tests.jobs;
     about.seed = tests.seed();
-    let report = env.run(recorder, &tests, past.durations())?;
+    let report = env.run(recorder, tests, past.durations())?;
     if let Some(hello) = &report.hello {
         about.uname.clone_from(&hello.uname);
     }

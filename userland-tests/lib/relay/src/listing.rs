@@ -81,7 +81,8 @@ impl Listing {
     }
 }
 
-/// Reads `# test NAME where=.. limit_ms=.. expect=.. default=..`.
+/// Reads `# test NAME where=.. limit_ms=.. expect=.. default=..`, and perhaps
+/// `cpus=..` and `mem_mib=..`.
 fn listed(line: &str, place: Where) -> Result<Listed, String> {
     let wrong = || "has a line that names no test".to_string();
     let mut words = line.strip_prefix("# test ").ok_or_else(wrong)?.split(' ');
@@ -104,7 +105,7 @@ fn listed(line: &str, place: Where) -> Result<Listed, String> {
         && limit.parse::<u32>().is_ok()
         && matches!(expect.as_str(), "pass" | "fail" | "crash")
         && matches!(default.as_str(), "yes" | "no")
-        && words.next().is_none();
+        && words.all(is_machine);
     if !good {
         return Err(wrong());
     }
@@ -114,10 +115,21 @@ fn listed(line: &str, place: Where) -> Result<Listed, String> {
     })
 }
 
+/// Whether a word says what machine the test needs.
+fn is_machine(word: &str) -> bool {
+    let is_number = |text: &str| text.parse::<u32>().is_ok();
+    match word.split_once('=') {
+        Some(("cpus", list)) => list.split(',').all(is_number),
+        Some(("mem_mib", mib)) => is_number(mib),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
     use super::*;
+    use std::format;
 
     fn read(lines: &[&str]) -> Result<Vec<String>, String> {
         let mut listing = Listing::new(Where::Userland);
@@ -132,7 +144,8 @@ mod tests {
     fn whole_lists_are_read() {
         assert_eq!(read(&["# end list 0"]), Ok(Vec::new()));
         let odd = "# test a/c where=userland limit_ms=0 expect=fail default=no";
-        let deadly = "# test a/d where=userland limit_ms=5 expect=crash default=yes";
+        let deadly =
+            "# test a/d where=userland limit_ms=5 expect=crash default=yes cpus=1,4 mem_mib=9";
         let names = ["a/b", "a/c", "a/d"].map(String::from).to_vec();
         assert_eq!(read(&[A, odd, deadly, "# end list 3"]), Ok(names));
     }
@@ -155,6 +168,8 @@ mod tests {
                 &["# test A where=userland limit_ms=1 expect=pass default=yes"],
                 "names no test",
             ),
+            (&[&format!("{A} cpus=1,"), "# end list 1"], "names no test"),
+            (&[&format!("{A} later"), "# end list 1"], "names no test"),
             (&["# end list 0", A], "goes on after its end"),
             (&["# end list 0", "# end list 0"], "goes on after its end"),
         ] {

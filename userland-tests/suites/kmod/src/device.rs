@@ -116,7 +116,7 @@ fn unknown_test() -> TestResult {
     Ok(())
 }
 
-kdk_test!("kmod/two-runs", two_runs);
+kdk_test!("kmod/two-runs", two_runs, cpus = &[1, 4]);
 
 fn two_runs() -> TestResult {
     ensure_loaded();

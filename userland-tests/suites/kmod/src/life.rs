@@ -66,7 +66,12 @@ fn reload_after_ixgbe() -> TestResult {
     Ok(())
 }
 
-kdk_test!("kmod/unload-busy", unload_busy, limit_ms = 20_000);
+kdk_test!(
+    "kmod/unload-busy",
+    unload_busy,
+    limit_ms = 20_000,
+    cpus = &[1, 4]
+);
 
 fn unload_busy() -> TestResult {
     ensure_loaded();

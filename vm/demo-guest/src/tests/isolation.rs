@@ -108,7 +108,12 @@ fn traps_are_isolated() -> TestResult {
     );
     Ok(())
 }
-kdk_test!("harness/traps-are-isolated", traps_are_isolated);
+// The demo guest uses one CPU; the host starts a machine for each number.
+kdk_test!(
+    "harness/traps-are-isolated",
+    traps_are_isolated,
+    cpus = &[1, 2]
+);
 
 const fn brief(mut test: Test) -> Test {
     test.limit_ms = 60;

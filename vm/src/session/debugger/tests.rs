@@ -34,6 +34,8 @@ fn lost(machine: Box<dyn Machine>, logs: Logs) -> Outcome {
         limit: Duration::from_millis(100),
         expect: Expect::Pass,
         default: true,
+        cpus: vec![1],
+        mem_mib: 0,
     };
     let mut session = Session::boot(machine, logs, &setup()).unwrap_or_else(|e| panic!("{e}"));
     match session.run(&test).unwrap() {

@@ -51,7 +51,7 @@ impl<'a> Fixture<'a> {
         let mut env = TestEnv::prepare(cx, &recorder, request, base, logs)?;
         let mut clock = Clock::Time;
         if let Some(QemuPool { spec, .. }) = env.guest.pool.qemu_mut() {
-            spec.mem_mib = MEMORY;
+            spec.size.mem_mib = MEMORY;
             if spec.engine == Engine::Tcg {
                 // An idle machine skips ahead to its next event.
                 let icount = format!("shift={SHIFT},sleep=off");
@@ -100,6 +100,7 @@ impl<'a> Fixture<'a> {
         let recorder = Recorder::new(&self.cx.terminal);
         let tests = TestRequest {
             patterns: patterns.to_vec(),
+            cpus: vec![self.env.guest.pool.size().cpus],
             isolation: Isolation::None,
             cold: true,
             ..TestRequest::default()

@@ -1,13 +1,13 @@
 //! `cargo xtask bench isolation`: the cost of a fresh kernel for every test, and
 //! the gain of guests side by side.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kdk_vm::machine::{self, Machine, Notice, Port};
+use kdk_vm::plan::Durations;
 use kdk_vm::qemu::{Access, Drive, Format, Qemu, QemuMachine, QemuPool, Spec};
 
 use super::{CostRequest, median, not_good, ratio, seconds, time_goal, word};
@@ -43,14 +43,15 @@ pub fn run(cx: &Context, request: &CostRequest) -> Result<(), Failure> {
     let recorder = Recorder::new(&cx.terminal);
     let logs = logs::folder(cx)?;
     let env = TestEnv::prepare(cx, &recorder, &request.guest, &request.base, &logs)?;
-    let Some(state) = env.save(&recorder, &request.tests())? else {
+    let states = env.save(&recorder, &request.tests())?;
+    if states.is_empty() {
         return Err(Failure::usage(
             "measure isolation",
             "this machine cannot be saved",
         ));
-    };
+    }
     request.print_heading(cx);
-    let load = per_test(cx, request, &env, &state)?;
+    let load = per_test(cx, request, &env, &states)?;
     bare_load(cx, &env.guest, request.rounds, load)?;
     let mut first = Vec::new();
     for _ in 0..request.rounds {
@@ -69,10 +70,10 @@ fn per_test(
     cx: &Context,
     request: &CostRequest,
     env: &TestEnv<'_>,
-    state: &State,
+    states: &[State],
 ) -> Result<u64, Failure> {
     let (mut over, mut loads, mut one, mut two) = (vec![], vec![], vec![], vec![]);
-    let mut durations = BTreeMap::new();
+    let mut durations = Durations::new();
     let (one_job, two_jobs) = (
         request.tests(),
         TestRequest {
@@ -81,12 +82,12 @@ fn per_test(
         },
     );
     for _ in 0..request.rounds {
-        let alone = isolated(env, state, &one_job, &durations)?;
+        let alone = isolated(env, states, &one_job, &durations)?;
         over.push(alone.over);
         loads.extend(alone.loads);
         one.push(alone.wall);
         durations = alone.durations;
-        two.push(isolated(env, state, &two_jobs, &durations)?.wall);
+        two.push(isolated(env, states, &two_jobs, &durations)?.wall);
     }
     let gain = ratio(median(&mut one) as f64, median(&mut two) as f64);
     cx.terminal.print(format!(
@@ -107,25 +108,28 @@ struct Isolated {
     /// The time from each machine's start until it ran.
     loads: Vec<u64>,
     /// Each test's own time.
-    durations: BTreeMap<String, u64>,
+    durations: Durations,
 }
 
 fn isolated(
     env: &TestEnv<'_>,
-    state: &State,
+    states: &[State],
     tests: &TestRequest,
-    last: &BTreeMap<String, u64>,
+    last: &Durations,
 ) -> Result<Isolated, Failure> {
     let recorder = Recorder::new(&Silence);
     let begun = Instant::now();
-    let report = env.run_on(&recorder, Some(state), tests, last.clone())?;
+    let report = env.run_on(&recorder, states, tests, last.clone())?;
     let wall = milliseconds(begun.elapsed());
     if report.exit_code() != 0 {
         return Err(not_good("not every test ended as expected"));
     }
     let own: u64 = report.outcomes.iter().map(|outcome| outcome.ms).sum();
     let count = u64::try_from(report.outcomes.len()).unwrap_or(1).max(1);
-    let durations = report.outcomes.iter().map(|o| (o.name.clone(), o.ms));
+    let durations = report
+        .outcomes
+        .iter()
+        .map(|o| ((o.name.clone(), o.cpus), o.ms));
     Ok(Isolated {
         wall,
         over: wall.saturating_sub(own) / count,

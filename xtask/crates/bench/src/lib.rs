@@ -45,10 +45,17 @@ impl CostRequest {
         }
     }
 
+    /// Returns the number of virtual CPUs: a measurement has machines of one
+    /// kind.
+    fn cpus(&self) -> u32 {
+        self.guest.cpus.unwrap_or(1)
+    }
+
     /// Returns the tests, each on a fresh kernel.
     fn tests(&self) -> TestRequest {
         TestRequest {
             patterns: self.patterns(),
+            cpus: vec![self.cpus()],
             isolation: Isolation::Test,
             ..TestRequest::default()
         }
@@ -60,6 +67,7 @@ impl CostRequest {
         if self.guest.no_patches {
             args.push("--no-patches".into());
         }
+        args.extend(["--cpus".into(), self.cpus().to_string()]);
         for pattern in self.patterns() {
             args.extend(["--tests".into(), pattern]);
         }
@@ -131,7 +139,7 @@ mod tests {
             base: "b".into(),
             rounds: 1,
         };
-        let args = "vm-test --base b --no-patches --tests smoke/kqueue-*";
+        let args = "vm-test --base b --no-patches --cpus 1 --tests smoke/kqueue-*";
         assert_eq!(request.vm_test().join(" "), args);
         request.base = DEMO.into();
         assert!(request.tests().patterns.is_empty());

@@ -190,7 +190,7 @@ pub fn test_line(outcome: &Outcome) -> String {
         "test",
         outcome.verdict.word(),
         seconds(outcome.ms),
-        outcome.name
+        outcome.label()
     );
     let quiet = matches!(outcome.verdict, Verdict::Pass | Verdict::Xfail);
     if !quiet {

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use kdk_vm::elf::{Role, check};
-use kdk_vm::hypervisor::{BootFiles, BootMethod, Hypervisor, MachineConfig, Pool};
+use kdk_vm::hypervisor::{BootFiles, BootMethod, Hypervisor, MachineConfig, MachineSize, Pool};
 use kdk_vm::interrupt::Interrupt;
 use kdk_vm::symbolize::Sources;
 
@@ -95,6 +95,14 @@ pub fn prepare(
     }
 }
 
+/// Returns the size of a machine whose tests need no other.
+fn size(request: &GuestRequest, mem_mib: u32) -> MachineSize {
+    MachineSize {
+        cpus: request.cpus.unwrap_or(1),
+        mem_mib,
+    }
+}
+
 /// The programs of the host.
 struct Host {
     hypervisor: Box<dyn Hypervisor>,
@@ -154,8 +162,7 @@ fn prepare_demo(
             esp: PathBuf::new(),
         },
         root: None,
-        cpus: request.cpus.unwrap_or(1),
-        mem_mib: hypervisor::DEMO_MIB,
+        size: size(request, hypervisor::DEMO_MIB),
     })?;
     Ok(Guest {
         info: GuestInfo {
@@ -269,8 +276,7 @@ fn prepare_freebsd(
         method,
         files,
         root: Some(image::root(&image)),
-        cpus: request.cpus.unwrap_or(1),
-        mem_mib: hypervisor::FREEBSD_MIB,
+        size: size(request, hypervisor::FREEBSD_MIB),
     })?;
     Ok(Guest {
         info: GuestInfo {

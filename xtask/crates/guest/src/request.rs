@@ -1,6 +1,7 @@
 //! What a caller asks for: a guest, and tests on it. This is plain data: the
 //! command line fills it in, and so do proofs and benchmarks.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -28,7 +29,8 @@ pub struct GuestRequest {
     pub accel: AccelChoice,
     /// How the kernel is booted.
     pub boot: BootChoice,
-    /// The number of virtual CPUs; none for the default of 1.
+    /// The number of virtual CPUs of a machine whose tests need no other; none
+    /// for 1.
     pub cpus: Option<u32>,
     /// Which of the base's kernels.
     pub kernel: KernelChoice,
@@ -80,6 +82,11 @@ impl FromStr for BootChoice {
 pub struct TestRequest {
     /// Names and globs of tests; none for all tests that run by default.
     pub patterns: Vec<String>,
+    /// The numbers of virtual CPUs that all tests run on; none for those that
+    /// each test declares.
+    pub cpus: Vec<u32>,
+    /// The same for single tests, by name.
+    pub cpus_of: BTreeMap<String, Vec<u32>>,
     /// Which tests share a kernel.
     pub isolation: Isolation,
     /// The number of guests that run side by side.
@@ -102,6 +109,8 @@ impl Default for TestRequest {
     fn default() -> Self {
         Self {
             patterns: Vec::new(),
+            cpus: Vec::new(),
+            cpus_of: BTreeMap::new(),
             isolation: Isolation::Test,
             jobs: 1,
             repeat: 1,
@@ -137,13 +146,15 @@ impl TestRequest {
             repeat: usize::try_from(self.repeat).unwrap_or(usize::MAX),
             shuffle: self.shuffle,
             seed: self.seed(),
+            cpus: self.cpus.clone(),
+            cpus_of: self.cpus_of.clone(),
         }
     }
 }
 
-/// Returns the `vm-test` command line of a run on `base`, without its tests
-/// and reports. It has each option that is not the default and can change the
-/// verdict of one test.
+/// Returns the `vm-test` command line of a run on `base`, without its tests,
+/// CPUs and reports. It has each option that is not the default and can change
+/// the verdict of one test.
 pub fn command_line(base: &str, guest: &GuestRequest, tests: &TestRequest) -> String {
     let mut words = ["cargo", "xtask", "vm-test", "--base", base]
         .map(str::to_owned)
@@ -165,9 +176,6 @@ pub fn command_line(base: &str, guest: &GuestRequest, tests: &TestRequest) -> St
         BootChoice::Auto => {}
         BootChoice::Pvh => option("--boot", "pvh".into()),
         BootChoice::Efi => option("--boot", "efi".into()),
-    }
-    if let Some(cpus) = guest.cpus {
-        option("--cpus", cpus.to_string());
     }
     if let Some(seed) = tests.seed {
         option("--seed", seed.to_string());
@@ -229,7 +237,6 @@ mod tests {
             patch: vec!["my fix.diff".into(), "b.diff".into()],
             accel: AccelChoice::Exactly(Engine::Tcg),
             boot: BootChoice::Efi,
-            cpus: Some(2),
             ..GuestRequest::default()
         };
         let tests = TestRequest {
@@ -242,7 +249,7 @@ mod tests {
             command_line("head-2014", &all, &tests),
             format!(
                 "{plain} --no-patches --patch 'my fix.diff' --patch b.diff --accel tcg --boot efi \
-                 --cpus 2 --seed 7 --timeout 9 --cold"
+                 --seed 7 --timeout 9 --cold"
             )
         );
     }

@@ -2,13 +2,14 @@
 //! test, on several machines side by side if the caller asks for it. Every
 //! command that runs tests does it here.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use kdk_vm::console::log::Cap;
-use kdk_vm::plan::Isolation;
+use kdk_vm::hypervisor::{MachineSize, Pool};
+use kdk_vm::plan::{Durations, Isolation, plan, sizes};
 use kdk_vm::progress::Progress;
-use kdk_vm::run::{Guests, LogDir, Options, RunReport, run_all};
+use kdk_vm::qemu::QemuPool;
+use kdk_vm::run::{Guests, LogDir, Options, RunReport, SavedMachines, run_all};
 use kdk_vm::verdict::{Outcome, Verdict};
 
 use crate::build::Builder;
@@ -68,7 +69,7 @@ impl<'a> TestEnv<'a> {
     }
 
     /// Saves the guest where that is possible, and runs tests on it.
-    /// `durations` are those of earlier runs, in milliseconds.
+    /// `durations` are those of earlier runs.
     ///
     /// # Errors
     /// Fails when the request contradicts itself, the guest does not come up,
@@ -77,14 +78,16 @@ impl<'a> TestEnv<'a> {
         &self,
         recorder: &Recorder<'_>,
         tests: &TestRequest,
-        durations: BTreeMap<String, u64>,
+        durations: Durations,
     ) -> Result<RunReport, Failure> {
-        let state = self.save(recorder, tests)?;
-        self.run_on(recorder, state.as_ref(), tests, durations)
+        let states = self.save(recorder, tests)?;
+        self.run_on(recorder, &states, tests, durations)
     }
 
-    /// Returns the guest, saved at the first moment of its user space; none if
-    /// every guest is to boot, or the machine cannot be saved.
+    /// Returns the guest, saved at the first moment of its user space, on each
+    /// machine that the tests need; nothing if every guest is to boot, or the
+    /// machine cannot be saved. The tests of the first one decide about the
+    /// others.
     ///
     /// # Errors
     /// Fails when the guest does not come up or the host fails.
@@ -92,39 +95,58 @@ impl<'a> TestEnv<'a> {
         &self,
         recorder: &Recorder<'_>,
         tests: &TestRequest,
-    ) -> Result<Option<State>, Failure> {
+    ) -> Result<Vec<State>, Failure> {
         let Some(pool) = self.guest.pool.qemu() else {
             let text = "bhyve cannot save a machine: the tests of a suite share a kernel";
             guest::say(recorder, Phase::Boot, text.into());
-            return Ok(None);
+            return Ok(Vec::new());
         };
         if tests.cold {
-            return Ok(None);
+            return Ok(Vec::new());
         }
+        let selection = tests.selection();
+        let (least, first) = (pool.size(), selection.first_size(pool.size()));
+        let mut states = vec![self.save_one(recorder, tests, pool, first)?];
+        // A selection of no tests is reported when they are to run.
+        let listed = &states[0].saved.tests;
+        let cases = plan(listed, &selection, least).unwrap_or_default();
+        for size in sizes(&cases).into_iter().filter(|size| *size != first) {
+            states.push(self.save_one(recorder, tests, pool, size)?);
+        }
+        Ok(states)
+    }
+
+    fn save_one(
+        &self,
+        recorder: &Recorder<'_>,
+        tests: &TestRequest,
+        pool: &QemuPool,
+        size: MachineSize,
+    ) -> Result<State, Failure> {
         let command = self.command_line(tests);
         let boot = state::Boot {
             base: &self.base,
             pool,
+            size,
             boot_keys: &self.guest.boot_keys,
             limits: tests.limits(),
             sink: &|progress| self.show(recorder, tests, &command, progress),
             explain: &|error| self.symbolizer.symbolize_error(error),
         };
         let builder = Builder::new(self.cx, recorder, &self.logs);
-        let state = recorder.phase(Phase::Boot, || state::obtain(&builder, &boot))?;
-        Ok(Some(state))
+        recorder.phase(Phase::Boot, || state::obtain(&builder, &boot))
     }
 
-    /// Runs tests on the saved guest `state`, or on guests that boot.
+    /// Runs tests on the saved guest, or on guests that boot if there is none.
     ///
     /// # Errors
     /// Fails when the request contradicts itself. The report has later errors.
     pub fn run_on(
         &self,
         recorder: &Recorder<'_>,
-        state: Option<&State>,
+        states: &[State],
         tests: &TestRequest,
-        durations: BTreeMap<String, u64>,
+        durations: Durations,
     ) -> Result<RunReport, Failure> {
         if tests.jobs > 1 && tests.isolation == Isolation::None {
             return Err(Failure::usage(
@@ -146,9 +168,17 @@ impl<'a> TestEnv<'a> {
             began: Some(recorder.began()),
             ..Options::default()
         };
-        let guests = match state {
-            Some(state) => Guests::Load(state, &state.saved),
-            None => Guests::Boot(&*self.guest.pool),
+        let saved: Vec<SavedMachines<'_>> = states
+            .iter()
+            .map(|state| SavedMachines {
+                size: state.size,
+                pool: state,
+                saved: &state.saved,
+            })
+            .collect();
+        let guests = match saved.as_slice() {
+            [] => Guests::Boot(&*self.guest.pool),
+            saved => Guests::Load(saved),
         };
         let command = self.command_line(tests);
         recorder.phase(Phase::Tests, || {
@@ -157,7 +187,7 @@ impl<'a> TestEnv<'a> {
             if let Some(error) = &mut report.error {
                 self.symbolizer.symbolize_error(error);
             }
-            let how = describe(&report, state.is_some());
+            let how = describe(&report, !states.is_empty());
             Ok((report, false, how))
         })
     }
@@ -214,7 +244,7 @@ fn reproduce(command: &str, outcome: &Outcome) -> String {
     match outcome.verdict {
         Verdict::Pass | Verdict::Skip | Verdict::Xfail | Verdict::NotRun => String::new(),
         Verdict::Fail | Verdict::Xpass | Verdict::Timeout | Verdict::Crash => {
-            format!("{command} --tests {}", outcome.name)
+            format!("{command} --cpus {} --tests {}", outcome.cpus, outcome.name)
         }
     }
 }
@@ -258,12 +288,13 @@ mod tests {
             (Verdict::Skip, ""),
             (Verdict::Xfail, ""),
             (Verdict::NotRun, ""),
-            (Verdict::Fail, "again --tests fault/panic"),
-            (Verdict::Xpass, "again --tests fault/panic"),
-            (Verdict::Timeout, "again --tests fault/panic"),
-            (Verdict::Crash, "again --tests fault/panic"),
+            (Verdict::Fail, "again --cpus 4 --tests fault/panic"),
+            (Verdict::Xpass, "again --cpus 4 --tests fault/panic"),
+            (Verdict::Timeout, "again --cpus 4 --tests fault/panic"),
+            (Verdict::Crash, "again --cpus 4 --tests fault/panic"),
         ] {
-            let outcome = outcome("fault/panic", verdict, 1);
+            let mut outcome = outcome("fault/panic", verdict, 1);
+            outcome.cpus = 4;
             assert_eq!(reproduce("again", &outcome), want, "{verdict}");
         }
     }

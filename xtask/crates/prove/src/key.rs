@@ -24,8 +24,9 @@ pub struct Key<'a> {
     pub kernel: &'a KernelInputs,
     /// The tests, as patterns.
     pub tests: &'a [String],
-    /// The number of virtual CPUs that the tests run on.
-    pub cpus: u32,
+    /// The numbers of virtual CPUs that the tests run on; none for those that
+    /// they declare, which are in the programs.
+    pub cpus: &'a [u32],
     /// How the tests must end without the patch.
     pub expect_without: Option<Without>,
     /// Whether the kernel boots directly even without the enabling patch.
@@ -110,13 +111,13 @@ mod tests {
             programs: "programs",
             kernel: &kernel,
             tests: &tests,
-            cpus: 2,
+            cpus: &[2],
             expect_without: Some(Without::NoBoot),
             direct_boot: false,
         };
         assert_eq!(
             serde_json::to_string(&key).unwrap(),
-            r#"{"kind":"proof","series":"s","all":"all","tree":"tree","programs":"programs","kernel":{"builder":"make-py","recipe":1,"options":["-Zplt=yes"],"compilers":["rustc 1","clang 2"],"config":"config","boot":["pvh","efi"]},"tests":["a/b"],"cpus":2,"expect_without":"no-boot","direct_boot":false}"#
+            r#"{"kind":"proof","series":"s","all":"all","tree":"tree","programs":"programs","kernel":{"builder":"make-py","recipe":1,"options":["-Zplt=yes"],"compilers":["rustc 1","clang 2"],"config":"config","boot":["pvh","efi"]},"tests":["a/b"],"cpus":[2],"expect_without":"no-boot","direct_boot":false}"#
         );
         assert_eq!(key.digest().unwrap().len(), 32);
         // Another spelling in Rust with the same spelling in a manifest.

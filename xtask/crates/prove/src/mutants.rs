@@ -36,7 +36,8 @@ pub struct Described {
     /// Tests that kill it, as names or globs; if none, the complete suite runs.
     #[serde(default)]
     pub tests: Vec<String>,
-    /// The number of virtual CPUs that the tests need to kill it.
+    /// The number of virtual CPUs that the tests run on, instead of those that
+    /// they declare.
     #[serde(default)]
     pub cpus: Option<u32>,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::evaluate::RunResult;
+use crate::trees::effective_cpus;
 use kdk_core::context::Context;
 use kdk_core::failure::{Class, Failure};
 use kdk_core::logs;
@@ -32,28 +33,28 @@ pub struct KernelVariant {
     pub pvh: bool,
     /// A diff to apply after the patches.
     pub patch: Option<PathBuf>,
-    /// The least number of virtual CPUs.
+    /// The number of virtual CPUs, if a manifest sets it.
     pub cpus: Option<u32>,
     /// Patterns of the tests to run.
     pub patterns: Vec<String>,
 }
 
-/// Tests to run, and the number of virtual CPUs that they need.
+/// Tests to run, and the number of virtual CPUs that they run on.
 #[derive(Debug, Clone, Copy)]
 pub struct TestSelection<'a> {
-    /// The least number of virtual CPUs.
+    /// The number of virtual CPUs, if a manifest sets it.
     pub cpus: Option<u32>,
     /// Patterns of the tests.
     pub patterns: &'a [String],
 }
 
 /// The results on the kernel with the complete series, by the number of
-/// virtual CPUs.
+/// virtual CPUs that manifests set.
 #[derive(Debug, Default)]
 pub struct Baseline(BTreeMap<Option<u32>, RunResult>);
 
 impl Baseline {
-    /// Returns the result of the tests that need `cpus` virtual CPUs.
+    /// Returns the result of the tests for which a manifest sets `cpus`.
     pub fn with(&self, cpus: Option<u32>) -> Result<&RunResult, Failure> {
         self.0.get(&cpus).ok_or_else(|| {
             Failure::infra(
@@ -111,12 +112,12 @@ impl Runner<'_> {
         let mut request = self.request.clone();
         request.exclude.clone_from(&kernel.exclude);
         request.patch.extend(kernel.patch.clone());
-        request.cpus = kernel.cpus.max(request.cpus);
         if kernel.pvh && request.boot == BootChoice::Auto {
             request.boot = BootChoice::Pvh;
         }
         let tests = TestRequest {
             patterns: kernel.patterns.clone(),
+            cpus: effective_cpus(kernel.cpus, &self.tests.cpus),
             seed: Some(self.tests.seed()),
             ..self.tests.clone()
         };
@@ -142,7 +143,7 @@ impl Runner<'_> {
     }
 }
 
-/// Returns the words for a kernel that runs on `cpus` virtual CPUs.
+/// Returns the words for a kernel for whose tests a manifest sets `cpus`.
 pub fn on(cpus: Option<u32>) -> String {
     cpus.map_or_else(String::new, |cpus| format!(" on {cpus} CPUs"))
 }

@@ -34,8 +34,9 @@ pub struct Trees {
     sources: GuestSources,
     /// How the kernels are built and booted.
     kernel: KernelInputs,
-    /// The least number of virtual CPUs that the caller asks for.
-    pub cpus: Option<u32>,
+    /// The numbers of virtual CPUs that the caller asks for; none for those of
+    /// the manifests and of the tests.
+    pub cpus: Vec<u32>,
 }
 
 /// One result, before the key is computed.
@@ -90,7 +91,7 @@ pub fn trees(applied: &AppliedSeries<'_>) -> Result<Trees, Failure> {
         patch_ids,
         sources: guest_sources::of_this_repository()?,
         kernel: kernel_inputs(&applied.base.definition)?,
-        cpus: None,
+        cpus: Vec::new(),
     })
 }
 
@@ -116,10 +117,14 @@ fn kernel_inputs(definition: &Definition) -> Result<KernelInputs, Failure> {
     })
 }
 
-/// Returns the number of virtual CPUs that tests run on which need `own`, where
-/// the caller asks for `asked`.
-fn effective_cpus(own: Option<u32>, asked: Option<u32>) -> u32 {
-    own.max(asked).unwrap_or(1)
+/// Returns the numbers of virtual CPUs that tests run on, where a manifest sets
+/// `own` and the caller asks for `asked`; none for those that each test
+/// declares.
+pub fn effective_cpus(own: Option<u32>, asked: &[u32]) -> Vec<u32> {
+    match asked {
+        [] => own.into_iter().collect(),
+        asked => asked.to_vec(),
+    }
 }
 
 fn cannot_exclude(id: &str, failure: &Failure) -> Failure {
@@ -142,7 +147,7 @@ impl Trees {
             programs: &self.sources.digest(tested.patterns)?,
             kernel: &self.kernel,
             tests: tested.patterns,
-            cpus: effective_cpus(tested.cpus, self.cpus),
+            cpus: &effective_cpus(tested.cpus, &self.cpus),
             expect_without: tested.expect_without,
             direct_boot: tested.direct_boot,
         };
@@ -157,11 +162,10 @@ mod tests {
     #[test]
     fn a_key_has_the_cpus_that_the_tests_run_on() {
         for (own, asked, want) in [
-            (None, None, 1),
-            (Some(2), None, 2),
-            (None, Some(4), 4),
-            (Some(2), Some(4), 4),
-            (Some(3), Some(1), 3),
+            (None, &[][..], &[][..]),
+            (Some(2), &[], &[2]),
+            (None, &[4, 1], &[4, 1]),
+            (Some(2), &[4], &[4]),
         ] {
             assert_eq!(effective_cpus(own, asked), want);
         }

@@ -14,6 +14,7 @@ pub fn outcome(name: &str, verdict: Verdict, ms: u64) -> Outcome {
     Outcome {
         name: name.into(),
         where_: Where::Userland,
+        cpus: 1,
         verdict,
         ms,
         start_ms: None,

@@ -11,6 +11,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use kdk_vm::plan::Durations;
 use kdk_vm::verdict::{Outcome, Verdict};
 use serde::Deserialize;
 
@@ -68,15 +69,15 @@ impl History {
         self.runs.is_empty()
     }
 
-    /// Returns how long each test took when it last ran, in milliseconds; the
-    /// median of several runs.
-    pub fn durations(&self) -> BTreeMap<String, u64> {
-        let mut known = BTreeMap::new();
+    /// Returns how long each test took when it last ran; the median of several
+    /// runs.
+    pub fn durations(&self) -> Durations {
+        let mut known = Durations::new();
         for run in &self.runs {
-            for (name, outcomes) in by_name(&run.tests) {
+            for ((name, cpus), outcomes) in by_test(&run.tests) {
                 let times = outcomes.iter().filter(|one| one.verdict != Verdict::NotRun);
                 if let Some(ms) = median(times.map(|one| one.ms)) {
-                    known.entry(name.to_owned()).or_insert(ms);
+                    known.entry((name.to_owned(), cpus)).or_insert(ms);
                 }
             }
         }
@@ -84,15 +85,18 @@ impl History {
     }
 
     /// Returns the tests of the last run that did not end as expected, in its
-    /// order.
-    pub fn failed(&self) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
-        for test in self.runs.first().into_iter().flat_map(|run| &run.tests) {
-            if !test.verdict.is_as_expected() && !names.contains(&test.name) {
-                names.push(test.name.clone());
+    /// order, each with the numbers of CPUs.
+    pub fn failed(&self) -> Vec<(String, Vec<u32>)> {
+        let mut failed: Vec<(String, Vec<u32>)> = Vec::new();
+        let tests = self.runs.first().into_iter().flat_map(|run| &run.tests);
+        for test in tests.filter(|test| !test.verdict.is_as_expected()) {
+            match failed.iter_mut().find(|(name, _)| *name == test.name) {
+                Some((_, cpus)) if cpus.contains(&test.cpus) => {}
+                Some((_, cpus)) => cpus.push(test.cpus),
+                None => failed.push((test.name.clone(), vec![test.cpus])),
             }
         }
-        names
+        failed
     }
 
     /// Returns the run to compare `now` with: the last complete one of the same
@@ -102,7 +106,7 @@ impl History {
         if now.tests.is_empty() {
             return None;
         }
-        let same = |run: &&Report| run.run.selection == now.run.selection;
+        let same = |run: &&Report| run.run.selects_like(&now.run);
         let complete = |run: &&Report| run.run.error.is_none();
         let mut all = self.runs.iter().filter(same);
         let last = all.clone().next();
@@ -200,11 +204,13 @@ fn remark(foreign: &[String]) -> Option<String> {
     }
 }
 
-/// Returns the outcomes of each test; a test may have run several times.
-fn by_name(outcomes: &[Outcome]) -> BTreeMap<&str, Vec<&Outcome>> {
-    let mut map: BTreeMap<&str, Vec<&Outcome>> = BTreeMap::new();
+/// Returns the outcomes of each test on each number of CPUs; a test may have
+/// run several times.
+fn by_test(outcomes: &[Outcome]) -> BTreeMap<(&str, u32), Vec<&Outcome>> {
+    let mut map: BTreeMap<(&str, u32), Vec<&Outcome>> = BTreeMap::new();
     for outcome in outcomes {
-        map.entry(&outcome.name).or_default().push(outcome);
+        let test = (outcome.name.as_str(), outcome.cpus);
+        map.entry(test).or_default().push(outcome);
     }
     map
 }
@@ -356,7 +362,7 @@ mod tests {
             ],
             remark: None,
         };
-        let want = [("a/x".to_owned(), 7), ("a/y".to_owned(), 30)];
+        let want = [(("a/x".to_owned(), 1), 7), (("a/y".to_owned(), 1), 30)];
         assert_eq!(history.durations(), want.into());
     }
 
@@ -372,6 +378,7 @@ mod tests {
             remark: None,
         };
         let want = ["a/FAIL", "a/XPASS", "a/TIMEOUT", "a/CRASH", "a/NOT_RUN"];
+        let want = want.map(|name| (name.to_owned(), vec![1]));
         assert_eq!(history.failed(), want);
     }
 

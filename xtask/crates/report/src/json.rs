@@ -71,6 +71,10 @@ pub struct Run {
     /// The names and globs of the requested tests; empty for the default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub selection: Vec<String>,
+    /// The numbers of virtual CPUs that were asked for; empty for those that
+    /// each test declares.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cpus: Vec<u32>,
     /// The folder of the logs of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<PathBuf>,
@@ -110,6 +114,12 @@ impl Run {
             began: DateTime::from_timestamp_millis(now().cast_signed()),
             ..Self::default()
         }
+    }
+
+    /// Returns whether both runs were asked for the same tests, on the same
+    /// numbers of CPUs.
+    pub fn selects_like(&self, other: &Self) -> bool {
+        (&self.selection, &self.cpus) == (&other.selection, &other.cpus)
     }
 
     /// Records which guest runs the tests.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use kdk_vm::verdict::{Outcome, Verdict};
+use kdk_vm::verdict::{Outcome, Verdict, label};
 use quick_junit::{
     FlakyOrRerun, NonSuccessKind, Property, Report as Junit, TestCase, TestCaseStatus, TestRerun,
     TestSuite,
@@ -14,7 +14,7 @@ use kdk_core::cache_dir::write_atomically;
 use kdk_core::failure::Failure;
 
 /// Returns the report as XML: a suite for each part of the names before the
-/// slash, a case for each test. A run that ended early has a case of its own,
+/// slash, a case for each test on each number of CPUs. A run that ended early has a case of its own,
 /// so that it is not green because it has no tests.
 pub fn xml(report: &Report) -> Result<String, Failure> {
     let mut junit = Junit::new(format!("fbsd-kdk {}", report.run.base));
@@ -60,11 +60,13 @@ pub fn write(path: &Path, report: &Report) -> Result<(), Failure> {
         .map_err(|error| Failure::io("write the JUnit report", path, error))
 }
 
-/// Returns the runs of each test, in the order in which the tests first ran.
+/// Returns the runs of each test on each number of CPUs, in the order in which
+/// the tests first ran.
 fn cases(outcomes: &[Outcome]) -> Vec<Vec<&Outcome>> {
     let mut cases: Vec<Vec<&Outcome>> = Vec::new();
     for outcome in outcomes {
-        let known = cases.iter_mut().find(|runs| runs[0].name == outcome.name);
+        let test = |one: &Outcome| (one.name.clone(), one.cpus);
+        let known = cases.iter_mut().find(|runs| test(runs[0]) == test(outcome));
         match known {
             Some(runs) => runs.push(outcome),
             None => cases.push(vec![outcome]),
@@ -87,8 +89,9 @@ fn test_case(runs: &[&Outcome]) -> (String, TestCase) {
     if !runs.iter().all(|one| bad(&one)) {
         status.set_rerun_kind(FlakyOrRerun::Flaky);
     }
-    let mut one = TestCase::new(case, status);
+    let mut one = TestCase::new(label(case, main.cpus), status);
     one.set_classname(suite);
+    one.add_property(Property::new("cpus", main.cpus.to_string()));
     one.set_time(Duration::from_millis(main.ms));
     if let Some(text) = Some(system_out(main)).filter(|text| !text.is_empty()) {
         one.set_system_out(text);

@@ -281,7 +281,8 @@ pub struct Check {
     /// The expected verdict of each test without the patch.
     #[serde(default)]
     pub expect_without: Without,
-    /// The number of virtual CPUs that the tests need, if more than one.
+    /// The number of virtual CPUs that the tests run on, instead of those that
+    /// they declare.
     #[serde(default)]
     pub cpus: Option<u32>,
     /// The checks of `patches lint` that are waived for this patch.

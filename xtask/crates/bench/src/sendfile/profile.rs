@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use kdk_vm::hypervisor::MachineSize;
 use kdk_vm::machine::{self, Machine};
 use kdk_vm::plan::{Isolation, Selection};
 use kdk_vm::progress::Progress;
@@ -127,7 +128,7 @@ fn take(fixture: &Fixture<'_>, names: &[String]) -> Result<Option<(Pointers, Pro
     let mut spec = spec.clone();
     let monitor = format!("unix:{},server=on,wait=off", socket.display());
     spec.extra.extend(["-qmp".into(), monitor.into()]);
-    let start = |_: usize| {
+    let start = |_: usize, _: MachineSize| {
         QemuMachine::start(qemu, &spec).map(|machine| Box::new(machine) as Box<dyn Machine>)
     };
     let options = Options {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use kdk_vm::console::log::{Cap, StampedLog};
 use kdk_vm::error::{InfraError, RunError, says_disk_full};
-use kdk_vm::hypervisor::Pool;
+use kdk_vm::hypervisor::{MachineSize, Pool};
 use kdk_vm::machine::Machine;
 use kdk_vm::progress::Sink;
 use kdk_vm::qemu::{Access, Drive, Engine, Qemu, QemuMachine, QemuPool};
@@ -26,7 +26,7 @@ const MEMORY: &str = "memory";
 /// The name of the file with the host's record of the guest.
 const SAVED: &str = "saved.json";
 /// The format of [`Kept`]. A change of it invalidates saved machines.
-const FORM: &str = "2: saved, files";
+const FORM: &str = "3: saved with CPUs and memory, files";
 
 /// The content of [`SAVED`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ struct Kept {
 /// A saved guest, which can be loaded any number of times.
 #[derive(Debug)]
 pub struct State {
+    /// The size of its machine.
+    pub size: MachineSize,
     /// The record of the saved guest.
     pub saved: Saved,
     pool: QemuPool,
@@ -53,6 +55,8 @@ pub struct Boot<'a> {
     pub base: &'a str,
     /// The pool of the machine that boots.
     pub pool: &'a QemuPool,
+    /// The size of the machine.
+    pub size: MachineSize,
     /// The keys of the files that the machine boots from, by name.
     pub boot_keys: &'a [(String, String)],
     /// The time limits of the boot.
@@ -90,6 +94,10 @@ pub fn obtain(builder: &Builder<'_>, boot: &Boot<'_>) -> Result<PhaseOutput<Stat
         true => why,
         false => format!("up after {} ms, saved", state.saved.booted_in.as_millis()),
     };
+    let why = match boot.size.cpus {
+        1 => why,
+        cpus => format!("{cpus} CPUs: {why}"),
+    };
     Ok((state, cached, why))
 }
 
@@ -107,8 +115,8 @@ fn inputs(boot: &Boot<'_>) -> Inputs {
         format!(
             "{} {} {} {:?} {:?}",
             spec.engine.name(),
-            spec.cpus,
-            spec.mem_mib,
+            boot.size.cpus,
+            boot.size.mem_mib,
             spec.extra,
             processor(spec.engine),
         ),
@@ -129,7 +137,7 @@ fn processor(engine: Engine) -> Option<String> {
 
 /// Boots the machine on its own disks and saves it to `folder`.
 fn make(builder: &Builder<'_>, boot: &Boot<'_>, folder: &Path) -> Result<(), Failure> {
-    let mut spec = boot.pool.spec.clone();
+    let mut spec = boot.pool.spec.sized(boot.size);
     for (n, drive) in spec.drives.iter_mut().enumerate() {
         if drive.access == Access::ReadOnly {
             continue;
@@ -211,7 +219,7 @@ fn read(folder: &Path) -> Result<Saved, String> {
 }
 
 fn open(boot: &Boot<'_>, saved: Saved, entry: Entry) -> State {
-    let mut spec = boot.pool.spec.clone();
+    let mut spec = boot.pool.spec.sized(boot.size);
     spec.loads = true;
     for (n, drive) in spec.drives.iter_mut().enumerate() {
         if drive.access != Access::ReadOnly {
@@ -220,6 +228,7 @@ fn open(boot: &Boot<'_>, saved: Saved, entry: Entry) -> State {
         }
     }
     State {
+        size: boot.size,
         saved,
         pool: QemuPool {
             qemu: boot.pool.qemu.clone(),
@@ -235,7 +244,13 @@ fn disk(folder: &Path, n: usize) -> PathBuf {
 }
 
 impl Pool for State {
-    fn start(&self, _: usize) -> Result<Box<dyn Machine>, InfraError> {
+    fn size(&self) -> MachineSize {
+        self.size
+    }
+
+    /// Starts a machine of the size that was saved: a saved machine has no
+    /// other.
+    fn start(&self, _: usize, _: MachineSize) -> Result<Box<dyn Machine>, InfraError> {
         let memory = File::open(&self.memory)
             .map_err(|error| InfraError::io("read the saved machine", &self.memory, error))?;
         let machine = QemuMachine::load(&self.pool.qemu, &self.pool.spec, memory)?;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use kdk_vm::verdict::{Outcome, Verdict};
+use kdk_vm::verdict::{Outcome, Verdict, label};
 
-use super::{by_name, median};
+use super::{by_test, median};
 use crate::json::{Report, Run};
 use kdk_core::terminal::seconds;
 
@@ -18,7 +18,9 @@ const SLOWER_FLOOR_MS: u64 = 500;
 /// The number of names that a line has.
 const NAMED: usize = 5;
 
-/// The changes from one run to the next; names are in alphabetical order.
+/// The changes from one run to the next. A test on another number of CPUs is
+/// another test. Names are in alphabetical order, and have the number of CPUs
+/// if it is not one.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
     /// The tests that did not end as expected, but had before, or were skipped.
@@ -89,7 +91,7 @@ pub fn compare(previous: &Report, now: &Report) -> Comparison {
         let Some(old) = before.get(name) else {
             continue;
         };
-        let name = (*name).to_owned();
+        let name = label(name.0, name.1);
         match (old.kind, state.kind) {
             (Kind::Good | Kind::Skipped, Kind::Bad) => found.newly_failing.push(name),
             (Kind::Bad | Kind::Skipped, Kind::Good) => found.now_passing.push(name),
@@ -107,12 +109,15 @@ pub fn compare(previous: &Report, now: &Report) -> Comparison {
     if !same_conditions(&previous.run, &now.run) {
         found.slower.clear();
     }
-    if previous.run.selection == now.run.selection {
+    if previous.run.selects_like(&now.run) {
         found.new = only_in(&after, &before);
         found.gone = only_in(&before, &after);
     }
     found
 }
+
+/// The results of a run, by the test and the number of CPUs.
+type States<'a> = BTreeMap<(&'a str, u32), State>;
 
 /// The result of one test in a run, over all its repetitions.
 #[derive(Debug, Clone, Copy)]
@@ -133,8 +138,8 @@ enum Kind {
     Unknown,
 }
 
-fn states(report: &Report) -> BTreeMap<&str, State> {
-    by_name(&report.tests)
+fn states(report: &Report) -> States<'_> {
+    by_test(&report.tests)
         .into_iter()
         .map(|(name, outcomes)| (name, state(&outcomes)))
         .collect()
@@ -171,11 +176,11 @@ fn same_conditions(one: &Run, other: &Run) -> bool {
     (&one.accel, &one.boot, one.jobs) == (&other.accel, &other.boot, other.jobs)
 }
 
-fn only_in(these: &BTreeMap<&str, State>, those: &BTreeMap<&str, State>) -> Vec<String> {
+fn only_in(these: &States<'_>, those: &States<'_>) -> Vec<String> {
     these
         .keys()
         .filter(|name| !those.contains_key(*name))
-        .map(|&name| name.to_owned())
+        .map(|(name, cpus)| label(name, *cpus))
         .collect()
 }
 

@@ -1,16 +1,16 @@
 //! Flakiness: how often a test fails that ran several times.
 
-use kdk_vm::verdict::{Outcome, Verdict};
+use kdk_vm::verdict::{Outcome, Verdict, label};
 
-use super::by_name;
+use super::by_test;
 
 /// The quantile of the normal distribution for 95 %, two-sided.
 const Z: f64 = 1.959_964;
 
-/// A test that ran several times in one run.
+/// A test that ran several times on one number of CPUs in one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flaky {
-    /// The name of the test.
+    /// The name of the test, with the number of CPUs if it is not one.
     pub name: String,
     /// The number of runs; skipped and never started runs do not count.
     pub runs: usize,
@@ -62,10 +62,10 @@ impl Flaky {
 /// first.
 pub fn flaky(outcomes: &[Outcome]) -> Vec<Flaky> {
     let counts = |one: &&&Outcome| !matches!(one.verdict, Verdict::Skip | Verdict::NotRun);
-    let mut all: Vec<Flaky> = by_name(outcomes)
+    let mut all: Vec<Flaky> = by_test(outcomes)
         .into_iter()
-        .map(|(name, outcomes)| Flaky {
-            name: name.to_owned(),
+        .map(|((name, cpus), outcomes)| Flaky {
+            name: label(name, cpus),
             runs: outcomes.iter().filter(counts).count(),
             failures: outcomes
                 .iter()
@@ -192,12 +192,25 @@ mod tests {
             outcome("a/cut", Pass, 1),
             outcome("a/cut", NotRun, 0),
         ];
+        let mut outcomes = outcomes.to_vec();
+        outcomes.extend([Pass, Fail].map(|verdict| {
+            let mut on_four = outcome("a/some", verdict, 1);
+            on_four.cpus = 4;
+            on_four
+        }));
         let all = flaky(&outcomes);
         let got: Vec<(&str, usize, usize)> = all
             .iter()
             .map(|one| (one.name.as_str(), one.runs, one.failures))
             .collect();
-        assert_eq!(got, [("a/some", 3, 2), ("a/often", 2, 0)]);
+        assert_eq!(
+            got,
+            [
+                ("a/some on 4 CPUs", 2, 1),
+                ("a/some", 3, 2),
+                ("a/often", 2, 0)
+            ]
+        );
     }
 
     #[test]

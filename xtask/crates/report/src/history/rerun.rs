@@ -3,9 +3,9 @@
 use super::History;
 use kdk_core::failure::Failure;
 
-/// Returns the tests that did not end as expected in the last run on `base`;
-/// empty if all did.
-pub fn failed(history: &History, base: &str) -> Result<Vec<String>, Failure> {
+/// Returns the tests that did not end as expected in the last run on `base`,
+/// each with the numbers of CPUs that it failed on; empty if all did.
+pub fn failed(history: &History, base: &str) -> Result<Vec<(String, Vec<u32>)>, Failure> {
     if history.is_empty() {
         return Err(Failure::usage(
             "run the failed tests again",
@@ -40,7 +40,13 @@ mod tests {
 
     #[test]
     fn those_that_failed_and_no_others() {
-        let names = failed(&after(failing_run()), "main").unwrap();
+        let mut run = failing_run();
+        let mut on_four = run.tests[1].clone();
+        on_four.cpus = 4;
+        run.tests.extend([on_four.clone(), on_four]);
+        let tests = failed(&after(run), "main").unwrap();
+        assert_eq!(tests[0], ("mixed/fail".to_owned(), vec![1, 4]));
+        let names: Vec<&str> = tests.iter().map(|(name, _)| name.as_str()).collect();
         let want = [
             "mixed/fail",
             "mixed/xpass",

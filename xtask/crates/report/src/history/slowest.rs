@@ -10,7 +10,8 @@ const SHOWN: usize = 5;
 /// ... if more tests than this ran.
 const FEW: usize = 10;
 
-/// Returns the `count` slowest tests, the slowest first, each once.
+/// Returns the `count` slowest tests, the slowest first, each once for each
+/// number of CPUs.
 pub fn slowest(outcomes: &[Outcome], count: usize) -> Vec<&Outcome> {
     let mut ran: Vec<&Outcome> = outcomes.iter().filter(|one| one.ms > 0).collect();
     ran.sort_by(|a, b| b.ms.cmp(&a.ms).then_with(|| a.name.cmp(&b.name)));
@@ -19,7 +20,8 @@ pub fn slowest(outcomes: &[Outcome], count: usize) -> Vec<&Outcome> {
         if shown.len() == count {
             break;
         }
-        if !shown.iter().any(|other| other.name == one.name) {
+        let is_same = |other: &&Outcome| (&other.name, other.cpus) == (&one.name, one.cpus);
+        if !shown.iter().any(is_same) {
             shown.push(one);
         }
     }
@@ -41,7 +43,7 @@ pub fn lines(outcomes: &[Outcome], wanted: Option<usize>) -> Vec<String> {
                 "slowest",
                 "",
                 seconds(one.ms),
-                one.name
+                one.label()
             )
         })
         .collect()

@@ -207,7 +207,7 @@ pub fn notes(report: &Report, changes: &Comparison) -> Markup {
             ol.slowest {
                 @for one in slow {
                     li style={ "--share:" (100 * one.ms / most) "%" } {
-                        span { (visible(&one.name)) }
+                        span { (visible(&one.label())) }
                         span.time { (seconds(one.ms)) }
                     }
                 }

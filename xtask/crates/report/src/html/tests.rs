@@ -120,19 +120,19 @@ fn suite_line(suite: &Suite<'_>) -> Markup {
 }
 
 /// Returns which run of its test each outcome is; empty for a test that ran
-/// once.
+/// once on this number of CPUs.
 fn runs(outcomes: &[Outcome]) -> Vec<String> {
-    let mut totals: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut totals: BTreeMap<(&str, u32), usize> = BTreeMap::new();
     for test in outcomes {
-        *totals.entry(&test.name).or_default() += 1;
+        *totals.entry((&test.name, test.cpus)).or_default() += 1;
     }
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut seen: BTreeMap<(&str, u32), usize> = BTreeMap::new();
     outcomes
         .iter()
         .map(|test| {
-            let number = seen.entry(&test.name).or_default();
+            let number = seen.entry((&test.name, test.cpus)).or_default();
             *number += 1;
-            match totals.get(test.name.as_str()) {
+            match totals.get(&(test.name.as_str(), test.cpus)) {
                 Some(total) if *total > 1 => format!("run {number} of {total}"),
                 _ => String::new(),
             }
@@ -177,11 +177,16 @@ fn line(test: &Outcome, run: &str) -> Markup {
         Where::Kernel => "kernel",
         Where::Userland => "userland",
     };
+    let cpus = match test.cpus {
+        1 => "1 CPU".to_owned(),
+        more => format!("{more} CPUs"),
+    };
     html! {
         span.badge.(class(test.verdict)) { (test.verdict.word()) }
         span.name {
             (visible(case))
             " " span.place { (place) }
+            " " span.place { (cpus) }
             @if !run.is_empty() { " " span.place { (run) } }
             @if let Some(machine) = test.machine { " " span.place { "machine " (machine) } }
             @if let Some(first) = test.detail.lines().next() {
@@ -235,8 +240,9 @@ mod checks {
 
     #[test]
     fn runs_of_one_test_are_counted() {
-        let outcomes = ["a/x", "a/y", "a/x"].map(|name| outcome(name, Pass, 1));
-        assert_eq!(runs(&outcomes), ["run 1 of 2", "", "run 2 of 2"]);
+        let mut outcomes = ["a/x", "a/y", "a/x", "a/x"].map(|name| outcome(name, Pass, 1));
+        outcomes[3].cpus = 4;
+        assert_eq!(runs(&outcomes), ["run 1 of 2", "", "run 2 of 2", ""]);
     }
 
     #[test]
