@@ -9,10 +9,11 @@ mod guest;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Instant;
 use crate::error::InfraError;
 use crate::exit::Exit;
 use crate::machine::{Event, Machine};

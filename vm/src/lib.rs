@@ -8,6 +8,7 @@
 
 pub mod accel;
 pub mod bhyve;
+pub mod clock;
 pub mod console;
 pub mod ddb;
 pub mod efi;

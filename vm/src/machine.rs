@@ -1,9 +1,9 @@
 //! The interface of a running machine, whichever hypervisor runs it.
 
 use std::fs::File;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 
+use crate::clock::Instant;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 
@@ -106,8 +106,15 @@ impl Inbox {
     /// Waits for the next event and returns it, or none at the `deadline`.
     pub fn next(&self, deadline: Instant) -> Option<Event> {
         let events = self.events.as_ref()?;
-        let left = deadline.saturating_duration_since(Instant::now());
-        events.recv_timeout(left).ok()
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match events.recv_timeout(left) {
+                Ok(event) => return Some(event),
+                // The wait may end early for this clock.
+                Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
+                Err(_) => return None,
+            }
+        }
     }
 
     /// Lets `interrupt` end the waits of [`Self::next`].

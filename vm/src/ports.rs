@@ -153,7 +153,9 @@ mod tests {
     use super::*;
     use std::io::Write;
     use std::os::unix::net::UnixStream;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
+
+    use crate::clock::Instant;
 
     #[test]
     fn what_was_printed_before_a_result_is_heard_before_it() {

@@ -4,14 +4,15 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, IoSlice, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::clock::Instant;
 use crate::machine::{Event, Notice};
 
 /// The time limit for QEMU's answer to a command.
@@ -310,10 +311,17 @@ impl Monitor {
     }
 
     fn reply(&self, deadline: Instant, what: &str) -> std::io::Result<Value> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        self.replies
-            .recv_timeout(left)
-            .map_err(|_| std::io::Error::other(format!("QEMU did not answer {what}")))
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.replies.recv_timeout(left) {
+                Ok(reply) => return Ok(reply),
+                // The wait may end early for this clock.
+                Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
+                Err(_) => {
+                    return Err(std::io::Error::other(format!("QEMU did not answer {what}")));
+                }
+            }
+        }
     }
 
     /// Returns whether the machine runs.

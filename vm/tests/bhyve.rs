@@ -6,9 +6,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kdk_vm::bhyve::{self, Bhyve, BhyveMachine, Boot, Spec};
+use kdk_vm::clock::Instant;
 use kdk_vm::error::{InfraError, RunError};
 use kdk_vm::exit::{Exit, Status};
 use kdk_vm::guard::Guard;

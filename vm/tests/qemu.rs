@@ -4,9 +4,10 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kdk_vm::accel::{self, AccelChoice};
+use kdk_vm::clock::Instant;
 use kdk_vm::error::InfraError;
 use kdk_vm::exit::Exit;
 use kdk_vm::guard::Guard;

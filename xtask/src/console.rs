@@ -2,8 +2,9 @@
 
 use std::io::{IsTerminal, Read, Write};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use kdk_vm::clock::Instant;
 use kdk_vm::console::assemble::{Assembler, Overlong};
 use kdk_vm::console::clean;
 use kdk_vm::ddb;

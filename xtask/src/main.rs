@@ -3,13 +3,14 @@
 mod cmd;
 mod console;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
+use kdk_core::terminal::cut_lines;
 
 /// Builds FreeBSD kernels with a patch series and tests them in virtual machines.
 #[derive(Debug, Parser)]
@@ -51,14 +52,20 @@ fn main() -> ExitCode {
     let wrap = std::io::stderr().is_terminal();
     // It fails only if a hook is already set.
     let _ = miette::set_hook(Box::new(move |_| {
-        let options = miette::MietteHandlerOpts::new();
-        Box::new(options.break_words(false).wrap_lines(wrap).build())
+        let options = miette::MietteHandlerOpts::new()
+            .break_words(false)
+            .word_separator(textwrap::WordSeparator::AsciiSpace)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation)
+            .wrap_lines(wrap);
+        Box::new(options.build())
     }));
     match dispatch(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let code = failure.exit_code();
-            eprintln!("{:?}", miette::Report::new(failure));
+            let report = format!("{:?}", miette::Report::new(failure));
+            // Where no one reads it, the exit code has to do.
+            let _ = writeln!(std::io::stderr(), "{}", cut_lines(&report));
             ExitCode::from(code)
         }
     }
@@ -72,18 +79,23 @@ fn dispatch(command: &Command) -> Result<(), Failure> {
         }
         (Err(failure), _) => return Err(failure),
     };
+    run(command, &cx)?;
+    cx.terminal.check_printed()
+}
+
+fn run(command: &Command, cx: &Context) -> Result<(), Failure> {
     match command {
-        Command::VmTest(args) => cmd::vm_test::run(args, &cx),
-        Command::Test(args) => cmd::test::run(args, &cx),
-        Command::Tidy => cmd::tidy::run(&cx),
-        Command::Base(args) => cmd::base::run(args, &cx),
-        Command::Patches(args) => cmd::patches::run(args, &cx),
-        Command::Prove(args) => cmd::prove::run(args, &cx),
-        Command::Doctor(args) => cmd::doctor::run(args, &cx),
-        Command::Shell(args) => cmd::shell::run(args, &cx),
-        Command::Debug(args) => cmd::debug::run(args, &cx),
-        Command::Bench(args) => cmd::bench::run(args, &cx),
-        Command::Clean(args) => cmd::clean::run(args, &cx),
+        Command::VmTest(args) => cmd::vm_test::run(args, cx),
+        Command::Test(args) => cmd::test::run(args, cx),
+        Command::Tidy => cmd::tidy::run(cx),
+        Command::Base(args) => cmd::base::run(args, cx),
+        Command::Patches(args) => cmd::patches::run(args, cx),
+        Command::Prove(args) => cmd::prove::run(args, cx),
+        Command::Doctor(args) => cmd::doctor::run(args, cx),
+        Command::Shell(args) => cmd::shell::run(args, cx),
+        Command::Debug(args) => cmd::debug::run(args, cx),
+        Command::Bench(args) => cmd::bench::run(args, cx),
+        Command::Clean(args) => cmd::clean::run(args, cx),
     }
 }
 

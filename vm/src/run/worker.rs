@@ -1,11 +1,21 @@
 //! A worker, which runs one batch after the other, with one guest at a time.
 
+use std::time::Duration;
+
 use super::Run;
+use crate::clock;
 use crate::error::RunError;
 use crate::plan::{Batch, Case};
 use crate::progress::Progress;
 use crate::session::{Death, Goodbye, Ran, Session};
-use crate::verdict::Outcome;
+use crate::verdict::{Outcome, Verdict};
+
+/// The time that the host stands still after which a guest may have missed its
+/// own time limits.
+const STANDSTILL: Duration = Duration::from_secs(1);
+
+/// The number of times that a test runs again because the host stood still.
+const RERUNS: usize = 3;
 
 pub struct Worker<'r, 'a> {
     run: &'r Run<'a>,
@@ -52,13 +62,26 @@ impl<'r, 'a> Worker<'r, 'a> {
         self.end()
     }
 
-    /// Runs one case, on a fresh kernel if the last one was lost.
+    /// Runs one case, on a fresh kernel if the last one was lost. A test that
+    /// did not succeed while the host stood still runs again: the guest's own
+    /// clock may have counted that time.
     fn case(&mut self, at: usize, case: &Case) -> Result<(), RunError> {
+        let mut reruns = 0;
         loop {
-            let mut guest = self.take_guest(case)?;
+            let since = clock::stood_still();
+            let guest = self.take_guest(case);
+            if matches!(guest, Err(RunError::Boot(_))) && self.runs_again(case, since, &mut reruns)
+            {
+                continue;
+            }
+            let mut guest = guest?;
             let ran = guest.session.run(&case.test);
             self.run.keep_log_error(guest.session.log_error());
-            match ran? {
+            let ran = ran?;
+            if may_be_late(&ran) && self.runs_again(case, since, &mut reruns) {
+                continue;
+            }
+            match ran {
                 Ran::Done(outcome) => {
                     self.finished(at, case, outcome, &guest);
                     guest.last = Some(at);
@@ -81,6 +104,22 @@ impl<'r, 'a> Worker<'r, 'a> {
     }
 
     /// Returns the guest of this batch, whose cases have the same machine.
+    /// Returns whether a case that did not succeed runs again, because the host
+    /// stood still since `since`.
+    fn runs_again(&self, case: &Case, since: Duration, reruns: &mut usize) -> bool {
+        let stood_still = clock::stood_still().saturating_sub(since);
+        if stood_still < STANDSTILL || *reruns == RERUNS {
+            return false;
+        }
+        *reruns += 1;
+        self.run.emit(Progress::Note(&format!(
+            "the host stood still for {:.1} s: {} runs again",
+            stood_still.as_secs_f64(),
+            case.test.name
+        )));
+        true
+    }
+
     fn take_guest(&mut self, case: &Case) -> Result<Guest<'a>, RunError> {
         if let Some(guest) = self.guest.take() {
             return Ok(guest);
@@ -141,6 +180,16 @@ impl<'r, 'a> Worker<'r, 'a> {
         self.run.found().report.complaints.extend(late);
         self.run.keep_log_error(guest.session.log_error());
         Ok(())
+    }
+}
+
+/// Returns whether a test may have ended this way because its kernel did not
+/// run for some time.
+fn may_be_late(ran: &Ran) -> bool {
+    let is_late = |verdict| matches!(verdict, Verdict::Fail | Verdict::Timeout);
+    match ran {
+        Ran::Done(outcome) | Ran::Lost(outcome) => is_late(outcome.verdict),
+        Ran::NotStarted(death) => is_late(death.verdict),
     }
 }
 

@@ -1,9 +1,8 @@
 //! Boots a guest, from the machine's start to the guest's list of tests.
 
-use std::time::Instant;
-
 use super::link::{Link, Tick};
 use super::{Limits, Logs, Session, Setup};
+use crate::clock::Instant;
 use crate::error::{BootError, BootFault, RunError};
 use crate::machine::Machine;
 use crate::panic::Kind;

@@ -7,10 +7,10 @@ mod tests;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use super::Limits;
 use super::link::{Link, ResultLine, Tick};
+use crate::clock::Instant;
 use crate::ddb::{Dialogue, Findings, Turn};
 use crate::error::InfraError;
 use crate::machine::Port;

@@ -1,9 +1,8 @@
 //! Ends a session.
 
-use std::time::Instant;
-
 use super::link::Tick;
 use super::{Death, Session};
+use crate::clock::Instant;
 use crate::error::InfraError;
 use crate::exit::Exit;
 use crate::protocol::Line;

@@ -2,10 +2,11 @@
 //! event at a time.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::debugger::{Questioning, Reach, Testimony};
 use super::{Death, Limits, Logs, Setup};
+use crate::clock::Instant;
 use crate::console::assemble::{Assembler, Overlong};
 use crate::console::{Tail, clean};
 use crate::ddb;

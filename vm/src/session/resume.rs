@@ -1,12 +1,13 @@
 //! Resumes a guest with the time and a seed, before its first test.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant as HostInstant, SystemTime, UNIX_EPOCH};
 
 use kdk_harness::Resume;
 
 use super::boot::{failed, hung, lost};
 use super::link::{Link, Tick};
 use super::{Limits, Logs, Session, Setup};
+use crate::clock::Instant;
 use crate::error::{BootError, BootFault, RunError};
 use crate::machine::Machine;
 use crate::phase::Phase;
@@ -62,23 +63,30 @@ impl<'a> Session<'a> {
         self.resume_at(now(), seed)
     }
 
-    /// Returns the guest's answer is measured against the time it was given and
-    /// what has passed since, never against the host's clock, which may have
-    /// been set in between.
+    /// Does what [`Session::resume`] does, with this time of day. The guest's
+    /// answer is compared with the time that it was set to and with what has
+    /// passed since, never with the host's clock, which may have been set in
+    /// between. The answer may be older than this moment by any time in which
+    /// this process did not run.
     pub(super) fn resume_at(&mut self, time: Duration, seed: u64) -> Result<u64, RunError> {
-        let given = Instant::now();
+        let given = HostInstant::now();
         self.link.send(&command(time, seed).to_string());
         let answer = self.answer(|line| match line {
             Line::Resumed(fields) => Some(fields.to_owned()),
             _ => None,
         })?;
-        let due = time + given.elapsed();
+        let latest = time + given.elapsed();
         let fault = match answer.and_then(|fields| Resumed::parse(&fields)) {
-            Ok(resumed) if resumed.time.abs_diff(due) <= APART => return Ok(resumed.random),
-            Ok(resumed) => format!(
-                "its clock is {:.0} s from what it was set to",
-                resumed.time.abs_diff(due).as_secs_f64()
-            ),
+            Ok(resumed) => {
+                let apart = resumed.time.abs_diff(resumed.time.clamp(time, latest));
+                if apart <= APART {
+                    return Ok(resumed.random);
+                }
+                format!(
+                    "its clock is {:.0} s from what it was set to",
+                    apart.as_secs_f64()
+                )
+            }
             Err(what) => what,
         };
         Err(failed(&mut self.link, BootFault::Resume(fault)).into())

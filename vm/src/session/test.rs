@@ -1,9 +1,10 @@
 //! Runs one test, from the command to its verdict.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::link::Tick;
 use super::{Death, Ran, Session};
+use crate::clock::Instant;
 use crate::error::InfraError;
 use crate::ktap;
 use crate::panic::{ConsoleMatch, Kind};

@@ -44,7 +44,7 @@ pub fn row(fault: &Fault) -> Row {
         Err(Stop::Unsupported(why)) => Row {
             name,
             expected,
-            got: format!("not result: {why}"),
+            got: format!("skipped: {why}"),
             report: "-".into(),
             left: "-".into(),
             status: Status::Skipped(why),

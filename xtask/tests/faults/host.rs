@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use kdk_vm::verdict::Verdict::Pass;
@@ -11,7 +10,7 @@ use kdk_vm::verdict::Verdict::Pass;
 use crate::evaluate;
 use crate::fault::{Fault, FaultResult, Stop, Want, daily, ends, infra, injected_in, on_demand};
 use crate::privileges::{self, small_disk};
-use crate::sandbox::{Sandbox, io_error, real_qemu};
+use crate::sandbox::{Sandbox, Script, io_error, real_qemu};
 
 /// A test that passes.
 const GOOD: &str = "harness/panics-nest";
@@ -411,42 +410,16 @@ const MEMORY: u64 = 150 << 10;
 /// It reads the memory of its parent (proc(5), VmHWM) before it ends.
 fn flood(sandbox: &mut Sandbox, mib: u64) -> Result<FaultResult, Stop> {
     let (peak, bytes) = (sandbox.path("peak"), mib << 20);
-    sandbox.qemu(&format!(
-        r##"#!/usr/bin/env bash
-case " $* " in
-*' --version '*) exec {qemu} --version ;;
-*' kvm '*) exit 1 ;;
-esac
-printf '{{"QMP": {{}}}}\n{{"event": "RESUME"}}\n' >&12
-echo '# kdk-hello protocol=2 guest=demo osreldate=0 kmod=none uname=a script' >&11
-while read -r word name <&11; do
-    case $word in
-    list)
-        echo '# test flood/log where=kernel limit_ms=3600000 expect=pass default=yes' >&11
-        echo '# end list 1' >&11 ;;
-    resume)
-        echo "# resumed ${{name% *}} random=${{name#*seed=}}" >&11 ;;
-    run)
-        echo "# start $name" >&11
-        yes 'the console says this over and over, as some do' | head -c {bytes} >&10
-        printf 'KTAP version 1\n1..1\nok 1 %s\n# done 1\n' "$name" >&11 ;;
-    end)
-        grep VmHWM "/proc/$PPID/status" > {peak}
-        echo '# bye' >&11
-        exit 1 ;;
-    esac
-done
-"##,
-        qemu = real_qemu(),
-        peak = peak.display()
-    ))?;
-    let mut command: Command = sandbox.xtask_under(&[], &["vm-test", "--base", "demo"]);
-    // A script cannot be saved.
-    command
-        .args(["--accel", "tcg", "--cold", "--isolation", "none"])
-        .arg("--json")
-        .arg(sandbox.report());
-    let result = sandbox.inject(command)?;
+    let flood =
+        format!("yes 'the console says this over and over, as some do' | head -c {bytes} >&10");
+    sandbox.scripted_guest(&Script {
+        test: "flood/log",
+        limit_ms: 3_600_000,
+        run: &flood,
+        end: &format!("grep VmHWM \"/proc/$PPID/status\" > {}", peak.display()),
+        ..Script::default()
+    })?;
+    let result = sandbox.inject(sandbox.vm_test_of_script())?;
     let text = fs::read_to_string(&peak).map_err(io_error("read", &peak))?;
     let kib = text
         .split_whitespace()

@@ -185,15 +185,20 @@ fn works_again(sandbox: &Sandbox) -> Result<(), String> {
     ))
 }
 
-/// Interrupts a run that cannot stop cleanly: it waits for a reader of its
-/// output.
+/// Interrupts a run whose output has no reader: the first ^C ends its tests, and
+/// it waits until its output is read.
 fn interrupt_twice(sandbox: &mut Sandbox) -> Result<FaultResult, Stop> {
     let mut running = sandbox.start(sandbox.vm_test(&["fault/flood"]))?;
     running.until("demo: flood")?;
     // Nothing reads the output any more.
     eventually("the run does not wait for its reader", || {
-        let wait = fs::read_to_string(format!("/proc/{}/wchan", running.pid()));
-        wait.is_ok_and(|wait| wait.contains("pipe"))
+        let threads = fs::read_dir(format!("/proc/{}/task", running.pid()));
+        let waits = |wait: String| wait.contains("pipe");
+        threads
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|thread| fs::read_to_string(thread.path().join("wchan")).is_ok_and(waits))
     })?;
     running.signal(Signal::SIGINT)?;
     eventually("the first ^C is not taken", || {
@@ -218,7 +223,11 @@ fn is_pending(pid: u32, signal: Signal) -> bool {
     mask.is_some_and(|mask| mask >> (signal as i32 - 1) & 1 == 1)
 }
 
-fn eventually(otherwise: &str, mut holds: impl FnMut() -> bool) -> Result<(), String> {
+/// Waits until `holds` returns true.
+///
+/// # Errors
+/// Returns `otherwise` after a minute.
+pub fn eventually(otherwise: &str, mut holds: impl FnMut() -> bool) -> Result<(), String> {
     let until = Instant::now() + Duration::from_secs(60);
     while !holds() {
         if Instant::now() >= until {

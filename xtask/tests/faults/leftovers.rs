@@ -57,12 +57,17 @@ fn processes(token: &str) -> Vec<i32> {
 
 /// Kills the QEMUs among these processes. Returns their number.
 pub fn kill_qemus(token: &str) -> usize {
+    signal_qemus(token, Signal::SIGKILL)
+}
+
+/// Sends a signal to the QEMUs among these processes. Returns their number.
+pub fn signal_qemus(token: &str, signal: Signal) -> usize {
     let qemus = processes(token)
         .into_iter()
         .filter(|pid| command(*pid).starts_with("qemu-system"));
     // A QEMU that has just ended counts too.
     qemus
-        .filter(|pid| kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok())
+        .filter(|pid| kill(Pid::from_raw(*pid), signal).is_ok())
         .count()
 }
 

@@ -18,9 +18,11 @@ mod host;
 mod interruptions;
 mod kernel;
 mod leftovers;
+mod output;
 mod privileges;
 mod process;
 mod sandbox;
+mod standstill;
 mod tree;
 
 use std::process::ExitCode;
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
     let faults = [
         host::faults(),
         interruptions::faults(),
+        standstill::faults(),
+        output::faults(),
         guest::faults(),
         kernel::faults(),
         base::faults(),
@@ -61,7 +65,7 @@ fn main() -> ExitCode {
     // `cargo xtask test` counts these lines.
     for row in &rows {
         if let Status::Skipped(why) = &row.status {
-            println!("not result: {}: {why}", row.name);
+            println!("skipped: {}: {why}", row.name);
         }
     }
     conclusion.exit_code()

@@ -20,6 +20,33 @@ pub const TOKEN: &str = "KDK_FAULT";
 /// The entry of the demo guest in the store.
 const GUEST_ENTRY: &str = "store/demo/demo";
 
+/// A guest that is a shell script: descriptor 10 is its console, 11 its result
+/// channel. Each part is a command that must not be empty.
+pub struct Script<'a> {
+    /// The name of its only test.
+    pub test: &'a str,
+    /// The limit of the test, in milliseconds.
+    pub limit_ms: u64,
+    /// What it does before it answers `resume`.
+    pub resume: &'a str,
+    /// What it does before the test passes.
+    pub run: &'a str,
+    /// What it does before it ends.
+    pub end: &'a str,
+}
+
+impl Default for Script<'_> {
+    fn default() -> Self {
+        Self {
+            test: "script/passes",
+            limit_ms: 1000,
+            resume: ":",
+            run: ":",
+            end: ":",
+        }
+    }
+}
+
 /// A folder for one fault.
 pub struct Sandbox {
     dir: tempfile::TempDir,
@@ -208,6 +235,60 @@ impl Sandbox {
         fs::write(&path, script).map_err(io_error("write", &path))?;
         let runs = fs::Permissions::from_mode(0o755);
         fs::set_permissions(&path, runs).map_err(io_error("make a program of", &path))
+    }
+
+    /// Replaces QEMU by a script that speaks the protocol of a guest.
+    ///
+    /// # Errors
+    /// The disk's, in words.
+    pub fn scripted_guest(&self, script: &Script<'_>) -> Result<(), String> {
+        let Script {
+            test,
+            limit_ms,
+            resume,
+            run,
+            end,
+        } = script;
+        self.qemu(&format!(
+            r##"#!/usr/bin/env bash
+case " $* " in
+*' --version '*) exec {qemu} --version ;;
+*' kvm '*) exit 1 ;;
+esac
+printf '{{"QMP": {{}}}}\n{{"event": "RESUME"}}\n' >&12
+echo '# kdk-hello protocol=2 guest=demo osreldate=0 kmod=none uname=a script' >&11
+while read -r word name <&11; do
+    case $word in
+    list)
+        echo '# test {test} where=kernel limit_ms={limit_ms} expect=pass default=yes' >&11
+        echo '# end list 1' >&11 ;;
+    resume)
+        {resume}
+        echo "# resumed ${{name% *}} random=${{name#*seed=}}" >&11 ;;
+    run)
+        echo "# start $name" >&11
+        {run}
+        printf 'KTAP version 1\n1..1\nok 1 %s\n# done 1\n' "$name" >&11 ;;
+    end)
+        {end}
+        echo '# bye' >&11
+        exit 1 ;;
+    esac
+done
+"##,
+            qemu = real_qemu(),
+        ))
+    }
+
+    /// Returns the command that runs the test of a scripted guest, which
+    /// cannot be saved.
+    pub fn vm_test_of_script(&self) -> Command {
+        let mut command = self.xtask_under(&[], &["vm-test", "--base", "demo"]);
+        command
+            .args(["--accel", "tcg", "--cold", "--isolation", "none"])
+            .arg("--json")
+            .arg(self.report());
+        command
     }
 
     /// Opens the sandbox to all users.

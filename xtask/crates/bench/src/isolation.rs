@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use kdk_vm::clock;
 use kdk_vm::machine::{self, Machine, Notice, Port};
 use kdk_vm::plan::Durations;
 use kdk_vm::qemu::{Access, Drive, Format, Qemu, QemuMachine, QemuPool, Spec};
@@ -231,7 +232,7 @@ fn wait_for(
     machine: &QemuMachine,
     is_it: &mut dyn FnMut(&machine::Event) -> bool,
 ) -> Result<(), Failure> {
-    let deadline = Instant::now() + TIMEOUT;
+    let deadline = clock::Instant::now() + TIMEOUT;
     loop {
         match machine.inbox().next(deadline) {
             Some(machine::Event::Ended(exit)) => {

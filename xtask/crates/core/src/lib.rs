@@ -9,6 +9,7 @@ pub mod event;
 pub mod failure;
 pub mod git;
 pub mod logs;
+mod printer;
 pub mod store;
 pub mod terminal;
 mod vm_errors;

@@ -1,20 +1,30 @@
 //! Terminal output: a progress bar on a terminal, plain lines elsewhere.
 
-use std::fmt::Display;
-use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
+use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use kdk_vm::verdict::{Outcome, Summary, Verdict};
 
 use crate::event::{Event, Phase, PhaseResult, Sink};
 use crate::failure::Failure;
+use crate::printer::Printer;
 
-/// Prints the events and the results of a command.
+/// The most bytes of one line that are printed.
+const LONGEST_LINE: usize = 4000;
+
+/// Prints the events and the results of a command. Events are printed by
+/// another thread, so that a reader that does not read stops no run. Dropping
+/// the terminal waits until all is printed.
 pub struct Terminal {
     bar: ProgressBar,
+    printer: Printer,
     live: bool,
     seen: Mutex<Progress>,
+    /// The first error of standard output.
+    lost: Mutex<Option<std::io::Error>>,
 }
 
 /// The progress of a phase that plain output has printed.
@@ -40,33 +50,48 @@ impl Terminal {
             bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
         }
         Self {
+            printer: Printer::new(bar.clone(), live),
             bar,
             live,
             seen: Mutex::default(),
+            lost: Mutex::default(),
         }
     }
 
     /// Prints a line on standard error, above the progress bar if there is one.
     pub fn line(&self, text: &str) {
-        if self.live {
-            self.bar.println(text);
-        } else {
-            // A closed standard error must not end the run.
-            let _ = writeln!(std::io::stderr(), "{text}");
-        }
+        self.printer.text(cut_lines(text).into_owned());
     }
 
     /// Prints lines of a result on standard output.
     pub fn print(&self, text: impl Display) {
-        let write = || {
-            // A closed pipe must not end the run.
-            let _ = writeln!(std::io::stdout(), "{text}");
+        self.printer.flush();
+        let write = || writeln!(std::io::stdout(), "{text}");
+        let written = match self.live {
+            true => self.bar.suspend(write),
+            false => write(),
         };
-        if self.live {
-            self.bar.suspend(write);
-        } else {
-            write();
+        if let Err(error) = written {
+            self.lost().get_or_insert(error);
         }
+    }
+
+    /// Fails if a result could not be printed. A reader that has read enough is
+    /// no failure.
+    ///
+    /// # Errors
+    /// The error of standard output.
+    pub fn check_printed(&self) -> Result<(), Failure> {
+        match self.lost().take() {
+            Some(error) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(Failure::infra("print the result", "standard output failed").source(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn lost(&self) -> std::sync::MutexGuard<'_, Option<std::io::Error>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the user whether to continue; `CI=true` answers yes. `tried`
@@ -83,6 +108,7 @@ impl Terminal {
             return Err(Failure::usage(tried, "there is no terminal to ask on")
                 .help("use `-y` to continue without a question"));
         }
+        self.printer.flush();
         let mut stderr = std::io::stderr();
         let _ = write!(stderr, "continue? [y/N] ").and_then(|()| stderr.flush());
         let mut answer = String::new();
@@ -94,10 +120,13 @@ impl Terminal {
 
     fn progress(&self, phase: Phase, done: u64, total: u64, unit: &str) {
         if self.live {
-            self.bar.set_style(style(total));
-            self.bar.set_length(total);
-            self.bar.set_position(done);
-            self.bar.set_message(format!("{phase} {unit}"));
+            let message = format!("{phase} {unit}");
+            self.printer.bar(Box::new(move |bar| {
+                bar.set_style(style(total));
+                bar.set_length(total);
+                bar.set_position(done);
+                bar.set_message(message);
+            }));
             return;
         }
         let mut seen = self
@@ -137,10 +166,10 @@ impl Sink for Terminal {
     fn emit(&self, event: Event) {
         match event {
             Event::Start { phase } => {
-                if self.live {
-                    self.bar.set_style(style(0));
-                    self.bar.set_message(phase.name());
-                }
+                self.printer.bar(Box::new(move |bar| {
+                    bar.set_style(style(0));
+                    bar.set_message(phase.name());
+                }));
             }
             Event::Line { phase, text } => self.line(&format!("{phase:>9}  {text}")),
             Event::Progress {
@@ -156,7 +185,7 @@ impl Sink for Terminal {
                 cached,
                 why,
             } => {
-                self.bar.reset();
+                self.printer.bar(Box::new(ProgressBar::reset));
                 self.line(&phase_end(phase, &result, ms, cached, &why));
             }
             Event::Up { ms, uname } => {
@@ -165,6 +194,29 @@ impl Sink for Terminal {
             Event::Test(outcome) | Event::Revised(outcome) => self.line(&test_line(&outcome)),
         }
     }
+}
+
+/// Returns `text` with the ends of very long lines cut off: an error may quote
+/// its input.
+pub fn cut_lines(text: &str) -> Cow<'_, str> {
+    if text.lines().all(|line| line.len() <= LONGEST_LINE) {
+        return text.into();
+    }
+    let mut cut = String::new();
+    for (n, line) in text.lines().enumerate() {
+        let kept = line.get(..line.floor_char_boundary(LONGEST_LINE));
+        let kept = kept.unwrap_or_default();
+        if n > 0 {
+            cut.push('\n');
+        }
+        cut.push_str(kept);
+        if kept.len() < line.len() {
+            let more = line.len() - kept.len();
+            // Writing to a string does not fail.
+            let _ = write!(cut, " [{more} more bytes]");
+        }
+    }
+    cut.into()
 }
 
 /// Returns the line for a finished phase.
@@ -224,4 +276,20 @@ pub fn summary_line(summary: Summary) -> String {
 /// Formats milliseconds as seconds.
 pub fn seconds(ms: u64) -> String {
     format!("{}.{:03} s", ms / 1000, ms % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_cut_between_characters() {
+        let short = "a\nb\n";
+        assert_eq!(cut_lines(short), short);
+        let long = format!("a\nxx{}\nb", "é".repeat(LONGEST_LINE));
+        let cut = cut_lines(&long);
+        let lines: Vec<&str> = cut.lines().collect();
+        assert_eq!((lines[0], lines[2]), ("a", "b"));
+        assert!(lines[1].ends_with("éé [4002 more bytes]"), "{}", lines[1]);
+    }
 }
