@@ -37,6 +37,19 @@ SX_SYSINIT(kdk_sx, &kdk_sx, "kdk sx");
 /*
  * Descriptors.
  */
+static int
+kdk_fd_socket(int fd, struct file **fp, struct socket **so)
+{
+	cap_rights_t rights;
+	int error;
+
+	error = getsock(curthread, fd, cap_rights_init_one(&rights, CAP_RECV),
+	    fp);
+	if (error == 0)
+		*so = (*fp)->f_data;
+	return (error);
+}
+
 int
 kdk_fd_close(int fd)
 {
@@ -132,22 +145,114 @@ kdk_fd_kqueue(int *fd)
 }
 
 int
-kdk_fd_shutdown(int fd)
+kdk_fd_unix(int *fd)
+{
+	int error;
+
+	error = kern_socket(curthread, AF_UNIX, SOCK_STREAM, 0);
+	if (error == 0)
+		*fd = curthread->td_retval[0];
+	return (error);
+}
+
+int
+kdk_fd_unix_connect(int fd, int *peer)
+{
+	struct sockaddr_un sun = {
+		.sun_len = sizeof(sun),
+		.sun_family = AF_UNIX,
+		.sun_path = "/tmp/kdk",
+	};
+	struct sockaddr_storage ss = { .ss_len = sizeof(ss) };
+	struct thread *td = curthread;
+	int error, listener;
+
+	/* A process of the kernel has no root directory. */
+	pwd_ensure_dirs();
+	error = kdk_fd_unix(&listener);
+	if (error != 0)
+		return (error);
+	error = kern_bindat(td, AT_FDCWD, listener, (struct sockaddr *)&sun);
+	if (error != 0)
+		goto out;
+	error = kern_listen(td, listener, 1);
+	if (error == 0)
+		error = kern_connectat(td, AT_FDCWD, fd,
+		    (struct sockaddr *)&sun);
+	if (error == 0)
+		error = kern_accept(td, listener, (struct sockaddr *)&ss,
+		    NULL);
+	if (error == 0)
+		*peer = td->td_retval[0];
+	(void)kern_funlinkat(td, AT_FDCWD, sun.sun_path, FD_NONE,
+	    UIO_SYSSPACE, 0, 0);
+out:
+	(void)kern_close(td, listener);
+	return (error);
+}
+
+int
+kdk_fd_shutdown(int fd, int how)
 {
 
-	return (kern_shutdown(curthread, fd, SHUT_RDWR));
+	_Static_assert(SHUT_RD == KDK_SHUT_INPUT && SHUT_WR == KDK_SHUT_OUTPUT &&
+	    SHUT_RDWR == KDK_SHUT_BOTH, "the values differ");
+	return (kern_shutdown(curthread, fd, how));
+}
+
+int
+kdk_fd_error(int fd, int *error)
+{
+	socklen_t size = sizeof(*error);
+
+	return (kern_getsockopt(curthread, fd, SOL_SOCKET, SO_ERROR, error,
+	    UIO_SYSSPACE, &size));
 }
 
 static int
-kdk_fd_socket(int fd, struct file **fp, struct socket **so)
+kdk_fd_transfer(int fd, struct iovec *iov, enum uio_rw rw)
 {
-	cap_rights_t rights;
+	struct uio uio = {
+		.uio_iov = iov,
+		.uio_iovcnt = 1,
+		.uio_resid = iov->iov_len,
+		.uio_segflg = UIO_SYSSPACE,
+		.uio_rw = rw,
+		.uio_td = curthread,
+	};
+	struct file *fp;
+	struct socket *so;
+	int error, flags = MSG_DONTWAIT;
+
+	error = kdk_fd_socket(fd, &fp, &so);
+	if (error != 0)
+		return (error);
+	error = rw == UIO_READ ?
+	    soreceive(so, NULL, &uio, NULL, NULL, &flags) :
+	    sosend(so, NULL, &uio, NULL, NULL, flags, curthread);
+	fdrop(fp, curthread);
+	return (error);
+}
+
+int
+kdk_fd_send(int fd, const void *bytes, size_t length)
+{
+	struct iovec iov = {
+		.iov_base = __DECONST(void *, bytes),
+		.iov_len = length,
+	};
+
+	return (kdk_fd_transfer(fd, &iov, UIO_WRITE));
+}
+
+int
+kdk_fd_receive(int fd, void *bytes, size_t room, size_t *length)
+{
+	struct iovec iov = { .iov_base = bytes, .iov_len = room };
 	int error;
 
-	error = getsock(curthread, fd, cap_rights_init_one(&rights, CAP_RECV),
-	    fp);
-	if (error == 0)
-		*so = (*fp)->f_data;
+	error = kdk_fd_transfer(fd, &iov, UIO_READ);
+	*length = room - iov.iov_len;
 	return (error);
 }
 
@@ -161,10 +266,6 @@ static struct {
 	const struct protosw	*real;
 	struct kdk_sendfile	*call;
 	u_int			passed;
-	/* The request whose pages are being read. */
-	struct socket		*reader;
-	struct mbuf		*reading;
-	int			unread;
 } kdk_faulty;
 
 static int
@@ -188,70 +289,23 @@ kdk_faulty_wait(struct socket *so, off_t need, int *space)
 	return (error);
 }
 
-/*
- * Sends pages as vn_sendfile() sends pages that are not resident.
- */
-static int
-kdk_send_reading(struct socket *so, int flags, struct mbuf *m,
-    struct sockaddr *nam, struct mbuf *control, struct thread *td)
-{
-	int count, error;
-
-	if (kdk_faulty.reading != NULL || (flags & PRUS_NOTREADY) != 0) {
-		if ((flags & PRUS_NOTREADY) == 0)
-			m_freem(m);
-		return (EBUSY);
-	}
-	count = 0;
-	for (struct mbuf *n = m; n != NULL; n = n->m_next) {
-		n->m_flags |= M_NOTREADY;
-		count++;
-	}
-	error = kdk_faulty.real->pr_send(so, flags | PRUS_NOTREADY, m, nam,
-	    control, td);
-	if (error != 0) {
-		mb_free_notready(m, count);
-		return (error);
-	}
-	soref(so);
-	kdk_faulty.reader = so;
-	kdk_faulty.reading = m;
-	kdk_faulty.unread = count;
-	return (0);
-}
-
-/*
- * Completes the read as sendfile_iodone() does.
- */
-int
-kdk_sendfile_read(void)
-{
-	struct socket *so;
-	struct mbuf *m;
-
-	so = kdk_faulty.reader;
-	m = kdk_faulty.reading;
-	if (m == NULL)
-		return (ENOENT);
-	kdk_faulty.reader = NULL;
-	kdk_faulty.reading = NULL;
-	CURVNET_SET(so->so_vnet);
-	(void)so->so_proto->pr_ready(so, m, kdk_faulty.unread);
-	sorele(so);
-	CURVNET_RESTORE();
-	return (0);
-}
-
 static int
 kdk_faulty_send(struct socket *so, int flags, struct mbuf *m,
     struct sockaddr *nam, struct mbuf *control, struct thread *td)
 {
 
-	if (kdk_faulty.call->reading)
-		return (kdk_send_reading(so, flags, m, nam, control, td));
+	/* As another thread may between the wait for space and this. */
+	if (kdk_faulty.call->shut >= 0)
+		(void)kern_shutdown(td, kdk_faulty.call->shut, SHUT_RD);
 	if (!kdk_faulty_fails(KDK_STEP_SEND))
 		return (kdk_faulty.real->pr_send(so, flags, m, nam, control,
 		    td));
+	/* TCP refuses data only of a connection that was dropped. */
+	if (so->so_proto->pr_protocol == IPPROTO_TCP) {
+		kdk_faulty.real->pr_abort(so);
+		return (kdk_faulty.real->pr_send(so, flags, m, nam, control,
+		    td));
+	}
 	if ((flags & PRUS_NOTREADY) == 0)
 		m_freem(m);
 	return (kdk_faulty.call->error);
@@ -277,12 +331,24 @@ kdk_sendfile(struct kdk_sendfile *call)
 		.kq_flags = call->event_flags,
 		.kq_fd = call->queue,
 	};
-	struct iovec iov = {
-		.iov_base = __DECONST(void *, call->trailer),
-		.iov_len = call->trailer_length,
+	struct iovec iov[] = {
+		{
+			.iov_base = __DECONST(void *, call->header),
+			.iov_len = call->header_length,
+		}, {
+			.iov_base = __DECONST(void *, call->trailer),
+			.iov_len = call->trailer_length,
+		},
+	};
+	struct uio header = {
+		.uio_iov = &iov[0],
+		.uio_iovcnt = 1,
+		.uio_resid = call->header_length,
+		.uio_segflg = UIO_SYSSPACE,
+		.uio_rw = UIO_WRITE,
 	};
 	struct uio trailer = {
-		.uio_iov = &iov,
+		.uio_iov = &iov[1],
 		.uio_iovcnt = 1,
 		.uio_resid = call->trailer_length,
 		.uio_segflg = UIO_SYSSPACE,
@@ -303,7 +369,7 @@ kdk_sendfile(struct kdk_sendfile *call)
 	if (error != 0)
 		return (error);
 	faulty = call->step != KDK_STEP_NONE || call->space != 0 ||
-	    call->reading;
+	    call->shut >= 0;
 	if (faulty) {
 		error = kdk_fd_socket(call->socket, &sock_fp, &so);
 		if (error != 0)
@@ -323,9 +389,11 @@ kdk_sendfile(struct kdk_sendfile *call)
 	 */
 	kthread = td->td_pflags & TDP_KTHREAD;
 	td->td_pflags &= ~kthread;
-	error = fo_sendfile(fp, call->socket, NULL,
+	error = fo_sendfile(fp, call->socket,
+	    call->header != NULL ? &header : NULL,
 	    call->trailer != NULL ? &trailer : NULL, 0, call->length, &sent,
-	    call->flags | SF_KQUEUE, &kq, td);
+	    call->flags | (call->plain ? 0 : SF_KQUEUE),
+	    call->plain ? NULL : &kq, td);
 	td->td_pflags |= kthread;
 	if (faulty) {
 		so->so_proto = kdk_faulty.real;

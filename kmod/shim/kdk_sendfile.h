@@ -26,13 +26,16 @@ struct kdk_sendfile {
 	uintptr_t	ident;
 	uint32_t	event_flags;
 	size_t		length;
+	const void	*header;	/* kernel memory, or NULL */
+	size_t		header_length;
 	const void	*trailer;	/* kernel memory, or NULL */
 	size_t		trailer_length;
 	int		space;		/* most bytes at a time, 0 for no limit */
 	int		step;		/* KDK_STEP_* */
 	u_int		passes;		/* of that step that succeed first */
 	int		error;		/* errno value of the failure */
-	int		reading;	/* leave its pages busy */
+	int		plain;		/* without SF_KQUEUE */
+	int		shut;		/* socket to shut down before pr_send(), or -1 */
 	int64_t		sent;		/* out, bytes */
 };
 
@@ -43,6 +46,11 @@ struct kdk_event {
 	uint32_t	fflags;
 	int		filter;
 };
+
+/* The direction of a shutdown, see shutdown(2). */
+#define	KDK_SHUT_INPUT	0
+#define	KDK_SHUT_OUTPUT	1
+#define	KDK_SHUT_BOTH	2
 
 /* The lock under which mbufs are freed. */
 #define	KDK_HOLD_MUTEX		0
@@ -62,11 +70,17 @@ int	 kdk_fd_tcp_pair(int fd[2]);
 int	 kdk_fd_tcp_listener(int *fd);
 int	 kdk_fd_shared_memory(size_t length, int *fd);
 int	 kdk_fd_kqueue(int *fd);
-int	 kdk_fd_shutdown(int fd);
+/* Connects a socket to a new one, which it returns, through a listener. */
+int	 kdk_fd_unix_connect(int fd, int *peer);
+int	 kdk_fd_unix(int *fd);
+int	 kdk_fd_shutdown(int fd, int how);
+/* Takes the pending error of a socket, see SO_ERROR. */
+int	 kdk_fd_error(int fd, int *error);
+/* Send and receive without waiting. */
+int	 kdk_fd_send(int fd, const void *bytes, size_t length);
+int	 kdk_fd_receive(int fd, void *bytes, size_t room, size_t *length);
 
 int	 kdk_sendfile(struct kdk_sendfile *call);
-/* Ends the read of the pages of that call; ENOENT if there is none. */
-int	 kdk_sendfile_read(void);
 int	 kdk_kqueue_take(int fd, int64_t milliseconds, struct kdk_event *event,
 	    int *count);
 int	 kdk_kqueue_delete(int fd, uintptr_t ident);

@@ -30,6 +30,7 @@
 
 #include "kdk_shim.h"
 #include "kdk_sendfile.h"
+#include "kdk_reads.h"
 #include "kdk_flowtable.h"
 #include "kdk_pci.h"
 #include "kdk_interface.h"

@@ -8,6 +8,28 @@ use core::ffi::c_int;
 /// A number that is not a descriptor.
 pub const NO_DESCRIPTOR: c_int = -1;
 
+/// The direction in which a connection is shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// No more input (`SHUT_RD`).
+    Input,
+    /// No more output (`SHUT_WR`).
+    Output,
+    /// No more of both (`SHUT_RDWR`).
+    Both,
+}
+
+impl Direction {
+    const fn raw(self) -> c_int {
+        (match self {
+            Self::Input => bindings::KDK_SHUT_INPUT,
+            Self::Output => bindings::KDK_SHUT_OUTPUT,
+            Self::Both => bindings::KDK_SHUT_BOTH,
+        })
+        .cast_signed()
+    }
+}
+
 /// An open descriptor. Dropping it closes it.
 pub struct Descriptor(Handle<Number>);
 
@@ -92,13 +114,76 @@ impl Descriptor {
         Self::of(number)
     }
 
-    /// Shuts a connection down in both directions, see shutdown(2).
+    /// Makes a stream socket of unix(4).
+    ///
+    /// # Errors
+    /// Returns the errors of [`unix_pair`](Self::unix_pair).
+    pub fn unix() -> Result<Self, Errno> {
+        let mut number = -1;
+        // SAFETY: the number is written during the call.
+        Errno::check(unsafe { bindings::kdk_fd_unix(&raw mut number) })?;
+        Self::of(number)
+    }
+
+    /// Connects a socket of unix(4) to a new one, which is returned.
+    ///
+    /// # Errors
+    /// Returns the kernel's error, or `EAGAIN` if the test has too many
+    /// resources.
+    pub fn connect_unix(&self) -> Result<Self, Errno> {
+        let mut number = -1;
+        // SAFETY: the number is written during the call.
+        Errno::check(unsafe { bindings::kdk_fd_unix_connect(self.number(), &raw mut number) })?;
+        Self::of(number)
+    }
+
+    /// Shuts a connection down, see shutdown(2).
     ///
     /// # Errors
     /// Returns the kernel's error.
-    pub fn shut_down(&self) -> Result<(), Errno> {
-        // SAFETY: takes a number.
-        Errno::check(unsafe { bindings::kdk_fd_shutdown(self.number()) })
+    pub fn shut_down(&self, how: Direction) -> Result<(), Errno> {
+        // SAFETY: takes numbers.
+        Errno::check(unsafe { bindings::kdk_fd_shutdown(self.number(), how.raw()) })
+    }
+
+    /// Takes the pending error of a socket (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// Returns the error of getsockopt(2) itself.
+    pub fn take_error(&self) -> Result<Option<Errno>, Errno> {
+        let mut error = 0;
+        // SAFETY: the number is written during the call.
+        Errno::check(unsafe { bindings::kdk_fd_error(self.number(), &raw mut error) })?;
+        Ok(Errno::check(error).err())
+    }
+
+    /// Sends bytes without waiting.
+    ///
+    /// # Errors
+    /// Returns the error of send(2).
+    pub fn send(&self, bytes: &[u8]) -> Result<(), Errno> {
+        // SAFETY: the bytes are read during the call.
+        Errno::check(unsafe {
+            bindings::kdk_fd_send(self.number(), bytes.as_ptr().cast(), bytes.len())
+        })
+    }
+
+    /// Receives bytes without waiting, and returns how many: 0 at the end.
+    ///
+    /// # Errors
+    /// Returns the error of recv(2).
+    pub fn receive(&self, bytes: &mut [u8]) -> Result<usize, Errno> {
+        let mut length = 0;
+        // SAFETY: at most the buffer's room is written.
+        Errno::check(unsafe {
+            bindings::kdk_fd_receive(
+                self.number(),
+                bytes.as_mut_ptr().cast(),
+                bytes.len(),
+                &raw mut length,
+            )
+        })?;
+        Ok(length)
     }
 
     /// Returns the descriptor's number, or [`NO_DESCRIPTOR`] once it is closed.

@@ -21,8 +21,8 @@ impl Errno {
     pub const EAGAIN: Self = Self(bindings::EAGAIN as c_int);
     /// Name too long; here, of a command.
     pub const ENAMETOOLONG: Self = Self(bindings::ENAMETOOLONG as c_int);
-    /// Input/output error; here, of a NIC that does not work.
-    #[cfg(ixgbe)]
+    /// Input/output error; here also of a NIC that does not work.
+    #[cfg(any(sendfile_kqueue, ixgbe))]
     pub const EIO: Self = Self(bindings::EIO as c_int);
     /// Bad file descriptor.
     #[cfg(sendfile_kqueue)]
@@ -36,6 +36,12 @@ impl Errno {
     /// The error "Broken pipe".
     #[cfg(sendfile_kqueue)]
     pub const EPIPE: Self = Self(bindings::EPIPE as c_int);
+    /// Permission denied; here, by a packet filter.
+    #[cfg(sendfile_kqueue)]
+    pub const EACCES: Self = Self(bindings::EACCES as c_int);
+    /// Connection reset by peer.
+    #[cfg(sendfile_kqueue)]
+    pub const ECONNRESET: Self = Self(bindings::ECONNRESET as c_int);
     /// No such file or directory; here, of a flow.
     #[cfg(flowtable)]
     pub const ENOENT: Self = Self(bindings::ENOENT as c_int);

@@ -45,6 +45,8 @@ pub mod mutex;
 pub mod nic;
 pub mod notes;
 mod panic;
+#[cfg(sendfile_kqueue)]
+pub mod reads;
 mod resource;
 pub mod seed;
 #[cfg(sendfile_kqueue)]

@@ -22,7 +22,8 @@ pub const SF_SYNC: u32 = bindings::SF_SYNC;
 pub enum Step {
     /// `pr_sendfile_wait()`, which waits for space.
     Wait,
-    /// The call of `pr_send()`.
+    /// The call of `pr_send()`. TCP drops the connection first, since it refuses
+    /// nothing else, and the error is its own.
     Send,
     /// `pr_sosend()`, which sends the trailers.
     Trailer,
@@ -56,16 +57,20 @@ pub struct Request<'a> {
     pub flags: u32,
     /// The number of bytes to send.
     pub length: usize,
+    /// Bytes to send before the file.
+    pub header: Option<&'static [u8]>,
     /// Bytes to send after the file.
     pub trailer: Option<&'static [u8]>,
     /// The most bytes that go to the socket at a time, or 0 for no limit.
     pub space: usize,
     /// An injected failure. Only one call at a time may have a fault, a limit of
-    /// its space, or busy pages.
+    /// its space, or a socket that is shut down.
     pub fault: Option<Fault>,
-    /// Whether its pages are still being read when the call returns, until
-    /// [`pages_read`] is called.
-    pub reading: bool,
+    /// Whether it is a call without `SF_KQUEUE`.
+    pub plain: bool,
+    /// A socket whose input is shut down after the wait for space, before the
+    /// bytes are appended.
+    pub shut_before_append: Option<&'a Descriptor>,
 }
 
 /// The result of a call.
@@ -81,6 +86,7 @@ impl Request<'_> {
     /// Calls `fo_sendfile()` of the file, as sendfile(2) does.
     #[must_use]
     pub fn send(&self) -> Sent {
+        let header = self.header.unwrap_or_default();
         let trailer = self.trailer.unwrap_or_default();
         let fault = self.fault;
         let mut call = bindings::kdk_sendfile {
@@ -91,16 +97,21 @@ impl Request<'_> {
             ident: self.ident,
             event_flags: self.event_flags,
             length: self.length,
+            header: self.header.map_or(null(), |bytes| bytes.as_ptr().cast()),
+            header_length: header.len(),
             trailer: self.trailer.map_or(null(), |bytes| bytes.as_ptr().cast()),
             trailer_length: trailer.len(),
             space: c_int::try_from(self.space).unwrap_or(c_int::MAX),
             step: step(fault).cast_signed(),
             passes: fault.map_or(0, |fault| fault.passes),
             error: fault.map_or(0, |fault| Errno::of(Err(fault.error))),
-            reading: c_int::from(self.reading),
+            plain: c_int::from(self.plain),
+            shut: self
+                .shut_before_append
+                .map_or(NO_DESCRIPTOR, Descriptor::number),
             sent: 0,
         };
-        // SAFETY: the descriptors are open or invalid; the trailer is static;
+        // SAFETY: the descriptors are open or invalid; header and trailer are static;
         // `call` is used during the call only.
         let result = Errno::check(unsafe { bindings::kdk_sendfile(&raw mut call) });
         Sent {
@@ -108,15 +119,6 @@ impl Request<'_> {
             result,
         }
     }
-}
-
-/// Completes the read of the pages of the call with [`Request::reading`].
-///
-/// # Errors
-/// Returns `ENOENT` if there is no such call.
-pub fn pages_read() -> Result<(), Errno> {
-    // SAFETY: the request exists until this is called.
-    Errno::check(unsafe { bindings::kdk_sendfile_read() })
 }
 
 fn step(fault: Option<Fault>) -> u32 {
@@ -137,8 +139,8 @@ pub struct Event {
     pub udata: usize,
     /// The number of bytes that were sent.
     pub data: i64,
-    /// An error number.
-    pub fflags: u32,
+    /// The error of a read that failed after the call (`fflags`).
+    pub error: Option<Errno>,
     /// Whether its filter is EVFILT_SENDFILE.
     pub of_sendfile: bool,
 }
@@ -165,7 +167,7 @@ pub fn take_event(queue: &Descriptor, limit: Duration) -> Result<Option<Event>, 
         ident: event.ident,
         udata: event.udata,
         data: event.data,
-        fflags: event.fflags,
+        error: Errno::check(event.fflags.cast_signed()).err(),
         of_sendfile: event.filter == bindings::EVFILT_SENDFILE,
     }))
 }

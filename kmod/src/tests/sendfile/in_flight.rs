@@ -1,6 +1,7 @@
 //! Requests in flight, and the kernel memory of them.
 
 use crate::kpi::descriptor::Descriptor;
+use crate::kpi::errno::Errno;
 use crate::kpi::mbuf::Mbuf;
 use crate::kpi::sendfile::{
     Event, PAGE, Request, Sent, delete_event, take_event, take_mbufs, unacknowledged,
@@ -71,10 +72,12 @@ impl InFlight {
             event_flags: 0,
             flags: 0,
             length: LENGTH,
+            header: None,
             trailer: None,
             space: 0,
             fault: None,
-            reading: false,
+            plain: false,
+            shut_before_append: None,
         }
     }
 
@@ -119,7 +122,8 @@ impl InFlight {
         Ok(mbufs)
     }
 
-    /// Counts the requests in kernel memory.
+    /// Counts the requests in kernel memory, together with the calls whose pages
+    /// are being read.
     pub fn requests(&self) -> Result<i64, Stop> {
         Ok(all_requests()? - self.before)
     }
@@ -135,16 +139,43 @@ impl InFlight {
     /// Asserts that exactly one event is pending. Taking it frees its request.
     #[track_caller]
     pub fn expect_event(&self, what: &str, ident: usize, bytes: usize) -> TestResult {
+        self.expect_event_with(what, ident, bytes, None)
+    }
+
+    /// As [`expect_event`](Self::expect_event), with the error of a read.
+    #[track_caller]
+    pub fn expect_event_with(
+        &self,
+        what: &str,
+        ident: usize,
+        bytes: usize,
+        error: Option<Errno>,
+    ) -> TestResult {
         let requests = self.requests()?;
         let event = Event {
             ident,
             udata: !ident,
             data: bytes as i64,
-            fflags: 0,
+            error,
             of_sendfile: true,
         };
         assert_eq!(self.event(Duration::ZERO)?, Some(event), "{what}");
         self.expect_no_event(what, requests - 1)
+    }
+
+    /// Asserts that the next event is this one, with all bytes. Others may be
+    /// pending.
+    #[track_caller]
+    pub fn expect_event_in(&self, what: &str, ident: usize, error: Option<Errno>) -> TestResult {
+        let event = Event {
+            ident,
+            udata: !ident,
+            data: LENGTH as i64,
+            error,
+            of_sendfile: true,
+        };
+        assert_eq!(self.event(Duration::ZERO)?, Some(event), "{what}");
+        Ok(())
     }
 
     /// Waits for an event that another thread posts.

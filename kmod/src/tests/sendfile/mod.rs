@@ -3,6 +3,8 @@
 //! count them, and free them one by one, under kernel locks.
 
 #[cfg(sendfile_kqueue)]
+mod blocked;
+#[cfg(sendfile_kqueue)]
 mod failures;
 #[cfg(sendfile_kqueue)]
 mod in_flight;
@@ -58,7 +60,30 @@ suite! {
     "sendfile-kernel/fails-to-send-trailer" => failures::trailer,
     "sendfile-kernel/receiver-ends-while-reading" => reading::receiver_ends,
     "sendfile-kernel/sender-ends-while-reading" => reading::sender_ends,
-    "sendfile-kernel/read-at-last" => reading::at_last,
+    "sendfile-kernel/read-at-last-tcp" => || reading::at_last(in_flight::Link::Tcp),
+    "sendfile-kernel/read-at-last-unix" => || reading::at_last(in_flight::Link::Unix),
+    "sendfile-kernel/read-fails-tcp" => || reading::fails(in_flight::Link::Tcp),
+    "sendfile-kernel/read-fails-unix" => || reading::fails(in_flight::Link::Unix),
+    "sendfile-kernel/read-fails-before-tcp" => || reading::fails_before(in_flight::Link::Tcp, Ok(())),
+    "sendfile-kernel/read-fails-before-unix" => || reading::fails_before(in_flight::Link::Unix, Ok(())),
+    "sendfile-kernel/reads-fail-tcp" => || reading::fails_before(in_flight::Link::Tcp, Err(reading::FAILURE)),
+    "sendfile-kernel/reads-fail-unix" => || reading::fails_before(in_flight::Link::Unix, Err(reading::FAILURE)),
+    "sendfile-kernel/read-fails-between" => reading::fails_between,
+    "sendfile-kernel/read-fails-plain-tcp" => || reading::fails_plain(in_flight::Link::Tcp),
+    "sendfile-kernel/read-fails-plain-unix" => || reading::fails_plain(in_flight::Link::Unix),
+    "sendfile-kernel/refused-while-reading" => || reading::refused_later(Ok(())),
+    "sendfile-kernel/refused-and-read-fails" => || reading::refused_later(Err(reading::FAILURE)),
+    "sendfile-kernel/refused-with-header" => reading::refused_with_header,
+    "sendfile-kernel/shut-before-append" => reading::shut_before_append,
+    "sendfile-kernel/shut-before-append-ready" => reading::shut_before_append_ready,
+    "sendfile-kernel/reconnects-while-reading" => || reading::reconnects(Ok(())),
+    "sendfile-kernel/reconnects-and-read-fails" => || reading::reconnects(Err(reading::FAILURE)),
+    "sendfile-kernel/reconnects-and-reads-first" => reading::reconnects_first,
+    "sendfile-kernel/reconnects-after-failure" => || reading::reconnects_after_failure(Ok(())),
+    "sendfile-kernel/reconnects-after-failures" => || reading::reconnects_after_failure(Err(reading::FAILURE)),
+    "sendfile-kernel/reconnects-after-refusal" => reading::reconnects_after_refusal,
+    "sendfile-kernel/output-blocked" => blocked::first,
+    "sendfile-kernel/output-blocked-later" => blocked::one_page,
     "sendfile-kernel/races-with-close" => races::close,
     "sendfile-kernel/races-with-delete" => races::delete,
 }

@@ -9,14 +9,14 @@ use kdk_fixtures::bytes::SOON_MS;
 use kdk_fixtures::link::Link;
 use kdk_harness::TestResult;
 use kdk_sys::file::{
-    O_CLOEXEC, O_CREAT, O_RDONLY, O_WRONLY, PAGE, make_directory, open, read_to_end, seek,
-    set_length,
+    O_CLOEXEC, O_CREAT, O_RDONLY, O_WRONLY, PAGE, make_directory, open, seek, set_length,
 };
-use kdk_sys::kqueue::Filter;
+use kdk_sys::kqueue::{EV_ADD, EV_EOF, EV_ONESHOT, Event, Filter, Kqueue};
 use kdk_sys::md::Disk;
 use kdk_sys::mount::{mount, mount_device, unmount_by_force};
-use kdk_sys::sendfile::Request;
+use kdk_sys::sendfile::{Request, sendfile};
 use kdk_sys::signal::{Signal, ignore};
+use kdk_sys::socket::take_error;
 use kdk_sys::suite::must;
 use kdk_sys::time::{Deadline, sleep_ms};
 use kdk_sys::{Descriptor, Errno, Fd};
@@ -112,6 +112,9 @@ fn late(link: Link) -> TestResult {
     let in_flight = InFlight::of_second("sendfile(2) of 2014 waits for what it reads")?;
     let broken = Broken::new();
     let (here, there) = link.connect();
+    let ends = must("kqueue", Kqueue::new());
+    let end = Event::on(&here, Filter::Read, EV_ADD | EV_ONESHOT);
+    must("wait for the end", ends.change(&[end]));
     let request = Request {
         length: LENGTH,
         ..Request::default()
@@ -124,8 +127,42 @@ fn late(link: Link) -> TestResult {
     // What a read of a file says when its file system is gone.
     assert_eq!(Errno(seen.fflags as i32), Errno::ENXIO, "fflags");
     in_flight.assert_done("the event came once");
-    let arrived = read_to_end(&there).unwrap_or_default();
-    assert!(arrived.is_empty(), "{} bytes arrived", arrived.len());
+    // An event that is reported once has the error of its time.
+    let seen = one("the sender ends", &ends);
+    assert!(seen.flags & EV_EOF != 0, "the end: {seen:?}");
+    assert_eq!(Errno(seen.fflags as i32), Errno::EIO, "sender's event");
+    ends_with("the sender", &here, Errno::EIO);
+    assert_eq!(take_error(&here), Ok(()), "a second error");
+    let peer = match link {
+        Link::Unix => Errno::EPIPE,
+        Link::Tcp | Link::Tcp6 => Errno::ECONNRESET,
+    };
+    ends_with("the receiver", &there, peer);
+    Ok(())
+}
+
+/// Checks that a socket reports this error, and then the end.
+#[track_caller]
+fn ends_with(what: &str, socket: &Fd, error: Errno) {
+    assert_eq!(socket.read(&mut [0]), Err(error), "{what}");
+    assert_eq!(socket.read(&mut [0]), Ok(0), "{what}, then");
+}
+
+/// A call without SF_KQUEUE reports the error on the socket alone.
+fn plain(link: Link) -> TestResult {
+    const LENGTH: usize = 4 * PAGE;
+    let in_flight = InFlight::of_second("sendfile(2) of 2014 waits for what it reads")?;
+    let broken = Broken::new();
+    let (here, there) = link.connect();
+    let request = Request {
+        length: LENGTH,
+        ..Request::default()
+    };
+    let sent = sendfile(broken.file(), &here, &request);
+    assert_eq!((sent.bytes, sent.result), (LENGTH as i64, Ok(())));
+    ends_with("the sender", &here, Errno::EIO);
+    drop(there);
+    in_flight.assert_done("a call without SF_KQUEUE");
     Ok(())
 }
 
@@ -161,11 +198,12 @@ fn between() -> TestResult {
     let mut arrived = vec![0; 4 * LENGTH];
     let count = must("read what was before", there.read(&mut arrived));
     assert_eq!(arrived.get(..count), Some(BEFORE), "what arrived");
-    let rest = read_to_end(&there).unwrap_or_default();
-    assert!(rest.is_empty(), "{} bytes arrived", rest.len());
+    ends_with("the receiver", &there, Errno::EPIPE);
     Ok(())
 }
 
 case!("sendfile/late-error-tcp", || late(Link::Tcp));
 case!("sendfile/late-error-unix", || late(Link::Unix));
 case!("sendfile/late-error-between", between);
+case!("sendfile/late-error-plain-tcp", || plain(Link::Tcp));
+case!("sendfile/late-error-plain-unix", || plain(Link::Unix));

@@ -24,6 +24,7 @@ mod late;
 mod partial;
 mod refused;
 mod reuse;
+mod shutdown;
 mod stress;
 mod tls;
 
