@@ -1,11 +1,34 @@
 //! The configuration of a NIC.
 
+/// The medium of a NIC, which decides about its device id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// Backplane: 10GBASE-KX4, device 10F7h. The ends negotiate flow control.
+    Backplane,
+    /// Fibre: an SFP+ module for 10GBASE-SR, device 10FBh. Nothing is
+    /// negotiated at 10 Gb/s.
+    Fibre,
+}
+
+impl Medium {
+    /// Returns the device id.
+    #[must_use]
+    pub const fn device_id(self) -> u16 {
+        match self {
+            Self::Backplane => 0x10F7,
+            Self::Fibre => 0x10FB,
+        }
+    }
+}
+
 /// The configuration of a NIC. [`Nic::new`](crate::Nic::new) allocates all of
 /// its memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// The permanent MAC address, in the EEPROM and in RAL0/RAH0 after reset.
     pub mac: [u8; 6],
+    /// The medium of its port.
+    pub medium: Medium,
     /// LAN ID (0 or 1), in STATUS: the PCI function number.
     pub port: u8,
     /// The capacity of the wire for transmitted frames, in bytes: at least
@@ -39,6 +62,7 @@ impl Config {
     pub const fn new(mac: [u8; 6]) -> Self {
         Self {
             mac,
+            medium: Medium::Backplane,
             port: 0,
             wire_bytes: 512 * 1024,
             wire_frames: 4096,

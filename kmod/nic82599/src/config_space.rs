@@ -5,8 +5,6 @@
 
 /// The vendor id of Intel.
 pub const VENDOR_ID: u16 = 0x8086;
-/// 82599 KX4, backplane.
-pub const DEVICE_ID: u16 = 0x10F7;
 /// Bytes of configuration space, with the extended part.
 pub const SIZE: usize = 4096;
 /// Offset of the MSI-X capability.
@@ -24,7 +22,6 @@ pub struct ConfigSpace {
 /// Offset, width in bytes and value, little endian.
 const CONTENT: &[(usize, usize, u32)] = &[
     (0x00, 2, VENDOR_ID as u32),
-    (0x02, 2, DEVICE_ID as u32),
     // Status: capabilities list.
     (0x06, 2, 0x0010),
     // Revision 1; class 02 00 00, an Ethernet controller.
@@ -90,8 +87,9 @@ const WRITABLE: &[(usize, u32)] = &[
 
 impl ConfigSpace {
     /// As after power-up; `port` is the function's number.
-    pub fn new(port: u8) -> Self {
+    pub fn new(device_id: u16, port: u8) -> Self {
         let mut bytes = [0; 256];
+        bytes[2..4].copy_from_slice(&device_id.to_le_bytes());
         for &(offset, width, value) in CONTENT {
             bytes[offset..offset + width].copy_from_slice(&value.to_le_bytes()[..width]);
         }
@@ -145,7 +143,7 @@ mod tests {
 
     #[test]
     fn what_a_driver_reads() {
-        let space = ConfigSpace::new(0);
+        let space = ConfigSpace::new(0x10F7, 0);
         for (offset, width, value) in [
             (0x00, 4, 0x10F7_8086),
             (0x0A, 2, 0x0200),
@@ -162,12 +160,13 @@ mod tests {
         ] {
             assert_eq!(space.read(offset, width), value, "{offset:#x} {width}");
         }
-        assert_eq!(ConfigSpace::new(1).read(0x3D, 1), 2);
+        assert_eq!(ConfigSpace::new(0x10F7, 1).read(0x3D, 1), 2);
+        assert_eq!(ConfigSpace::new(0x10FB, 0).read(0x02, 2), 0x10FB);
     }
 
     #[test]
     fn capabilities_are_a_list_that_ends() {
-        let space = ConfigSpace::new(0);
+        let space = ConfigSpace::new(0x10F7, 0);
         let mut at = space.read(0x34, 1);
         let list: Vec<_> = core::iter::from_fn(|| {
             let here = at;
@@ -193,7 +192,7 @@ mod tests {
             (0xAA, 2, 0xFFFF, 0),
             (0x100, 4, 1, 0),
         ] {
-            let mut space = ConfigSpace::new(0);
+            let mut space = ConfigSpace::new(0x10F7, 0);
             space.write(offset, width, written);
             assert_eq!(space.read(offset, width), read, "{offset:#x} {width}");
         }

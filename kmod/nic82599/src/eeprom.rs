@@ -5,7 +5,8 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
-use crate::config_space::{DEVICE_ID, VENDOR_ID};
+use crate::config::Medium;
+use crate::config_space::VENDOR_ID;
 use crate::registers::{EERD_DONE, EERD_START};
 
 /// Words in the EEPROM: 2 to the power of EEC's size field + 6.
@@ -20,6 +21,7 @@ const SECTIONS: core::ops::Range<usize> = 0x03..0x0F;
 const PCIE_CONFIG0: usize = 0x07;
 const CORE0: usize = 0x09;
 const FIRMWARE: usize = 0x0F;
+const MODULES: usize = 0x2B;
 const PBA_FLAG: usize = 0x15;
 const PBA_POINTER: usize = 0x16;
 const SUM: usize = 0x3F;
@@ -29,12 +31,15 @@ const NO_POINTER: u16 = 0xFFFF;
 #[derive(Debug)]
 pub struct Eeprom {
     words: Box<[u16]>,
+    medium: Medium,
 }
 
 impl Eeprom {
-    /// The image of a NIC with this MAC address: no firmware, no option ROM,
-    /// no SAN address.
-    pub fn new(mac: [u8; 6]) -> Self {
+    /// The image of a NIC with this MAC address: no option ROM, no SAN address,
+    /// and no firmware, except for the version that drivers ask for on a fibre
+    /// NIC.
+    pub fn new(mac: [u8; 6], medium: Medium) -> Self {
+        let device_id = medium.device_id();
         let mut words = vec![0; WORDS].into_boxed_slice();
         for pointer in SECTIONS.chain([FIRMWARE, 0x17, 0x1B, 0x27, 0x28, 0x33, 0x37]) {
             words[pointer] = NO_POINTER;
@@ -55,13 +60,21 @@ impl Eeprom {
             words[0x41 + nth] = u16::from_be_bytes(pair);
         }
         words[PCIE_CONFIG0] = 0x50;
-        section(&mut words, 0x50, &[0, DEVICE_ID, VENDOR_ID, DEVICE_ID]);
+        section(&mut words, 0x50, &[0, device_id, VENDOR_ID, device_id]);
         words[CORE0] = 0x60;
         let address = [0, 2, 4].map(|at| u16::from_le_bytes([mac[at], mac[at + 1]]));
         section(&mut words, 0x60, &address);
-        let mut image = Self { words };
+        if medium == Medium::Fibre {
+            fibre(&mut words);
+        }
+        let mut image = Self { words, medium };
         image.words[SUM] = CHECKSUM.wrapping_sub(image.sum());
         image
+    }
+
+    /// The medium of the NIC.
+    pub const fn medium(&self) -> Medium {
+        self.medium
     }
 
     /// The sum of words 0 to 3Eh and of all sections but the firmware's.
@@ -121,6 +134,27 @@ impl Eeprom {
     }
 }
 
+/// What Intel's drivers read on a fibre NIC: the version of the firmware, and the
+/// sequence that initializes each kind of module.
+fn fibre(words: &mut [u16]) {
+    const BLOCK: u16 = 0x80;
+    const PATCH: u16 = 0x90;
+    const SEQUENCES: u16 = 0xA0;
+    const SEQUENCE: u16 = 0xB0;
+    words[FIRMWARE] = BLOCK;
+    // No parameters of link establishment.
+    words[usize::from(BLOCK) + 2] = NO_POINTER;
+    words[usize::from(BLOCK) + 4] = PATCH;
+    words[usize::from(PATCH) + 7] = 6;
+    words[MODULES] = SEQUENCES;
+    // The identifiers of 10GBASE-SR and LR modules in both ports.
+    let list = [0, 5, SEQUENCE, 6, SEQUENCE, NO_POINTER];
+    words[usize::from(SEQUENCES)..][..list.len()].copy_from_slice(&list);
+    // One word for CORECTL.
+    words[usize::from(SEQUENCE) + 1] = 1;
+    words[usize::from(SEQUENCE) + 2] = NO_POINTER;
+}
+
 /// A section: its length in words, then the words.
 fn section(words: &mut [u16], at: usize, content: &[u16]) {
     words[at] = content.iter().fold(0, |length, _| length + 1);
@@ -135,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_checksum_holds_and_a_flipped_bit_breaks_it() {
-        let mut eeprom = Eeprom::new(MAC);
+        let mut eeprom = Eeprom::new(MAC, Medium::Backplane);
         let holds = |eeprom: &Eeprom| eeprom.sum().wrapping_add(eeprom.word(SUM)) == CHECKSUM;
         assert!(holds(&eeprom));
         assert_eq!(eeprom.mac(), MAC);
@@ -152,7 +186,7 @@ mod tests {
 
     #[test]
     fn words_are_read_through_eerd() {
-        let eeprom = Eeprom::new(MAC);
+        let eeprom = Eeprom::new(MAC, Medium::Backplane);
         for (written, read) in [
             (0x0F << 2 | 1, 0xFFFF_0000 | 0x0F << 2 | 2),
             (0x15 << 2 | 1, 0xFAFA_0000 | 0x15 << 2 | 2),

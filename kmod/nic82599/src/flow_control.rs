@@ -1,10 +1,11 @@
 //! IEEE 802.3x link flow control: sent and received pause frames.
 //!
 //! Datasheet: chapter 3.7.7 (Flow Control); registers FCCFG, FCRTH, FCRTL,
-//! FCTTV, MFLCN, TFCS. Priority flow control is not modelled.
+//! FCTTV, FCRTV, MFLCN, TFCS. Priority flow control is not modelled.
 
 use crate::registers::{
-    FCCFG, FCCFG_TFCE_802_3X, FCRT_BYTES, FCRTH_FCEN, FCRTH0, FCRTL_XONE, FCRTL0, FCTTV0, Registers,
+    FCCFG, FCCFG_TFCE_802_3X, FCRT_BYTES, FCRTH_FCEN, FCRTH0, FCRTL_XONE, FCRTL0, FCRTV, FCTTV0,
+    Registers,
 };
 
 /// Destination of pause frames.
@@ -76,7 +77,7 @@ pub fn wanted(registers: &Registers, used: u32, paused: bool) -> Option<Word> {
     let on = registers.has(FCCFG, FCCFG_TFCE_802_3X) && high & FCRTH_FCEN != 0;
     let low = registers.get(FCRTL0);
     if !paused && on && used > high & FCRT_BYTES {
-        Some(Word::Xoff((registers.get(FCTTV0) & 0xFFFF) as u16))
+        Some(Word::Xoff(pause_time(registers)))
     } else if paused && low & FCRTL_XONE != 0 && used <= low & FCRT_BYTES {
         Some(Word::Xon)
     } else {
@@ -84,10 +85,43 @@ pub fn wanted(registers: &Registers, used: u32, paused: bool) -> Option<Word> {
     }
 }
 
+/// Returns the quanta of XOFF.
+#[must_use]
+pub fn pause_time(registers: &Registers) -> u16 {
+    (registers.get(FCTTV0) & 0xFFFF) as u16
+}
+
+/// Returns the time after which XOFF is sent again, in microseconds, while the
+/// packet buffer is not empty enough for XON. The partner still waits then.
+/// `None`: it is sent once.
+#[must_use]
+pub fn refresh(registers: &Registers) -> Option<u64> {
+    let [time, threshold] = [FCTTV0, FCRTV].map(|register| registers.get(register) & 0xFFFF);
+    let quanta = u16::try_from(time.checked_sub(threshold)?).ok()?;
+    (quanta != 0 && threshold != 0).then(|| duration(quanta))
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
     use super::*;
+
+    #[test]
+    fn xoff_is_repeated_before_it_ends() {
+        for (time, threshold, after) in [
+            (0x680, 0x340, Some(43)),
+            (0xFFFF, 0x7FFF, Some(1678)),
+            (0x680, 0, None),
+            (0x680, 0x680, None),
+            (0x340, 0x680, None),
+            (0, 0, None),
+        ] {
+            let mut registers = Registers::new();
+            registers.set(FCTTV0, time << 16 | time);
+            registers.set(FCRTV, threshold);
+            assert_eq!(refresh(&registers), after, "{time:#x} {threshold:#x}");
+        }
+    }
 
     #[test]
     fn pause_frames_are_read_as_written() {

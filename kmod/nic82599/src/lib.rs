@@ -48,13 +48,14 @@ mod ring;
 mod rss;
 mod segments;
 mod semaphore;
+mod sfp;
 pub mod statistics;
 mod transmit;
 mod tso;
 mod violation;
 
-pub use config::Config;
-pub use config_space::{DEVICE_ID, MSIX_CAPABILITY, PCIE_CAPABILITY, VENDOR_ID};
+pub use config::{Config, Medium};
+pub use config_space::{MSIX_CAPABILITY, PCIE_CAPABILITY, VENDOR_ID};
 pub use counters::{Counters, InvariantError, QueueCounters};
 pub use host::Host;
 pub use link::Partner;

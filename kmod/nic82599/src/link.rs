@@ -1,8 +1,9 @@
-//! The link of a backplane (KX4) NIC, and its partner.
+//! The link of a NIC, backplane (KX4) or fibre, and its partner.
 //!
 //! Datasheet: chapter 3.7 (Network Interface); registers AUTOC, AUTOC2,
 //! LINKS, LINKS2, ANLP1, PCS1GLSTA, PCS1GANLP. Auto-negotiation takes no time.
 
+use crate::config::Medium;
 use crate::registers::{AUTOC, AUTOC2, Registers};
 
 /// AUTOC after power-up: auto-negotiation of KX4 and KX, 10GBASE-KX4 PHY.
@@ -10,6 +11,20 @@ pub const AUTOC_DEFAULT: u32 =
     AUTOC_KX4_SUPP | AUTOC_KX_SUPP | 4 << AUTOC_LMS_SHIFT | 1 << 9 | 1 << 7;
 /// `AUTOC.Restart_AN`, which clears itself.
 pub const AUTOC_RESTART: u32 = 1 << 12;
+/// The same of a fibre NIC: 10 Gb/s SFI.
+const AUTOC_FIBRE: u32 = 3 << AUTOC_LMS_SHIFT | 1 << 9 | 1 << 7;
+/// AUTOC2 of a fibre NIC: its PMA/PMD is SFI.
+const AUTOC2_FIBRE: u32 = 2 << 16;
+
+/// Returns AUTOC and AUTOC2 after power-up, which are from the EEPROM.
+#[must_use]
+pub const fn defaults(medium: Medium) -> [u32; 2] {
+    match medium {
+        Medium::Backplane => [AUTOC_DEFAULT, 0],
+        Medium::Fibre => [AUTOC_FIBRE, AUTOC2_FIBRE],
+    }
+}
+
 const AUTOC_KX4_SUPP: u32 = 1 << 31;
 const AUTOC_KX_SUPP: u32 = 1 << 30;
 const AUTOC_LMS_SHIFT: u32 = 13;

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
-use crate::config::Config;
+use crate::config::{Config, Medium};
 use crate::config_space::ConfigSpace;
 use crate::counters::{Counters, InvariantError};
 use crate::eeprom::{self, Eeprom};
@@ -18,17 +18,19 @@ use crate::registers::{
     ANLP1, AUTOC, AUTOC2, CTRL, CTRL_GIO_DIS, CTRL_LNK_RST, CTRL_RST, DMATXCTL, EEC, EEC_ADDR_SIZE,
     EEC_ARD, EEC_GNT, EEC_PRES, EEC_REQ, EERD, EEWR, EICR_LSC, FACTPS, FCCFG, FCRTH0, FCRTL0,
     FDIRCMD, FDIRCMD_CMD, FDIRCMD_QUERY, FDIRCTRL, FDIRCTRL_INIT_DONE, FDIRCTRL_PBALLOC, FDIRFREE,
-    FRTIMER, FWSM, HLREG0, HLREG0_RXCRCSTRP, LINKS, LINKS2, MRQC, MRQC_MRQE, MSCA,
+    FRTIMER, FWSM, HLREG0, HLREG0_RXCRCSTRP, I2CCTL, LINKS, LINKS2, MRQC, MRQC_MRQE, MSCA,
     MSCA_MDI_COMMAND, MSRWD, PCS1GANLP, PCS1GLSTA, QDE, QUEUES, QueueRegister, RDRXCTL,
     RDRXCTL_CRCSTRIP, RXCTRL, RXCTRL_RXEN, Registers, SEC_RDY, SECRXCTRL, SECRXCTRL_RX_DIS,
     SECRXSTAT, SECTXCTRL, SECTXSTAT, SPACE, SRRCTL_BSIZEPACKET, SRRCTL_DESCTYPE,
-    SRRCTL_DESCTYPE_ONE_BUFFER, STATUS, STATUS_GIO, SW_FW_SYNC, SWSM, TFCS, TFCS_TXOFF, WUS,
-    XDCTL_ENABLE, XDCTL_SWFLSH, canonical, receive_register, rxdctl, srrctl, transmit_register,
+    SRRCTL_DESCTYPE_ONE_BUFFER, STATUS, STATUS_GIO, SW_FW_SYNC, SWSM, TFCS, TFCS_TC_XON,
+    TFCS_TC_XON_ALL, WUS, XDCTL_ENABLE, XDCTL_SWFLSH, canonical, receive_register, rxdctl, srrctl,
+    transmit_register,
 };
 use crate::reset::{Reset, reset};
 use crate::ring::Ring;
 use crate::rss;
 use crate::semaphore::Semaphores;
+use crate::sfp::{self, Module};
 use crate::statistics;
 use crate::transmit::Transmitted;
 use crate::violation::{Direction, Violation, Violations};
@@ -76,6 +78,8 @@ pub struct Nic {
     pub(crate) cut: Option<usize>,
     /// XOFF was the last pause frame sent.
     pub(crate) partner_paused: bool,
+    /// The time at which it was sent.
+    pub(crate) partner_paused_at: u64,
     /// The end of the partner's XOFF, in microseconds.
     pub(crate) paused_until: Option<u64>,
     /// Microseconds since the NIC was made.
@@ -83,6 +87,8 @@ pub struct Nic {
     semaphores: Semaphores,
     eeprom: Eeprom,
     space: ConfigSpace,
+    /// The module of a fibre NIC.
+    module: Option<Module>,
     /// The bit of CTRL of a reset in progress, and the number of reads that
     /// still return it.
     resetting: (u32, u32),
@@ -94,7 +100,7 @@ impl Nic {
     /// memory of the model.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let eeprom = Eeprom::new(config.mac);
+        let eeprom = Eeprom::new(config.mac, config.medium);
         let mut registers = Registers::new();
         reset(&mut registers, Reset::Power, &eeprom);
         Self {
@@ -115,11 +121,13 @@ impl Nic {
             cut: None,
             pause_waits: false,
             partner_paused: false,
+            partner_paused_at: 0,
             paused_until: None,
             now: 0,
             semaphores: Semaphores::default(),
             eeprom,
-            space: ConfigSpace::new(config.port),
+            space: ConfigSpace::new(config.medium.device_id(), config.port),
+            module: (config.medium == Medium::Fibre).then(Module::new),
             resetting: (0, 0),
             reset_reads: config.reset_reads,
         }
@@ -160,12 +168,20 @@ impl Nic {
                 let gio = if self.has_bus() { STATUS_GIO } else { 0 };
                 gio | u32::from(self.space.port() & 1) << 2
             }
+            I2CCTL => {
+                // Without a module nothing pulls a line low.
+                let lines = self.module.as_ref().map(Module::lines);
+                stored & !sfp::LINES | lines.unwrap_or(sfp::LINES)
+            }
             FRTIMER => (self.now & 0xFFFF_FFFF) as u32,
             LINKS => self.link.links(&self.registers),
             LINKS2 => self.link.links2(),
             ANLP1 => self.link.anlp1(),
             PCS1GLSTA => self.link.pcs1glsta(&self.registers),
-            TFCS if self.paused_until.is_some() => TFCS_TXOFF,
+            TFCS => {
+                let on = self.paused_until.is_none();
+                TFCS_TC_XON_ALL | if on { TFCS_TC_XON } else { 0 }
+            }
             SECRXSTAT => self.registers.get(SECRXCTRL) >> 1 & SEC_RDY,
             SECTXSTAT => self.registers.get(SECTXCTRL) >> 1 & SEC_RDY,
             EEC => {
@@ -264,6 +280,12 @@ impl Nic {
                 }
                 self.registers.set(FDIRCMD, value & !FDIRCMD_CMD);
             }
+            I2CCTL => {
+                self.registers.set(I2CCTL, value);
+                if let Some(module) = &mut self.module {
+                    module.write(value);
+                }
+            }
             WUS => self.registers.set(WUS, self.registers.get(WUS) & !value),
             FCCFG | FCRTH0 | FCRTL0 => {
                 self.registers.set(register, value);
@@ -354,6 +376,7 @@ impl Nic {
         if self.paused_until.is_some_and(|until| until <= self.now) {
             self.paused_until = None;
         }
+        self.refresh_pause();
         self.pump(host);
     }
 

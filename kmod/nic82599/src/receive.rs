@@ -15,10 +15,10 @@ use crate::host::Host;
 use crate::nic::{MAX_FRAME, Nic};
 use crate::packet::Packet;
 use crate::registers::{
-    EICR_RX_MISS, FCTRL, FCTRL_SBP, HLREG0, HLREG0_JUMBOEN, HLREG0_RXCRCSTRP, MAXFRS, MFLCN,
-    MFLCN_DPF, MFLCN_PMCF, MFLCN_RFCE, MRQC, MRQC_MRQE, RXCSUM, RXCSUM_PCSD, RXDCTL_VME,
-    RXPBSIZE_MASK, SRRCTL_BSIZEPACKET, SRRCTL_DROP_EN, VLNCTRL, rah, ral, rdh, rxdctl, rxpbsize,
-    srrctl,
+    EICR_RX_MISS, FCRT_BYTES, FCRTL0, FCTRL, FCTRL_SBP, HLREG0, HLREG0_JUMBOEN, HLREG0_RXCRCSTRP,
+    MAXFRS, MFLCN, MFLCN_DPF, MFLCN_PMCF, MFLCN_RFCE, MRQC, MRQC_MRQE, RXCSUM, RXCSUM_PCSD,
+    RXDCTL_VME, RXPBSIZE_MASK, SRRCTL_BSIZEPACKET, SRRCTL_DROP_EN, VLNCTRL, rah, ral, rdh, rxdctl,
+    rxpbsize, srrctl,
 };
 use crate::ring::Ring;
 use crate::rss;
@@ -46,8 +46,6 @@ const L4I: u32 = 1 << 5;
 const IPCS: u32 = 1 << 6;
 /// Passed the multicast table's hash only.
 const PIF: u32 = 1 << 7;
-/// UDP: valid checksum.
-const UDPV: u32 = 1 << 10;
 
 /// The receive errors of a frame. Errors of its length are not listed: the
 /// model finds them.
@@ -155,7 +153,8 @@ const fn longest(hlreg0: u32, maxfrs: u32, tagged: bool) -> usize {
     length + if tagged { 4 } else { 0 }
 }
 
-/// The status of a packet's checksums, and their errors.
+/// The status of a packet's checksums, and their errors. UDPV is about the
+/// checksum field of a first fragment: a complete datagram does not have it.
 fn checksum_status(packet: &Packet) -> u32 {
     let ip = match packet.ip_checksum {
         None => 0,
@@ -165,7 +164,7 @@ fn checksum_status(packet: &Packet) -> u32 {
     let udp = packet.l4 == crate::packet::L4::Udp;
     let l4 = match packet.l4_checksum {
         None => 0,
-        Some(true) if udp => L4I | UDPCS | UDPV,
+        Some(true) if udp => L4I | UDPCS,
         Some(false) if udp => L4I | UDPCS | FrameErrors::L4E,
         Some(true) => L4I,
         Some(false) => L4I | FrameErrors::L4E,
@@ -190,10 +189,12 @@ impl Nic {
         let wire = u32::try_from(frame.len() + FCS).unwrap_or(u32::MAX);
         statistics::arrived(&mut self.registers, wire);
         let packet = Packet::of(frame, (self.registers.get(VLNCTRL) & 0xFFFF) as u16);
-        let bad = self.count_errors(frame, errors, packet.vlan.is_some());
+        let destination = frame.first_chunk::<6>().copied();
+        let passed = destination.and_then(|to| filter::address(to, &self.registers));
+        let bad = self.count_errors(frame, errors, &packet, passed.is_some());
         let forced = errors.descriptor & FrameErrors::FRAME != 0;
         let stored = forced || self.registers.has(FCTRL, FCTRL_SBP);
-        let Some(&destination) = frame.first_chunk::<6>() else {
+        let Some(destination) = destination else {
             self.counters.errored += 1;
             return Received::Errored;
         };
@@ -209,8 +210,7 @@ impl Nic {
             self.counters.control += 1;
             return Received::Control;
         }
-        let passed = filter::address(destination, &self.registers)
-            .filter(|_| filter::vlan(packet.vlan, &self.registers));
+        let passed = passed.filter(|_| filter::vlan(packet.vlan, &self.registers));
         let Some(passed) = passed else {
             self.counters.filtered += 1;
             return Received::Filtered;
@@ -232,17 +232,24 @@ impl Nic {
         self.enqueue(frame, info, host)
     }
 
-    /// Counts the errors of a frame. Returns whether it has any.
-    fn count_errors(&mut self, frame: &[u8], errors: FrameErrors, tagged: bool) -> bool {
+    /// Counts the errors of a frame: those of its length only if it `passed` the
+    /// address filter. Returns whether it has any.
+    fn count_errors(
+        &mut self,
+        frame: &[u8],
+        errors: FrameErrors,
+        packet: &Packet,
+        passed: bool,
+    ) -> bool {
         let length = frame.len() + FCS;
         let (hlreg0, maxfrs) = (self.registers.get(HLREG0), self.registers.get(MAXFRS));
         let short = length < SMALLEST;
-        let long = length > longest(hlreg0, maxfrs, tagged);
+        let long = length > longest(hlreg0, maxfrs, packet.vlan.is_some());
         let mut count = |wrong: bool, counter| self.registers.add(counter, u32::from(wrong));
-        count(short && !errors.crc, statistics::RUC);
-        count(short && errors.crc, statistics::RFC);
-        count(long && !errors.crc, statistics::ROC);
-        count(long && errors.crc, statistics::RJC);
+        count(passed && short && !errors.crc, statistics::RUC);
+        count(passed && short && errors.crc, statistics::RFC);
+        count(passed && long && !errors.crc, statistics::ROC);
+        count(passed && long && errors.crc, statistics::RJC);
         count(errors.crc && !short, statistics::CRCERRS);
         count(errors.illegal_byte, statistics::ILLERRC);
         count(errors.illegal_byte, statistics::ERRBC);
@@ -267,7 +274,8 @@ impl Nic {
                 (quanta != 0).then(|| self.now.saturating_add(flow_control::duration(quanta)));
             self.transmit_all(host);
         }
-        mflcn & MFLCN_DPF != 0 || mflcn & MFLCN_PMCF == 0
+        // DPF has no effect on a NIC that does not obey pause frames.
+        mflcn & MFLCN_DPF != 0 && mflcn & MFLCN_RFCE != 0
     }
 
     /// Returns the queue of a frame, if it passes the filters.
@@ -445,14 +453,31 @@ impl Nic {
         self.interrupts.queue_event(Direction::Receive, queue);
     }
 
+    /// Sends XOFF again if the partner's pause ends soon and the packet buffer is
+    /// still above its low mark.
+    pub(crate) fn refresh_pause(&mut self) {
+        let age = self.now.saturating_sub(self.partner_paused_at);
+        let due = flow_control::refresh(&self.registers).is_some_and(|after| age >= after);
+        let low = self.registers.get(FCRTL0) & FCRT_BYTES;
+        if self.partner_paused && due && self.buffered_bytes > low {
+            self.send_pause(Word::Xoff(flow_control::pause_time(&self.registers)));
+        }
+    }
+
     /// Sends XOFF or XON by the fill level of the packet buffer.
     pub(crate) fn pause_partner(&mut self) {
         let wanted =
             flow_control::wanted(&self.registers, self.buffered_bytes, self.partner_paused);
         self.pause_waits = false;
-        let Some(word) = wanted.filter(|_| self.link_is_up()) else {
+        if let Some(word) = wanted {
+            self.send_pause(word);
+        }
+    }
+
+    fn send_pause(&mut self, word: Word) {
+        if !self.link_is_up() {
             return;
-        };
+        }
         let (quanta, counter) = match word {
             Word::Xoff(quanta) => (quanta, statistics::LXOFFTXC),
             Word::Xon => (0, statistics::LXONTXC),
@@ -467,6 +492,7 @@ impl Nic {
         self.pause_waits = !self.wire.push(&frame, info);
         if !self.pause_waits {
             self.partner_paused = word != Word::Xon;
+            self.partner_paused_at = self.now;
             self.counters.pauses_sent += 1;
             self.registers.add(counter, 1);
             let wire = u32::try_from(frame.len() + FCS).unwrap_or(u32::MAX);

@@ -22,6 +22,8 @@ pub const CTRL: u32 = 0x0_0000;
 pub const CTRL_DUP: u32 = 0x0_0004;
 /// The register Device Status.
 pub const STATUS: u32 = 0x0_0008;
+/// Two-wire bus of the module.
+pub const I2CCTL: u32 = 0x0_0028;
 /// Extended Device Control.
 pub const CTRL_EXT: u32 = 0x0_0018;
 /// Extended SDP Control.
@@ -416,6 +418,8 @@ pub const FCCFG_TFCE_802_3X: u32 = 1 << 3;
 pub const FCTTV0: u32 = 0x0_3200;
 /// Flow Control Receive Threshold Low of packet buffer 0.
 pub const FCRTL0: u32 = 0x0_3220;
+/// Flow Control Refresh Threshold Value.
+pub const FCRTV: u32 = 0x0_32A0;
 /// The field `FCRTL.XONE`.
 pub const FCRTL_XONE: u32 = 1 << 31;
 /// Flow Control Receive Threshold High of packet buffer 0.
@@ -426,8 +430,10 @@ pub const FCRTH_FCEN: u32 = 1 << 31;
 pub const FCRT_BYTES: u32 = 0x0007_FFE0;
 /// Transmit Flow Control Status.
 pub const TFCS: u32 = 0x0_CE00;
-/// `TFCS.TXOFF`, link flow control, and `TFCS.TXOFF0`.
-pub const TFCS_TXOFF: u32 = 0x101;
+/// `TFCS.TC_XON`: transmission is not paused, by link flow control.
+pub const TFCS_TC_XON: u32 = 1;
+/// The same for the eight traffic classes, by priority flow control.
+pub const TFCS_TC_XON_ALL: u32 = 0xFF << 8;
 /// Priority Flow Control Type Opcode.
 pub const PFCTOP: u32 = 0x0_3008;
 
@@ -551,7 +557,7 @@ fn queue_register(queue: u32, offset: u32) -> Option<(u16, QueueRegister)> {
 }
 
 /// The one offset of a register that has two: RAL and RAH, PSRTYPE, SRRCTL
-/// and DCA_RXCTRL of the first sixteen, and CTRL.
+/// and DCA_RXCTRL of the first sixteen, QPTC, and CTRL.
 #[must_use]
 pub const fn canonical(offset: u32) -> u32 {
     match offset {
@@ -560,6 +566,7 @@ pub const fn canonical(offset: u32) -> u32 {
         0x0_2200..0x0_2240 => 0x0_100C + (offset - 0x0_2200) / 4 * 0x40,
         0x0_5400..0x0_5480 => 0x0_A200 + (offset - 0x0_5400),
         0x0_5480..0x0_54C0 => 0x0_EA00 + (offset - 0x0_5480),
+        0x0_8680..0x0_86C0 => 0x0_6030 + (offset - 0x0_8680) / 4 * 0x40,
         _ => offset,
     }
 }

@@ -4,7 +4,7 @@
 //! chapter 8.
 
 use crate::eeprom::Eeprom;
-use crate::link::AUTOC_DEFAULT;
+use crate::link::defaults;
 use crate::registers::{
     AUTOC, AUTOC2, AUTOC3, CTRL_EXT, DMATXCTL, DTXMXSZRQ, DTXTCPFLGH, DTXTCPFLGL, HLREG0,
     HLREG0_RXCRCSTRP, HLREG0_TXCRCEN, HLREG0_TXPADEN, LEDCTL, MAXFRS, PCS1GANA, PCS1GLCTL, PFCTOP,
@@ -58,7 +58,8 @@ pub fn reset(registers: &mut Registers, reset: Reset, eeprom: &Eeprom) {
     let autoc = if reset == Reset::Device {
         autoc
     } else {
-        [AUTOC_DEFAULT, 0, 0]
+        let [autoc, autoc2] = defaults(eeprom.medium());
+        [autoc, autoc2, 0]
     };
     set(AUTOC, autoc[0]);
     set(AUTOC2, autoc[1]);
@@ -94,11 +95,13 @@ pub fn reset(registers: &mut Registers, reset: Reset, eeprom: &Eeprom) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Medium;
+    use crate::link::AUTOC_DEFAULT;
     use crate::registers::{GCR_EXT, MRQC, RXCTRL, WUS, mta, rdt, reta, rxdctl, tdt, txdctl, vfta};
 
     #[test]
     fn each_reset_keeps_what_it_must() {
-        let eeprom = Eeprom::new([2, 3, 4, 5, 6, 7]);
+        let eeprom = Eeprom::new([2, 3, 4, 5, 6, 7], Medium::Backplane);
         for (register, after_power, after_link, after_device) in [
             (AUTOC, AUTOC_DEFAULT, AUTOC_DEFAULT, 0xFF),
             (AUTOC2, 0, 0, 0xFF),

@@ -136,7 +136,7 @@ fn checksums_and_types_are_reported() {
         ),
         (TCP, Some(22), 0x110, 0x60 | FrameErrors::IPE),
         (TCP, Some(54), 0x110, 0x60 | FrameErrors::L4E),
-        (UDP, None, 0x210, 0x470),
+        (UDP, None, 0x210, 0x70),
         (UDP, Some(43), 0x210, 0x70 | FrameErrors::L4E),
     ] {
         let mut machine = Machine::running(1);
@@ -294,6 +294,32 @@ fn bad_frames_are_counted_and_stored_only_on_demand() {
                 assert_eq!(machine.read(counter), counted, "{errors:?} {counter:#x}");
             }
             assert_eq!((machine.read(TPR), machine.read(GPRC)), (1, 0));
+        }
+    }
+}
+
+/// Frames to other machines count as short or long only if they pass the address
+/// filter. Wrong frame check sequences count in any case.
+#[test]
+fn errors_of_length_are_counted_behind_the_address_filter() {
+    let crc = FrameErrors {
+        crc: true,
+        ..FrameErrors::NONE
+    };
+    let other = [2, 9, 9, 9, 9, 9];
+    for (errors, length, counter) in [
+        (FrameErrors::NONE, 59, RUC),
+        (crc, 59, RFC),
+        (FrameErrors::NONE, 2000, ROC),
+        (crc, 2000, RJC),
+    ] {
+        for (fctrl, counted) in [(0, 0), (FCTRL_UPE, 1)] {
+            let mut machine = Machine::running(1);
+            machine.write(FCTRL, fctrl);
+            let received = machine.inject_bad(&numbered(other, 1, length), errors);
+            assert_eq!(received, Received::Errored);
+            assert_eq!(machine.read(counter), counted, "{counter:#x}");
+            assert_eq!(machine.read(CRCERRS), u32::from(counter == RJC));
         }
     }
 }

@@ -280,20 +280,22 @@ fn pause(machine: &mut Machine, quanta: u16) {
 fn pause_frames_are_obeyed_counted_and_kept_from_the_host() {
     for (mflcn, obeyed, consumed) in [
         (MFLCN_RFCE | MFLCN_DPF, true, true),
-        (MFLCN_DPF, false, true),
-        (0, false, true),
+        (MFLCN_RFCE | MFLCN_DPF | MFLCN_PMCF, true, true),
+        (MFLCN_RFCE, true, false),
+        // DPF needs RFCE, and PMCF is about other control frames.
+        (MFLCN_DPF, false, false),
+        (0, false, false),
         (MFLCN_PMCF, false, false),
-        (MFLCN_RFCE | MFLCN_PMCF, true, false),
     ] {
         let mut machine = Machine::running(1);
         machine.write(FCTRL, FCTRL_MPE);
         machine.write(MFLCN, mflcn);
         pause(&mut machine, 9);
-        assert_eq!(machine.read(TFCS) & 1 != 0, obeyed);
+        assert_eq!(machine.read(TFCS) & TFCS_TC_XON == 0, obeyed);
         assert_eq!(machine.nic.counters().control, u64::from(consumed));
         assert_eq!(machine.next_frame(0).is_some(), !consumed);
         pause(&mut machine, 0);
-        assert_eq!(machine.read(TFCS), 0);
+        assert_ne!(machine.read(TFCS) & TFCS_TC_XON, 0);
         assert_eq!((machine.read(LXOFFRXCNT), machine.read(LXONRXCNT)), (1, 1));
     }
 }
@@ -331,6 +333,37 @@ fn a_full_packet_buffer_pauses_the_partner() {
         assert_eq!(machine.read(counter), count, "{counter:#x}");
     }
     assert_eq!(machine.nic.counters().pauses_sent, 2);
+}
+
+/// XOFF is sent again before the partner's pause ends, while the packet buffer is
+/// above its low mark.
+#[test]
+fn xoff_is_refreshed() {
+    let mut machine = Machine::running(1);
+    // 0x680 quanta are 86 microseconds.
+    machine.write(FCTTV0, 0x0680_0680);
+    machine.write(FCRTV, 0x340);
+    machine.write(FCRTL0, FCRTL_XONE | 0x400);
+    machine.write(FCRTH0, FCRTH_FCEN | 0x400);
+    machine.write(FCCFG, FCCFG_TFCE_802_3X);
+    machine.nic.stall(0, true, &mut machine.memory);
+    for _ in 0..3 {
+        machine.inject(&numbered(MAC, 1, 1020));
+    }
+    assert_eq!(machine.all_taken().len(), 1);
+    for (microseconds, sent) in [(42, 0), (1, 1), (42, 0), (1, 1), (1000, 1)] {
+        machine.nic.advance(microseconds, &mut machine.memory);
+        let pauses = machine.all_taken();
+        assert_eq!(pauses.len(), sent, "after {microseconds} us");
+        for pause in pauses {
+            assert_eq!(pause[16..18], [0x06, 0x80]);
+        }
+    }
+    machine.nic.stall(0, false, &mut machine.memory);
+    assert_eq!(machine.all_taken().len(), 1, "XON");
+    machine.nic.advance(1000, &mut machine.memory);
+    assert_eq!(machine.all_taken().len(), 0);
+    assert_eq!((machine.read(LXOFFTXC), machine.read(LXONTXC)), (4, 1));
 }
 
 #[test]
@@ -465,10 +498,10 @@ fn a_link_that_goes_down_forgets_the_partners_pause() {
     let mut machine = Machine::running(1);
     machine.write(MFLCN, MFLCN_RFCE | MFLCN_DPF);
     pause(&mut machine, 0xFFFF);
-    assert_ne!(machine.read(TFCS), 0);
+    assert_eq!(machine.read(TFCS) & TFCS_TC_XON, 0);
     machine.nic.set_link(false, &mut machine.memory);
     machine.nic.set_link(true, &mut machine.memory);
-    assert_eq!(machine.read(TFCS), 0);
+    assert_ne!(machine.read(TFCS) & TFCS_TC_XON, 0);
     machine.send(0, &numbered(PEER, 1, 60));
     assert_eq!(machine.nic.on_wire(), 1);
 }
