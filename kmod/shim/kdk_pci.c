@@ -19,6 +19,10 @@
 #include <machine/resource.h>
 #include <machine/vmparam.h>
 
+#ifndef KDK_2014
+#include <x86/include/busdma_impl.h>
+#endif
+
 #include <dev/pci/pcireg.h>
 #include <dev/pci/pcivar.h>
 
@@ -39,7 +43,11 @@
 /* More bytes than any of the NIC's capabilities has. */
 #define	KDK_BAR_SIZE	0x100000ul
 /* The size of the driver's largest descriptor ring, in bytes. */
-#define	KDK_RING_ALIGN	128
+#ifdef KDK_2014
+#define	KDK_BOUNCE_ALIGN	128
+#else
+#define	KDK_BOUNCE_ALIGN	PAGE_SIZE
+#endif
 #define	KDK_RING_SIZE	(4096 * 16)
 
 struct kdk_pci {
@@ -54,6 +62,7 @@ struct kdk_pci {
 	int		 messages;
 	u_int		 stray;
 	int		 without_msix;
+	bus_dma_tag_t	 dma;		/* the parent of the driver's tags */
 	struct kdk_vector vectors[KDK_PCI_VECTORS];
 	uint8_t		 busy[MAXCPU];	/* that CPU handles interrupts */
 };
@@ -313,6 +322,50 @@ kdk_irqs(const struct kdk_pci *pci)
 
 	return (kdk_count(pci->irqs, nitems(pci->irqs)));
 }
+
+/*
+ * DMA tags.  iflib(9) makes its tags from the bus's one.  The kernel creates
+ * them with the methods of their parent, which raise the alignment here, so
+ * that most buffers go through bounce pages.
+ */
+static bus_dma_tag_t
+kdk_get_dma_tag(device_t bus, device_t child __unused)
+{
+
+	return (kdk_pci_of(bus)->dma);
+}
+
+#ifndef KDK_2014
+static int
+kdk_bounced_tag_create(bus_dma_tag_t parent, bus_size_t alignment,
+    bus_addr_t boundary, bus_addr_t lowaddr, bus_addr_t highaddr,
+    bus_size_t maxsize, int nsegments, bus_size_t maxsegsz, int flags,
+    bus_dma_lock_t *lock, void *lockarg, bus_dma_tag_t *tag)
+{
+
+	return (bus_dma_bounce_impl.tag_create(parent,
+	    MAX(alignment, PAGE_SIZE), boundary, lowaddr, highaddr, maxsize,
+	    nsegments, maxsegsz, flags, lock, lockarg, tag));
+}
+
+static struct bus_dma_impl kdk_bounced_impl;
+
+static int
+kdk_bounced_tag(bus_dma_tag_t *tag)
+{
+	int error;
+
+	error = bus_dma_tag_create(NULL, 1, 0, BUS_SPACE_MAXADDR,
+	    BUS_SPACE_MAXADDR, NULL, NULL, BUS_SPACE_MAXSIZE, 1,
+	    BUS_SPACE_MAXSIZE, 0, NULL, NULL, tag);
+	if (error != 0)
+		return (error);
+	kdk_bounced_impl = bus_dma_bounce_impl;
+	kdk_bounced_impl.tag_create = kdk_bounced_tag_create;
+	((struct bus_dma_tag_common *)*tag)->impl = &kdk_bounced_impl;
+	return (0);
+}
+#endif
 
 /*
  * Configuration space.
@@ -609,6 +662,7 @@ static device_method_t kdk_pci_methods[] = {
 	DEVMETHOD(bus_teardown_intr,	kdk_teardown_intr),
 	DEVMETHOD(bus_bind_intr,	kdk_bind_intr),
 	DEVMETHOD(bus_describe_intr,	kdk_describe_intr),
+	DEVMETHOD(bus_get_dma_tag,	kdk_get_dma_tag),
 
 	DEVMETHOD(pci_read_config,	kdk_read_config),
 	DEVMETHOD(pci_write_config,	kdk_write_config),
@@ -676,7 +730,6 @@ kdk_drivers_delete(void)
 /* The DMA alignment of the NIC that attaches, see kdk_ixgbe_io.h. */
 bus_size_t	kdk_dma_alignment = 1;
 
-#ifdef KDK_2014
 /*
  * Allocates the bounce pages of the largest ring in advance.  The kernel keeps
  * them for later users, so that the leak check of a test would count them.
@@ -686,13 +739,12 @@ kdk_bounce_zone(void *arg __unused)
 {
 	bus_dma_tag_t tag;
 
-	if (bus_dma_tag_create(NULL, KDK_RING_ALIGN, 0, BUS_SPACE_MAXADDR,
+	if (bus_dma_tag_create(NULL, KDK_BOUNCE_ALIGN, 0, BUS_SPACE_MAXADDR,
 	    BUS_SPACE_MAXADDR, NULL, NULL, KDK_RING_SIZE, 1, KDK_RING_SIZE,
 	    BUS_DMA_ALLOCNOW, NULL, NULL, &tag) == 0)
 		(void)bus_dma_tag_destroy(tag);
 }
 SYSINIT(kdk_bounce_zone, SI_SUB_DRIVERS, SI_ORDER_ANY, kdk_bounce_zone, NULL);
-#endif
 
 /*
  * Attach and detach.
@@ -715,6 +767,15 @@ kdk_pci_init_rman(struct rman *rm, const char *descr, rman_res_t size)
 	return (error);
 }
 
+static void
+kdk_pci_free_memory(struct kdk_pci *pci)
+{
+
+	if (pci->dma != NULL)
+		(void)bus_dma_tag_destroy(pci->dma);
+	free(pci, M_KDK);
+}
+
 static int
 kdk_pci_alloc(uintptr_t nic, u_int flags, struct kdk_pci **pcip)
 {
@@ -724,6 +785,13 @@ kdk_pci_alloc(uintptr_t nic, u_int flags, struct kdk_pci **pcip)
 	pci = malloc(sizeof(*pci), M_KDK, M_WAITOK | M_ZERO);
 	pci->nic = nic;
 	pci->without_msix = (flags & KDK_PCI_WITHOUT_MSIX) != 0;
+#ifndef KDK_2014
+	if ((flags & KDK_PCI_BOUNCED) != 0) {
+		error = kdk_bounced_tag(&pci->dma);
+		if (error != 0)
+			goto fail;
+	}
+#endif
 	error = kdk_pci_init_rman(&pci->memory, "kdk card's memory",
 	    (PCIR_MAX_BAR_0 + 1) * KDK_BAR_SIZE);
 	if (error != 0)
@@ -737,7 +805,7 @@ kdk_pci_alloc(uintptr_t nic, u_int flags, struct kdk_pci **pcip)
 	*pcip = pci;
 	return (0);
 fail:
-	free(pci, M_KDK);
+	kdk_pci_free_memory(pci);
 	return (error);
 }
 
@@ -751,7 +819,7 @@ kdk_pci_free(struct kdk_pci *pci)
 	    pci->messages;
 	(void)rman_fini(&pci->memory);
 	(void)rman_fini(&pci->interrupts);
-	free(pci, M_KDK);
+	kdk_pci_free_memory(pci);
 	return (forgotten);
 }
 

@@ -4,6 +4,7 @@ use crate::kpi::kthread::{self, Thread};
 use crate::kpi::{counters, leaked, malloc, notes, time};
 use core::ffi::CStr;
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use kdk_harness::{Counters, Ended, Message, Platform, Test};
 
@@ -11,34 +12,30 @@ use kdk_harness::{Counters, Ended, Message, Platform, Test};
 /// second in all.
 const SETTLING: u32 = 12;
 
+/// The uptime at which the test that runs reaches its limit, in milliseconds.
+static DEADLINE_MS: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Returns the time that the test that runs has until its limit.
+#[must_use]
+pub fn time_left() -> Duration {
+    Duration::from_millis(DEADLINE_MS.load(Ordering::SeqCst)).saturating_sub(time::uptime())
+}
+
 /// Runs each test in a kernel thread of its own.
 #[derive(Debug)]
 pub struct Kernel;
 
 impl Platform for Kernel {
     fn run_isolated(&mut self, test: &'static Test) -> Ended {
-        let mut thread = match Thread::spawn_test(c"kdk test", test.run) {
-            Ok(thread) => thread,
-            Err(errno) => {
-                return Ended::Died(Message::of(format_args!(
-                    "cannot start a kernel thread for the test: {errno}"
-                )));
-            }
-        };
-        notes::begin(&thread);
         let limit = match test.limit_ms {
-            0 => Duration::from_secs(24 * 60 * 60),
-            limit => Duration::from_millis(limit.into()),
+            0 => u64::MAX,
+            limit => self.now_ms().saturating_add(limit.into()),
         };
-        loop {
-            thread = match thread.join(limit) {
-                Ok(kthread::End::Returned(result)) => return Ended::Returned(result),
-                Ok(kthread::End::Panicked(message)) => return Ended::Panicked(message),
-                Err(thread) if test.limit_ms == 0 => thread,
-                // The thread continues, and keeps the module loaded.
-                Err(_) => return Ended::TimedOut,
-            }
-        }
+        // A test of the harness runs tests of its own.
+        let outer = DEADLINE_MS.swap(limit, Ordering::SeqCst);
+        let ended = run_in_thread(test);
+        DEADLINE_MS.store(outer, Ordering::SeqCst);
+        ended
     }
 
     fn counters(&mut self, test: &'static Test, into: &mut Counters) {
@@ -67,6 +64,31 @@ impl Platform for Kernel {
 
     fn now_ms(&mut self) -> u64 {
         u64::try_from(time::uptime().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn run_in_thread(test: &'static Test) -> Ended {
+    let mut thread = match Thread::spawn_test(c"kdk test", test.run) {
+        Ok(thread) => thread,
+        Err(errno) => {
+            return Ended::Died(Message::of(format_args!(
+                "cannot start a kernel thread for the test: {errno}"
+            )));
+        }
+    };
+    notes::begin(&thread);
+    let limit = match test.limit_ms {
+        0 => Duration::from_secs(24 * 60 * 60),
+        limit => Duration::from_millis(limit.into()),
+    };
+    loop {
+        thread = match thread.join(limit) {
+            Ok(kthread::End::Returned(result)) => return Ended::Returned(result),
+            Ok(kthread::End::Panicked(message)) => return Ended::Panicked(message),
+            Err(thread) if test.limit_ms == 0 => thread,
+            // The thread continues, and keeps the module loaded.
+            Err(_) => return Ended::TimedOut,
+        }
     }
 }
 

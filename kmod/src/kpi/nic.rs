@@ -67,33 +67,37 @@ struct State {
     wire: Option<Arc<Task>>,
     /// The TCP segments that came over the wire.
     segments: Segments,
-    /// A frame to receive before a write.
-    before: Option<BeforeWrite>,
-    before_write_result: Option<Received>,
+    /// A frame to receive at a write.
+    at_write: Option<AtWrite>,
+    at_write_result: Option<Received>,
 }
 
-/// A frame that is received right before the driver writes all bits of `mask`.
-struct BeforeWrite {
+/// A frame that is received when the driver writes all bits of `mask`.
+struct AtWrite {
     register: u32,
     mask: u32,
+    /// Whether it is received after the write, and not before it.
+    after: bool,
     frame: Vec<u8>,
 }
 
 impl State {
     /// Handles a register write of the driver. Returns the frame that was
-    /// received before it, to be freed without the NIC's lock.
-    fn write(&mut self, register: u32, value: u32) -> Option<BeforeWrite> {
-        let due = |before: &mut BeforeWrite| {
-            before.register == register && value & before.mask == before.mask
+    /// received at it, to be freed without the NIC's lock.
+    fn write(&mut self, register: u32, value: u32) -> Option<AtWrite> {
+        let due = |at: &mut AtWrite| at.register == register && value & at.mask == at.mask;
+        let at = self.at_write.take_if(due);
+        let receive = |state: &mut Self, after: bool| {
+            if let Some(at) = at.as_ref().filter(|at| at.after == after) {
+                let (frame, errors) = (&at.frame, FrameErrors::NONE);
+                let received = state.nic.receive(frame, errors, &mut state.memory);
+                state.at_write_result = Some(received);
+            }
         };
-        let before = self.before.take_if(due);
-        if let Some(before) = &before {
-            let frame = &before.frame;
-            let received = self.nic.receive(frame, FrameErrors::NONE, &mut self.memory);
-            self.before_write_result = Some(received);
-        }
+        receive(self, false);
         self.nic.write(register, value, &mut self.memory);
-        before
+        receive(self, true);
+        at
     }
 }
 
@@ -128,11 +132,16 @@ impl Shared {
 
     /// Handles a register write of the driver.
     fn write(&self, register: u32, value: u32) {
-        if self.change(|state| state.write(register, value)).is_some() {
+        if let Some(at) = self.change(|state| state.write(register, value)) {
             while (0..bindings::KDK_PCI_VECTORS).any(|vector| !self.is_idle(vector)) {
                 // The driver may own a mutex, so this must not sleep.
                 core::hint::spin_loop();
             }
+            #[cfg(iflib)]
+            if at.after {
+                super::iflib::drain();
+            }
+            drop(at);
         }
     }
 
@@ -252,7 +261,7 @@ pub struct Setup {
     /// Whether it has MSI-X. Otherwise it has one MSI message.
     pub msix: bool,
     /// Whether DMA reaches page boundaries only. Most received frames go
-    /// through bounce pages then. iflib(9) ignores it.
+    /// through bounce pages then.
     pub bounced: bool,
 }
 
@@ -399,8 +408,8 @@ impl Card {
                     },
                     wire: None,
                     segments: Segments::new(),
-                    before: None,
-                    before_write_result: None,
+                    at_write: None,
+                    at_write_result: None,
                 },
             ),
             pci: AtomicPtr::new(core::ptr::null_mut()),
@@ -484,21 +493,40 @@ impl Card {
     /// Receives a frame right before the next write of the driver to `register`
     /// that has all bits of `mask`. The driver continues when the handlers of
     /// the interrupts of that write have completed.
+    #[cfg(not(iflib))]
     pub fn receive_before_write(&self, register: u32, mask: u32, frame: Vec<u8>) {
-        let mut before = Some(BeforeWrite {
+        self.receive_at_write(AtWrite {
             register,
             mask,
+            after: false,
             frame,
         });
+    }
+
+    /// Receives a frame right after the next write of the driver to `register`
+    /// that has all bits of `mask`. The driver continues when iflib's tasks have
+    /// run. It has to own no mutex.
+    #[cfg(iflib)]
+    pub fn receive_after_write(&self, register: u32, mask: u32, frame: Vec<u8>) {
+        self.receive_at_write(AtWrite {
+            register,
+            mask,
+            after: true,
+            frame,
+        });
+    }
+
+    fn receive_at_write(&self, at: AtWrite) {
+        let mut at = Some(at);
         self.shared
             .state
-            .with(|state| core::mem::swap(&mut state.before, &mut before));
+            .with(|state| core::mem::swap(&mut state.at_write, &mut at));
     }
 
     /// Returns what the NIC did with that frame, once it was received.
     #[must_use]
-    pub fn received_before_write(&self) -> Option<Received> {
-        self.shared.state.with(|state| state.before_write_result)
+    pub fn received_at_write(&self) -> Option<Received> {
+        self.shared.state.with(|state| state.at_write_result)
     }
 
     /// Receives a frame from the wire, without frame check sequence.

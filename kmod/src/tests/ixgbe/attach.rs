@@ -1,5 +1,7 @@
 //! Attach and detach.
 
+use super::flow_control;
+use super::flows::of_each_queue;
 use super::{Card, Setup, assert_no_violations, leave, queues, running};
 use crate::kpi::counters;
 use crate::kpi::interface::LinkState;
@@ -36,6 +38,26 @@ pub fn attach_detach() -> TestResult {
         interface.state().is_err(),
         "the interface exists after the detach"
     );
+    Ok(())
+}
+
+/// The interface of a fibre NIC comes up, and carries frames.
+pub fn fibre() -> TestResult {
+    let setup = flow_control::fibre();
+    for _ in 0..2 {
+        let card = running(&setup)?;
+        let state = card.interface().state()?;
+        assert_eq!(state.baudrate, 10_000_000_000, "{state:?}");
+        assert_eq!(state.medium, "10Gbase-SR", "{state:?}");
+        let mut tap = card.interface().tap()?;
+        for flow in &mut of_each_queue(&card, &mut tap, queues() as usize)? {
+            flow.send(&card);
+            flow.arrived(&mut tap)?;
+        }
+        drop(tap);
+        flow_control::connect(&card, flow_control::WITH_PAUSE)?;
+        leave(card)?;
+    }
     Ok(())
 }
 

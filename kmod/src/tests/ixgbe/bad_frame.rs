@@ -12,7 +12,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::vec::Vec;
 use kdk_harness::{Stop, TestResult};
-use kdk_nic82599::registers::{rdh, rdlen};
+use kdk_nic82599::registers::{FCTRL, FCTRL_SBP, rdh, rdlen};
 use kdk_nic82599::{Direction, FrameErrors, Received};
 
 /// The MTU of jumbo frames, and the length of such a frame with its header. The
@@ -296,28 +296,32 @@ pub fn kinds() -> TestResult {
     leave(card)
 }
 
-/// A bad frame counts as an input error, and not as a packet.
+/// Lengths of frames in one, two and three buffers of 4096 bytes.
+const LENGTHS: [usize; 8] = [600, 4096, 4097, 5000, 8192, 8193, JUMBO_FRAME, 100];
+
+/// A bad frame counts as one input error, in however many buffers it is, and not as
+/// a packet.
 pub fn counted() -> TestResult {
-    let card = plain(1500)?;
+    let card = plain(JUMBO)?;
     let mut tap = card.interface().tap()?;
     let before = card.interface().iflib_counters()?;
-    let lengths = [600, 700, 800, 900, 1000, 1100, 1200, 1300];
-    let frames: Vec<_> = lengths
-        .into_iter()
-        .enumerate()
+    let frames: Vec<_> = (0..)
+        .zip(LENGTHS.repeat(2))
         .map(|(nth, length)| {
             let errors = if nth % 3 == 1 { GOOD } else { BAD };
-            (raw(&card, length, nth.to_le_bytes()[0]), errors)
+            (raw(&card, length, nth), errors)
         })
         .collect();
     receive_batch(&card, &[QUEUE], &frames)?;
-    let mut bytes = 0;
+    let (mut packets, mut bytes) = (0, 0);
     let good = frames.iter().filter(|(_, errors)| *errors == GOOD);
     for (frame, _) in good {
         expect(&mut tap, frame)?;
+        packets += 1;
         bytes += frame.len() as u64;
     }
     nothing_more(&card, &[QUEUE], &mut tap)?;
+    let errors = frames.len() as u64 - packets;
     let after = card.interface().iflib_counters()?;
     assert_eq!(
         (
@@ -325,9 +329,36 @@ pub fn counted() -> TestResult {
             after.packets - before.packets,
             after.bytes - before.bytes
         ),
-        (5, 3, bytes),
+        (errors, packets, bytes),
         "errors, packets and bytes"
     );
+    assert_eq!(discarded()?, errors, "frames that the driver has discarded");
+    drop(tap);
+    leave(card)
+}
+
+/// Frames with a wrong frame check sequence that the NIC stores (FCTRL.SBP) are
+/// dropped, and the driver reports each as one input error.
+pub fn reported() -> TestResult {
+    const WRONG: FrameErrors = FrameErrors {
+        crc: true,
+        ..FrameErrors::NONE
+    };
+    let reported = || sysctl::read("dev.ix.0.mac_stats.rx_errs");
+    let card = plain(JUMBO)?;
+    let mut tap = card.interface().tap()?;
+    let (before, resets_before) = (reported()?, resets(&card));
+    card.with(|nic, memory| nic.write(FCTRL, nic.peek(FCTRL) | FCTRL_SBP, memory));
+    let frames: Vec<_> = (0..)
+        .zip(LENGTHS)
+        .map(|(nth, length)| (raw(&card, length, nth), WRONG))
+        .collect();
+    receive_batch(&card, &[QUEUE], &frames)?;
+    nothing_more(&card, &[QUEUE], &mut tap)?;
+    undisturbed(&card, resets_before)?;
+    let frames = frames.len() as u64;
+    assert_eq!(discarded()?, frames, "frames that the driver has discarded");
+    assert_eq!(reported()? - before, frames, "reported input errors");
     drop(tap);
     leave(card)
 }

@@ -41,6 +41,7 @@ macro_rules! sizes {
             || measure($size),
             limit_ms = 5 * LIMIT_MS,
             default = false,
+            cpus = super::SEVERAL,
             leak_types = TYPES
         );)*
     };

@@ -1,18 +1,18 @@
 //! A NIC with limited DMA: most received frames go through bounce pages, see
 //! bus_dma(9).
 
+use super::chain::{LONG, receive, take_long};
 use super::numbered_frames::{QUEUE, all, burst, numbered, plain};
 use super::tap::{expect, nothing_more};
-use super::{Setup, leave};
+use super::{Card, Setup, leave, leave_initialised, queues};
 use crate::kpi::sysctl;
 use alloc::format;
 use alloc::vec::Vec;
 use kdk_harness::{Stop, TestResult};
-use kdk_nic82599::{FrameErrors, Received};
+use kdk_nic82599::{Direction, FrameErrors, Received};
 
 /// A NIC with few descriptors, since each has bounce pages.
 const SETUP: Setup = Setup {
-    queues: Some(1),
     descriptors: Some(64),
     bounced: true,
     ..Setup::nth(0)
@@ -59,5 +59,42 @@ pub fn given_back() -> TestResult {
     drop(tap);
     leave(card)?;
     assert_eq!(active()?, 0, "bounce pages in use without a card");
+    Ok(())
+}
+
+/// Returns the number of receive buffers of the NIC. Each is in one page.
+fn buffers(card: &Card) -> u64 {
+    let owned = |queue| card.with(|nic, _| u64::from(nic.owned(Direction::Receive, queue)));
+    (0..).take(queues() as usize).map(owned).sum()
+}
+
+/// Frames of several buffers, good and bad ones, are received or dropped
+/// complete, and give the bounce pages of all their buffers back.
+pub fn chains() -> TestResult {
+    let card = plain(&SETUP)?;
+    take_long(&card)?;
+    let mut tap = card.interface().tap()?;
+    let bad = FrameErrors {
+        descriptor: FrameErrors::RXE,
+        ..FrameErrors::NONE
+    };
+    for number in 0..200 {
+        let frame = numbered(&card, number, LONG);
+        if number % 4 == 3 {
+            receive(&card, &frame, bad);
+        } else {
+            receive(&card, &frame, FrameErrors::NONE);
+            expect(&mut tap, &frame)?;
+        }
+    }
+    nothing_more(&card, &[QUEUE], &mut tap)?;
+    let (active, buffers) = (active()?, buffers(&card));
+    assert!(
+        active <= buffers,
+        "{active} bounce pages are in use for {buffers} buffers"
+    );
+    drop(tap);
+    leave_initialised(card)?;
+    assert_eq!(self::active()?, 0, "bounce pages in use without a card");
     Ok(())
 }

@@ -8,13 +8,14 @@ use kdk_harness::{Stop, TestResult};
 use kdk_nic82599::registers::{HLREG0, HLREG0_JUMBOEN, MAXFRS};
 use kdk_nic82599::{FrameErrors, Received};
 
-/// The MTU for which the driver uses all 2048 bytes of its buffers. For a smaller
-/// one it leaves the first two bytes unused.
+/// The MTU for which the driver of 2014 uses all 2048 bytes of its buffers. For a
+/// smaller one it leaves the first two bytes unused.
+#[cfg(not(iflib))]
 const MTU: u32 = 2030;
 /// The longest frame, with frame check sequence.
 const LONGEST: u32 = 9018;
 /// The length of a frame in three buffers.
-const LONG: usize = 5000;
+pub const LONG: usize = 5000;
 /// Few descriptors, so that frames soon use all of a ring.
 const DESCRIPTORS: u32 = 256;
 
@@ -28,7 +29,8 @@ fn card() -> Result<Card, Stop> {
 }
 
 /// Enables long frames until the next initialization.
-fn take_long(card: &Card) -> TestResult {
+pub fn take_long(card: &Card) -> TestResult {
+    #[cfg(not(iflib))]
     card.interface().set_mtu(MTU)?;
     card.with(|nic, memory| {
         let hlreg0 = nic.peek(HLREG0) | HLREG0_JUMBOEN;
@@ -38,7 +40,7 @@ fn take_long(card: &Card) -> TestResult {
     Ok(())
 }
 
-fn receive(card: &Card, frame: &[u8], errors: FrameErrors) {
+pub fn receive(card: &Card, frame: &[u8], errors: FrameErrors) {
     let queue = QUEUE;
     assert_eq!(card.receive(frame, errors), Received::Delivered { queue });
 }

@@ -2,15 +2,15 @@
 //! queues are buffered.
 
 use super::flow_control::{
-    Mode, WITH_PAUSE, WITHOUT_PAUSE, ask, connect, running_with, sends_pause,
+    self, Mode, SILENT, WITH_PAUSE, WITHOUT_PAUSE, ask, connect, running_with, sends_pause,
 };
 use super::flows::{all_arrived, of_each_queue};
 use super::{Card, Setup, leave, queues, until_state};
 use crate::kpi::cpus::cpus;
 use core::ops::Range;
 use kdk_harness::{Stop, TestResult};
-use kdk_nic82599::Received;
 use kdk_nic82599::registers::{SRRCTL_DROP_EN, srrctl};
+use kdk_nic82599::{Partner, Received};
 
 /// The number of frames for each of the other queues.
 const OTHERS: u32 = 50;
@@ -42,8 +42,12 @@ fn drops(card: &Card, queues: usize) -> Option<bool> {
 
 /// A full queue drops its own frames, and no others.
 pub fn without_pause() -> TestResult {
+    drops_its_own(&Setup::nth(0), WITHOUT_PAUSE)
+}
+
+fn drops_its_own(setup: &Setup, partner: Partner) -> TestResult {
     let queues = several_queues()?;
-    let card = running_with(&Setup::nth(0), WITHOUT_PAUSE)?;
+    let card = running_with(setup, partner)?;
     let mut tap = card.interface().tap()?;
     let mut flows = of_each_queue(&card, &mut tap, queues)?;
     for full in [queues - 1, 0] {
@@ -81,6 +85,43 @@ pub fn follows_partner() -> TestResult {
         assert_eq!(drops(&card, queues), Some(false), "with pause again");
     }
     leave(card)
+}
+
+/// A NIC drops if nothing shows that the partner obeys pause frames, although it
+/// sends some. The administrator can say that the partner does.
+fn drops_unless_forced(setup: &Setup, partner: Partner) -> TestResult {
+    let queues = several_queues()?;
+    let card = running_with(setup, partner)?;
+    assert!(sends_pause(&card), "pause frames are not sent");
+    assert_eq!(drops(&card, queues), Some(true), "by default");
+    // The driver of 2014 ignores a setting that equals the last one.
+    #[cfg(iflib)]
+    {
+        ask(&card, Mode::Full)?;
+        assert_eq!(drops(&card, queues), Some(false), "forced");
+    }
+    ask(&card, Mode::None)?;
+    assert_eq!(drops(&card, queues), Some(true), "turned off");
+    ask(&card, Mode::Full)?;
+    assert_eq!(drops(&card, queues), Some(false), "turned on");
+    connect(&card, partner)?;
+    assert_eq!(drops(&card, queues), Some(false), "with a new link");
+    leave(card)
+}
+
+/// A partner that does not negotiate.
+pub fn without_negotiation() -> TestResult {
+    drops_unless_forced(&Setup::nth(0), SILENT)
+}
+
+/// A medium without negotiation.
+pub fn fibre() -> TestResult {
+    drops_unless_forced(&flow_control::fibre(), WITH_PAUSE)
+}
+
+/// A full queue of a fibre NIC drops its own frames, and no others.
+pub fn fibre_without_pause() -> TestResult {
+    drops_its_own(&flow_control::fibre(), WITHOUT_PAUSE)
 }
 
 /// A NIC that only obeys pause frames drops.

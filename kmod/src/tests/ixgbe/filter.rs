@@ -12,6 +12,8 @@ use kdk_harness::TestResult;
 
 /// The size of the driver's buffers for jumbo frames.
 const BUFFER: usize = 4096;
+/// Lengths of frames in two and in three buffers.
+const LENGTHS: [usize; 5] = [BUFFER + 1, 5000, 2 * BUFFER, 2 * BUFFER + 1, JUMBO_FRAME];
 
 fn frames(card: &Card, count: usize, length: usize) -> Vec<Vec<u8>> {
     (0..count)
@@ -46,7 +48,10 @@ pub fn chain_drop() -> TestResult {
     let card = plain(JUMBO)?;
     let mut tap = card.interface().tap()?;
     let mut filter = Filter::on(card.interface(), Rule::Drop)?;
-    let frames = frames(&card, 100, JUMBO_FRAME);
+    let frames: Vec<_> = LENGTHS
+        .into_iter()
+        .flat_map(|length| frames(&card, 20, length))
+        .collect();
     for some in frames.chunks(10) {
         batch::receive_good(&card, some)?;
         nothing_more(&card, &[0], &mut tap)?;
@@ -73,16 +78,18 @@ pub fn chain_later() -> TestResult {
 
 /// Asserts that a frame of several buffers, after `change`, reaches the filter as
 /// a chain and passes.
-fn passes_as_a_chain(rule: Rule, change: impl FnOnce(&mut [u8])) -> TestResult {
+fn passes_as_a_chain(rule: Rule, change: impl Fn(&mut [u8])) -> TestResult {
     let card = plain(JUMBO)?;
     let mut tap = card.interface().tap()?;
     let mut filter = Filter::on(card.interface(), rule)?;
-    let mut frames = frames(&card, 1, JUMBO_FRAME);
-    change(&mut frames[0]);
-    batch::receive_good(&card, &frames)?;
-    as_a_chain(&shown(&card, &mut filter)?, &frames[0]);
-    expect(&mut tap, &frames[0])?;
-    nothing_more(&card, &[0], &mut tap)?;
+    for length in LENGTHS {
+        let mut frames = frames(&card, 1, length);
+        change(&mut frames[0]);
+        batch::receive_good(&card, &frames)?;
+        as_a_chain(&shown(&card, &mut filter)?, &frames[0]);
+        expect(&mut tap, &frames[0])?;
+        nothing_more(&card, &[0], &mut tap)?;
+    }
     drop(filter);
     drop(tap);
     leave(card)
@@ -93,7 +100,10 @@ pub fn chain_consume() -> TestResult {
     let card = plain(JUMBO)?;
     let mut tap = card.interface().tap()?;
     let mut filter = Filter::on(card.interface(), Rule::Consume)?;
-    let frames = frames(&card, 20, JUMBO_FRAME);
+    let frames: Vec<_> = LENGTHS
+        .into_iter()
+        .flat_map(|length| frames(&card, 4, length))
+        .collect();
     for frame in &frames {
         batch::receive_good(&card, core::slice::from_ref(frame))?;
         as_a_chain(&shown(&card, &mut filter)?, frame);

@@ -6,8 +6,8 @@ use crate::kpi::sysctl;
 use alloc::format;
 use alloc::string::String;
 use kdk_harness::{Stop, TestResult};
-use kdk_nic82599::Partner;
 use kdk_nic82599::registers::{FCCFG, FCCFG_TFCE_802_3X, MFLCN, MFLCN_RFCE};
+use kdk_nic82599::{Medium, Partner};
 
 /// A partner that negotiates no pause frames.
 pub const WITHOUT_PAUSE: Partner = partner(false);
@@ -22,6 +22,19 @@ const fn partner(pause: bool) -> Partner {
     }
 }
 
+/// A partner that does not negotiate. Nothing shows whether it obeys pause frames.
+pub const SILENT: Partner = Partner {
+    autoneg: false,
+    ..partner(false)
+};
+
+/// A fibre NIC, which does not negotiate at 10 Gb/s.
+pub fn fibre() -> Setup {
+    let mut setup = Setup::nth(0);
+    setup.card.medium = Medium::Fibre;
+    setup
+}
+
 /// A value of the sysctl `dev.ix.N.fc`.
 #[derive(Clone, Copy)]
 pub enum Mode {
@@ -30,8 +43,12 @@ pub enum Mode {
     /// Obey pause frames.
     Receive = 1,
     /// Send and obey pause frames.
-    #[cfg(iflib)]
     Full = 3,
+}
+
+impl Mode {
+    /// All modes, in no order.
+    pub const ALL: [Self; 3] = [Self::None, Self::Receive, Self::Full];
 }
 
 /// Sets the mode.

@@ -30,15 +30,28 @@ pub fn quiesce(card: &Card, queues: &[u16]) -> TestResult {
 }
 
 fn unmasked(card: &Card, queues: &[u16]) -> TestResult {
-    let bits = bits(queues);
     until("the driver does not become idle", || {
-        let rests = card.is_quiescent(|nic| {
-            // These reads have no side effects.
-            nic.read(EIMS_EX[0]) & bits == bits && nic.read(EICS_EX[0]) & bits == 0
-        });
-        let idle = queues.iter().all(|&queue| card.is_idle(queue.into()));
-        (rests && idle).then_some(())
+        is_unmasked(card, queues).then_some(())
     })
+}
+
+fn is_unmasked(card: &Card, queues: &[u16]) -> bool {
+    let bits = bits(queues);
+    let rests = card.is_quiescent(|nic| {
+        // These reads have no side effects.
+        nic.read(EIMS_EX[0]) & bits == bits && nic.read(EICS_EX[0]) & bits == 0
+    });
+    rests && queues.iter().all(|&queue| card.is_idle(queue.into()))
+}
+
+/// Returns whether the driver is idle for these queues, as [`quiesce`] waits for.
+pub fn is_idle(card: &Card, queues: &[u16]) -> bool {
+    if !is_unmasked(card, queues) {
+        return false;
+    }
+    #[cfg(iflib)]
+    iflib::drain();
+    is_unmasked(card, queues)
 }
 
 /// Waits until the driver's admin task has run, which resets the NIC. A link

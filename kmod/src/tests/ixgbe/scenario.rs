@@ -2,7 +2,8 @@
 //! scoreboard that checks the frames of the stack.
 
 use super::flow_control::{WITH_PAUSE, WITHOUT_PAUSE};
-use super::{SOON, Setup, check_consistent, frame, is_late, queues, start};
+use super::quiesce::is_idle;
+use super::{Setup, check_consistent, frame, is_late, patience, queues, start};
 use crate::kpi::errno::Errno;
 #[cfg(iflib)]
 use crate::kpi::iflib;
@@ -83,6 +84,8 @@ pub struct Scenario {
     pub lro: bool,
     /// The kinds of operations.
     pub mix: Mix,
+    /// The uptime at which waits fail, if that is before the limit of the test.
+    pub deadline: Option<Duration>,
 }
 
 impl Scenario {
@@ -90,6 +93,7 @@ impl Scenario {
     pub fn new(seed: u64, mix: Mix) -> Self {
         let mut setup = Setup::nth(0);
         setup.card.moderation = seed & 1 != 0;
+        setup.card.other_gate = seed & 8 == 0;
         let partner = if seed & 2 != 0 {
             WITH_PAUSE
         } else {
@@ -100,6 +104,7 @@ impl Scenario {
             partner,
             lro: seed & 4 != 0,
             mix,
+            deadline: None,
         }
     }
 }
@@ -136,6 +141,7 @@ pub fn run(scenario: &Scenario, operations: &[Operation]) -> Result<Summary, Fai
         card,
         tap,
         mix: scenario.mix,
+        deadline: scenario.deadline,
         joined: [false; GROUPS as usize],
         jumbo: false,
         stopped: false,
@@ -158,6 +164,7 @@ struct Runner {
     card: Card,
     scoreboard: Scoreboard,
     mix: Mix,
+    deadline: Option<Duration>,
     joined: [bool; GROUPS as usize],
     jumbo: bool,
     /// The interface was stopped while it received.
@@ -285,14 +292,13 @@ impl Runner {
     fn set_up_with_traffic(&mut self, up: bool) -> Result<(), Failure> {
         let change = InterfaceChange::new(self.card.interface(), up)?;
         let last = self.scoreboard.next() + MAX_FRAMES;
-        while !change.is_over() {
-            let next = self.scoreboard.next();
-            if next < last {
-                self.frames(&shapes(next.into(), BURST, self.mix), false)?;
-                self.take()?;
-            }
+        while !change.is_over() && self.scoreboard.next() < last {
+            let seed = self.scoreboard.next().into();
+            self.frames(&shapes(seed, BURST, self.mix), false)?;
+            self.take()?;
             time::yield_now();
         }
+        // This sleeps, so that the other thread has a CPU.
         change.end()
     }
 
@@ -347,17 +353,29 @@ impl Runner {
         }
     }
 
-    /// Waits until the stack has received all frames.
+    /// Returns whether a wait has to fail.
+    fn is_overdue(&self) -> bool {
+        let passed = |deadline| time::uptime() >= deadline;
+        self.deadline.is_some_and(passed) || patience().is_zero()
+    }
+
+    /// Waits until the stack has received all frames, or the driver is idle,
+    /// and never passes on the others.
     fn settle(&mut self) -> Result<(), Failure> {
-        let deadline = time::uptime() + SOON;
+        let queues: Vec<u16> = (0..).take(queues() as usize).collect();
+        let mut idle = false;
         loop {
             self.take()?;
             let now = self.account();
-            if !self.scoreboard.is_pending(&now) || time::uptime() > deadline {
+            if !self.scoreboard.is_pending(&now) || idle || self.is_overdue() {
                 return Ok(self.scoreboard.check_settled(&now)?);
             }
+            // No interrupt is delayed longer than this.
             self.pass(TICK);
-            time::sleep(Duration::from_millis(1));
+            idle = is_idle(&self.card, &queues);
+            if !idle {
+                time::sleep(Duration::from_millis(1));
+            }
         }
     }
 
@@ -366,9 +384,8 @@ impl Runner {
         what: &str,
         mut seen: impl FnMut(&mut Self) -> Result<bool, Failure>,
     ) -> Result<(), Failure> {
-        let deadline = time::uptime() + SOON;
         while !seen(self)? {
-            if time::uptime() > deadline {
+            if self.is_overdue() {
                 return Err(Failure::Check(what.to_string()));
             }
             self.pass(TICK);
@@ -486,7 +503,7 @@ impl InterfaceChange {
     }
 
     fn end(self) -> Result<(), Failure> {
-        if self.thread.join(SOON).is_err() {
+        if self.thread.join(patience()).is_err() {
             return Err(Stop::Fail("the thread that changes the interface does not end").into());
         }
         if self.refused.load(Ordering::SeqCst) {

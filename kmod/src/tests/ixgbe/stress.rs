@@ -1,6 +1,6 @@
 //! Concurrent traffic, link changes and settings.
 
-use super::{Card, Setup, assert_consistent, is_late, leave, running, until_state};
+use super::{Card, Setup, assert_consistent, is_late, leave, patience, running, until_state};
 use crate::kpi::interface::LinkState;
 use crate::kpi::kthread::Thread;
 use crate::kpi::nic::Wire;
@@ -19,7 +19,6 @@ use kdk_nic82599::FrameErrors;
 const FRAMES: u16 = 4000;
 /// The number of times that a thread changes a state and restores it.
 const CHANGES: usize = 4;
-const LONG: Duration = Duration::from_secs(100);
 
 /// The repeated action of a thread.
 #[derive(Clone, Copy)]
@@ -126,7 +125,7 @@ fn run(more: &[Role]) -> Result<[Card; 2], Stop> {
         };
         threads.push(Thread::spawn(c"kdk stress", work).map_err(resource_error)?);
     }
-    join_all(threads, LONG)?;
+    join_all(threads, patience())?;
     assert_eq!(failures.load(Ordering::SeqCst), 0, "threads that failed");
     for card in cards.iter() {
         until_state(card.interface(), "the link is not up in the end", |state| {

@@ -1,12 +1,14 @@
 //! One thread at a time processes the frames of a queue. Frames of another thread
 //! would overtake them on the way to the stack.
 
+use super::batch::receive_batch;
 use super::numbered_frames::{AT, burst, one, plain, until_number};
-use super::tap::nothing_more;
-use super::{Card, Setup, leave, leave_initialised, until};
+use super::tap::{next, nothing_more};
+use super::{Card, Setup, frame, leave, leave_initialised, running, until};
 use crate::kpi::interface::Tap;
 use alloc::vec::Vec;
-use kdk_harness::TestResult;
+use kdk_harness::{Stop, TestResult};
+use kdk_nic82599::FrameErrors;
 use kdk_nic82599::registers::EICR_LSC;
 
 /// The number of frames in the ring: more than the driver processes at a time.
@@ -23,7 +25,7 @@ fn meanwhile(
     card: &Card,
     tap: &mut Tap,
     happens: impl FnOnce(&Card) -> TestResult,
-) -> Result<Vec<u32>, kdk_harness::Stop> {
+) -> Result<Vec<u32>, Stop> {
     tap.block_on(AT, BLOCKED);
     burst(card, 0..FRAMES)?;
     let blocked = until("no frame is deferred", || tap.blocked())?;
@@ -82,6 +84,31 @@ pub fn mtu_msix() -> TestResult {
     let first: Vec<u32> = (0..=BLOCKED).collect();
     assert_eq!(taken, first, "frames before the initialisation");
     assert_eq!(after, [FRAMES], "frames after it");
+    drop(tap);
+    leave_initialised(card)
+}
+
+/// An initialization drops the segments that wait in LRO, and does not leak them.
+pub fn lro_mtu() -> TestResult {
+    let card = running(&Setup::nth(0))?;
+    card.interface().set_lro(true)?;
+    let mut tap = card.interface().tap()?;
+    let segment = frame::tcp(card.address(), 1, 1000, &[0x5a; 600]);
+    let queue = card.with(|nic, _| nic.queue_of(&segment));
+    // A datagram of the same queue, which LRO passes on.
+    let datagram = (0..512)
+        .map(|flow| frame::udp(card.address(), flow, &BLOCKED.to_be_bytes().repeat(8)))
+        .find(|frame| card.with(|nic, _| nic.queue_of(frame)) == queue);
+    let datagram = datagram.ok_or(Stop::Fail("no flow falls on the queue"))?;
+    tap.block_on(frame::UDP_PAYLOAD, BLOCKED);
+    let frames = [&segment, &datagram].map(|frame| (frame, FrameErrors::NONE));
+    receive_batch(&card, &[queue], &frames)?;
+    until("the datagram does not reach the stack", || tap.blocked())?;
+    card.interface().set_mtu(1400)?;
+    tap.unblock();
+    let tapped = next(&mut tap)?;
+    assert_eq!(tapped.bytes, datagram);
+    nothing_more(&card, &[queue], &mut tap)?;
     drop(tap);
     leave_initialised(card)
 }
