@@ -33,6 +33,10 @@ const TICK: u64 = 1000;
 const MAX_FRAMES: u32 = 400;
 const BURST: u8 = 4;
 
+/// The descriptors of a ring. The kernel of 2014 has too few jumbo clusters for the
+/// default number on four queues.
+pub const DESCRIPTORS: u32 = 512;
+
 /// The failure of a scenario.
 #[derive(Debug)]
 pub enum Failure {
@@ -92,6 +96,7 @@ impl Scenario {
     /// Derives the parameters from a seed.
     pub fn new(seed: u64, mix: Mix) -> Self {
         let mut setup = Setup::nth(0);
+        setup.descriptors = Some(DESCRIPTORS);
         setup.card.moderation = seed & 1 != 0;
         setup.card.other_gate = seed & 8 == 0;
         let partner = if seed & 2 != 0 {

@@ -7,6 +7,7 @@
 use super::flow_control::{self, Mode, WITH_PAUSE, WITHOUT_PAUSE};
 use super::flows::of_each_queue;
 use super::quiesce::quiesce;
+use super::scenario::DESCRIPTORS;
 use super::{
     Card, LinkState, Setup, assert_consistent, frame, is_late, patience, queues, until_state,
 };
@@ -263,7 +264,10 @@ fn once(role: Role, card: &Card, rng: &mut Rng, rank: &mut u32) -> TestResult {
 /// Every kind of operation, from several threads at once.
 pub fn all() -> TestResult {
     let seed = seed().ok_or(Stop::Fail("the host has set no kdk.seed"))?;
-    let card = Arc::new(super::running(&Setup::nth(0))?);
+    let card = Arc::new(super::running(&Setup {
+        descriptors: Some(DESCRIPTORS),
+        ..Setup::nth(0)
+    })?);
     card.interface().set_lro(seed & 1 != 0)?;
     let mut tap = card.interface().tap()?;
     let mut oracle = Oracle::default();
