@@ -19,17 +19,25 @@ mod reading;
 
 use kdk_harness::kdk_test;
 
-/// Registers the suite. Without SF_KQUEUE each test is skipped with a reason.
+/// Registers tests for machines with these numbers of CPUs. Without SF_KQUEUE
+/// each test is skipped with a reason.
 macro_rules! suite {
-    ($($name:literal => $run:expr,)*) => {$(
+    ($cpus:expr; $($name:literal => $run:expr,)*) => {$(
         #[cfg(sendfile_kqueue)]
-        kdk_test!($name, $run, limit_ms = 30_000, leak_types = &[in_flight::MALLOC_TYPE, "kqueue"]);
+        kdk_test!(
+            $name,
+            $run,
+            limit_ms = 30_000,
+            leak_types = &[in_flight::MALLOC_TYPE, "kqueue"],
+            cpus = $cpus
+        );
         #[cfg(not(sendfile_kqueue))]
         kdk_test!($name, absent);
     )*};
 }
 
 suite! {
+    &[1];
     "sendfile-kernel/counts-tcp" => || live::counts(in_flight::Link::Tcp),
     "sendfile-kernel/counts-unix" => || live::counts(in_flight::Link::Unix),
     "sendfile-kernel/deleted-in-flight" => live::deleted_in_flight,
@@ -49,8 +57,6 @@ suite! {
     "sendfile-kernel/freed-under-own-buffers" => locks::own_buffers,
     "sendfile-kernel/freed-under-inpcb" => locks::inpcb,
     "sendfile-kernel/freed-under-unpcb" => locks::unpcb,
-    "sendfile-kernel/freed-by-callout" => locks::callout,
-    "sendfile-kernel/freed-by-task" => locks::task,
     "sendfile-kernel/fails-to-register" => failures::registration,
     "sendfile-kernel/fails-to-lock" => failures::socket_lock,
     "sendfile-kernel/fails-to-wait" => failures::wait,
@@ -60,17 +66,6 @@ suite! {
     "sendfile-kernel/fails-to-send-trailer" => failures::trailer,
     "sendfile-kernel/receiver-ends-while-reading" => reading::receiver_ends,
     "sendfile-kernel/sender-ends-while-reading" => reading::sender_ends,
-    "sendfile-kernel/read-at-last-tcp" => || reading::at_last(in_flight::Link::Tcp),
-    "sendfile-kernel/read-at-last-unix" => || reading::at_last(in_flight::Link::Unix),
-    "sendfile-kernel/read-fails-tcp" => || reading::fails(in_flight::Link::Tcp),
-    "sendfile-kernel/read-fails-unix" => || reading::fails(in_flight::Link::Unix),
-    "sendfile-kernel/read-fails-before-tcp" => || reading::fails_before(in_flight::Link::Tcp, Ok(())),
-    "sendfile-kernel/read-fails-before-unix" => || reading::fails_before(in_flight::Link::Unix, Ok(())),
-    "sendfile-kernel/reads-fail-tcp" => || reading::fails_before(in_flight::Link::Tcp, Err(reading::FAILURE)),
-    "sendfile-kernel/reads-fail-unix" => || reading::fails_before(in_flight::Link::Unix, Err(reading::FAILURE)),
-    "sendfile-kernel/read-fails-between" => reading::fails_between,
-    "sendfile-kernel/read-fails-plain-tcp" => || reading::fails_plain(in_flight::Link::Tcp),
-    "sendfile-kernel/read-fails-plain-unix" => || reading::fails_plain(in_flight::Link::Unix),
     "sendfile-kernel/refused-while-reading" => || reading::refused_later(Ok(())),
     "sendfile-kernel/refused-and-read-fails" => || reading::refused_later(Err(reading::FAILURE)),
     "sendfile-kernel/refused-with-header" => reading::refused_with_header,
@@ -82,6 +77,24 @@ suite! {
     "sendfile-kernel/reconnects-after-failure" => || reading::reconnects_after_failure(Ok(())),
     "sendfile-kernel/reconnects-after-failures" => || reading::reconnects_after_failure(Err(reading::FAILURE)),
     "sendfile-kernel/reconnects-after-refusal" => reading::reconnects_after_refusal,
+}
+
+// Other threads take part: those of the test, of TCP's input, of a callout.
+suite! {
+    &[1, 4];
+    "sendfile-kernel/freed-by-callout" => locks::callout,
+    "sendfile-kernel/freed-by-task" => locks::task,
+    "sendfile-kernel/read-at-last-tcp" => || reading::at_last(in_flight::Link::Tcp),
+    "sendfile-kernel/read-at-last-unix" => || reading::at_last(in_flight::Link::Unix),
+    "sendfile-kernel/read-fails-tcp" => || reading::fails(in_flight::Link::Tcp),
+    "sendfile-kernel/read-fails-unix" => || reading::fails(in_flight::Link::Unix),
+    "sendfile-kernel/read-fails-before-tcp" => || reading::fails_before(in_flight::Link::Tcp, Ok(())),
+    "sendfile-kernel/read-fails-before-unix" => || reading::fails_before(in_flight::Link::Unix, Ok(())),
+    "sendfile-kernel/reads-fail-tcp" => || reading::fails_before(in_flight::Link::Tcp, Err(reading::FAILURE)),
+    "sendfile-kernel/reads-fail-unix" => || reading::fails_before(in_flight::Link::Unix, Err(reading::FAILURE)),
+    "sendfile-kernel/read-fails-between" => reading::fails_between,
+    "sendfile-kernel/read-fails-plain-tcp" => || reading::fails_plain(in_flight::Link::Tcp),
+    "sendfile-kernel/read-fails-plain-unix" => || reading::fails_plain(in_flight::Link::Unix),
     "sendfile-kernel/output-blocked" => blocked::first,
     "sendfile-kernel/output-blocked-later" => blocked::one_page,
     "sendfile-kernel/races-with-close" => races::close,
