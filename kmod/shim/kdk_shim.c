@@ -24,6 +24,19 @@ SYSCTL_PROC(_debug_kdk, OID_AUTO, entropy,
     CTLTYPE_OPAQUE | CTLFLAG_WR | CTLFLAG_MPSAFE, NULL, 0, kdk_sysctl_entropy,
     "", "Seed of 64 bytes, mixed into the kernel's random numbers");
 
+/* Reading it waits until each CPU has been idle, and returns 0. */
+static int
+kdk_sysctl_idle(SYSCTL_HANDLER_ARGS)
+{
+	int zero = 0;
+
+	kdk_wait_until_idle();
+	return (SYSCTL_OUT(req, &zero, sizeof(zero)));
+}
+SYSCTL_PROC(_debug_kdk, OID_AUTO, idle,
+    CTLTYPE_INT | CTLFLAG_RD | CTLFLAG_MPSAFE, NULL, 0, kdk_sysctl_idle,
+    "I", "Waits until each CPU has been idle");
+
 /*
  * Memory.
  */
@@ -348,6 +361,14 @@ kdk_curtid(void)
 {
 
 	return (curthread->td_tid);
+}
+
+void
+kdk_wait_until_idle(void)
+{
+
+	/* Without a signal it cannot fail. */
+	(void)quiesce_all_cpus("kdkidle", 0);
 }
 
 uint64_t

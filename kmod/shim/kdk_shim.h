@@ -87,6 +87,9 @@ int	 kdk_thread_exists(int tid);
 struct thread *kdk_curthread(void);
 int	 kdk_curtid(void);
 
+/* Waits until each CPU has been idle. */
+void	 kdk_wait_until_idle(void);
+
 /* Returns a mask of the machine's CPUs below 64. */
 uint64_t kdk_machine_cpus(void);
 

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use crate::clock::Instant;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
+use crate::session::Waits;
 
 /// The most bytes in one chunk of a port.
 pub const CHUNK: usize = 16 * 1024;
@@ -80,6 +81,11 @@ pub trait Machine: Send {
     /// no such interrupt.
     fn nmi(&mut self) -> std::io::Result<()> {
         Err(std::io::ErrorKind::Unsupported.into())
+    }
+    /// Returns how long each thread that runs it has been ready and had to wait
+    /// for a processor of the host; nothing where the host does not say.
+    fn waits(&self) -> Waits {
+        Waits::new()
     }
     /// Kills it. [`Event::Ended`] follows.
     fn kill(&mut self);

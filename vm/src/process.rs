@@ -9,11 +9,13 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use shared_child::SharedChild;
 
 use crate::exit::Status;
 use crate::guard::Guard;
+use crate::session::Waits;
 
 /// The number of bytes that are kept of standard error.
 const STDERR: usize = 16 * 1024;
@@ -32,6 +34,23 @@ pub(crate) fn command(guard: &Guard, program: &Path, args: Vec<OsString>) -> Com
         // first.
         .process_group(0);
     command
+}
+
+/// Returns how long each thread of the process `id` has been ready and had to
+/// wait for a processor; nothing where the host does not say. Linux does, in
+/// nanoseconds (Documentation/scheduler/sched-stats.rst).
+pub(crate) fn waits(id: u32) -> Waits {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{id}/task")) else {
+        return Waits::new();
+    };
+    let wait = |thread: std::io::Result<std::fs::DirEntry>| {
+        let thread = thread.ok()?;
+        let id = thread.file_name().to_str()?.parse().ok()?;
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        let waited = text.split(' ').nth(1)?.parse().ok()?;
+        Some((id, Duration::from_nanos(waited)))
+    };
+    threads.filter_map(wait).collect()
 }
 
 /// A process that was started.

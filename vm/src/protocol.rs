@@ -110,6 +110,9 @@ pub struct Resumed {
     pub time: Duration,
     /// A random number of its own.
     pub random: u64,
+    /// How long the work of [`kdk_harness::calibrate`] took, in microseconds;
+    /// none if the guest does not measure it.
+    pub work_us: Option<u64>,
 }
 
 impl Resumed {
@@ -125,6 +128,7 @@ impl Resumed {
         Ok(Self {
             time: time.ok_or_else(|| wrong("time"))?,
             random: random.ok_or_else(|| wrong("random"))?,
+            work_us: field(fields, "work_us").and_then(|us| us.parse().ok()),
         })
     }
 }
@@ -313,8 +317,17 @@ mod tests {
         let want = Resumed {
             time: Duration::new(5, 7),
             random: 0xff,
+            work_us: None,
+        };
+        let measured = Resumed {
+            work_us: Some(9000),
+            ..want
         };
         for (line, want) in [
+            (
+                "# resumed time=5.000000007 random=ff work_us=9000",
+                Some(measured),
+            ),
             ("# resumed time=5.000000007 random=ff", Some(want)),
             ("# resumed time=5 random=ff", None),
             ("# resumed time=5.1000000000 random=ff", None),

@@ -5,6 +5,7 @@ mod boot;
 mod debugger;
 mod end;
 mod link;
+mod pace;
 mod resume;
 mod test;
 
@@ -25,10 +26,13 @@ use crate::progress::Sink;
 use crate::protocol::Hello;
 use crate::verdict::{Outcome, Verdict};
 use link::Link;
+use pace::Speed;
 
 pub use end::Goodbye;
+pub use pace::Waits;
 
-/// The time limits of a session.
+/// The time limits of a session. They are in the time of the machine, which
+/// passes while the host runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The limit from the machine's start to the guest's hello.
@@ -39,10 +43,11 @@ pub struct Limits {
     pub load: Duration,
     /// The limit for the guest's answer to a command, before a test starts.
     pub answer: Duration,
-    /// The time that is added to a test's own limit, which the guest enforces
-    /// first.
+    /// The time that is added to a test's own limit, for the harness: it starts
+    /// a thread or a process for the test and checks for leaks.
     pub grace: Duration,
-    /// A limit that replaces every test's own limit.
+    /// A limit that replaces every test's own limit. As that, it grows on a
+    /// slow guest.
     pub test: Option<Duration>,
     /// The limit without output from a dying guest, after which its output is
     /// complete.
@@ -102,6 +107,8 @@ pub struct Session<'a> {
     limits: Limits,
     known: &'a [String],
     hello: Hello,
+    /// How fast the guest runs.
+    speed: Speed,
     /// The number of the console's matches that are assigned to a test or to
     /// the boot.
     claimed: usize,

@@ -15,7 +15,7 @@ pub struct ResultLine<'a> {
     pub number: usize,
     /// The name of the test.
     pub name: &'a str,
-    /// The directive (`SKIP`, `XFAIL`, `TIMEOUT`, `ERROR`) and its reason.
+    /// The directive (`SKIP`, `XFAIL`, `ERROR`) and its reason.
     pub directive: Option<(&'static str, &'a dyn Display)>,
 }
 

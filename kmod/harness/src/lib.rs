@@ -15,7 +15,6 @@
 //! #     fn run_isolated(&mut self, test: &'static Test) -> Ended { Ended::Returned((test.run)()) }
 //! #     fn counters(&mut self, _: &'static Test, _: &mut Counters) {}
 //! #     fn settle(&mut self, _: u32) -> bool { false }
-//! #     fn now_ms(&mut self) -> u64 { 0 }
 //! # }
 //! fn adds() -> TestResult {
 //!     assert_eq!(1 + 1, 2);
@@ -33,6 +32,7 @@
 //! ```
 
 mod answer;
+mod calibrate;
 mod command;
 mod counters;
 mod ktap;
@@ -48,6 +48,7 @@ mod test;
 mod text;
 
 pub use answer::Answer;
+pub use calibrate::{CALIBRATION_REFERENCE_US, calibrate};
 pub use command::{Command, Resume, parse};
 pub use counters::{Counter, Counters, CountersFull, Leak, MAX_COUNTERS};
 pub use ktap::{write_diagnostic, write_error};

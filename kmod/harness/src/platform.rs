@@ -19,9 +19,6 @@ pub enum Ended {
     /// The test panicked (an assertion failed). [`describe_panic`] makes the
     /// message.
     Panicked(Message),
-    /// The test exceeded its own limit, and the platform stopped or abandoned
-    /// it.
-    TimedOut,
     /// The test ended in another way: it could not be started, it was killed,
     /// or it took a trap.
     Died(Message),
@@ -30,17 +27,19 @@ pub enum Ended {
 /// An environment in which tests run.
 pub trait Platform {
     /// Runs the test's body in a thread, process or saved context of its own,
-    /// for at most `limit_ms`, and returns however it ends.
+    /// and returns however it ends. The host enforces the time limit: a guest
+    /// does not know how much of the time its machine ran.
     fn run_isolated(&mut self, test: &'static Test) -> Ended;
 
     /// Reads the counters of the leak check for this test into `counters`,
     /// which is empty: malloc types, mbufs, threads, locks.
     fn counters(&mut self, test: &'static Test, counters: &mut Counters);
 
-    /// Waits a little when a counter is higher than before the test, because of
-    /// what is freed late (a callout, a thread's exit). Returns `true` if the
-    /// counters are to be read again, or `false` if the growth is final.
-    /// `attempt` counts from 0 for each test.
+    /// Waits when a counter is higher than before the test, because of what is
+    /// freed late (a callout, a thread's exit): for some time of the guest, and
+    /// until everything that could run has run. Returns `true` if the counters
+    /// are to be read again, or `false` if the growth is final. `attempt`
+    /// counts from 0 for each test.
     fn settle(&mut self, attempt: u32) -> bool;
 
     /// Writes the notes of the last test for the host with
@@ -53,9 +52,6 @@ pub trait Platform {
         let _ = out;
         Ok(())
     }
-
-    /// Returns the time of a monotonic clock, in milliseconds.
-    fn now_ms(&mut self) -> u64;
 }
 
 /// Returns the message of a panic, with its place: `message at

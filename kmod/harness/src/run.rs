@@ -95,7 +95,6 @@ enum Outcome {
     Passed,
     Skipped(&'static str),
     Failed,
-    TimedOut,
     Error,
 }
 
@@ -108,14 +107,12 @@ fn run_one(
 ) -> fmt::Result {
     let mut before = Counters::new();
     platform.counters(test, &mut before);
-    let began = platform.now_ms();
     let ended = platform.run_isolated(test);
-    let took = platform.now_ms().saturating_sub(began);
     let mut after = Counters::new();
     let checked = read_settled(platform, test, &before, &mut after);
 
     platform.write_notes(out)?;
-    write_ending(out, &ended, test, took)?;
+    write_ending(out, &ended)?;
     for leak in after.grown_since(&before) {
         write_diagnostic(out, "leak", &leak)?;
     }
@@ -153,21 +150,13 @@ fn read_settled(
 }
 
 /// Writes a diagnostic about how the test ended, if it needs one.
-fn write_ending(out: &mut dyn Write, ended: &Ended, test: &Test, took: u64) -> fmt::Result {
+fn write_ending(out: &mut dyn Write, ended: &Ended) -> fmt::Result {
     match ended {
         Ended::Returned(Ok(()) | Err(Stop::Skip(_))) => Ok(()),
         Ended::Returned(Err(Stop::Fail(why))) => {
             write_diagnostic(out, "failed", &Text::<512>::of(why))
         }
         Ended::Panicked(message) => write_diagnostic(out, "panic", message),
-        Ended::TimedOut => {
-            let limit = test.limit_ms;
-            write_diagnostic(
-                out,
-                "timeout",
-                &format_args!("stopped after {took} ms, limit {limit} ms"),
-            )
-        }
         Ended::Died(how) => write_diagnostic(out, "died", how),
     }
 }
@@ -180,13 +169,12 @@ const fn judge(ended: &Ended, leaked: bool) -> Outcome {
         Ended::Returned(Ok(())) => Outcome::Passed,
         Ended::Returned(Err(Stop::Skip(why))) => Outcome::Skipped(why),
         Ended::Returned(Err(Stop::Fail(_))) | Ended::Panicked(_) => Outcome::Failed,
-        Ended::TimedOut => Outcome::TimedOut,
         Ended::Died(_) => Outcome::Error,
     }
 }
 
 /// Returns the result line. An expected failure includes failures and leaks,
-/// but not a time-out or a death, which may damage the guest.
+/// but not a death, which may damage the guest.
 fn write_verdict(
     out: &mut dyn Write,
     number: usize,
@@ -194,7 +182,6 @@ fn write_verdict(
     outcome: Outcome,
     error: &dyn fmt::Display,
 ) -> fmt::Result {
-    let limit = format_args!("{} ms", test.limit_ms);
     let known = test.known_defect();
     let (ok, directive): (bool, Option<(&'static str, &dyn fmt::Display)>) =
         match (&outcome, &known) {
@@ -203,7 +190,6 @@ fn write_verdict(
             (Outcome::Skipped(why), _) => (true, Some(("SKIP", why))),
             (Outcome::Failed, None) => (false, None),
             (Outcome::Failed, Some(why)) => (false, Some(("XFAIL", why))),
-            (Outcome::TimedOut, _) => (false, Some(("TIMEOUT", &limit))),
             (Outcome::Error, _) => (false, Some(("ERROR", error))),
         };
     write_result(

@@ -46,7 +46,8 @@ pub struct Test {
     /// The test function, which runs in its own thread, process or saved
     /// context.
     pub run: fn() -> TestResult,
-    /// The time limit in milliseconds, 1 or more.
+    /// The time limit in milliseconds, 1 or more, which the host enforces. It is
+    /// the only limit on what a test waits for.
     pub limit_ms: u32,
     /// The expected result.
     pub expect: Expect,

@@ -13,6 +13,9 @@ use core::ffi::{CStr, c_int, c_void};
 use core::time::Duration;
 use kdk_harness::{Message, TestResult};
 
+/// The time after which [`Thread::wait`] looks again.
+const LONG: Duration = Duration::from_secs(60 * 60);
+
 /// The most threads of the module at one time.
 const CAPACITY: usize = 32;
 
@@ -130,6 +133,16 @@ impl Thread {
     /// that it starts.
     pub(super) const fn group(&self) -> u32 {
         self.id
+    }
+
+    /// Waits for the thread to end, however long that takes.
+    pub fn wait(mut self) -> End {
+        loop {
+            self = match self.join(LONG) {
+                Ok(end) => return end,
+                Err(thread) => thread,
+            }
+        }
     }
 
     /// Waits for the thread to end.

@@ -25,6 +25,13 @@ pub fn yield_now() {
     unsafe { bindings::kdk_yield() }
 }
 
+/// Waits until each CPU has been idle: everything that could run has run. On a
+/// slow host that takes longer, and means the same.
+pub fn wait_until_idle() {
+    // SAFETY: callable by any thread that can sleep.
+    unsafe { bindings::kdk_wait_until_idle() };
+}
+
 /// Converts to a `sbintime_t`: seconds in 32.32 fixed point. It is at least 1,
 /// since 0 means no limit to the functions that take it.
 pub(super) fn sbt(time: Duration) -> i64 {

@@ -5,7 +5,7 @@ use super::{fault, resource_error};
 use crate::kpi::callout::Callout;
 use crate::kpi::kthread::Thread;
 use crate::kpi::mbuf::{Header, Mbuf};
-use crate::kpi::{Locked, counters, leaked, mutex, time};
+use crate::kpi::{Locked, leaked, mutex, time};
 use crate::platform::Kernel;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -19,7 +19,6 @@ kdk_test!("harness/fail", fail);
 kdk_test!("harness/skip", skip);
 kdk_test!("harness/expected-failure", expected_failure);
 kdk_test!("harness/unexpected-pass", unexpected_pass);
-kdk_test!("harness/limit", limit);
 kdk_test!("harness/leak-memory", leak_memory);
 kdk_test!("harness/leak-mbuf", leak_mbuf);
 kdk_test!("harness/leak-thread", leak_thread);
@@ -127,30 +126,6 @@ fn unexpected_pass() -> TestResult {
     Ok(())
 }
 
-/// A test that exceeds its limit is abandoned. This test waits for its thread,
-/// so that it leaks nothing.
-fn limit() -> TestResult {
-    static SLEEPS: Test = Test {
-        limit_ms: 50,
-        ..Test::new("inner/sleeps", || {
-            time::sleep(Duration::from_millis(400));
-            Ok(())
-        })
-    };
-    let (threads, start) = (counters::threads(), time::uptime());
-    let text = output_of(&SLEEPS)?;
-    expect_detail(&text, "# timeout: ");
-    expect(&text, "not ok 1 inner/sleeps # TIMEOUT 50 ms");
-    while counters::threads() > threads {
-        assert!(
-            time::uptime() - start < Duration::from_secs(4),
-            "the abandoned thread does not end"
-        );
-        time::sleep(Duration::from_millis(10));
-    }
-    Ok(())
-}
-
 /// What inner tests leak, for the outer tests to release.
 static KEPT_BOX: Locked<Option<Box<[u8; 5000]>>> = Locked::new(None);
 static KEPT_MBUF: Locked<Option<Mbuf>> = Locked::new(None);
@@ -203,7 +178,7 @@ fn leak_thread() -> TestResult {
     let thread = KEPT_THREAD
         .with(Option::take)
         .ok_or(Stop::Fail("no thread was kept"))?;
-    assert!(thread.join(Duration::from_secs(3)).is_ok());
+    thread.wait();
     expect(&text, "# leak: threads +1");
     expect(&text, "not ok 1 inner/leaks-thread");
     Ok(())

@@ -7,11 +7,10 @@ const MS_PER_TICK: u64 = 1000 / hw::HZ;
 
 static TICKS: AtomicU64 = AtomicU64::new(0);
 
-/// Counts a tick, runs what is due, and returns the time in ticks.
-pub fn tick() -> u64 {
+/// Counts a tick and runs what is due.
+pub fn tick() {
     let now = TICKS.fetch_add(1, Ordering::Relaxed) + 1;
     objects::release_due(now);
-    now
 }
 
 /// Returns the ticks since the start.

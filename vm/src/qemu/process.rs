@@ -20,6 +20,7 @@ use crate::machine::{Event, Inbox, Machine, Port, channel};
 use crate::ports;
 use crate::process::{self, Process};
 use crate::qmp::{self, Monitor, Reported};
+use crate::session::Waits;
 
 /// The descriptors of QEMU's connections.
 const FDS: Fds = Fds {
@@ -172,6 +173,10 @@ impl Machine for QemuMachine {
 
     fn nmi(&mut self) -> std::io::Result<()> {
         self.monitor.nmi()
+    }
+
+    fn waits(&self) -> Waits {
+        process::waits(self.process.id())
     }
 
     fn kill(&mut self) {

@@ -103,7 +103,6 @@ impl<'r, 'a> Worker<'r, 'a> {
         }
     }
 
-    /// Returns the guest of this batch, whose cases have the same machine.
     /// Returns whether a case that did not succeed runs again, because the host
     /// stood still since `since`.
     fn runs_again(&self, case: &Case, since: Duration, reruns: &mut usize) -> bool {
@@ -120,6 +119,7 @@ impl<'r, 'a> Worker<'r, 'a> {
         true
     }
 
+    /// Returns the guest of this batch, whose cases have the same machine.
     fn take_guest(&mut self, case: &Case) -> Result<Guest<'a>, RunError> {
         if let Some(guest) = self.guest.take() {
             return Ok(guest);

@@ -1,8 +1,8 @@
 //! Boots a guest, from the machine's start to the guest's list of tests.
 
 use super::link::{Link, Tick};
+use super::pace::Speed;
 use super::{Limits, Logs, Session, Setup};
-use crate::clock::Instant;
 use crate::error::{BootError, BootFault, RunError};
 use crate::machine::Machine;
 use crate::panic::Kind;
@@ -48,6 +48,7 @@ impl<'a> Session<'a> {
             limits: setup.limits,
             known: setup.known,
             hello,
+            speed: Speed::default(),
             claimed: 0,
         })
     }
@@ -58,14 +59,14 @@ impl<'a> Session<'a> {
     /// Fails as [`Session::boot`] does.
     pub fn list(&mut self) -> Result<Vec<TestEntry>, RunError> {
         self.link.send("list");
-        let deadline = Instant::now() + self.limits.answer;
+        let deadline = self.link.now() + self.limits.answer;
         let mut tests: Vec<TestEntry> = Vec::new();
         let fault = loop {
             let tick = self.link.tick(deadline)?;
             if matches!(tick, Tick::Died | Tick::Ended) {
                 return Err(lost(&mut self.link, &self.limits));
             }
-            if Instant::now() >= deadline {
+            if self.link.now() >= deadline {
                 let secs = self.limits.answer.as_secs_f64();
                 let why = BootFault::List(format!("no end of the list within {secs:.1} s"));
                 return Err(hung(&mut self.link, &self.limits, why).into());
@@ -102,7 +103,7 @@ impl<'a> Session<'a> {
 }
 
 fn wait(link: &mut Link<'_>, limits: &Limits) -> Result<Hello, RunError> {
-    let latest = link.started + limits.boot;
+    let latest = limits.boot;
     loop {
         let deadline = latest.min(link.heard + limits.silence);
         match link.tick(deadline)? {
@@ -114,7 +115,7 @@ fn wait(link: &mut Link<'_>, limits: &Limits) -> Result<Hello, RunError> {
             Tick::Died | Tick::Ended => return Err(lost(link, limits)),
             Tick::Heard | Tick::Deadline => {}
         }
-        let now = Instant::now();
+        let now = link.now();
         if now < latest && now < link.heard + limits.silence {
             continue;
         }

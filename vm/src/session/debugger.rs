@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use super::Limits;
 use super::link::{Link, ResultLine, Tick};
-use crate::clock::Instant;
 use crate::ddb::{Dialogue, Findings, Turn};
 use crate::error::InfraError;
 use crate::machine::Port;
@@ -171,7 +170,7 @@ impl Link<'_> {
 
     /// Sends all commands. Returns the reason why it stopped early, if it did.
     fn converse(&mut self, limits: &Limits, late: &mut dyn FnMut(&ResultLine)) -> Option<String> {
-        let mut deadline = Instant::now() + limits.debugger;
+        let mut deadline = self.now() + limits.debugger;
         loop {
             let partial = self.unfinished_line();
             let dialogue = &mut self.questioning.as_mut()?.dialogue;
@@ -185,7 +184,7 @@ impl Link<'_> {
                             "the kernel debugger did not take `{command}`: {error}"
                         ));
                     }
-                    deadline = Instant::now() + limits.debugger;
+                    deadline = self.now() + limits.debugger;
                     continue;
                 }
                 Turn::Listen => {}
@@ -205,7 +204,7 @@ impl Link<'_> {
                 }
             }
             // Output does not extend the time limit.
-            if Instant::now() >= deadline {
+            if self.now() >= deadline {
                 let secs = limits.debugger.as_secs_f64();
                 return Some(format!(
                     "the kernel debugger did not answer {asked} within {secs:.1} s"

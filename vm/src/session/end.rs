@@ -2,7 +2,6 @@
 
 use super::link::Tick;
 use super::{Death, Session};
-use crate::clock::Instant;
 use crate::error::InfraError;
 use crate::exit::Exit;
 use crate::protocol::Line;
@@ -26,7 +25,7 @@ impl Session<'_> {
     /// Fails when the host is at fault, or on an interruption.
     pub fn end(&mut self) -> Result<Goodbye, InfraError> {
         self.link.send("end");
-        let deadline = Instant::now() + self.limits.end;
+        let deadline = self.link.now() + self.limits.end;
         let mut bye = false;
         loop {
             match self.link.tick(deadline)? {
@@ -49,7 +48,7 @@ impl Session<'_> {
                     });
                 }
             }
-            if Instant::now() >= deadline {
+            if self.link.now() >= deadline {
                 self.link.machine.kill();
                 let secs = self.limits.end.as_secs_f64();
                 let said = if bye { "said goodbye but " } else { "" };

@@ -2,12 +2,12 @@
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::exit::{Ending, Status};
 use crate::machine::{self, Event, Inbox, Machine, Notice, Port};
 use crate::qemu::{VMM, exit::classify};
-use crate::session::Limits;
+use crate::session::{Limits, Waits};
 
 /// Short, but long enough for a host that is busy with other things.
 pub fn limits() -> Limits {
@@ -140,12 +140,23 @@ pub struct Fake {
     inbox: Inbox,
     commands: Option<Sender<String>>,
     takes_nmi: bool,
+    began: Instant,
+    /// The share of the time in which the host does not run it, in percent.
+    hindered: u32,
     guest: Option<JoinHandle<()>>,
 }
 
 impl Fake {
     pub fn machine(guest: impl FnOnce(Guest) + Send + 'static) -> Box<dyn Machine> {
         Box::new(Self::new(guest, true))
+    }
+
+    /// Returns a machine that the host does not run for this share of the time,
+    /// in percent.
+    pub fn hindered(percent: u32, guest: impl FnOnce(Guest) + Send + 'static) -> Box<dyn Machine> {
+        let mut machine = Self::new(guest, true);
+        machine.hindered = percent;
+        Box::new(machine)
     }
 
     /// Returns a machine of a kind that cannot be sent an NMI.
@@ -162,6 +173,8 @@ impl Fake {
             inbox,
             commands: Some(tx),
             takes_nmi,
+            began: Instant::now(),
+            hindered: 0,
             guest: Some(guest),
         }
     }
@@ -187,6 +200,10 @@ impl Machine for Fake {
         } else {
             Err(std::io::ErrorKind::Unsupported.into())
         }
+    }
+
+    fn waits(&self) -> Waits {
+        Waits::from([(1, self.began.elapsed() * self.hindered / 100)])
     }
 
     fn kill(&mut self) {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::debugger::{Questioning, Reach, Testimony};
+use super::pace::Pace;
 use super::{Death, Limits, Logs, Setup};
 use crate::clock::Instant;
 use crate::console::assemble::{Assembler, Overlong};
@@ -21,6 +22,12 @@ use crate::verdict::Verdict;
 
 /// The time limit for reading what has already arrived.
 const CATCH_UP: Duration = Duration::from_millis(100);
+
+/// The longest wait between two samples of the machine's time.
+const SAMPLE: Duration = Duration::from_millis(200);
+
+/// The age up to which a sample is used again, since a sample has a cost.
+const RECENT: Duration = Duration::from_millis(5);
 
 /// A line of the result channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +67,10 @@ pub struct Link<'a> {
     pub phase: Phase,
     pub log_error: Option<InfraError>,
     pub started: Instant,
-    pub heard: Instant,
+    /// The time of the last output, in the machine's time.
+    pub heard: Duration,
     pub boot_time: Duration,
+    pace: Pace,
     /// Whether the machine runs.
     pub running: bool,
     interrupt: Interrupt,
@@ -82,15 +91,15 @@ pub struct Link<'a> {
 impl<'a> Link<'a> {
     pub fn new(machine: Box<dyn Machine>, logs: Logs, setup: &Setup<'a>) -> Self {
         machine.inbox().cancel_on(&setup.interrupt);
-        let now = Instant::now();
         Self {
             machine,
             scanner: Scanner::new(),
             phase: Phase::default(),
             log_error: None,
-            started: now,
-            heard: now,
+            started: Instant::now(),
+            heard: Duration::ZERO,
             boot_time: Duration::ZERO,
+            pace: Pace::default(),
             running: false,
             interrupt: setup.interrupt.clone(),
             sink: setup.sink,
@@ -106,8 +115,22 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// Waits for one event.
-    pub fn tick(&mut self, deadline: Instant) -> Result<Tick, InfraError> {
+    /// Returns the machine's time since its start.
+    pub fn now(&mut self) -> Duration {
+        let host = self.started.elapsed();
+        if self.pace.is_older(host, RECENT) {
+            self.pace.sample(host, self.machine.waits());
+        }
+        self.pace.now()
+    }
+
+    /// Returns how long the machine has waited for the host since its start.
+    pub fn hindered(&self) -> Duration {
+        self.pace.hindered()
+    }
+
+    /// Waits for one event, until `deadline` in the machine's time.
+    pub fn tick(&mut self, deadline: Duration) -> Result<Tick, InfraError> {
         if let Some(line) = self.pending.pop_front() {
             return Ok(Tick::Line(line));
         }
@@ -123,7 +146,7 @@ impl<'a> Link<'a> {
         if let Some(exit) = &self.ended {
             return exit.infra().map_or(Ok(Tick::Ended), Err);
         }
-        match self.machine.inbox().next(deadline) {
+        match self.next(deadline) {
             None => Ok(Tick::Deadline),
             Some(Event::Interrupted) => Ok(Tick::Heard),
             Some(Event::Notice(Notice::DiskError(reason))) => Err(InfraError::GuestDisk { reason }),
@@ -151,6 +174,17 @@ impl<'a> Link<'a> {
         }
     }
 
+    fn next(&mut self, deadline: Duration) -> Option<Event> {
+        loop {
+            let left = deadline.saturating_sub(self.now());
+            let until = Instant::now() + left.min(SAMPLE);
+            let event = self.machine.inbox().next(until);
+            if event.is_some() || left.is_zero() {
+                return event;
+            }
+        }
+    }
+
     /// Reads what has already arrived, without waiting, for a limited time.
     /// Result lines and an error are kept for later: what was reported before
     /// the error is valid.
@@ -158,7 +192,7 @@ impl<'a> Link<'a> {
         let until = Instant::now() + CATCH_UP;
         let mut lines = std::mem::take(&mut self.pending);
         loop {
-            match self.tick(Instant::now()) {
+            match self.tick(Duration::ZERO) {
                 Ok(Tick::Line(line)) => lines.push_back(line),
                 Ok(Tick::Heard) if Instant::now() < until => {}
                 Ok(_) => break,
@@ -277,8 +311,8 @@ impl<'a> Link<'a> {
         if self.scanner.death().is_none() {
             return;
         }
-        let last = Instant::now() + limits.last_words;
-        self.heard = Instant::now();
+        let last = self.now() + limits.last_words;
+        self.heard = self.now();
         loop {
             let deadline = last.min(self.heard + limits.quiet);
             match self.tick(deadline) {
@@ -287,14 +321,14 @@ impl<'a> Link<'a> {
                 Ok(Tick::Heard | Tick::Died) => {}
             }
             // A debugger at its prompt prints nothing by itself.
-            if Instant::now() >= last || self.at_prompt() {
+            if self.now() >= last || self.at_prompt() {
                 return;
             }
         }
     }
 
     fn console(&mut self, bytes: &[u8]) {
-        self.heard = Instant::now();
+        self.heard = self.now();
         Self::log(
             &mut self.log_error,
             self.sink,
@@ -330,7 +364,7 @@ impl<'a> Link<'a> {
     }
 
     fn result(&mut self, bytes: &[u8]) {
-        self.heard = Instant::now();
+        self.heard = self.now();
         Self::log(
             &mut self.log_error,
             self.sink,

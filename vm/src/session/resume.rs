@@ -6,8 +6,8 @@ use kdk_harness::Resume;
 
 use super::boot::{failed, hung, lost};
 use super::link::{Link, Tick};
+use super::pace::Speed;
 use super::{Limits, Logs, Session, Setup};
-use crate::clock::Instant;
 use crate::error::{BootError, BootFault, RunError};
 use crate::machine::Machine;
 use crate::phase::Phase;
@@ -31,14 +31,14 @@ impl<'a> Session<'a> {
     ) -> Result<Self, RunError> {
         let mut link = Link::new(machine, logs, setup);
         link.phase = Phase::Init;
-        let deadline = Instant::now() + setup.limits.load;
+        let deadline = link.now() + setup.limits.load;
         // Bytes for a machine that is still being restored are lost.
         while !link.running {
             let tick = link.tick(deadline)?;
             if matches!(tick, Tick::Died | Tick::Ended) {
                 return Err(lost(&mut link, &setup.limits));
             }
-            if Instant::now() >= deadline {
+            if link.now() >= deadline {
                 return Err(failed(&mut link, BootFault::TooLong(setup.limits.load)).into());
             }
         }
@@ -48,6 +48,7 @@ impl<'a> Session<'a> {
             limits: setup.limits,
             known: setup.known,
             hello: hello.clone(),
+            speed: Speed::default(),
             claimed: 0,
         })
     }
@@ -80,6 +81,7 @@ impl<'a> Session<'a> {
             Ok(resumed) => {
                 let apart = resumed.time.abs_diff(resumed.time.clamp(time, latest));
                 if apart <= APART {
+                    self.speed = resumed.work_us.map(Speed::of).unwrap_or_default();
                     return Ok(resumed.random);
                 }
                 format!(
@@ -116,7 +118,7 @@ impl<'a> Session<'a> {
         is_it: impl Fn(Line<'_>) -> Option<T>,
     ) -> Result<Result<T, String>, RunError> {
         let Limits { answer, .. } = self.limits;
-        let deadline = Instant::now() + answer;
+        let deadline = self.link.now() + answer;
         loop {
             let tick = self.link.tick(deadline)?;
             if matches!(tick, Tick::Died | Tick::Ended) {
@@ -133,7 +135,7 @@ impl<'a> Session<'a> {
                     }
                 }
             }
-            if Instant::now() >= deadline {
+            if self.link.now() >= deadline {
                 let secs = answer.as_secs_f64();
                 let why = BootFault::Resume(format!("no answer within {secs:.1} s"));
                 return Err(hung(&mut self.link, &self.limits, why).into());

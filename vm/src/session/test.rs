@@ -65,13 +65,16 @@ impl Session<'_> {
     }
 
     fn follow(&mut self, running: &mut Running<'_>) -> Result<Stop, InfraError> {
-        let limit = self.limits.test.unwrap_or(running.test.limit) + self.limits.grace;
-        let asked = Instant::now();
+        let own = self.limits.test.unwrap_or(running.test.limit) + self.limits.grace;
+        let limit = self.speed.limit(own);
+        let mut deadline = self.link.now() + self.limits.answer;
+        let hindered = self.link.hindered();
+        let mut has_started = false;
         loop {
-            let deadline = match running.start {
-                None => asked + self.limits.answer,
-                Some(start) => start + limit,
-            };
+            if running.start.is_some() && !has_started {
+                has_started = true;
+                deadline = self.link.now() + limit;
+            }
             match self.link.tick(deadline)? {
                 Tick::Line(line) => {
                     if let Some(stop) = running.take(&line.bytes, line.truncated) {
@@ -84,13 +87,14 @@ impl Session<'_> {
                 Tick::Heard | Tick::Deadline => {}
             }
             // Output does not extend the time limit.
-            if Instant::now() >= deadline {
+            if self.link.now() >= deadline && running.start.is_some() == has_started {
+                let hindered = self.link.hindered().saturating_sub(hindered);
                 let why = match running.start {
                     None => format!(
                         "the guest did not answer within {:.1} s",
                         self.limits.answer.as_secs_f64()
                     ),
-                    Some(_) => format!("no end within {:.1} s", limit.as_secs_f64()),
+                    Some(_) => no_end(limit, limit != own, hindered),
                 };
                 return Ok(Stop::Lost(Verdict::Timeout, why));
             }
@@ -193,6 +197,20 @@ impl Running<'_> {
         let time = self.start.map_or(Duration::ZERO, |start| start.elapsed());
         u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// Returns the reason for a time-out after `limit`, which has grown because the
+/// guest `is_slow`, where the host did not run the machine for `hindered`.
+fn no_end(limit: Duration, is_slow: bool, hindered: Duration) -> String {
+    let mut text = format!("no end within {:.1} s", limit.as_secs_f64());
+    if is_slow {
+        text += ", a limit for a guest as slow as this one";
+    }
+    if hindered >= Duration::from_millis(100) {
+        let secs = hindered.as_secs_f64();
+        text += &format!("; {secs:.1} s in which the machine waited for the host do not count");
+    }
+    text
 }
 
 /// Returns the outcome of a test that ended the guest. Only its diagnostics are

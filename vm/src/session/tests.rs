@@ -335,6 +335,64 @@ fn a_test_without_an_end_is_a_time_out_even_if_it_floods() {
     }
 }
 
+/// Says hello and starts `a/b`, which passes after two seconds.
+fn passes_late(it: Guest) {
+    it.hello();
+    it.starts("a/b");
+    std::thread::sleep(Duration::from_secs(2));
+    it.result("KTAP version 1\n1..1\nok 1 a/b\n# done 1\n");
+    it.hangs();
+}
+
+#[test]
+fn a_test_is_not_late_while_the_host_does_not_run_the_machine() {
+    let run = |percent| {
+        let machine = Fake::hindered(percent, passes_late);
+        let mut session = Session::boot(machine, Logs::default(), &setup()).unwrap();
+        outcome(session.run(&test("a/b")).unwrap())
+    };
+    assert_eq!(run(90).verdict, Verdict::Pass);
+    let late = run(20);
+    assert_eq!(late.verdict, Verdict::Timeout);
+    let why = "no end within 0.8 s; 0.";
+    assert!(late.detail.contains(why), "{late:?}");
+    assert!(late.detail.contains("waited for the host do not count"));
+    // What hangs is found on any host.
+    let machine = Fake::hindered(75, |it| {
+        it.hello();
+        it.starts("a/b");
+        it.hangs();
+    });
+    let mut session = Session::boot(machine, Logs::default(), &setup()).unwrap();
+    let hung = outcome(session.run(&test("a/b")).unwrap());
+    assert_eq!(hung.verdict, Verdict::Timeout);
+}
+
+#[test]
+fn a_slow_guest_has_more_time_for_its_tests() {
+    let run = |times: u64| {
+        let slow = move |it: Guest| {
+            it.hello();
+            let resume = it.raw_command().unwrap();
+            let time = resume.split(' ').nth(1).unwrap();
+            let work = times * kdk_harness::CALIBRATION_REFERENCE_US;
+            it.result(&format!("# resumed {time} random=1 work_us={work}\n"));
+            it.starts("a/b");
+            std::thread::sleep(Duration::from_secs(2));
+            it.result("KTAP version 1\n1..1\nok 1 a/b\n# done 1\n");
+            it.hangs();
+        };
+        let mut session = boot(slow).unwrap();
+        session.resume(1).unwrap();
+        outcome(session.run(&test("a/b")).unwrap())
+    };
+    assert_eq!(run(8).verdict, Verdict::Pass);
+    let late = run(2);
+    assert_eq!(late.verdict, Verdict::Timeout);
+    let why = "no end within 1.6 s, a limit for a guest as slow as this one";
+    assert!(late.detail.contains(why), "{late:?}");
+}
+
 #[test]
 fn each_fault_of_a_test_has_its_verdict() {
     type Script = fn(&Guest);

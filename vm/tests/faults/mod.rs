@@ -77,7 +77,7 @@ pub const IN_TESTS: &[InTest] = &[
     fault("leak-mbufs", Fail, "leak: mbufs +3", ""),
     fault("leak-thread", Fail, "leak: threads +1", ""),
     fault("held-lock", Fail, "leak: held locks +1", ""),
-    fault("timeout", Timeout, "300 ms", ""),
+    fault("timeout", Timeout, LATE, FRAME),
 ];
 
 /// Before the guest's hello, in it, and in its list.

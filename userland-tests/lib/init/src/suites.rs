@@ -8,14 +8,10 @@ use kdk_harness::Where;
 use kdk_relay::{Lines, Listed, Listing, RunRelay};
 use kdk_sys::process::{Ending, Pid, kill_everyone, reap};
 use kdk_sys::signal::Signal;
-use kdk_sys::time::{Deadline, sleep_ms};
+use kdk_sys::time::sleep_ms;
 use kdk_sys::{Errno, Result, file, spawn};
 
 const DIRECTORY: &str = "/suites";
-/// How long a suite may take to list its tests, milliseconds.
-const LIST_MS: u64 = 10_000;
-/// How long what a suite left behind may take to die, milliseconds.
-const SWEEP_MS: u64 = 5_000;
 
 /// The names of the suites.
 ///
@@ -31,20 +27,18 @@ pub fn names() -> core::result::Result<Vec<String>, String> {
 /// Why they are not known.
 pub fn list(suite: &str) -> core::result::Result<Vec<Listed>, String> {
     let mut listing = Listing::new(Where::Userland);
-    let deadline = Deadline::after_ms(LIST_MS);
-    call(suite, &["-l"], deadline, &mut |line| listing.line(line))?;
+    call(suite, &["-l"], &mut |line| listing.line(line))?;
     listing.finish()
 }
 
-/// Runs one of them. The suite sees to the test's own limit, the host to the
-/// suite's.
+/// Runs one of them. The host sees to its limit.
 ///
 /// # Errors
 /// The host does not take the answer.
 pub fn run(suite: &str, name: &str, out: &mut dyn fmt::Write) -> fmt::Result {
     let mut relay = RunRelay::new(name);
     let mut taken = Ok(());
-    let called = call(suite, &["-r", name], Deadline::NEVER, &mut |line| {
+    let called = call(suite, &["-r", name], &mut |line| {
         taken = taken.and_then(|()| relay.line(line, out));
     });
     taken?;
@@ -57,7 +51,6 @@ pub fn run(suite: &str, name: &str, out: &mut dyn fmt::Write) -> fmt::Result {
 fn call(
     suite: &str,
     arguments: &[&str],
-    deadline: Deadline,
     each: &mut dyn FnMut(&str),
 ) -> core::result::Result<(), String> {
     let path = format!("{DIRECTORY}/{suite}");
@@ -69,7 +62,7 @@ fn call(
     let child = program.pid;
     let followed = program
         .output
-        .follow(deadline, &mut || reap_until(child), &mut |bytes| {
+        .follow(&mut || reap_until(child), &mut |bytes| {
             lines.take(bytes, &mut *each);
         });
     if let Some(rest) = lines.rest() {
@@ -77,9 +70,8 @@ fn call(
     }
     let left = sweep();
     match followed {
-        Ok(Some(Ending::Exited(0))) => left,
-        Ok(Some(ending)) => Err(format!("{path} {ending}")),
-        Ok(None) => Err(format!("{path} took more than {LIST_MS} ms and was killed")),
+        Ok(Ending::Exited(0)) => left,
+        Ok(ending) => Err(format!("{path} {ending}")),
         Err(errno) => Err(format!("follow {path}: {errno}")),
     }
 }
@@ -95,18 +87,15 @@ fn reap_until(child: Pid) -> Result<Option<Ending>> {
     Ok(None)
 }
 
-/// Ends every process that is left: nothing runs between two commands.
+/// Ends every process that is left: nothing runs between two commands. One that
+/// does not die is the host's to find.
 fn sweep() -> core::result::Result<(), String> {
-    let deadline = Deadline::after_ms(SWEEP_MS);
     let mut left = 0;
     loop {
         match reap() {
             Ok(Some((_, Ending::Killed(Signal::SIGKILL)))) => left += 1,
             Ok(Some(_)) | Err(Errno::EINTR) => {}
             Err(_) => break,
-            Ok(None) if deadline.has_passed() => {
-                return Err("processes that it left do not die".into());
-            }
             Ok(None) => {
                 // ESRCH: they are dying.
                 let _ = kill_everyone(Signal::SIGKILL);

@@ -32,10 +32,9 @@ impl Follower {
         })
     }
 
-    /// Hands what comes out of the pipe to `each` until the child has ended:
-    /// how, or nothing when the deadline passed first. Whether it has ended is
-    /// what `ended` says, which is asked anew whenever a child of this
-    /// process's has.
+    /// Hands what comes out of the pipe to `each` until the child has ended, and
+    /// returns how. Whether it has ended is what `ended` says, which is asked
+    /// anew whenever a child of this process's has.
     ///
     /// That the pipe is closed ends nothing, and a process that the child left
     /// behind with the pipe open keeps nothing from ending.
@@ -44,10 +43,9 @@ impl Follower {
     /// Those of kevent(2), read(2) and of `ended`.
     pub fn follow(
         &mut self,
-        deadline: Deadline,
         ended: &mut dyn FnMut() -> Result<Option<Ending>>,
         each: &mut dyn FnMut(&[u8]),
-    ) -> Result<Option<Ending>> {
+    ) -> Result<Ending> {
         loop {
             // A child that ended before the queue was there sends no event.
             let ending = ended()?;
@@ -56,10 +54,10 @@ impl Follower {
                 let no_more = Event::on(&self.pipe, Filter::Read, EV_DELETE);
                 self.queue.change(&[no_more])?;
             }
-            if ending.is_some() || deadline.has_passed() {
+            if let Some(ending) = ending {
                 return Ok(ending);
             }
-            self.queue.wait(&[], 2, deadline)?;
+            self.queue.wait(&[], 2, Deadline::NEVER)?;
         }
     }
 

@@ -2,9 +2,11 @@
 
 mod child;
 mod forked;
+mod settling;
 
 pub use child::{must, note};
 pub use forked::Forked;
+pub use settling::settles;
 
 use crate::{Descriptor, STDOUT};
 use alloc::string::String;

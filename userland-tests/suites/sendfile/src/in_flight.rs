@@ -1,11 +1,10 @@
 //! Calls of sendfile(2) in flight, and the checks to make once all are done.
 
-use kdk_fixtures::bytes::{SOON_MS, soon};
+use kdk_fixtures::bytes::soon;
 use kdk_harness::Stop;
 use kdk_sys::kqueue::{EV_ERROR, Event, Filter, Kqueue};
 use kdk_sys::sendfile::{Completion, Generation, Request, Sent, sendfile};
-use kdk_sys::suite::must;
-use kdk_sys::time::{Deadline, sleep_ms};
+use kdk_sys::suite::{must, settles};
 use kdk_sys::{Descriptor, Errno, counters};
 
 /// Registers a test of this suite. The test counts the kernel's allocations
@@ -36,6 +35,9 @@ macro_rules! case {
         );
     };
 }
+
+/// How late the kernel may free what a call used, in milliseconds of the guest.
+const LATE_MS: u64 = 4_000;
 
 /// A kqueue for completion events, and the number of allocations of
 /// sendfile(2) before the test made any.
@@ -124,18 +126,12 @@ impl InFlight {
     /// events.
     #[track_caller]
     pub fn wait_until_left(&self, what: &str, events: i64) {
-        let deadline = Deadline::after_ms(SOON_MS);
-        loop {
-            let left = allocations(self.generation) - self.allocations;
-            if left <= events {
-                return;
-            }
-            assert!(
-                !deadline.has_passed(),
-                "{what}: {left} allocations of sendfile(2), expected {events}"
-            );
-            sleep_ms(2);
-        }
+        let left = || allocations(self.generation) - self.allocations;
+        assert!(
+            settles(LATE_MS, || left() <= events),
+            "{what}: {} allocations of sendfile(2), expected {events}",
+            left()
+        );
     }
 }
 
@@ -153,7 +149,7 @@ pub fn one(what: &str, queue: &Kqueue) -> Event {
     let events = must("wait for an event", queue.wait(&[], 1, soon()));
     match events.first() {
         Some(event) => *event,
-        None => panic!("{what}: no event within {SOON_MS} ms"),
+        None => panic!("{what}: no event"),
     }
 }
 

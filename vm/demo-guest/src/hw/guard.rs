@@ -10,8 +10,6 @@ use core::sync::atomic::{AtomicU64, Ordering};
 pub enum Left {
     /// The body returned.
     Returned,
-    /// The body exceeded its deadline.
-    TimedOut,
     /// The body panicked.
     Panicked,
     /// The body took a trap.
@@ -20,8 +18,6 @@ pub enum Left {
 
 /// The stack pointer of the innermost guard, or 0 if there is none.
 static SAVED: AtomicU64 = AtomicU64::new(0);
-/// The deadline of the innermost guard, in ticks.
-static DEADLINE: AtomicU64 = AtomicU64::new(u64::MAX);
 
 unsafe extern "sysv64" {
     /// Saves the context in `saved`, calls `body(argument)` and returns 0, or
@@ -71,18 +67,14 @@ kdk_guard_leave:
     options(att_syntax)
 );
 
-/// Calls `body` in a context that a panic, a trap or the timer can leave. The
-/// timer leaves it at `deadline`, in ticks, or at the deadline of an outer
-/// guard if that is earlier. Guards nest. Interrupts are on in the body and
-/// afterwards, whatever the body did to them.
+/// Calls `body` in a context that a panic or a trap can leave. Guards nest.
+/// Interrupts are on in the body and afterwards, whatever the body did to them.
 ///
 /// The values of a body that did not return are never dropped. For a test, that
 /// is a leak.
-pub fn guarded<F: FnMut()>(deadline: u64, mut body: F) -> Left {
+pub fn guarded<F: FnMut()>(mut body: F) -> Left {
     interrupts::disable();
     let outer = SAVED.load(Ordering::Relaxed);
-    let outer_deadline = DEADLINE.load(Ordering::Relaxed);
-    DEADLINE.store(deadline.min(outer_deadline), Ordering::Relaxed);
     // SAFETY: `enter::<F>` gets the body it is made for, which outlives the
     // call. The way back by `kdk_guard_leave` skips frames of Rust without
     // dropping their values. That is sound for values whose drop is not
@@ -90,12 +82,10 @@ pub fn guarded<F: FnMut()>(deadline: u64, mut body: F) -> Left {
     // locks are locked only where no guard can be left).
     let code = unsafe { kdk_guard_call(&raw const SAVED, enter::<F>, (&raw mut body).cast()) };
     SAVED.store(outer, Ordering::Relaxed);
-    DEADLINE.store(outer_deadline, Ordering::Relaxed);
     interrupts::enable();
     match code {
         0 => Left::Returned,
-        1 => Left::TimedOut,
-        2 => Left::Panicked,
+        1 => Left::Panicked,
         _ => Left::Trapped,
     }
 }
@@ -104,7 +94,7 @@ extern "sysv64" fn enter<F: FnMut()>(body: *mut ()) {
     interrupts::enable();
     // SAFETY: `guarded` passes a pointer to its body and waits for us.
     (unsafe { &mut *body.cast::<F>() })();
-    // From here on the timer must not leave a guard that is being removed.
+    // From here on no interrupt must leave a guard that is being removed.
     interrupts::disable();
 }
 
@@ -114,25 +104,12 @@ pub fn leave(how: Left) {
     let saved = SAVED.load(Ordering::Relaxed);
     let code = match how {
         Left::Returned => 0,
-        Left::TimedOut => 1,
-        Left::Panicked => 2,
-        Left::Trapped => 3,
+        Left::Panicked => 1,
+        Left::Trapped => 2,
     };
     if saved != 0 {
         // SAFETY: a stack pointer in SAVED is that of a `kdk_guard_call` that
         // has not returned: `guarded` replaces it before its frame goes.
         unsafe { kdk_guard_leave(saved, code) }
     }
-}
-
-/// Leaves the innermost guard if its deadline has passed at `now` (ticks).
-pub fn leave_if_late(now: u64) {
-    if now >= DEADLINE.load(Ordering::Relaxed) {
-        leave(Left::TimedOut);
-    }
-}
-
-/// Removes the innermost guard's deadline.
-pub fn put_off_deadline() {
-    DEADLINE.store(u64::MAX, Ordering::Relaxed);
 }

@@ -17,7 +17,7 @@ mod trap;
 
 pub use backtrace::{Frame, backtrace};
 pub use faults::{demo_panic, invalid_opcode, overflow_stack, read_unmapped, stop_for_good};
-pub use guard::{Left, guarded, leave, put_off_deadline};
+pub use guard::{Left, guarded, leave};
 pub use linker_set::registered_tests;
 pub use power::{exit, reset, triple_fault};
 pub use serial::{CONSOLE, RESULTS, seize_console};

@@ -1,6 +1,6 @@
 //! Handles interrupts and exceptions.
 
-use super::{descriptors::DOUBLE_FAULT_STACK, guard, pic};
+use super::{descriptors::DOUBLE_FAULT_STACK, pic};
 use core::arch::global_asm;
 use spin::Once;
 use x86_64::VirtAddr;
@@ -172,7 +172,7 @@ extern "sysv64" fn kdk_trap(frame: &TrapFrame) {
     match frame.vector {
         TIMER => {
             pic::acknowledge();
-            guard::leave_if_late(crate::clock::tick());
+            crate::clock::tick();
         }
         // It has woken the processor, and the waiting code polls.
         COM2 => pic::acknowledge(),

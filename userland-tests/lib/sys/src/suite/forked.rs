@@ -1,22 +1,19 @@
 //! The harness's platform: a process a test.
 
 use super::child;
+use super::settling;
 use crate::errno::{Errno, Result};
 use crate::fd::{Fd, pipe};
 use crate::follow::Follower;
-use crate::process::{
-    Ending, Fork, Pid, fork, group_exists, kill_group, lead_group, wait, wait_now,
-};
+use crate::process::{Ending, Fork, Pid, fork, group_exists, kill_group, lead_group, wait_now};
 use crate::signal::Signal;
-use crate::time::{Deadline, now_ms, sleep_ms};
 use crate::{complain, counters};
 use alloc::vec::Vec;
 use kdk_harness::{Counters, Ended, Message, Platform, Test};
 
-/// How often, and how far apart (milliseconds), counters that grew are read
-/// again: what is freed late needs timers of the network's to pass.
+/// How long counters that grew are read again, in steps: what is freed late
+/// needs timers of the network's to pass.
 const SETTLE: u32 = 20;
-const SETTLE_MS: u64 = 25;
 
 /// Runs each test in a child that leads a process group of its own.
 #[derive(Debug, Default)]
@@ -52,8 +49,7 @@ impl Platform for Forked {
         match start(test) {
             Ok((child, pipe)) => {
                 self.group = Some(child);
-                watch(child, pipe, limit(test))
-                    .unwrap_or_else(|errno| lost("watching its process", errno))
+                watch(child, pipe).unwrap_or_else(|errno| lost("watching its process", errno))
             }
             Err(errno) => lost("starting its process", errno),
         }
@@ -75,12 +71,8 @@ impl Platform for Forked {
     }
 
     fn settle(&mut self, attempt: u32) -> bool {
-        sleep_ms(SETTLE_MS);
+        settling::step(attempt);
         attempt < SETTLE
-    }
-
-    fn now_ms(&mut self) -> u64 {
-        now_ms()
     }
 }
 
@@ -88,13 +80,6 @@ fn set(counters: &mut Counters, kind: &'static str, name: &'static str, reading:
     match reading {
         Ok(value) => counters.set(kind, name, value),
         Err(errno) => complain!("the leak check goes without {kind} {name}: sysctl: {errno}"),
-    }
-}
-
-fn limit(test: &Test) -> Deadline {
-    match test.limit_ms {
-        0 => Deadline::NEVER,
-        ms => Deadline::after_ms(ms.into()),
     }
 }
 
@@ -119,17 +104,12 @@ fn start(test: &'static Test) -> Result<(Pid, Fd)> {
 }
 
 /// Waits for the test to end, one way or another.
-fn watch(child: Pid, pipe: Fd, deadline: Deadline) -> Result<Ended> {
+fn watch(child: Pid, pipe: Fd) -> Result<Ended> {
     let mut reported = Vec::new();
     let mut follower = Follower::new(pipe)?;
-    let ending = follower.follow(deadline, &mut || wait_now(child), &mut |bytes| {
+    let ending = follower.follow(&mut || wait_now(child), &mut |bytes| {
         reported.extend_from_slice(bytes);
     })?;
-    let Some(ending) = ending else {
-        kill_group(child, Signal::SIGKILL)?;
-        wait(child)?;
-        return Ok(Ended::TimedOut);
-    };
     Ok(judge(ending, &reported))
 }
 

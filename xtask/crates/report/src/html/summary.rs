@@ -105,7 +105,7 @@ pub fn failures(report: &Report) -> Markup {
                     @for (at, test) in all.iter().take(FAILURES) {
                         li {
                             span.badge.(class(test.verdict)) { (test.verdict.word()) }
-                            a href={ "#t" (at) } { (visible(&test.name)) }
+                            a href={ "#t" (at) } { (visible(&test.label())) }
                             @if let Some(line) = test.detail.lines().next() {
                                 span.why { (visible(line)) }
                             }

@@ -217,7 +217,7 @@ fn test_bar(at: usize, test: &Outcome) -> Option<Bar> {
         class: class(test.verdict),
         title: visible(&format!(
             "{}, {}: {}",
-            test.name,
+            test.label(),
             seconds(test.ms),
             test.verdict
         )),
