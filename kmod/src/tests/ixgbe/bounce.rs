@@ -20,14 +20,25 @@ const SETUP: Setup = Setup {
 /// The most zones of bounce pages.
 const ZONES: u32 = 8;
 
-/// Counts the bounce pages in use.
-fn active() -> Result<u64, Stop> {
-    let zone = |zone| sysctl::read(&format!("hw.busdma.zone{zone}.active_bpages")).ok();
-    let pages: Vec<u64> = (0..ZONES).map_while(zone).collect();
-    if pages.is_empty() {
+/// Adds up a counter of all zones of bounce pages.
+fn count(name: &str) -> Result<u64, Stop> {
+    let zone = |zone| sysctl::read(&format!("hw.busdma.zone{zone}.{name}")).ok();
+    let counts: Vec<u64> = (0..ZONES).map_while(zone).collect();
+    if counts.is_empty() {
         return Err(Stop::Fail("no zone of bounce pages"));
     }
-    Ok(pages.iter().sum())
+    Ok(counts.iter().sum())
+}
+
+/// Counts the bounce pages in use.
+fn active() -> Result<u64, Stop> {
+    count("active_bpages")
+}
+
+/// Counts the copies to and from bounce pages.
+#[cfg(not(iflib))]
+pub fn bounced() -> Result<u64, Stop> {
+    count("total_bounced")
 }
 
 /// Frames that the driver copies and frames that it passes on are received.

@@ -212,6 +212,13 @@ kdk_test!(
     limit_ms = 10 * LIMIT_MS,
     leak_types = TYPES
 );
+#[cfg(not(iflib))]
+kdk_test!(
+    "ixgbe/bounced-transmit",
+    transmit::bounced,
+    limit_ms = LIMIT_MS,
+    leak_types = TYPES
+);
 kdk_test!(
     "ixgbe/order",
     order::order,
