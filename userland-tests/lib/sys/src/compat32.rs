@@ -12,6 +12,9 @@ use alloc::vec::Vec;
 /// Where i386 programs begin.
 const BASE: u32 = 0x0804_8000;
 const LENGTH: usize = 0x4000;
+/// The end of a program's memory. The last page is zeros but for what the
+/// program has placed there.
+pub const END: u32 = BASE + LENGTH as u32;
 const CODE: usize = 0x80;
 const TABLE: usize = 0x200;
 const MOST: usize = 60;

@@ -49,6 +49,11 @@ impl Mapping {
         }
     }
 
+    /// The address of its first byte.
+    pub(crate) fn address(&self) -> usize {
+        self.start.as_ptr() as usize
+    }
+
     /// Keeps all of it in memory (mlock(2)).
     ///
     /// # Errors

@@ -3,11 +3,14 @@
 
 use crate::errno::{Errno, Result};
 use crate::fd::Descriptor;
+use crate::file::PAGE;
 use crate::kqueue::EV_ONESHOT;
+use crate::memory::{Mapping, shared_memory};
 use crate::raw::{IoVec, call, number};
 use crate::suite::must;
 use crate::sysctl;
 use alloc::vec::Vec;
+use core::mem::offset_of;
 
 /// Fail with `EBUSY` rather than wait for a page that somebody works on.
 pub const SF_NODISKIO: u32 = 1;
@@ -188,6 +191,34 @@ pub fn sendfile(file: &impl Descriptor, socket: &impl Descriptor, request: &Requ
     // here, and writes one off_t.
     let result = unsafe { call(number::SENDFILE, &arguments) }.map(drop);
     Sent { bytes, result }
+}
+
+/// Sends all of `file` with an event whose description is outside of memory. The
+/// `struct sf_hdtr` before it can be read; it has no headers and no trailers.
+///
+/// # Errors
+/// Those of the preparation.
+pub fn sendfile_without_description(
+    file: &impl Descriptor,
+    socket: &impl Descriptor,
+) -> Result<Sent> {
+    let flags = Generation::of_kernel()?.flag();
+    // The second page is behind the object's end.
+    let zeros = Mapping::of(&shared_memory(PAGE as u64)?, 2 * PAGE)?;
+    let mut bytes = -1i64;
+    let arguments = [
+        file.raw() as usize,
+        socket.raw() as usize,
+        0,
+        0,
+        zeros.address() + PAGE - offset_of!(Around, completion),
+        &raw mut bytes as usize,
+        flags as usize,
+    ];
+    // SAFETY: the kernel reads the mapping, fails to read what is behind it, and
+    // writes one off_t.
+    let result = unsafe { call(number::SENDFILE, &arguments) }.map(drop);
+    Ok(Sent { bytes, result })
 }
 
 /// No address for nothing: the kernel would make a write of no bytes of it,

@@ -8,10 +8,10 @@ use kdk_fixtures::child::Child;
 use kdk_fixtures::link::Link;
 use kdk_fixtures::source::Source;
 use kdk_harness::TestResult;
-use kdk_sys::compat32::{Outcome, Program};
+use kdk_sys::compat32::{END, Outcome, Program};
 use kdk_sys::fd::pipe;
 use kdk_sys::file::{PAGE, unlink, write_program};
-use kdk_sys::kqueue::EV_ADD;
+use kdk_sys::kqueue::{EV_ADD, EV_DELETE};
 use kdk_sys::process::execute;
 use kdk_sys::sendfile::{Generation, SF_SYNC};
 use kdk_sys::suite::must;
@@ -33,6 +33,9 @@ const QUEUE: u32 = 3;
 const INHERITED: u32 = 8;
 
 const LENGTH: usize = 3 * PAGE;
+
+/// The size of a `struct sf_hdtr`.
+const HDTR: u32 = 16;
 
 /// Calls before those of a test: they make the kqueue.
 const BEFORE: usize = 2 * INHERITED as usize + 1;
@@ -145,6 +148,32 @@ fn event(order: fn([u32; 4]) -> [u32; 4]) -> TestResult {
     Ok(())
 }
 
+case!("sendfile/compat32-deleted", deleted);
+
+/// The program finds its event again by its ident, the highest bit of which is
+/// set.
+fn deleted() -> TestResult {
+    const IDENT: u32 = 0x9000_0000;
+    const FILTER: u16 = (-12i16).cast_unsigned();
+    let in_flight = InFlight::of_second("the event of 2014 has its fields in another order")?;
+    let (memory, _) = Source::Shm.of(LENGTH);
+    let (here, there) = Link::Tcp.connect();
+    let mut program = with_kqueue();
+    let mut place = |bytes: &[u8]| must("place", program.place(bytes));
+    let around = place(&words(&[0, 0, 0, 0, IDENT, 2, 0, QUEUE]));
+    let filter = u32::from(FILTER) | u32::from(EV_DELETE) << 16;
+    let change = place(&words(&[IDENT, filter, 0, 0, 0]));
+    let flag = in_flight.generation.flag();
+    let sendfile = [FILE, SOCKET, 0, 0, 0, around, 0, flag];
+    must("call", program.call(SENDFILE, &sendfile));
+    must("call", program.call(KEVENT, &[QUEUE, change, 1, 0, 0, 0]));
+    let outcome = run(&program, &memory, &here, || drop(receive(&there, LENGTH)));
+    assert_eq!(call(&outcome, 0), Ok(0), "sendfile");
+    assert_eq!(call(&outcome, 1), Ok(0), "delete the event");
+    in_flight.assert_done("the program has ended");
+    Ok(())
+}
+
 case!(
     "sendfile/compat32-refused",
     refused,
@@ -167,6 +196,7 @@ fn refused() -> TestResult {
     let file = described(0, FILE);
     let calls = [
         (16, flag, Errno::EFAULT),
+        (END - HDTR, flag, Errno::EFAULT),
         (flagged, flag, Errno::EINVAL),
         (nothing, flag, Errno::EBADF),
         (file, flag, in_flight.no_kqueue()),

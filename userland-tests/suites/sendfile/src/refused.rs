@@ -13,7 +13,9 @@ use kdk_sys::file::PAGE;
 use kdk_sys::kqueue::{EV_CLEAR, EV_DISPATCH, EV_ONESHOT};
 use kdk_sys::poll::{POLLIN, wait_for};
 use kdk_sys::process::give_way;
-use kdk_sys::sendfile::{Completion, Generation, Request, SF_SYNC, Sent, sendfile};
+use kdk_sys::sendfile::{
+    Completion, Generation, Request, SF_SYNC, Sent, sendfile, sendfile_without_description,
+};
 use kdk_sys::signal::{Signal, ignore};
 use kdk_sys::socket::{Half, Kind, pair, set_linger, shutdown, socket};
 use kdk_sys::suite::must;
@@ -135,6 +137,24 @@ fn no_event() -> TestResult {
     for ident in 1..4 {
         setting.refused("hdtr is NULL", send(ident), Errno::EINVAL);
     }
+    setting.in_flight.assert_done("nothing is kept");
+    Ok(())
+}
+
+case!(
+    "sendfile/refused-unreadable",
+    unreadable,
+    defect = FILE_LEAK
+);
+
+/// The description of the event cannot be read.
+fn unreadable() -> TestResult {
+    let setting = Setting::new()?;
+    let sent = must(
+        "map memory",
+        sendfile_without_description(&setting.memory, &setting.here),
+    );
+    setting.refused("no description in memory", sent, Errno::EFAULT);
     setting.in_flight.assert_done("nothing is kept");
     Ok(())
 }
