@@ -137,9 +137,41 @@ pub trait Descriptor {
     /// # Errors
     /// Those of fcntl(2).
     fn duplicate(&self) -> Result<Fd> {
-        let lowest = i64::from(STDERR.0) + 1;
+        self.duplicate_from(STDERR.0 + 1)
+    }
+
+    /// The same, with the lowest number from `lowest` on that is free.
+    ///
+    /// # Errors
+    /// Those of fcntl(2).
+    fn duplicate_from(&self, lowest: i32) -> Result<Fd> {
+        let arguments = [self.raw().into(), F_DUPFD_CLOEXEC, lowest.into()];
         // SAFETY: no addresses.
-        unsafe { plain(number::FCNTL, [self.raw().into(), F_DUPFD_CLOEXEC, lowest]) }.map(adopted)
+        unsafe { plain(number::FCNTL, arguments) }.map(adopted)
+    }
+
+    /// Makes the number `place` another name of this one (dup2(2)). Whatever
+    /// had that number is closed, so no [`Fd`] may own it.
+    ///
+    /// # Errors
+    /// Those of dup2(2).
+    fn duplicate_at(&self, place: i32) -> Result<()> {
+        // SAFETY: no addresses.
+        unsafe { plain(number::DUP2, [self.raw().into(), place.into()]) }.map(drop)
+    }
+
+    /// Lets this descriptor of a kqueue only wait for events (cap_rights_limit(2)
+    /// to `CAP_KQUEUE_EVENT`).
+    ///
+    /// # Errors
+    /// Those of cap_rights_limit(2).
+    fn limit_to_events(&self) -> Result<()> {
+        // A `cap_rights_t` of version 0: the top bits have the version and the
+        // index of each word.
+        const CAP_KQUEUE_EVENT: [u64; 2] = [1 << 57, 1 << 58 | 0x40];
+        let arguments = [self.raw() as usize, CAP_KQUEUE_EVENT.as_ptr() as usize];
+        // SAFETY: the kernel reads one cap_rights_t.
+        unsafe { call(number::CAP_RIGHTS_LIMIT, &arguments) }.map(drop)
     }
 
     /// Makes `to` another name of this one (dup2(2)).

@@ -3,7 +3,9 @@
 
 use crate::errno::{Errno, Result};
 use crate::fd::{Descriptor, Fd, adopted};
+use crate::process::Pid;
 use crate::raw::{call, number, plain};
+use crate::sysctl;
 use crate::time::{Deadline, TimeSpec};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -16,6 +18,8 @@ pub enum Filter {
     Read = -1,
     /// Something can be written.
     Write = -2,
+    /// Something happens to a file.
+    Vnode = -4,
     /// Events of a process.
     Process = -5,
     /// A signal to this process, even an ignored one.
@@ -49,6 +53,8 @@ pub const EV_ERROR: u16 = 0x4000;
 /// The other side has ended.
 pub const EV_EOF: u16 = 0x8000;
 
+/// [`Filter::Vnode`]: it was written to.
+pub const NOTE_WRITE: u32 = 0x2;
 /// [`Filter::Process`]: it ended; `data` is its wait status.
 pub const NOTE_EXIT: u32 = 0x8000_0000;
 /// [`Filter::User`]: let it happen.
@@ -225,4 +231,54 @@ impl Kqueue {
         // `events`, all with their true lengths.
         unsafe { call(number::KEVENT, &arguments) }
     }
+}
+
+/// An event that is registered in a kqueue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The kqueue's descriptor.
+    pub kqueue: i32,
+    /// The event as it would be reported now.
+    pub event: Event,
+    /// `KNOTE_STATUS_*`: 1 active, 2 queued, 4 disabled, 8 detached.
+    pub status: i32,
+}
+
+/// Bytes of a `struct kinfo_knote`; where its `kevent` is.
+const KNOTE: usize = 1160;
+const KNOTE_EVENT: usize = 8;
+
+/// The events in all kqueues of a process, as procstat(1) shows them
+/// (`kern.proc.kq`).
+///
+/// # Errors
+/// Those of sysctl(3); `ENOENT` on kernels that do not have it.
+pub fn registered(process: Pid) -> Result<Vec<Registered>> {
+    let bytes = sysctl::bytes_of("kern.proc.kq", &[process.0])?;
+    let (records, rest) = bytes.as_chunks::<KNOTE>();
+    match (records.iter().map(knote).collect(), rest) {
+        (Some(knotes), []) => Ok(knotes),
+        _ => Err(Errno::EBADMSG),
+    }
+}
+
+fn knote(record: &[u8; KNOTE]) -> Option<Registered> {
+    let long = |at: usize| {
+        let bytes = record.get(KNOTE_EVENT + at..)?.first_chunk()?;
+        Some(i64::from_le_bytes(*bytes))
+    };
+    // The filter, the flags and the flags of the filter.
+    let kind = long(8)?;
+    Some(Registered {
+        kqueue: i32::from_le_bytes(*record.first_chunk()?),
+        event: Event {
+            ident: long(0)? as usize,
+            filter: kind as i16,
+            flags: (kind >> 16) as u16,
+            fflags: (kind >> 32) as u32,
+            data: long(16)?,
+            udata: long(24)? as usize,
+        },
+        status: long(64)? as i32,
+    })
 }

@@ -65,6 +65,7 @@ pub mod number {
     pub const SHM_OPEN: usize = 482;
     pub const JAIL_SET: usize = 507;
     pub const JAIL_REMOVE: usize = 508;
+    pub const CAP_RIGHTS_LIMIT: usize = 533;
     pub const PIPE2: usize = 542;
     pub const KQUEUEX: usize = 583;
 }

@@ -61,17 +61,33 @@ struct Action {
 
 const SIG_IGN: usize = 1;
 
+extern "C" fn caught(_: i32) {}
+
 /// Ignores a signal from now on, in this process and what it forks.
 ///
 /// # Errors
 /// Those of sigaction(2).
 pub fn ignore(signal: Signal) -> Result<()> {
+    handle(signal, SIG_IGN)
+}
+
+/// Catches a signal from now on, in this process and what it forks. It then
+/// ends the call that waits with `EINTR`, and does nothing else.
+///
+/// # Errors
+/// Those of sigaction(2).
+pub fn catch(signal: Signal) -> Result<()> {
+    handle(signal, caught as *const () as usize)
+}
+
+fn handle(signal: Signal, handler: usize) -> Result<()> {
     let action = Action {
-        handler: SIG_IGN,
+        handler,
         flags: 0,
         mask: [0; 4],
     };
     let arguments = [signal.0 as usize, &raw const action as usize, 0];
-    // SAFETY: the kernel reads one sigaction; there is no handler to call.
+    // SAFETY: the kernel reads one sigaction. The handler, if there is one,
+    // takes the signal's number as its only argument and touches nothing.
     unsafe { call(number::SIGACTION, &arguments) }.map(drop)
 }

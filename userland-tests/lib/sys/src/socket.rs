@@ -117,6 +117,19 @@ impl Address {
         Self::v6(host, port)
     }
 
+    /// A socket's name in the file system, of 24 bytes at most. A longer one is
+    /// cut.
+    #[must_use]
+    pub fn unix(path: &str) -> Self {
+        let mut bytes = [0; 28];
+        bytes[1] = AF_UNIX;
+        let (name, _) = bytes[2..27].split_at_mut(path.len().min(24));
+        name.copy_from_slice(&path.as_bytes()[..name.len()]);
+        let length = 2 + name.len() + 1;
+        bytes[0] = length as u8;
+        Self { bytes, length }
+    }
+
     /// Returns the port.
     #[must_use]
     pub const fn port(&self) -> u16 {

@@ -47,6 +47,18 @@ pub fn bytes_of(name: &str, numbers: &[i32]) -> Result<Vec<u8>> {
     }
 }
 
+/// Whether the kernel has a variable or node of this name.
+///
+/// # Errors
+/// Those of sysctl(3).
+pub fn exists(name: &str) -> Result<bool> {
+    match oid(name) {
+        Ok(_) => Ok(true),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// A value of text, without the NUL.
 ///
 /// # Errors

@@ -72,7 +72,7 @@ fn copied() -> TestResult {
     Ok(())
 }
 
-case!("sendfile/fork-in-flight", forking);
+case!("sendfile/fork-in-flight", forking, cpus = &[2, 4]);
 
 /// The process forks, again and again, while events come: none of them is lost
 /// because its kqueue is being copied. There are many, so that one of them is

@@ -25,13 +25,17 @@ macro_rules! case {
             kdk_harness::Expect::CrashOn(kdk_sys::sendfile::Generation::is_first, $why)
         );
     };
-    (@ $name:expr, $run:expr, $expect:expr) => {
+    ($name:expr, $run:expr $(, $option:ident = $value:expr)+ $(,)?) => {
+        $crate::case!(@ $name, $run, kdk_harness::Expect::Pass $(, $option = $value)+);
+    };
+    (@ $name:expr, $run:expr, $expect:expr $(, $option:ident = $value:expr)*) => {
         kdk_harness::kdk_test!(
             $name,
             $run,
             limit_ms = 60_000,
             leak_types = &["sendfile", "kqueue"],
-            expect = $expect,
+            expect = $expect
+            $(, $option = $value)*
         );
     };
 }

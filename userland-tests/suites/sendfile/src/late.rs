@@ -26,15 +26,16 @@ const FILE: &str = "suites/sendfile";
 
 /// A file on a UFS of its own, whose disk fails from now on: a copy of the
 /// root's in a file on a tmpfs that is gone.
-struct Broken {
+pub struct Broken {
     file: Option<Fd>,
     ufs: String,
     _disk: Disk,
 }
 
 impl Broken {
+    /// Makes the file and takes its disk away.
     #[track_caller]
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (store, ufs) = (String::from("/tmp/store"), String::from("/tmp/ufs"));
         for directory in [&store, &ufs] {
             must("mkdir", make_directory(directory));
@@ -55,8 +56,9 @@ impl Broken {
         }
     }
 
+    /// Returns the file.
     #[track_caller]
-    fn file(&self) -> &Fd {
+    pub fn file(&self) -> &Fd {
         match &self.file {
             Some(file) => file,
             None => panic!("the file was closed"),

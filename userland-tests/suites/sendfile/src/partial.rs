@@ -3,12 +3,19 @@
 
 use crate::case;
 use crate::in_flight::{InFlight, is_event, none, one};
-use kdk_fixtures::bytes::{assert_same, pattern, receive};
+use alloc::vec::Vec;
+use kdk_fixtures::bytes::{assert_same, pattern, receive, soon};
+use kdk_fixtures::child::Child;
 use kdk_fixtures::link::Link;
 use kdk_fixtures::source::Source;
 use kdk_harness::TestResult;
+use kdk_sys::fd::pipe;
+use kdk_sys::poll::{POLLIN, wait_for};
+use kdk_sys::process::kill;
 use kdk_sys::sendfile::{Request, Sent};
+use kdk_sys::signal::{Signal, catch};
 use kdk_sys::suite::must;
+use kdk_sys::time::Deadline;
 use kdk_sys::{Descriptor, Errno};
 
 const LENGTH: usize = 1 << 20;
@@ -97,3 +104,60 @@ fn in_headers() -> TestResult {
     in_flight.assert_done("the event came once");
     Ok(())
 }
+
+/// A signal ends a call that waits for room: one that has sent something posts
+/// an event, one that has not does not.
+fn interrupted(link: Link) -> TestResult {
+    let in_flight = InFlight::new()?;
+    let (file, expected) = Source::Shm.of(LENGTH);
+    let (here, there) = link.connect_with(BUFFER);
+    let (results, result) = must("pipe", pipe());
+    let sender = Child::with_one_table(|| {
+        must("catch the signal", catch(Signal::SIGALRM));
+        let mut total = 0;
+        for ident in 0.. {
+            let request = Request {
+                offset: total,
+                ..Request::default()
+            };
+            let sent = in_flight.send(&file, &here, ident, &request);
+            assert_eq!(sent.result, Err(Errno::EINTR), "call {ident}: {sent:?}");
+            must("tell it", result.write_all(&sent.bytes.to_le_bytes()));
+            if sent.bytes == 0 {
+                break;
+            }
+            total += sent.bytes as u64;
+        }
+    });
+    must("wait for the first bytes", wait_for(&there, POLLIN, soon()));
+    let mut lengths = Vec::new();
+    loop {
+        // A signal may come while no call waits.
+        while wait_for(&results, POLLIN, Deadline::after_ms(1)) == Err(Errno::ETIMEDOUT) {
+            must("interrupt it", kill(sender.pid(), Signal::SIGALRM));
+        }
+        let mut bytes = [0; 8];
+        must("hear what was sent", results.read_full(&mut bytes));
+        match i64::from_le_bytes(bytes) {
+            0 => break,
+            length => lengths.push(length),
+        }
+    }
+    sender.join();
+    assert!(!lengths.is_empty(), "no call sent anything");
+    none("nothing was read", &in_flight.queue);
+    let total = lengths.iter().sum::<i64>() as usize;
+    let seen = receive(&there, total);
+    let expected = expected.get(..total).unwrap_or_default();
+    assert_same("everything sent", &seen, expected);
+    for _ in &lengths {
+        let seen = one("everything sent was read", &in_flight.queue);
+        let length = lengths.get(seen.ident).copied().unwrap_or(-1);
+        is_event("everything sent was read", &seen, seen.ident, length);
+    }
+    in_flight.assert_done("each event came once");
+    Ok(())
+}
+
+case!("sendfile/interrupted-tcp", || interrupted(Link::Tcp));
+case!("sendfile/interrupted-unix", || interrupted(Link::Unix));

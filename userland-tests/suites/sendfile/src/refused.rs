@@ -107,6 +107,19 @@ fn kqueues() -> TestResult {
     Ok(())
 }
 
+case!("sendfile/refused-rights", rights, defect = FILE_LEAK);
+
+/// A descriptor that only allows waiting for events.
+fn rights() -> TestResult {
+    let setting = Setting::new()?;
+    let limited = must("dup", setting.in_flight.queue.duplicate());
+    must("limit it", limited.limit_to_events());
+    let sent = setting.with(Completion::on(&limited, 1, 2));
+    setting.refused("no right to add events", sent, Errno::ENOTCAPABLE);
+    setting.in_flight.assert_done("nothing is kept");
+    Ok(())
+}
+
 case!(
     "sendfile/refused-no-event",
     no_event,

@@ -5,7 +5,7 @@
 //! from the run's seed how each of their connections goes ([`plan`]); bytes
 //! carry their own expected value ([`record`]).
 
-mod plan;
+pub mod plan;
 mod reader;
 mod record;
 mod sender;
@@ -58,7 +58,7 @@ fn stress() -> TestResult {
 
 /// What is random about this run.
 #[track_caller]
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     let text = must("kdk.seed", kenv::get("kdk.seed"));
     match u64::from_str_radix(&text, 16) {
         Ok(seed) => seed,

@@ -1,14 +1,15 @@
 //! How an event comes and goes.
 
-use super::{none, one, queue, ready};
+use super::{none, one, queue, ready, skip_without};
 use alloc::vec::Vec;
 use kdk_fixtures::bytes::soon;
 use kdk_harness::{TestResult, kdk_test};
 use kdk_sys::fd::pipe;
 use kdk_sys::kqueue::{
     EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_DISPATCH, EV_ENABLE, EV_ERROR, EV_ONESHOT,
-    EV_RECEIPT, Event, Filter,
+    EV_RECEIPT, Event, Filter, registered,
 };
+use kdk_sys::process::me;
 use kdk_sys::suite::must;
 use kdk_sys::{Descriptor, Errno, Fd};
 
@@ -145,5 +146,35 @@ fn close() -> TestResult {
     );
     drop(write);
     none("both ends are closed", &queue);
+    Ok(())
+}
+
+kdk_test!("smoke/kqueue-chains", chains);
+
+/// Identifiers are spread over the kqueue's chains, be they numbers or
+/// addresses of pages, whose low bits are zero.
+fn chains() -> TestResult {
+    const EVENTS: usize = 256;
+    /// Of the 64 chains there are.
+    const MANY: usize = 48;
+    skip_without("kern.proc.kq")?;
+    for shift in [0, 3, 8, 12, 16, 21, 30] {
+        let added: Vec<_> = (1..=EVENTS)
+            .map(|nth| Event::new(nth << shift, Filter::User, EV_ADD))
+            .collect();
+        let _queue = queue(&added);
+        let shown = must("look at the kqueue", registered(me()));
+        assert_eq!(shown.len(), EVENTS, "events in the kqueue");
+        // They are shown chain by chain, each with the newest event first.
+        let next = shown.iter().zip(shown.iter().skip(1));
+        let chains = 1 + next
+            .filter(|(one, other)| one.event.ident < other.event.ident)
+            .count();
+        assert!(
+            chains >= MANY,
+            "multiples of {}: {chains} chains",
+            1usize << shift
+        );
+    }
     Ok(())
 }

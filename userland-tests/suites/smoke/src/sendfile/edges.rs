@@ -7,7 +7,7 @@ use kdk_fixtures::link::Link;
 use kdk_fixtures::source::Source;
 use kdk_harness::{TestResult, kdk_test};
 use kdk_sys::fd::pipe;
-use kdk_sys::file::PAGE;
+use kdk_sys::file::{PAGE, set_length};
 use kdk_sys::sendfile::{Request, sendfile};
 use kdk_sys::suite::must;
 use kdk_sys::{Descriptor, Fd};
@@ -85,4 +85,24 @@ fn alone(source: &Fd, link: Link) {
         seen.len() as i64,
         "{link:?}: bytes that the kernel says it sent, and {text:?}"
     );
+}
+
+kdk_test!("smoke/sendfile-truncate-again", truncated_again);
+
+/// A file is truncated, extended, and truncated within a page that is being
+/// sent: what comes after that is zeros.
+fn truncated_again() -> TestResult {
+    const REST: usize = 100;
+    for kind in [Source::Tmpfs, Source::Shm] {
+        let (source, _) = kind.of(2 * PAGE);
+        let (here, there) = Link::Unix.connect();
+        let sent = sendfile(&source, &here, &Request::default());
+        assert_eq!((sent.bytes, sent.result), ((2 * PAGE) as i64, Ok(())));
+        for length in [0, 2 * PAGE, REST, 2 * PAGE] {
+            must("set the length", set_length(&source, length as u64));
+        }
+        transfer(&source, Link::Unix, &Request::default(), &[0; 2 * PAGE]);
+        drop(there);
+    }
+    Ok(())
 }
