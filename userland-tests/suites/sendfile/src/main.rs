@@ -22,6 +22,7 @@ mod in_flight;
 mod knotes;
 mod late;
 mod partial;
+mod races;
 mod refused;
 mod reuse;
 mod shutdown;
