@@ -122,7 +122,7 @@ fn interrupted(link: Link) -> TestResult {
             };
             let sent = in_flight.send(&file, &here, ident, &request);
             assert_eq!(sent.result, Err(Errno::EINTR), "call {ident}: {sent:?}");
-            must("tell it", result.write_all(&sent.bytes.to_le_bytes()));
+            must("report it", result.write_all(&sent.bytes.to_le_bytes()));
             if sent.bytes == 0 {
                 break;
             }

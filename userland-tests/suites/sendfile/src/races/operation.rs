@@ -9,7 +9,7 @@ use kdk_sys::socket::Half;
 /// Where what a call sends is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
-    /// Shared memory.
+    /// Shared memory without a name.
     Memory,
     /// A file that is truncated and extended.
     File,
@@ -29,11 +29,11 @@ pub enum To {
 /// A call of sendfile(2).
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    /// The socket.
+    /// The socket to send to.
     pub socket: End,
-    /// The file.
+    /// The file to send from.
     pub from: From,
-    /// The kqueue.
+    /// The kqueue of the event.
     pub to: To,
     /// The first page.
     pub page: usize,
@@ -58,7 +58,7 @@ pub enum Operation {
     Take(usize),
     /// Deletes the event of its last call, or of a call of the common ident.
     Delete {
-        /// The latter.
+        /// Of the common ident.
         same: bool,
     },
     /// Disables and enables the event of its last call.
