@@ -33,12 +33,7 @@ use worker::Worker;
 const WORKERS: usize = 4;
 const OPERATIONS: usize = 250;
 
-case!(
-    "sendfile/races",
-    || races(false),
-    cpus = &[1, 2, 4],
-    default = false,
-);
+case!("sendfile/races", || races(false), cpus = &[1, 2, 4]);
 case!(
     "sendfile/races-late-errors",
     || races(true),
