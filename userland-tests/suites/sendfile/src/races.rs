@@ -16,7 +16,6 @@ use crate::in_flight::InFlight;
 use crate::late::Broken;
 use crate::stress::seed;
 use alloc::vec::Vec;
-use kdk_fixtures::bytes::SOON_MS;
 use kdk_fixtures::child::Child;
 use kdk_fixtures::looker::Looker;
 use kdk_harness::TestResult;
@@ -32,6 +31,9 @@ use worker::Worker;
 /// Processes that do something, and how much each does.
 const WORKERS: usize = 4;
 const OPERATIONS: usize = 250;
+
+/// How late an event may come, in milliseconds of the guest.
+const LATE_MS: u64 = 4_000;
 
 case!("sendfile/races", || races(false), cpus = &[1, 2, 4]);
 case!(
@@ -62,7 +64,7 @@ fn races(late: bool) -> TestResult {
         worker.join();
     }
     table.end_all();
-    let deadline = Deadline::after_ms(SOON_MS);
+    let deadline = Deadline::after_ms(LATE_MS);
     while ledger.missing().is_some() && !deadline.has_passed() {
         for event in must("wait for events", table.queue.wait(&[], 64, deadline)) {
             ledger.came(&event);

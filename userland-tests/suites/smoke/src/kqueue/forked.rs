@@ -2,7 +2,7 @@
 
 use super::{skip_without, taken};
 use alloc::vec::Vec;
-use kdk_fixtures::bytes::{SOON_MS, soon};
+use kdk_fixtures::bytes::soon;
 use kdk_fixtures::child::Child;
 use kdk_harness::{Stop, TestResult, kdk_test};
 use kdk_sys::fd::pipe;
@@ -174,7 +174,7 @@ fn all_once(who: &str, round: usize, queue: &Kqueue) {
     for count in 0..EVENTS {
         let events = must("wait for a pipe", queue.wait(&[], 1, soon()));
         let [event] = events[..] else {
-            panic!("{who}, round {round}: {count} of {EVENTS} events within {SOON_MS} ms");
+            panic!("{who}, round {round}: {count} of {EVENTS} events");
         };
         assert_eq!(
             event.data, 1,
@@ -225,7 +225,7 @@ fn closes() -> TestResult {
         assert_eq!(
             all_closed.map(drop),
             Ok::<(), Errno>(()),
-            "round {round}: closing pipes, for {SOON_MS} ms"
+            "round {round}: closing pipes"
         );
         closer.join();
     }
