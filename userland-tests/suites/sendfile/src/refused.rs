@@ -154,11 +154,7 @@ fn no_event() -> TestResult {
     Ok(())
 }
 
-case!(
-    "sendfile/refused-unreadable",
-    unreadable,
-    defect = FILE_LEAK
-);
+case!("sendfile/refused-unreadable", unreadable);
 
 /// The description of the event cannot be read.
 fn unreadable() -> TestResult {
