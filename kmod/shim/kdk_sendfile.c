@@ -553,15 +553,32 @@ kdk_mbuf_share(struct mbuf *m)
 	return (m_copym(m, 0, M_COPYALL, M_WAITOK));
 }
 
-/* Counts the references to the first mbuf's external storage, if any. */
-u_int
-kdk_mbuf_references(struct mbuf *m)
+/* Finds the count of references to the first mbuf's external storage, if any. */
+static volatile u_int *
+kdk_mbuf_counter(struct mbuf *m)
 {
 
 	if ((m->m_flags & (M_EXT | M_EXTPG)) == 0)
-		return (0);
+		return (NULL);
 	return ((m->m_ext.ext_flags & EXT_FLAG_EMBREF) != 0 ?
-	    m->m_ext.ext_count : *m->m_ext.ext_cnt);
+	    &m->m_ext.ext_count : m->m_ext.ext_cnt);
+}
+
+u_int
+kdk_mbuf_references(struct mbuf *m)
+{
+	volatile u_int *counter;
+
+	counter = kdk_mbuf_counter(m);
+	return (counter == NULL ? 0 : *counter);
+}
+
+/* Storage is known by its counter. */
+const volatile void *
+kdk_mbuf_storage(struct mbuf *m)
+{
+
+	return (kdk_mbuf_counter(m));
 }
 
 static void

@@ -91,6 +91,7 @@ int	 kdk_socket_unsent(int fd, int64_t *bytes);
 struct mbuf *kdk_mbuf_unlink(struct mbuf *m);
 struct mbuf *kdk_mbuf_share(struct mbuf *m);
 u_int	 kdk_mbuf_references(struct mbuf *m);
+const volatile void *kdk_mbuf_storage(struct mbuf *m);
 int	 kdk_mbuf_free_under(struct mbuf *m, int hold, int fd);
 #endif
 

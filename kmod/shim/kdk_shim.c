@@ -7,6 +7,8 @@
 #include "kpi.h"
 #include "kdk_entropy.h"
 
+#include <x86/apicreg.h>
+
 MALLOC_DEFINE(M_KDK, "kdk", "kdk.ko");
 
 static struct mtx kdk_state_mtx;
@@ -475,6 +477,18 @@ kdk_hang(void)
 	disable_intr();
 	for (;;)
 		cpu_spinwait();
+}
+
+/* As in x86/apicvar.h, which needs headers that differ between the trees. */
+void	lapic_ipi_raw(register_t icrlo, u_int dest);
+
+/* Sends an NMI to all CPUs at once, as a chipset or a hypervisor does. */
+void
+kdk_nmi(void)
+{
+
+	lapic_ipi_raw(APIC_DEST_ALLISELF | APIC_LEVEL_ASSERT |
+	    APIC_TRIGMOD_EDGE | APIC_DESTMODE_PHY | APIC_DELMODE_NMI, 0);
 }
 
 /*

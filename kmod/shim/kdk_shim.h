@@ -104,6 +104,7 @@ int	 kdk_cluster_count(void);
 int64_t	 kdk_uio_resid(const struct uio *uio);
 void	 kdk_kassert(void);
 void	 kdk_hang(void) __dead2;
+void	 kdk_nmi(void);
 int	 kdk_setenv(const char *name, const char *value);
 
 /* Functions of the Rust half.  Each returns an errno value or 0. */

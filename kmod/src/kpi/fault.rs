@@ -15,6 +15,13 @@ pub fn hang() -> ! {
     unsafe { bindings::kdk_hang() }
 }
 
+/// Sends an NMI to all CPUs at once, as a chipset or a hypervisor does. With
+/// `machdep.kdb_on_nmi` the kernel enters its debugger.
+pub fn nmi() {
+    // SAFETY: callable in any context.
+    unsafe { bindings::kdk_nmi() }
+}
+
 /// Fails a KASSERT(9). Returns if the kernel is built without INVARIANTS.
 pub fn kassert() {
     // SAFETY: panics or does nothing.

@@ -53,7 +53,6 @@ pub mod seed;
 pub mod sendfile;
 #[cfg(ixgbe)]
 mod spin;
-#[cfg(ixgbe)]
 pub mod sysctl;
 pub mod taskqueue;
 pub mod time;

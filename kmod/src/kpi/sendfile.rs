@@ -268,6 +268,13 @@ impl Mbuf {
         unsafe { bindings::kdk_mbuf_references(self.0.as_ptr()) }
     }
 
+    /// Identifies the external storage of the first mbuf: 0 if it has none.
+    #[must_use]
+    pub fn storage(&self) -> usize {
+        // SAFETY: the chain is owned. The address is only compared.
+        unsafe { bindings::kdk_mbuf_storage(self.0.as_ptr()) }.addr()
+    }
+
     /// Frees the chain under a lock.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use core::ffi::c_void;
 /// # Errors
 /// Returns `EINVAL` for a zero byte in the name, or the kernel's error:
 /// `ENOENT` for an unknown name and `ENOMEM` for a longer value.
+#[cfg(ixgbe)]
 pub fn read(name: &str) -> Result<u64, Errno> {
     let mut bytes = [0_u8; 8];
     call(name, &mut bytes, &[])?;
@@ -23,6 +24,14 @@ pub fn read(name: &str) -> Result<u64, Errno> {
 /// Returns the errors of [`read`], or that of the variable's handler.
 pub fn write(name: &str, value: i32) -> Result<(), Errno> {
     call(name, &mut [], &value.to_le_bytes())
+}
+
+/// Writes a string as root.
+///
+/// # Errors
+/// Returns the errors of [`write`].
+pub fn write_text(name: &str, value: &str) -> Result<(), Errno> {
+    call(name, &mut [], value.as_bytes())
 }
 
 fn call(name: &str, old: &mut [u8], new: &[u8]) -> Result<(), Errno> {

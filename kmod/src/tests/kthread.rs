@@ -1,6 +1,6 @@
 //! Tests of kthread(9).
 
-use super::resource_error;
+use super::{FOREVER, resource_error};
 use crate::kpi::counters;
 use crate::kpi::kthread::{End, Thread};
 use crate::kpi::time;
@@ -8,8 +8,6 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use kdk_harness::{TestResult, kdk_test};
-
-const SOON: Duration = Duration::from_secs(4);
 
 kdk_test!("kpi/kthread-joins", joins, cpus = &[1, 4]);
 kdk_test!("kpi/kthread-join-limit", join_limit);
@@ -22,7 +20,7 @@ fn joins() -> TestResult {
         let set = Arc::clone(&value);
         let thread = Thread::spawn(c"kdk joins", move || set.store(round, Ordering::SeqCst))
             .map_err(resource_error)?;
-        assert!(matches!(thread.join(SOON), Ok(End::Returned(Ok(())))));
+        assert!(matches!(thread.join(FOREVER), Ok(End::Returned(Ok(())))));
         assert_eq!(value.load(Ordering::SeqCst), round);
     }
     // After the join the thread has dropped its reference to the value.
@@ -55,7 +53,7 @@ fn join_limit() -> TestResult {
     };
     assert!(time::uptime() - start >= LIMIT);
     go.store(true, Ordering::SeqCst);
-    assert!(thread.join(SOON).is_ok());
+    assert!(thread.join(FOREVER).is_ok());
     Ok(())
 }
 
@@ -65,7 +63,7 @@ fn counts() -> TestResult {
     let (thread, go) = waiter()?;
     assert_eq!(counters::threads(), before + 1);
     go.store(true, Ordering::SeqCst);
-    assert!(thread.join(SOON).is_ok());
+    assert!(thread.join(FOREVER).is_ok());
     assert_eq!(counters::threads(), before);
     Ok(())
 }
@@ -73,7 +71,7 @@ fn counts() -> TestResult {
 /// A panic ends the helper thread only, and the join returns its message.
 fn panics() -> TestResult {
     let thread = Thread::spawn(c"kdk panics", helper_that_panics).map_err(resource_error)?;
-    let Ok(End::Panicked(message)) = thread.join(SOON) else {
+    let Ok(End::Panicked(message)) = thread.join(FOREVER) else {
         return Err(kdk_harness::Stop::Fail("the helper did not panic"));
     };
     assert!(

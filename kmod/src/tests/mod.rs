@@ -3,6 +3,7 @@
 
 mod allocation;
 mod callout;
+mod debugger;
 mod fault;
 #[cfg(flowtable)]
 mod flowtable;
@@ -21,7 +22,6 @@ use crate::kpi::errno::Errno;
 use crate::kpi::kthread::{End, Thread};
 #[cfg(any(flowtable, ixgbe))]
 use alloc::vec::Vec;
-#[cfg(any(flowtable, ixgbe))]
 use core::time::Duration;
 use kdk_harness::Stop;
 
@@ -36,6 +36,10 @@ impl From<Errno> for Stop {
         resource_error(errno)
     }
 }
+
+/// A wait without a limit of its own: the runner ends a test at the test's limit,
+/// however fast the host is.
+const FOREVER: Duration = Duration::from_secs(24 * 3600);
 
 /// Waits for threads, each up to `limit`.
 #[cfg(any(flowtable, ixgbe))]

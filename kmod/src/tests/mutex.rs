@@ -1,6 +1,6 @@
 //! Tests of mtx(9).
 
-use super::resource_error;
+use super::{FOREVER, resource_error};
 use crate::kpi::kthread::{End, Thread};
 use crate::kpi::mutex::{Lock, Mutex, Recursion};
 use crate::kpi::time;
@@ -8,8 +8,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use kdk_harness::{TestResult, kdk_test};
-
-const SOON: Duration = Duration::from_secs(4);
 
 kdk_test!("kpi/mutex-excludes", excludes, cpus = &[1, 4]);
 kdk_test!("kpi/mutex-owner", owner, cpus = &[1, 4]);
@@ -37,7 +35,7 @@ fn excludes() -> TestResult {
         threads.push(Thread::spawn(c"kdk adder", add).map_err(resource_error)?);
     }
     for thread in threads {
-        assert!(matches!(thread.join(SOON), Ok(End::Returned(Ok(())))));
+        assert!(matches!(thread.join(FOREVER), Ok(End::Returned(Ok(())))));
     }
     assert_eq!(*count.lock(), ROUNDS * 3);
     Ok(())
@@ -84,7 +82,7 @@ fn try_lock() -> TestResult {
             }
         };
         let thread = Thread::spawn(c"kdk trier", other).map_err(resource_error)?;
-        assert!(thread.join(SOON).is_ok());
+        assert!(thread.join(FOREVER).is_ok());
         Ok(())
     };
     // A thread must not sleep in `join` with a sleep mutex, so a third thread
@@ -126,6 +124,6 @@ impl Holder {
 
     fn stop(self) {
         self.state.store(2, core::sync::atomic::Ordering::SeqCst);
-        assert!(self.thread.join(SOON).is_ok());
+        assert!(self.thread.join(FOREVER).is_ok());
     }
 }

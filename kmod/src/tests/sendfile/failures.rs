@@ -52,7 +52,7 @@ fn ends_early(
 /// Waits until there are no more mbufs than before: the thread of TCP's input
 /// frees its own. TCP may have freed some more.
 fn no_more_than(mbufs: i64) -> TestResult {
-    wait_until("the mbufs to be freed", || Ok(counters::mbufs() <= mbufs))
+    wait_until(|| Ok(counters::mbufs() <= mbufs))
 }
 
 /// The kqueue refuses the event.

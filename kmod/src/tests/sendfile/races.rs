@@ -1,11 +1,11 @@
 //! Races between the last mbuf and the end of the event.
 
-use super::in_flight::{InFlight, Link, SOON, wait_until};
+use super::in_flight::{InFlight, Link, wait_until};
 use crate::kpi::descriptor::Descriptor;
 use crate::kpi::kthread::Thread;
 use crate::kpi::mbuf::Mbuf;
 use crate::kpi::time;
-use crate::tests::resource_error;
+use crate::tests::{FOREVER, resource_error};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -26,11 +26,11 @@ fn race(mbufs: Vec<Mbuf>, meanwhile: impl FnOnce()) -> TestResult {
         drop(mbufs);
     };
     let thread = Thread::spawn(c"kdk frees", free).map_err(resource_error)?;
-    wait_until("the thread to start", || Ok(started.load(Ordering::SeqCst)))?;
+    wait_until(|| Ok(started.load(Ordering::SeqCst)))?;
     go.store(true, Ordering::SeqCst);
     meanwhile();
     thread
-        .join(SOON)
+        .join(FOREVER)
         .map(|_| ())
         .map_err(|_| Stop::Fail("the thread does not end"))
 }

@@ -101,7 +101,7 @@ fn passes(what: &str, from: &Descriptor, to: &Descriptor) {
 /// Asserts that a socket reports an error, and then the end.
 fn ends_with(what: &str, at: &Descriptor, error: Errno) -> TestResult {
     let mut seen = Err(Errno::EAGAIN);
-    wait_until("the end of the connection", || {
+    wait_until(|| {
         seen = at.receive(&mut [0]);
         Ok(seen != Err(Errno::EAGAIN))
     })?;
