@@ -62,23 +62,53 @@ struct kdk_route {
 	u_int		wrong;
 };
 
+/*
+ * The header of a flow.  Its last KDK_FREED flows are kept after they were
+ * freed, so that a user of a freed flow finds out.
+ */
+#define	KDK_FREED	1024
+
+struct kdk_entry {
+	TAILQ_ENTRY(kdk_entry) link;
+	volatile u_int	users;
+	volatile u_int	freed;
+};
+TAILQ_HEAD(kdk_entries, kdk_entry);
+
 static struct kdk_route	kdk_routes[KDK_FLOWTABLE_ROUTES];
 static volatile time_t	kdk_clock;
 static uint64_t		kdk_cpus;	/* CPUs of the table */
 static uint64_t		kdk_mask_bytes;
 static void		*kdk_blocks[2 * (MAXCPU + 2)];	/* allocations of the table */
 static u_int		kdk_block_count;
+static struct mtx	kdk_entries_mtx;
+static struct kdk_entries kdk_allocated = TAILQ_HEAD_INITIALIZER(kdk_allocated);
+static struct kdk_entries kdk_freed = TAILQ_HEAD_INITIALIZER(kdk_freed);
+static u_int		kdk_allocated_count;
+static size_t		kdk_flow_size;
+static u_int		kdk_freed_count;
+static volatile u_int	kdk_freed_in_use;
+static struct kdk_entry	*volatile kdk_used[KDK_FLOWTABLE_USED];
+static struct thread	*volatile kdk_flusher;	/* flushes before it inserts */
 static char		*kdk_shown;	/* output of ddb's command */
 static size_t		kdk_shown_size;
 static size_t		kdk_shown_length;
 
+/* The function under test, by the name that it gets below. */
+void kdk_tree_route_flush(sa_family_t family, struct rtentry *rt);
+static void kdk_bind(int cpu);
+
 static struct kdk_route *
 kdk_route_of(const void *address)
 {
+	const struct sockaddr_in6 *sin6 = address;
 	const struct sockaddr_in *sin = address;
+	uint32_t word;
 
-	return (&kdk_routes[(sin->sin_addr.s_addr >>
-	    KDK_FLOWTABLE_ROUTE_SHIFT) % KDK_FLOWTABLE_ROUTES]);
+	word = sin->sin_family == AF_INET ? sin->sin_addr.s_addr :
+	    sin6->sin6_addr.s6_addr32[0];
+	return (&kdk_routes[(word >> KDK_FLOWTABLE_ROUTE_SHIFT) %
+	    KDK_FLOWTABLE_ROUTES]);
 }
 
 static void
@@ -87,7 +117,7 @@ kdk_rtalloc(struct route *ro, u_long ignore __unused, u_int fib __unused)
 	struct kdk_route *route;
 
 	route = kdk_route_of(&ro->ro_dst);
-	if ((route->wrong & KDK_ROUTE_MISSING) != 0)
+	if ((route->wrong & (KDK_ROUTE_MISSING | KDK_ROUTE_DOWN)) != 0)
 		return;
 	RT_LOCK(&route->rt);
 	RT_ADDREF(&route->rt);
@@ -100,8 +130,16 @@ kdk_llentry_alloc(struct ifnet *ifp __unused, struct lltable *lt __unused,
     struct sockaddr_storage *address)
 {
 	struct kdk_route *route;
+	int cpu;
 
 	route = kdk_route_of(address);
+	if (kdk_flusher == curthread) {
+		/* A flush binds the thread to each CPU. */
+		kdk_flusher = NULL;
+		cpu = curcpu;
+		kdk_tree_route_flush(address->ss_family, &route->rt);
+		kdk_bind(cpu);
+	}
 	if ((route->wrong & KDK_ROUTE_NO_LLE) != 0)
 		return (NULL);
 	LLE_WLOCK(&route->lle);
@@ -146,14 +184,62 @@ kdk_block_alloc(size_t size, int flags)
 	return (block);
 }
 
-/* Memory without M_ZERO is filled with an invalid pointer. */
+static void *
+kdk_flow_alloc(uma_zone_t zone, int flags)
+{
+	struct kdk_entry *entry;
+
+	entry = uma_zalloc(zone, flags);
+	if (entry == NULL)
+		return (NULL);
+	mtx_lock(&kdk_entries_mtx);
+	TAILQ_INSERT_TAIL(&kdk_allocated, entry, link);
+	kdk_allocated_count++;
+	mtx_unlock(&kdk_entries_mtx);
+	return (entry + 1);
+}
+
+/*
+ * Frees a flow, whose pointers become invalid.  It marks the flow before it
+ * looks for users; these add themselves before they look for the mark.
+ */
+static void
+kdk_flow_free(uma_zone_t zone, void *item)
+{
+	struct kdk_entry *entry, *oldest;
+
+	entry = (struct kdk_entry *)item - 1;
+	if (atomic_cmpset_int(&entry->freed, 0, 1) == 0)
+		panic("kdk: flow %p was freed twice", item);
+	if (entry->users != 0)
+		atomic_add_int(&kdk_freed_in_use, 1);
+	memset(item, 0xdd, kdk_flow_size);
+	mtx_lock(&kdk_entries_mtx);
+	TAILQ_REMOVE(&kdk_allocated, entry, link);
+	kdk_allocated_count--;
+	TAILQ_INSERT_TAIL(&kdk_freed, entry, link);
+	kdk_freed_count++;
+	if (kdk_freed_count > KDK_FREED &&
+	    (oldest = TAILQ_FIRST(&kdk_freed))->users == 0) {
+		TAILQ_REMOVE(&kdk_freed, oldest, link);
+		kdk_freed_count--;
+	} else
+		oldest = NULL;
+	mtx_unlock(&kdk_entries_mtx);
+	if (oldest != NULL)
+		uma_zfree(zone, oldest);
+}
+
+/* Per-CPU memory without M_ZERO is filled with an invalid pointer. */
 static void *
 kdk_item_alloc(uma_zone_t zone, int flags)
 {
 	void *item;
 
+	if (zone != pcpu_zone_ptr)
+		return (kdk_flow_alloc(zone, flags));
 	item = uma_zalloc(zone, flags);
-	if (zone == pcpu_zone_ptr && (flags & M_ZERO) == 0)
+	if ((flags & M_ZERO) == 0)
 		for (int cpu = 0; cpu <= mp_maxid; cpu++)
 			if (!CPU_ABSENT(cpu))
 				*(void **)zpcpu_get_cpu(item, cpu) = NULL;
@@ -210,6 +296,7 @@ kdk_shown_printf(const char *format, ...)
 		if (kdk_has_cpu(i))
 #define	malloc(size, type, flags) kdk_block_alloc(size, flags)
 #define	uma_zalloc		kdk_item_alloc
+#define	uma_zfree		kdk_flow_free
 #undef	le32toh
 #define	le32toh			kdk_mask_word
 #undef	bit_ffs
@@ -261,6 +348,7 @@ static int kdk_nothing(void);
  */
 #undef	malloc
 #undef	uma_zalloc
+#undef	uma_zfree
 #undef	mp_ncpus
 #undef	CPU_FOREACH
 #undef	time_uptime
@@ -285,19 +373,49 @@ kdk_leave(int error)
 	return (error);
 }
 
-/* This does not use the functions of ddb's command, which are under test. */
-static bitstr_t *
-kdk_mask(int cpu)
+static struct flowtable *
+kdk_table(int family)
 {
 
-	return (*(bitstr_t **)zpcpu_get_cpu(ip4_ft.ft_masks, cpu));
+	switch (family) {
+	case AF_INET:
+		return (&ip4_ft);
+#ifdef INET6
+	case AF_INET6:
+		return (&ip6_ft);
+#endif
+	default:
+		return (NULL);
+	}
+}
+
+static struct flowtable *
+kdk_table_of(const struct kdk_flow_key *key)
+{
+
+	switch (key->count) {
+	case 1:
+		return (kdk_table(AF_INET));
+	case nitems(key->words):
+		return (kdk_table(AF_INET6));
+	default:
+		return (NULL);
+	}
+}
+
+/* This does not use the functions of ddb's command, which are under test. */
+static bitstr_t *
+kdk_mask(const struct flowtable *ft, int cpu)
+{
+
+	return (*(bitstr_t **)zpcpu_get_cpu(ft->ft_masks, cpu));
 }
 
 static struct flist *
-kdk_list(uint32_t bucket, int cpu)
+kdk_list(const struct flowtable *ft, uint32_t bucket, int cpu)
 {
 
-	return (zpcpu_get_cpu(ip4_ft.ft_table[bucket], cpu));
+	return (zpcpu_get_cpu(ft->ft_table[bucket], cpu));
 }
 
 static void
@@ -344,11 +462,14 @@ kdk_route_apply(struct kdk_route *route, u_int wrong)
 }
 
 static void
-kdk_table_alloc(struct flowtable *ft, int size)
+kdk_table_alloc(struct flowtable *ft, int size, counter_u64_t *stat, int count)
 {
 
+	for (int i = 0; i < count; i++)
+		stat[i] = counter_u64_alloc(M_WAITOK);
 	bzero(ft, sizeof(*ft));
 	ft->ft_size = size;
+	ft->ft_stat = stat;
 	flowtable_alloc(ft);
 }
 
@@ -360,6 +481,9 @@ kdk_table_free(struct flowtable *ft)
 	for (int i = 0; i < ft->ft_size; i++)
 		uma_zfree(pcpu_zone_ptr, ft->ft_table[i]);
 	uma_zfree(pcpu_zone_ptr, ft->ft_masks);
+	for (int i = 0; i < sizeof(struct flowtable_stat) / sizeof(uint64_t);
+	    i++)
+		counter_u64_free(ft->ft_stat[i]);
 }
 
 int
@@ -380,14 +504,17 @@ kdk_flowtable_open(u_int size, uint64_t cpus)
 	kdk_routes_init();
 	for (int i = 0; i < KDK_FLOWTABLE_ROUTES; i++)
 		kdk_route_apply(&kdk_routes[i], 0);
-	flow_zone = uma_zcreate("kdk flows", sizeof(struct flentry), NULL,
-	    NULL, NULL, NULL, 64 - 1, UMA_ZONE_MAXBUCKET);
-	for (int i = 0; i < nitems(ip4_ftstat); i++)
-		ip4_ftstat[i] = counter_u64_alloc(M_WAITOK);
-	kdk_table_alloc(&ip4_ft, size);
-	ip4_ft.ft_stat = ip4_ftstat;
+	kdk_freed_in_use = 0;
+	kdk_flow_size = sizeof(struct flentry);
+	mtx_init(&kdk_entries_mtx, "kdk flows", NULL, MTX_DEF);
+	/* flowtable_init() is not called. */
+	mtx_init(&flowclean_lock, "flowclean lock", NULL, MTX_DEF);
+	flow_zone = uma_zcreate("kdk flows",
+	    sizeof(struct kdk_entry) + kdk_flow_size, NULL, NULL, NULL, NULL,
+	    64 - 1, UMA_ZONE_MAXBUCKET);
+	kdk_table_alloc(&ip4_ft, size, ip4_ftstat, nitems(ip4_ftstat));
 #ifdef INET6
-	kdk_table_alloc(&ip6_ft, 256);
+	kdk_table_alloc(&ip6_ft, size, ip6_ftstat, nitems(ip6_ftstat));
 #endif
 	kdk_flowtable_is_open = 1;
 	sx_xunlock(&kdk_flowtable_sx);
@@ -395,17 +522,13 @@ kdk_flowtable_open(u_int size, uint64_t cpus)
 }
 
 static void
-kdk_flows_free(int cpu)
+kdk_entries_free(struct kdk_entries *entries)
 {
-	struct flentry *fle;
-	struct flist *flist;
+	struct kdk_entry *entry;
 
-	for (int i = 0; i < ip4_ft.ft_size; i++) {
-		flist = kdk_list(i, cpu);
-		while ((fle = SLIST_FIRST(flist)) != NULL) {
-			SLIST_REMOVE_HEAD(flist, f_next);
-			uma_zfree(flow_zone, fle);
-		}
+	while ((entry = TAILQ_FIRST(entries)) != NULL) {
+		TAILQ_REMOVE(entries, entry, link);
+		uma_zfree(flow_zone, entry);
 	}
 }
 
@@ -419,18 +542,19 @@ kdk_flowtable_close(void)
 		return;
 	}
 	kdk_flowtable_is_open = 0;
-	for (int cpu = 0; cpu <= mp_maxid; cpu++)
-		if (kdk_has_cpu(cpu))
-			kdk_flows_free(cpu);
+	bzero(__DEVOLATILE(void *, kdk_used), sizeof(kdk_used));
+	kdk_entries_free(&kdk_allocated);
+	kdk_entries_free(&kdk_freed);
+	kdk_allocated_count = kdk_freed_count = 0;
 	kdk_table_free(&ip4_ft);
 #ifdef INET6
 	kdk_table_free(&ip6_ft);
 #endif
 	while (kdk_block_count > 0)
 		free(kdk_blocks[--kdk_block_count], M_KDK);
-	for (int i = 0; i < nitems(ip4_ftstat); i++)
-		counter_u64_free(ip4_ftstat[i]);
 	uma_zdestroy(flow_zone);
+	mtx_destroy(&flowclean_lock);
+	mtx_destroy(&kdk_entries_mtx);
 	kdk_routes_destroy();
 	sx_xunlock(&kdk_flowtable_sx);
 }
@@ -475,12 +599,18 @@ kdk_flowtable_references(u_int route, int *rt, int *lle)
 }
 
 static uint64_t
+kdk_count(const struct flowtable *ft, size_t offset)
+{
+
+	return (counter_u64_fetch(ft->ft_stat[offset / sizeof(uint64_t)]));
+}
+
+static uint64_t
 kdk_visits(void)
 {
 
-	return (counter_u64_fetch(ip4_ftstat[
-	    offsetof(struct flowtable_stat, ft_free_checks) /
-	    sizeof(uint64_t)]));
+	return (kdk_count(&ip4_ft, offsetof(struct flowtable_stat,
+	    ft_free_checks)));
 }
 
 int
@@ -490,20 +620,26 @@ kdk_flowtable_counts(struct kdk_flowtable_counts *counts)
 
 	if ((error = kdk_enter()) != 0)
 		return (error);
+	bzero(counts, sizeof(*counts));
+	for (int family = 0; family < AF_MAX; family++) {
+		if (kdk_table(family) == NULL)
+			continue;
 #define	KDK_COUNT(name)							\
-	counts->name = counter_u64_fetch(ip4_ftstat[			\
-	    offsetof(struct flowtable_stat, ft_##name) / sizeof(uint64_t)])
-	KDK_COUNT(collisions);
-	KDK_COUNT(misses);
-	KDK_COUNT(free_checks);
-	KDK_COUNT(frees);
-	KDK_COUNT(hits);
-	KDK_COUNT(lookups);
-	KDK_COUNT(fail_lle_invalid);
-	KDK_COUNT(inserts);
+		counts->name += kdk_count(kdk_table(family),		\
+		    offsetof(struct flowtable_stat, ft_##name))
+		KDK_COUNT(collisions);
+		KDK_COUNT(misses);
+		KDK_COUNT(free_checks);
+		KDK_COUNT(frees);
+		KDK_COUNT(hits);
+		KDK_COUNT(lookups);
+		KDK_COUNT(fail_lle_invalid);
+		KDK_COUNT(inserts);
 #undef KDK_COUNT
+	}
 	counts->mask_bytes = kdk_mask_bytes;
-	counts->flows = uma_zone_get_cur(flow_zone);
+	counts->flows = kdk_allocated_count;
+	counts->freed_in_use = kdk_freed_in_use;
 	return (kdk_leave(0));
 }
 
@@ -529,7 +665,8 @@ static void
 kdk_flow_read(const struct flentry *fle, struct kdk_flow *flow)
 {
 
-	flow->key = fle->f_key[0];
+	bzero(flow, sizeof(*flow));
+	bcopy(fle->f_key, flow->key, sizeof(flow->key));
 	flow->route = flow->lle = -1;
 	for (int i = 0; i < KDK_FLOWTABLE_ROUTES; i++) {
 		if (fle->f_rt == &kdk_routes[i].rt)
@@ -539,66 +676,185 @@ kdk_flow_read(const struct flentry *fle, struct kdk_flow *flow)
 	}
 }
 
-/* If the flow is to be read, no other thread may expire it meanwhile. */
+/* Enters the table of a key.  The thread is on the CPU until kdk_leave_cpu(). */
 static int
-kdk_flow_get(int cpu, uint32_t key, struct kdk_flow *flow, int insert)
+kdk_enter_cpu(int cpu, const struct kdk_flow_key *key, struct flowtable **ftp)
 {
-	struct flentry *fle;
 	int error;
 
 	if ((error = kdk_enter()) != 0)
 		return (error);
-	if (!kdk_has_cpu(cpu))
+	*ftp = kdk_table_of(key);
+	if (!kdk_has_cpu(cpu) || *ftp == NULL)
 		return (kdk_leave(EINVAL));
 	kdk_bind(cpu);
-	if (insert)
-		fle = flowtable_insert(&ip4_ft, key, &key, sizeof(key), 0);
-	else
-		fle = flowtable_lookup_common(&ip4_ft, &key, sizeof(key), 0);
-	if (fle == NULL)
-		error = ENOENT;
-	else if (flow != NULL)
-		kdk_flow_read(fle, flow);
+	return (0);
+}
+
+static int
+kdk_leave_cpu(int error)
+{
+
 	kdk_unbind();
 	return (kdk_leave(error));
 }
 
-int
-kdk_flowtable_lookup(int cpu, uint32_t key, struct kdk_flow *flow)
+static struct flentry *
+kdk_look_up(struct flowtable *ft, const struct kdk_flow_key *key)
 {
+	struct kdk_flow_key copy = *key;
 
-	return (kdk_flow_get(cpu, key, flow, 0));
+	return (flowtable_lookup_common(ft, copy.words,
+	    copy.count * sizeof(copy.words[0]), 0));
+}
+
+/* If the flow is to be read, no other thread may expire it meanwhile. */
+int
+kdk_flowtable_lookup(int cpu, const struct kdk_flow_key *key,
+    struct kdk_flow *flow)
+{
+	struct flowtable *ft;
+	struct flentry *fle;
+	int error;
+
+	if ((error = kdk_enter_cpu(cpu, key, &ft)) != 0)
+		return (error);
+	fle = kdk_look_up(ft, key);
+	if (fle != NULL && flow != NULL)
+		kdk_flow_read(fle, flow);
+	return (kdk_leave_cpu(fle == NULL ? ENOENT : 0));
 }
 
 /* Inserts as a thread does whose look-up failed on another CPU. */
 int
-kdk_flowtable_insert(int cpu, uint32_t key, struct kdk_flow *flow)
+kdk_flowtable_insert(int cpu, const struct kdk_flow_key *key,
+    struct kdk_flow *flow)
 {
+	struct kdk_flow_key copy = *key;
+	struct flowtable *ft;
+	struct flentry *fle;
+	int error;
 
-	return (kdk_flow_get(cpu, key, flow, 1));
+	if ((error = kdk_enter_cpu(cpu, key, &ft)) != 0)
+		return (error);
+	fle = flowtable_insert(ft, copy.words[0], copy.words,
+	    copy.count * sizeof(copy.words[0]), 0);
+	if (fle != NULL && flow != NULL)
+		kdk_flow_read(fle, flow);
+	return (kdk_leave_cpu(fle == NULL ? ENOENT : 0));
 }
 
 int
-kdk_flowtable_expire(int maxidle)
+kdk_flowtable_lookup_flush(int cpu, const struct kdk_flow_key *key)
+{
+	struct flowtable *ft;
+	struct flentry *fle;
+	int error;
+
+	if ((error = kdk_enter_cpu(cpu, key, &ft)) != 0)
+		return (error);
+	kdk_flusher = curthread;
+	fle = kdk_look_up(ft, key);
+	kdk_flusher = NULL;
+	return (kdk_leave_cpu(fle == NULL ? ENOENT : 0));
+}
+
+static int
+kdk_slot_take(struct kdk_entry *entry, u_int *slot)
+{
+
+	for (*slot = 0; *slot < nitems(kdk_used); (*slot)++)
+		if (atomic_cmpset_ptr((volatile uintptr_t *)&kdk_used[*slot],
+		    (uintptr_t)NULL, (uintptr_t)entry) != 0)
+			return (0);
+	return (ENOSPC);
+}
+
+int
+kdk_flowtable_use(int cpu, const struct kdk_flow_key *key, u_int *slot)
+{
+	struct kdk_entry *entry;
+	struct flowtable *ft;
+	struct flentry *fle;
+	int error;
+
+	if ((error = kdk_enter_cpu(cpu, key, &ft)) != 0)
+		return (error);
+	fle = kdk_look_up(ft, key);
+	if (fle == NULL)
+		return (kdk_leave_cpu(ENOENT));
+	entry = (struct kdk_entry *)fle - 1;
+	atomic_add_int(&entry->users, 1);
+	if (entry->freed != 0)
+		atomic_add_int(&kdk_freed_in_use, 1);
+	error = kdk_slot_take(entry, slot);
+	if (error != 0)
+		atomic_subtract_int(&entry->users, 1);
+	return (kdk_leave_cpu(error));
+}
+
+/* Enters the table, and finds the flow of a slot. */
+static int
+kdk_enter_slot(u_int slot, struct kdk_entry **entry)
 {
 	int error;
 
+	if (slot >= nitems(kdk_used))
+		return (EINVAL);
 	if ((error = kdk_enter()) != 0)
 		return (error);
-	flowtable_clean_vnet(&ip4_ft, NULL, maxidle);
+	*entry = kdk_used[slot];
+	return (*entry == NULL ? kdk_leave(EINVAL) : 0);
+}
+
+int
+kdk_flowtable_in_use(u_int slot, struct kdk_flow *flow)
+{
+	struct kdk_entry *entry;
+	int error;
+
+	if ((error = kdk_enter_slot(slot, &entry)) != 0)
+		return (error);
+	kdk_flow_read((struct flentry *)(entry + 1), flow);
+	return (kdk_leave(entry->freed != 0 ? ENOENT : 0));
+}
+
+int
+kdk_flowtable_done(u_int slot)
+{
+	struct kdk_entry *entry;
+	int error;
+
+	if ((error = kdk_enter_slot(slot, &entry)) != 0)
+		return (error);
+	kdk_used[slot] = NULL;
+	atomic_subtract_int(&entry->users, 1);
 	return (kdk_leave(0));
 }
 
 int
-kdk_flowtable_flush(u_int route)
+kdk_flowtable_expire(int family, int maxidle)
 {
 	int error;
 
-	if (route >= KDK_FLOWTABLE_ROUTES)
+	if (kdk_table(family) == NULL)
 		return (EINVAL);
 	if ((error = kdk_enter()) != 0)
 		return (error);
-	flowtable_route_flush(AF_INET, &kdk_routes[route].rt);
+	flowtable_clean_vnet(kdk_table(family), NULL, maxidle);
+	return (kdk_leave(0));
+}
+
+int
+kdk_flowtable_flush(int family, u_int route)
+{
+	int error;
+
+	if (kdk_table(family) == NULL || route >= KDK_FLOWTABLE_ROUTES)
+		return (EINVAL);
+	if ((error = kdk_enter()) != 0)
+		return (error);
+	flowtable_route_flush(family, &kdk_routes[route].rt);
 	return (kdk_leave(0));
 }
 
@@ -626,61 +882,64 @@ kdk_flowtable_walk(int cpu, struct kdk_flow_walk *walk)
 
 /* Flows that are inserted or freed meanwhile may or may not be counted. */
 int
-kdk_flowtable_has(int cpu, uint32_t key)
+kdk_flowtable_has(int cpu, const struct kdk_flow_key *key)
 {
+	struct flowtable *ft;
 	struct flentry *fle;
 	int error;
 
-	if ((error = kdk_enter()) != 0)
+	if ((error = kdk_enter_cpu(cpu, key, &ft)) != 0)
 		return (error);
-	if (!kdk_has_cpu(cpu))
-		return (kdk_leave(EINVAL));
 	error = ENOENT;
-	kdk_bind(cpu);
 	critical_enter();
-	SLIST_FOREACH(fle, kdk_list(key % ip4_ft.ft_size, cpu), f_next)
-		if (fle->f_key[0] == key)
+	SLIST_FOREACH(fle, kdk_list(ft, key->words[0] % ft->ft_size, cpu),
+	    f_next)
+		if (bcmp(fle->f_key, key->words,
+		    key->count * sizeof(key->words[0])) == 0)
 			error = 0;
 	critical_exit();
-	kdk_unbind();
-	return (kdk_leave(error));
+	return (kdk_leave_cpu(error));
 }
 
-/* Enters the table, and checks that a CPU's mask has 'count' words. */
+/* Enters a table, and checks that a CPU's mask has 'count' words. */
 static int
-kdk_enter_bits(int cpu, size_t count)
+kdk_enter_bits(const struct flowtable *ft, int cpu, size_t count)
 {
 	int error;
 
+	if (ft == NULL)
+		return (EINVAL);
 	if ((error = kdk_enter()) != 0)
 		return (error);
-	if (!kdk_has_cpu(cpu) || count * 32 != ip4_ft.ft_size)
+	if (!kdk_has_cpu(cpu) || count * 32 != ft->ft_size)
 		return (kdk_leave(EINVAL));
 	return (0);
 }
 
 int
-kdk_flowtable_used(int cpu, uint32_t *words, size_t count)
+kdk_flowtable_used(int family, int cpu, uint32_t *words, size_t count)
 {
+	const struct flowtable *ft = kdk_table(family);
 	int error;
 
-	if ((error = kdk_enter_bits(cpu, count)) != 0)
+	if ((error = kdk_enter_bits(ft, cpu, count)) != 0)
 		return (error);
 	bzero(words, count * sizeof(*words));
-	for (int i = 0; i < ip4_ft.ft_size; i++)
-		if (!SLIST_EMPTY(kdk_list(i, cpu)))
+	for (int i = 0; i < ft->ft_size; i++)
+		if (!SLIST_EMPTY(kdk_list(ft, i, cpu)))
 			words[i / 32] |= 1U << (i % 32);
 	return (kdk_leave(0));
 }
 
 int
-kdk_flowtable_mask(int cpu, uint32_t *words, size_t count)
+kdk_flowtable_mask(int family, int cpu, uint32_t *words, size_t count)
 {
+	const struct flowtable *ft = kdk_table(family);
 	int error;
 
-	if ((error = kdk_enter_bits(cpu, count)) != 0)
+	if ((error = kdk_enter_bits(ft, cpu, count)) != 0)
 		return (error);
-	bcopy(kdk_mask(cpu), words, count * sizeof(*words));
+	bcopy(kdk_mask(ft, cpu), words, count * sizeof(*words));
 	return (kdk_leave(0));
 }
 
@@ -689,9 +948,9 @@ kdk_flowtable_set_mask(int cpu, const uint32_t *words, size_t count)
 {
 	int error;
 
-	if ((error = kdk_enter_bits(cpu, count)) != 0)
+	if ((error = kdk_enter_bits(&ip4_ft, cpu, count)) != 0)
 		return (error);
-	bcopy(words, kdk_mask(cpu), count * sizeof(*words));
+	bcopy(words, kdk_mask(&ip4_ft, cpu), count * sizeof(*words));
 	return (kdk_leave(0));
 }
 
@@ -705,9 +964,37 @@ kdk_flowtable_has_mask(int cpu)
 	if (!kdk_has_cpu(cpu))
 		return (kdk_leave(EINVAL));
 	for (i = 0; i < kdk_block_count; i++)
-		if (kdk_mask(cpu) == kdk_blocks[i])
+		if (kdk_mask(&ip4_ft, cpu) == kdk_blocks[i])
 			break;
 	return (kdk_leave(i < kdk_block_count ? 0 : ENOENT));
+}
+
+uint64_t
+kdk_pcpu_unzeroed(void)
+{
+	uma_zone_t zone;
+	uint64_t unzeroed;
+	void *item;
+	int count;
+
+	zone = uma_zcreate("kdk pcpu", sizeof(void *), NULL, NULL, NULL, NULL,
+	    UMA_ALIGN_PTR, UMA_ZONE_PCPU);
+	item = uma_zalloc(zone, M_WAITOK);
+	for (int cpu = 0; cpu <= mp_maxid; cpu++)
+		*(uintptr_t *)zpcpu_get_cpu(item, cpu) = -1;
+	uma_zfree(zone, item);
+	/* No other CPU comes or goes meanwhile. */
+	count = mp_ncpus;
+	mp_ncpus = 1;
+	item = uma_zalloc(zone, M_WAITOK | M_ZERO);
+	mp_ncpus = count;
+	unzeroed = 0;
+	for (int cpu = 0; cpu <= mp_maxid; cpu++)
+		if (*(uintptr_t *)zpcpu_get_cpu(item, cpu) != 0)
+			unzeroed |= 1ULL << cpu;
+	uma_zfree(zone, item);
+	uma_zdestroy(zone);
+	return (unzeroed);
 }
 
 int
@@ -740,8 +1027,8 @@ kdk_flowtable_ddb_mask(int cpu)
 		return (error);
 	if (!kdk_has_cpu(cpu))
 		return (kdk_leave(EINVAL));
-	return (kdk_leave(flowtable_mask_pcpu(&ip4_ft, cpu) == kdk_mask(cpu) ?
-	    0 : ENOENT));
+	return (kdk_leave(flowtable_mask_pcpu(&ip4_ft, cpu) ==
+	    kdk_mask(&ip4_ft, cpu) ? 0 : ENOENT));
 }
 
 int
@@ -754,6 +1041,6 @@ kdk_flowtable_ddb_list(int cpu, uint32_t bucket)
 	if (!kdk_has_cpu(cpu) || bucket >= ip4_ft.ft_size)
 		return (kdk_leave(EINVAL));
 	return (kdk_leave(flowtable_list_pcpu(&ip4_ft, bucket, cpu) ==
-	    kdk_list(bucket, cpu) ? 0 : ENOENT));
+	    kdk_list(&ip4_ft, bucket, cpu) ? 0 : ENOENT));
 }
 #endif

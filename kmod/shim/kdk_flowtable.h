@@ -17,11 +17,20 @@
 #define	KDK_HAVE_FLOWTABLE
 
 /*
- * A key is an IPv4 address and is its own hash: its bucket is the key modulo
- * the size of the table.  Its top bits are the number of its route and lle.
+ * A key is an IPv4 or IPv6 address.  Its first word is its hash: its bucket is
+ * that word modulo the size of the table.  The top bits of the first word are
+ * the number of its route and lle.
  */
 #define	KDK_FLOWTABLE_ROUTES	8
 #define	KDK_FLOWTABLE_ROUTE_SHIFT 28
+
+struct kdk_flow_key {
+	uint32_t	words[4];
+	u_int		count;		/* 1 for IPv4, 4 for IPv6 */
+};
+
+/* Flows that a test can use at one time. */
+#define	KDK_FLOWTABLE_USED	64
 
 /* Defects of a route. */
 #define	KDK_ROUTE_MISSING	0x01	/* the look-up finds no route */
@@ -34,7 +43,7 @@
 
 /* The result of a look-up. */
 struct kdk_flow {
-	uint32_t	key;
+	uint32_t	key[4];
 	int		route;		/* number, or -1 if it is unknown */
 	int		lle;		/* likewise */
 };
@@ -47,7 +56,7 @@ struct kdk_flow_walk {
 };
 
 struct kdk_flowtable_counts {
-	/* The fields of struct flowtable_stat. */
+	/* The fields of struct flowtable_stat, of both families. */
 	uint64_t	collisions;
 	uint64_t	misses;
 	uint64_t	free_checks;
@@ -58,15 +67,18 @@ struct kdk_flowtable_counts {
 	uint64_t	inserts;
 	/* Bytes of masks that walks have read.  Walks must not overlap. */
 	uint64_t	mask_bytes;
-	/* Flows in use in the UMA zone. */
+	/* Flows that are allocated. */
 	uint64_t	flows;
+	/* Flows that were freed while a test used them. */
+	uint64_t	freed_in_use;
 };
 
 /*
- * There is one table at a time.  Many threads may call these functions at
- * once.  The functions may sleep.  They return an errno value or 0: ENXIO if
- * there is no table, and EINVAL for a CPU, bucket or route that the table does
- * not have.  Masks have one bit for each bucket, the first bucket lowest.
+ * There is one table of each family at a time.  Many threads may call these
+ * functions at once.  The functions may sleep.  They return an errno value or
+ * 0: ENXIO if there is no table, and EINVAL for a CPU, bucket or route that the
+ * table does not have.  Masks have one bit for each bucket, the first bucket
+ * lowest.  A family is AF_INET or AF_INET6; the size is that of both tables.
  */
 int	 kdk_flowtable_open(u_int size, uint64_t cpus);
 void	 kdk_flowtable_close(void);
@@ -76,20 +88,41 @@ int	 kdk_flowtable_references(u_int route, int *rt, int *lle);
 int	 kdk_flowtable_counts(struct kdk_flowtable_counts *counts);
 
 /* These return ENOENT if there is no flow; 'flow' may be NULL. */
-int	 kdk_flowtable_lookup(int cpu, uint32_t key, struct kdk_flow *flow);
-int	 kdk_flowtable_insert(int cpu, uint32_t key, struct kdk_flow *flow);
+int	 kdk_flowtable_lookup(int cpu, const struct kdk_flow_key *key,
+	    struct kdk_flow *flow);
+int	 kdk_flowtable_insert(int cpu, const struct kdk_flow_key *key,
+	    struct kdk_flow *flow);
+/* Looks up a flow, and flushes its route before it is inserted. */
+int	 kdk_flowtable_lookup_flush(int cpu, const struct kdk_flow_key *key);
 
-int	 kdk_flowtable_expire(int maxidle);
-int	 kdk_flowtable_flush(u_int route);
+/*
+ * Looks up a flow, and uses it as ip_output() does: the test has no reference.
+ * kdk_flowtable_in_use() returns ENOENT if the flow was freed meanwhile.
+ */
+int	 kdk_flowtable_use(int cpu, const struct kdk_flow_key *key, u_int *slot);
+int	 kdk_flowtable_in_use(u_int slot, struct kdk_flow *flow);
+int	 kdk_flowtable_done(u_int slot);
+
+int	 kdk_flowtable_expire(int family, int maxidle);
+int	 kdk_flowtable_flush(int family, u_int route);
 /* Walks over the buckets of a CPU as the cleaner does, with no flow to free. */
 int	 kdk_flowtable_walk(int cpu, struct kdk_flow_walk *walk);
 
-int	 kdk_flowtable_has(int cpu, uint32_t key);
-int	 kdk_flowtable_used(int cpu, uint32_t *words, size_t count);
-int	 kdk_flowtable_mask(int cpu, uint32_t *words, size_t count);
+int	 kdk_flowtable_has(int cpu, const struct kdk_flow_key *key);
+int	 kdk_flowtable_used(int family, int cpu, uint32_t *words,
+	    size_t count);
+int	 kdk_flowtable_mask(int family, int cpu, uint32_t *words,
+	    size_t count);
+/* Replaces the mask of the table for IPv4. */
 int	 kdk_flowtable_set_mask(int cpu, const uint32_t *words, size_t count);
-/* Returns ENOENT if the table has no mask for the CPU. */
+/* Returns ENOENT if the table for IPv4 has no mask for the CPU. */
 int	 kdk_flowtable_has_mask(int cpu);
+
+/*
+ * Allocates zeroed per-CPU memory as on a machine whose CPU ids have gaps, which
+ * has fewer CPUs than ids.  Returns the ids whose memory is not zero.
+ */
+uint64_t kdk_pcpu_unzeroed(void);
 
 /* The output of ddb's command, and the mask and lists that it finds. */
 int	 kdk_flowtable_show(char *text, size_t size, size_t *length);

@@ -18,11 +18,102 @@ pub const SMALLEST: u32 = 256;
 /// The longest output of ddb's command, in bytes.
 const SHOWN: usize = 1 << 18;
 
-/// Returns the `nth` address with the route `route` in a bucket of a table of
-/// `size` buckets.
+/// Returns the `nth` IPv4 address with the route `route` in a bucket of a table
+/// of `size` buckets.
 #[must_use]
 pub const fn key(size: u32, route: u32, bucket: u32, nth: u32) -> u32 {
     route << bindings::KDK_FLOWTABLE_ROUTE_SHIFT | (nth * size + bucket)
+}
+
+/// Returns the `nth` IPv6 address like [`key`]. All addresses of a bucket and
+/// route have the same hash, and differ only in one of their last words.
+#[must_use]
+pub const fn key6(route: u32, bucket: u32, nth: u32) -> [u32; 4] {
+    const OTHER: u32 = u32::MAX;
+    let first = route << bindings::KDK_FLOWTABLE_ROUTE_SHIFT | bucket;
+    match nth % 3 {
+        0 => [first, nth, OTHER, OTHER],
+        1 => [first, OTHER, nth, OTHER],
+        _ => [first, OTHER, OTHER, nth],
+    }
+}
+
+/// Allocates zeroed per-CPU memory as on a machine whose CPU ids have gaps.
+/// Returns a mask of the ids whose memory is not zero.
+#[must_use]
+pub fn unzeroed_cpus() -> u64 {
+    // SAFETY: callable by any thread that can sleep.
+    unsafe { bindings::kdk_pcpu_unzeroed() }
+}
+
+/// A family of addresses. Each has a table of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// All families.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    fn number(self) -> c_int {
+        match self {
+            Self::V4 => number(bindings::AF_INET),
+            Self::V6 => number(bindings::AF_INET6),
+        }
+    }
+}
+
+/// An address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// An IPv4 address, in the host's order.
+    V4(u32),
+    /// An IPv6 address, as words in the host's order.
+    V6([u32; 4]),
+}
+
+impl From<u32> for Key {
+    fn from(word: u32) -> Self {
+        Self::V4(word)
+    }
+}
+
+impl From<[u32; 4]> for Key {
+    fn from(words: [u32; 4]) -> Self {
+        Self::V6(words)
+    }
+}
+
+impl Key {
+    /// Returns the hash that the flow of this address has.
+    #[must_use]
+    pub const fn hash(self) -> u32 {
+        match self {
+            Self::V4(word) | Self::V6([word, ..]) => word,
+        }
+    }
+
+    const fn raw(self) -> bindings::kdk_flow_key {
+        match self {
+            Self::V4(word) => bindings::kdk_flow_key {
+                words: [word, 0, 0, 0],
+                count: 1,
+            },
+            Self::V6(words) => bindings::kdk_flow_key { words, count: 4 },
+        }
+    }
+
+    /// Returns the address of a flow that was found with this one.
+    const fn of_flow(self, words: [u32; 4]) -> Self {
+        match self {
+            Self::V4(_) => Self::V4(words[0]),
+            Self::V6(_) => Self::V6(words),
+        }
+    }
 }
 
 /// Returns the route of an address.
@@ -68,7 +159,7 @@ impl RouteDefect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// Its destination address.
-    pub key: u32,
+    pub key: Key,
     /// Its route, or `None` for one that is not the test's.
     pub route: Option<u32>,
     /// The route of its lle.
@@ -84,7 +175,7 @@ pub struct References {
     pub lle: i32,
 }
 
-/// The statistics of the table since it was opened.
+/// The statistics of both tables since they were opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     /// Insertions of flows that existed already.
@@ -103,8 +194,10 @@ pub struct Counts {
     pub inserts: u64,
     /// Bytes of masks that walks have read. Invalid if walks overlapped.
     pub mask_bytes: u64,
-    /// Flows in the table.
+    /// Flows that are allocated.
     pub flows: u64,
+    /// Flows that were freed while they were in use.
+    pub freed_in_use: u64,
 }
 
 /// The cost of a walk over the buckets of a CPU.
@@ -118,7 +211,7 @@ pub struct Walk {
     pub mask_bytes: u64,
 }
 
-/// A table for IPv4. There is one at a time.
+/// A table for IPv4, and one for IPv6. There is one of each at a time.
 ///
 /// All methods fail with `ENXIO` once the test that opened it has died, and
 /// with `EINVAL` for a CPU or route that the table does not have.
@@ -216,6 +309,7 @@ impl Table {
             inserts: raw.inserts,
             mask_bytes: raw.mask_bytes,
             flows: raw.flows,
+            freed_in_use: raw.freed_in_use,
         })
     }
 
@@ -224,9 +318,11 @@ impl Table {
     ///
     /// # Errors
     /// See [`Table`].
-    pub fn look_up(&self, cpu: u32, key: u32) -> Result<Option<Flow>, Errno> {
-        // SAFETY: the flow is written during the call.
-        read_flow(|flow| unsafe { bindings::kdk_flowtable_lookup(number(cpu), key, flow) })
+    pub fn look_up(&self, cpu: u32, key: impl Into<Key>) -> Result<Option<Flow>, Errno> {
+        // SAFETY: the key is read, and the flow is written, during the call.
+        read_flow(key.into(), |key, flow| unsafe {
+            bindings::kdk_flowtable_lookup(number(cpu), key, flow)
+        })
     }
 
     /// Looks up like [`look_up`](Self::look_up), at any time. Returns whether
@@ -234,9 +330,13 @@ impl Table {
     ///
     /// # Errors
     /// See [`Table`].
-    pub fn touch(&self, cpu: u32, key: u32) -> Result<bool, Errno> {
-        // SAFETY: no flow is written to a null pointer.
-        found(unsafe { bindings::kdk_flowtable_lookup(number(cpu), key, core::ptr::null_mut()) })
+    pub fn touch(&self, cpu: u32, key: impl Into<Key>) -> Result<bool, Errno> {
+        let key = key.into().raw();
+        // SAFETY: the key is read during the call, and no flow is written to a
+        // null pointer.
+        found(unsafe {
+            bindings::kdk_flowtable_lookup(number(cpu), &raw const key, core::ptr::null_mut())
+        })
     }
 
     /// Inserts without a look-up, as a thread does that migrated to this CPU
@@ -244,9 +344,41 @@ impl Table {
     ///
     /// # Errors
     /// See [`Table`].
-    pub fn insert(&self, cpu: u32, key: u32) -> Result<Option<Flow>, Errno> {
-        // SAFETY: the flow is written during the call.
-        read_flow(|flow| unsafe { bindings::kdk_flowtable_insert(number(cpu), key, flow) })
+    pub fn insert(&self, cpu: u32, key: impl Into<Key>) -> Result<Option<Flow>, Errno> {
+        // SAFETY: the key is read, and the flow is written, during the call.
+        read_flow(key.into(), |key, flow| unsafe {
+            bindings::kdk_flowtable_insert(number(cpu), key, flow)
+        })
+    }
+
+    /// Looks up like [`touch`](Self::touch), and flushes the route between the
+    /// look-up of the route and the insertion of the flow.
+    ///
+    /// # Errors
+    /// See [`Table`].
+    pub fn touch_and_flush(&self, cpu: u32, key: impl Into<Key>) -> Result<bool, Errno> {
+        let key = key.into().raw();
+        // SAFETY: the key is read during the call.
+        found(unsafe { bindings::kdk_flowtable_lookup_flush(number(cpu), &raw const key) })
+    }
+
+    /// Looks up the flow for a packet to this address on this CPU, and uses it
+    /// as `ip_output()` does: without a reference.
+    ///
+    /// # Errors
+    /// See [`Table`]. Returns `ENOSPC` if too many flows are in use.
+    pub fn use_flow(&self, cpu: u32, key: impl Into<Key>) -> Result<Option<InUse<'_>>, Errno> {
+        let key = key.into();
+        let (raw, mut slot) = (key.raw(), 0);
+        // SAFETY: the key is read, and the slot is written, during the call.
+        let there = found(unsafe {
+            bindings::kdk_flowtable_use(number(cpu), &raw const raw, &raw mut slot)
+        })?;
+        Ok(there.then_some(InUse {
+            _table: self,
+            key,
+            slot,
+        }))
     }
 
     /// Frees flows as the cleaner does: those that are idle for more than
@@ -255,18 +387,34 @@ impl Table {
     /// # Errors
     /// See [`Table`].
     pub fn expire(&self, max_idle: i32) -> Result<(), Errno> {
-        // SAFETY: takes numbers.
-        Errno::check(unsafe { bindings::kdk_flowtable_expire(max_idle) })
+        self.expire_family(Family::V4, max_idle)
     }
 
-    /// Frees the flows of a route, as the routing table does when a more
+    /// Frees flows of a family like [`expire`](Self::expire).
+    ///
+    /// # Errors
+    /// See [`Table`].
+    pub fn expire_family(&self, family: Family, max_idle: i32) -> Result<(), Errno> {
+        // SAFETY: takes numbers.
+        Errno::check(unsafe { bindings::kdk_flowtable_expire(family.number(), max_idle) })
+    }
+
+    /// Removes the flows of a route, as the routing table does when a more
     /// specific route is added.
     ///
     /// # Errors
     /// See [`Table`].
     pub fn flush(&self, route: u32) -> Result<(), Errno> {
+        self.flush_family(Family::V4, route)
+    }
+
+    /// Removes flows of a family like [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// See [`Table`].
+    pub fn flush_family(&self, family: Family, route: u32) -> Result<(), Errno> {
         // SAFETY: takes numbers.
-        Errno::check(unsafe { bindings::kdk_flowtable_flush(route) })
+        Errno::check(unsafe { bindings::kdk_flowtable_flush(family.number(), route) })
     }
 
     /// Walks over the buckets in use of this CPU as the cleaner does, with
@@ -293,9 +441,10 @@ impl Table {
     ///
     /// # Errors
     /// See [`Table`].
-    pub fn has(&self, cpu: u32, key: u32) -> Result<bool, Errno> {
-        // SAFETY: takes numbers.
-        found(unsafe { bindings::kdk_flowtable_has(number(cpu), key) })
+    pub fn has(&self, cpu: u32, key: impl Into<Key>) -> Result<bool, Errno> {
+        let key = key.into().raw();
+        // SAFETY: the key is read during the call.
+        found(unsafe { bindings::kdk_flowtable_has(number(cpu), &raw const key) })
     }
 
     /// Returns a mask of the buckets that have flows on this CPU.
@@ -303,10 +452,20 @@ impl Table {
     /// # Errors
     /// See [`Table`].
     pub fn used(&self, cpu: u32) -> Result<Vec<u32>, Errno> {
+        self.used_family(Family::V4, cpu)
+    }
+
+    /// Returns a mask of a family like [`used`](Self::used).
+    ///
+    /// # Errors
+    /// See [`Table`].
+    pub fn used_family(&self, family: Family, cpu: u32) -> Result<Vec<u32>, Errno> {
         let mut words = self.words();
         let (at, count) = (words.as_mut_ptr(), words.len());
         // SAFETY: `count` words are written during the call.
-        Errno::check(unsafe { bindings::kdk_flowtable_used(number(cpu), at, count) })?;
+        Errno::check(unsafe {
+            bindings::kdk_flowtable_used(family.number(), number(cpu), at, count)
+        })?;
         Ok(words)
     }
 
@@ -315,10 +474,20 @@ impl Table {
     /// # Errors
     /// See [`Table`].
     pub fn mask(&self, cpu: u32) -> Result<Vec<u32>, Errno> {
+        self.mask_family(Family::V4, cpu)
+    }
+
+    /// Returns a mask of a family like [`mask`](Self::mask).
+    ///
+    /// # Errors
+    /// See [`Table`].
+    pub fn mask_family(&self, family: Family, cpu: u32) -> Result<Vec<u32>, Errno> {
         let mut words = self.words();
         let (at, count) = (words.as_mut_ptr(), words.len());
         // SAFETY: `count` words are written during the call.
-        Errno::check(unsafe { bindings::kdk_flowtable_mask(number(cpu), at, count) })?;
+        Errno::check(unsafe {
+            bindings::kdk_flowtable_mask(family.number(), number(cpu), at, count)
+        })?;
         Ok(words)
     }
 
@@ -386,6 +555,34 @@ impl Drop for Table {
     }
 }
 
+/// A flow in use.
+pub struct InUse<'a> {
+    _table: &'a Table,
+    key: Key,
+    slot: u32,
+}
+
+impl InUse<'_> {
+    /// Returns the flow, or `None` if it was freed meanwhile.
+    ///
+    /// # Errors
+    /// See [`Table`].
+    pub fn flow(&self) -> Result<Option<Flow>, Errno> {
+        // SAFETY: the flow is written during the call.
+        read_flow(self.key, |_, flow| unsafe {
+            bindings::kdk_flowtable_in_use(self.slot, flow)
+        })
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        // SAFETY: takes a number. It fails if the table was closed meanwhile,
+        // which ends the use as well.
+        let _ = unsafe { bindings::kdk_flowtable_done(self.slot) };
+    }
+}
+
 fn number(cpu: u32) -> c_int {
     c_int::try_from(cpu).unwrap_or(c_int::MAX)
 }
@@ -398,15 +595,19 @@ fn found(value: c_int) -> Result<bool, Errno> {
     }
 }
 
-fn read_flow(call: impl FnOnce(*mut bindings::kdk_flow) -> c_int) -> Result<Option<Flow>, Errno> {
+fn read_flow(
+    key: Key,
+    call: impl FnOnce(*const bindings::kdk_flow_key, *mut bindings::kdk_flow) -> c_int,
+) -> Result<Option<Flow>, Errno> {
+    let wanted = key.raw();
     let mut raw = bindings::kdk_flow {
-        key: 0,
+        key: [0; 4],
         route: -1,
         lle: -1,
     };
-    let found = found(call(&raw mut raw))?;
+    let found = found(call(&raw const wanted, &raw mut raw))?;
     Ok(found.then_some(Flow {
-        key: raw.key,
+        key: key.of_flow(raw.key),
         route: u32::try_from(raw.route).ok(),
         lle: u32::try_from(raw.lle).ok(),
     }))

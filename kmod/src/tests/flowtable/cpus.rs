@@ -2,7 +2,7 @@
 
 use super::{IDLE, START, assert_references, each_cpu, flow};
 use crate::kpi::cpus::cpus;
-use crate::kpi::flowtable::{SMALLEST, Table, key};
+use crate::kpi::flowtable::{SMALLEST, Table, key, unzeroed_cpus};
 use kdk_harness::{Stop, TestResult};
 
 /// A flow of one CPU is not found on another. All stale flows are freed.
@@ -24,6 +24,13 @@ pub fn each() -> TestResult {
         assert!(!table.has(cpu, key_of(cpu))?, "on CPU {cpu}");
     }
     assert_references(&table, |_| 0)
+}
+
+/// Zeroed per-CPU memory is zero for each id, also if there are more ids than
+/// CPUs.
+pub fn zeroed() -> TestResult {
+    assert_eq!(unzeroed_cpus(), 0);
+    Ok(())
 }
 
 /// CPU ids need not be consecutive.

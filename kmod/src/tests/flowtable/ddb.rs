@@ -1,12 +1,14 @@
 //! Tests of ddb's `show flowtables`.
 
-use super::{each_cpu, flow};
+use super::each_cpu;
 use crate::kpi::cpus::cpus;
-use crate::kpi::flowtable::{SMALLEST, Table, key};
+use crate::kpi::flowtable::{Family, Key, SMALLEST, Table, key, key6};
 use alloc::vec::Vec;
 use kdk_harness::{Stop, TestResult};
 
 const BUCKETS: [u32; 4] = [0, 17, 42, 255];
+/// The flows of each bucket, CPU and family.
+const FLOWS: u32 = 3;
 
 /// It finds the mask and the lists of each CPU.
 pub fn finds_each_cpu() -> TestResult {
@@ -24,35 +26,70 @@ pub fn finds_each_cpu() -> TestResult {
     Ok(())
 }
 
-/// It prints the flows of each CPU under a heading, and no others.
+/// It prints the flows of each CPU and family under a heading, and no others.
 pub fn show() -> TestResult {
     let table = Table::open(SMALLEST, cpus())?;
     let mut wanted = Vec::new();
     for cpu in each_cpu() {
         for bucket in BUCKETS {
-            let key = key(SMALLEST, 1, bucket, cpu);
-            flow(&table, cpu, key)?;
-            wanted.push((cpu, key));
+            for nth in 0..FLOWS {
+                let nth = nth + FLOWS * cpu;
+                let keys = [
+                    Key::V4(key(SMALLEST, 1, bucket, nth)),
+                    key6(1, bucket, nth).into(),
+                ];
+                for key in keys {
+                    assert!(table.touch(cpu, key)?, "{key:x?} was refused");
+                    wanted.push((cpu, key));
+                }
+            }
         }
     }
     let text = table.show()?;
-    let ipv4 = text
-        .lines()
-        .skip_while(|line| *line != "IPv4:")
-        .take_while(|line| *line != "IPv6:");
-    let (mut cpu, mut shown) = (None, Vec::new());
-    for line in ipv4 {
-        if let Some(number) = line.strip_prefix("cpu: ") {
-            cpu = number.parse::<u32>().ok();
-        } else if let Some((_, rest)) = line.split_once("hash=") {
-            let hash = rest.get(..8).unwrap_or(rest);
-            let hash = u32::from_str_radix(hash, 16)
-                .map_err(|_| Stop::Fail("a flow's hash is not a number"))?;
-            shown.push((cpu.ok_or(Stop::Fail("a flow of no CPU"))?, hash));
-        }
-    }
+    let mut shown = shown(&text)?;
     wanted.sort_unstable();
     shown.sort_unstable();
     assert!(shown == wanted, "{shown:x?} instead of {wanted:x?}\n{text}");
     Ok(())
+}
+
+/// Reads the flows that were shown. A flow of IPv4 is known by its hash, as the
+/// test's addresses are their own hashes, and one of IPv6 by its key.
+fn shown(text: &str) -> Result<Vec<(u32, Key)>, Stop> {
+    let (mut cpu, mut family, mut flows) = (None, None, Vec::new());
+    for line in text.lines() {
+        if let Some(number) = line.strip_prefix("cpu: ") {
+            cpu = number.parse::<u32>().ok();
+        }
+        match line {
+            "IPv4:" => family = Some(Family::V4),
+            "IPv6:" => family = Some(Family::V6),
+            _ => {}
+        }
+        let key = match family {
+            Some(Family::V4) => line.split_once("hash=").map(|(_, rest)| {
+                let hash = rest.split_whitespace().next().unwrap_or(rest);
+                words(hash).map(|[word]: [u32; 1]| Key::V4(word))
+            }),
+            Some(Family::V6) => line.split_once("key=").map(|(_, rest)| {
+                let key = rest.split_whitespace().next().unwrap_or(rest);
+                words(key).map(Key::V6)
+            }),
+            None => None,
+        };
+        if let Some(key) = key {
+            let key = key.ok_or(Stop::Fail("a key is not as long as its address"))?;
+            flows.push((cpu.ok_or(Stop::Fail("a flow of no CPU"))?, key));
+        }
+    }
+    Ok(flows)
+}
+
+/// Reads `N` words in hexadecimal, separated by colons.
+fn words<const N: usize>(text: &str) -> Option<[u32; N]> {
+    let words = text
+        .split(':')
+        .map(|word| u32::from_str_radix(word, 16).ok())
+        .collect::<Option<Vec<u32>>>()?;
+    words.try_into().ok()
 }

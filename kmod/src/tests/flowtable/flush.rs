@@ -1,7 +1,8 @@
 //! Flushes of a route, which a more specific route causes.
 
-use super::{START, assert_references, flow, small};
-use crate::kpi::flowtable::{Table, key};
+use super::{START, assert_references, each_cpu, flow, release, small};
+use crate::kpi::cpus::cpus;
+use crate::kpi::flowtable::{Family, Key, SMALLEST, Table, key, key6};
 use alloc::vec::Vec;
 use kdk_harness::{Stop, TestResult};
 
@@ -29,16 +30,23 @@ fn assert_flushed(table: &Table, flows: &[(u32, u32)]) -> TestResult {
         let there = table.has(CPU, *key)?;
         assert_eq!(there, *route == OTHER, "{key:#x} of route {route}");
     }
+    Ok(())
+}
+
+fn assert_released(table: &Table) -> TestResult {
     let left = i32::try_from(BUCKETS.len()).map_err(|_| Stop::Fail("too many flows"))?;
     assert_references(table, |route| if route == OTHER { left } else { 0 })
 }
 
-/// A flush frees all flows of the route, including those just used.
+/// A flush removes all flows of the route, including those just used.
 pub fn fresh() -> TestResult {
     let table = small()?;
     let flows = flows(&table)?;
     table.flush(FLUSHED)?;
-    assert_flushed(&table, &flows)
+    assert_flushed(&table, &flows)?;
+    release(&table, START)?;
+    assert_flushed(&table, &flows)?;
+    assert_released(&table)
 }
 
 /// A flush keeps the flows of other routes, even stale ones.
@@ -47,5 +55,62 @@ pub fn others_stay() -> TestResult {
     let flows = flows(&table)?;
     table.set_clock(START + 1000)?;
     table.flush(FLUSHED)?;
-    assert_flushed(&table, &flows)
+    assert_flushed(&table, &flows)?;
+    assert_released(&table)
+}
+
+/// A flush removes the flows of all CPUs, and of one family.
+pub fn every_cpu() -> TestResult {
+    let table = Table::open(SMALLEST, cpus())?;
+    let keys = |family| -> [Key; 2] {
+        match family {
+            Family::V4 => [0, 1].map(|nth| key(SMALLEST, FLUSHED, 17, nth).into()),
+            Family::V6 => [0, 1].map(|nth| key6(FLUSHED, 17, nth).into()),
+        }
+    };
+    for family in Family::ALL {
+        for flushed in Family::ALL {
+            for cpu in each_cpu() {
+                for key in keys(flushed) {
+                    assert!(table.touch(cpu, key)?, "{key:x?} was refused");
+                }
+            }
+        }
+        table.flush_family(family, FLUSHED)?;
+        for other in Family::ALL {
+            for cpu in each_cpu() {
+                for key in keys(other) {
+                    let there = table.has(cpu, key)?;
+                    assert_eq!(there, family != other, "{key:x?} on CPU {cpu}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A flow whose route is flushed before the flow is inserted is not inserted:
+/// no later flush would remove it.
+pub fn during_insert() -> TestResult {
+    let table = Table::open(SMALLEST, cpus())?;
+    let keys = [
+        Key::from(key(SMALLEST, FLUSHED, 17, 0)),
+        key6(FLUSHED, 17, 0).into(),
+    ];
+    for cpu in each_cpu() {
+        for key in keys {
+            let there = table.touch_and_flush(cpu, key)?;
+            assert!(!there, "{key:x?} on CPU {cpu}");
+            assert!(!table.has(cpu, key)?, "{key:x?} on CPU {cpu}");
+        }
+    }
+    assert_eq!(table.counts()?.flows, 0);
+    assert_references(&table, |_| 0)?;
+    for cpu in each_cpu() {
+        for key in keys {
+            assert!(table.touch(cpu, key)?, "{key:x?} on CPU {cpu} was refused");
+            assert!(table.has(cpu, key)?, "{key:x?} on CPU {cpu}");
+        }
+    }
+    Ok(())
 }

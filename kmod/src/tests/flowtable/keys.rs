@@ -1,7 +1,7 @@
 //! Look-ups of flows.
 
 use super::{IDLE, START, assert_references, flow, small};
-use crate::kpi::flowtable::{Flow, RouteDefect, key};
+use crate::kpi::flowtable::{Flow, RouteDefect, key, key6};
 use kdk_harness::{Stop, TestResult};
 
 const CPU: u32 = 0;
@@ -13,7 +13,7 @@ pub fn comparison() -> TestResult {
     for _ in 0..2 {
         for (route, key) in keys {
             let wanted = Flow {
-                key,
+                key: key.into(),
                 route: Some(route),
                 lle: Some(route),
             };
@@ -23,6 +23,26 @@ pub fn comparison() -> TestResult {
     let counts = table.counts()?;
     assert_eq!((counts.inserts, counts.hits, counts.flows), (2, 2, 2));
     assert_references(&table, |route| i32::from(route == 1 || route == 2))
+}
+
+/// Two IPv6 addresses that differ only in one of their later words are two
+/// flows.
+pub fn comparison_v6() -> TestResult {
+    let table = small()?;
+    let keys: [[u32; 4]; 6] = core::array::from_fn(|nth| key6(1, 17, nth as u32));
+    for _ in 0..2 {
+        for key in keys {
+            let wanted = Flow {
+                key: key.into(),
+                route: Some(1),
+                lle: Some(1),
+            };
+            assert_eq!(table.look_up(CPU, key)?, Some(wanted));
+        }
+    }
+    let counts = table.counts()?;
+    assert_eq!((counts.inserts, counts.hits, counts.flows), (6, 6, 6));
+    assert_references(&table, |route| if route == 1 { 6 } else { 0 })
 }
 
 /// A hit refreshes the flow.

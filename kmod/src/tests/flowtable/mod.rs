@@ -7,12 +7,14 @@ mod concurrent;
 mod cpus;
 mod ddb;
 mod flush;
+mod in_use;
 mod keys;
 mod refused;
 mod stale;
+mod stress;
 mod visits;
 
-use crate::kpi::flowtable::{Flow, ROUTES, References, SMALLEST, Table};
+use crate::kpi::flowtable::{Family, Flow, ROUTES, References, SMALLEST, Table};
 use crate::kpi::seed::seed;
 use fastrand::Rng;
 use kdk_harness::{Stop, TestResult, kdk_test};
@@ -37,6 +39,7 @@ kdk_test!(
 kdk_test!("flowtable/visits-dense", visits::dense, limit_ms = LIMIT_MS);
 kdk_test!("flowtable/visits-work", visits::work, limit_ms = LIMIT_MS);
 kdk_test!("flowtable/key-comparison", keys::comparison);
+kdk_test!("flowtable/key-comparison-v6", keys::comparison_v6);
 kdk_test!("flowtable/hit-refreshes", keys::hit_refreshes);
 kdk_test!("flowtable/dead-flow-misses", keys::dead_flow_misses);
 kdk_test!("flowtable/collision", keys::collision);
@@ -46,16 +49,54 @@ kdk_test!("flowtable/stale-boundary", stale::boundary);
 kdk_test!("flowtable/stale-reasons", stale::reasons);
 kdk_test!("flowtable/flush-fresh", flush::fresh);
 kdk_test!("flowtable/flush-others-stay", flush::others_stay);
-kdk_test!("flowtable/each-cpu", cpus::each);
-kdk_test!("flowtable/sparse-cpus", cpus::sparse);
-kdk_test!("flowtable/ddb-cpus", ddb::finds_each_cpu);
-kdk_test!("flowtable/ddb-show", ddb::show);
-kdk_test!("flowtable/concurrent", concurrent::all, limit_ms = LIMIT_MS);
+kdk_test!(
+    "flowtable/flush-every-cpu",
+    flush::every_cpu,
+    cpus = &[1, 4]
+);
+kdk_test!(
+    "flowtable/flush-during-insert",
+    flush::during_insert,
+    cpus = &[1, 4]
+);
+kdk_test!(
+    "flowtable/in-use-flushed",
+    in_use::flushed,
+    limit_ms = LIMIT_MS,
+    cpus = &[1, 4]
+);
+kdk_test!(
+    "flowtable/in-use-stale",
+    in_use::stale,
+    limit_ms = LIMIT_MS,
+    cpus = &[1, 4]
+);
+kdk_test!("flowtable/in-use-in-turn", in_use::in_turn);
+kdk_test!("flowtable/each-cpu", cpus::each, cpus = &[1, 4]);
+kdk_test!("flowtable/sparse-cpus-zeroed", cpus::zeroed, cpus = &[4]);
+kdk_test!("flowtable/sparse-cpus", cpus::sparse, cpus = &[4]);
+kdk_test!("flowtable/ddb-cpus", ddb::finds_each_cpu, cpus = &[4]);
+kdk_test!("flowtable/ddb-show", ddb::show, cpus = &[1, 4]);
+kdk_test!(
+    "flowtable/concurrent",
+    concurrent::all,
+    limit_ms = LIMIT_MS,
+    cpus = &[1, 4]
+);
+kdk_test!(
+    "flowtable/stress",
+    stress::all,
+    limit_ms = LIMIT_MS,
+    cpus = &[1, 4]
+);
 
 /// The initial time, in seconds.
 const START: u32 = 1000;
 /// The default time that a flow may be idle, in seconds.
 const IDLE: i32 = 30;
+/// The time after which a removed flow is freed, in seconds: more than the
+/// kernel waits, and less than a flow may be idle.
+const GRACE: u32 = 10;
 
 /// Opens a small table on the first CPU.
 fn small() -> Result<Table, Stop> {
@@ -67,6 +108,15 @@ fn flow(table: &Table, cpu: u32, key: u32) -> Result<Flow, Stop> {
     table
         .look_up(cpu, key)?
         .ok_or(Stop::Fail("a look-up returned no flow"))
+}
+
+/// Lets the cleaner free the flows that were removed at the time `now`.
+fn release(table: &Table, now: u32) -> TestResult {
+    table.set_clock(now + GRACE)?;
+    for family in Family::ALL {
+        table.expire_family(family, IDLE)?;
+    }
+    Ok(())
 }
 
 /// Asserts the number of references to each route and its lle.
