@@ -77,6 +77,7 @@ TAILQ_HEAD(kdk_entries, kdk_entry);
 
 static struct kdk_route	kdk_routes[KDK_FLOWTABLE_ROUTES];
 static volatile time_t	kdk_clock;
+static u_int		kdk_fib;	/* of packets */
 static uint64_t		kdk_cpus;	/* CPUs of the table */
 static uint64_t		kdk_mask_bytes;
 static void		*kdk_blocks[2 * (MAXCPU + 2)];	/* allocations of the table */
@@ -90,6 +91,19 @@ static u_int		kdk_freed_count;
 static volatile u_int	kdk_freed_in_use;
 static struct kdk_entry	*volatile kdk_used[KDK_FLOWTABLE_USED];
 static struct thread	*volatile kdk_flusher;	/* flushes before it inserts */
+static volatile u_int	kdk_flush_after;
+static struct kdk_route	*volatile kdk_flush_route;
+static sa_family_t	kdk_flush_family;
+/* A flush that begins and ends while a flow is inserted on kdk_meet_cpu. */
+static volatile enum {
+	KDK_MEET_NOBODY,
+	KDK_MEET_ROUTE,		/* the insertion has looked up its route */
+	KDK_MEET_VISITED,	/* the flush has visited the CPU */
+	KDK_MEET_INSERTED	/* the insertion has ended */
+} kdk_meet;
+static struct thread	*volatile kdk_meet_inserter;
+static struct thread	*volatile kdk_meet_flusher;
+static volatile int	kdk_meet_cpu;
 static char		*kdk_shown;	/* output of ddb's command */
 static size_t		kdk_shown_size;
 static size_t		kdk_shown_length;
@@ -112,6 +126,28 @@ kdk_route_of(const void *address)
 }
 
 static void
+kdk_meet_wait(u_int state)
+{
+
+	while (kdk_meet < state)
+		pause("kdkmeet", 1);
+}
+
+/* A flush binds the thread to each CPU. */
+static void
+kdk_flush_if_after(u_int step)
+{
+	int cpu;
+
+	if (kdk_flusher != curthread || kdk_flush_after != step)
+		return;
+	kdk_flusher = NULL;
+	cpu = curcpu;
+	kdk_tree_route_flush(kdk_flush_family, &kdk_flush_route->rt);
+	kdk_bind(cpu);
+}
+
+static void
 kdk_rtalloc(struct route *ro, u_long ignore __unused, u_int fib __unused)
 {
 	struct kdk_route *route;
@@ -123,6 +159,16 @@ kdk_rtalloc(struct route *ro, u_long ignore __unused, u_int fib __unused)
 	RT_ADDREF(&route->rt);
 	RT_UNLOCK(&route->rt);
 	ro->ro_rt = &route->rt;
+	if (kdk_flusher == curthread) {
+		kdk_flush_family = ro->ro_dst.sa_family;
+		kdk_flush_route = route;
+	}
+	kdk_flush_if_after(KDK_FLOWTABLE_AFTER_ROUTE);
+	if (kdk_meet_inserter == curthread) {
+		kdk_meet_inserter = NULL;
+		kdk_meet = KDK_MEET_ROUTE;
+		kdk_meet_wait(KDK_MEET_VISITED);
+	}
 }
 
 static struct llentry *
@@ -130,21 +176,14 @@ kdk_llentry_alloc(struct ifnet *ifp __unused, struct lltable *lt __unused,
     struct sockaddr_storage *address)
 {
 	struct kdk_route *route;
-	int cpu;
 
 	route = kdk_route_of(address);
-	if (kdk_flusher == curthread) {
-		/* A flush binds the thread to each CPU. */
-		kdk_flusher = NULL;
-		cpu = curcpu;
-		kdk_tree_route_flush(address->ss_family, &route->rt);
-		kdk_bind(cpu);
-	}
 	if ((route->wrong & KDK_ROUTE_NO_LLE) != 0)
 		return (NULL);
 	LLE_WLOCK(&route->lle);
 	LLE_ADDREF(&route->lle);
 	LLE_WUNLOCK(&route->lle);
+	kdk_flush_if_after(KDK_FLOWTABLE_AFTER_LLE);
 	return (&route->lle);
 }
 
@@ -162,6 +201,19 @@ kdk_has_cpu(int cpu)
 
 	return (cpu >= 0 && cpu <= mp_maxid && !CPU_ABSENT(cpu) &&
 	    (kdk_cpus & (1ULL << cpu)) != 0);
+}
+
+/* Makes a flush wait after its visit of kdk_meet_cpu. */
+static int
+kdk_visits_cpu(int cpu)
+{
+
+	if (kdk_meet_flusher == curthread && cpu > kdk_meet_cpu) {
+		kdk_meet_flusher = NULL;
+		kdk_meet = KDK_MEET_VISITED;
+		kdk_meet_wait(KDK_MEET_INSERTED);
+	}
+	return (kdk_has_cpu(cpu));
 }
 
 static u_int
@@ -196,6 +248,7 @@ kdk_flow_alloc(uma_zone_t zone, int flags)
 	TAILQ_INSERT_TAIL(&kdk_allocated, entry, link);
 	kdk_allocated_count++;
 	mtx_unlock(&kdk_entries_mtx);
+	kdk_flush_if_after(KDK_FLOWTABLE_AFTER_ENTRY);
 	return (entry + 1);
 }
 
@@ -293,7 +346,7 @@ kdk_shown_printf(const char *format, ...)
 #undef	CPU_FOREACH
 #define	CPU_FOREACH(i)							\
 	for ((i) = 0; (i) <= mp_maxid; (i)++)				\
-		if (kdk_has_cpu(i))
+		if (kdk_visits_cpu(i))
 #define	malloc(size, type, flags) kdk_block_alloc(size, flags)
 #define	uma_zalloc		kdk_item_alloc
 #define	uma_zfree		kdk_flow_free
@@ -500,6 +553,8 @@ kdk_flowtable_open(u_int size, uint64_t cpus)
 	}
 	kdk_cpus = cpus;
 	kdk_clock = 1000;
+	kdk_fib = 0;
+	kdk_meet = KDK_MEET_NOBODY;
 	kdk_mask_bytes = 0;
 	kdk_routes_init();
 	for (int i = 0; i < KDK_FLOWTABLE_ROUTES; i++)
@@ -567,6 +622,17 @@ kdk_flowtable_set_clock(uint32_t uptime)
 	if ((error = kdk_enter()) != 0)
 		return (error);
 	kdk_clock = uptime;
+	return (kdk_leave(0));
+}
+
+int
+kdk_flowtable_set_fib(u_int fib)
+{
+	int error;
+
+	if ((error = kdk_enter()) != 0)
+		return (error);
+	kdk_fib = fib;
 	return (kdk_leave(0));
 }
 
@@ -705,7 +771,7 @@ kdk_look_up(struct flowtable *ft, const struct kdk_flow_key *key)
 	struct kdk_flow_key copy = *key;
 
 	return (flowtable_lookup_common(ft, copy.words,
-	    copy.count * sizeof(copy.words[0]), 0));
+	    copy.count * sizeof(copy.words[0]), kdk_fib));
 }
 
 /* If the flow is to be read, no other thread may expire it meanwhile. */
@@ -738,14 +804,15 @@ kdk_flowtable_insert(int cpu, const struct kdk_flow_key *key,
 	if ((error = kdk_enter_cpu(cpu, key, &ft)) != 0)
 		return (error);
 	fle = flowtable_insert(ft, copy.words[0], copy.words,
-	    copy.count * sizeof(copy.words[0]), 0);
+	    copy.count * sizeof(copy.words[0]), kdk_fib);
 	if (fle != NULL && flow != NULL)
 		kdk_flow_read(fle, flow);
 	return (kdk_leave_cpu(fle == NULL ? ENOENT : 0));
 }
 
 int
-kdk_flowtable_lookup_flush(int cpu, const struct kdk_flow_key *key)
+kdk_flowtable_lookup_flush(int cpu, const struct kdk_flow_key *key,
+    u_int after)
 {
 	struct flowtable *ft;
 	struct flentry *fle;
@@ -753,10 +820,46 @@ kdk_flowtable_lookup_flush(int cpu, const struct kdk_flow_key *key)
 
 	if ((error = kdk_enter_cpu(cpu, key, &ft)) != 0)
 		return (error);
+	kdk_flush_after = after;
 	kdk_flusher = curthread;
 	fle = kdk_look_up(ft, key);
 	kdk_flusher = NULL;
 	return (kdk_leave_cpu(fle == NULL ? ENOENT : 0));
+}
+
+int
+kdk_flowtable_lookup_beside(int cpu, const struct kdk_flow_key *key)
+{
+	struct flowtable *ft;
+	struct flentry *fle;
+	int error;
+
+	if ((error = kdk_enter_cpu(cpu, key, &ft)) != 0)
+		return (error);
+	kdk_meet_cpu = cpu;
+	kdk_meet_inserter = curthread;
+	fle = kdk_look_up(ft, key);
+	kdk_meet = KDK_MEET_INSERTED;
+	return (kdk_leave_cpu(fle == NULL ? ENOENT : 0));
+}
+
+int
+kdk_flowtable_flush_beside(int family, u_int route)
+{
+	int error;
+
+	if (kdk_table(family) == NULL || route >= KDK_FLOWTABLE_ROUTES)
+		return (EINVAL);
+	if ((error = kdk_enter()) != 0)
+		return (error);
+	kdk_meet_wait(KDK_MEET_ROUTE);
+	kdk_meet_flusher = curthread;
+	flowtable_route_flush(family, &kdk_routes[route].rt);
+	if (kdk_meet_flusher == curthread) {
+		kdk_meet_flusher = NULL;
+		kdk_meet = KDK_MEET_VISITED;
+	}
+	return (kdk_leave(0));
 }
 
 static int

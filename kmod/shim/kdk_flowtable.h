@@ -41,6 +41,11 @@ struct kdk_flow_key {
 #define	KDK_ROUTE_NO_LLE	0x20	/* the look-up finds no lle */
 #define	KDK_ROUTE_LLE_INVALID	0x40	/* its lle is not resolved */
 
+/* The steps of an insertion after which a test can flush the route. */
+#define	KDK_FLOWTABLE_AFTER_ROUTE 0	/* the look-up of the route */
+#define	KDK_FLOWTABLE_AFTER_LLE 1	/* the look-up of the lle */
+#define	KDK_FLOWTABLE_AFTER_ENTRY 2	/* the allocation of the flow */
+
 /* The result of a look-up. */
 struct kdk_flow {
 	uint32_t	key[4];
@@ -83,6 +88,7 @@ struct kdk_flowtable_counts {
 int	 kdk_flowtable_open(u_int size, uint64_t cpus);
 void	 kdk_flowtable_close(void);
 int	 kdk_flowtable_set_clock(uint32_t uptime);
+int	 kdk_flowtable_set_fib(u_int fib);	/* of packets */
 int	 kdk_flowtable_set_route(u_int route, u_int wrong);
 int	 kdk_flowtable_references(u_int route, int *rt, int *lle);
 int	 kdk_flowtable_counts(struct kdk_flowtable_counts *counts);
@@ -93,7 +99,15 @@ int	 kdk_flowtable_lookup(int cpu, const struct kdk_flow_key *key,
 int	 kdk_flowtable_insert(int cpu, const struct kdk_flow_key *key,
 	    struct kdk_flow *flow);
 /* Looks up a flow, and flushes its route before it is inserted. */
-int	 kdk_flowtable_lookup_flush(int cpu, const struct kdk_flow_key *key);
+int	 kdk_flowtable_lookup_flush(int cpu, const struct kdk_flow_key *key,
+	    u_int after);
+/*
+ * Looks up a flow on one thread, and flushes its route on another one.  The flow
+ * is inserted when the flush has visited its CPU, and before the flush ends.
+ * Once per table.
+ */
+int	 kdk_flowtable_lookup_beside(int cpu, const struct kdk_flow_key *key);
+int	 kdk_flowtable_flush_beside(int family, u_int route);
 
 /*
  * Looks up a flow, and uses it as ip_output() does: the test has no reference.

@@ -155,6 +155,30 @@ impl RouteDefect {
     }
 }
 
+/// A step of the insertion of a flow, before the flow is in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InsertStep {
+    /// The route is looked up.
+    Route,
+    /// The lle is looked up.
+    Lle,
+    /// The flow is allocated.
+    Entry,
+}
+
+impl InsertStep {
+    /// All steps, in order.
+    pub const ALL: [Self; 3] = [Self::Route, Self::Lle, Self::Entry];
+
+    const fn number(self) -> u32 {
+        match self {
+            Self::Route => bindings::KDK_FLOWTABLE_AFTER_ROUTE,
+            Self::Lle => bindings::KDK_FLOWTABLE_AFTER_LLE,
+            Self::Entry => bindings::KDK_FLOWTABLE_AFTER_ENTRY,
+        }
+    }
+}
+
 /// A flow at the time of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
@@ -267,6 +291,16 @@ impl Table {
         Errno::check(unsafe { bindings::kdk_flowtable_set_clock(uptime) })
     }
 
+    /// Sets the routing table (FIB) of the packets to come. The routes of all
+    /// FIBs are the same.
+    ///
+    /// # Errors
+    /// See [`Table`].
+    pub fn set_fib(&self, fib: u32) -> Result<(), Errno> {
+        // SAFETY: takes a number.
+        Errno::check(unsafe { bindings::kdk_flowtable_set_fib(fib) })
+    }
+
     /// Sets or clears the defect of a route.
     ///
     /// # Errors
@@ -351,15 +385,44 @@ impl Table {
         })
     }
 
-    /// Looks up like [`touch`](Self::touch), and flushes the route between the
-    /// look-up of the route and the insertion of the flow.
+    /// Looks up like [`touch`](Self::touch), and flushes the route after a step
+    /// of the insertion.
     ///
     /// # Errors
     /// See [`Table`].
-    pub fn touch_and_flush(&self, cpu: u32, key: impl Into<Key>) -> Result<bool, Errno> {
+    pub fn touch_and_flush(
+        &self,
+        cpu: u32,
+        key: impl Into<Key>,
+        after: InsertStep,
+    ) -> Result<bool, Errno> {
         let key = key.into().raw();
         // SAFETY: the key is read during the call.
-        found(unsafe { bindings::kdk_flowtable_lookup_flush(number(cpu), &raw const key) })
+        found(unsafe {
+            bindings::kdk_flowtable_lookup_flush(number(cpu), &raw const key, after.number())
+        })
+    }
+
+    /// Looks up like [`touch`](Self::touch), and inserts the flow when
+    /// [`flush_beside`](Self::flush_beside), which another thread calls, has
+    /// visited the CPU. Once per table.
+    ///
+    /// # Errors
+    /// See [`Table`].
+    pub fn touch_beside(&self, cpu: u32, key: impl Into<Key>) -> Result<bool, Errno> {
+        let key = key.into().raw();
+        // SAFETY: the key is read during the call.
+        found(unsafe { bindings::kdk_flowtable_lookup_beside(number(cpu), &raw const key) })
+    }
+
+    /// Flushes a route when [`touch_beside`](Self::touch_beside) has looked it up,
+    /// and ends after the insertion.
+    ///
+    /// # Errors
+    /// See [`Table`].
+    pub fn flush_beside(&self, family: Family, route: u32) -> Result<(), Errno> {
+        // SAFETY: takes numbers.
+        Errno::check(unsafe { bindings::kdk_flowtable_flush_beside(family.number(), route) })
     }
 
     /// Looks up the flow for a packet to this address on this CPU, and uses it

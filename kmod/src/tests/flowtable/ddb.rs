@@ -26,7 +26,8 @@ pub fn finds_each_cpu() -> TestResult {
     Ok(())
 }
 
-/// It prints the flows of each CPU and family under a heading, and no others.
+/// It prints the flows of each CPU and family under a heading, and no others, and
+/// leaves the tables as they are.
 pub fn show() -> TestResult {
     let table = Table::open(SMALLEST, cpus())?;
     let mut wanted = Vec::new();
@@ -45,7 +46,15 @@ pub fn show() -> TestResult {
             }
         }
     }
+    let masks = || -> Result<Vec<Vec<u32>>, Stop> {
+        each_cpu()
+            .flat_map(|cpu| Family::ALL.map(|family| (family, cpu)))
+            .map(|(family, cpu)| Ok(table.mask_family(family, cpu)?))
+            .collect()
+    };
+    let before = masks()?;
     let text = table.show()?;
+    assert!(masks()? == before, "the masks have changed");
     let mut shown = shown(&text)?;
     wanted.sort_unstable();
     shown.sort_unstable();

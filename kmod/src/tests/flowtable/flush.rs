@@ -2,7 +2,11 @@
 
 use super::{START, assert_references, each_cpu, flow, release, small};
 use crate::kpi::cpus::cpus;
-use crate::kpi::flowtable::{Family, Key, SMALLEST, Table, key, key6};
+use crate::kpi::flowtable::{Family, InsertStep, Key, SMALLEST, Table, key, key6};
+use crate::kpi::kthread::Thread;
+use crate::tests::{FOREVER, join_all, resource_error};
+use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use kdk_harness::{Stop, TestResult};
 
@@ -89,6 +93,10 @@ pub fn every_cpu() -> TestResult {
     Ok(())
 }
 
+fn each_step(key: Key) -> [(Key, InsertStep); 3] {
+    InsertStep::ALL.map(|step| (key, step))
+}
+
 /// A flow whose route is flushed before the flow is inserted is not inserted:
 /// no later flush would remove it.
 pub fn during_insert() -> TestResult {
@@ -98,10 +106,11 @@ pub fn during_insert() -> TestResult {
         key6(FLUSHED, 17, 0).into(),
     ];
     for cpu in each_cpu() {
-        for key in keys {
-            let there = table.touch_and_flush(cpu, key)?;
-            assert!(!there, "{key:x?} on CPU {cpu}");
-            assert!(!table.has(cpu, key)?, "{key:x?} on CPU {cpu}");
+        for (key, after) in keys.into_iter().flat_map(each_step) {
+            let there = table.touch_and_flush(cpu, key, after)?;
+            assert!(!there, "{key:x?} on CPU {cpu}, flushed after {after:?}");
+            let there = table.has(cpu, key)?;
+            assert!(!there, "{key:x?} on CPU {cpu}, flushed after {after:?}");
         }
     }
     assert_eq!(table.counts()?.flows, 0);
@@ -111,6 +120,26 @@ pub fn during_insert() -> TestResult {
             assert!(table.touch(cpu, key)?, "{key:x?} on CPU {cpu} was refused");
             assert!(table.has(cpu, key)?, "{key:x?} on CPU {cpu}");
         }
+    }
+    Ok(())
+}
+
+/// The same if the flush has visited the CPU of the flow, and not yet all others.
+pub fn beside_insert() -> TestResult {
+    let keys = [
+        (Family::V4, Key::from(key(SMALLEST, FLUSHED, 17, 0))),
+        (Family::V6, key6(FLUSHED, 17, 0).into()),
+    ];
+    for (family, key) in keys {
+        let table = Arc::new(Table::open(SMALLEST, cpus())?);
+        let theirs = Arc::clone(&table);
+        let flush = move || assert_eq!(theirs.flush_beside(family, FLUSHED), Ok(()));
+        let flusher = Thread::spawn(c"kdk flush", flush).map_err(resource_error)?;
+        let there = table.touch_beside(CPU, key)?;
+        join_all(vec![flusher], FOREVER)?;
+        assert!(!there, "{key:x?}");
+        assert!(!table.has(CPU, key)?, "{key:x?}");
+        assert_references(&table, |_| 0)?;
     }
     Ok(())
 }

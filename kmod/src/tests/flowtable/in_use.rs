@@ -11,6 +11,8 @@ use kdk_harness::{Stop, TestResult};
 
 const ROUTE: u32 = 1;
 const BUCKET: u32 = 42;
+/// The shortest time that a flow may be idle, in seconds: that of a full table.
+const SHORT: u32 = 5;
 
 fn keys() -> [(Family, Key); 2] {
     [
@@ -106,4 +108,47 @@ pub fn in_turn() -> TestResult {
     release(&table, LATER)?;
     assert_eq!(table.counts()?.flows, 0);
     assert_references(&table, |_| 0)
+}
+
+/// The age of a flow is the time since its removal: the one removed first, which
+/// was used last, is freed last.
+pub fn ages() -> TestResult {
+    let table = Table::open(SMALLEST, 1)?;
+    let key_of = |route| Key::from(key(SMALLEST, route, BUCKET, 0));
+    let mut in_use = Vec::new();
+    for (route, now) in [(1, START), (2, START + SHORT - 1)] {
+        table.set_clock(now)?;
+        let flow = table.use_flow(0, key_of(route))?;
+        in_use.push(flow.ok_or(Stop::Fail("a look-up returned no flow"))?);
+    }
+    for route in [2, 1] {
+        table.flush(route)?;
+    }
+    table.set_clock(START + SHORT + 1)?;
+    table.expire(IDLE)?;
+    assert!(in_use[1].flow()?.is_some(), "freed 2 seconds after its use");
+    drop(in_use);
+    release(&table, START + SHORT)?;
+    assert_references(&table, |_| 0)
+}
+
+/// A flow stays for as long after its last use as the cleaner allows at least:
+/// 5 seconds, which may have begun at the end of a second.
+pub fn boundary() -> TestResult {
+    for removed in [0, SHORT] {
+        let table = Table::open(SMALLEST, 1)?;
+        let key = Key::from(key(SMALLEST, ROUTE, BUCKET, 0));
+        let in_use = table
+            .use_flow(0, key)?
+            .ok_or(Stop::Fail("a look-up returned no flow"))?;
+        table.set_clock(START + removed)?;
+        table.flush(ROUTE)?;
+        table.set_clock(START + SHORT)?;
+        table.expire(IDLE)?;
+        assert!(in_use.flow()?.is_some(), "removed after {removed} seconds");
+        drop(in_use);
+        release(&table, START + SHORT)?;
+        assert_references(&table, |_| 0)?;
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Look-ups of flows.
 
 use super::{IDLE, START, assert_references, flow, small};
-use crate::kpi::flowtable::{Flow, RouteDefect, key, key6};
+use crate::kpi::flowtable::{Flow, Key, RouteDefect, key, key6};
 use kdk_harness::{Stop, TestResult};
 
 const CPU: u32 = 0;
@@ -43,6 +43,25 @@ pub fn comparison_v6() -> TestResult {
     let counts = table.counts()?;
     assert_eq!((counts.inserts, counts.hits, counts.flows), (6, 6, 6));
     assert_references(&table, |route| if route == 1 { 6 } else { 0 })
+}
+
+/// An address has a flow of its own in each FIB.
+pub fn fibs() -> TestResult {
+    let table = small()?;
+    let v4 = key(table.size(), 1, 17, 0).into();
+    let keys: [Key; 2] = [v4, key6(1, 17, 0).into()];
+    for round in 0..2 {
+        for fib in [0, 1, 15] {
+            table.set_fib(fib)?;
+            for key in keys {
+                assert!(table.touch(CPU, key)?, "{key:x?} of fib {fib} was refused");
+            }
+        }
+        let counts = table.counts()?;
+        let wanted = (6, 6 * round, 6);
+        assert_eq!((counts.inserts, counts.hits, counts.flows), wanted);
+    }
+    Ok(())
 }
 
 /// A hit refreshes the flow.

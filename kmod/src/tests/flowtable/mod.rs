@@ -40,6 +40,7 @@ kdk_test!("flowtable/visits-dense", visits::dense, limit_ms = LIMIT_MS);
 kdk_test!("flowtable/visits-work", visits::work, limit_ms = LIMIT_MS);
 kdk_test!("flowtable/key-comparison", keys::comparison);
 kdk_test!("flowtable/key-comparison-v6", keys::comparison_v6);
+kdk_test!("flowtable/key-fibs", keys::fibs);
 kdk_test!("flowtable/hit-refreshes", keys::hit_refreshes);
 kdk_test!("flowtable/dead-flow-misses", keys::dead_flow_misses);
 kdk_test!("flowtable/collision", keys::collision);
@@ -60,6 +61,11 @@ kdk_test!(
     cpus = &[1, 4]
 );
 kdk_test!(
+    "flowtable/flush-beside-insert",
+    flush::beside_insert,
+    cpus = &[4]
+);
+kdk_test!(
     "flowtable/in-use-flushed",
     in_use::flushed,
     limit_ms = LIMIT_MS,
@@ -72,6 +78,8 @@ kdk_test!(
     cpus = &[1, 4]
 );
 kdk_test!("flowtable/in-use-in-turn", in_use::in_turn);
+kdk_test!("flowtable/in-use-ages", in_use::ages);
+kdk_test!("flowtable/in-use-boundary", in_use::boundary);
 kdk_test!("flowtable/each-cpu", cpus::each, cpus = &[1, 4]);
 kdk_test!("flowtable/sparse-cpus-zeroed", cpus::zeroed, cpus = &[4]);
 kdk_test!("flowtable/sparse-cpus", cpus::sparse, cpus = &[4]);

@@ -7,7 +7,7 @@
 use super::{GRACE, IDLE, START, assert_references, each_cpu, random, release};
 use crate::kpi::cpus::cpus;
 use crate::kpi::flowtable::{
-    Counts, Family, Flow, Key, ROUTES, RouteDefect, SMALLEST, Table, key, key6, route_of,
+    Counts, Family, Flow, InsertStep, Key, ROUTES, RouteDefect, SMALLEST, Table, key, key6, route_of,
 };
 use crate::kpi::kthread::Thread;
 use crate::kpi::notes::note;
@@ -156,7 +156,10 @@ impl Shared {
     fn packet_in_flight(&self, cpu: u32, random: &mut Rng) -> TestResult {
         let key = any_key(random);
         match random.u32(0..8) {
-            0 => drop(self.table.touch_and_flush(cpu, key)?),
+            0 => {
+                let after = InsertStep::ALL[random.usize(0..InsertStep::ALL.len())];
+                drop(self.table.touch_and_flush(cpu, key, after)?);
+            }
             1 => drop(self.table.insert(cpu, key)?),
             _ => {}
         }
