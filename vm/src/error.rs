@@ -21,7 +21,9 @@ use crate::verdict::ExitClass;
 pub enum InfraError {
     /// There is no QEMU binary.
     #[error("QEMU was not found: tried to run {}", tried.display())]
-    #[diagnostic(help("`cargo xtask doctor --fix` installs it; or name a binary in KDK_QEMU"))]
+    #[diagnostic(help(
+        "`cargo xtask doctor --fix` installs it, unless KDK_QEMU names another program"
+    ))]
     QemuMissing {
         /// The path or the action that was tried.
         tried: PathBuf,
@@ -50,7 +52,7 @@ pub enum InfraError {
     },
 
     /// The hypervisor did not start the machine, or failed while it ran.
-    #[error("{vmm} did not start the machine ({status}): {stderr}")]
+    #[error("{vmm} did not start the machine ({status}){}", said(stderr))]
     #[diagnostic(help("{}", vmm.requirements))]
     MachineRefused {
         /// The hypervisor that failed.
@@ -74,6 +76,17 @@ pub enum InfraError {
         signal: i32,
         /// The last lines that it wrote on standard error.
         stderr: String,
+    },
+
+    /// The hypervisor runs, but not the machine.
+    #[error("the hypervisor did not run the machine within {} s", after.as_secs())]
+    #[diagnostic(help(
+        "it started, and neither ran the guest nor ended: KDK_QEMU must name a qemu-system-x86_64, \
+         or a script that runs one with its arguments"
+    ))]
+    NeverRan {
+        /// The time limit.
+        after: Duration,
     },
 
     /// The hypervisor has no such boot method.
@@ -179,7 +192,7 @@ pub enum InfraError {
     },
 
     /// Any other failure of a file, a process or a socket.
-    #[error("could not {doing}")]
+    #[error("could not {doing}: {source}")]
     Io {
         /// The action that failed, with the path.
         doing: String,
@@ -374,9 +387,6 @@ impl BootFault {
                 "the kernel printed nothing: check its console settings; a direct (PVH) boot \
                  needs a patch of FreeBSD, `--boot efi` does not"
             }
-            Self::Silent(_) | Self::TooLong(_) => {
-                "it may only be slow: --timeout gives it longer; the full console is in the log"
-            }
             _ if phase == Phase::MountRoot => "check the root image and its disk driver",
             _ => "the full console is in the log",
         }
@@ -418,7 +428,8 @@ impl From<BootError> for RunError {
     }
 }
 
-fn said(text: &str) -> String {
+/// Returns `: text`, or nothing for an empty text.
+pub(crate) fn said(text: &str) -> String {
     if text.is_empty() {
         String::new()
     } else {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::InfraError;
+use crate::error::{InfraError, said};
 use crate::hypervisor::Vmm;
 
 /// How a machine's process ended.
@@ -173,14 +173,18 @@ impl fmt::Display for Exit {
                 status,
                 stderr,
             } => {
-                write!(f, "{vmm} did not start the machine ({status}): {stderr}")
+                write!(
+                    f,
+                    "{vmm} did not start the machine ({status}){}",
+                    said(stderr)
+                )
             }
             Self::Signal { vmm, signal, .. } => write!(f, "{vmm} died of signal {signal}"),
             Self::Broken {
                 vmm,
                 status,
                 stderr,
-            } => write!(f, "{vmm} failed ({status}): {stderr}"),
+            } => write!(f, "{vmm} failed ({status}){}", said(stderr)),
         }
     }
 }

@@ -10,12 +10,15 @@ use crate::exit::Status;
 /// How a machine's process is tied to this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Guard {
+    /// Not at all: for programs that end soon.
+    None,
     /// On Linux, the kernel kills the program when the thread that started it
     /// ends. setpriv(1) of util-linux requests that and then executes the
     /// program.
     Setpriv(PathBuf),
-    /// On other systems, a shell runs the program and kills it when the pipe on
-    /// its standard input closes, that is, when this process ends.
+    /// On other systems, a shell runs the program and kills its process group
+    /// when the pipe on its standard input closes, that is, when this process
+    /// ends.
     Pipe,
 }
 
@@ -25,7 +28,7 @@ const SCRIPT: &str = r#"
 exec 9<&0 </dev/null
 "$@" 9<&- &
 child=$!
-{ read -r _ <&9; kill -KILL "$child"; } 2>/dev/null &
+{ read -r _ <&9; kill -KILL 0; } 2>/dev/null &
 guard=$!
 exec 9<&-
 wait "$child"
@@ -54,6 +57,7 @@ impl Guard {
     /// Returns the command that runs `program` with `args` under this guard.
     pub fn wrap(&self, program: &Path, args: Vec<OsString>) -> (PathBuf, Vec<OsString>) {
         let (outer, mut all): (_, Vec<OsString>) = match self {
+            Self::None => return (program.to_owned(), args),
             Self::Setpriv(setpriv) => (
                 setpriv.clone(),
                 ["--pdeathsig", "KILL", "--"].map(OsString::from).to_vec(),

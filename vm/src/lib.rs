@@ -25,7 +25,7 @@ pub mod panic;
 pub mod phase;
 pub mod plan;
 mod ports;
-mod process;
+pub mod process;
 pub mod progress;
 pub mod protocol;
 pub mod qemu;

@@ -89,6 +89,10 @@ pub trait Machine: Send {
     }
     /// Kills it. [`Event::Ended`] follows.
     fn kill(&mut self);
+    /// Returns whether [`Notice::Running`] is sent when the guest begins to run.
+    fn reports_running(&self) -> bool {
+        false
+    }
 }
 
 /// The receiving end of a machine's events.

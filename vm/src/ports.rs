@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::error::InfraError;
 use crate::machine::{CHUNK, Event, Port};
 
 /// The number of console chunks that may precede one chunk of results.
@@ -21,11 +22,18 @@ const GATHER: u8 = 1;
 
 /// Forwards the output of both ports until both end. The thread returns whether
 /// there was any output.
-pub fn read<P>(console: P, result: P, events: SyncSender<Event>) -> JoinHandle<bool>
+///
+/// # Errors
+/// Fails when no thread can be started.
+pub fn read<P>(
+    console: P,
+    result: P,
+    events: SyncSender<Event>,
+) -> Result<JoinHandle<bool>, InfraError>
 where
     P: Read + AsFd + Send + 'static,
 {
-    thread::spawn(move || {
+    let read = move || {
         let mut reader = Reader {
             console: Some(console),
             result: Some(result),
@@ -35,7 +43,11 @@ where
         };
         while reader.step().is_some() {}
         reader.heard
-    })
+    };
+    thread::Builder::new()
+        .name("ports".into())
+        .spawn(read)
+        .map_err(|e| InfraError::sys("start a thread", e))
 }
 
 struct Reader<P> {
@@ -163,7 +175,7 @@ mod tests {
             let (mut console, console_end) = UnixStream::pair().unwrap();
             let (mut result, result_end) = UnixStream::pair().unwrap();
             let (events, inbox) = crate::machine::channel();
-            let reader = read(console_end, result_end, events);
+            let reader = read(console_end, result_end, events).unwrap();
             console.write_all(b"lock order reversal:\n").unwrap();
             result.write_all(b"# done 1\n").unwrap();
             let deadline = Instant::now() + Duration::from_secs(5);

@@ -1,16 +1,21 @@
-//! Starts a machine's process under a guard, kills it and waits for it, and
-//! keeps the end of its standard error.
+//! Starts a machine's process under a guard in a process group of its own, kills
+//! the group and waits for it, and keeps the end of its standard error.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use shared_child::SharedChild;
 
 use crate::exit::Status;
@@ -19,6 +24,30 @@ use crate::session::Waits;
 
 /// The number of bytes that are kept of standard error.
 const STDERR: usize = 16 * 1024;
+
+/// How long the rest of standard error is awaited after the process ended. Only
+/// a process that has left the group keeps it open longer.
+const REST: Duration = Duration::from_secs(1);
+
+/// The process groups of all machines that run.
+static GROUPS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// Kills every machine of this process, for a process that is about to be
+/// killed itself.
+pub fn kill_all() {
+    for group in lock(&GROUPS).iter() {
+        kill_group(*group);
+    }
+}
+
+/// Kills all processes of a group. An error means that it has ended.
+fn kill_group(group: u32) {
+    let _ = killpg(Pid::from_raw(group.cast_signed()), Signal::SIGKILL);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Returns the command that runs `program` under `guard`. Its standard input
 /// belongs to the guard, and its standard output is closed.
@@ -53,7 +82,8 @@ pub(crate) fn waits(id: u32) -> Waits {
     threads.filter_map(wait).collect()
 }
 
-/// A process that was started.
+/// A process that was started. Other processes that it starts are in its group,
+/// and end with it.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: SharedChild,
@@ -67,6 +97,7 @@ impl Process {
     /// thread, so that thread has to live as long as the process.
     pub fn spawn(command: &mut Command, guard: Guard) -> std::io::Result<Self> {
         let child = SharedChild::spawn(command)?;
+        lock(&GROUPS).insert(child.id());
         Ok(Self {
             leash: Mutex::new(child.take_stdin()),
             child,
@@ -80,19 +111,30 @@ impl Process {
         self.child.id()
     }
 
-    /// Kills the process.
+    /// Kills the process and its group.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::SeqCst);
         match &self.guard {
-            // An error means that the process has ended.
-            Guard::Setpriv(_) => drop(self.child.kill()),
-            Guard::Pipe => drop(self.lock_leash().take()),
+            Guard::None | Guard::Setpriv(_) => {
+                // Its id is valid as long as its group is listed.
+                let groups = lock(&GROUPS);
+                if groups.contains(&self.child.id()) {
+                    kill_group(self.child.id());
+                }
+            }
+            Guard::Pipe => drop(lock(&self.leash).take()),
         }
     }
 
-    /// Waits for its end. Returns how it ended, and whether this program killed
-    /// it.
+    /// Waits for its end, and kills what is left of its group. Returns how it
+    /// ended, and whether this program killed it.
     pub fn wait(&self) -> (Status, bool) {
+        self.wait_without_reaping();
+        let id = self.child.id();
+        let mut groups = lock(&GROUPS);
+        kill_group(id);
+        groups.remove(&id);
+        drop(groups);
         let status = match self.child.wait() {
             Ok(status) => self.guard.status(status),
             Err(_) => Status::Signal(0),
@@ -106,25 +148,51 @@ impl Process {
         self.child.take_stdout()
     }
 
-    /// Reads standard error to its end. The thread returns the last part of it.
-    pub fn stderr(&self) -> Option<JoinHandle<String>> {
-        self.child.take_stderr().map(tail_of)
+    /// Waits for its end, after which its id is still its own.
+    fn wait_without_reaping(&self) {
+        let Some(pid) = rustix::process::Pid::from_raw(self.id().cast_signed()) else {
+            return;
+        };
+        let how = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while matches!(waitid(WaitId::Pid(pid), how), Err(rustix::io::Errno::INTR)) {}
     }
 
-    fn lock_leash(&self) -> MutexGuard<'_, Option<ChildStdin>> {
-        self.leash.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Begins to read standard error to its end.
+    pub fn stderr(&self) -> Option<StderrTail> {
+        self.child.take_stderr().map(StderrTail::read)
     }
 }
 
-fn tail_of(mut stderr: ChildStderr) -> JoinHandle<String> {
-    thread::spawn(move || {
-        let mut kept = Vec::new();
-        let mut buffer = [0; 4096];
-        while let Ok(n @ 1..) = stderr.read(&mut buffer) {
-            kept.extend_from_slice(&buffer[..n]);
-            let excess = kept.len().saturating_sub(STDERR);
-            kept.drain(..excess);
-        }
-        String::from_utf8_lossy(&kept).into_owned()
-    })
+/// The last part of a process's standard error.
+pub(crate) struct StderrTail {
+    kept: Arc<Mutex<Vec<u8>>>,
+    /// Disconnected at the end.
+    end: Receiver<()>,
+}
+
+impl StderrTail {
+    fn read(mut stderr: ChildStderr) -> Self {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let (open, end) = channel();
+        let tail = kept.clone();
+        let read = move || {
+            let _open = open;
+            let mut buffer = [0; 4096];
+            while let Ok(n @ 1..) = stderr.read(&mut buffer) {
+                let mut tail = lock(&tail);
+                tail.extend_from_slice(&buffer[..n]);
+                let excess = tail.len().saturating_sub(STDERR);
+                tail.drain(..excess);
+            }
+        };
+        // Where no thread may start, the messages are lost.
+        let _ = thread::Builder::new().name("stderr".into()).spawn(read);
+        Self { kept, end }
+    }
+
+    /// Returns what was kept, once the process has ended.
+    pub fn finish(self) -> String {
+        let _ = self.end.recv_timeout(REST);
+        String::from_utf8_lossy(&lock(&self.kept)).into_owned()
+    }
 }

@@ -247,7 +247,9 @@ impl<'a> Run<'a> {
         let run = &*self;
         std::thread::scope(|scope| {
             for worker in 2..=jobs {
-                scope.spawn(move || Worker::new(run, worker).work());
+                // Where no more threads may start, the others do the work.
+                let _ = std::thread::Builder::new()
+                    .spawn_scoped(scope, move || Worker::new(run, worker).work());
             }
             Worker::new(run, 1).work();
         });

@@ -85,6 +85,16 @@ fn selects(pattern: &Pattern, test: &TestEntry) -> bool {
     pattern.selects(&test.name, test.default)
 }
 
+/// Fails if one of `patterns` can select no test of any guest.
+///
+/// # Errors
+/// [`SelectError::BadPattern`].
+pub fn check_patterns(patterns: &[String]) -> Result<(), SelectError> {
+    patterns
+        .iter()
+        .try_for_each(|text| compile(text.strip_prefix('!').unwrap_or(text)).map(drop))
+}
+
 /// Returns whether `pattern` matches the test `name`.
 pub fn stands_for(pattern: &str, name: &str) -> Result<bool, SelectError> {
     Ok(compile(pattern)?.matches(name))

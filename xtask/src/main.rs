@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_core::terminal::cut_lines;
+use nix::sys::signal::{SigSet, Signal};
 
 /// Builds FreeBSD kernels with a patch series and tests them in virtual machines.
 #[derive(Debug, Parser)]
@@ -47,6 +48,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Writing to a file that may not grow fails with an error then, as on a full
+    // disk, and does not kill this process. Programs that it starts are not
+    // affected.
+    let mut ignored = SigSet::empty();
+    ignored.add(Signal::SIGXFSZ);
+    let _ = ignored.thread_block();
     let cli = Cli::parse();
     // Paths and commands are not broken, so that they can be copied.
     let wrap = std::io::stderr().is_terminal();

@@ -23,7 +23,7 @@ use crate::exit::{Ending, Status};
 use crate::guard::Guard;
 use crate::machine::{CHUNK, Event, Inbox, Machine, Port, channel};
 use crate::ports;
-use crate::process::{self, Process};
+use crate::process::{self, Process, StderrTail};
 
 /// The longest time that a guest may leave its serial port unread.
 const UNREAD: Duration = Duration::from_secs(5);
@@ -110,17 +110,21 @@ impl BhyveMachine {
                 clone(&console.master)?,
                 clone(&result.master)?,
                 events.clone(),
-            ),
+            )?,
             slaves: [console.slave, result.slave],
             scratch,
             events,
         };
+        let keeper = thread::Builder::new()
+            .name("bhyve".into())
+            .spawn(move || keeper.keep())
+            .map_err(|e| InfraError::sys("start a thread", e))?;
         Ok(Self {
             inbox,
             console: console.master,
             result: result.master,
             stages,
-            keeper: Some(thread::spawn(move || keeper.keep())),
+            keeper: Some(keeper),
         })
     }
 
@@ -290,9 +294,7 @@ impl Keeper {
         let stderr = process.stderr();
         let printed = self.forward(process.stdout());
         let (status, killed) = process.wait();
-        let mut stderr = stderr
-            .and_then(|reader| reader.join().ok())
-            .unwrap_or_default();
+        let mut stderr = stderr.map(StderrTail::finish).unwrap_or_default();
         if stderr.trim().is_empty() {
             stderr = printed;
         }

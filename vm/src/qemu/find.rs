@@ -2,12 +2,30 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io::{ErrorKind, Read, Seek};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Instant;
 use crate::error::InfraError;
+use crate::guard::Guard;
+use crate::process::Process;
+
+/// The time limit of `qemu --version`.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// The most bytes of its output that are read.
+const MOST_OUTPUT: u64 = 64 << 10;
+
+/// The most characters that an error quotes of it.
+const LONGEST_ANSWER: usize = 200;
 
 /// A version of QEMU. Versions are compared by number, so that 10.0 is newer
 /// than 9.2.
@@ -25,7 +43,7 @@ pub const OLDEST: Version = Version(7, 0, 0);
 
 /// The environment variable that names another binary than `qemu-system-x86_64`
 /// in the PATH.
-const OVERRIDE: &str = "KDK_QEMU";
+pub const OVERRIDE: &str = "KDK_QEMU";
 
 /// A QEMU that can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,23 +72,21 @@ impl Qemu {
     /// Fails with [`InfraError::QemuMissing`], [`InfraError::QemuUnknown`] when
     /// it does not report its version, [`InfraError::QemuTooOld`].
     pub fn at(path: &Path) -> Result<Self, InfraError> {
-        let output = Command::new(path)
-            .arg("--version")
-            .stdin(Stdio::null())
-            .output();
-        let output = output.map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => InfraError::QemuMissing {
+        let answer = ask(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => InfraError::QemuMissing {
                 tried: path.to_owned(),
             },
             _ => InfraError::io("run", path, error),
         })?;
-        let answer = String::from_utf8_lossy(&output.stdout);
-        let Some(version) = parse_version(&answer) else {
-            let said = format!("{answer}{}", String::from_utf8_lossy(&output.stderr));
-            return Err(InfraError::QemuUnknown {
-                path: path.to_owned(),
-                answer: said.lines().next().unwrap_or("nothing").to_owned(),
-            });
+        let unknown = |answer: String| InfraError::QemuUnknown {
+            path: path.to_owned(),
+            answer,
+        };
+        let answer = answer
+            .ok_or_else(|| unknown(format!("nothing that ended within {} s", ANSWER.as_secs())))?;
+        let Some(version) = answer.lines().find_map(parse_version) else {
+            let first = answer.lines().next().unwrap_or("nothing");
+            return Err(unknown(first.chars().take(LONGEST_ANSWER).collect()));
         };
         if version < OLDEST {
             return Err(InfraError::QemuTooOld {
@@ -84,6 +100,49 @@ impl Qemu {
             version,
         })
     }
+}
+
+/// Returns the output of `path --version`, or none if it does not end.
+fn ask(path: &Path) -> std::io::Result<Option<String>> {
+    let output = tempfile::tempfile()?;
+    let mut command = Command::new(path);
+    command
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output.try_clone()?)
+        .process_group(0);
+    let process = Arc::new(Process::spawn(&mut command, Guard::None)?);
+    let (ended, end) = channel();
+    let waiting = process.clone();
+    let wait = move || {
+        waiting.wait();
+        let _ = ended.send(());
+    };
+    if let Err(error) = thread::Builder::new().name("version".into()).spawn(wait) {
+        process.kill();
+        process.wait();
+        return Err(error);
+    }
+    let deadline = Instant::now() + ANSWER;
+    let in_time = loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match end.recv_timeout(left) {
+            Ok(()) => break true,
+            // The wait may end early for this clock.
+            Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
+            Err(_) => break false,
+        }
+    };
+    if !in_time {
+        process.kill();
+        return Ok(None);
+    }
+    let mut answer = Vec::new();
+    let mut output = output;
+    output.rewind()?;
+    output.take(MOST_OUTPUT).read_to_end(&mut answer)?;
+    Ok(Some(String::from_utf8_lossy(&answer).into_owned()))
 }
 
 /// Returns the version in the output of `qemu --version`.

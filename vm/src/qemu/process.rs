@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
@@ -18,7 +19,7 @@ use crate::exit::Ending;
 use crate::guard::Guard;
 use crate::machine::{Event, Inbox, Machine, Port, channel};
 use crate::ports;
-use crate::process::{self, Process};
+use crate::process::{self, Process, StderrTail};
 use crate::qmp::{self, Monitor, Reported};
 use crate::session::Waits;
 
@@ -107,6 +108,11 @@ impl QemuMachine {
         let (events, inbox) = channel();
         let links = (Link::new()?, Link::new()?, Link::new()?);
         let (console, result) = (links.0.clone_ours()?, links.1.clone_ours()?);
+        let ours = [
+            links.0.clone_ours()?,
+            links.1.clone_ours()?,
+            links.2.clone_ours()?,
+        ];
         let start = if spec.halted {
             qmp::Start::Halted
         } else {
@@ -115,14 +121,14 @@ impl QemuMachine {
         let (monitor, replies) = qmp::monitor(links.2.clone_ours()?, start);
         let reported = Arc::new(Mutex::new(Reported::default()));
         let readers = (
-            ports::read(links.0.ours, links.1.ours, events.clone()),
+            ports::read(links.0.ours, links.1.ours, events.clone())?,
             monitor_reader(
                 links.2.ours,
                 start,
                 reported.clone(),
                 events.clone(),
                 replies,
-            ),
+            )?,
         );
         let theirs = [links.0.theirs, links.1.theirs, links.2.theirs]
             .into_iter()
@@ -131,7 +137,8 @@ impl QemuMachine {
         command
             .fd_mappings(mappings(theirs))
             .map_err(|e| InfraError::sys("hand sockets to QEMU", std::io::Error::other(e)))?;
-        let (process, keeper) = keep(command, guard, readers, reported, events)?;
+        let streams = Streams { readers, ours };
+        let (process, keeper) = keep(command, guard, streams, reported, events)?;
         Ok(Self {
             inbox,
             console,
@@ -182,6 +189,10 @@ impl Machine for QemuMachine {
     fn kill(&mut self) {
         self.process.kill();
     }
+
+    fn reports_running(&self) -> bool {
+        true
+    }
 }
 
 impl Drop for QemuMachine {
@@ -207,20 +218,36 @@ fn mappings(theirs: impl Iterator<Item = OwnedFd>) -> Vec<FdMapping> {
         .collect()
 }
 
-/// The threads that read the ports and the monitor.
-type Readers = (JoinHandle<bool>, JoinHandle<()>);
+/// What reads the ports and the monitor.
+struct Streams {
+    readers: (JoinHandle<bool>, JoinHandle<()>),
+    /// This program's ends of the sockets.
+    ours: [UnixStream; 3],
+}
+
+impl Streams {
+    /// Reads the rest of what QEMU has written, after its end. A process that
+    /// it left behind may keep the other ends open for ever.
+    fn finish(self) {
+        for stream in &self.ours {
+            // It fails if the other end is closed, which is the usual case.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        drop((self.readers.0.join(), self.readers.1.join()));
+    }
+}
 
 /// Starts the command on a new thread. That thread waits for its end, and
 /// reports it after everything that came before.
 fn keep(
     mut command: Command,
     guard: Guard,
-    readers: Readers,
+    streams: Streams,
     reported: Arc<Mutex<Reported>>,
     events: SyncSender<Event>,
 ) -> Result<(Arc<Process>, JoinHandle<()>), InfraError> {
     let (started, answer) = sync_channel(1);
-    let keeper = thread::spawn(move || {
+    let run = move || {
         let spawned = Process::spawn(&mut command, guard);
         // Only QEMU has its ends of the sockets open now.
         drop(command);
@@ -230,10 +257,14 @@ fn keep(
         };
         let stderr = process.stderr();
         drop(started.send(Ok(process.clone())));
-        let ending = wait(&process, stderr, readers, &reported);
+        let ending = wait(&process, stderr, streams, &reported);
         // The receiver is gone when the machine was dropped.
         drop(events.send(Event::Ended(exit::classify(ending))));
-    });
+    };
+    let keeper = thread::Builder::new()
+        .name("QEMU".into())
+        .spawn(run)
+        .map_err(|e| InfraError::sys("start a thread", e))?;
     match answer.recv() {
         Ok(Ok(process)) => Ok((process, keeper)),
         Ok(Err(error)) => Err(InfraError::sys("start QEMU", error)),
@@ -246,13 +277,13 @@ fn keep(
 
 fn wait(
     process: &Process,
-    stderr: Option<JoinHandle<String>>,
-    readers: Readers,
+    stderr: Option<StderrTail>,
+    streams: Streams,
     reported: &Mutex<Reported>,
 ) -> Ending {
     let (status, killed) = process.wait();
-    drop((readers.0.join(), readers.1.join()));
-    let stderr = stderr.and_then(|reader| reader.join().ok());
+    streams.finish();
+    let stderr = stderr.map(StderrTail::finish);
     let reported = reported
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -273,6 +304,9 @@ fn monitor_reader(
     reported: Arc<Mutex<Reported>>,
     events: SyncSender<Event>,
     replies: SyncSender<serde_json::Value>,
-) -> JoinHandle<()> {
-    thread::spawn(move || qmp::listen(stream, start, &reported, &events, &replies))
+) -> Result<JoinHandle<()>, InfraError> {
+    thread::Builder::new()
+        .name("monitor".into())
+        .spawn(move || qmp::listen(stream, start, &reported, &events, &replies))
+        .map_err(|e| InfraError::sys("start a thread", e))
 }

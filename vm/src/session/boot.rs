@@ -123,11 +123,12 @@ fn wait(link: &mut Link<'_>, limits: &Limits) -> Result<Hello, RunError> {
         if link.scanner.death().is_some() {
             return Err(lost(link, limits));
         }
-        let why = if now >= latest {
-            BootFault::TooLong(limits.boot)
+        let (why, after) = if now >= latest {
+            (BootFault::TooLong(limits.boot), limits.boot)
         } else {
-            BootFault::Silent(limits.silence)
+            (BootFault::Silent(limits.silence), limits.silence)
         };
+        link.check_running(after)?;
         return Err(hung(link, limits, why).into());
     }
 }

@@ -185,6 +185,16 @@ impl<'a> Link<'a> {
         }
     }
 
+    /// Fails if the hypervisor would have reported by now, `after` its start,
+    /// that the machine runs. Kills the machine then.
+    pub fn check_running(&mut self, after: Duration) -> Result<(), InfraError> {
+        if self.running || !self.machine.reports_running() {
+            return Ok(());
+        }
+        self.machine.kill();
+        Err(InfraError::NeverRan { after })
+    }
+
     /// Reads what has already arrived, without waiting, for a limited time.
     /// Result lines and an error are kept for later: what was reported before
     /// the error is valid.

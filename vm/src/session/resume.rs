@@ -39,6 +39,7 @@ impl<'a> Session<'a> {
                 return Err(lost(&mut link, &setup.limits));
             }
             if link.now() >= deadline {
+                link.check_running(setup.limits.load)?;
                 return Err(failed(&mut link, BootFault::TooLong(setup.limits.load)).into());
             }
         }

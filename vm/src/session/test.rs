@@ -52,6 +52,8 @@ impl Session<'_> {
                 Ok(Ran::Done(self.judge(running)))
             }
             Stop::Lost(verdict, why) => {
+                // What follows is not the test's time.
+                let ms = running.ms();
                 let death = self.link.bury(&self.limits, verdict, &why, &mut |line| {
                     // It may be the start or the end of this test.
                     running.take(&line.bytes, line.truncated);
@@ -59,7 +61,7 @@ impl Session<'_> {
                 if running.start.is_none() {
                     return Ok(Ran::NotStarted(death));
                 }
-                Ok(Ran::Lost(lost(running, death)))
+                Ok(Ran::Lost(lost(running, ms, death)))
             }
         }
     }
@@ -216,8 +218,7 @@ fn no_end(limit: Duration, is_slow: bool, hindered: Duration) -> String {
 /// Returns the outcome of a test that ended the guest. Only its diagnostics are
 /// used; a result that it reported does not count. An expected crash counts as
 /// an expected failure.
-fn lost(running: Running<'_>, death: Death) -> Outcome {
-    let ms = running.ms();
+fn lost(running: Running<'_>, ms: u64, death: Death) -> Outcome {
     let document = running.parser.finish();
     let mut detail = vec![death.detail()];
     detail.extend(running.faults);

@@ -12,6 +12,12 @@ use kdk_vm::MAX_CPUS;
 use kdk_vm::accel::AccelChoice;
 use kdk_vm::plan::Isolation;
 
+/// The most rounds of one run: each test of each round has a line in the report.
+pub const MOST_ROUNDS: i64 = 10_000;
+
+/// The most guests that run side by side.
+pub const MOST_JOBS: i64 = 256;
+
 /// Parses one of `names`.
 pub fn one_of<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
 where
@@ -100,10 +106,10 @@ pub struct TestArgs {
     #[arg(long, value_name = "I", default_value = "test", value_parser = one_of::<Isolation>(&Isolation::NAMES))]
     pub(crate) isolation: Isolation,
     /// Run N guests side by side
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MOST_JOBS))]
     pub(crate) jobs: u16,
     /// Run each test N times and report flakiness
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_ROUNDS))]
     pub(crate) repeat: u32,
     /// Run the tests in a random order
     #[arg(long)]
@@ -226,6 +232,8 @@ mod tests {
             "--cpus 1,",
             "--jobs 0",
             "--repeat 0",
+            "--repeat 4294967295",
+            "--jobs 65535",
             "--timeout 0",
             "--timeout 9223372036854775808",
             "--vmm xen",

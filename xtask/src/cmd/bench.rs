@@ -38,7 +38,7 @@ struct CostArgs {
     #[command(flatten)]
     machine: MachineArgs,
     /// The number of measurements of each variant
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
     /// Measure one round only
     #[arg(long, conflicts_with = "rounds")]

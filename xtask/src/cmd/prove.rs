@@ -1,6 +1,6 @@
 //! `cargo xtask prove`.
 
-use super::args::{each_once, one_of};
+use super::args::{MOST_JOBS, MOST_ROUNDS, each_once, one_of};
 use crate::cmd::patches::which::Which;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
@@ -36,10 +36,10 @@ pub struct Args {
     #[arg(long, alias = "again")]
     force: bool,
     /// Number of guests that run at the same time
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MOST_JOBS))]
     jobs: u16,
     /// Run each test N times
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_ROUNDS))]
     repeat: u32,
     /// The accelerator of QEMU
     #[arg(long, value_name = "A", default_value = "auto", value_parser = one_of::<AccelChoice>(&AccelChoice::NAMES))]

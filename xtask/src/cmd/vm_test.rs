@@ -51,7 +51,9 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    let name = match guest::base_name(cx, args.guest.base.as_deref()) {
+    // Neither of them is written then.
+    args.files.files().check()?;
+    let name = match checked_base(args, cx) {
         Ok(name) => name,
         Err(failure) => return report_failure(args, failure),
     };
@@ -80,6 +82,15 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     // Old results are removed last, when nothing waits for it.
     let collected = cx.store.gc(RESULTS_KEPT).map(drop);
     first_failure([result, written, collected], cx)
+}
+
+/// Returns the name of the base, after a check of the arguments that needs no
+/// guest.
+fn checked_base(args: &Args, cx: &Context) -> Result<String, Failure> {
+    let name = guest::base_name(cx, args.guest.base.as_deref())?;
+    guest::check_request(&args.guest.request(), &name)?;
+    args.tests.request().check()?;
+    Ok(name)
 }
 
 /// Returns the tests to run, if there are any, and records them.

@@ -31,25 +31,19 @@ pub fn faults() -> Vec<Fault> {
                 inject(sandbox, &base)
             })
         };
-    let unusable = |says: &str| ends(3, "kdk.ko is not a usable kernel module").and_says(says);
+    let unusable = || ends(3, "kdk.ko is damaged");
     vec![
-        fault(
-            "kdk.ko truncated",
-            unusable("it is truncated"),
-            |sandbox, base| damaged(sandbox, base, "truncate -s 4096 \"$ko\""),
-        ),
-        fault(
-            "kdk.ko of another machine",
-            unusable("it is for machine 183"),
-            |sandbox, base| {
-                // e_machine; 183 is aarch64.
-                let patch = "printf '\\267' | dd of=\"$ko\" bs=1 seek=18 conv=notrunc status=none";
-                damaged(sandbox, base, patch)
-            },
-        ),
+        fault("kdk.ko truncated", unusable(), |sandbox, base| {
+            damaged(sandbox, base, "truncate -s 4096 \"$ko\"")
+        }),
+        fault("kdk.ko of another machine", unusable(), |sandbox, base| {
+            // e_machine; 183 is aarch64.
+            let patch = "printf '\\267' | dd of=\"$ko\" bs=1 seek=18 conv=notrunc status=none";
+            damaged(sandbox, base, patch)
+        }),
         fault(
             "kdk.ko unreadable",
-            unusable("it cannot be read"),
+            unusable(),
             // A mode does not stop root, but a link to itself does.
             |sandbox, base| damaged(sandbox, base, "ln -sf kdk.ko \"$ko\""),
         ),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use kdk_vm::verdict::Verdict::Pass;
@@ -41,6 +42,20 @@ pub fn faults() -> Vec<Fault> {
             passes(),
             |sandbox| damaged_state(sandbox, "saved.json"),
         ),
+        zeros_in_state(),
+        daily(
+            "entry of the store without its inputs",
+            passes(),
+            |sandbox| broken_entry(sandbox, "rm inputs.json"),
+        ),
+        daily("entry of the store is a file", passes(), |sandbox| {
+            broken_entry(sandbox, "cd .. && rm -r \"$1\" && : > \"$1\"")
+        }),
+        daily(
+            "entry of the store is a dangling link",
+            passes(),
+            |sandbox| broken_entry(sandbox, "cd .. && rm -r \"$1\" && ln -s nothing \"$1\""),
+        ),
         daily("two runs at once", passes(), two_at_once),
         daily("wrong clock in earlier runs", passes(), wrong_clock),
         daily("8 MiB of console", flooded(), |sandbox| flood(sandbox, 8)),
@@ -61,6 +76,10 @@ fn qemu() -> Vec<Fault> {
             sandbox.qemu(script)?;
             sandbox.inject(sandbox.vm_test(&[GOOD]))
         })
+    };
+    let slow = |name: &str, says: &str, text: &'static str| Fault {
+        daily: false,
+        ..script(name, says, text)
     };
     vec![
         daily(
@@ -88,6 +107,40 @@ fn qemu() -> Vec<Fault> {
             "QEMU is something else",
             "is not a QEMU",
             "#!/bin/sh\necho 'no such luck'\n",
+        ),
+        slow(
+            "QEMU whose --version does not end",
+            "its --version printed: nothing that ended within",
+            "#!/bin/sh\nsleep 600\n",
+        ),
+        slow(
+            "QEMU that hangs before it listens",
+            "the hypervisor did not run the machine within",
+            "#!/bin/sh\n\
+             case $1 in --version) echo 'QEMU emulator version 7.2.0'; exit ;; esac\n\
+             sleep 600\n",
+        ),
+        script(
+            "QEMU that ends at once and leaves a child",
+            "QEMU did not start the machine (exit status 0)",
+            "#!/bin/sh\n\
+             case $1 in --version) echo 'QEMU emulator version 7.2.0'; exit ;; esac\n\
+             sleep 600 &\n",
+        ),
+        daily("QEMU by a script that does not exec", passes(), |sandbox| {
+            sandbox.qemu(&format!("#!/bin/sh\n{} \"$@\"\nexit $?\n", real_qemu()))?;
+            sandbox.inject(sandbox.vm_test(&[GOOD]))
+        }),
+        daily(
+            "^C with a script that does not exec QEMU",
+            infra("interrupted").with(&[("fault/hang-alive", kdk_vm::verdict::Verdict::NotRun)]),
+            |sandbox| {
+                sandbox.qemu(&format!("#!/bin/sh\n{} \"$@\"\nexit $?\n", real_qemu()))?;
+                let mut running = sandbox.start(sandbox.vm_test(&["fault/hang-alive"]))?;
+                running.until("demo: fault/hang-alive: still here")?;
+                running.signal_all(nix::sys::signal::Signal::SIGINT)?;
+                Ok(sandbox.result(running.finish(&mut |_| {})?))
+            },
         ),
         script(
             "QEMU refuses the machine",
@@ -192,6 +245,19 @@ fn disk() -> Vec<Fault> {
             infra(full),
             full_state,
         ),
+        daily(
+            "no file may grow",
+            infra("File too large").without_report(),
+            |sandbox| {
+                let limit = ["sh", "-c", "ulimit -f 0; exec \"$@\"", "sh"];
+                sandbox.inject(sandbox.vm_test_under(&limit, "tcg", &[GOOD]))
+            },
+        ),
+        daily(
+            "few processes",
+            infra("Resource temporarily unavailable"),
+            few_processes,
+        ),
         injected_in(
             Sandbox::without_guest,
             "full disk while building",
@@ -235,6 +301,39 @@ fn full_state(sandbox: &mut Sandbox) -> Result<FaultResult, Stop> {
     let result = sandbox.inject(sandbox.vm_test_under(&prefix, "tcg", &[GOOD]))?;
     nothing_left(&names, &result)?;
     Ok(result)
+}
+
+/// Injects a limit of processes, as a user that no other process has.
+fn few_processes(sandbox: &mut Sandbox) -> Result<FaultResult, Stop> {
+    const UID: &str = "54321";
+    if !nix::unistd::Uid::effective().is_root() {
+        return Err(Stop::Unsupported(
+            "only root can become another user".into(),
+        ));
+    }
+    sandbox.for_all_users()?;
+    let home = sandbox.home();
+    let open = Command::new("chown")
+        .args(["-R", UID])
+        .arg(home)
+        .status()
+        .map_err(io_error("open", home))?;
+    if !open.success() {
+        return Err(Stop::Wrong(format!("chown: {open}")));
+    }
+    let limit = [
+        "setpriv",
+        "--reuid",
+        UID,
+        "--regid",
+        UID,
+        "--clear-groups",
+        "bash",
+        "-c",
+        "ulimit -u 4; exec \"$@\"",
+        "bash",
+    ];
+    sandbox.inject(sandbox.vm_test_under(&limit, "tcg", &[GOOD]))
 }
 
 /// Checks that the run left no files on a small disk.
@@ -299,36 +398,75 @@ fn permissions() -> Vec<Fault> {
     ]
 }
 
+/// Returns the fault of a saved machine of zeros, as a crash of the host leaves
+/// it.
+fn zeros_in_state() -> Fault {
+    daily("saved machine of zeros", passes(), |sandbox| {
+        damaged_entry(sandbox, "memory", |path| {
+            let size = fs::metadata(path)?.len();
+            let file = fs::File::create(path)?;
+            file.set_len(size)
+        })
+    })
+}
+
+/// Runs a shell command in the folder of the saved machine. `$1` is its name.
+/// The next two runs must pass.
+fn broken_entry(sandbox: &Sandbox, script: &str) -> Result<FaultResult, Stop> {
+    sandbox.run(sandbox.vm_test(&[GOOD]))?;
+    let entry = list(&sandbox.home().join("store/state/demo")).pop();
+    let entry = entry.ok_or("no machine was saved".to_owned())?;
+    let name = entry.file_name().unwrap_or_default();
+    let status = Command::new("sh")
+        .args(["-ec", script, "sh"])
+        .arg(name)
+        .current_dir(&entry)
+        .status()
+        .map_err(io_error("break", &entry))?;
+    if !status.success() {
+        return Err(Stop::Wrong(format!("{script}: {status}")));
+    }
+    let first = sandbox.inject(sandbox.vm_test(&[GOOD]))?;
+    evaluate::holds(&passes(), &first)?;
+    sandbox.inject(sandbox.vm_test(&[GOOD]))
+}
+
 /// Returns the faults of a damaged kernel in the store.
 fn kernels() -> Vec<Fault> {
     let damaged = |name: &str, says: &str, damage: fn(&Path) -> std::io::Result<()>| {
         daily(format!("kernel {name}"), ends(3, says), move |sandbox| {
             let kernel = sandbox.guest()?;
             damage(&kernel).map_err(io_error("damage", &kernel))?;
-            sandbox.inject(sandbox.vm_test(&[GOOD]))
+            let result = sandbox.inject(sandbox.vm_test(&[GOOD]))?;
+            match kernel.exists() {
+                true => Err(Stop::Wrong("the damaged kernel stays".into())),
+                false => Ok(result),
+            }
         })
     };
     vec![
-        damaged("truncated", "it is truncated", |kernel| {
+        damaged("truncated", "bytes instead of", |kernel| {
             let file = fs::File::options().write(true).open(kernel)?;
             file.set_len(file.metadata()?.len() / 2)
         }),
-        damaged("empty", "it is empty", |kernel| fs::write(kernel, "")),
-        damaged("of another machine", "it is for machine 183", |kernel| {
+        damaged("empty", "has 0 bytes instead of", |kernel| {
+            fs::write(kernel, "")
+        }),
+        damaged("of another machine", "is not what was stored", |kernel| {
             let mut bytes = fs::read(kernel)?;
             // e_machine; 183 is aarch64.
             bytes[18] = 183;
             fs::write(kernel, bytes)
         }),
-        damaged("no ELF file", "it is not an ELF file", |kernel| {
+        damaged("no ELF file", "bytes instead of", |kernel| {
             fs::write(kernel, "#!/bin/sh\nexit 0\n")
         }),
-        damaged("unreadable", "it cannot be read", |kernel| {
+        damaged("unreadable", "a file cannot be read", |kernel| {
             // A mode does not stop root, but a link to itself does.
             fs::remove_file(kernel)?;
             std::os::unix::fs::symlink(kernel, kernel)
         }),
-        damaged("gone", "it cannot be read", |kernel| {
+        damaged("gone", "a file cannot be read", |kernel| {
             fs::remove_file(kernel)
         }),
     ]
@@ -336,14 +474,22 @@ fn kernels() -> Vec<Fault> {
 
 /// Truncates a file of a saved machine.
 fn damaged_state(sandbox: &mut Sandbox, name: &str) -> Result<FaultResult, Stop> {
+    damaged_entry(sandbox, name, |path| {
+        let file = fs::File::options().write(true).open(path)?;
+        file.set_len(file.metadata()?.len() / 2)
+    })
+}
+
+/// Damages a file of a saved machine.
+fn damaged_entry(
+    sandbox: &mut Sandbox,
+    name: &str,
+    damage: impl Fn(&Path) -> std::io::Result<()>,
+) -> Result<FaultResult, Stop> {
     sandbox.run(sandbox.vm_test(&[GOOD]))?;
     let entry = list(&sandbox.home().join("store/state/demo")).pop();
     let path = entry.ok_or("no machine was saved".to_owned())?.join(name);
-    fs::File::options()
-        .write(true)
-        .open(&path)
-        .and_then(|file| file.set_len(file.metadata()?.len() / 2))
-        .map_err(io_error("cut", &path))?;
+    damage(&path).map_err(io_error("damage", &path))?;
     let result = sandbox.inject(sandbox.vm_test(&[GOOD]))?;
     if result.ran.text().contains("the saved machine is damaged") {
         return Ok(result);

@@ -22,8 +22,10 @@ mod output;
 mod privileges;
 mod process;
 mod sandbox;
+mod series;
 mod standstill;
 mod tree;
+mod usage;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,6 +45,8 @@ fn main() -> ExitCode {
         interruptions::faults(),
         standstill::faults(),
         output::faults(),
+        usage::faults(),
+        series::faults(),
         guest::faults(),
         kernel::faults(),
         base::faults(),

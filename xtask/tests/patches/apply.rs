@@ -252,7 +252,7 @@ fn a_patch_that_cannot_be_committed_is_named() {
     texts += &refuses(&sandbox, "mine", &[]);
     fs::remove_file(sandbox.series().join("ten.patch")).unwrap();
     let ran = apply(&sandbox, "mine", &[]);
-    assert_eq!(ran.code, Some(5));
+    assert_eq!(ran.code, Some(2));
     texts += &unwrapped(&sandbox, &ran.err);
     insta::assert_snapshot!(texts);
 }

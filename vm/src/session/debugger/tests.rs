@@ -229,7 +229,7 @@ fn a_kernel_that_hangs_while_booting_is_asked() {
     let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
     insta::assert_snapshot!(format!("{error}\n{}", help.unwrap()), @r"
     the kernel did not come up: it printed nothing for 1 s (in phase: kernel)
-    it may only be slow: --timeout gives it longer; the full console is in the log
+    the full console is in the log
     owned locks:
     exclusive sx one (one) r = 0 locked @ a.c:1
     where the kernel was:

@@ -56,10 +56,17 @@ impl CacheDir {
     /// Fails at once when the folder is not writable.
     pub fn at(root: PathBuf, interrupt: &Interrupt) -> Result<Self, Failure> {
         const TRIED: &str = "use the cache folder";
+        if fs::metadata(&root).is_ok_and(|found| !found.is_dir()) {
+            let what = format!("{} is not a folder", root.display());
+            return Err(Failure::infra(TRIED, what).help(ANOTHER));
+        }
+        let absolute = std::path::absolute(&root);
+        check_name(&absolute.map_err(|error| Failure::io(TRIED, &root, error))?)?;
         fs::create_dir_all(&root).map_err(|error| Failure::io(TRIED, &root, error))?;
         // An absolute path is needed: git, make and QEMU run in other
         // directories than this process.
         let root = fs::canonicalize(&root).map_err(|error| Failure::io(TRIED, &root, error))?;
+        check_name(&root)?;
         let cache = Self {
             root,
             interrupt: interrupt.clone(),
@@ -198,6 +205,25 @@ impl CacheDir {
             .map_err(|error| Failure::io(format!("lock {entry}"), &path, error))?;
         Ok((path, file))
     }
+}
+
+/// The help for a cache folder that cannot be used.
+const ANOTHER: &str = "set KDK_HOME to a writable directory";
+
+/// Fails if a path has characters that separate or quote words in PATH, in the
+/// arguments of QEMU or in a Makefile.
+fn check_name(root: &Path) -> Result<(), Failure> {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@~^".contains(c);
+    let what = match root.to_str() {
+        None => "is not UTF-8".to_owned(),
+        Some(text) => match text.chars().find(|c| !plain(*c)) {
+            None => return Ok(()),
+            Some(c) => format!("has the character {c:?}, which make(1), PATH or QEMU interprets"),
+        },
+    };
+    let what = format!("{} {what}", root.display());
+    Err(Failure::usage("use the cache folder", what)
+        .help("set KDK_HOME to a directory whose path has letters, digits and `._-+@~^` only"))
 }
 
 /// Returns the cache folder for the values of `KDK_HOME` and of the user's
@@ -362,6 +388,25 @@ mod tests {
         write_atomically(&atomic, b"x").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&atomic), mode(&plain));
+    }
+
+    #[test]
+    fn a_path_that_other_programs_would_split_is_refused() {
+        for (path, good) in [
+            ("/home/me/.cache/fbsd-kdk", true),
+            ("/data/jürgen/k-2+3@x", true),
+            ("/a:b", false),
+            ("/a,b", false),
+            ("/a=b", false),
+            ("/a%b", false),
+            ("/a b", false),
+            ("/a$b", false),
+        ] {
+            assert_eq!(check_name(Path::new(path)).is_ok(), good, "{path}");
+        }
+        use std::os::unix::ffi::OsStrExt;
+        let latin = std::ffi::OsStr::from_bytes(b"/\xe9");
+        assert_eq!(check_name(Path::new(latin)).unwrap_err().exit_code(), 2);
     }
 
     #[test]

@@ -29,7 +29,8 @@ impl Context {
         ctrlc::set_handler(move || {
             if flag.is_set() {
                 // Nothing is lost: files are written atomically, and QEMU exits
-                // with this process.
+                // with this process. A script that runs QEMU may not.
+                kdk_vm::process::kill_all();
                 let own = nix::unistd::getpid();
                 let _ = nix::sys::signal::kill(own, nix::sys::signal::Signal::SIGKILL);
             }

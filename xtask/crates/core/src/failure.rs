@@ -63,6 +63,9 @@ struct Cause {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
+/// The longest line of a file that is quoted, in bytes.
+const LONGEST_QUOTED: usize = 2000;
+
 /// The place of the error in a file.
 #[derive(Debug)]
 struct Spot {
@@ -163,8 +166,14 @@ impl Failure {
         span: impl Into<SourceSpan>,
         label: impl Into<String>,
     ) -> Self {
+        let (text, span): (String, SourceSpan) = (text.into(), span.into());
+        if text.lines().any(|line| line.len() > LONGEST_QUOTED) {
+            let before = text.bytes().take(span.offset());
+            let line = before.filter(|byte| *byte == b'\n').count() + 1;
+            return self.and_help(format!("the place: {}, line {line}", name.as_ref()));
+        }
         self.0.spot = Some(Spot {
-            source: NamedSource::new(name, text.into()),
+            source: NamedSource::new(name, text),
             label: LabeledSpan::new_primary_with_span(Some(label.into()), span),
         });
         self

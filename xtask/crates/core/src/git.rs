@@ -324,6 +324,8 @@ impl Git {
         .chain(self.settings.iter().map(String::as_str))
         .flat_map(|setting| ["-c".into(), setting.into()]);
         settings
+            // A path of a patch is never a pattern.
+            .chain(["--literal-pathspecs".into()])
             .chain(args.iter().map(|arg| arg.as_ref().to_owned()))
             .collect()
     }
@@ -332,15 +334,19 @@ impl Git {
 /// Runs a command with an input and collects its output.
 fn talk(mut command: Command, input: &[u8]) -> std::io::Result<Output> {
     let mut child = command.spawn()?;
-    let stdin = child.stdin.take();
+    let stdin = child.stdin.take().filter(|_| !input.is_empty());
     std::thread::scope(|scope| {
         // Writes and reads concurrently: a long input and a long output would
         // deadlock.
-        scope.spawn(move || {
-            if let Some(mut stdin) = stdin {
-                let _ = stdin.write_all(input);
-            }
+        let written = stdin.map(|mut stdin| {
+            let write = move || drop(stdin.write_all(input));
+            std::thread::Builder::new().spawn_scoped(scope, write)
         });
+        if let Some(Err(error)) = written {
+            child.kill()?;
+            child.wait()?;
+            return Err(error);
+        }
         child.wait_with_output()
     })
 }

@@ -8,6 +8,8 @@ pub mod context;
 pub mod event;
 pub mod failure;
 pub mod git;
+pub mod input;
+mod integrity;
 pub mod logs;
 mod printer;
 pub mod store;

@@ -11,11 +11,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nix::libc;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::cache_dir::{CacheDir, Lock};
 use crate::failure::Failure;
+use crate::integrity;
 
 const RECORD: &str = "inputs.json";
 /// The folder of unfinished entries; no kind has this name.
@@ -119,6 +121,12 @@ impl Entry {
     /// Returns the path of the artefact `name`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// Returns how its files are damaged, if they are: a crash of the host may
+    /// have left them incomplete.
+    pub fn damage(&self) -> Option<String> {
+        integrity::damage(&self.path)
     }
 
     /// Returns the inputs that it was made from.
@@ -306,20 +314,18 @@ impl Pending {
         let failed = |error| Failure::io("store a result", &target, error);
         let record = serde_json::to_vec_pretty(&self.inputs)
             .map_err(|error| failed(io::Error::other(error)))?;
+        integrity::record(self.dir.path()).map_err(failed)?;
         fs::write(self.dir.path().join(RECORD), record).map_err(failed)?;
         fs::create_dir_all(&self.family).map_err(failed)?;
-        match fs::rename(self.dir.path(), &target) {
-            Ok(()) => {}
-            // Another process published first; its result has the same inputs.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
-                ) => {}
-            Err(error) => return Err(failed(error)),
+        if fs::rename(self.dir.path(), &target).is_err() && recorded(&target).is_err() {
+            // What is there is no entry: a crash or a kill left it.
+            remove_any(&target).map_err(failed)?;
+            fs::rename(self.dir.path(), &target).map_err(failed)?;
         }
+        // Else another process published first; its result has the same inputs.
         open_entry(&target, &key)?
             .ok_or_else(|| failed(io::Error::other("another process removed it")))
+            .map_err(|failure| failure.and_help("run the command again"))
     }
 }
 
@@ -380,7 +386,16 @@ fn open_entry(path: &Path, key: &str) -> Result<Option<Entry>, Failure> {
     let failed = |error| Failure::io("read the store", path, error);
     let record = match File::open(path.join(RECORD)) {
         Ok(record) => record,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // Without a record it is no entry; a crash or a kill may leave anything
+        // in its place.
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)
+            ) =>
+        {
+            return Ok(None);
+        }
         Err(error) => return Err(failed(error)),
     };
     record.lock_shared().map_err(failed)?;
@@ -445,6 +460,16 @@ fn remove_unused(entry: &Path) -> io::Result<bool> {
     }
     fs::remove_dir_all(entry)?;
     Ok(true)
+}
+
+/// Removes whatever is at `path`.
+fn remove_any(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Returns the file beside an unfinished entry that the process building it
@@ -648,6 +673,41 @@ mod tests {
         let (first, second) = (store.begin(&inputs).unwrap(), store.begin(&inputs).unwrap());
         let (first, second) = (first.publish().unwrap(), second.publish().unwrap());
         assert_eq!(first.path, second.path);
+    }
+
+    #[test]
+    fn what_a_crash_left_in_place_of_a_result_is_replaced() {
+        type Leave = fn(&Path);
+        let table: [Leave; 6] = [
+            |target| fs::write(target, "").unwrap(),
+            |target| std::os::unix::fs::symlink("nothing", target).unwrap(),
+            |target| std::os::unix::fs::symlink(target, target).unwrap(),
+            |target| fs::create_dir(target).unwrap(),
+            |target| {
+                fs::create_dir(target).unwrap();
+                fs::write(target.join("kernel"), "half").unwrap();
+            },
+            |target| {
+                fs::create_dir(target).unwrap();
+                fs::write(target.join(RECORD), [0; 9]).unwrap();
+            },
+        ];
+        for leave in table {
+            let (_dir, store) = store();
+            let inputs = inputs(&[("a", "1")]);
+            let target = store.target(&inputs);
+            fs::create_dir_all(target.parent().unwrap()).unwrap();
+            leave(&target);
+            let found = store.lookup(&inputs, &no_detail);
+            assert!(found.is_ok());
+            drop(found);
+            let pending = store.begin(&inputs).unwrap();
+            fs::write(pending.path().join("kernel"), "whole").unwrap();
+            let entry = pending.publish().unwrap();
+            assert_eq!(fs::read_to_string(entry.file("kernel")).unwrap(), "whole");
+            assert_eq!(entry.inputs().unwrap(), inputs);
+            assert_eq!(entry.damage(), None);
+        }
     }
 
     #[test]

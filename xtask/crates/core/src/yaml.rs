@@ -11,7 +11,48 @@ use crate::failure::Failure;
 /// Parses `text`, the content of the file called `name` in messages. An error
 /// shows the place, and suggests the intended word for a misspelt one.
 pub fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Failure> {
+    if let Some(line) = too_deep(text) {
+        return Err(Failure::usage(format!("read {name}"), TOO_DEEP)
+            .help(format!("the place: {name}, line {line}")));
+    }
     serde_yaml::from_str(text).map_err(|error| explain(name, text, &error))
+}
+
+/// The message about a text that is nested too deeply.
+const TOO_DEEP: &str = "it is nested too deeply";
+
+/// The deepest nesting that is parsed. The parsers need time and stack for each
+/// level.
+const DEEPEST: usize = 64;
+
+/// The longest indentation that is parsed, in bytes.
+const LONGEST_INDENT: usize = 256;
+
+/// Returns the first line at which `text` may be nested too deeply, from 1.
+/// Brackets in strings count too.
+fn too_deep(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    for (n, line) in text.lines().enumerate() {
+        let inner = line.trim_start_matches([' ', '\t']);
+        let indent = line.len() - inner.len();
+        let markers = inner
+            .split([' ', '\t'])
+            .take_while(|word| matches!(*word, "-" | "?" | ""))
+            .count();
+        let mut deepest = open;
+        for byte in line.bytes() {
+            match byte {
+                b'[' | b'{' => open += 1,
+                b']' | b'}' => open = open.saturating_sub(1),
+                _ => {}
+            }
+            deepest = deepest.max(open);
+        }
+        if deepest + markers > DEEPEST || indent > LONGEST_INDENT {
+            return Some(n + 1);
+        }
+    }
+    None
 }
 
 fn explain(name: &str, text: &str, error: &serde_yaml::Error) -> Failure {
@@ -106,6 +147,22 @@ mod tests {
     fn a_wrong_type_and_a_missing_field_are_shown() {
         insta::assert_snapshot!(rendered("name: a\nosreldate: many\nbuilder: legacy\n"));
         insta::assert_snapshot!(rendered("name: a\n"));
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_before_it_is_parsed() {
+        for text in [
+            "[".repeat(100_000),
+            "{a: ".repeat(100_000),
+            "- ".repeat(100_000),
+            format!("a:\n{}b: 1\n", " ".repeat(1000)),
+        ] {
+            assert_eq!(too_deep(&text).map(|line| line <= 2), Some(true));
+            let failure = parse::<Example>("x.yaml", &text).unwrap_err();
+            assert_eq!(failure.exit_code(), 2);
+            assert!(faults::read::<Example>(&text).is_err());
+        }
+        assert_eq!(too_deep("a: [1, {b: [2]}]\n- - - x\n"), None);
     }
 
     #[test]

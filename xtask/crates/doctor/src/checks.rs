@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kdk_vm::accel::AccelChoice;
+use kdk_vm::error::InfraError;
 use kdk_vm::image::Makefs;
 use serde::Serialize;
 
@@ -159,8 +160,18 @@ pub fn for_host() -> impl Iterator<Item = &'static Check> {
     ALL.iter().chain(more)
 }
 
+/// Fails if QEMU is unusable for a reason that no package removes: the user
+/// names another program, or the host cannot run it.
+pub fn is_qemu_installable() -> Result<(), InfraError> {
+    let named = std::env::var_os(kdk_vm::qemu::OVERRIDE).is_some_and(|name| !name.is_empty());
+    match tools::qemu() {
+        Err(InfraError::QemuMissing { .. } | InfraError::QemuTooOld { .. }) if !named => Ok(()),
+        Err(_) if hypervisor::is_bhyve_by_default() => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 fn qemu(_: &Context) -> State {
-    use kdk_vm::error::InfraError;
     match tools::qemu() {
         Ok(qemu) => State::Found(format!("{} {}", qemu.path.display(), qemu.version)),
         Err(error @ InfraError::QemuTooOld { .. }) => State::TooOld(error.to_string()),

@@ -118,6 +118,9 @@ pub fn need(cx: &Context, need: Need, yes: bool) -> Result<(), Failure> {
     if !are_bad(&findings) {
         return Ok(());
     }
+    if checks::GUESTS.contains(&need) {
+        checks::is_qemu_installable()?;
+    }
     let host = Host::detect();
     if !yes {
         return Err(unmet(&findings, &host));

@@ -20,6 +20,7 @@ use kdk_core::context::Context;
 use kdk_core::event;
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
+use kdk_core::input::{self, Links};
 use kdk_core::store::Entry;
 use kdk_doctor::tools;
 use kdk_doctor::tools::Rust;
@@ -77,6 +78,34 @@ pub fn base_name(cx: &Context, base: Option<&str>) -> Result<String, Failure> {
     }
 }
 
+/// Fails if `request` has options that mean nothing for the base `name`.
+///
+/// # Errors
+/// The demo guest has no patches, and it is the default where no base is set
+/// up.
+pub fn check_request(request: &GuestRequest, name: &str) -> Result<(), Failure> {
+    let option = match request {
+        _ if name != DEMO => return Ok(()),
+        GuestRequest { patch, .. } if !patch.is_empty() => "--patch",
+        GuestRequest { exclude, .. } if !exclude.is_empty() => "--exclude-patch",
+        GuestRequest {
+            no_patches: true, ..
+        } => "--no-patches",
+        _ => return Ok(()),
+    };
+    let (why, help) = match request.base {
+        Some(_) => (
+            "the demo guest is not built from a tree",
+            "name a base (`cargo xtask base list`)",
+        ),
+        None => (
+            "no base is set up, and the demo guest is not built from a tree",
+            "add a base first: `cargo xtask base add releng-15.1 --src DIR`",
+        ),
+    };
+    Err(Failure::usage(format!("use {option}"), why).help(help))
+}
+
 /// Prepares the guest of the base `name`.
 pub fn prepare(
     cx: &Context,
@@ -85,6 +114,9 @@ pub fn prepare(
     name: &str,
     logs: &std::path::Path,
 ) -> Result<Guest, Failure> {
+    check_request(request, name)?;
+    // A diff that cannot be used is reported before anything is built.
+    extra_changes(&request.patch)?;
     let builder = Builder::new(cx, recorder, logs);
     let host = recorder.phase(Phase::Resolve, || resolve(cx, &builder, request, name))?;
     stop_if(&cx.interrupt)?;
@@ -333,10 +365,8 @@ fn extra_changes(paths: &[PathBuf]) -> Result<Vec<Change>, Failure> {
     paths
         .iter()
         .map(|path| {
-            let diff =
-                std::fs::read(path).map_err(|error| Failure::io("read the patch", path, error))?;
-            let id = path.display().to_string();
-            Ok(Change { id, diff })
+            let diff = input::read("read the patch", path, load::LARGEST, Links::Follow)?;
+            Change::new(path.display().to_string(), diff)
         })
         .collect()
 }

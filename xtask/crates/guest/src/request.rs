@@ -7,9 +7,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use kdk_core::failure::Failure;
 use kdk_doctor::hypervisor::VmmChoice;
 use kdk_vm::accel::AccelChoice;
+use kdk_vm::error::RunError;
 use kdk_vm::plan::{Isolation, Selection};
+use kdk_vm::select::check_patterns;
 use kdk_vm::session::Limits;
 
 /// A guest that a caller asks for.
@@ -124,6 +127,23 @@ impl Default for TestRequest {
 }
 
 impl TestRequest {
+    /// Fails if the request contradicts itself, or if no test can have a name
+    /// that it asks for.
+    ///
+    /// # Errors
+    /// Always the caller's, of [`Class::Usage`](kdk_core::failure::Class).
+    pub fn check(&self) -> Result<(), Failure> {
+        check_patterns(&self.patterns).map_err(RunError::from)?;
+        if self.jobs > 1 && self.isolation == Isolation::None {
+            return Err(Failure::usage(
+                "run guests side by side",
+                "with --isolation none all tests share one guest",
+            )
+            .help("leave --jobs out, or use --isolation test or suite"));
+        }
+        Ok(())
+    }
+
     /// Returns the seed of this run: the caller's, or a random one.
     pub fn seed(&self) -> u64 {
         // The standard library's hash keys are the system's random numbers.

@@ -148,13 +148,7 @@ impl<'a> TestEnv<'a> {
         tests: &TestRequest,
         durations: Durations,
     ) -> Result<RunReport, Failure> {
-        if tests.jobs > 1 && tests.isolation == Isolation::None {
-            return Err(Failure::usage(
-                "run guests side by side",
-                "with --isolation none all tests share one guest",
-            )
-            .help("leave --jobs out, or use --isolation test or suite"));
-        }
+        tests.check()?;
         let options = Options {
             selection: tests.selection(),
             limits: tests.limits(),

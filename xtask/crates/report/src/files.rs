@@ -1,6 +1,7 @@
 //! The report files that a user asks for.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::json::Report;
 use super::{html, junit};
@@ -19,6 +20,24 @@ pub struct ReportFiles {
 }
 
 impl ReportFiles {
+    /// Fails if two reports would go to one file.
+    ///
+    /// # Errors
+    /// [`Class::Usage`](kdk_core::failure::Class::Usage), with the file.
+    pub fn check(&self) -> Result<(), Failure> {
+        let mut places = Vec::new();
+        for path in [&self.json, &self.junit, &self.html].into_iter().flatten() {
+            let place = place(path);
+            if places.contains(&place) {
+                let what = format!("two reports would go to {}", path.display());
+                return Err(Failure::usage("write the reports", what)
+                    .help("give each report a file of its own"));
+            }
+            places.push(place);
+        }
+        Ok(())
+    }
+
     /// Writes each of the files, even if another fails. Returns the first
     /// error.
     pub fn write(&self, report: &Report, changes: &Comparison) -> Result<(), Failure> {
@@ -30,10 +49,45 @@ impl ReportFiles {
     }
 }
 
+/// Returns where a file is, also if it does not exist yet.
+fn place(path: &Path) -> PathBuf {
+    if let Ok(place) = fs::canonicalize(path) {
+        return place;
+    }
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = absolute.parent().and_then(|dir| fs::canonicalize(dir).ok());
+    match (folder, absolute.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => absolute,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixtures::good_run;
+
+    #[test]
+    fn two_reports_do_not_share_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| Some(dir.path().join(name));
+        fs::write(dir.path().join("there"), "").unwrap();
+        std::os::unix::fs::symlink("there", dir.path().join("link")).unwrap();
+        for (json, html, good) in [
+            ("a", "b", true),
+            ("a", "a", false),
+            ("a", "./a", false),
+            ("there", "link", false),
+            ("new/a", "new/a", false),
+        ] {
+            let files = ReportFiles {
+                json: path(json),
+                html: path(html),
+                ..ReportFiles::default()
+            };
+            assert_eq!(files.check().is_ok(), good, "{json} {html}");
+        }
+    }
 
     #[test]
     fn one_file_that_cannot_be_written_does_not_prevent_others() {

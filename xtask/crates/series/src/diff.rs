@@ -85,6 +85,50 @@ pub fn parse(diff: &[u8]) -> Vec<FileDiff> {
     files
 }
 
+/// The longest path that a diff may have, in bytes.
+const LONGEST_PATH: usize = 1024;
+
+/// Returns what is wrong with the first path of `diff` that no file of a tree
+/// can have, if there is one.
+pub fn bad_path(diff: &[u8]) -> Option<String> {
+    let renamed = diff.split(|byte| *byte == b'\n').filter_map(|line| {
+        let text = std::str::from_utf8(line).ok()?;
+        ["rename from ", "rename to ", "copy from ", "copy to "]
+            .iter()
+            .find_map(|prefix| text.strip_prefix(prefix))
+            .map(unquoted)
+    });
+    parse(diff)
+        .into_iter()
+        .flat_map(|file| [file.old, file.new])
+        .flatten()
+        .chain(renamed)
+        .find_map(|path| {
+            let what = wrong_with(&path)?;
+            let shown: String = path.chars().take(80).collect();
+            let more = if shown.len() < path.len() { ".." } else { "" };
+            Some(format!("its path `{}{more}` {what}", shown.escape_debug()))
+        })
+}
+
+/// Returns why no file of a tree can have this path.
+fn wrong_with(path: &str) -> Option<&'static str> {
+    let parts = path.split('/');
+    match path {
+        "" => Some("is empty"),
+        path if path.len() > LONGEST_PATH => Some("is longer than 1024 bytes"),
+        path if path.contains(char::is_control) => Some("has a control character"),
+        path if path.starts_with(':') => Some("is a pattern of git"),
+        path if path.starts_with('/') => Some("is absolute"),
+        _ if parts.clone().any(|part| part == "..") => Some("leaves the tree"),
+        _ if parts.clone().any(|part| part.eq_ignore_ascii_case(".git")) => {
+            Some("is in a repository")
+        }
+        _ if parts.clone().any(|part| matches!(part, "" | ".")) => Some("is not the shortest one"),
+        _ => None,
+    }
+}
+
 fn set(files: &mut [FileDiff], change: impl FnOnce(&mut FileDiff)) {
     if let Some(file) = files.last_mut() {
         change(file);
@@ -315,6 +359,32 @@ index 4444..0000
         for none in ["", "\n", "diff --git", "@@ -1 +1 @@\n-a\n", "index 1..2\n"] {
             assert_eq!(parse(none.as_bytes()), [], "{none:?}");
         }
+    }
+
+    #[test]
+    fn paths_that_no_file_can_have() {
+        let diff = |path: &str| format!("--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-a\n+b\n");
+        for (path, want) in [
+            ("sys/kern/a.c", None),
+            ("sys/..a/b.c", None),
+            ("", Some("is empty")),
+            ("../../x", Some("leaves the tree")),
+            ("sys/../../x", Some("leaves the tree")),
+            ("/etc/passwd", Some("is absolute")),
+            (":(glob)**", Some("is a pattern of git")),
+            (".git/config", Some("is in a repository")),
+            ("sys//a.c", Some("is not the shortest one")),
+            (&"x/".repeat(600), Some("is longer than 1024 bytes")),
+        ] {
+            let found = bad_path(diff(path).as_bytes());
+            match want {
+                None => assert_eq!(found, None, "{path}"),
+                Some(want) => assert!(found.unwrap().ends_with(want), "{path}"),
+            }
+        }
+        let renamed = "diff --git a/x b/x\nrename from x\nrename to ../x\n";
+        let want = "its path `../x` leaves the tree";
+        assert_eq!(bad_path(renamed.as_bytes()).as_deref(), Some(want));
     }
 
     #[test]

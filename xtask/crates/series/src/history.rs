@@ -8,9 +8,10 @@ use serde::Deserialize;
 
 use crate::base::repo::names;
 use crate::base::source;
-use crate::load::{self, Loaded, MANIFEST};
+use crate::load::{self, LARGEST, Loaded, MANIFEST};
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
+use kdk_core::input::{self, Links};
 use kdk_core::yaml;
 
 /// The git repository that contains the series.
@@ -162,8 +163,7 @@ impl SeriesRepo {
     /// Returns whether `file` of the series `name` is the same as in HEAD.
     pub fn is_committed(&self, name: &str, file: &str) -> Result<bool, Failure> {
         let path = self.folder.join(name).join(file);
-        let now = fs::read(&path)
-            .map_err(|error| Failure::io("read a file of the series", &path, error))?;
+        let now = input::read("read a file of the series", &path, LARGEST, Links::Refuse)?;
         let committed = self.file("HEAD", &format!("{}{name}/{file}", self.prefix))?;
         Ok(committed.is_some_and(|committed| committed == now))
     }

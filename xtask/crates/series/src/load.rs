@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::base::apply::Change;
 use crate::manifest::{Class, Manifest, Patch, problems};
 use kdk_core::failure::Failure;
+use kdk_core::input::{self, Links};
 use kdk_core::workspace::workspace;
 use kdk_core::yaml::{self, places};
 
@@ -16,6 +17,9 @@ pub const MANIFEST: &str = "series.yaml";
 
 /// The largest patch file that is read, in bytes.
 pub const LARGEST: u64 = 10 << 20;
+
+/// The largest manifest that is read, in bytes.
+pub const LARGEST_MANIFEST: u64 = 1 << 20;
 
 /// A series, read from its folder.
 #[derive(Debug, Clone)]
@@ -70,11 +74,12 @@ pub fn names() -> Result<Vec<String>, Failure> {
 /// Reads the series of `base`, if there is one.
 pub fn find(base: &str) -> Result<Option<Loaded>, Failure> {
     let dir = folder().join(base);
-    match read(&dir, base) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::io("read the series", &dir.join(MANIFEST), error)),
-        Ok(text) => parse(&dir, base, &text).map(Some),
+    let path = dir.join(MANIFEST);
+    if !is_name(base) || fs::symlink_metadata(&path).is_err_and(|error| is_missing(&error)) {
+        return Ok(None);
     }
+    let text = input::read_text("read the series", &path, LARGEST_MANIFEST, Links::Refuse)?;
+    parse(&dir, base, &text).map(Some)
 }
 
 /// Reads the series of `base`. Fails if there is none.
@@ -106,11 +111,11 @@ fn is_name(base: &str) -> bool {
     Path::new(base).components().count() == 1
 }
 
-fn read(dir: &Path, base: &str) -> io::Result<String> {
-    if !is_name(base) {
-        return Err(io::ErrorKind::NotFound.into());
-    }
-    fs::read_to_string(dir.join(MANIFEST))
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// Reads the manifest `text` of the folder `dir`, whose series is `name`.
@@ -217,17 +222,8 @@ impl Loaded {
         let read = |patch: &Patch| {
             let path = self.path(patch);
             let tried = format!("read the patch {}", patch.id);
-            let failed = |error| Failure::io(&tried, &path, error);
-            if fs::metadata(&path).map_err(failed)?.len() > LARGEST {
-                let happened = format!("{} is larger than {} MB", path.display(), LARGEST >> 20);
-                return Err(Failure::usage(&tried, happened).help(
-                    "no one reviews a patch of this size: remove generated and binary files, and split the \
-                        rest",
-                ));
-            }
-            let diff = fs::read(&path).map_err(failed)?;
-            let id = patch.id.clone();
-            Ok(Change { id, diff })
+            let diff = input::read(&tried, &path, LARGEST, Links::Refuse)?;
+            Change::new(patch.id.clone(), diff)
         };
         self.manifest.patches.iter().map(read).collect()
     }

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::load::LARGEST;
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::failure::Failure;
+use kdk_core::input::{self, Links};
 
 /// The file's name.
 pub const FILE: &str = "results.json";
@@ -130,9 +132,9 @@ impl Results {
             Failure::usage(format!("read {}", path.display()), why)
                 .help("only kdk writes this file: remove it and run `cargo xtask prove` again")
         };
-        let text = match fs::read(&path) {
+        let text = match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            other => other.map_err(|error| Failure::io("read the results", &path, error))?,
+            _ => input::read("read the results", &path, LARGEST, Links::Refuse)?,
         };
         let results: Self =
             serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;

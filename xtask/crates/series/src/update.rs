@@ -7,12 +7,13 @@ use crate::base::apply::{self, Change};
 use crate::base::repo;
 use crate::journal::{self, Transaction};
 use crate::lint::{self, Finding, Severity};
-use crate::load::{self, Loaded, MANIFEST};
+use crate::load::{self, LARGEST, Loaded, MANIFEST};
 use crate::manifest::Manifest;
 use crate::{commit_meta, format_patch};
 use kdk_core::cache_dir::CacheDir;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
+use kdk_core::input::{self, Links};
 use kdk_core::yaml;
 
 /// The new state of a series.
@@ -243,9 +244,8 @@ pub fn verify_manifest_edit(
 /// exists.
 pub fn read_beside(series: &Loaded, name: &str) -> Result<Option<Vec<u8>>, Failure> {
     let path = series.dir.join(name);
-    match fs::read(&path) {
-        Ok(content) => Ok(Some(content)),
+    match fs::symlink_metadata(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::io("read the series", &path, error)),
+        _ => input::read("read the series", &path, LARGEST, Links::Refuse).map(Some),
     }
 }

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use crate::cmd::patches::which::Which;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
+use kdk_core::input::{self, Links};
 use kdk_prove::{self, trees};
 use kdk_series::applied::{self, AppliedSeries};
 use kdk_series::base::repo::changed_paths;
 use kdk_series::export::gate::{self, Known};
 use kdk_series::export::{self, Exported, cover, github, mail, phabricator};
 use kdk_series::lint::{self, Finding, Severity};
-use kdk_series::load::Loaded;
+use kdk_series::load::{LARGEST_MANIFEST, Loaded};
 use kdk_series::manifest::Channel;
 use kdk_series::results::Results;
 
@@ -218,9 +219,7 @@ fn cover_file(series: &Loaded) -> Result<Option<String>, Failure> {
         return Ok(None);
     };
     let path = series.dir.join(name);
-    let text =
-        fs::read_to_string(&path).map_err(|error| Failure::io("read the cover", &path, error))?;
-    Ok(Some(text))
+    input::read_text("read the cover", &path, LARGEST_MANIFEST, Links::Refuse).map(Some)
 }
 
 /// Returns the folder `out`, which is created if necessary and must be empty: a

@@ -10,6 +10,7 @@ use crate::cmd::patches::which::Which;
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::context::Context;
 use kdk_core::failure::{Class, Failure};
+use kdk_core::terminal::cut_lines;
 use kdk_series::lint::{self, Finding, LintReport, Severity};
 use kdk_series::load;
 
@@ -34,7 +35,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let report = lint::folder(&cx.cache, &dir, &name, args.base.as_deref(), &say)?;
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     if let Some(findings) = text(&report, colours).strip_suffix('\n') {
-        cx.terminal.print(findings);
+        cx.terminal.print(cut_lines(findings));
     }
     if let Some(path) = &args.json {
         write(path, &name, &report)?;

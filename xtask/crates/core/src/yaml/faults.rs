@@ -8,7 +8,7 @@ use serde_path_to_error::{Path, Segment};
 use serde_yaml::Value;
 
 use crate::yaml::places::{self, PathSegment};
-use crate::yaml::{closest, message};
+use crate::yaml::{TOO_DEEP, closest, message, too_deep};
 
 /// One error in a YAML text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,14 @@ pub struct Fault {
 
 /// Parses `text`, or returns all errors in it.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Fault>> {
+    if let Some(line) = too_deep(text) {
+        let start = text.lines().take(line - 1).map(|line| line.len() + 1).sum();
+        return Err(vec![Fault {
+            text: TOO_DEEP.into(),
+            help: None,
+            span: (start, 0),
+        }]);
+    }
     let first = match serde_yaml::from_str(text) {
         Ok(read) => return Ok(read),
         Err(error) => error,

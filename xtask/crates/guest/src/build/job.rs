@@ -71,13 +71,17 @@ impl Job {
         let mut diagnosis = Diagnosis::default();
         let mut tail = VecDeque::with_capacity(TAIL_LINES);
         let read = std::thread::scope(|scope| {
-            scope.spawn(move || {
+            let watch = move || {
                 while running.recv_timeout(POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                     if interrupt.is_set() {
                         end_group(group);
                     }
                 }
-            });
+            };
+            if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, watch) {
+                end_group(group);
+                return Err(error);
+            }
             let mut lines = BufReader::new(&started);
             let result = each_line(&mut lines, &mut |line| {
                 diagnosis.line(line);

@@ -140,13 +140,19 @@ impl<'a> Builder<'a> {
         make: impl FnOnce(&mut Pending) -> Result<(), Failure>,
     ) -> Result<Built, Failure> {
         let why = match found {
-            Lookup::Hit(entry) => {
-                return Ok(Built {
-                    entry,
-                    cached: true,
-                    why: "unchanged".into(),
-                });
-            }
+            Lookup::Hit(entry) => match entry.damage() {
+                None => {
+                    return Ok(Built {
+                        entry,
+                        cached: true,
+                        why: "unchanged".into(),
+                    });
+                }
+                Some(what) => {
+                    self.store.discard(entry)?;
+                    self.damaged(inputs, &what)?
+                }
+            },
             Lookup::Miss { why } => why,
         };
         begin(&why);
@@ -157,6 +163,27 @@ impl<'a> Builder<'a> {
             cached: false,
             why,
         })
+    }
+
+    /// Returns why a damaged result, which was removed, is made anew.
+    ///
+    /// # Errors
+    /// Fails for a kernel or a module: an earlier run may have blamed its
+    /// damage on the tree.
+    fn damaged(&self, inputs: &Inputs, what: &str) -> Result<String, Failure> {
+        let name = match inputs.kind.as_str() {
+            "kernel" => "the kernel",
+            "kmod" => "kdk.ko",
+            "demo" => "the demo guest",
+            "state" => "the saved machine",
+            kind => kind,
+        };
+        let what = format!("{name} is damaged: {what}");
+        if matches!(name, "the kernel" | "kdk.ko" | "the demo guest") {
+            return Err(Failure::build(format!("use {name} in the store"), what)
+                .help("the damaged one was removed: run the command again to build it anew"));
+        }
+        Ok(what)
     }
 
     /// Returns the path of the log `name` of this run.

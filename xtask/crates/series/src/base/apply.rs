@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::base::repo;
+use crate::diff;
 use crate::mail;
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::failure::Failure;
@@ -17,6 +18,20 @@ pub struct Change {
     /// A mail as `git format-patch` writes it, with author and message; or a
     /// bare diff.
     pub diff: Vec<u8>,
+}
+
+impl Change {
+    /// Returns a change whose paths are safe to use.
+    ///
+    /// # Errors
+    /// The diff has a path that no file of a tree can have.
+    pub fn new(id: String, diff: Vec<u8>) -> Result<Self, Failure> {
+        match diff::bad_path(&diff) {
+            None => Ok(Self { id, diff }),
+            Some(what) => Err(Failure::usage(format!("use the patch `{id}`"), what)
+                .help("a patch names files by their paths from the top of the tree, as git does")),
+        }
+    }
 }
 
 /// Commits `changes` on top of `base`, one commit for each, and returns the

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::diff::bad_path;
 use crate::lint::finding::Check;
 use crate::lint::remark::{At, Remark};
 use crate::load::LARGEST;
@@ -27,7 +28,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Remark> {
             "check the permissions of the file",
         )
     };
-    let file = fs::metadata(path).map_err(of)?;
+    let file = fs::symlink_metadata(path).map_err(of)?;
     if !file.is_file() {
         return Err(wrong(
             "is not a regular file".into(),
@@ -77,6 +78,10 @@ pub fn text(bytes: &[u8]) -> Result<&str, Vec<Remark>> {
             format-patch`";
         let at = At::Byte(bytes.len());
         found.push(wrong(at, "the last line has no newline", help));
+    }
+    if let Some(what) = bad_path(bytes) {
+        let help = "a patch names files by their paths from the top of the tree, as git does";
+        found.push(wrong(At::Patch, &what, help));
     }
     match (std::str::from_utf8(bytes), found.is_empty()) {
         (Ok(text), true) => Ok(text),

@@ -6,14 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::lint::finding::{Check, Finding, Severity, Spot};
-use crate::load::{Loaded, MANIFEST};
+use crate::load::{LARGEST_MANIFEST, Loaded, MANIFEST};
 use crate::manifest::{Manifest, is_plain_name, problems};
 use kdk_core::failure::Failure;
 use kdk_core::yaml::faults;
 use kdk_core::yaml::places::{self, PathSegment};
-
-/// The largest manifest that is read, in bytes.
-const LARGEST: u64 = 1 << 20;
 
 /// The result of reading a manifest.
 #[derive(Debug)]
@@ -42,8 +39,15 @@ pub fn read(dir: &Path, name: &str) -> Result<Read, Failure> {
             series: None,
         })
     };
-    let size = fs::metadata(&path).map_err(failed)?.len();
-    if size > LARGEST {
+    let file = fs::symlink_metadata(&path).map_err(failed)?;
+    if !file.is_file() {
+        return bad(
+            format!("{} is not a regular file", display_path(name)),
+            "a manifest is a file in the folder of its series",
+        );
+    }
+    let size = file.len();
+    if size > LARGEST_MANIFEST {
         let text = format!(
             "{} is {} MB, limit 1 MB; it was not read",
             display_path(name),

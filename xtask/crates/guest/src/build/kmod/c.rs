@@ -247,9 +247,11 @@ impl Compiler<'_> {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 0..self.builder.jobs.clamp(1, units.len().max(1)) {
-                scope.spawn(work);
+            for _ in 1..self.builder.jobs.min(units.len()) {
+                // Where no more threads may start, the others do the work.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
             }
+            work();
         });
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(at, _)| *at);
