@@ -4,7 +4,6 @@ use super::harness::answer;
 use crate::clock;
 use crate::hw;
 use crate::platform::{Demo, let_traps_end_test};
-use core::hint::spin_loop;
 use kdk_harness::{Ended, Platform, Test, TestResult, kdk_test};
 
 static PANICS: Test = Test::new("inner/panics", || {
