@@ -7,7 +7,8 @@
 use super::{GRACE, IDLE, START, assert_references, each_cpu, random, release};
 use crate::kpi::cpus::cpus;
 use crate::kpi::flowtable::{
-    Counts, Family, Flow, InsertStep, Key, ROUTES, RouteDefect, SMALLEST, Table, key, key6, route_of,
+    Counts, Family, Flow, InsertStep, Key, ROUTES, RouteDefect, SMALLEST, Table, key, key6,
+    route_of,
 };
 use crate::kpi::kthread::Thread;
 use crate::kpi::notes::note;
