@@ -70,7 +70,7 @@ pub enum HelloError {
 pub enum Expect {
     /// The test passes.
     Pass,
-    /// The test fails because of a known defect.
+    /// The test fails, or does not end, because of a known defect.
     Fail,
     /// The test fails, or ends the kernel.
     Crash,

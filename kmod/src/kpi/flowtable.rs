@@ -49,14 +49,14 @@ pub fn unzeroed_cpus() -> u64 {
 /// A family of addresses. Each has a table of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// IPv4.
+    /// IPv4, AF_INET of the kernel.
     V4,
-    /// IPv6.
+    /// IPv6, AF_INET6 of the kernel.
     V6,
 }
 
 impl Family {
-    /// All families.
+    /// All families that the flowtable knows.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
 
     fn number(self) -> c_int {
@@ -67,7 +67,7 @@ impl Family {
     }
 }
 
-/// An address.
+/// The destination address of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     /// An IPv4 address, in the host's order.
@@ -437,7 +437,8 @@ impl Table {
         let there = found(unsafe {
             bindings::kdk_flowtable_use(number(cpu), &raw const raw, &raw mut slot)
         })?;
-        Ok(there.then_some(InUse {
+        // An InUse that is dropped gives its slot back: only for a flow that is there.
+        Ok(there.then(|| InUse {
             _table: self,
             key,
             slot,

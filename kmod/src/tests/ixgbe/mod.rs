@@ -48,7 +48,7 @@ use core::time::Duration;
 use kdk_harness::{Stop, TestResult, kdk_test};
 use kdk_nic_oracle::frame;
 use kdk_nic82599::Violation;
-use kdk_nic82599::registers::{EICR, EICS_EX, EIMS, EIMS_EX};
+use kdk_nic82599::registers::{EICR, EICS_EX, EIMS, EIMS_EX, QUEUES, rdt};
 
 /// An attach resets the NIC several times and waits each time.
 const LIMIT_MS: u32 = 60_000;
@@ -386,7 +386,8 @@ const fn is_late_doorbell(violation: Violation) -> bool {
 }
 
 /// The stop of the driver of 2014 does not wait for its interrupt threads and
-/// tasks, which may clear, unmask and set causes during the reset of the NIC.
+/// tasks, which may clear, unmask and set causes during the reset of the NIC, and
+/// return receive descriptors.
 /// The stop of iflib(9) waits.
 fn is_late_interrupt(violation: Violation) -> bool {
     let Violation::WrittenDuringReset { register } = violation else {
@@ -395,5 +396,7 @@ fn is_late_interrupt(violation: Violation) -> bool {
     let of_causes = [EICR, EIMS];
     let of_queues = [EIMS_EX, EICS_EX];
     cfg!(not(iflib))
-        && (of_causes.contains(&register) || of_queues.as_flattened().contains(&register))
+        && (of_causes.contains(&register)
+            || of_queues.as_flattened().contains(&register)
+            || (0..QUEUES).any(|queue| register == rdt(queue)))
 }

@@ -3,7 +3,7 @@
 
 use crate::errno::{Errno, Result};
 use crate::fd::Descriptor;
-use crate::file::PAGE;
+use crate::file::{PAGE, set_length};
 use crate::kqueue::EV_ONESHOT;
 use crate::memory::{Mapping, shared_memory};
 use crate::raw::{IoVec, call, number};
@@ -203,8 +203,11 @@ pub fn sendfile_without_description(
     socket: &impl Descriptor,
 ) -> Result<Sent> {
     let flags = Generation::of_kernel()?.flag();
-    // The second page is behind the object's end.
-    let zeros = Mapping::of(&shared_memory(PAGE as u64)?, 2 * PAGE)?;
+    // The second page is behind the object's end. Kernels of 2014 refuse to map
+    // more than the object has at that time.
+    let object = shared_memory(2 * PAGE as u64)?;
+    let zeros = Mapping::of(&object, 2 * PAGE)?;
+    set_length(&object, PAGE as u64)?;
     let mut bytes = -1i64;
     let arguments = [
         file.raw() as usize,

@@ -13,26 +13,28 @@ use kdk_sys::{Descriptor, Errno, counters};
 #[macro_export]
 macro_rules! case {
     ($name:expr, $run:expr $(,)?) => {
-        $crate::case!(@ $name, $run, kdk_harness::Expect::Pass);
+        $crate::case!(@ $name, $run, 60_000, kdk_harness::Expect::Pass);
     };
     ($name:expr, $run:expr, defect = $why:expr $(,)?) => {
-        $crate::case!(@ $name, $run, kdk_harness::Expect::FailOn(kdk_sys::sendfile::Generation::is_first, $why));
+        // A lost event never comes: the expected failure lasts until the limit.
+        $crate::case!(@ $name, $run, 15_000, kdk_harness::Expect::FailOn(kdk_sys::sendfile::Generation::is_first, $why));
     };
     ($name:expr, $run:expr, crash = $why:expr $(,)?) => {
         $crate::case!(
             @ $name,
             $run,
+            60_000,
             kdk_harness::Expect::CrashOn(kdk_sys::sendfile::Generation::is_first, $why)
         );
     };
     ($name:expr, $run:expr $(, $option:ident = $value:expr)+ $(,)?) => {
-        $crate::case!(@ $name, $run, kdk_harness::Expect::Pass $(, $option = $value)+);
+        $crate::case!(@ $name, $run, 60_000, kdk_harness::Expect::Pass $(, $option = $value)+);
     };
-    (@ $name:expr, $run:expr, $expect:expr $(, $option:ident = $value:expr)*) => {
+    (@ $name:expr, $run:expr, $limit_ms:expr, $expect:expr $(, $option:ident = $value:expr)*) => {
         kdk_harness::kdk_test!(
             $name,
             $run,
-            limit_ms = 60_000,
+            limit_ms = $limit_ms,
             leak_types = &["sendfile", "kqueue"],
             expect = $expect
             $(, $option = $value)*
