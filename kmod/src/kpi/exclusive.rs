@@ -26,7 +26,11 @@ impl<T> Exclusive<T> {
 
     /// Enters, unless another thread has entered.
     pub fn enter(&self) -> Option<Inside<'_, T>> {
-        (!self.busy.swap(true, Ordering::Acquire)).then_some(Inside(self))
+        // An `Inside` that is dropped leaves: none may exist for a thread that fails.
+        match self.busy.swap(true, Ordering::Acquire) {
+            true => None,
+            false => Some(Inside(self)),
+        }
     }
 }
 

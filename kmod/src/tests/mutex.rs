@@ -1,6 +1,7 @@
-//! Tests of mtx(9).
+//! Tests of mtx(9), and of the locks of the module's own.
 
 use super::{FOREVER, resource_error};
+use crate::kpi::exclusive::Exclusive;
 use crate::kpi::kthread::{End, Thread};
 use crate::kpi::mutex::{Lock, Mutex, Recursion};
 use crate::kpi::time;
@@ -13,6 +14,7 @@ kdk_test!("kpi/mutex-excludes", excludes, cpus = &[1, 4]);
 kdk_test!("kpi/mutex-owner", owner, cpus = &[1, 4]);
 kdk_test!("kpi/mutex-recursion", recursion);
 kdk_test!("kpi/mutex-try", try_lock, cpus = &[1, 4]);
+kdk_test!("kpi/exclusive", exclusive);
 
 /// No update of concurrent threads is lost.
 fn excludes() -> TestResult {
@@ -126,4 +128,20 @@ impl Holder {
         self.state.store(2, core::sync::atomic::Ordering::SeqCst);
         assert!(self.thread.join(FOREVER).is_ok());
     }
+}
+
+/// A value that is in use stays in use when others fail to enter.
+fn exclusive() -> TestResult {
+    let value = Exclusive::new(0_u32);
+    let mut inside = value.enter();
+    assert!(inside.is_some(), "the first to enter");
+    for _ in 0..2 {
+        assert!(value.enter().is_none(), "two have entered");
+    }
+    if let Some(inside) = &mut inside {
+        **inside += 1;
+    }
+    drop(inside);
+    assert_eq!(value.enter().map(|inside| *inside), Some(1));
+    Ok(())
 }
