@@ -18,7 +18,7 @@ pub mod cpus;
 #[cfg(sendfile_kqueue)]
 pub mod descriptor;
 pub mod errno;
-mod exclusive;
+pub mod exclusive;
 pub mod fault;
 #[cfg(iflib)]
 pub mod filter;

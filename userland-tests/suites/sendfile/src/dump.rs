@@ -63,7 +63,7 @@ fn refused() -> TestResult {
         assert_eq!((sent.bytes, sent.result), (0, Err(Errno::EAGAIN)));
     }
     none("nothing was sent", &in_flight.queue);
-    lookers.map(Looker::stop);
+    lookers.into_iter().for_each(Looker::stop);
     in_flight.assert_done("no call had an event");
     Ok(())
 }

@@ -74,7 +74,7 @@ fn races(late: bool) -> TestResult {
         ledger.came(&event);
     }
     ledger.check();
-    lookers.map(Looker::stop);
+    lookers.into_iter().for_each(Looker::stop);
     drop(table);
     drop(broken);
     in_flight.assert_done("all is freed");
