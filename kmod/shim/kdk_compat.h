@@ -41,6 +41,7 @@ struct epoch_tracker {
 };
 #define	NET_EPOCH_ENTER(et)	((void)&(et))
 #define	NET_EPOCH_EXIT(et)	((void)&(et))
+#define	NET_EPOCH_DRAIN_CALLBACKS()	((void)0)
 
 /* A queue of packets with a limit, see mbuf(9). */
 struct mbufq {

@@ -19,6 +19,9 @@
 #include <net/if_media.h>
 #include <net/if_types.h>
 #include <net/if_var.h>
+#ifdef KDK_PCI_IFLIB
+#include <net/if_private.h>
+#endif
 #include <net/vnet.h>
 
 #include <machine/cpufunc.h>
@@ -164,6 +167,42 @@ kdk_interface_set_lro(const char *name, int on)
 	ifr.ifr_reqcap = on ? ifr.ifr_curcap | IFCAP_LRO :
 	    ifr.ifr_curcap & ~IFCAP_LRO;
 	return (kdk_interface_ioctl(SIOCSIFCAP, &ifr));
+}
+
+const void *
+kdk_interface_link_task(const char *name)
+{
+	const void *task;
+	if_t ifp;
+
+	ifp = kdk_interface_ref(name);
+	if (ifp == NULL)
+		return (NULL);
+	task = &ifp->if_linktask;
+	if_rele(ifp);
+	return (task);
+}
+
+void
+kdk_link_tasks_block(void)
+{
+
+	taskqueue_drain_all(taskqueue_swi);
+	taskqueue_block(taskqueue_swi);
+}
+
+void
+kdk_link_tasks_unblock(void)
+{
+
+	taskqueue_unblock(taskqueue_swi);
+}
+
+void
+kdk_interfaces_freed(void)
+{
+
+	NET_EPOCH_DRAIN_CALLBACKS();
 }
 
 #ifdef KDK_PCI_IFLIB

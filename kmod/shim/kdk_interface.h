@@ -62,6 +62,17 @@ int	 kdk_interface_multicast(const char *name, uint8_t group, int join);
 int	 kdk_interface_transmit(const char *name, const void *frame,
 	    size_t length);
 
+/*
+ * The task of an interface that reports link changes, or NULL if there is no
+ * such interface.
+ */
+const void *kdk_interface_link_task(const char *name);
+/* Blocks the queue of these tasks, once those that are queued have run. */
+void	 kdk_link_tasks_block(void);
+void	 kdk_link_tasks_unblock(void);
+/* Sleeps until the memory of all detached interfaces is free. */
+void	 kdk_interfaces_freed(void);
+
 /* Returns EBUSY if there are too many taps.  Close it before the detach. */
 int	 kdk_tap_open(const char *name, struct kdk_tap **tapp);
 void	 kdk_tap_close(struct kdk_tap *tap);

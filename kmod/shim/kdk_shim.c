@@ -351,6 +351,22 @@ kdk_thread_exists(int tid)
 	return (1);
 }
 
+int
+kdk_thread_sleeps_on(int tid, const void *channel)
+{
+	struct thread *td;
+	int sleeps;
+
+	td = tdfind(tid, -1);
+	if (td == NULL)
+		return (0);
+	thread_lock(td);
+	sleeps = TD_ON_SLEEPQ(td) && td->td_wchan == channel;
+	thread_unlock(td);
+	PROC_UNLOCK(td->td_proc);
+	return (sleeps);
+}
+
 struct thread *
 kdk_curthread(void)
 {

@@ -84,6 +84,7 @@ void	 kdk_task_init(struct task *t, void (*func)(void *, int), void *arg);
 int	 kdk_thread_create(void (*func)(void *), void *arg, const char *name);
 int	 kdk_thread_may_exit(void);
 int	 kdk_thread_exists(int tid);
+int	 kdk_thread_sleeps_on(int tid, const void *channel);
 struct thread *kdk_curthread(void);
 int	 kdk_curtid(void);
 

@@ -6,9 +6,7 @@ use super::handle::{Handle, Kind};
 use alloc::ffi::CString;
 use alloc::vec;
 use alloc::vec::Vec;
-#[cfg(iflib)]
-use core::ffi::c_char;
-use core::ffi::{CStr, c_int, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
 
 /// The longest frame that a tap returns, in bytes.
 const LONGEST: usize = 65536;
@@ -75,7 +73,6 @@ impl Interface {
         self.0.to_str().unwrap_or("?")
     }
 
-    #[cfg(iflib)]
     pub(super) fn raw_name(&self) -> *const c_char {
         self.0.as_ptr()
     }

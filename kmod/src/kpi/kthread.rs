@@ -135,6 +135,19 @@ impl Thread {
         self.id
     }
 
+    /// Returns whether the thread waits until this task is neither queued nor
+    /// running.
+    #[cfg(ixgbe)]
+    #[must_use]
+    pub fn drains(&self, task: super::link_task::LinkTask) -> bool {
+        let tid = TABLE.with(|table| {
+            let entry = table.of_id(self.id)?;
+            (entry.phase == Phase::Running).then_some(entry.tid)
+        });
+        // SAFETY: takes a number and an address that is only compared.
+        tid.is_some_and(|tid| unsafe { bindings::kdk_thread_sleeps_on(tid, task.channel()) != 0 })
+    }
+
     /// Waits for the thread to end, however long that takes.
     pub fn wait(mut self) -> End {
         loop {

@@ -35,6 +35,8 @@ pub mod interface;
 pub mod kenv;
 pub mod kthread;
 pub mod leaked;
+#[cfg(ixgbe)]
+pub mod link_task;
 pub mod linker_set;
 mod locked;
 pub mod malloc;

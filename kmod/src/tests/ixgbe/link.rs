@@ -2,7 +2,10 @@
 
 use super::{Setup, handled, leave, running, until, until_state};
 use crate::kpi::interface::LinkState;
-use kdk_harness::TestResult;
+use crate::kpi::kthread::{End, Thread};
+use crate::kpi::link_task::{self, LinkTask};
+use core::time::Duration;
+use kdk_harness::{Stop, TestResult};
 
 /// The NIC interrupts, and the state of the interface follows. The driver also
 /// polls its link twice a second.
@@ -26,4 +29,33 @@ pub fn down_and_up() -> TestResult {
     }
     assert_eq!(card.interface().state()?.baudrate, 10_000_000_000);
     leave(card)
+}
+
+/// A detach reports that the link is down. The interface is not freed before the
+/// task that reports this has run.
+pub fn task_at_detach() -> TestResult {
+    let card = running(&Setup::nth(0))?;
+    // The driver sets the state, then queues the task, and owns its lock at
+    // both. This waits for the lock, so that the task of the link that came up
+    // is queued. It runs before its queue is blocked.
+    card.interface().state()?;
+    let task = LinkTask::of(card.interface())?;
+    let blocked = link_task::Blocked::new()?;
+    let mut detach = Thread::spawn(c"kdk detach", move || {
+        assert!(leave(card).is_ok(), "the detach fails");
+    })?;
+    let over = loop {
+        match detach.join(Duration::from_millis(1)) {
+            Ok(end) => break Ok(end),
+            Err(thread) if thread.drains(task) => break Err(thread),
+            Err(thread) => detach = thread,
+        }
+    };
+    // An interface that is free after this must have no task in the queue.
+    link_task::wait_until_freed();
+    drop(blocked);
+    match over.unwrap_or_else(Thread::wait) {
+        End::Returned(_) => Ok(()),
+        End::Panicked(_) => Err(Stop::Fail("the detach fails")),
+    }
 }

@@ -114,6 +114,7 @@ suite! { BOTH;
     "ixgbe/receive-queues" => receive::each_queue,
     "ixgbe/transmit" => transmit::byte_for_byte,
     "ixgbe/link" => link::down_and_up,
+    "ixgbe/link-task-at-detach" => link::task_at_detach,
     "ixgbe/wire" => wire::both_ways,
     "ixgbe/flow-control-off-stays" => flow_control::off_stays,
     "ixgbe/one-queue-holds-back" => drop::one_queue_holds_back,
