@@ -1,7 +1,7 @@
 //! The flows of a bucket that the cleaner frees.
 
 use super::{GRACE, IDLE, START, assert_references, flow, random, release, small};
-use crate::kpi::flowtable::{ROUTES, RouteDefect, Table, key, route_of};
+use crate::kpi::flowtable::{ROUTES, RouteDefect, key, route_of};
 use alloc::vec::Vec;
 use kdk_harness::TestResult;
 

@@ -159,7 +159,7 @@ impl Shared {
         match random.u32(0..8) {
             0 => {
                 let after = InsertStep::ALL[random.usize(0..InsertStep::ALL.len())];
-                drop(self.table.touch_and_flush(cpu, key, after)?);
+                self.table.touch_and_flush(cpu, key, after)?;
             }
             1 => drop(self.table.insert(cpu, key)?),
             _ => {}

@@ -1,7 +1,7 @@
 //! Numbered frames, on a NIC without LRO.
 
 use super::batch::receive_batch;
-use super::tap::{expect, next, nothing_more};
+use super::tap::{expect, nothing_more};
 use super::{Card, Setup, frame, up};
 use crate::kpi::interface::Tap;
 use alloc::vec::Vec;
@@ -30,12 +30,6 @@ pub fn numbered(card: &Card, number: u32, length: usize) -> Vec<u8> {
     frame
 }
 
-/// Returns the number of a received frame.
-pub fn number(frame: &[u8]) -> Option<u32> {
-    let bytes = frame.get(AT..)?.first_chunk()?;
-    Some(u32::from_be_bytes(*bytes))
-}
-
 /// Injects these frames at once, before the driver sees any.
 pub fn burst(card: &Card, numbers: Range<u32>) -> TestResult {
     let frames = numbers.map(|nth| (numbered(card, nth, LENGTH), FrameErrors::NONE));
@@ -55,18 +49,6 @@ pub fn all(card: &Card, tap: &mut Tap, numbers: Range<u32>) -> TestResult {
         expect(tap, &numbered(card, nth, LENGTH))?;
     }
     nothing_more(card, &[QUEUE], tap)
-}
-
-/// Returns the numbers of all frames until this one, which must be intact.
-pub fn until_number(card: &Card, tap: &mut Tap, last: u32) -> Result<Vec<u32>, Stop> {
-    let mut seen = Vec::new();
-    while seen.last() != Some(&last) {
-        let tapped = next(tap)?;
-        let nth = number(&tapped.bytes).unwrap_or(u32::MAX);
-        assert_eq!(tapped.bytes, numbered(card, nth, LENGTH), "frame {nth}");
-        seen.push(nth);
-    }
-    Ok(seen)
 }
 
 /// Asserts that `times` times as many frames as the ring has descriptors are

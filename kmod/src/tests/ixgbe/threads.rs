@@ -2,7 +2,7 @@
 //! would overtake them on the way to the stack.
 
 use super::batch::receive_batch;
-use super::numbered_frames::{AT, burst, one, plain, until_number};
+use super::numbered_frames::{AT, LENGTH, burst, numbered, one, plain};
 use super::tap::{next, nothing_more};
 use super::{Card, Setup, frame, leave, leave_initialised, running, until};
 use crate::kpi::interface::Tap;
@@ -111,4 +111,22 @@ pub fn lro_mtu() -> TestResult {
     nothing_more(&card, &[queue], &mut tap)?;
     drop(tap);
     leave_initialised(card)
+}
+
+/// Returns the number of a received frame.
+fn number(frame: &[u8]) -> Option<u32> {
+    let bytes = frame.get(AT..)?.first_chunk()?;
+    Some(u32::from_be_bytes(*bytes))
+}
+
+/// Returns the numbers of all frames until this one, which must be intact.
+fn until_number(card: &Card, tap: &mut Tap, last: u32) -> Result<Vec<u32>, Stop> {
+    let mut seen = Vec::new();
+    while seen.last() != Some(&last) {
+        let tapped = next(tap)?;
+        let nth = number(&tapped.bytes).unwrap_or(u32::MAX);
+        assert_eq!(tapped.bytes, numbered(card, nth, LENGTH), "frame {nth}");
+        seen.push(nth);
+    }
+    Ok(seen)
 }
