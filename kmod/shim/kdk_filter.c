@@ -87,23 +87,32 @@ kdk_filter_drops(const struct kdk_filter_rule *rule, u_char first)
 	    (rule->verdict == KDK_FILTER_DROP_FIRST && first == rule->first));
 }
 
+/* Makes the changes of the rule to a copy. */
+static void
+kdk_filter_change(struct kdk_filter *filter, struct mbuf *m)
+{
+	u_char byte;
+
+	if (filter->rule.at < m->m_pkthdr.len) {
+		m_copydata(m, filter->rule.at, 1, (caddr_t)&byte);
+		byte = ~byte;
+		m_copyback(m, filter->rule.at, 1, (caddr_t)&byte);
+	}
+	m_adj(m, -(int)filter->rule.trim);
+}
+
 static pfil_return_t
 kdk_filter_replace(struct kdk_filter *filter, void *mem, u_int len,
     struct ifnet *ifp, struct mbuf **mp)
 {
 	struct mbuf *m;
-	u_char byte;
 
 	m = m_devget(mem, len, 0, ifp, NULL);
 	if (m == NULL) {
 		kdk_filter_lose(filter);
 		return (PFIL_PASS);
 	}
-	if (filter->rule.at < len) {
-		byte = ~((u_char *)mem)[filter->rule.at];
-		m_copyback(m, filter->rule.at, 1, (caddr_t)&byte);
-	}
-	m_adj(m, -(int)filter->rule.trim);
+	kdk_filter_change(filter, m);
 	*mp = m;
 	return (PFIL_REALLOCED);
 }
@@ -166,6 +175,15 @@ kdk_filter_mbuf(struct mbuf **mp, struct ifnet *ifp __unused,
 		kdk_filter_consume(filter, m);
 		*mp = NULL;
 		return (PFIL_CONSUMED);
+	}
+	if (filter->rule.verdict == KDK_FILTER_REPLACE) {
+		*mp = m_dup(m, M_NOWAIT);
+		m_freem(m);
+		if (*mp == NULL) {
+			kdk_filter_lose(filter);
+			return (PFIL_DROPPED);
+		}
+		kdk_filter_change(filter, *mp);
 	}
 	return (PFIL_PASS);
 }

@@ -17,8 +17,8 @@
 /* Consumes the frame.  A chain is kept; memory of the ring is not. */
 #define	KDK_FILTER_CONSUME	3
 /*
- * Replaces a frame in the ring by an mbuf chain: a copy with the byte 'at'
- * inverted and without the last 'trim' bytes.  A chain passes unchanged.
+ * Replaces a frame by an mbuf chain: a copy with the byte 'at' inverted and
+ * without the last 'trim' bytes.
  */
 #define	KDK_FILTER_REPLACE	4
 

@@ -50,6 +50,7 @@ struct kdk_reads {
 	vm_object_t	 object;
 	int		 type;		/* of the pager */
 	int		 own_type;	/* of the object */
+	int		 most;		/* pages of a read */
 	TAILQ_HEAD(, kdk_read) waiting;
 };
 
@@ -72,14 +73,17 @@ kdk_reads_of(vm_object_t object)
 }
 
 static boolean_t
-kdk_reads_has_page(vm_object_t object __unused, vm_pindex_t offset __unused,
+kdk_reads_has_page(vm_object_t object, vm_pindex_t offset __unused,
     int *before, int *after)
 {
 
 	if (before != NULL)
 		*before = 0;
-	if (after != NULL)
-		*after = KDK_READ_PAGES - 1;
+	if (after != NULL) {
+		mtx_lock(&kdk_reads_mtx);
+		*after = kdk_reads_of(object)->most - 1;
+		mtx_unlock(&kdk_reads_mtx);
+	}
 	return (TRUE);
 }
 
@@ -118,7 +122,7 @@ kdk_reads_set_type(vm_object_t object, int type)
 }
 
 int
-kdk_reads_open(int fd, struct kdk_reads **readsp)
+kdk_reads_open(int fd, int most, struct kdk_reads **readsp)
 {
 	struct kdk_reads *reads;
 	struct file *fp;
@@ -135,6 +139,7 @@ kdk_reads_open(int fd, struct kdk_reads **readsp)
 	}
 	reads = malloc(sizeof(*reads), M_KDK, M_WAITOK | M_ZERO);
 	TAILQ_INIT(&reads->waiting);
+	reads->most = imax(1, imin(most, KDK_READ_PAGES));
 	reads->fp = fp;
 	reads->object = ((struct shmfd *)fp->f_data)->shm_object;
 	reads->own_type = reads->object->type;

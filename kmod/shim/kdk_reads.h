@@ -13,9 +13,10 @@ struct kdk_blocked;
 
 /*
  * Lets the pages of a shared memory object be read from a pager whose reads
- * wait for kdk_reads_complete().  Sleeps, and returns an errno value or 0.
+ * wait for kdk_reads_complete().  A read has at most 'most' pages.  Sleeps, and
+ * returns an errno value or 0.
  */
-int	 kdk_reads_open(int fd, struct kdk_reads **readsp);
+int	 kdk_reads_open(int fd, int most, struct kdk_reads **readsp);
 /* Lets the reads that wait fail. */
 void	 kdk_reads_close(struct kdk_reads *reads);
 u_int	 kdk_reads_waiting(struct kdk_reads *reads);

@@ -210,7 +210,7 @@ kdk_fd_error(int fd, int *error)
 }
 
 static int
-kdk_fd_transfer(int fd, struct iovec *iov, enum uio_rw rw)
+kdk_fd_transfer(int fd, struct iovec *iov, struct mbuf *control, enum uio_rw rw)
 {
 	struct uio uio = {
 		.uio_iov = iov,
@@ -225,11 +225,13 @@ kdk_fd_transfer(int fd, struct iovec *iov, enum uio_rw rw)
 	int error, flags = MSG_DONTWAIT;
 
 	error = kdk_fd_socket(fd, &fp, &so);
-	if (error != 0)
+	if (error != 0) {
+		m_freem(control);
 		return (error);
+	}
 	error = rw == UIO_READ ?
 	    soreceive(so, NULL, &uio, NULL, NULL, &flags) :
-	    sosend(so, NULL, &uio, NULL, NULL, flags, curthread);
+	    sosend(so, NULL, &uio, NULL, control, flags, curthread);
 	fdrop(fp, curthread);
 	return (error);
 }
@@ -242,7 +244,19 @@ kdk_fd_send(int fd, const void *bytes, size_t length)
 		.iov_len = length,
 	};
 
-	return (kdk_fd_transfer(fd, &iov, UIO_WRITE));
+	return (kdk_fd_transfer(fd, &iov, NULL, UIO_WRITE));
+}
+
+int
+kdk_fd_send_descriptor(int fd, int passed)
+{
+	char byte = 0;
+	struct iovec iov = { .iov_base = &byte, .iov_len = sizeof(byte) };
+	struct mbuf *control;
+
+	control = sbcreatecontrol(&passed, sizeof(passed), SCM_RIGHTS,
+	    SOL_SOCKET, M_WAITOK);
+	return (kdk_fd_transfer(fd, &iov, control, UIO_WRITE));
 }
 
 int
@@ -251,7 +265,7 @@ kdk_fd_receive(int fd, void *bytes, size_t room, size_t *length)
 	struct iovec iov = { .iov_base = bytes, .iov_len = room };
 	int error;
 
-	error = kdk_fd_transfer(fd, &iov, UIO_READ);
+	error = kdk_fd_transfer(fd, &iov, NULL, UIO_READ);
 	*length = room - iov.iov_len;
 	return (error);
 }

@@ -78,6 +78,8 @@ int	 kdk_fd_shutdown(int fd, int how);
 int	 kdk_fd_error(int fd, int *error);
 /* Send and receive without waiting. */
 int	 kdk_fd_send(int fd, const void *bytes, size_t length);
+/* Sends the descriptor 'passed' over unix(4), with a byte. */
+int	 kdk_fd_send_descriptor(int fd, int passed);
 int	 kdk_fd_receive(int fd, void *bytes, size_t room, size_t *length);
 
 int	 kdk_sendfile(struct kdk_sendfile *call);

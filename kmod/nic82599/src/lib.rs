@@ -60,7 +60,7 @@ pub use counters::{Counters, InvariantError, QueueCounters};
 pub use host::Host;
 pub use link::Partner;
 pub use nic::{MAX_FRAME, Nic};
-pub use receive::{FrameErrors, Received};
+pub use receive::{EmptyBuffer, FrameErrors, Received};
 pub use segments::{SegmentCounts, Segments};
 pub use transmit::Transmitted;
 pub use violation::{BadTransmit, Direction, MAX_VIOLATIONS, Violation, Violations};

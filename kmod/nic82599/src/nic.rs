@@ -13,7 +13,7 @@ use crate::interrupt::Interrupts;
 use crate::link::{AUTOC_RESTART, Link, Partner};
 use crate::offload::Context;
 use crate::owned_buffers::{Added, OwnedBuffers};
-use crate::receive::FrameInfo;
+use crate::receive::{EmptyBuffer, FrameInfo};
 use crate::registers::{
     ANLP1, AUTOC, AUTOC2, CTRL, CTRL_GIO_DIS, CTRL_LNK_RST, CTRL_RST, DMATXCTL, EEC, EEC_ADDR_SIZE,
     EEC_ARD, EEC_GNT, EEC_PRES, EEC_REQ, EERD, EEWR, EICR_LSC, FACTPS, FCCFG, FCRTH0, FCRTL0,
@@ -76,6 +76,8 @@ pub struct Nic {
     pub(crate) pause_waits: bool,
     /// The number of descriptors for the next longer frame.
     pub(crate) cut: Option<usize>,
+    /// Where the next frame gets an empty buffer.
+    pub(crate) empty: Option<EmptyBuffer>,
     /// XOFF was the last pause frame sent.
     pub(crate) partner_paused: bool,
     /// The time at which it was sent.
@@ -119,6 +121,7 @@ impl Nic {
             drops: 0,
             stalled: 0,
             cut: None,
+            empty: None,
             pause_waits: false,
             partner_paused: false,
             partner_paused_at: 0,
@@ -367,6 +370,11 @@ impl Nic {
     /// counts as delivered.
     pub fn truncate_next(&mut self, descriptors: usize) {
         self.cut = Some(descriptors);
+    }
+
+    /// Gives the next frame one more buffer, in which nothing is stored.
+    pub fn empty_next(&mut self, buffer: EmptyBuffer) {
+        self.empty = Some(buffer);
     }
 
     /// Advances the time of interrupt moderation and of the partner's pause.

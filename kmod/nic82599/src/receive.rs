@@ -172,6 +172,15 @@ fn checksum_status(packet: &Packet) -> u32 {
     ip | l4
 }
 
+/// The place of a buffer in which nothing of a frame is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmptyBuffer {
+    /// The first buffer of the frame.
+    First,
+    /// The last buffer of the frame.
+    Last,
+}
+
 impl Nic {
     /// Receives a frame from the wire: from the destination address to the end
     /// of the padded payload, without frame check sequence. A frame that is
@@ -373,7 +382,8 @@ impl Nic {
         let stored = length + if keeps_fcs { FCS } else { 0 } - if strips { 4 } else { 0 };
         let ring = Ring::of(&self.registers, Direction::Receive, queue);
         let stalled = self.stalled >> queue & 1 != 0;
-        if stalled || stored.div_ceil(buffer) > ring.owned() as usize {
+        let empty = usize::from(self.empty.is_some());
+        if stalled || stored.div_ceil(buffer) + empty > ring.owned() as usize {
             let drops = control & SRRCTL_DROP_EN != 0 || self.drops >> queue & 1 != 0;
             if !drops {
                 return None;
@@ -410,7 +420,11 @@ impl Nic {
         let queue = info.queue;
         let ring = Ring::of(&self.registers, Direction::Receive, queue);
         let mut index = ring.head;
-        let mut parts = frame.chunks(buffer).peekable();
+        let empty = self.empty.take();
+        let none = |at| (empty == Some(at)).then_some(&frame[..0]);
+        let parts = none(EmptyBuffer::First).into_iter();
+        let parts = parts.chain(frame.chunks(buffer));
+        let mut parts = parts.chain(none(EmptyBuffer::Last)).peekable();
         let cut = self.cut.take_if(|cut| frame.len().div_ceil(buffer) > *cut);
         let mut left = cut.unwrap_or(usize::MAX);
         while left > 0

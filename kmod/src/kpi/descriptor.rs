@@ -168,6 +168,15 @@ impl Descriptor {
         })
     }
 
+    /// Sends another descriptor over unix(4), with a byte.
+    ///
+    /// # Errors
+    /// Returns the error of sendmsg(2).
+    pub fn send_descriptor(&self, other: &Self) -> Result<(), Errno> {
+        // SAFETY: takes numbers.
+        Errno::check(unsafe { bindings::kdk_fd_send_descriptor(self.number(), other.number()) })
+    }
+
     /// Receives bytes without waiting, and returns how many: 0 at the end.
     ///
     /// # Errors

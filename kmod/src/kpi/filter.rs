@@ -22,7 +22,7 @@ pub enum Rule {
     DropFirst(u8),
     /// Consume it. An mbuf chain is kept.
     Consume,
-    /// Replace a frame in the receive ring by a copy.
+    /// Replace it by a copy.
     Replace {
         /// The offset of a byte that is inverted in the copy.
         at: u32,

@@ -25,14 +25,15 @@ unsafe impl Kind for Pager {
 pub struct Reads(Handle<Pager>);
 
 impl Reads {
-    /// Lets the reads of a file wait from now on.
+    /// Lets the reads of a file wait from now on. A read has at most `pages`
+    /// pages, and not more than 16.
     ///
     /// # Errors
     /// Returns `EAGAIN` if there are too many.
-    pub fn of(file: &Descriptor) -> Result<Self, Errno> {
+    pub fn of(file: &Descriptor, pages: i32) -> Result<Self, Errno> {
         let mut raw = core::ptr::null_mut();
         // SAFETY: the pointer is written during the call.
-        Errno::check(unsafe { bindings::kdk_reads_open(file.number(), &raw mut raw) })?;
+        Errno::check(unsafe { bindings::kdk_reads_open(file.number(), pages, &raw mut raw) })?;
         // SAFETY: opened above, and closed by the handle alone.
         unsafe { Handle::new(raw) }.map(Self)
     }

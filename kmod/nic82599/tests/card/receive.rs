@@ -3,7 +3,7 @@
 use kdk_nic82599::registers::*;
 use kdk_nic82599::statistics::*;
 use kdk_nic82599::{
-    BadTransmit, Config, Direction, FrameErrors, InvariantError, Received, Violation,
+    BadTransmit, Config, Direction, EmptyBuffer, FrameErrors, InvariantError, Received, Violation,
 };
 
 use crate::support::{MAC, Machine, PEER, ipv4, numbered};
@@ -172,6 +172,28 @@ fn frames_over_several_descriptors() {
         assert_eq!(machine.owned(0), 15);
         assert_eq!(machine.nic.violations().seen(), []);
     }
+}
+
+#[test]
+fn the_next_frame_gets_an_empty_buffer() {
+    let mut machine = Machine::running(1);
+    let base = machine.receive[0].base;
+    for (first, buffer, expected) in [
+        (0, EmptyBuffer::First, [(0x1, 0), (0x3, 100)]),
+        (2, EmptyBuffer::Last, [(0x1, 100), (0x3, 0)]),
+    ] {
+        let owned = machine.owned(0);
+        machine.nic.empty_next(buffer);
+        assert_eq!(machine.inject(&numbered(MAC, 7, 100)), DELIVERED);
+        assert_eq!(owned - machine.owned(0), 2, "{buffer:?}");
+        for (index, expected) in (first..).zip(expected) {
+            let word = |at| machine.memory.word(base + 16 * index + at);
+            assert_eq!((word(8), word(12)), expected, "{buffer:?}, {index}");
+        }
+    }
+    let owned = machine.owned(0);
+    assert_eq!(machine.inject(&numbered(MAC, 7, 100)), DELIVERED);
+    assert_eq!(owned - machine.owned(0), 1);
 }
 
 #[test]

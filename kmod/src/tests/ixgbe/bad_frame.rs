@@ -55,10 +55,9 @@ fn undisturbed(card: &Card, before: u64) -> TestResult {
     Ok(())
 }
 
-fn discarded() -> Result<u64, Stop> {
-    Ok(sysctl::read(&format!(
-        "dev.ix.0.queue{QUEUE}.rx_discarded"
-    ))?)
+/// Reads a counter of the driver's.
+fn of_queue(counter: &str) -> Result<u64, Stop> {
+    Ok(sysctl::read(&format!("dev.ix.0.queue{QUEUE}.{counter}"))?)
 }
 
 /// A frame after a bad one is received.
@@ -66,13 +65,15 @@ pub fn alone() -> TestResult {
     let card = plain(1500)?;
     let mut tap = card.interface().tap()?;
     let before = resets(&card);
+    let packets = of_queue("rx_packets")?;
     let [bad, good] = [1, 2].map(|seed| raw(&card, 600, seed));
     receive_batch(&card, &[QUEUE], &[(&bad, BAD)])?;
     receive_batch(&card, &[QUEUE], &[(&good, GOOD)])?;
     expect(&mut tap, &good)?;
     nothing_more(&card, &[QUEUE], &mut tap)?;
     undisturbed(&card, before)?;
-    assert_eq!(discarded()?, 1, "frames that the driver has discarded");
+    assert_eq!(of_queue("rx_discarded")?, 1, "frames that were discarded");
+    assert_eq!(of_queue("rx_packets")? - packets, 1, "frames that were not");
     drop(tap);
     leave(card)
 }
@@ -332,7 +333,11 @@ pub fn counted() -> TestResult {
         (errors, packets, bytes),
         "errors, packets and bytes"
     );
-    assert_eq!(discarded()?, errors, "frames that the driver has discarded");
+    assert_eq!(
+        of_queue("rx_discarded")?,
+        errors,
+        "frames that the driver has discarded"
+    );
     drop(tap);
     leave(card)
 }
@@ -357,7 +362,11 @@ pub fn reported() -> TestResult {
     nothing_more(&card, &[QUEUE], &mut tap)?;
     undisturbed(&card, resets_before)?;
     let frames = frames.len() as u64;
-    assert_eq!(discarded()?, frames, "frames that the driver has discarded");
+    assert_eq!(
+        of_queue("rx_discarded")?,
+        frames,
+        "frames that the driver has discarded"
+    );
     assert_eq!(reported()? - before, frames, "reported input errors");
     drop(tap);
     leave(card)

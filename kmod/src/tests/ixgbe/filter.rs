@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use kdk_harness::TestResult;
 
 /// The size of the driver's buffers for jumbo frames.
-const BUFFER: usize = 4096;
+pub const BUFFER: usize = 4096;
 /// Lengths of frames in two and in three buffers.
 const LENGTHS: [usize; 5] = [BUFFER + 1, 5000, 2 * BUFFER, 2 * BUFFER + 1, JUMBO_FRAME];
 
@@ -144,6 +144,27 @@ pub fn one_buffer() -> TestResult {
         nothing_more(&card, &[0], &mut tap)?;
         assert_eq!(filter.next_consumed(), None, "{rule:?}");
     }
+    drop(tap);
+    leave(card)
+}
+
+/// A filter replaces a frame of several buffers by a copy.
+pub fn chain_replace() -> TestResult {
+    const AT: u32 = 5000;
+    const TRIM: u32 = 10;
+    let card = plain(JUMBO)?;
+    let mut tap = card.interface().tap()?;
+    let rule = Rule::Replace { at: AT, trim: TRIM };
+    let mut filter = Filter::on(card.interface(), rule)?;
+    for frame in &frames(&card, 20, JUMBO_FRAME) {
+        batch::receive_good(&card, core::slice::from_ref(frame))?;
+        as_a_chain(&shown(&card, &mut filter)?, frame);
+        let mut expected = frame[..JUMBO_FRAME - TRIM as usize].to_vec();
+        expected[AT as usize] ^= 0xff;
+        expect(&mut tap, &expected)?;
+    }
+    nothing_more(&card, &[0], &mut tap)?;
+    drop(filter);
     drop(tap);
     leave(card)
 }

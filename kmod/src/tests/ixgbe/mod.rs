@@ -11,6 +11,8 @@ mod burst;
 mod chain;
 mod drop;
 #[cfg(iflib)]
+mod empty;
+#[cfg(iflib)]
 mod filter;
 mod flow_control;
 mod flows;
@@ -174,6 +176,8 @@ suite! { ONE;
     "ixgbe/bad-frame-kinds" => bad_frame::kinds,
     "ixgbe/bad-frame-counted" => bad_frame::counted,
     "ixgbe/bad-frame-reported" => bad_frame::reported,
+    "ixgbe/empty-buffer" => empty::buffer,
+    "ixgbe/pfil-chain-replace" => filter::chain_replace,
     "ixgbe/pfil-chain-once" => filter::chain_once,
     "ixgbe/pfil-chain-later" => filter::chain_later,
     "ixgbe/pfil-chain-consume" => filter::chain_consume,

@@ -23,8 +23,13 @@ pub struct Slow {
 
 impl Slow {
     pub fn new() -> Result<Self, Stop> {
+        Self::by(i32::MAX)
+    }
+
+    /// As [`new`](Self::new), with at most this many pages in a read.
+    fn by(pages: i32) -> Result<Self, Stop> {
         let file = Descriptor::shared_memory(LENGTH).map_err(resource_error)?;
-        let reads = Reads::of(&file).map_err(resource_error)?;
+        let reads = Reads::of(&file, pages).map_err(resource_error)?;
         Ok(Self { file, reads })
     }
 
@@ -158,6 +163,28 @@ pub fn fails(link: Link) -> TestResult {
     ends_with("the receiver", &in_flight.there, peer)
 }
 
+/// Each page of a call has a read of its own. One that fails makes all of them
+/// fail, even if the last one to end succeeds.
+pub fn one_fails(link: Link) -> TestResult {
+    let in_flight = InFlight::new(link)?;
+    let slow = Slow::by(1)?;
+    assert_eq!(slow.request(&in_flight, 1).send(), all());
+    let reads = slow.reads.waiting();
+    assert_eq!(reads as usize, LENGTH / PAGE, "reads");
+    slow.fail();
+    for _ in 1..reads {
+        still_reading(&in_flight, 1, 1)?;
+        slow.succeed();
+    }
+    in_flight.expect_event_with("a read failed", 1, LENGTH, Some(FAILURE))?;
+    let peer = match link {
+        Link::Unix => Errno::EPIPE,
+        Link::Tcp => Errno::ECONNRESET,
+    };
+    ends_with("the receiver", &in_flight.there, peer)?;
+    ends_with("the sender", &in_flight.here, Errno::EIO)
+}
+
 /// The error stays until the sender takes it: the next read does not.
 pub fn fails_before(link: Link, next: Result<(), Errno>) -> TestResult {
     let in_flight = InFlight::new(link)?;
@@ -200,6 +227,17 @@ pub fn fails_between() -> TestResult {
     assert_eq!(in_flight.there.receive(&mut bytes), Ok(before));
     assert_eq!(bytes.get(..6), Some(b"before".as_slice()));
     in_flight.expect_event("it was received", 1, LENGTH)?;
+    ends_with("the receiver", &in_flight.there, Errno::EPIPE)
+}
+
+/// A descriptor that was sent after the pages of a failed read is closed with the
+/// receiver. The leak check finds it if it is not.
+pub fn fails_before_descriptor() -> TestResult {
+    let (in_flight, slow) = begun(Link::Unix)?;
+    let sent = in_flight.here.send_descriptor(&in_flight.file);
+    assert_eq!(sent, Ok(()), "send a descriptor");
+    slow.fail();
+    in_flight.expect_event_with("its read failed", 1, LENGTH, Some(FAILURE))?;
     ends_with("the receiver", &in_flight.there, Errno::EPIPE)
 }
 

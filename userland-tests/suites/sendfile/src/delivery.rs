@@ -144,6 +144,8 @@ fn flags() -> TestResult {
         let seen = one("all was read", &in_flight.queue);
         assert!(seen.is(Filter::Sendfile), "flags {flags:#x}: {seen:?}");
         assert_eq!(seen.udata, choice as usize, "flags {flags:#x}: udata");
+        let shown = flags | u32::from(EV_ONESHOT);
+        assert_eq!(u32::from(seen.flags), shown, "flags {flags:#x}");
     }
     in_flight.assert_done("each event came once");
     Ok(())
