@@ -10,7 +10,7 @@ use kdk_fixtures::source::Source;
 use kdk_harness::TestResult;
 use kdk_sys::file::PAGE;
 use kdk_sys::kqueue::{EV_DISABLE, EV_ENABLE, Event, Filter, Kqueue};
-use kdk_sys::process::{Ending, me, wait_now};
+use kdk_sys::process::me;
 use kdk_sys::sendfile::{Completion, Request, sendfile};
 use kdk_sys::suite::must;
 use kdk_sys::{Descriptor, Errno};
@@ -101,14 +101,7 @@ fn changed() -> TestResult {
                 receive(&there, PAGE);
             }
         });
-        let ended = loop {
-            Child::run(|| {}).join();
-            if let Some(ending) = must("look for its end", wait_now(reader.pid())) {
-                break ending;
-            }
-        };
-        reader.has_ended();
-        assert_eq!(ended, Ending::Exited(0), "the process that reads");
+        reader.join_forking();
         changer.join();
         let mut seen = [false; EVENTS];
         for _ in 0..EVENTS {

@@ -11,7 +11,6 @@ use kdk_sys::Descriptor;
 use kdk_sys::fd::pipe;
 use kdk_sys::file::PAGE;
 use kdk_sys::kqueue::Kqueue;
-use kdk_sys::process::{Ending, wait_now};
 use kdk_sys::sendfile::{Completion, Request, sendfile};
 use kdk_sys::suite::must;
 
@@ -99,14 +98,7 @@ fn forking() -> TestResult {
                 receive(&there, PAGE);
             }
         });
-        let ended = loop {
-            Child::run(|| {}).join();
-            if let Some(ending) = must("look for its end", wait_now(reader.pid())) {
-                break ending;
-            }
-        };
-        assert_eq!(ended, Ending::Exited(0), "the process that reads");
-        reader.has_ended();
+        reader.join_forking();
         let mut seen = [false; EVENTS];
         for _ in 0..EVENTS {
             let event = one("all was read", &queue);
