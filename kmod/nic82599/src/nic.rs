@@ -72,6 +72,8 @@ pub struct Nic {
     pub(crate) drops: u128,
     /// Queues that a test treats as if they had no descriptors.
     pub(crate) stalled: u128,
+    /// Transmit queues of which the NIC fetches no descriptors until a reset.
+    pub(crate) hung: u128,
     /// The wire had no room for a pause frame of the NIC.
     pub(crate) pause_waits: bool,
     /// The number of descriptors for the next longer frame.
@@ -120,6 +122,7 @@ impl Nic {
             scratch: vec![0; MAX_FRAME + 8].into_boxed_slice(),
             drops: 0,
             stalled: 0,
+            hung: 0,
             cut: None,
             empty: None,
             pause_waits: false,
@@ -365,6 +368,12 @@ impl Nic {
         self.pump(host);
     }
 
+    /// Makes a transmit queue hang: the NIC fetches no descriptors of it until the
+    /// next reset.
+    pub fn hang(&mut self, queue: u16) {
+        self.hung |= 1u128.checked_shl(u32::from(queue)).unwrap_or(0);
+    }
+
     /// Truncates the next frame that needs more than `descriptors` descriptors, 1
     /// or more, to that number, as if a reset interrupted its DMA. The frame
     /// counts as delivered.
@@ -488,6 +497,7 @@ impl Nic {
         self.ownership_unknown = false;
         self.contexts.fill([Context::default(); 2]);
         self.drops = 0;
+        self.hung = 0;
         self.pause_waits = false;
         self.partner_paused = false;
         self.paused_until = None;

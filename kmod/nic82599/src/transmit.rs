@@ -175,7 +175,7 @@ impl Nic {
 
     /// Transmits the packets of a queue, until one has to wait.
     pub(crate) fn transmit(&mut self, queue: u16, host: &mut dyn Host) {
-        if !self.may_transmit() {
+        if !self.may_transmit() || self.hung >> queue & 1 != 0 {
             return;
         }
         let mut ring = Ring::of(&self.registers, Direction::Transmit, queue);

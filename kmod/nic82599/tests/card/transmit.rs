@@ -301,6 +301,26 @@ fn pause_frames_are_obeyed_counted_and_kept_from_the_host() {
 }
 
 #[test]
+fn a_queue_hangs_until_a_reset() {
+    let mut machine = Machine::running(2);
+    machine.nic.hang(1);
+    let frame = numbered(PEER, 1, 60);
+    machine.send(1, &frame);
+    machine.nic.pump(&mut machine.memory);
+    assert_eq!(machine.taken(), None);
+    assert_eq!(machine.read(tdh(1)), 0);
+    machine.send(0, &frame);
+    assert_eq!(machine.taken().unwrap().0, frame);
+    machine.write(CTRL, CTRL_RST);
+    while machine.read(CTRL) & CTRL_RST != 0 {}
+    machine.receive.clear();
+    machine.transmit.clear();
+    machine.bring_up(2, 16, 2);
+    machine.send(1, &frame);
+    assert_eq!(machine.taken().unwrap().0, frame);
+}
+
+#[test]
 fn a_full_packet_buffer_pauses_the_partner() {
     let mut machine = Machine::running(1);
     machine.write(FCTTV0, 0x0680_0680);

@@ -36,6 +36,8 @@ mod tap;
 #[cfg(not(iflib))]
 mod threads;
 mod transmit;
+#[cfg(not(iflib))]
+mod watchdog;
 mod wire;
 
 use crate::kpi::cpus::cpus;
@@ -195,6 +197,13 @@ suite! { BOTH;
     "ixgbe/order-mtu-msix" => threads::mtu_msix,
     "ixgbe/order-link-legacy" => threads::link_legacy,
     "ixgbe/lro-during-init" => threads::lro_mtu,
+}
+
+#[cfg(not(iflib))]
+suite! { ONE;
+    "ixgbe/watchdog-resets" => watchdog::resets_hung,
+    "ixgbe/watchdog-pause" => watchdog::waits_while_paused,
+    "ixgbe/watchdog-link" => watchdog::waits_without_link,
 }
 
 #[cfg(not(iflib))]
