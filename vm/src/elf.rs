@@ -1,10 +1,13 @@
-//! Checks a kernel or a module before a machine is started for it.
+//! Checks a kernel, a module or a user's program before a machine is started
+//! for it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
-use object::elf::{EM_X86_64, ET_EXEC, ET_REL, FileHeader64, PT_NOTE};
+use object::elf::{
+    ELFOSABI_FREEBSD, EM_X86_64, ET_DYN, ET_EXEC, ET_REL, FileHeader64, PT_INTERP, PT_NOTE,
+};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, FileKind, ReadCache, ReadRef};
 
@@ -20,6 +23,8 @@ pub enum Role {
     Kernel,
     /// A kernel module.
     Module,
+    /// A user's program. The guest has no libraries, so it is static.
+    Program,
 }
 
 impl Role {
@@ -27,6 +32,7 @@ impl Role {
         match self {
             Self::PvhKernel | Self::Kernel => "kernel",
             Self::Module => "kernel module",
+            Self::Program => "program for the guest",
         }
     }
 }
@@ -55,7 +61,10 @@ pub fn check(path: &Path, role: Role) -> Result<(), ElfError> {
         path: path.to_owned(),
         role,
         what,
-        help,
+        help: match role {
+            Role::Program => STATIC,
+            _ => help,
+        },
     };
     let file =
         File::open(path).map_err(|e| refuse((format!("it cannot be read ({e})"), UNREADABLE)))?;
@@ -77,6 +86,9 @@ const OTHER: &str = "it is not what the build for amd64 made: `cargo xtask clean
 const NO_PVH: &str = "boot it through the loader (`--boot efi`); GENERIC kernels since 13 have \
                       the entry, others need it compiled in";
 
+const STATIC: &str = "build it for FreeBSD on amd64 as a static program, for example with \
+                      `cc -static` on FreeBSD of the same release or an older one";
+
 fn inspect<'d, R: ReadRef<'d>>(data: R, size: u64, role: Role) -> Result<(), Refusal> {
     if size == 0 {
         return Err(("it is empty".into(), REBUILD));
@@ -96,18 +108,42 @@ fn inspect<'d, R: ReadRef<'d>>(data: R, size: u64, role: Role) -> Result<(), Ref
     if machine != EM_X86_64 {
         return Err((format!("it is for machine {machine}, not for amd64"), OTHER));
     }
-    let (kind, want) = match role {
-        Role::Module => (ET_REL, "a relocatable object"),
-        Role::Kernel | Role::PvhKernel => (ET_EXEC, "an executable"),
+    let (kinds, want): (&[u16], _) = match role {
+        Role::Module => (&[ET_REL], "a relocatable object"),
+        Role::Kernel | Role::PvhKernel => (&[ET_EXEC], "an executable"),
+        Role::Program => (&[ET_EXEC, ET_DYN], "an executable"),
     };
-    if header.e_type(endian) != kind {
+    if !kinds.contains(&header.e_type(endian)) {
         return Err((format!("it is not {want}"), OTHER));
     }
     whole(header, endian, data, size).map_err(|what| cut(&what))?;
     if role == Role::PvhKernel && !has_pvh_note(header, endian, data) {
         return Err(("it has no PVH entry".into(), NO_PVH));
     }
+    if role == Role::Program {
+        runs_alone(header, endian, data).map_err(|what| (what, STATIC))?;
+    }
     Ok(())
+}
+
+/// Checks that FreeBSD's kernel can run the program without a library.
+fn runs_alone<'d, R: ReadRef<'d>>(
+    header: &FileHeader64<Endianness>,
+    endian: Endianness,
+    data: R,
+) -> Result<(), String> {
+    let segments = header.program_headers(endian, data).unwrap_or_default();
+    if segments.iter().any(|s| s.p_type(endian) == PT_INTERP) {
+        return Err("it needs shared libraries, and the guest has none".into());
+    }
+    // The kernel recognizes a program by either (sys/kern/imgact_elf.c,
+    // __elfN(get_brandinfo)).
+    let branded = header.e_ident.os_abi == ELFOSABI_FREEBSD
+        || has_note(header, endian, data, b"FreeBSD", None);
+    match branded {
+        true => Ok(()),
+        false => Err("it is not a FreeBSD program".into()),
+    }
 }
 
 /// Checks that the file contains everything that its headers describe.
@@ -141,6 +177,17 @@ fn has_pvh_note<'d, R: ReadRef<'d>>(
     endian: Endianness,
     data: R,
 ) -> bool {
+    has_note(header, endian, data, b"Xen", Some(PVH_ENTRY))
+}
+
+/// Whether a segment has a note of this owner, and of this type if it matters.
+fn has_note<'d, R: ReadRef<'d>>(
+    header: &FileHeader64<Endianness>,
+    endian: Endianness,
+    data: R,
+    owner: &[u8],
+    kind: Option<u32>,
+) -> bool {
     let segments = header.program_headers(endian, data).unwrap_or_default();
     segments
         .iter()
@@ -148,7 +195,7 @@ fn has_pvh_note<'d, R: ReadRef<'d>>(
         .filter_map(|segment| segment.notes(endian, data).ok().flatten())
         .any(|mut notes| {
             while let Ok(Some(note)) = notes.next() {
-                if note.name() == b"Xen" && note.n_type(endian) == PVH_ENTRY {
+                if note.name() == owner && kind.is_none_or(|kind| note.n_type(endian) == kind) {
                     return true;
                 }
             }
@@ -187,6 +234,14 @@ mod tests {
     }
 
     #[test]
+    fn a_program_with_the_systems_brand_passes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("program");
+        fs::write(&path, with(7, ELFOSABI_FREEBSD)).unwrap();
+        check(&path, Role::Program).unwrap();
+    }
+
+    #[test]
     fn each_defect_has_its_words() {
         let elf = probe_elf();
         let kernel = Role::PvhKernel;
@@ -210,6 +265,12 @@ mod tests {
             (with(16, 1), kernel, "it is not an executable"),
             (elf.clone(), Role::Module, "it is not a relocatable object"),
             (with(64 + 112 + 8, 17), kernel, "no PVH entry"),
+            (elf.clone(), Role::Program, "it is not a FreeBSD program"),
+            (
+                with(64, 3),
+                Role::Program,
+                "it needs shared libraries, and the guest has none",
+            ),
         ] {
             let what = refused(&bytes, role);
             assert!(what.contains(want), "{what:?} has no {want:?}");

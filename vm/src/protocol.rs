@@ -1,6 +1,7 @@
 //! Parses the lines of the result channel, protocol version 2: the guest's
 //! hello, its list of tests, and the lines around a KTAP document.
 
+pub use kdk_harness::is_valid_name;
 use std::time::Duration;
 
 use kdk_harness::{MAX_CPUS, ONE_CPU};
@@ -249,7 +250,7 @@ impl TestEntry {
     /// later versions.
     pub fn parse(fields: &str) -> Result<Self, String> {
         let (name, fields) = fields.split_once(' ').unwrap_or((fields, ""));
-        if !kdk_harness::is_valid_name(name) {
+        if !is_valid_name(name) {
             return Err(format!("{name:?} is not a test's name"));
         }
         let wrong = |key| format!("{name}: {key} is missing or wrong");

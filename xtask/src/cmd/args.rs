@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use kdk_doctor::hypervisor::VmmChoice;
+use kdk_guest::program::Program;
 use kdk_guest::request::{BootChoice, GuestRequest, TestRequest};
 use kdk_report::files::ReportFiles;
 use kdk_vm::MAX_CPUS;
@@ -46,6 +47,17 @@ pub struct GuestArgs {
     /// Apply this diff after the series; can be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) patch: Vec<PathBuf>,
+    /// Test with this static FreeBSD program: its exit status is the verdict (125: SKIP)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+    /// Pass this argument to the program; can be repeated
+    #[arg(
+        long,
+        value_name = "ARG",
+        requires = "program",
+        allow_hyphen_values = true
+    )]
+    pub(crate) program_arg: Vec<String>,
     /// The hypervisor; bhyve runs on FreeBSD only
     #[arg(long, value_name = "V", default_value = "auto", value_parser = one_of::<VmmChoice>(&VmmChoice::NAMES))]
     pub(crate) vmm: VmmChoice,
@@ -58,6 +70,14 @@ pub struct GuestArgs {
 }
 
 impl GuestArgs {
+    /// Returns the user's program that is a test, if there is one.
+    pub fn program(&self) -> Option<Program> {
+        self.program.clone().map(|path| Program {
+            path,
+            arguments: self.program_arg.clone(),
+        })
+    }
+
     /// Returns the request for the guest.
     pub fn request(&self) -> GuestRequest {
         GuestRequest {
@@ -65,6 +85,7 @@ impl GuestArgs {
             no_patches: self.no_patches,
             exclude: self.exclude_patch.clone(),
             patch: self.patch.clone(),
+            programs: self.program().into_iter().collect(),
             vmm: self.vmm,
             accel: self.accel,
             boot: self.boot,

@@ -114,6 +114,9 @@ fn select_tests(
             return Ok(None);
         }
     }
+    if let (true, Some(program)) = (tests.patterns.is_empty(), args.guest.program()) {
+        tests.patterns = vec![program.test()];
+    }
     about.selection.clone_from(&tests.patterns);
     about.cpus.clone_from(&tests.cpus);
     Ok(Some(tests))

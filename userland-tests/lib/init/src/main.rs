@@ -12,10 +12,12 @@ mod channel;
 mod end;
 mod hello;
 mod kdk;
+mod program;
 mod resume;
 mod serve;
 mod setup;
 mod suites;
+mod users;
 
 use alloc::string::String;
 use kdk_sys::{complain, process};

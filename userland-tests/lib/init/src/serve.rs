@@ -2,7 +2,7 @@
 
 use crate::channel::Channel;
 use crate::end::{Why, end};
-use crate::{hello, kdk, resume, suites};
+use crate::{hello, kdk, resume, suites, users};
 use alloc::format;
 use alloc::string::String;
 use core::fmt::{self, Write};
@@ -15,6 +15,8 @@ use kdk_sys::complain;
 enum Source {
     Kernel,
     Suite(String),
+    /// A program of the user's, by its name.
+    User(String),
 }
 
 /// Says hello, then carries out commands until the host says `end` or is gone.
@@ -68,7 +70,7 @@ fn answer(
     }
 }
 
-/// Collects the tests of kdk.ko and of all suites.
+/// Collects the tests of kdk.ko, of all suites, and of the user's programs.
 fn catalogue() -> Catalogue<Source> {
     let mut tests = Catalogue::new();
     tests.add("kdk", &Source::Kernel, Where::Kernel, kdk::list());
@@ -86,6 +88,10 @@ fn catalogue() -> Catalogue<Source> {
             listed,
         );
     }
+    for program in users::names() {
+        let listed = users::list(&program);
+        tests.add("user", &Source::User(program), Where::Userland, listed);
+    }
     tests
 }
 
@@ -96,6 +102,7 @@ fn run(channel: &mut Channel, name: &str, tests: &Catalogue<Source>) -> fmt::Res
     };
     match &entry.source {
         Ok(Source::Kernel) => kdk::run(name, channel),
+        Ok(Source::User(program)) => users::run(program, name, channel),
         Ok(Source::Suite(suite)) => suites::run(suite, name, channel),
         Err(why) => RunRelay::new(name).finish(Some(why), channel),
     }

@@ -17,10 +17,12 @@ mod catalogue;
 mod clock;
 mod lines;
 mod listing;
+mod program;
 mod run;
 
 pub use catalogue::{Catalogue, Entry};
 pub use clock::set_clock;
 pub use lines::{LONGEST_LINE, Lines};
 pub use listing::{Listed, Listing};
+pub use program::ProgramRelay;
 pub use run::RunRelay;

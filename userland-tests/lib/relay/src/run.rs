@@ -157,7 +157,7 @@ fn belongs(line: &str) -> bool {
 }
 
 /// A line without what a terminal or a reader could trip over.
-fn clean(line: &str) -> String {
+pub fn clean(line: &str) -> String {
     let clean = |c: char| if c.is_control() { '?' } else { c };
     line.chars().take(200).map(clean).collect()
 }

@@ -1,11 +1,20 @@
 //! Starting of programs.
 
 use crate::errno::{Errno, Result};
-use crate::fd::{Descriptor, Fd, STDOUT, pipe};
+use crate::fd::{Descriptor, Fd, STDERR, STDOUT, pipe};
 use crate::follow::Follower;
 use crate::process::{Fork, Pid, execute, exit, fork, lead_group, me, wait};
 
-/// A program that was started, its standard output in a pipe and a process
+/// Which output of a program its pipe takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Its standard output; its errors go to the console.
+    Stdout,
+    /// Its standard output and its errors.
+    Both,
+}
+
+/// A program that was started, its output in a pipe and a process
 /// group of its own.
 #[derive(Debug)]
 pub struct Program {
@@ -23,7 +32,7 @@ pub struct Program {
 /// # Errors
 /// Those of pipe(2), fork(2), kqueue(2) and, just as if this process had
 /// called it, of execve(2).
-pub fn spawn(path: &str, arguments: &[&str]) -> Result<Program> {
+pub fn spawn(path: &str, arguments: &[&str], output: Output) -> Result<Program> {
     let (read, write) = pipe()?;
     // Closed by a successful execve(2); else it says why there was none.
     let (failure, fail) = pipe()?;
@@ -33,6 +42,10 @@ pub fn spawn(path: &str, arguments: &[&str]) -> Result<Program> {
             drop(start);
             let Err(errno) = lead_group(me())
                 .and_then(|()| write.duplicate_onto(STDOUT))
+                .and_then(|()| match output {
+                    Output::Stdout => Ok(()),
+                    Output::Both => write.duplicate_onto(STDERR),
+                })
                 .and_then(|()| match go.read(&mut [0])? {
                     // The parent has stopped waiting.
                     0 => Err(Errno::ECANCELED),

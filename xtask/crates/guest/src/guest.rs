@@ -12,6 +12,7 @@ use crate::build::image::{self, Parts};
 use crate::build::kernel::{self, Generation, Tools, TreeSource};
 use crate::build::{Builder, demo, kmod, loader, make_py, userland};
 use crate::hypervisor;
+use crate::program::Program;
 use crate::request::{BootChoice, GuestRequest, KernelChoice};
 use crate::symbolize::{self, DebugInfo};
 use kdk_core::DEMO;
@@ -88,6 +89,7 @@ pub fn check_request(request: &GuestRequest, name: &str) -> Result<(), Failure> 
         _ if name != DEMO => return Ok(()),
         GuestRequest { patch, .. } if !patch.is_empty() => "--patch",
         GuestRequest { exclude, .. } if !exclude.is_empty() => "--exclude-patch",
+        GuestRequest { programs, .. } if !programs.is_empty() => "--program",
         GuestRequest {
             no_patches: true, ..
         } => "--no-patches",
@@ -117,6 +119,7 @@ pub fn prepare(
     check_request(request, name)?;
     // A diff that cannot be used is reported before anything is built.
     extra_changes(&request.patch)?;
+    request.programs.iter().try_for_each(Program::check)?;
     let builder = Builder::new(cx, recorder, logs);
     let host = recorder.phase(Phase::Resolve, || resolve(cx, &builder, request, name))?;
     stop_if(&cx.interrupt)?;
@@ -293,6 +296,7 @@ fn prepare_freebsd(
             kmod: &module,
             userland: &programs,
             loader: &loader,
+            user: &request.programs,
         };
         let built = image::build(builder, &parts)?;
         Ok((built.entry, built.cached, built.why))

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::program::Program;
 use kdk_core::failure::Failure;
 use kdk_doctor::hypervisor::VmmChoice;
 use kdk_vm::accel::AccelChoice;
@@ -26,6 +27,8 @@ pub struct GuestRequest {
     pub exclude: Vec<String>,
     /// Diffs that are applied after the series.
     pub patch: Vec<PathBuf>,
+    /// The user's programs that are tests.
+    pub programs: Vec<Program>,
     /// The hypervisor that runs the guest.
     pub vmm: VmmChoice,
     /// What executes the guest's instructions.
@@ -189,6 +192,12 @@ pub fn command_line(base: &str, guest: &GuestRequest, tests: &TestRequest) -> St
     for patch in &guest.patch {
         option("--patch", patch.display().to_string());
     }
+    for program in &guest.programs {
+        option("--program", program.path.display().to_string());
+        for argument in &program.arguments {
+            option("--program-arg", argument.clone());
+        }
+    }
     if let AccelChoice::Exactly(engine) = guest.accel {
         option("--accel", engine.name().to_owned());
     }
@@ -255,6 +264,10 @@ mod tests {
         let all = GuestRequest {
             no_patches: true,
             patch: vec!["my fix.diff".into(), "b.diff".into()],
+            programs: vec![Program {
+                path: "repro".into(),
+                arguments: vec!["-n 5".into()],
+            }],
             accel: AccelChoice::Exactly(Engine::Tcg),
             boot: BootChoice::Efi,
             ..GuestRequest::default()
@@ -268,7 +281,8 @@ mod tests {
         assert_eq!(
             command_line("head-2014", &all, &tests),
             format!(
-                "{plain} --no-patches --patch 'my fix.diff' --patch b.diff --accel tcg --boot efi \
+                "{plain} --no-patches --patch 'my fix.diff' --patch b.diff --program repro \
+                 --program-arg '-n 5' --accel tcg --boot efi \
                  --seed 7 --timeout 9 --cold"
             )
         );

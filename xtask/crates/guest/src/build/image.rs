@@ -10,6 +10,7 @@ use kdk_vm::image::{Makefs, Tree, write};
 use super::kernel::Generation;
 use super::userland::suites;
 use super::{Builder, Built};
+use crate::program::Program;
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
 use kdk_core::store::{Entry, Inputs};
@@ -20,7 +21,8 @@ pub const ROOT: &str = "root.ufs";
 /// The name of the loader's directory in its store entry.
 pub const ESP: &str = "esp";
 
-/// The size of the root file system in bytes, with room for the suites' files.
+/// The size of the root file system in bytes, with room for the suites' files,
+/// and without the user's programs.
 const ROOT_SIZE: u64 = 32 << 20;
 
 /// The parts of an image.
@@ -37,6 +39,8 @@ pub struct Parts<'a> {
     pub userland: &'a Entry,
     /// The EFI loader.
     pub loader: &'a Entry,
+    /// The user's programs.
+    pub user: &'a [Program],
 }
 
 /// Returns the image, built if necessary.
@@ -48,7 +52,12 @@ pub fn build(builder: &Builder<'_>, parts: &Parts<'_>) -> Result<Built, Failure>
     inputs.digest("kdk.ko", &parts.kmod.key);
     inputs.digest("userland", &parts.userland.key);
     inputs.digest("loader", &parts.loader.key);
-    inputs.bytes("kernel environment", format!("{env:?} {ROOT_SIZE}"));
+    let mut size = ROOT_SIZE;
+    for program in parts.user {
+        program.declare(&mut inputs)?;
+        size += program.size()?;
+    }
+    inputs.bytes("kernel environment", format!("{env:?} {size}"));
     inputs.bytes("bhyveload's script", LOADER_LUA);
     builder.obtain(
         Phase::Image,
@@ -57,13 +66,7 @@ pub fn build(builder: &Builder<'_>, parts: &Parts<'_>) -> Result<Built, Failure>
         &|_, _, _| Vec::new(),
         |folder| {
             let makefs = Makefs::find().map_err(failure)?;
-            write(
-                &makefs,
-                &tree(parts, &suites),
-                &folder.join(ROOT),
-                ROOT_SIZE,
-            )
-            .map_err(failure)?;
+            write(&makefs, &tree(parts, &suites), &folder.join(ROOT), size).map_err(failure)?;
             let esp = folder.join(ESP);
             std::fs::create_dir(&esp)
                 .map_err(|error| Failure::io("build the image", &esp, error))?;
@@ -90,7 +93,8 @@ fn tree(parts: &Parts<'_>, suites: &Suites) -> Tree {
     for name in suites.with_program().map(|suite| &suite.name) {
         tree = tree.file(&format!("suites/{name}"), 0o555, parts.userland.file(name));
     }
-    tree
+    let programs = parts.user.iter();
+    programs.fold(tree, |tree, program| program.add_to(tree))
 }
 
 /// A panic stays in ddb, because the runner queries a dead kernel. A modern
