@@ -9,7 +9,8 @@ use std::{env, fs};
 const BINDINGS: &str = "KDK_BINDINGS";
 
 /// Each `cfg`, and what the bindings have where it is set.
-const PARTS: [(&str, &str); 4] = [
+const PARTS: [(&str, &str); 5] = [
+    ("kqueue_copy", "fn kdk_kqueue_fork"),
     ("sendfile_kqueue", "fn kdk_sendfile"),
     ("flowtable", "fn kdk_flowtable_open"),
     ("ixgbe", "fn kdk_pci_attach"),

@@ -51,13 +51,6 @@ kdk_fd_socket(int fd, struct file **fp, struct socket **so)
 }
 
 int
-kdk_fd_close(int fd)
-{
-
-	return (kern_close(curthread, fd));
-}
-
-int
 kdk_fd_unix_pair(int fd[2])
 {
 
@@ -130,17 +123,6 @@ kdk_fd_shared_memory(size_t length, int *fd)
 	error = kern_ftruncate(td, *fd, length);
 	if (error != 0)
 		(void)kern_close(td, *fd);
-	return (error);
-}
-
-int
-kdk_fd_kqueue(int *fd)
-{
-	int error;
-
-	error = kern_kqueue(curthread, 0, false, NULL);
-	if (error == 0)
-		*fd = curthread->td_retval[0];
 	return (error);
 }
 
@@ -419,69 +401,13 @@ out:
 	return (error);
 }
 
-/*
- * Events.
- */
-static int
-kdk_kevent_out(void *arg, struct kevent *kev, int count)
-{
-
-	memcpy(arg, kev, count * sizeof(*kev));
-	return (0);
-}
-
-static int
-kdk_kevent_in(void *arg, struct kevent *kev, int count)
-{
-
-	memcpy(kev, arg, count * sizeof(*kev));
-	return (0);
-}
-
 int
-kdk_kqueue_take(int fd, int64_t milliseconds, struct kdk_event *event,
-    int *count)
+kdk_sendfile_delete(int queue, uintptr_t ident)
 {
 	struct kevent kev;
-	struct kevent_copyops ops = {
-		.arg = &kev,
-		.k_copyout = kdk_kevent_out,
-		.k_copyin = kdk_kevent_in,
-		.kevent_size = sizeof(kev),
-	};
-	struct timespec limit = {
-		.tv_sec = milliseconds / 1000,
-		.tv_nsec = milliseconds % 1000 * 1000000,
-	};
-	int error;
-
-	error = kern_kevent(curthread, fd, 0, 1, &ops, &limit);
-	if (error != 0)
-		return (error);
-	*count = curthread->td_retval[0];
-	if (*count != 0) {
-		event->ident = kev.ident;
-		event->udata = (uintptr_t)kev.udata;
-		event->data = kev.data;
-		event->fflags = kev.fflags;
-		event->filter = kev.filter;
-	}
-	return (0);
-}
-
-int
-kdk_kqueue_delete(int fd, uintptr_t ident)
-{
-	struct kevent kev;
-	struct kevent_copyops ops = {
-		.arg = &kev,
-		.k_copyout = kdk_kevent_out,
-		.k_copyin = kdk_kevent_in,
-		.kevent_size = sizeof(kev),
-	};
 
 	EV_SET(&kev, ident, EVFILT_SENDFILE, EV_DELETE, 0, 0, NULL);
-	return (kern_kevent(curthread, fd, 1, 0, &ops, NULL));
+	return (kqfd_register(queue, &kev, curthread, M_WAITOK));
 }
 
 /*

@@ -39,14 +39,6 @@ struct kdk_sendfile {
 	int64_t		sent;		/* out, bytes */
 };
 
-struct kdk_event {
-	uintptr_t	ident;
-	uintptr_t	udata;
-	int64_t		data;
-	uint32_t	fflags;
-	int		filter;
-};
-
 /* The direction of a shutdown, see shutdown(2). */
 #define	KDK_SHUT_INPUT	0
 #define	KDK_SHUT_OUTPUT	1
@@ -64,12 +56,10 @@ struct kdk_event {
 #define	KDK_HOLD_UNPCB		8	/* of a unix(4) socket */
 
 /* Each returns an errno value or 0, and a new descriptor in *fd. */
-int	 kdk_fd_close(int fd);
 int	 kdk_fd_unix_pair(int fd[2]);
 int	 kdk_fd_tcp_pair(int fd[2]);
 int	 kdk_fd_tcp_listener(int *fd);
 int	 kdk_fd_shared_memory(size_t length, int *fd);
-int	 kdk_fd_kqueue(int *fd);
 /* Connects a socket to a new one, which it returns, through a listener. */
 int	 kdk_fd_unix_connect(int fd, int *peer);
 int	 kdk_fd_unix(int *fd);
@@ -83,9 +73,8 @@ int	 kdk_fd_send_descriptor(int fd, int passed);
 int	 kdk_fd_receive(int fd, void *bytes, size_t room, size_t *length);
 
 int	 kdk_sendfile(struct kdk_sendfile *call);
-int	 kdk_kqueue_take(int fd, int64_t milliseconds, struct kdk_event *event,
-	    int *count);
-int	 kdk_kqueue_delete(int fd, uintptr_t ident);
+/* Deletes the first event with this identifier (EV_DELETE). */
+int	 kdk_sendfile_delete(int queue, uintptr_t ident);
 
 /* The mbufs of a socket's receive buffer. */
 int	 kdk_socket_take(int fd, struct mbuf **mp);

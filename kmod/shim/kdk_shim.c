@@ -367,6 +367,23 @@ kdk_thread_sleeps_on(int tid, const void *channel)
 	return (sleeps);
 }
 
+int
+kdk_thread_sleeps_in(int tid, const char *wmesg)
+{
+	struct thread *td;
+	int sleeps;
+
+	td = tdfind(tid, -1);
+	if (td == NULL)
+		return (0);
+	thread_lock(td);
+	sleeps = TD_ON_SLEEPQ(td) && td->td_wmesg != NULL &&
+	    strcmp(td->td_wmesg, wmesg) == 0;
+	thread_unlock(td);
+	PROC_UNLOCK(td->td_proc);
+	return (sleeps);
+}
+
 struct thread *
 kdk_curthread(void)
 {

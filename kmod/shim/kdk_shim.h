@@ -85,6 +85,8 @@ int	 kdk_thread_create(void (*func)(void *), void *arg, const char *name);
 int	 kdk_thread_may_exit(void);
 int	 kdk_thread_exists(int tid);
 int	 kdk_thread_sleeps_on(int tid, const void *channel);
+/* Returns whether a thread sleeps with this wait message, see sleep(9). */
+int	 kdk_thread_sleeps_in(int tid, const char *wmesg);
 struct thread *kdk_curthread(void);
 int	 kdk_curtid(void);
 

@@ -29,6 +29,7 @@
 #include <machine/cpufunc.h>
 
 #include "kdk_shim.h"
+#include "kdk_kqueue.h"
 #include "kdk_sendfile.h"
 #include "kdk_reads.h"
 #include "kdk_flowtable.h"

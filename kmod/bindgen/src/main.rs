@@ -14,7 +14,7 @@ use std::process::ExitCode;
 const FUNCTIONS: &str = "kdk_.*|callout_init|taskqueue_(enqueue|drain|free)|wakeup|kthread_exit|m_freem|m_append|\
                          m_length|m_copydata|kernel_sysctlbyname|uiomove|printf|panic|getenv_string";
 const VARIABLES: &str = "M_KDK|kdk_module_mtx|M_WAITOK|M_NOWAIT|M_ZERO|MTX_RECURSE|EWOULDBLOCK|EINVAL|EBUSY|ENXIO|ENOMEM|EAGAIN|EIO|EBADMSG|ENAMETOOLONG|ENOENT|EBADF|ENOBUFS|ENOTCONN|EPIPE|EACCES|ECONNRESET|\
-                         AF_INET6?|MCLBYTES|PAGE_SIZE|EVFILT_SENDFILE|EV_ADD|SF_SYNC|IFF_UP|IFF_DRV_RUNNING|LINK_STATE_(UP|DOWN)|CSUM_L[34]_VALID|KDK_(FILTER|HOLD|SHUT|STEP|FLOWTABLE|ROUTE|PCI)_.*";
+                         AF_INET6?|MCLBYTES|PAGE_SIZE|EVFILT_SENDFILE|EV_(ADD|DELETE|CLEAR|ONESHOT)|SF_SYNC|IFF_UP|IFF_DRV_RUNNING|LINK_STATE_(UP|DOWN)|CSUM_L[34]_VALID|KDK_(FILTER|HOLD|SHUT|STEP|STOP|FLOWTABLE|ROUTE|PCI)_.*";
 /// Known by size and alignment only: their fields are the shim's business.
 const OPAQUE: &str = "callout|mtx|task|taskqueue|mbuf|thread|uio|malloc_type|kdk_pci|kdk_tap|kdk_filter|kdk_reads|kdk_blocked";
 const TYPES: &str = "kdk_(malloc_stats|sendfile|event|flow|flow_key|flow_walk|flowtable_counts|pci_use|interface|counted|tapped|filter_rule|filtered)|(__)?u?_?int(8|16|32|64)?_t|u_int|caddr_t|c_caddr_t";

@@ -9,6 +9,7 @@ use core::ffi::c_int;
 pub const NO_DESCRIPTOR: c_int = -1;
 
 /// The direction in which a connection is shut down.
+#[cfg(sendfile_kqueue)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// No more input (`SHUT_RD`).
@@ -19,6 +20,7 @@ pub enum Direction {
     Both,
 }
 
+#[cfg(sendfile_kqueue)]
 impl Direction {
     const fn raw(self) -> c_int {
         (match self {
@@ -48,11 +50,43 @@ unsafe impl Kind for Number {
 }
 
 impl Descriptor {
-    fn of(number: c_int) -> Result<Self, Errno> {
+    pub(super) fn of(number: c_int) -> Result<Self, Errno> {
         // SAFETY: the kernel has just opened it for this call.
         unsafe { Handle::new(number) }.map(Self)
     }
 
+    /// Makes a kqueue.
+    ///
+    /// # Errors
+    /// Returns the kernel's error, or `EAGAIN` if the test has too many
+    /// resources.
+    pub fn kqueue() -> Result<Self, Errno> {
+        Self::any_kqueue(false)
+    }
+
+    /// Makes a kqueue that fork(2) copies (`KQUEUE_CPONFORK`).
+    ///
+    /// # Errors
+    /// Returns the errors of [`kqueue`](Self::kqueue).
+    pub fn copied_kqueue() -> Result<Self, Errno> {
+        Self::any_kqueue(true)
+    }
+
+    fn any_kqueue(copied_on_fork: bool) -> Result<Self, Errno> {
+        let mut number = -1;
+        // SAFETY: the number is written during the call.
+        Errno::check(unsafe { bindings::kdk_fd_kqueue(copied_on_fork.into(), &raw mut number) })?;
+        Self::of(number)
+    }
+
+    /// Returns the descriptor's number, or [`NO_DESCRIPTOR`] once it is closed.
+    pub(super) fn number(&self) -> c_int {
+        self.0.raw().unwrap_or(NO_DESCRIPTOR)
+    }
+}
+
+#[cfg(sendfile_kqueue)]
+impl Descriptor {
     fn two(numbers: [c_int; 2]) -> Result<(Self, Self), Errno> {
         let [one, other] = numbers.map(Self::of);
         Ok((one?, other?))
@@ -100,17 +134,6 @@ impl Descriptor {
         let mut number = -1;
         // SAFETY: the number is written during the call.
         Errno::check(unsafe { bindings::kdk_fd_shared_memory(length, &raw mut number) })?;
-        Self::of(number)
-    }
-
-    /// Makes a kqueue.
-    ///
-    /// # Errors
-    /// Returns the errors of [`unix_pair`](Self::unix_pair).
-    pub fn kqueue() -> Result<Self, Errno> {
-        let mut number = -1;
-        // SAFETY: the number is written during the call.
-        Errno::check(unsafe { bindings::kdk_fd_kqueue(&raw mut number) })?;
         Self::of(number)
     }
 
@@ -193,10 +216,5 @@ impl Descriptor {
             )
         })?;
         Ok(length)
-    }
-
-    /// Returns the descriptor's number, or [`NO_DESCRIPTOR`] once it is closed.
-    pub(super) fn number(&self) -> c_int {
-        self.0.raw().unwrap_or(NO_DESCRIPTOR)
     }
 }

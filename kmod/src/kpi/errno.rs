@@ -25,7 +25,7 @@ impl Errno {
     #[cfg(any(sendfile_kqueue, ixgbe))]
     pub const EIO: Self = Self(bindings::EIO as c_int);
     /// Bad file descriptor.
-    #[cfg(sendfile_kqueue)]
+    #[cfg(kqueue_copy)]
     pub const EBADF: Self = Self(bindings::EBADF as c_int);
     /// No buffer space available.
     #[cfg(any(sendfile_kqueue, ixgbe))]

@@ -140,12 +140,28 @@ impl Thread {
     #[cfg(ixgbe)]
     #[must_use]
     pub fn drains(&self, task: super::link_task::LinkTask) -> bool {
-        let tid = TABLE.with(|table| {
+        // SAFETY: takes a number and an address that is only compared.
+        self.tid()
+            .is_some_and(|tid| unsafe { bindings::kdk_thread_sleeps_on(tid, task.channel()) != 0 })
+    }
+
+    /// Returns whether the thread sleeps with this wait message, see sleep(9).
+    #[cfg(kqueue_copy)]
+    #[must_use]
+    pub fn sleeps_in(&self, message: &CStr) -> bool {
+        // SAFETY: takes a number and a C string.
+        self.tid().is_some_and(|tid| unsafe {
+            bindings::kdk_thread_sleeps_in(tid, message.as_ptr()) != 0
+        })
+    }
+
+    /// Returns the kernel's number of the thread while it runs.
+    #[cfg(any(ixgbe, kqueue_copy))]
+    fn tid(&self) -> Option<c_int> {
+        TABLE.with(|table| {
             let entry = table.of_id(self.id)?;
             (entry.phase == Phase::Running).then_some(entry.tid)
-        });
-        // SAFETY: takes a number and an address that is only compared.
-        tid.is_some_and(|tid| unsafe { bindings::kdk_thread_sleeps_on(tid, task.channel()) != 0 })
+        })
     }
 
     /// Waits for the thread to end, however long that takes.

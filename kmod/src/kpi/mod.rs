@@ -15,7 +15,7 @@ pub mod console;
 pub mod counters;
 #[cfg(any(flowtable, ixgbe))]
 pub mod cpus;
-#[cfg(sendfile_kqueue)]
+#[cfg(kqueue_copy)]
 pub mod descriptor;
 pub mod errno;
 pub mod exclusive;
@@ -24,7 +24,7 @@ pub mod fault;
 pub mod filter;
 #[cfg(flowtable)]
 pub mod flowtable;
-#[cfg(any(sendfile_kqueue, ixgbe))]
+#[cfg(any(kqueue_copy, ixgbe))]
 mod handle;
 mod held_locks;
 #[cfg(iflib)]
@@ -33,6 +33,8 @@ pub mod iflib;
 pub mod interface;
 #[cfg(ixgbe)]
 pub mod kenv;
+#[cfg(kqueue_copy)]
+pub mod kqueue;
 pub mod kthread;
 pub mod leaked;
 #[cfg(ixgbe)]

@@ -3,6 +3,7 @@
 use super::bindings;
 use super::descriptor::{Descriptor, NO_DESCRIPTOR};
 use super::errno::Errno;
+use super::kqueue;
 use super::mbuf::Mbuf;
 use core::ffi::{c_int, c_uint};
 use core::ptr::{NonNull, null};
@@ -150,20 +151,7 @@ pub struct Event {
 /// # Errors
 /// Returns the error of kevent(2).
 pub fn take_event(queue: &Descriptor, limit: Duration) -> Result<Option<Event>, Errno> {
-    let mut event = bindings::kdk_event {
-        ident: 0,
-        udata: 0,
-        data: 0,
-        fflags: 0,
-        filter: 0,
-    };
-    let mut count = 0;
-    let limit = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
-    // SAFETY: both are written during the call only.
-    Errno::check(unsafe {
-        bindings::kdk_kqueue_take(queue.number(), limit, &raw mut event, &raw mut count)
-    })?;
-    Ok((count != 0).then_some(Event {
+    Ok(kqueue::take_raw(queue, limit)?.map(|event| Event {
         ident: event.ident,
         udata: event.udata,
         data: event.data,
@@ -178,7 +166,7 @@ pub fn take_event(queue: &Descriptor, limit: Duration) -> Result<Option<Event>, 
 /// Returns the error of kevent(2).
 pub fn delete_event(queue: &Descriptor, ident: usize) -> Result<(), Errno> {
     // SAFETY: takes numbers.
-    Errno::check(unsafe { bindings::kdk_kqueue_delete(queue.number(), ident) })
+    Errno::check(unsafe { bindings::kdk_sendfile_delete(queue.number(), ident) })
 }
 
 /// Removes all mbufs that a socket has received, without copying their bytes.

@@ -10,6 +10,7 @@ mod flowtable;
 mod harness;
 #[cfg(ixgbe)]
 mod ixgbe;
+mod kqueue;
 mod kthread;
 mod mbuf;
 mod mutex;
@@ -30,7 +31,7 @@ fn resource_error(_: Errno) -> Stop {
     Stop::Fail("cannot allocate a resource: the kernel or a table of the module refused it")
 }
 
-#[cfg(any(flowtable, ixgbe))]
+#[cfg(any(flowtable, ixgbe, kqueue_copy))]
 impl From<Errno> for Stop {
     fn from(errno: Errno) -> Self {
         resource_error(errno)
