@@ -427,6 +427,17 @@ kdk_tap_blocked(struct kdk_tap *tap)
 	return (blocked);
 }
 
+int
+kdk_waits_for_tasks(struct thread *thread)
+{
+	int waits;
+
+	thread_lock(thread);
+	waits = TD_IS_SLEEPING(thread) && strcmp(thread->td_wmesg, "-") == 0;
+	thread_unlock(thread);
+	return (waits);
+}
+
 void
 kdk_tap_unblock(struct kdk_tap *tap)
 {

@@ -88,6 +88,8 @@ int	 kdk_tap_take(struct kdk_tap *tap, void *bytes, size_t room,
  */
 void	 kdk_tap_block_on(struct kdk_tap *tap, size_t at, uint32_t value);
 const struct thread *kdk_tap_blocked(struct kdk_tap *tap);
+/* Returns whether the thread of a taskqueue(9) sleeps until there is a task. */
+int	 kdk_waits_for_tasks(struct thread *thread);
 void	 kdk_tap_unblock(struct kdk_tap *tap);
 /* Returns the number of frames that the tap had no room for. */
 u_int	 kdk_tap_lost(struct kdk_tap *tap);

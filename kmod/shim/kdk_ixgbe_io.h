@@ -34,17 +34,25 @@ void	 kdk_nic_write(uintptr_t nic, uint32_t reg, uint32_t value);
  * bus_dma(9).  iflib(9) creates its own tags.
  */
 extern bus_size_t kdk_dma_alignment;
+/* Returns whether a tag, a map or memory for DMA cannot be had, see kdk_pci.h. */
+int	 kdk_dma_refuses(void);
 #if __FreeBSD_version < 1200000
 #define	bus_dma_tag_create(parent, alignment, ...)			\
-	(bus_dma_tag_create)((parent), MAX((alignment), kdk_dma_alignment), \
-	    __VA_ARGS__)
+	(kdk_dma_refuses() ? ENOMEM : (bus_dma_tag_create)((parent),	\
+	    MAX((alignment), kdk_dma_alignment), __VA_ARGS__))
+#undef	bus_dmamap_create
+#define	bus_dmamap_create(...)						\
+	(kdk_dma_refuses() ? ENOMEM : (bus_dmamap_create)(__VA_ARGS__))
+#undef	bus_dmamem_alloc
+#define	bus_dmamem_alloc(...)						\
+	(kdk_dma_refuses() ? ENOMEM : (bus_dmamem_alloc)(__VA_ARGS__))
 #endif
 
 /* The driver is not a module of its own, which could outlive kdk.ko. */
 #undef	DRIVER_MODULE
 #define	DRIVER_MODULE(name, busname, driver, ...)			\
-	driver_t *kdk_ixgbe_driver = &(driver)
-extern driver_t *kdk_ixgbe_driver;
+	extern driver_t *__CONCAT(kdk_driver_, name);			\
+	driver_t *__CONCAT(kdk_driver_, name) = &(driver)
 
 /*
  * The tunables that older drivers read when their module is loaded.  They are

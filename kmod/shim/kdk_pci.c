@@ -11,17 +11,8 @@
 #include <sys/bus.h>
 #include <sys/rman.h>
 
-#include <vm/vm.h>
-#include <vm/pmap.h>
-
 #include <machine/bus.h>
-#include <machine/md_var.h>
 #include <machine/resource.h>
-#include <machine/vmparam.h>
-
-#ifndef KDK_2014
-#include <x86/include/busdma_impl.h>
-#endif
 
 #include <dev/pci/pcireg.h>
 #include <dev/pci/pcivar.h>
@@ -38,17 +29,11 @@
 #include "pci_if.h"
 
 #include "kdk_compat.h"
+#include "kdk_dma.h"
 #include "kdk_vector.h"
 
 /* More bytes than any of the NIC's capabilities has. */
 #define	KDK_BAR_SIZE	0x100000ul
-/* The size of the driver's largest descriptor ring, in bytes. */
-#ifdef KDK_2014
-#define	KDK_BOUNCE_ALIGN	128
-#else
-#define	KDK_BOUNCE_ALIGN	PAGE_SIZE
-#endif
-#define	KDK_RING_SIZE	(4096 * 16)
 
 struct kdk_pci {
 	device_t	 bus;
@@ -323,49 +308,12 @@ kdk_irqs(const struct kdk_pci *pci)
 	return (kdk_count(pci->irqs, nitems(pci->irqs)));
 }
 
-/*
- * DMA tags.  iflib(9) makes its tags from the bus's one.  The kernel creates
- * them with the methods of their parent, which raise the alignment here, so
- * that most buffers go through bounce pages.
- */
 static bus_dma_tag_t
 kdk_get_dma_tag(device_t bus, device_t child __unused)
 {
 
 	return (kdk_pci_of(bus)->dma);
 }
-
-#ifndef KDK_2014
-static int
-kdk_bounced_tag_create(bus_dma_tag_t parent, bus_size_t alignment,
-    bus_addr_t boundary, bus_addr_t lowaddr, bus_addr_t highaddr,
-    bus_size_t maxsize, int nsegments, bus_size_t maxsegsz, int flags,
-    bus_dma_lock_t *lock, void *lockarg, bus_dma_tag_t *tag)
-{
-
-	return (bus_dma_bounce_impl.tag_create(parent,
-	    MAX(alignment, PAGE_SIZE), boundary, lowaddr, highaddr, maxsize,
-	    nsegments, maxsegsz, flags, lock, lockarg, tag));
-}
-
-static struct bus_dma_impl kdk_bounced_impl;
-
-static int
-kdk_bounced_tag(bus_dma_tag_t *tag)
-{
-	int error;
-
-	error = bus_dma_tag_create(NULL, 1, 0, BUS_SPACE_MAXADDR,
-	    BUS_SPACE_MAXADDR, NULL, NULL, BUS_SPACE_MAXSIZE, 1,
-	    BUS_SPACE_MAXSIZE, 0, NULL, NULL, tag);
-	if (error != 0)
-		return (error);
-	kdk_bounced_impl = bus_dma_bounce_impl;
-	kdk_bounced_impl.tag_create = kdk_bounced_tag_create;
-	((struct bus_dma_tag_common *)*tag)->impl = &kdk_bounced_impl;
-	return (0);
-}
-#endif
 
 /*
  * Configuration space.
@@ -687,8 +635,14 @@ static driver_t kdk_pci_driver = {
 	0
 };
 
-/* The tree's driver, see kdk_ixgbe_io.h. */
-extern driver_t *kdk_ixgbe_driver;
+/* The tree's drivers, also of virtual functions, see kdk_ixgbe_io.h. */
+#ifdef KDK_2014
+extern driver_t *kdk_driver_ixgbe;
+#define	kdk_driver_ix	kdk_driver_ixgbe
+#else
+extern driver_t *kdk_driver_ix;
+#endif
+extern driver_t *kdk_driver_ixv;
 
 /* The number of buses; the drivers are registered while it is not 0. */
 static u_int	kdk_cards;
@@ -703,15 +657,22 @@ kdk_drivers_add(void)
 		return (0);
 	root = devclass_find("root");
 	bus = devclass_create(kdk_pci_driver.name);
-	error = devclass_add_driver(bus, kdk_ixgbe_driver, BUS_PASS_DEFAULT,
+	error = devclass_add_driver(bus, kdk_driver_ix, BUS_PASS_DEFAULT,
 	    &class);
-	if (error == 0) {
-		error = devclass_add_driver(root, &kdk_pci_driver,
-		    BUS_PASS_DEFAULT, &class);
-		if (error == 0)
-			return (0);
-		(void)devclass_delete_driver(bus, kdk_ixgbe_driver);
-	}
+	if (error != 0)
+		goto fail;
+	error = devclass_add_driver(bus, kdk_driver_ixv, BUS_PASS_DEFAULT,
+	    &class);
+	if (error != 0)
+		goto fail_ixv;
+	error = devclass_add_driver(root, &kdk_pci_driver, BUS_PASS_DEFAULT,
+	    &class);
+	if (error == 0)
+		return (0);
+	(void)devclass_delete_driver(bus, kdk_driver_ixv);
+fail_ixv:
+	(void)devclass_delete_driver(bus, kdk_driver_ix);
+fail:
 	kdk_cards--;
 	return (error);
 }
@@ -719,32 +680,15 @@ kdk_drivers_add(void)
 static void
 kdk_drivers_delete(void)
 {
+	devclass_t bus;
 
 	if (--kdk_cards != 0)
 		return;
+	bus = devclass_find(kdk_pci_driver.name);
 	(void)devclass_delete_driver(devclass_find("root"), &kdk_pci_driver);
-	(void)devclass_delete_driver(devclass_find(kdk_pci_driver.name),
-	    kdk_ixgbe_driver);
+	(void)devclass_delete_driver(bus, kdk_driver_ixv);
+	(void)devclass_delete_driver(bus, kdk_driver_ix);
 }
-
-/* The DMA alignment of the NIC that attaches, see kdk_ixgbe_io.h. */
-bus_size_t	kdk_dma_alignment = 1;
-
-/*
- * Allocates the bounce pages of the largest ring in advance.  The kernel keeps
- * them for later users, so that the leak check of a test would count them.
- */
-static void
-kdk_bounce_zone(void *arg __unused)
-{
-	bus_dma_tag_t tag;
-
-	if (bus_dma_tag_create(NULL, KDK_BOUNCE_ALIGN, 0, BUS_SPACE_MAXADDR,
-	    BUS_SPACE_MAXADDR, NULL, NULL, KDK_RING_SIZE, 1, KDK_RING_SIZE,
-	    BUS_DMA_ALLOCNOW, NULL, NULL, &tag) == 0)
-		(void)bus_dma_tag_destroy(tag);
-}
-SYSINIT(kdk_bounce_zone, SI_SUB_DRIVERS, SI_ORDER_ANY, kdk_bounce_zone, NULL);
 
 /*
  * Attach and detach.
@@ -777,7 +721,8 @@ kdk_pci_free_memory(struct kdk_pci *pci)
 }
 
 static int
-kdk_pci_alloc(uintptr_t nic, u_int flags, struct kdk_pci **pcip)
+kdk_pci_alloc(uintptr_t nic, u_int flags, u_int refused,
+    struct kdk_pci **pcip)
 {
 	struct kdk_pci *pci;
 	int error;
@@ -786,8 +731,8 @@ kdk_pci_alloc(uintptr_t nic, u_int flags, struct kdk_pci **pcip)
 	pci->nic = nic;
 	pci->without_msix = (flags & KDK_PCI_WITHOUT_MSIX) != 0;
 #ifndef KDK_2014
-	if ((flags & KDK_PCI_BOUNCED) != 0) {
-		error = kdk_bounced_tag(&pci->dma);
+	if ((flags & KDK_PCI_BOUNCED) != 0 || refused != 0) {
+		error = kdk_dma_parent(&pci->dma, flags & KDK_PCI_BOUNCED);
 		if (error != 0)
 			goto fail;
 	}
@@ -860,12 +805,13 @@ kdk_bus_add(struct kdk_pci *pci)
 }
 
 int
-kdk_pci_attach(uintptr_t nic, u_int flags, struct kdk_pci **pcip)
+kdk_pci_attach(uintptr_t nic, u_int flags, u_int refused,
+    struct kdk_pci **pcip)
 {
 	struct kdk_pci *pci;
 	int error;
 
-	error = kdk_pci_alloc(nic, flags, &pci);
+	error = kdk_pci_alloc(nic, flags, refused, &pci);
 	if (error != 0)
 		return (error);
 	kdk_ixgbe_fetch_tunables();
@@ -876,7 +822,9 @@ kdk_pci_attach(uintptr_t nic, u_int flags, struct kdk_pci **pcip)
 	if (error == 0) {
 		if ((flags & KDK_PCI_BOUNCED) != 0)
 			kdk_dma_alignment = PAGE_SIZE;
+		kdk_dma_countdown = refused;
 		error = kdk_bus_add(pci);
+		kdk_dma_countdown = 0;
 		kdk_dma_alignment = 1;
 		if (error != 0)
 			kdk_drivers_delete();
@@ -941,43 +889,5 @@ kdk_pci_device(const struct kdk_pci *pci)
 {
 
 	return (device_get_nameunit(pci->card));
-}
-
-/*
- * DMA through the direct map.
- */
-static void *
-kdk_dma_place(uint64_t address, size_t length)
-{
-	uint64_t end;
-
-	end = address + length;
-	if (address == 0 || end < address || end > ptoa((uint64_t)Maxmem))
-		return (NULL);
-	return ((void *)PHYS_TO_DMAP(address));
-}
-
-int
-kdk_dma_read(uint64_t address, void *to, size_t length)
-{
-	const void *from;
-
-	from = kdk_dma_place(address, length);
-	if (from == NULL)
-		return (0);
-	memcpy(to, from, length);
-	return (1);
-}
-
-int
-kdk_dma_write(uint64_t address, const void *from, size_t length)
-{
-	void *to;
-
-	to = kdk_dma_place(address, length);
-	if (to == NULL)
-		return (0);
-	memcpy(to, from, length);
-	return (1);
 }
 #endif

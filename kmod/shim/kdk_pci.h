@@ -43,8 +43,12 @@ struct kdk_pci_use {
  * errno value or 0: ENXIO if no driver probes the NIC, or the error of the
  * driver's attach or detach.  A failed attach leaves no bus, and a failed
  * detach leaves the bus as it was.
+ *
+ * The driver's attach gets no memory for the tag, map or buffer for DMA that
+ * is its 'refused'th, if that is not 0.
  */
-int	 kdk_pci_attach(uintptr_t nic, u_int flags, struct kdk_pci **pcip);
+int	 kdk_pci_attach(uintptr_t nic, u_int flags, u_int refused,
+	    struct kdk_pci **pcip);
 int	 kdk_pci_detach(struct kdk_pci *pci);
 /*
  * Frees the bus after the detach.  No thread may be in kdk_pci_interrupt().

@@ -29,6 +29,8 @@ pub struct Config {
     pub mac: [u8; 6],
     /// The medium of its port.
     pub medium: Medium,
+    /// Whether it is a virtual function, device 10EDh, which has the port.
+    pub is_virtual: bool,
     /// LAN ID (0 or 1), in STATUS: the PCI function number.
     pub port: u8,
     /// The capacity of the wire for transmitted frames, in bytes: at least
@@ -63,6 +65,7 @@ impl Config {
         Self {
             mac,
             medium: Medium::Backplane,
+            is_virtual: false,
             port: 0,
             wire_bytes: 512 * 1024,
             wire_frames: 4096,
@@ -70,6 +73,16 @@ impl Config {
             moderation: false,
             other_gate: true,
             reset_reads: 1,
+        }
+    }
+
+    /// Returns the device id.
+    #[must_use]
+    pub const fn device_id(&self) -> u16 {
+        if self.is_virtual {
+            0x10ED
+        } else {
+            self.medium.device_id()
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Datasheet: chapter 9 (PCIe Programming Interface): power management at
 //! 40h, MSI at 50h, MSI-X at 70h, PCIe at A0h; extended space from 100h on.
 
+use crate::config::Config;
+
 /// The vendor id of Intel.
 pub const VENDOR_ID: u16 = 0x8086;
 /// Bytes of configuration space, with the extended part.
@@ -63,6 +65,17 @@ const CONTENT: &[(usize, usize, u32)] = &[
     (0xC4, 4, 0x0000_001F),
 ];
 
+/// The same of a virtual function, as pci(4) shows it: the list begins with
+/// MSI-X, three vectors; table at 0 and pending bits at 2000h of BAR 3.
+const VIRTUAL: &[(usize, usize, u32)] = &[
+    (0x1C, 4, 0x0000_000C),
+    (0x20, 4, 0),
+    (0x34, 1, 0x70),
+    (0x72, 2, 0x0002),
+    (0x74, 4, 0x0000_0003),
+    (0x78, 4, 0x0000_2003),
+];
+
 /// Offset, and the bits of the 32-bit word there that can be written.
 const WRITABLE: &[(usize, u32)] = &[
     (0x04, 0x0000_0547),
@@ -86,13 +99,15 @@ const WRITABLE: &[(usize, u32)] = &[
 ];
 
 impl ConfigSpace {
-    /// As after power-up; `port` is the function's number.
-    pub fn new(device_id: u16, port: u8) -> Self {
+    /// As after power-up; the port is the function's number.
+    pub fn new(config: &Config) -> Self {
         let mut bytes = [0; 256];
-        bytes[2..4].copy_from_slice(&device_id.to_le_bytes());
-        for &(offset, width, value) in CONTENT {
+        bytes[2..4].copy_from_slice(&config.device_id().to_le_bytes());
+        let differs = if config.is_virtual { VIRTUAL } else { &[] };
+        for &(offset, width, value) in CONTENT.iter().chain(differs) {
             bytes[offset..offset + width].copy_from_slice(&value.to_le_bytes()[..width]);
         }
+        let port = config.port;
         bytes[0x3D] += port & 1;
         Self { bytes, port }
     }
@@ -139,11 +154,20 @@ const fn is_access(offset: usize, width: usize) -> bool {
 mod tests {
     extern crate std;
     use super::*;
+    use crate::config::Medium;
     use std::vec::Vec;
+
+    fn space_of(medium: Medium, port: u8) -> ConfigSpace {
+        ConfigSpace::new(&Config {
+            medium,
+            port,
+            ..Config::new([0; 6])
+        })
+    }
 
     #[test]
     fn what_a_driver_reads() {
-        let space = ConfigSpace::new(0x10F7, 0);
+        let space = space_of(Medium::Backplane, 0);
         for (offset, width, value) in [
             (0x00, 4, 0x10F7_8086),
             (0x0A, 2, 0x0200),
@@ -160,13 +184,13 @@ mod tests {
         ] {
             assert_eq!(space.read(offset, width), value, "{offset:#x} {width}");
         }
-        assert_eq!(ConfigSpace::new(0x10F7, 1).read(0x3D, 1), 2);
-        assert_eq!(ConfigSpace::new(0x10FB, 0).read(0x02, 2), 0x10FB);
+        assert_eq!(space_of(Medium::Backplane, 1).read(0x3D, 1), 2);
+        assert_eq!(space_of(Medium::Fibre, 0).read(0x02, 2), 0x10FB);
     }
 
     #[test]
     fn capabilities_are_a_list_that_ends() {
-        let space = ConfigSpace::new(0x10F7, 0);
+        let space = space_of(Medium::Backplane, 0);
         let mut at = space.read(0x34, 1);
         let list: Vec<_> = core::iter::from_fn(|| {
             let here = at;
@@ -192,7 +216,7 @@ mod tests {
             (0xAA, 2, 0xFFFF, 0),
             (0x100, 4, 1, 0),
         ] {
-            let mut space = ConfigSpace::new(0x10F7, 0);
+            let mut space = space_of(Medium::Backplane, 0);
             space.write(offset, width, written);
             assert_eq!(space.read(offset, width), read, "{offset:#x} {width}");
         }

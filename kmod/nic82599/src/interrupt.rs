@@ -125,6 +125,12 @@ impl Interrupts {
         self.send(0);
     }
 
+    /// Sets the cause of a vector that has one of its own.
+    pub fn raise_vector(&mut self, vector: u32) {
+        self.queue_causes |= 1 << (vector & VECTOR);
+        self.send(0);
+    }
+
     /// Sets causes beside those of queues (EICR bits 30:16).
     pub fn raise(&mut self, causes: u32) {
         self.other_causes |= causes & OTHER_CAUSES;

@@ -18,7 +18,8 @@
 //! Where the datasheet is silent and Intel's drivers rely on a behaviour, the
 //! documentation of the item says so.
 //!
-//! Not modelled: pools and virtual functions (VT mode, mailboxes), traffic
+//! A virtual function is modelled on its own, without the physical one.
+//! Not modelled: pools (VT mode), the PF's side of the mailboxes, traffic
 //! classes (DCB, priority flow control), header split, legacy descriptors,
 //! receive-side coalescing (frames are never joined, which is always
 //! allowed), flow director filters, L3/L4 queue filters, FCoE, IPsec, MACsec,
@@ -45,6 +46,7 @@ mod receive;
 pub mod registers;
 mod reset;
 mod ring;
+mod ring_registers;
 mod rss;
 mod segments;
 mod semaphore;
@@ -53,6 +55,7 @@ pub mod statistics;
 mod transmit;
 mod tso;
 mod violation;
+pub mod virtual_function;
 
 pub use config::{Config, Medium};
 pub use config_space::{MSIX_CAPABILITY, PCIE_CAPABILITY, VENDOR_ID};

@@ -12,19 +12,17 @@ use crate::host::Host;
 use crate::interrupt::Interrupts;
 use crate::link::{AUTOC_RESTART, Link, Partner};
 use crate::offload::Context;
-use crate::owned_buffers::{Added, OwnedBuffers};
+use crate::owned_buffers::OwnedBuffers;
 use crate::receive::{EmptyBuffer, FrameInfo};
 use crate::registers::{
     ANLP1, AUTOC, AUTOC2, CTRL, CTRL_GIO_DIS, CTRL_LNK_RST, CTRL_RST, DMATXCTL, EEC, EEC_ADDR_SIZE,
     EEC_ARD, EEC_GNT, EEC_PRES, EEC_REQ, EERD, EEWR, EICR_LSC, FACTPS, FCCFG, FCRTH0, FCRTL0,
     FDIRCMD, FDIRCMD_CMD, FDIRCMD_QUERY, FDIRCTRL, FDIRCTRL_INIT_DONE, FDIRCTRL_PBALLOC, FDIRFREE,
     FRTIMER, FWSM, HLREG0, HLREG0_RXCRCSTRP, I2CCTL, LINKS, LINKS2, MRQC, MRQC_MRQE, MSCA,
-    MSCA_MDI_COMMAND, MSRWD, PCS1GANLP, PCS1GLSTA, QDE, QUEUES, QueueRegister, RDRXCTL,
-    RDRXCTL_CRCSTRIP, RXCTRL, RXCTRL_RXEN, Registers, SEC_RDY, SECRXCTRL, SECRXCTRL_RX_DIS,
-    SECRXSTAT, SECTXCTRL, SECTXSTAT, SPACE, SRRCTL_BSIZEPACKET, SRRCTL_DESCTYPE,
-    SRRCTL_DESCTYPE_ONE_BUFFER, STATUS, STATUS_GIO, SW_FW_SYNC, SWSM, TFCS, TFCS_TC_XON,
-    TFCS_TC_XON_ALL, WUS, XDCTL_ENABLE, XDCTL_SWFLSH, canonical, receive_register, rxdctl, srrctl,
-    transmit_register,
+    MSCA_MDI_COMMAND, MSRWD, PCS1GANLP, PCS1GLSTA, QDE, QUEUES, RDRXCTL, RDRXCTL_CRCSTRIP, RXCTRL,
+    RXCTRL_RXEN, Registers, SEC_RDY, SECRXCTRL, SECRXCTRL_RX_DIS, SECRXSTAT, SECTXCTRL, SECTXSTAT,
+    SPACE, STATUS, STATUS_GIO, SW_FW_SYNC, SWSM, TFCS, TFCS_TC_XON, TFCS_TC_XON_ALL, WUS,
+    XDCTL_ENABLE, canonical, receive_register, rxdctl, transmit_register,
 };
 use crate::reset::{Reset, reset};
 use crate::ring::Ring;
@@ -34,6 +32,7 @@ use crate::sfp::{self, Module};
 use crate::statistics;
 use crate::transmit::Transmitted;
 use crate::violation::{Direction, Violation, Violations};
+use crate::virtual_function::Mailbox;
 
 /// The longest frame, with frame check sequence: 15.5 KB.
 pub const MAX_FRAME: usize = 15_872;
@@ -93,6 +92,8 @@ pub struct Nic {
     space: ConfigSpace,
     /// The module of a fibre NIC.
     module: Option<Module>,
+    /// The mailbox of a virtual function. The driver sees a VF's registers.
+    pub(crate) mailbox: Option<Mailbox>,
     /// The bit of CTRL of a reset in progress, and the number of reads that
     /// still return it.
     resetting: (u32, u32),
@@ -107,7 +108,7 @@ impl Nic {
         let eeprom = Eeprom::new(config.mac, config.medium);
         let mut registers = Registers::new();
         reset(&mut registers, Reset::Power, &eeprom);
-        Self {
+        let mut nic = Self {
             registers,
             interrupts: Interrupts::new(config.moderation, config.other_gate),
             link: Link::new(),
@@ -132,11 +133,16 @@ impl Nic {
             now: 0,
             semaphores: Semaphores::default(),
             eeprom,
-            space: ConfigSpace::new(config.medium.device_id(), config.port),
+            space: ConfigSpace::new(&config),
             module: (config.medium == Medium::Fibre).then(Module::new),
+            mailbox: config.is_virtual.then(|| Mailbox::new(config.mac)),
             resetting: (0, 0),
             reset_reads: config.reset_reads,
+        };
+        if config.is_virtual {
+            nic.enable_port();
         }
+        nic
     }
 
     /// Reads the 4-byte register at the byte offset `register`, with all side
@@ -146,6 +152,13 @@ impl Nic {
             self.violations.record(Violation::NoRegister { register });
             return 0;
         }
+        if self.mailbox.is_some() {
+            return self.read_virtual(register);
+        }
+        self.read_physical(register)
+    }
+
+    pub(crate) fn read_physical(&mut self, register: u32) -> u32 {
         let register = canonical(register);
         if let Some(value) = self.interrupts.read(register) {
             return value;
@@ -210,6 +223,13 @@ impl Nic {
             self.violations.record(Violation::NoRegister { register });
             return;
         }
+        if self.mailbox.is_some() {
+            return self.write_virtual(register, value, host);
+        }
+        self.write_physical(register, value, host);
+    }
+
+    pub(crate) fn write_physical(&mut self, register: u32, value: u32, host: &mut dyn Host) {
         let register = canonical(register);
         if register != CTRL && self.resetting.1 > 0 {
             let violation = Violation::WrittenDuringReset { register };
@@ -402,7 +422,7 @@ impl Nic {
         self.pump_with(host);
     }
 
-    fn pump_with(&mut self, host: &mut dyn Host) {
+    pub(crate) fn pump_with(&mut self, host: &mut dyn Host) {
         self.drain(host);
         self.transmit_all(host);
     }
@@ -489,6 +509,11 @@ impl Nic {
         } else {
             Reset::Device
         };
+        self.reset_device(kind);
+        self.resetting = (bits, self.reset_reads);
+    }
+
+    pub(crate) fn reset_device(&mut self, kind: Reset) {
         self.counters.resets += 1;
         self.counters.flushed += self.buffer.len() as u64;
         self.buffer.clear();
@@ -503,7 +528,6 @@ impl Nic {
         self.paused_until = None;
         self.interrupts.reset();
         reset(&mut self.registers, kind, &self.eeprom);
-        self.resetting = (bits, self.reset_reads);
     }
 
     fn write_rxctrl(&mut self, value: u32) {
@@ -529,159 +553,6 @@ impl Nic {
         let enabled = u32::from(self.drops & bit != 0);
         self.registers.set(QDE, value & !1 | enabled);
         self.pump_with(host);
-    }
-
-    fn write_ring(
-        &mut self,
-        direction: Direction,
-        queue: u16,
-        kind: QueueRegister,
-        register: u32,
-        value: u32,
-        host: &mut dyn Host,
-    ) {
-        match kind {
-            QueueRegister::Base | QueueRegister::Length | QueueRegister::Head => {
-                if Ring::of(&self.registers, direction, queue).enabled {
-                    self.violations.record(Violation::RingChangedWhileEnabled {
-                        direction,
-                        queue,
-                        register,
-                    });
-                    self.ownership_unknown |= direction == Direction::Receive;
-                }
-                self.registers.set(register, value);
-            }
-            QueueRegister::Split => {
-                self.registers.set(register, value);
-                // Drop_En may drop frames in the packet buffer.
-                self.drain(host);
-            }
-            QueueRegister::Control => self.write_control(direction, queue, register, value, host),
-            QueueRegister::Tail => self.write_tail(direction, queue, register, value, host),
-        }
-    }
-
-    fn write_control(
-        &mut self,
-        direction: Direction,
-        queue: u16,
-        register: u32,
-        value: u32,
-        host: &mut dyn Host,
-    ) {
-        let was = Ring::of(&self.registers, direction, queue);
-        self.registers.set(register, value & !XDCTL_SWFLSH);
-        let enabled = value & XDCTL_ENABLE != 0;
-        if was.enabled && !enabled && direction == Direction::Receive {
-            if was.owned() != 0 || self.ownership_unknown {
-                self.owned_buffers.remove_queue(queue);
-            }
-            // Frames for it in the packet buffer are never delivered.
-            self.drain(host);
-        }
-        if enabled && !was.enabled {
-            if !was.is_sound() {
-                self.violations.record(Violation::BadRing {
-                    direction,
-                    queue,
-                    base: was.base,
-                    length: was.length,
-                });
-            }
-            if direction == Direction::Receive {
-                self.check_srrctl(queue);
-                let ring = Ring::of(&self.registers, direction, queue);
-                self.arm(queue, ring, ring.head, ring.tail, host);
-            }
-            self.pump_with(host);
-        }
-    }
-
-    fn check_srrctl(&mut self, queue: u16) {
-        let value = self.registers.get(srrctl(queue));
-        let one_buffer = value & SRRCTL_DESCTYPE == SRRCTL_DESCTYPE_ONE_BUFFER;
-        if !one_buffer || value & SRRCTL_BSIZEPACKET == 0 {
-            let register = srrctl(queue);
-            self.violations
-                .record(Violation::NotModelled { register, value });
-        }
-    }
-
-    fn write_tail(
-        &mut self,
-        direction: Direction,
-        queue: u16,
-        register: u32,
-        tail: u32,
-        host: &mut dyn Host,
-    ) {
-        let ring = Ring::of(&self.registers, direction, queue);
-        let entries = ring.entries();
-        if tail >= entries && (tail != 0 || ring.enabled) {
-            return self.violations.record(Violation::TailBeyondRing {
-                direction,
-                queue,
-                tail,
-                entries,
-            });
-        }
-        if !ring.enabled {
-            if tail == ring.head {
-                self.registers.set(register, tail);
-            } else {
-                self.violations.record(Violation::DoorbellOfDisabledQueue {
-                    direction,
-                    queue,
-                    tail,
-                });
-            }
-            return;
-        }
-        self.registers.set(register, tail);
-        match direction {
-            Direction::Receive => {
-                self.arm(queue, ring, ring.tail, tail, host);
-                self.drain(host);
-            }
-            Direction::Transmit => self.transmit(queue, host),
-        }
-    }
-
-    /// Takes ownership of the descriptors `from..to` of a receive ring.
-    fn arm(&mut self, queue: u16, ring: Ring, from: u32, to: u32, host: &mut dyn Host) {
-        if ring.entries() == 0 || from >= ring.entries() || to >= ring.entries() {
-            return;
-        }
-        let mut index = from;
-        while index != to {
-            let mut bytes = [0; 8];
-            host.dma_read(ring.address(index), &mut bytes);
-            let address = u64::from_le_bytes(bytes);
-            let violation = if address == 0 {
-                let direction = Direction::Receive;
-                Some(Violation::NullAddress {
-                    direction,
-                    queue,
-                    index,
-                })
-            } else {
-                match self.owned_buffers.add(address, queue) {
-                    Added::New => None,
-                    Added::Twice => Some(Violation::BufferOwnedTwice {
-                        queue,
-                        index,
-                        address,
-                    }),
-                    Added::Full => Some(Violation::TooManyOwned { queue }),
-                }
-            };
-            if let Some(violation) = violation {
-                self.ownership_unknown = true;
-                self.violations.record(violation);
-            }
-            index = ring.next(index);
-        }
     }
 
     /// Returns whether a receive queue is enabled.

@@ -248,7 +248,18 @@ pub struct ThreadId(usize);
 
 impl ThreadId {
     pub(super) fn of(thread: *const bindings::thread) -> Option<Self> {
-        (!thread.is_null()).then(|| Self(thread.addr()))
+        (!thread.is_null()).then(|| Self(thread.expose_provenance()))
+    }
+
+    /// Returns whether it is a task queue's, and has no task. The queue must
+    /// exist.
+    #[cfg(not(iflib))]
+    #[must_use]
+    pub fn waits_for_tasks(self) -> bool {
+        // SAFETY: the thread exists as long as its queue.
+        unsafe {
+            bindings::kdk_waits_for_tasks(core::ptr::with_exposed_provenance_mut(self.0)) != 0
+        }
     }
 }
 

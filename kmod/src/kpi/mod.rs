@@ -60,6 +60,8 @@ mod spin;
 pub mod sysctl;
 pub mod taskqueue;
 pub mod time;
+#[cfg(ixgbe)]
+mod wire;
 
 pub use cdev::{Device, Uio};
 pub use exclusive::Exclusive;

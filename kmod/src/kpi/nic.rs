@@ -3,12 +3,12 @@
 
 use super::cpus::cpus;
 use super::errno::Errno;
-use super::exclusive::Exclusive;
 use super::interface::{Interface, ThreadId};
 use super::kenv::Tunable;
 use super::resource::{Registration, Stop};
 use super::spin::Spin;
-use super::taskqueue::{Task, Taskqueue};
+use super::taskqueue::Task;
+pub use super::wire::Wire;
 use super::{bindings, leaked, time};
 use alloc::ffi::CString;
 use alloc::format;
@@ -60,16 +60,19 @@ impl Host for Memory {
     }
 }
 
-struct State {
+pub(super) struct State {
     nic: Nic,
     memory: Memory,
     /// Carries transmitted frames to another NIC.
-    wire: Option<Arc<Task>>,
+    pub(super) wire: Option<Arc<Task>>,
     /// The TCP segments that came over the wire.
-    segments: Segments,
+    pub(super) segments: Segments,
     /// A frame to receive at a write.
     at_write: Option<AtWrite>,
     at_write_result: Option<Received>,
+    /// The write at which the driver is stopped, see [`Card::stop_at_write`].
+    #[cfg(not(iflib))]
+    stop_at: Option<(u32, u32)>,
 }
 
 /// A frame that is received when the driver writes all bits of `mask`.
@@ -102,18 +105,21 @@ impl State {
 }
 
 /// The part of a NIC that the driver, the bus and the test share.
-struct Shared {
-    state: Spin<State>,
+pub(super) struct Shared {
+    pub(super) state: Spin<State>,
     /// The bus, while it exists.
     pci: AtomicPtr<bindings::kdk_pci>,
     /// The number of threads that use the bus.
     callers: AtomicU32,
     stopped: AtomicBool,
+    /// A thread of the driver waits in [`Card::stop_at_write`].
+    #[cfg(not(iflib))]
+    held: AtomicBool,
 }
 
 impl Shared {
     /// Runs `f` on the NIC, and fires the interrupts that it causes.
-    fn with<R>(&self, f: impl FnOnce(&mut Nic, &mut Memory) -> R) -> R {
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Nic, &mut Memory) -> R) -> R {
         self.change(|state| f(&mut state.nic, &mut state.memory))
     }
 
@@ -143,6 +149,25 @@ impl Shared {
             }
             drop(at);
         }
+        #[cfg(not(iflib))]
+        self.hold(register, value);
+    }
+
+    /// Holds the driver after this write, if a test wants it.
+    #[cfg(not(iflib))]
+    fn hold(&self, register: u32, value: u32) {
+        let due = |at: &mut (u32, u32)| at.0 == register && value & at.1 == at.1;
+        let hold = self.state.with(|state| {
+            let due = state.stop_at.take_if(due).is_some();
+            if due {
+                self.held.store(true, Ordering::SeqCst);
+            }
+            due
+        });
+        while hold && self.held.load(Ordering::SeqCst) {
+            // The driver owns a mutex, so this must not sleep.
+            core::hint::spin_loop();
+        }
     }
 
     fn is_idle(&self, vector: u32) -> bool {
@@ -152,7 +177,7 @@ impl Shared {
     }
 
     /// Removes a transmitted frame and returns its length.
-    fn take_transmitted(&self, into: &mut [u8]) -> Option<usize> {
+    pub(super) fn take_transmitted(&self, into: &mut [u8]) -> Option<usize> {
         self.with(|nic, memory| {
             let frame = nic.take_transmitted(into);
             // The wire has room for another frame now.
@@ -263,6 +288,9 @@ pub struct Setup {
     /// Whether DMA reaches page boundaries only. Most received frames go
     /// through bounce pages then.
     pub bounced: bool,
+    /// Which tag, map or buffer for DMA the driver's attach cannot create,
+    /// counted from 1. None, if it is 0.
+    pub refused_dma: u32,
 }
 
 impl Setup {
@@ -275,6 +303,7 @@ impl Setup {
             descriptors: None,
             msix: true,
             bounced: false,
+            refused_dma: 0,
         }
     }
 
@@ -383,7 +412,7 @@ pub struct Usage {
 /// A NIC with the driver attached.
 pub struct Card {
     registration: Option<Registration>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     interface: Interface,
     address: [u8; 6],
 }
@@ -410,15 +439,24 @@ impl Card {
                     segments: Segments::new(),
                     at_write: None,
                     at_write_result: None,
+                    #[cfg(not(iflib))]
+                    stop_at: None,
                 },
             ),
             pci: AtomicPtr::new(core::ptr::null_mut()),
             callers: AtomicU32::new(0),
             stopped: AtomicBool::new(false),
+            #[cfg(not(iflib))]
+            held: AtomicBool::new(false),
         });
         // SAFETY: the NIC outlives the attached driver, see `Drop` and `Stop`.
         Errno::check(unsafe {
-            bindings::kdk_pci_attach(shared.handle(), setup.flags(), shared.pci.as_ptr())
+            bindings::kdk_pci_attach(
+                shared.handle(),
+                setup.flags(),
+                setup.refused_dma,
+                shared.pci.as_ptr(),
+            )
         })?;
         drop(tunables);
         // SAFETY: the NIC does not move, and `drop` removes the registration
@@ -516,6 +554,18 @@ impl Card {
         });
     }
 
+    /// Stops the driver after its next write to `register` that has all bits of
+    /// `mask`, until the result is dropped. It spins: other threads need
+    /// another CPU.
+    #[cfg(not(iflib))]
+    #[must_use]
+    pub fn stop_at_write(&self, register: u32, mask: u32) -> Stopped {
+        self.shared
+            .state
+            .with(|state| state.stop_at = Some((register, mask)));
+        Stopped(Arc::clone(&self.shared))
+    }
+
     fn receive_at_write(&self, at: AtWrite) {
         let mut at = Some(at);
         self.shared
@@ -599,81 +649,31 @@ impl Drop for Card {
     }
 }
 
+/// A driver that is stopped at a write, or will be.
+#[cfg(not(iflib))]
+pub struct Stopped(Arc<Shared>);
+
+#[cfg(not(iflib))]
+impl Stopped {
+    /// Returns whether it has come to the write.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.0.held.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(not(iflib))]
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.state.with(|state| {
+            state.stop_at = None;
+            self.0.held.store(false, Ordering::SeqCst);
+        });
+    }
+}
+
 fn device(shared: &Shared) -> CString {
     let pci = shared.pci.load(Ordering::SeqCst);
     // SAFETY: the NIC is attached, so its device has a name.
     CString::from(unsafe { CStr::from_ptr(bindings::kdk_pci_device(pci)) })
-}
-
-/// A wire between two NICs: each receives what the other transmits.
-pub struct Wire {
-    ends: [Arc<Shared>; 2],
-    /// The task is dropped before its queue.
-    _task: Arc<Task>,
-    _queue: Taskqueue,
-}
-
-impl Wire {
-    /// Connects two NICs.
-    ///
-    /// # Errors
-    /// Returns the kernel's error of starting a thread, or `EAGAIN` if the test
-    /// has too many resources already.
-    pub fn between(one: &Card, other: &Card) -> Result<Self, Errno> {
-        let queue = Taskqueue::fast(c"kdk wire")?;
-        let ends = [Arc::clone(&one.shared), Arc::clone(&other.shared)];
-        let theirs = ends.clone();
-        let buffer = Exclusive::new(vec![0; MAX_FRAME].into_boxed_slice());
-        let carry = move || {
-            // A task never runs twice at the same time.
-            if let Some(mut buffer) = buffer.enter() {
-                carry(&theirs, &mut buffer);
-            }
-        };
-        let task = Arc::new(queue.task(carry)?);
-        for end in &ends {
-            let mut task = Some(Arc::clone(&task));
-            end.state
-                .with(|state| core::mem::swap(&mut state.wire, &mut task));
-        }
-        // Frames that were transmitted before go first.
-        task.enqueue()?;
-        Ok(Self {
-            ends,
-            _task: task,
-            _queue: queue,
-        })
-    }
-}
-
-/// Carries all frames, one in each direction at a time.
-fn carry(ends: &[Arc<Shared>; 2], buffer: &mut [u8]) {
-    let [one, other] = ends;
-    loop {
-        let there = carry_one(one, other, buffer);
-        let back = carry_one(other, one, buffer);
-        if !there && !back {
-            return;
-        }
-    }
-}
-
-/// Carries a frame. Returns false if there is none.
-fn carry_one(from: &Shared, to: &Shared, buffer: &mut [u8]) -> bool {
-    let taken = from.take_transmitted(buffer);
-    let Some(frame) = taken.and_then(|length| buffer.get(..length)) else {
-        return false;
-    };
-    to.state.with(|state| state.segments.record(frame));
-    to.with(|nic, memory| nic.receive(frame, FrameErrors::NONE, memory));
-    true
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        for end in &self.ends {
-            // Dropped without the NIC's lock.
-            drop(end.state.with(|state| state.wire.take()));
-        }
-    }
 }

@@ -8,3 +8,4 @@ mod hostile;
 mod receive;
 mod support;
 mod transmit;
+mod virtual_function;

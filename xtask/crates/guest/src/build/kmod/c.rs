@@ -36,19 +36,19 @@ struct Driver {
     main: &'static str,
     /// Its own makefile, which lists its files.
     makefile: &'static str,
-    /// A file in that list that belongs to the driver of virtual functions.
-    without: Option<&'static str>,
+    /// The driver of virtual functions, unless that list has it.
+    of_virtual: Option<&'static str>,
 }
 const DRIVERS: [Driver; 2] = [
     Driver {
         main: "if_ix.c",
         makefile: "modules/ix/Makefile",
-        without: None,
+        of_virtual: Some("if_ixv.c"),
     },
     Driver {
         main: "ixgbe.c",
         makefile: "modules/ixgbe/Makefile",
-        without: Some("ixv.c"),
+        of_virtual: None,
     },
 ];
 
@@ -137,7 +137,8 @@ fn driver_units(driver: &Driver, makefile: &str, folder: &Path) -> Vec<Unit> {
     let defines = words(makefile, "CFLAGS").filter(|word| word.starts_with("-D"));
     flags.extend(defines.map(str::to_owned));
     words(makefile, "SRCS")
-        .filter(|word| word.ends_with(".c") && Some(*word) != driver.without)
+        .filter(|word| word.ends_with(".c"))
+        .chain(driver.of_virtual)
         .map(|name| Unit {
             name: name.to_owned(),
             file: folder.join(name),
@@ -450,10 +451,10 @@ mod tests {
 
     #[test]
     fn the_driver_is_what_its_makefile_lists() {
-        let makefile = "KMOD= if_ix\nSRCS= device_if.h bus_if.h\nSRCS+= if_ix.c ixv.c ix_txrx.c\n\
+        let makefile = "KMOD= if_ix\nSRCS= device_if.h bus_if.h\nSRCS+= if_ix.c ix_txrx.c\n\
                         CFLAGS+= -I${SRCTOP}/sys/dev/ixgbe -DRSS\n";
         for (driver, names) in [
-            (&DRIVERS[0], &["if_ix.c", "ixv.c", "ix_txrx.c"][..]),
+            (&DRIVERS[0], &["if_ix.c", "ix_txrx.c", "if_ixv.c"][..]),
             (&DRIVERS[1], &["if_ix.c", "ix_txrx.c"]),
         ] {
             let units = driver_units(driver, makefile, Path::new("/sys/dev/ixgbe"));
