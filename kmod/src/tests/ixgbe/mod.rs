@@ -36,6 +36,7 @@ mod tap;
 #[cfg(not(iflib))]
 mod threads;
 mod transmit;
+mod virtual_function;
 #[cfg(not(iflib))]
 mod watchdog;
 mod wire;
@@ -49,7 +50,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-use kdk_harness::{Stop, TestResult, kdk_test};
+use kdk_harness::{Expect, Stop, TestResult, kdk_test};
 use kdk_nic_oracle::frame;
 use kdk_nic82599::Violation;
 use kdk_nic82599::registers::{EICR, EICS_EX, EIMS, EIMS_EX, QUEUES, rdt};
@@ -125,6 +126,7 @@ suite! { BOTH;
     "ixgbe/packet-during-init" => start::packet_during_init,
     "ixgbe/reset-between-buffers" => chain::reset_between,
     "ixgbe/lro-joins" => lro::joins,
+    "ixgbe/vf-mailbox-cause" => virtual_function::mailbox_cause,
 }
 
 suite! { SEVERAL;
@@ -208,6 +210,7 @@ suite! { ONE;
 
 #[cfg(not(iflib))]
 suite! { SEVERAL;
+    "ixgbe/late-task-legacy" => threads::late_task,
     "ixgbe/burst-is-received-second-queue" => burst::second_queue,
     "ixgbe/drop-keeps-over-reset" => drop::keeps_over_reset,
 }
@@ -225,6 +228,17 @@ kdk_test!(
     attach::hundred_times,
     limit_ms = 10 * LIMIT_MS,
     leak_types = TYPES
+);
+kdk_test!(
+    "ixgbe/attach-without-dma",
+    attach::without_dma,
+    limit_ms = 5 * LIMIT_MS,
+    cpus = BOTH,
+    expect = Expect::CrashOn(
+        || true,
+        "a failed attach frees rings that do not exist, or twice"
+    ),
+    leak_types = ALL_TYPES
 );
 #[cfg(not(iflib))]
 kdk_test!(

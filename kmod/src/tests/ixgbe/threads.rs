@@ -2,14 +2,16 @@
 //! would overtake them on the way to the stack.
 
 use super::batch::receive_batch;
-use super::numbered_frames::{AT, LENGTH, burst, numbered, one, plain};
+use super::numbered_frames::{AT, LENGTH, all, burst, numbered, one, plain};
 use super::tap::{next, nothing_more};
 use super::{Card, Setup, frame, leave, leave_initialised, running, until};
 use crate::kpi::interface::Tap;
+use crate::kpi::kthread::Thread;
+use crate::tests::resource_error;
 use alloc::vec::Vec;
 use kdk_harness::{Stop, TestResult};
 use kdk_nic82599::FrameErrors;
-use kdk_nic82599::registers::EICR_LSC;
+use kdk_nic82599::registers::{EIAM_EX, EICR_LSC};
 
 /// The number of frames in the ring: more than the driver processes at a time.
 const FRAMES: u32 = 300;
@@ -84,6 +86,39 @@ pub fn mtu_msix() -> TestResult {
     let first: Vec<u32> = (0..=BLOCKED).collect();
     assert_eq!(taken, first, "frames before the initialisation");
     assert_eq!(after, [FRAMES], "frames after it");
+    drop(tap);
+    leave_initialised(card)
+}
+
+/// A task that runs late, during an initialization, leaves the interrupt masked.
+/// Its handler would take the cause of a packet, and ignore it.
+pub fn late_task() -> TestResult {
+    let card = plain(&Setup {
+        msix: false,
+        ..Setup::nth(0)
+    })?;
+    let mut tap = card.interface().tap()?;
+    tap.block_on(AT, 0);
+    one(&card, 0);
+    let task = until("no frame reaches the stack", || tap.blocked())?;
+    // The rings and the vectors are set up by then.
+    let stopped = card.stop_at_write(EIAM_EX[0], u32::MAX);
+    let interface = card.interface().clone();
+    let change = Thread::spawn(c"kdk change", move || {
+        let _ = interface.set_mtu(1400);
+    });
+    let change = change.map_err(resource_error)?;
+    until("the driver does not initialize the card", || {
+        stopped.is_there().then_some(())
+    })?;
+    tap.unblock();
+    until("the task does not end", || {
+        task.waits_for_tasks().then_some(())
+    })?;
+    one(&card, 1);
+    drop(stopped);
+    let _ = change.wait();
+    all(&card, &mut tap, 0..2)?;
     drop(tap);
     leave_initialised(card)
 }
