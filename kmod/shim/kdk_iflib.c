@@ -9,10 +9,13 @@
 #ifdef KDK_PCI_IFLIB
 #include <sys/bus.h>
 #include <sys/gtaskqueue.h>
+#include <sys/sx.h>
 
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <net/if_var.h>
 #include <net/iflib.h>
+#include <net/vnet.h>
 
 TASKQGROUP_DECLARE(if_io_tqg);
 
@@ -88,5 +91,21 @@ kdk_iflib_fail(u_int queue, u_int nth, int error)
 	kdk_iflib_countdown = nth;
 	kdk_iflib_error = error;
 	mtx_unlock(&kdk_iflib_mtx);
+}
+
+const void *
+kdk_iflib_lock_channel(const char *name)
+{
+	const void *channel;
+	if_t ifp;
+
+	CURVNET_SET(vnet0);
+	ifp = ifunit_ref(name);
+	CURVNET_RESTORE();
+	if (ifp == NULL)
+		return (NULL);
+	channel = &iflib_ctx_lock_get(if_getsoftc(ifp))->lock_object;
+	if_rele(ifp);
+	return (channel);
 }
 #endif

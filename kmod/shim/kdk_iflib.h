@@ -18,6 +18,11 @@ void	 kdk_iflib_drain(void);
  * NIC.  The driver is not called.  With 'nth' 0 no call fails.
  */
 void	 kdk_iflib_fail(u_int queue, u_int nth, int error);
+/*
+ * The channel on which threads wait for the context lock of an interface of
+ * iflib(9), or NULL if there is no such interface.
+ */
+const void *kdk_iflib_lock_channel(const char *name);
 #endif
 
 #endif /* !_KDK_IFLIB_H_ */

@@ -140,9 +140,21 @@ impl Thread {
     #[cfg(ixgbe)]
     #[must_use]
     pub fn drains(&self, task: super::link_task::LinkTask) -> bool {
+        self.sleeps_on(task.channel())
+    }
+
+    /// Returns whether the thread sleeps until it gets this lock.
+    #[cfg(iflib)]
+    #[must_use]
+    pub fn waits_for(&self, lock: super::iflib::ContextLock) -> bool {
+        self.sleeps_on(lock.channel())
+    }
+
+    #[cfg(ixgbe)]
+    fn sleeps_on(&self, channel: *const core::ffi::c_void) -> bool {
         // SAFETY: takes a number and an address that is only compared.
         self.tid()
-            .is_some_and(|tid| unsafe { bindings::kdk_thread_sleeps_on(tid, task.channel()) != 0 })
+            .is_some_and(|tid| unsafe { bindings::kdk_thread_sleeps_on(tid, channel) != 0 })
     }
 
     /// Returns whether the thread sleeps with this wait message, see sleep(9).

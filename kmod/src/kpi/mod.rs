@@ -28,6 +28,8 @@ pub mod flowtable;
 mod handle;
 mod held_locks;
 #[cfg(iflib)]
+pub mod held_reset;
+#[cfg(iflib)]
 pub mod iflib;
 #[cfg(ixgbe)]
 pub mod interface;

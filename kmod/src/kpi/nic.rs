@@ -3,6 +3,8 @@
 
 use super::cpus::cpus;
 use super::errno::Errno;
+#[cfg(iflib)]
+use super::held_reset::HeldReset;
 use super::interface::{Interface, ThreadId};
 use super::kenv::Tunable;
 use super::resource::{Registration, Stop};
@@ -115,6 +117,8 @@ pub(super) struct Shared {
     /// A thread of the driver waits in [`Card::stop_at_write`].
     #[cfg(not(iflib))]
     held: AtomicBool,
+    #[cfg(iflib)]
+    held_reset: HeldReset,
 }
 
 impl Shared {
@@ -151,6 +155,8 @@ impl Shared {
         }
         #[cfg(not(iflib))]
         self.hold(register, value);
+        #[cfg(iflib)]
+        self.held_reset.at_write(register, value);
     }
 
     /// Holds the driver after this write, if a test wants it.
@@ -226,6 +232,8 @@ unsafe impl Stop for Shared {
     const WHAT: &'static str = "network card";
 
     fn stop(&self) {
+        #[cfg(iflib)]
+        self.held_reset.release();
         if self.stopped.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -448,6 +456,8 @@ impl Card {
             stopped: AtomicBool::new(false),
             #[cfg(not(iflib))]
             held: AtomicBool::new(false),
+            #[cfg(iflib)]
+            held_reset: HeldReset::default(),
         });
         // SAFETY: the NIC outlives the attached driver, see `Drop` and `Stop`.
         Errno::check(unsafe {
@@ -564,6 +574,13 @@ impl Card {
             .state
             .with(|state| state.stop_at = Some((register, mask)));
         Stopped(Arc::clone(&self.shared))
+    }
+
+    /// Returns what can hold the thread that resets the NIC, in the reset.
+    #[cfg(iflib)]
+    #[must_use]
+    pub fn held_reset(&self) -> &HeldReset {
+        &self.shared.held_reset
     }
 
     fn receive_at_write(&self, at: AtWrite) {

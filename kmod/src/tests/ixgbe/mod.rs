@@ -32,6 +32,8 @@ mod scenario;
 mod start;
 mod stress;
 mod stress_all;
+#[cfg(iflib)]
+mod sysctls;
 mod tap;
 #[cfg(not(iflib))]
 mod threads;
@@ -161,6 +163,8 @@ suite! { BOTH;
     "ixgbe/rx-error-keeps-earlier" => rx_error::keeps_earlier,
     "ixgbe/rx-error-lro" => rx_error::lro,
     "ixgbe/rx-error-resets" => rx_error::resets_once,
+    "ixgbe/rx-error-down" => rx_error::goes_down,
+    "ixgbe/sysctl-during-reset" => sysctls::wait_for_reset,
     "ixgbe/flow-control-forced" => flow_control::forced,
     "ixgbe/link-interrupt-unmasked" => interrupt::unmasked_without_task,
     "ixgbe/link-without-gate" => interrupt::without_gate,

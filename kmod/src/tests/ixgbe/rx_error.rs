@@ -3,13 +3,18 @@
 
 use super::bad_frame::plain;
 use super::batch::{receive_batch, receive_good};
+use super::numbered_frames::{AT, QUEUE, all, burst, one};
 use super::quiesce::{quiesce, resets, task_done, until_reset};
 use super::tap::{expect, next, nothing_more};
-use super::{Card, Setup, frame, leave, running};
+use super::{Card, Setup, frame, leave, leave_initialised, running, start, until};
 use crate::kpi::cpus::cpus;
 use crate::kpi::iflib::{Failure, InjectedError};
+use crate::kpi::kthread::{End, Thread};
+use crate::tests::resource_error;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use kdk_harness::TestResult;
+use kdk_harness::{Stop, TestResult};
+use kdk_nic82599::registers::{EICR_OTHER, EIMS, RXCTRL, RXCTRL_RXEN};
 use kdk_nic82599::{FrameErrors, Received};
 
 fn three(card: &Card) -> [Vec<u8>; 3] {
@@ -100,4 +105,45 @@ pub fn resets_once() -> TestResult {
     }
     drop(tap);
     leave(card)
+}
+
+/// An interface that is brought down while it is to be reset stays down.
+pub fn goes_down() -> TestResult {
+    let card = Arc::new(plain(1500)?);
+    let mut tap = card.interface().tap()?;
+    let injected_error = InjectedError::inject(QUEUE, 2, Failure::Card);
+    // The task that processes the error waits, as the stop does for the task.
+    tap.block_on(AT, 0);
+    burst(&card, 0..2)?;
+    until("no frame is received", || tap.blocked())?;
+    let before = resets(&card);
+    let stopping = Arc::clone(&card);
+    let set_down = move || assert_eq!(stopping.interface().set_up(false), Ok(()));
+    let down = Thread::spawn(c"kdk down", set_down).map_err(resource_error)?;
+    until("the interface is not stopped", || {
+        (resets(&card) != before).then_some(())
+    })?;
+    tap.unblock();
+    if matches!(down.wait(), End::Panicked(_)) {
+        return Err(Stop::Fail("the interface does not go down"));
+    }
+    drop(injected_error);
+    // The admin task unmasks the link interrupt, and then resets the interface.
+    until("the request is not handled", || {
+        let unmasked = card.with(|nic, _| nic.read(EIMS)) & EICR_OTHER != 0;
+        unmasked.then_some(())
+    })?;
+    // This waits for the task.
+    let state = card.interface().state()?;
+    assert!(!state.up && !state.running, "{state:?}");
+    let receives = card.with(|nic, _| nic.peek(RXCTRL)) & RXCTRL_RXEN;
+    assert_eq!(receives, 0, "the NIC receives");
+
+    while tap.take().is_some() {}
+    start(&card)?;
+    one(&card, 2);
+    all(&card, &mut tap, 2..3)?;
+    drop(tap);
+    let card = Arc::into_inner(card).ok_or(Stop::Fail("a thread that has ended has the card"))?;
+    leave_initialised(card)
 }
