@@ -37,16 +37,16 @@ use kdk_nic82599::registers::{
 
 /// The kinds of threads, with the number of their operations.
 const ROLES: [(Role, u32); 10] = [
-    (Role::Frames(0), 250),
-    (Role::Frames(1), 250),
-    (Role::Transmit, 400),
-    (Role::Multicast, 120),
-    (Role::Interface, 8),
-    (Role::Link, 24),
-    (Role::FlowControl, 40),
-    (Role::Causes, 40),
-    (Role::Filter, 60),
-    (Role::OtherCard, 2),
+    (Role::Frames(0), 80),
+    (Role::Frames(1), 80),
+    (Role::Transmit, 120),
+    (Role::Multicast, 40),
+    (Role::Interface, 4),
+    (Role::Link, 10),
+    (Role::FlowControl, 16),
+    (Role::Causes, 16),
+    (Role::Filter, 24),
+    (Role::OtherCard, 1),
 ];
 
 /// What a thread repeats.
