@@ -6,7 +6,7 @@
 //! had to wait. A guest that is idle, for example in a deadlock, does not wait
 //! for the host, so its time passes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use kdk_harness::CALIBRATION_REFERENCE_US as REFERENCE_US;
@@ -14,6 +14,9 @@ use kdk_harness::CALIBRATION_REFERENCE_US as REFERENCE_US;
 /// How long the threads of a machine have waited for a processor of the host
 /// since they exist, by the thread.
 pub type Waits = BTreeMap<u64, Duration>;
+
+/// The longest time before the last sample that a wait can reach back.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// The time of a machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,21 +27,39 @@ pub struct Pace {
     host: Duration,
     /// The waits at that time.
     waits: Waits,
+    /// The part of the host's time that does not count.
+    waited: Duration,
+    /// The host's time and the part of it that did not count then, at the
+    /// samples of the last [`LONGEST_WAIT`].
+    earlier: VecDeque<(Duration, Duration)>,
 }
 
 impl Pace {
     /// Takes a sample at the host's time `host`. Of the time since the last
     /// one, what the most hindered thread had to wait does not count: the test
     /// may depend on that thread.
+    ///
+    /// The host reports a wait when it ends, so that it may have begun before
+    /// the last sample. The machine's time does not go back; what it has counted
+    /// of such a wait, it leaves out afterwards.
     pub fn sample(&mut self, host: Duration, waits: Waits) {
-        let passed = host.saturating_sub(self.host);
+        let host = host.max(self.host);
+        let passed = host - self.host;
         let waited = |(thread, waited): (&u64, &Duration)| {
             let before = self.waits.get(thread).copied().unwrap_or_default();
             waited.saturating_sub(before)
         };
-        let hindered = waits.iter().map(waited).max().unwrap_or_default();
-        self.now += passed.saturating_sub(hindered);
-        self.host = self.host.max(host);
+        let wait = waits.iter().map(waited).max().unwrap_or_default();
+        self.earlier.retain(|(at, _)| *at + LONGEST_WAIT >= host);
+        self.earlier.push_back((self.host, self.waited));
+        // From its begin to the last sample nothing counts, but what another
+        // wait has taken out already is not taken out again.
+        let began = self.host.saturating_sub(wait.saturating_sub(passed));
+        let until_last = |(at, waited): &(Duration, Duration)| *waited + self.host - began.max(*at);
+        let until_last = self.earlier.iter().map(until_last).max();
+        self.waited = until_last.unwrap_or_default() + wait.min(passed);
+        self.now = self.now.max(host.saturating_sub(self.waited));
+        self.host = host;
         self.waits = waits;
     }
 
@@ -134,6 +155,71 @@ mod tests {
         assert_eq!(pace.now(), ms(63_350));
         assert!(pace.is_older(ms(66_100), ms(100)));
         assert!(!pace.is_older(ms(66_099), ms(100)));
+    }
+
+    #[test]
+    fn a_wait_that_spans_samples_does_not_count() {
+        type Samples<'a> = &'a [(u64, &'a [(u64, u64)], u64)];
+        let table: [(&str, Samples<'_>); 5] = [
+            (
+                "a wait spans three samples",
+                &[
+                    (5, &[(1, 0)], 5),
+                    (10, &[(1, 0)], 10),
+                    (15, &[(1, 15)], 10),
+                    (20, &[(1, 15)], 10),
+                    (25, &[(1, 15)], 10),
+                    (30, &[(1, 15)], 15),
+                ],
+            ),
+            (
+                "two threads wait at the same time",
+                &[
+                    (15, &[(1, 0), (2, 0)], 15),
+                    (20, &[(1, 20), (2, 0)], 15),
+                    (25, &[(1, 20), (2, 25)], 15),
+                    (40, &[(1, 20), (2, 25)], 15),
+                    (45, &[(1, 20), (2, 25)], 20),
+                ],
+            ),
+            (
+                "one waits long, and another one shortly and often",
+                &[
+                    (5, &[(1, 1), (2, 0)], 4),
+                    (10, &[(1, 2), (2, 0)], 8),
+                    (15, &[(1, 3), (2, 0)], 12),
+                    (20, &[(1, 4), (2, 20)], 12),
+                    (40, &[(1, 4), (2, 20)], 20),
+                ],
+            ),
+            (
+                "one waits after another one has waited",
+                &[
+                    (100, &[(1, 50), (2, 0)], 50),
+                    (105, &[(1, 50), (2, 0)], 55),
+                    (110, &[(1, 50), (2, 0)], 60),
+                    (115, &[(1, 50), (2, 15)], 60),
+                    (130, &[(1, 50), (2, 15)], 65),
+                ],
+            ),
+            (
+                "no wait is longer than the longest",
+                &[
+                    (5000, &[(1, 0)], 5000),
+                    (5500, &[(1, 0)], 5500),
+                    (6000, &[(1, 90_000)], 5500),
+                    (6500, &[(1, 90_000)], 5500),
+                    (7000, &[(1, 90_000)], 6000),
+                ],
+            ),
+        ];
+        for (name, samples) in table {
+            let mut pace = Pace::default();
+            for (host, list, now) in samples {
+                pace.sample(ms(*host), waits(list));
+                assert_eq!(pace.now(), ms(*now), "{name}, at {host}");
+            }
+        }
     }
 
     #[test]
