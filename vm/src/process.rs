@@ -68,7 +68,7 @@ pub(crate) fn command(guard: &Guard, program: &Path, args: Vec<OsString>) -> Com
 /// Returns how long each thread of the process `id` has been ready and had to
 /// wait for a processor; nothing where the host does not say. Linux does, in
 /// nanoseconds (Documentation/scheduler/sched-stats.rst).
-pub(crate) fn waits(id: u32) -> Waits {
+fn waits_of(id: u32) -> Waits {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{id}/task")) else {
         return Waits::new();
     };
@@ -80,6 +80,15 @@ pub(crate) fn waits(id: u32) -> Waits {
         Some((id, Duration::from_nanos(waited)))
     };
     threads.filter_map(wait).collect()
+}
+
+/// Returns the children of the process `id`, which has one thread. Only Linux
+/// lists them.
+fn children(id: u32) -> Vec<u32> {
+    let list = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+    let list = list.unwrap_or_default();
+    let id = |word: &str| word.parse().ok();
+    list.split_whitespace().filter_map(id).collect()
 }
 
 /// A process that was started. Other processes that it starts are in its group,
@@ -109,6 +118,16 @@ impl Process {
     /// Returns its process id (the guard's, if a guard runs it).
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Returns how long each thread of the program has been ready and had to
+    /// wait for a processor, where the host says so.
+    pub fn waits(&self) -> Waits {
+        match self.guard {
+            Guard::None | Guard::Setpriv(_) => waits_of(self.id()),
+            // The program is a child of the shell.
+            Guard::Pipe => children(self.id()).into_iter().flat_map(waits_of).collect(),
+        }
     }
 
     /// Kills the process and its group.
@@ -194,5 +213,35 @@ impl StderrTail {
     pub fn finish(self) -> String {
         let _ = self.end.recv_timeout(REST);
         String::from_utf8_lossy(&lock(&self.kept)).into_owned()
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::BufRead;
+
+    use super::*;
+
+    #[test]
+    fn the_waits_are_those_of_the_program_under_each_guard() {
+        if waits_of(std::process::id()).is_empty() {
+            return; // This kernel has no schedstat.
+        }
+        for guard in [Guard::None, Guard::detect(), Guard::Pipe] {
+            let args = ["-c", "echo $$ >&2; exec sleep 60"];
+            let args = args.map(OsString::from).to_vec();
+            let mut command = command(&guard, Path::new("/bin/sh"), args);
+            let process = Process::spawn(&mut command, guard.clone()).unwrap();
+            let mut line = String::new();
+            let stderr = process.child.take_stderr().unwrap();
+            std::io::BufReader::new(stderr)
+                .read_line(&mut line)
+                .unwrap();
+            let program: u64 = line.trim().parse().unwrap();
+            let waits = process.waits();
+            process.kill();
+            process.wait();
+            assert!(waits.contains_key(&program), "{guard:?}: {waits:?}");
+        }
     }
 }

@@ -183,7 +183,7 @@ impl Machine for QemuMachine {
     }
 
     fn waits(&self) -> Waits {
-        process::waits(self.process.id())
+        self.process.waits()
     }
 
     fn kill(&mut self) {
