@@ -13,6 +13,10 @@ const BEAT: Duration = Duration::from_millis(50);
 /// The most time that counts between two beats.
 const LONGEST_BEAT: Duration = Duration::from_millis(200);
 
+/// The time between two beats from which on the host stood still. Shorter gaps
+/// are those of a loaded host, however many there are.
+pub const STANDSTILL: Duration = Duration::from_secs(1);
+
 /// A point in time of this clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(Duration);
@@ -42,7 +46,8 @@ impl Add<Duration> for Instant {
     }
 }
 
-/// Returns how long this process has not run so far.
+/// Returns how long the host has stood still so far: the sum of all gaps of at
+/// least [`STANDSTILL`] in which this process did not run.
 pub fn stood_still() -> Duration {
     clock().lock().at(HostInstant::now()).stood_still
 }
@@ -72,11 +77,16 @@ impl Beat {
     /// Returns the beat at a later time.
     fn at(self, host: HostInstant) -> Self {
         let passed = host.saturating_duration_since(self.host);
-        let counted = passed.min(self.longest);
+        let is_standstill = passed >= STANDSTILL && self.longest < STANDSTILL;
+        let gap = if is_standstill {
+            passed
+        } else {
+            Duration::ZERO
+        };
         Self {
             host: self.host + passed,
-            running: self.running + counted,
-            stood_still: self.stood_still + (passed - counted),
+            running: self.running + passed.min(self.longest),
+            stood_still: self.stood_still + gap,
             ..self
         }
     }
@@ -117,8 +127,12 @@ mod tests {
         for (at, running, stood_still) in [
             (50, 50, 0),
             (250, 250, 0),
-            (15_250, 450, 14_800),
-            (15_300, 500, 14_800),
+            (15_250, 450, 15_000),
+            (15_300, 500, 15_000),
+            // A loaded host, which delays the beats.
+            (16_299, 700, 15_000),
+            (17_298, 900, 15_000),
+            (18_298, 1100, 16_000),
         ] {
             beat = beat.at(start + ms(at));
             assert_eq!(
@@ -127,7 +141,7 @@ mod tests {
             );
         }
         let plain = Beat::new(start, Duration::MAX).at(start + ms(15_250));
-        assert_eq!(plain.running, ms(15_250));
+        assert_eq!((plain.running, plain.stood_still), (ms(15_250), ms(0)));
     }
 
     #[test]

@@ -13,8 +13,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::console::log::{Cap, StampedLog};
 use crate::error::{InfraError, RunError};
 use crate::hypervisor::{MachineSize, Pool};
@@ -124,11 +125,7 @@ pub fn run_all(
     interrupt: &Interrupt,
     sink: Sink<'_>,
 ) -> RunReport {
-    let mut run = Run::new(guests, options, interrupt, sink);
-    if let Err(error) = run.all() {
-        run.stop_for(error);
-    }
-    run.into_report()
+    Run::new(guests, options, interrupt, sink).run()
 }
 
 /// Boots once and returns the guest's tests.
@@ -155,6 +152,8 @@ struct Run<'a> {
     options: &'a Options,
     setup: Setup<'a>,
     began: Instant,
+    /// Returns how long the host has stood still so far.
+    stood_still: fn() -> Duration,
     /// The machines that the tests need.
     kinds: Vec<Kind<'a>>,
     cases: Vec<Case>,
@@ -203,12 +202,20 @@ impl<'a> Run<'a> {
                 sink,
             },
             began: options.began.unwrap_or_else(Instant::now),
+            stood_still: clock::stood_still,
             kinds: Vec::new(),
             cases: Vec::new(),
             queue: Mutex::default(),
             stopped: AtomicBool::new(false),
             found: Mutex::default(),
         }
+    }
+
+    fn run(mut self) -> RunReport {
+        if let Err(error) = self.all() {
+            self.stop_for(error);
+        }
+        self.into_report()
     }
 
     fn all(&mut self) -> Result<(), RunError> {

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::sync::Mutex;
 
 use super::*;
@@ -15,6 +16,23 @@ fn options(patterns: &[&str]) -> Options {
         },
         limits: limits(),
         ..Options::default()
+    }
+}
+
+thread_local! {
+    /// The number of times that the host stands still for two seconds, each
+    /// time when [`UNLUCKY`] starts.
+    static STANDSTILLS: Cell<usize> = const { Cell::new(0) };
+    static STOOD_STILL: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+const UNLUCKY: &str = "a/two";
+
+fn starts(test: &TestEntry) {
+    let left = STANDSTILLS.get();
+    if test.name == UNLUCKY && left > 0 {
+        STANDSTILLS.set(left - 1);
+        STOOD_STILL.set(STOOD_STILL.get() + Duration::from_secs(2));
     }
 }
 
@@ -49,6 +67,7 @@ fn run_with(
             Progress::Revised(o) => format!("{} now {}", o.name, o.verdict),
             Progress::Starting(n) => format!("boot {n}"),
             Progress::Note(text) => format!("note {text}"),
+            Progress::Started(test) => return starts(test),
             _ => return,
         };
         heard.lock().unwrap().push(line);
@@ -67,7 +86,10 @@ fn run_with(
         Some(_) => Guests::Load(&loaded),
         None => Guests::Boot(&machines),
     };
-    let report = run_all(from, options, &Interrupt::new(), &sink);
+    let interrupt = Interrupt::new();
+    let mut run = Run::new(from, options, &interrupt, &sink);
+    run.stood_still = || STOOD_STILL.get();
+    let report = run.run();
     // A test ran on the machine that was started for it.
     for outcome in report.outcomes.iter().filter(|o| o.machine.is_some()) {
         let started = asked.lock().unwrap()[outcome.machine.unwrap() - 1];
@@ -266,6 +288,119 @@ fn a_killed_qemu_keeps_what_was_reported() {
         [("a/one", Pass), ("a/two", NotRun), ("b/three", NotRun)]
     );
     assert_eq!(report.exit_code(), 5);
+}
+
+fn fails(it: &Guest, name: &str) {
+    it.starts(name);
+    it.result(&format!(
+        "KTAP version 1\n1..1\n# too late\nnot ok 1 {name}\n# done 1\n"
+    ));
+}
+
+const RUNS_AGAIN: &str = "note the host stood still for 2.0 s: a/two runs again";
+
+#[test]
+fn a_test_runs_again_where_the_host_stood_still_and_its_outcome_says_so() {
+    STANDSTILLS.set(1);
+    let (report, heard) = run_guests(
+        &["a/*"],
+        vec![
+            |it| {
+                up(&it);
+                it.passes("a/one");
+                fails(&it, "a/two");
+                assert_eq!(it.command().as_deref(), Some("end"));
+                it.console("lock order reversal:\n 1st a\n");
+                it.result("# bye\n");
+                it.ends(Status::Code(1), None);
+            },
+            |it| {
+                it.hello();
+                it.passes("a/two");
+                it.says_bye();
+            },
+        ],
+    );
+    assert_eq!(
+        heard,
+        ["boot 1", "a/one PASS", RUNS_AGAIN, "boot 2", "a/two PASS"]
+    );
+    assert_eq!(
+        report.outcomes[1].detail,
+        "run again after the host stood still for 2.0 s; before: FAIL: too late"
+    );
+    // It came after the test, so it is no one's.
+    assert_eq!(report.complaints.len(), 1, "{:?}", report.complaints);
+}
+
+#[test]
+fn a_test_runs_again_three_times_at_most() {
+    STANDSTILLS.set(5);
+    let again: fn(Guest) = |it| {
+        it.hello();
+        fails(&it, "a/two");
+        it.says_bye();
+    };
+    let first: fn(Guest) = |it| {
+        up(&it);
+        fails(&it, "a/two");
+        it.says_bye();
+    };
+    let (report, _) = run_guests(&["a/two"], vec![first, again, again, again]);
+    assert_eq!(verdicts(&report), [("a/two", Fail)]);
+    assert_eq!(report.outcomes[0].detail.matches("too late").count(), 4);
+}
+
+#[test]
+fn a_kernel_that_dies_after_a_test_does_not_make_it_run_again() {
+    STANDSTILLS.set(1);
+    let (report, heard) = run_guests(
+        &["a/two"],
+        vec![|it| {
+            up(&it);
+            fails(&it, "a/two");
+            assert_eq!(it.command().as_deref(), Some("end"));
+            it.console("panic: late\ncpuid = 0\n");
+            it.hangs();
+        }],
+    );
+    assert_eq!(heard, ["boot 1", "a/two FAIL", "a/two now CRASH"]);
+    assert!(
+        report.outcomes[0]
+            .detail
+            .contains("after it had reported FAIL: panic: late")
+    );
+}
+
+#[test]
+fn a_kernel_that_did_not_start_the_next_test_is_the_last_tests_on_any_host() {
+    STANDSTILLS.set(1);
+    let (report, heard) = run_guests(
+        &["a/*"],
+        vec![
+            |it| {
+                up(&it);
+                it.passes("a/one");
+                it.hangs();
+            },
+            |it| {
+                it.hello();
+                it.passes("a/two");
+                it.says_bye();
+            },
+        ],
+    );
+    assert_eq!(
+        heard,
+        [
+            "boot 1",
+            "a/one PASS",
+            "a/one now TIMEOUT",
+            "boot 2",
+            "a/two PASS"
+        ]
+    );
+    assert_eq!(verdicts(&report), [("a/one", Timeout), ("a/two", Pass)]);
 }
 
 #[test]

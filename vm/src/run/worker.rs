@@ -3,16 +3,12 @@
 use std::time::Duration;
 
 use super::Run;
-use crate::clock;
+use crate::clock::STANDSTILL;
 use crate::error::RunError;
 use crate::plan::{Batch, Case};
 use crate::progress::Progress;
 use crate::session::{Death, Goodbye, Ran, Session};
 use crate::verdict::{Outcome, Verdict};
-
-/// The time that the host stands still after which a guest may have missed its
-/// own time limits.
-const STANDSTILL: Duration = Duration::from_secs(1);
 
 /// The number of times that a test runs again because the host stood still.
 const RERUNS: usize = 3;
@@ -64,59 +60,80 @@ impl<'r, 'a> Worker<'r, 'a> {
 
     /// Runs one case, on a fresh kernel if the last one was lost. A test that
     /// did not succeed while the host stood still runs again: the guest's own
-    /// clock may have counted that time.
+    /// clock may have counted that time. The outcome says what was discarded.
     fn case(&mut self, at: usize, case: &Case) -> Result<(), RunError> {
-        let mut reruns = 0;
+        let mut discarded = Vec::new();
         loop {
-            let since = clock::stood_still();
+            let since = (self.run.stood_still)();
             let guest = self.take_guest(case);
-            if matches!(guest, Err(RunError::Boot(_))) && self.runs_again(case, since, &mut reruns)
+            if let Err(RunError::Boot(error)) = &guest
+                && let Some(time) = self.standstill(since, &discarded)
             {
+                self.discard(case, time, &error.to_string(), &mut discarded);
                 continue;
             }
             let mut guest = guest?;
             let ran = guest.session.run(&case.test);
             self.run.keep_log_error(guest.session.log_error());
-            let ran = ran?;
-            if may_be_late(&ran) && self.runs_again(case, since, &mut reruns) {
+            let ran = match (ran?, guest.last) {
+                (Ran::NotStarted(death), Some(last)) => {
+                    self.revise(last, death);
+                    continue;
+                }
+                (ran, _) => ran,
+            };
+            let standstill = match may_be_late(&ran) {
+                true => self.standstill(since, &discarded),
+                false => None,
+            };
+            let (mut outcome, lives) = match ran {
+                Ran::Done(outcome) => (outcome, true),
+                Ran::Lost(outcome) => (outcome, false),
+                Ran::NotStarted(death) => (before_start(case, death), false),
+            };
+            // A kernel that dies now is not late.
+            let ended = match standstill {
+                Some(_) if lives => self.end_guest(&mut guest),
+                _ => Ok(None),
+            };
+            if let (Some(time), Ok(None)) = (standstill, &ended) {
+                let said = format!("{}: {}", outcome.verdict, outcome.detail);
+                self.discard(case, time, &said, &mut discarded);
                 continue;
             }
-            match ran {
-                Ran::Done(outcome) => {
-                    self.finished(at, case, outcome, &guest);
+            let detail = std::mem::take(&mut outcome.detail);
+            outcome.detail = joined([detail].into_iter().chain(discarded));
+            self.finished(at, case, outcome, &guest);
+            match ended? {
+                Some(death) => self.revise(at, death),
+                None if lives => {
                     guest.last = Some(at);
                     self.guest = Some(guest);
-                    return Ok(());
                 }
-                Ran::Lost(outcome) => {
-                    self.finished(at, case, outcome, &guest);
-                    return Ok(());
-                }
-                Ran::NotStarted(death) => match guest.last {
-                    Some(last) => self.revise(last, death),
-                    None => {
-                        self.finished(at, case, before_start(case, death), &guest);
-                        return Ok(());
-                    }
-                },
+                None => {}
             }
+            return Ok(());
         }
     }
 
-    /// Returns whether a case that did not succeed runs again, because the host
-    /// stood still since `since`.
-    fn runs_again(&self, case: &Case, since: Duration, reruns: &mut usize) -> bool {
-        let stood_still = clock::stood_still().saturating_sub(since);
-        if stood_still < STANDSTILL || *reruns == RERUNS {
-            return false;
-        }
-        *reruns += 1;
+    /// Returns how long the host has stood still since `since`, if a case that
+    /// did not succeed runs again for that.
+    fn standstill(&self, since: Duration, discarded: &[String]) -> Option<Duration> {
+        let stood_still = (self.run.stood_still)().saturating_sub(since);
+        (stood_still >= STANDSTILL && discarded.len() < RERUNS).then_some(stood_still)
+    }
+
+    /// Discards what a case `said`, because the host stood still for `time`.
+    fn discard(&self, case: &Case, time: Duration, said: &str, discarded: &mut Vec<String>) {
+        let secs = time.as_secs_f64();
+        let name = &case.test.name;
         self.run.emit(Progress::Note(&format!(
-            "the host stood still for {:.1} s: {} runs again",
-            stood_still.as_secs_f64(),
-            case.test.name
+            "the host stood still for {secs:.1} s: {name} runs again"
         )));
-        true
+        discarded.push(format!(
+            "run again after the host stood still for {secs:.1} s; before: {}",
+            said.trim_end_matches([' ', ':'])
+        ));
     }
 
     /// Returns the guest of this batch, whose cases have the same machine.
@@ -145,11 +162,7 @@ impl<'r, 'a> Worker<'r, 'a> {
         let revised = self.run.found().outcomes.get_mut(&at).map(|outcome| {
             let reported = format!("after it had reported {}: ", outcome.verdict);
             let before = std::mem::take(&mut outcome.detail);
-            outcome.detail = [format!("{reported}{}", death.detail()), before]
-                .into_iter()
-                .filter(|text| !text.is_empty())
-                .collect::<Vec<String>>()
-                .join("\n");
+            outcome.detail = joined([format!("{reported}{}", death.detail()), before]);
             outcome.verdict = death.verdict;
             outcome.backtrace = death.backtrace;
             outcome.registers = death.registers;
@@ -162,24 +175,31 @@ impl<'r, 'a> Worker<'r, 'a> {
         }
     }
 
-    /// Ends the guest's machine. A damaged kernel fails now at the latest.
     fn end(&mut self) -> Result<(), RunError> {
         let Some(mut guest) = self.guest.take() else {
             return Ok(());
         };
-        match guest.session.end()? {
-            Goodbye::Clean => {}
-            Goodbye::Odd(why) => self.run.emit(Progress::Note(&why)),
-            Goodbye::Died(death) => {
-                if let Some(last) = guest.last {
-                    self.revise(last, death);
-                }
-            }
+        if let (Some(death), Some(last)) = (self.end_guest(&mut guest)?, guest.last) {
+            self.revise(last, death);
         }
+        Ok(())
+    }
+
+    /// Ends the guest's machine. A damaged kernel fails now at the latest:
+    /// returns how it died.
+    fn end_guest(&self, guest: &mut Guest<'_>) -> Result<Option<Death>, RunError> {
+        let death = match guest.session.end()? {
+            Goodbye::Clean => None,
+            Goodbye::Odd(why) => {
+                self.run.emit(Progress::Note(&why));
+                None
+            }
+            Goodbye::Died(death) => Some(death),
+        };
         let late = guest.session.unclaimed();
         self.run.found().report.complaints.extend(late);
         self.run.keep_log_error(guest.session.log_error());
-        Ok(())
+        Ok(death)
     }
 }
 
@@ -191,6 +211,12 @@ fn may_be_late(ran: &Ran) -> bool {
         Ran::Done(outcome) | Ran::Lost(outcome) => is_late(outcome.verdict),
         Ran::NotStarted(death) => is_late(death.verdict),
     }
+}
+
+/// Returns the texts that are not empty, each on lines of its own.
+fn joined(texts: impl IntoIterator<Item = String>) -> String {
+    let texts = texts.into_iter().filter(|text| !text.is_empty());
+    texts.collect::<Vec<String>>().join("\n")
 }
 
 fn before_start(case: &Case, death: Death) -> Outcome {

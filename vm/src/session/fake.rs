@@ -1,5 +1,6 @@
 //! A machine whose guest is a closure of a test.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -27,6 +28,9 @@ pub fn limits() -> Limits {
 
 /// What a guest gets for a command when it is sent an NMI.
 pub const NMI: &str = "(nmi)";
+
+/// The random number of the next guest that resumes.
+static RANDOM: AtomicU64 = AtomicU64::new(1 << 32);
 
 /// The guest's side of a [`Fake`].
 pub struct Guest {
@@ -66,7 +70,7 @@ impl Guest {
             let (seconds, nanoseconds) = (resume.seconds, resume.nanoseconds);
             self.result(&format!(
                 "# resumed time={seconds}.{nanoseconds:09} random={:016x}\n",
-                resume.seed
+                RANDOM.fetch_add(1, Ordering::Relaxed)
             ));
         }
     }
