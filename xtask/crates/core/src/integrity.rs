@@ -4,6 +4,8 @@
 //! [`DIGESTS`] has the digest of every file. Comparing them takes as long as
 //! reading the files, so [`SEEN`] notes which files were compared since the host
 //! was started: as long as these are not written to, they are not read again.
+//! Only Linux says whether the host was started meanwhile. On another host they
+//! are read each time.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -33,8 +35,8 @@ struct Content {
 /// The files that were compared.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
-    /// What identifies the time since the host was started.
-    boot: String,
+    /// What identifies the time since the host was started, if that is known.
+    boot: Option<String>,
     files: Files<Stamp>,
 }
 
@@ -46,19 +48,37 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-/// Records the content of the entry in `dir`, which is complete.
+/// Records the content of the entry in `dir`, which is complete. The digests are
+/// on the disk when this returns.
 pub fn record(dir: &Path) -> io::Result<()> {
     let mut files = Files::new();
     for path in paths(dir)? {
         files.insert(path.clone(), content(&dir.join(&path))?);
     }
-    write(&dir.join(DIGESTS), &files)?;
-    write(&dir.join(SEEN), &seen(dir, &files)?)
+    let digests = dir.join(DIGESTS);
+    write(&digests, &files)?;
+    File::open(digests)?.sync_all()?;
+    // Its name too, where the file system can do this.
+    let _ = File::open(dir)?.sync_all();
+    match boot() {
+        Some(boot) => write(&dir.join(SEEN), &seen(dir, &files, Some(boot))?),
+        None => Ok(()),
+    }
 }
 
 /// Returns how the entry in `dir` is damaged, if it is. An entry of an older kdk
 /// has no digests, and is taken as it is.
 pub fn damage(dir: &Path) -> Option<String> {
+    damage_since(dir, boot())
+}
+
+/// Returns what identifies the time since the host was started, if that is known.
+fn boot() -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(boot.trim().to_owned()).filter(|boot| !boot.is_empty())
+}
+
+fn damage_since(dir: &Path, boot: Option<String>) -> Option<String> {
     let text = match fs::read(dir.join(DIGESTS)) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -67,13 +87,13 @@ pub fn damage(dir: &Path) -> Option<String> {
     let Ok(files) = serde_json::from_slice::<Files<Content>>(&text) else {
         return Some(format!("{DIGESTS} is not what was stored"));
     };
-    let now = match seen(dir, &files) {
+    let now = match seen(dir, &files, boot) {
         Ok(now) => now,
         Err(error) => return Some(format!("a file cannot be read: {error}")),
     };
     let before = fs::read(dir.join(SEEN)).ok();
     let before = before.and_then(|text| serde_json::from_slice::<Seen>(&text).ok());
-    if before.is_some_and(|before| before == now) {
+    if now.boot.is_some() && before.is_some_and(|before| before == now) {
         return None;
     }
     for (path, stored) in &files {
@@ -88,8 +108,10 @@ pub fn damage(dir: &Path) -> Option<String> {
             Err(error) => return Some(format!("{name} cannot be read: {error}")),
         }
     }
-    // Without it the files are compared again.
-    let _ = write(&dir.join(SEEN), &now);
+    if now.boot.is_some() {
+        // Without it the files are compared again.
+        let _ = write(&dir.join(SEEN), &now);
+    }
     None
 }
 
@@ -128,7 +150,7 @@ fn content(path: &Path) -> io::Result<Content> {
     })
 }
 
-fn seen(dir: &Path, files: &Files<Content>) -> io::Result<Seen> {
+fn seen(dir: &Path, files: &Files<Content>, boot: Option<String>) -> io::Result<Seen> {
     let stamp = |path: &PathBuf| -> io::Result<(PathBuf, Stamp)> {
         let file = dir.join(path);
         let found = fs::metadata(&file).map_err(|error| {
@@ -141,9 +163,8 @@ fn seen(dir: &Path, files: &Files<Content>) -> io::Result<Seen> {
         };
         Ok((path.clone(), stamp))
     };
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id");
     Ok(Seen {
-        boot: boot.unwrap_or_default().trim().to_owned(),
+        boot,
         files: files.keys().map(stamp).collect::<io::Result<_>>()?,
     })
 }
@@ -192,6 +213,31 @@ mod tests {
                     "{found:?}"
                 ),
             }
+        }
+    }
+
+    #[test]
+    fn what_was_compared_counts_only_until_the_host_is_started_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        fs::write(dir.join("kernel"), "elf").unwrap();
+        record(dir).unwrap();
+        let digests = fs::read(dir.join(DIGESTS)).unwrap();
+        let files: Files<Content> = serde_json::from_slice(&digests).unwrap();
+        // Lost without a change of the file's time.
+        fs::write(dir.join("kernel"), [0; 3]).unwrap();
+        let boot = |name: &str| Some(name.to_owned());
+        for (seen_in, now, is_found) in [
+            (boot("1"), boot("1"), false),
+            (boot("1"), boot("2"), true),
+            (boot("1"), None, true),
+            (None, boot("1"), true),
+            (None, None, true),
+        ] {
+            let seen = seen(dir, &files, seen_in.clone()).unwrap();
+            write(&dir.join(SEEN), &seen).unwrap();
+            let found = damage_since(dir, now.clone());
+            assert_eq!(found.is_some(), is_found, "{seen_in:?} {now:?}");
         }
     }
 }
