@@ -103,6 +103,23 @@ impl Printer {
     }
 }
 
+/// A job that is being printed.
+struct Printing<'a> {
+    shared: &'a Shared,
+    is_printed: bool,
+}
+
+impl Drop for Printing<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        queue.printing = false;
+        // A reader that is gone must not end the run, and does not come back.
+        // Nor does this thread after a panic.
+        queue.closed |= !self.is_printed;
+        self.shared.changed.notify_all();
+    }
+}
+
 impl Drop for Printer {
     fn drop(&mut self) {
         self.flush();
@@ -166,13 +183,13 @@ impl Shared {
         };
         queue.printing = true;
         drop(queue);
-        let printed = self.print(job, left_out);
-        let mut queue = self.lock();
-        queue.printing = false;
-        // A reader that is gone must not end the run, and does not come back.
-        queue.closed |= printed.is_err();
-        self.changed.notify_all();
-        !queue.closed
+        let mut printing = Printing {
+            shared: self,
+            is_printed: false,
+        };
+        printing.is_printed = self.print(job, left_out).is_ok();
+        drop(printing);
+        !self.lock().closed
     }
 
     fn print(&self, job: Job, left_out: usize) -> io::Result<()> {
@@ -241,5 +258,29 @@ mod tests {
         queue.closed = true;
         queue.push(Job::Text("more".into()));
         assert_eq!(queue.jobs.len(), 1);
+    }
+
+    #[test]
+    fn no_one_waits_for_a_thread_that_panicked() {
+        let printer = Printer {
+            shared: Arc::new(Shared {
+                queue: Mutex::default(),
+                changed: Condvar::new(),
+                bar: ProgressBar::hidden(),
+                live: true,
+            }),
+            threaded: true,
+        };
+        printer.bar(Box::new(|_| panic!("a test of a panic while printing")));
+        printer.text("more".into());
+        let shared = printer.shared.clone();
+        let thread = thread::spawn(move || shared.print_next());
+        assert!(thread.join().is_err());
+        let mut queue = printer.shared.lock();
+        let (printing, closed) = (queue.printing, queue.closed);
+        // Or else dropping the printer would wait for ever.
+        queue.closed = true;
+        drop(queue);
+        assert!(!printing && closed);
     }
 }
