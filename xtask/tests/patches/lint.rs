@@ -238,7 +238,7 @@ fn patch_files_that_cannot_be_read() {
     insta::assert_snapshot!(out);
     // No other command reads it either.
     let text = sandbox.fails(2, &["patches", "list", "--series", "releng-15.1"]);
-    assert!(text.contains("is larger than 10 MB"), "{text}");
+    assert!(text.contains("is larger than 10.00 MiB"), "{text}");
 }
 
 #[test]

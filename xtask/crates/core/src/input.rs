@@ -1,12 +1,14 @@
 //! Reads files that come from other people: patches, manifests. Only regular
-//! files of a limited size are read, so that a device, a pipe or a link to
-//! another place is refused by its name.
+//! files of a limited size are read: a device or a pipe is refused. So is a
+//! symbolic link, on request, if it is the last part of the path. The folders
+//! before it may be links.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use indicatif::BinaryBytes;
 use nix::libc;
 
 use crate::failure::Failure;
@@ -30,7 +32,8 @@ pub fn read(tried: &str, path: &Path, most: u64, links: Links) -> Result<Vec<u8>
     let usage = |what: String| Failure::usage(tried, what);
     let failed = |error: io::Error| match error.raw_os_error() {
         Some(libc::ENOENT | libc::ENOTDIR) => usage(format!("{at} does not exist")),
-        Some(libc::ELOOP) => {
+        // FreeBSD has another error for a link that is not followed.
+        Some(libc::ELOOP | libc::EMLINK) => {
             usage(format!("{at} is a symbolic link")).help("replace it by the file that it names")
         }
         // A socket, and the device of no driver.
@@ -56,7 +59,7 @@ pub fn read(tried: &str, path: &Path, most: u64, links: Links) -> Result<Vec<u8>
         .map_err(failed)?;
     if content.len() as u64 > most {
         return Err(
-            usage(format!("{at} is larger than {} MB", most >> 20)).help(
+            usage(format!("{at} is larger than {}", BinaryBytes(most))).help(
                 "no one reviews a file of this size: remove generated and binary files, and split \
              the rest",
             ),
@@ -104,7 +107,7 @@ mod tests {
         assert_eq!(text("plain", 8, Links::Refuse).unwrap(), "12345678");
         assert_eq!(text("link", 8, Links::Follow).unwrap(), "12345678");
         for (name, most, links, want) in [
-            ("plain", 7, Links::Refuse, "is larger than"),
+            ("plain", 7, Links::Refuse, "is larger than 7 B"),
             ("latin", 8, Links::Refuse, "is not UTF-8"),
             ("link", 8, Links::Refuse, "is a symbolic link"),
             ("dangling", 8, Links::Refuse, "is a symbolic link"),
