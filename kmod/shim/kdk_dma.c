@@ -22,12 +22,12 @@
 #include <x86/include/busdma_impl.h>
 #endif
 
-/* The size of the driver's largest descriptor ring, in bytes. */
 #ifdef KDK_2014
 #define	KDK_BOUNCE_ALIGN	128
 #else
 #define	KDK_BOUNCE_ALIGN	PAGE_SIZE
 #endif
+/* The size of the driver's largest descriptor ring, in bytes. */
 #define	KDK_RING_SIZE	(4096 * 16)
 
 bus_size_t	kdk_dma_alignment = 1;

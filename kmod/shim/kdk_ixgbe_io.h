@@ -34,7 +34,7 @@ void	 kdk_nic_write(uintptr_t nic, uint32_t reg, uint32_t value);
  * bus_dma(9).  iflib(9) creates its own tags.
  */
 extern bus_size_t kdk_dma_alignment;
-/* Returns whether a tag, a map or memory for DMA cannot be had, see kdk_pci.h. */
+/* Returns whether a tag, a map or memory for DMA cannot be had, see kdk_dma.h. */
 int	 kdk_dma_refuses(void);
 #if __FreeBSD_version < 1200000
 #define	bus_dma_tag_create(parent, alignment, ...)			\

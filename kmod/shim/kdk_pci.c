@@ -727,6 +727,9 @@ kdk_pci_alloc(uintptr_t nic, u_int flags, u_int refused,
 	struct kdk_pci *pci;
 	int error;
 
+	/* A tag has one table of functions: bounced ones refuse nothing. */
+	if ((flags & KDK_PCI_BOUNCED) != 0 && refused != 0)
+		return (EINVAL);
 	pci = malloc(sizeof(*pci), M_KDK, M_WAITOK | M_ZERO);
 	pci->nic = nic;
 	pci->without_msix = (flags & KDK_PCI_WITHOUT_MSIX) != 0;

@@ -322,11 +322,19 @@ kdk_task_init(struct task *t, void (*func)(void *, int), void *arg)
 /*
  * Threads.
  */
+
+/*
+ * The pages of a thread's stack, twice the kernel's default on amd64.  The
+ * frames of tests that make a NIC do not fit into that.
+ */
+#define	KDK_STACK_PAGES	8
+
 int
 kdk_thread_create(void (*func)(void *), void *arg, const char *name)
 {
 
-	return (kthread_add(func, arg, NULL, NULL, 0, 0, "%s", name));
+	return (kthread_add(func, arg, NULL, NULL, 0, KDK_STACK_PAGES, "%s",
+	    name));
 }
 
 /* Returns whether the current thread may call kthread_exit(9) now. */

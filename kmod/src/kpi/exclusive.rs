@@ -1,6 +1,7 @@
 //! A value that one thread at a time may use, for any time.
 
 use core::cell::UnsafeCell;
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,21 +30,31 @@ impl<T> Exclusive<T> {
         // An `Inside` that is dropped leaves: none may exist for a thread that fails.
         match self.busy.swap(true, Ordering::Acquire) {
             true => None,
-            false => Some(Inside(self)),
+            false => Some(Inside {
+                of: self,
+                _not_sync: PhantomData,
+            }),
         }
     }
 }
 
 /// Access to the value. Dropping it leaves.
 #[derive(Debug)]
-pub struct Inside<'a, T>(&'a Exclusive<T>);
+pub struct Inside<'a, T> {
+    of: &'a Exclusive<T>,
+    /// Two threads that share this share the value.
+    _not_sync: PhantomData<*mut T>,
+}
+
+// SAFETY: a shared `Inside` gives shared access to the value only.
+unsafe impl<T: Sync> Sync for Inside<'_, T> {}
 
 impl<T> Deref for Inside<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
         // SAFETY: only one `Inside` exists at a time.
-        unsafe { &*self.0.value.get() }
+        unsafe { &*self.of.value.get() }
     }
 }
 
@@ -51,12 +62,12 @@ impl<T> DerefMut for Inside<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: only one `Inside` exists at a time, and it is borrowed
         // mutably.
-        unsafe { &mut *self.0.value.get() }
+        unsafe { &mut *self.of.value.get() }
     }
 }
 
 impl<T> Drop for Inside<'_, T> {
     fn drop(&mut self) {
-        self.0.busy.store(false, Ordering::Release);
+        self.of.busy.store(false, Ordering::Release);
     }
 }

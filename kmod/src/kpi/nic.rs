@@ -226,6 +226,17 @@ impl Shared {
     }
 }
 
+#[cfg(not(iflib))]
+impl Shared {
+    /// Lets the driver go on from the write at which it is stopped, if it is.
+    fn let_go(&self) {
+        self.state.with(|state| {
+            state.stop_at = None;
+            self.held.store(false, Ordering::SeqCst);
+        });
+    }
+}
+
 // SAFETY: a detach waits for the threads and tasks of the driver, which does
 // not use the NIC afterwards.
 unsafe impl Stop for Shared {
@@ -234,6 +245,9 @@ unsafe impl Stop for Shared {
     fn stop(&self) {
         #[cfg(iflib)]
         self.held_reset.release();
+        // A test that has panicked has dropped nothing.
+        #[cfg(not(iflib))]
+        self.let_go();
         if self.stopped.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -585,9 +599,10 @@ impl Card {
 
     fn receive_at_write(&self, at: AtWrite) {
         let mut at = Some(at);
-        self.shared
-            .state
-            .with(|state| core::mem::swap(&mut state.at_write, &mut at));
+        self.shared.state.with(|state| {
+            core::mem::swap(&mut state.at_write, &mut at);
+            state.at_write_result = None;
+        });
     }
 
     /// Returns what the NIC did with that frame, once it was received.
@@ -682,10 +697,7 @@ impl Stopped {
 #[cfg(not(iflib))]
 impl Drop for Stopped {
     fn drop(&mut self) {
-        self.0.state.with(|state| {
-            state.stop_at = None;
-            self.0.held.store(false, Ordering::SeqCst);
-        });
+        self.0.let_go();
     }
 }
 

@@ -29,6 +29,8 @@ const FLOWS: u32 = 4;
 /// The packets of a round, over all threads, so that the test takes no longer on
 /// a machine of more CPUs.
 const PACKETS: u32 = 600;
+/// The most threads that send packets: the kit has 32 threads.
+const MOST_SENDERS: u32 = 16;
 /// The operations of each other thread in a round.
 const OTHERS: u32 = 10;
 /// The times that a packet looks at its flow.
@@ -88,7 +90,7 @@ pub fn all() -> TestResult {
     let shared = Arc::new(Shared {
         table: Table::open(SMALLEST, cpus())?,
         clock: AtomicU32::new(START),
-        senders: 2 * cpus().count_ones(),
+        senders: senders(),
         in_flight: AtomicU32::new(0),
         advancing: AtomicBool::new(false),
         failed: AtomicBool::new(false),
@@ -102,9 +104,17 @@ pub fn all() -> TestResult {
     Ok(())
 }
 
+/// Returns the number of threads that send packets, two on each CPU.
+fn senders() -> u32 {
+    (2 * cpus().count_ones()).min(MOST_SENDERS)
+}
+
 /// Runs the threads of one round.
 fn run(shared: &Arc<Shared>, random: &mut Rng) -> TestResult {
-    let packets = each_cpu().flat_map(|cpu| [Role::Packets(cpu); 2]);
+    let senders = shared.senders as usize;
+    let packets = each_cpu()
+        .flat_map(|cpu| [Role::Packets(cpu); 2])
+        .take(senders);
     let mut threads = Vec::new();
     for role in packets.chain(ROLES) {
         let (theirs, mut random) = (Arc::clone(shared), random.fork());
