@@ -40,8 +40,7 @@ pub struct Memory {
 
 impl Host for Memory {
     fn dma_read(&mut self, address: u64, into: &mut [u8]) {
-        // SAFETY: the bytes are copied if the address is in memory. That the
-        // memory is the driver's is what is tested.
+        // SAFETY: the bytes are copied if the address is in memory, which is tested.
         let there = !self.detached
             && unsafe {
                 bindings::kdk_dma_read(address, into.as_mut_ptr().cast(), into.len()) != 0
@@ -237,8 +236,7 @@ impl Shared {
     }
 }
 
-// SAFETY: a detach waits for the threads and tasks of the driver, which does
-// not use the NIC afterwards.
+// SAFETY: a detach waits for the threads and tasks of the driver.
 unsafe impl Stop for Shared {
     const WHAT: &'static str = "network card";
 
@@ -260,8 +258,7 @@ unsafe impl Stop for Shared {
 
 /// Returns the NIC of a number from [`Shared::handle`].
 fn card(nic: usize) -> &'static Shared {
-    // SAFETY: the bus and the driver have the number from `Card::attach`. The
-    // NIC is freed after the driver has detached.
+    // SAFETY: the driver has the number from `Card::attach`, and detaches first.
     unsafe { &*core::ptr::with_exposed_provenance(nic) }
 }
 
@@ -310,8 +307,7 @@ pub struct Setup {
     /// Whether DMA reaches page boundaries only. Most received frames go
     /// through bounce pages then.
     pub bounced: bool,
-    /// Which tag, map or buffer for DMA the driver's attach cannot create,
-    /// counted from 1. None, if it is 0.
+    /// Which tag, map or buffer for DMA the attach cannot create, from 1; 0: none.
     pub refused_dma: u32,
 }
 
@@ -407,8 +403,7 @@ fn tunable_names(names: &'static [&str]) -> impl Iterator<Item = String> {
     units.map(|(unit, name)| format!("dev.ix.{unit}.iflib.{name}"))
 }
 
-/// Returns the tunables, which are read at each attach: see
-/// `shim/kdk_ixgbe_io.h`.
+/// Returns the tunables, read at each attach: see `shim/kdk_ixgbe_io.h`.
 #[cfg(not(iflib))]
 fn tunable_names(names: &'static [&str]) -> impl Iterator<Item = String> {
     names.iter().map(|name| format!("hw.ixgbe.{name}"))
@@ -483,8 +478,7 @@ impl Card {
             )
         })?;
         drop(tunables);
-        // SAFETY: the NIC does not move, and `drop` removes the registration
-        // first.
+        // SAFETY: the NIC does not move, and `drop` removes the registration first.
         let registration = unsafe { Registration::new(Arc::as_ptr(&shared)) };
         let registration = registration.inspect_err(|_| shared.stop())?;
         let interface = Interface::named(device(&shared));
@@ -617,8 +611,7 @@ impl Card {
             .with(|nic, memory| nic.receive(frame, errors, memory))
     }
 
-    /// Removes and returns the oldest transmitted frame. A wire removes them,
-    /// too.
+    /// Removes and returns the oldest transmitted frame, as a wire does.
     #[must_use]
     pub fn take_transmitted(&self) -> Option<Vec<u8>> {
         let mut bytes = vec![0; MAX_FRAME];
@@ -649,8 +642,7 @@ impl Card {
         })
     }
 
-    /// Returns the first [`MAX_VIOLATIONS`] violations of the datasheet by the
-    /// driver.
+    /// Returns the first [`MAX_VIOLATIONS`] violations by the driver.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
         let mut seen = Vec::with_capacity(MAX_VIOLATIONS);

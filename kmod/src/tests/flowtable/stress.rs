@@ -29,7 +29,7 @@ const FLOWS: u32 = 4;
 /// The packets of a round, over all threads, so that the test takes no longer on
 /// a machine of more CPUs.
 const PACKETS: u32 = 600;
-/// The most threads that send packets: the kit has 32 threads.
+/// The most threads that send packets: kdk.ko has 32 threads.
 const MOST_SENDERS: u32 = 16;
 /// The operations of each other thread in a round.
 const OTHERS: u32 = 10;

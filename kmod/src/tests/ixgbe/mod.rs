@@ -239,7 +239,7 @@ kdk_test!(
     limit_ms = 5 * LIMIT_MS,
     cpus = BOTH,
     expect = Expect::CrashOn(
-        || true,
+        || cfg!(iflib),
         "a failed attach frees rings that do not exist, or twice"
     ),
     leak_types = ALL_TYPES
