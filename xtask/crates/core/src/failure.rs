@@ -188,6 +188,11 @@ impl Failure {
             .join(": ")
     }
 
+    /// Returns the help, if there is one.
+    pub fn advice(&self) -> Option<&str> {
+        self.0.help.as_deref()
+    }
+
     /// Returns the class of the failure.
     pub fn class(&self) -> Class {
         self.0.class
