@@ -137,17 +137,17 @@ fn unrelated(git: &Git, good: &str, bad: &str) -> Result<Failure, Failure> {
             "the repository is a shallow clone, which lacks the commits between: git fetch --unshallow",
         ));
     }
-    let count = git.text(TRIED, &["rev-list", "--count", bad])?;
-    if count == "1" {
-        return Ok(failure.help(
-            "the history of the bad commit is squashed to this one commit: bisect in a clone with the whole history",
-        ));
-    }
     let forward = git.run(TRIED, &["merge-base", "--is-ancestor", bad, good])?;
     if forward.ok {
         return Ok(failure.help(
             "the bad commit is an ancestor of the good one: to find the commit that fixed a test, exchange the \
              two and swap what the test checks",
+        ));
+    }
+    let count = git.text(TRIED, &["rev-list", "--count", bad])?;
+    if count == "1" {
+        return Ok(failure.help(
+            "the history of the bad commit is squashed to this one commit: bisect in a clone with the whole history",
         ));
     }
     let base = git.run(TRIED, &["merge-base", good, bad])?;

@@ -4,7 +4,10 @@
 //! next. [`log`] keeps what is known, so that a bisection continues after a kill.
 
 pub mod candidates;
+pub mod changes;
+pub mod compose;
 pub mod decide;
 pub mod git_log;
 pub mod log;
+pub mod replay;
 pub mod signature;
