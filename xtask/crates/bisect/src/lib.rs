@@ -8,6 +8,7 @@ pub mod changes;
 pub mod compose;
 pub mod decide;
 pub mod git_log;
+pub mod inputs;
 pub mod log;
 pub mod replay;
 pub mod signature;

@@ -2,6 +2,7 @@
 //! build collects its inputs, looks up the store, and works only if the store
 //! has no result.
 
+pub mod compiled;
 pub mod demo;
 pub mod diagnose;
 pub mod digest;
