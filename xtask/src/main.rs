@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use kdk_bisect::step::STOP;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_core::terminal::cut_lines;
@@ -33,6 +34,10 @@ enum Command {
     Base(cmd::base::Args),
     /// Prove that each patch is needed: its tests fail without it and pass with it
     Prove(cmd::prove::Args),
+    /// Find the commit, or the patch of the series, that broke a test
+    Bisect(cmd::bisect::Args),
+    /// Test the commit that is checked out, for `git bisect run`
+    Step(cmd::bisect::StepArgs),
     /// List, check, edit, rebase and export the patch series
     Patches(cmd::patches::Args),
     /// Check host dependencies and install missing ones
@@ -54,7 +59,13 @@ fn main() -> ExitCode {
     let mut ignored = SigSet::empty();
     ignored.add(Signal::SIGXFSZ);
     let _ = ignored.thread_block();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(usage_exit_code(&error));
+        }
+    };
     // Paths and commands are not broken, so that they can be copied.
     let wrap = std::io::stderr().is_terminal();
     // It fails only if a hook is already set.
@@ -67,9 +78,12 @@ fn main() -> ExitCode {
         Box::new(options.build())
     }));
     match dispatch(&cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            let code = failure.exit_code();
+            let code = match cli.command {
+                Command::Step(_) => STOP + failure.exit_code(),
+                _ => failure.exit_code(),
+            };
             let report = format!("{:?}", miette::Report::new(failure));
             // Where no one reads it, the exit code has to do.
             let _ = writeln!(std::io::stderr(), "{}", cut_lines(&report));
@@ -78,32 +92,50 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: &Command) -> Result<(), Failure> {
+/// Returns the exit code for arguments that clap refused or answered itself.
+/// `git bisect run` must not take a wrong option of `step` for a bad commit.
+fn usage_exit_code(error: &clap::Error) -> u8 {
+    let is_step = std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == "step");
+    match (error.use_stderr(), is_step) {
+        (false, _) => 0,
+        (true, false) => 2,
+        (true, true) => STOP + 2,
+    }
+}
+
+fn dispatch(command: &Command) -> Result<u8, Failure> {
     let cx = match (Context::open(), command) {
         (Ok(cx), _) => cx,
         (Err(failure), Command::VmTest(args)) => {
-            return cmd::vm_test::report_failure(args, failure);
+            return cmd::vm_test::report_failure(args, failure).map(|()| 0);
         }
         (Err(failure), _) => return Err(failure),
     };
-    run(command, &cx)?;
-    cx.terminal.check_printed()
+    let code = run(command, &cx)?;
+    cx.terminal.check_printed()?;
+    Ok(code)
 }
 
-fn run(command: &Command, cx: &Context) -> Result<(), Failure> {
-    match command {
+/// Runs a command. Returns the exit code, which is 0 for all but `step`.
+fn run(command: &Command, cx: &Context) -> Result<u8, Failure> {
+    let done = match command {
         Command::VmTest(args) => cmd::vm_test::run(args, cx),
         Command::Test(args) => cmd::test::run(args, cx),
         Command::Tidy => cmd::tidy::run(cx),
         Command::Base(args) => cmd::base::run(args, cx),
         Command::Patches(args) => cmd::patches::run(args, cx),
         Command::Prove(args) => cmd::prove::run(args, cx),
+        Command::Bisect(args) => cmd::bisect::run(args, cx),
+        Command::Step(args) => return cmd::bisect::run_step(args, cx),
         Command::Doctor(args) => cmd::doctor::run(args, cx),
         Command::Shell(args) => cmd::shell::run(args, cx),
         Command::Debug(args) => cmd::debug::run(args, cx),
         Command::Bench(args) => cmd::bench::run(args, cx),
         Command::Clean(args) => cmd::clean::run(args, cx),
-    }
+    };
+    done.map(|()| 0)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod base;
 pub mod bench;
+pub mod bisect;
 pub mod clean;
 pub mod debug;
 pub mod doctor;

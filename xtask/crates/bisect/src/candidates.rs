@@ -99,13 +99,21 @@ pub fn list(git: &Git, good: &str, bad: &str) -> Result<Candidates, Failure> {
     if first.flatten().as_deref() != Some(good) {
         return Err(on_a_side_branch(git, good, bad)?);
     }
-    let mut commits = vec![Candidate {
-        commit: good.to_owned(),
-        subject: git.text(TRIED, &["log", "-1", "--format=%s", good])?,
-        is_merge: false,
-    }];
+    let mut commits = vec![one(git, good)?];
     commits.extend(line.into_iter().map(|(candidate, _)| candidate));
     Ok(Candidates { commits })
+}
+
+/// Returns the commit with this id.
+///
+/// # Errors
+/// git cannot read it.
+pub fn one(git: &Git, commit: &str) -> Result<Candidate, Failure> {
+    Ok(Candidate {
+        commit: commit.to_owned(),
+        subject: git.text(TRIED, &["log", "-1", "--format=%s", commit])?,
+        is_merge: false,
+    })
 }
 
 /// Parses `COMMIT PARENT..`, NUL, subject, NUL for each commit.

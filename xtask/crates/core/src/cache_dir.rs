@@ -137,6 +137,11 @@ impl CacheDir {
         self.history().join(base)
     }
 
+    /// Returns the folder of the states and verdicts of bisections.
+    pub fn bisects(&self) -> PathBuf {
+        self.root.join("bisects")
+    }
+
     /// Returns the folder of the cached properties of the host, such as its
     /// accelerator.
     pub fn probes(&self) -> PathBuf {

@@ -13,7 +13,7 @@ use crate::build::kernel::{self, Generation, Tools, TreeSource};
 use crate::build::{Builder, demo, kmod, loader, make_py, userland};
 use crate::hypervisor;
 use crate::program::Program;
-use crate::request::{BootChoice, GuestRequest, KernelChoice};
+use crate::request::{BootChoice, CommitChoice, GuestRequest, KernelChoice};
 use crate::symbolize::{self, DebugInfo};
 use kdk_core::DEMO;
 use kdk_core::cache_dir::CacheDir;
@@ -229,7 +229,7 @@ fn prepare_freebsd(
     host: Host,
     name: &str,
 ) -> Result<Guest, Failure> {
-    let series = match request.no_patches {
+    let series = match request.no_patches || request.commit.is_some() {
         true => None,
         false => {
             journal::recover(&cx.cache, name, &|text| builder.say(Phase::Tree, text))?;
@@ -241,10 +241,15 @@ fn prepare_freebsd(
         .map(|series| series.ids())
         .unwrap_or_default();
     patches.extend(request.patch.iter().map(|path| path.display().to_string()));
-    let enables = series.as_ref().is_some_and(|s| s.enables_direct_boot());
+    let mut enables = series.as_ref().is_some_and(|s| s.enables_direct_boot());
+    if let Some(choice) = &request.commit {
+        patches.clone_from(&choice.patches);
+        enables = choice.direct_boot;
+    }
     let method = hypervisor::boot_method(&*host.hypervisor, request.boot, enables)?;
     let record = record::find(&cx.cache, name)?;
-    let lock = cx.cache.lock(&base::lock_name(name), &|text| {
+    let place = place(name, request);
+    let lock = cx.cache.lock(&base::lock_name(&place), &|text| {
         builder.say(Phase::Tree, text)
     })?;
     let (source, tools) = recorder.phase(Phase::Tree, || {
@@ -253,7 +258,10 @@ fn prepare_freebsd(
             None => Vec::new(),
         };
         changes.extend(extra_changes(&request.patch)?);
-        let (mut source, changed) = tree(cx, builder, &record, &changes)?;
+        let (mut source, changed) = match &request.commit {
+            Some(choice) => commit_tree(cx, builder, &record, choice, &place)?,
+            None => tree(cx, builder, &record, &changes)?,
+        };
         if request.kernel == KernelChoice::Bench {
             source.config = bench_config(&record)?;
         }
@@ -387,6 +395,38 @@ fn tree(
         builder.say(Phase::Tree, text);
     })?;
     let source = source_of(&cx.cache, &definition, &tree);
+    Ok((source, tree.changed))
+}
+
+/// Returns the name of the checkout and object directory of a guest of the base
+/// `name`, which is that of the base itself for all but one use.
+fn place(name: &str, request: &GuestRequest) -> String {
+    match &request.commit {
+        Some(CommitChoice {
+            place: place @ 1.., ..
+        }) => format!("{name}.{place}"),
+        _ => name.to_owned(),
+    }
+}
+
+/// Checks out a commit at `place`. Returns it and whether files changed.
+fn commit_tree(
+    cx: &Context,
+    builder: &Builder<'_>,
+    record: &Record,
+    choice: &CommitChoice,
+    place: &str,
+) -> Result<(TreeSource, bool), Failure> {
+    let definition = record.definition()?;
+    let tree = worktree::prepare_commit(
+        &cx.cache,
+        record,
+        &definition,
+        (&choice.commit, place),
+        &mut |text| builder.say(Phase::Tree, text),
+    )?;
+    let mut source = source_of(&cx.cache, &definition, &tree);
+    place.clone_into(&mut source.base);
     Ok((source, tree.changed))
 }
 

@@ -40,6 +40,22 @@ pub struct GuestRequest {
     pub cpus: Option<u32>,
     /// Which of the base's kernels.
     pub kernel: KernelChoice,
+    /// A commit to build, instead of the base's with its series.
+    pub commit: Option<CommitChoice>,
+}
+
+/// A commit of kdk's repository of a base, with its patches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitChoice {
+    /// The id of the commit.
+    pub commit: String,
+    /// The ids of the patches that it has.
+    pub patches: Vec<String>,
+    /// Whether a patch lets the kernel boot directly.
+    pub direct_boot: bool,
+    /// The number of the checkout and object directory to use. The first one,
+    /// 0, is the base's own; kernels that are built side by side have others.
+    pub place: usize,
 }
 
 /// Which of a base's kernels.

@@ -186,9 +186,13 @@ impl<'a> TestEnv<'a> {
         })
     }
 
-    /// Returns the command line that runs a test of this run again.
+    /// Returns the command line that runs a test of this run again; empty for a
+    /// commit, which has none.
     fn command_line(&self, tests: &TestRequest) -> String {
-        command_line(&self.base, &self.request, tests)
+        match self.request.commit {
+            Some(_) => String::new(),
+            None => command_line(&self.base, &self.request, tests),
+        }
     }
 
     fn show(
@@ -229,7 +233,9 @@ impl<'a> TestEnv<'a> {
     /// Adds source lines, and the command that runs the test again.
     fn explain(&self, command: &str, outcome: &mut Outcome) {
         self.symbolizer.symbolize_outcome(outcome);
-        outcome.reproduce = reproduce(command, outcome);
+        if !command.is_empty() {
+            outcome.reproduce = reproduce(command, outcome);
+        }
     }
 }
 

@@ -45,6 +45,9 @@ pub enum Kind {
     /// A mutant is killed.
     #[serde(rename = "mutant")]
     Mutant,
+    /// The tests of a bisection on one commit.
+    #[serde(rename = "commit")]
+    Commit,
 }
 
 /// How the kernels of a base are built and booted.

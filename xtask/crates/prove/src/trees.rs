@@ -117,6 +117,47 @@ fn kernel_inputs(definition: &Definition) -> Result<KernelInputs, Failure> {
     })
 }
 
+/// What results on a tree depend on, beside the tree: the guest's programs, and
+/// how kernels are built and booted.
+#[derive(Debug)]
+pub struct GuestInputs {
+    sources: GuestSources,
+    kernel: KernelInputs,
+}
+
+impl GuestInputs {
+    /// Returns the inputs of guests of the base `definition`.
+    ///
+    /// # Errors
+    /// The sources of the guest's programs cannot be read.
+    pub fn of(definition: &Definition) -> Result<Self, Failure> {
+        Ok(Self {
+            sources: guest_sources::of_this_repository()?,
+            kernel: kernel_inputs(definition)?,
+        })
+    }
+
+    /// Returns the key of the outcomes of `tests` on the tree `tree`.
+    ///
+    /// # Errors
+    /// The host failed.
+    pub fn key(&self, tree: &str, tests: &[String], cpus: &[u32]) -> Result<String, Failure> {
+        let key = Key {
+            kind: Kind::Commit,
+            series: "",
+            all: tree,
+            tree,
+            programs: &self.sources.digest(tests)?,
+            kernel: &self.kernel,
+            tests,
+            cpus,
+            expect_without: None,
+            direct_boot: false,
+        };
+        key.digest()
+    }
+}
+
 /// Returns the numbers of virtual CPUs that tests run on, where a manifest sets
 /// `own` and the caller asks for `asked`; none for those that each test
 /// declares.

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use crate::json::{OLDEST_SCHEMA, Report, SCHEMA};
 use kdk_core::cache_dir::{CacheDir, write_atomically};
 use kdk_core::clock::now;
+use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
 
 /// The number of runs on a base that are kept.
@@ -82,6 +83,14 @@ impl History {
             }
         }
         known
+    }
+
+    /// Returns how long a phase took in earlier runs in which it had work to do,
+    /// in milliseconds: the median.
+    pub fn phase_ms(&self, phase: Phase) -> Option<u64> {
+        let phases = self.runs.iter().flat_map(|run| &run.phases);
+        let worked = phases.filter(|one| one.name == phase && !one.cached && one.error.is_none());
+        median(worked.map(|one| one.ms))
     }
 
     /// Returns the tests of the last run that did not end as expected, in its

@@ -10,16 +10,19 @@ use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+pub use text::visible;
+
 use super::json::Report;
 use crate::history::compare::Comparison;
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::failure::Failure;
 
-const STYLE: &str = include_str!("html/style.css");
+/// The style sheet of pages.
+pub const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = include_str!("html/page.js");
 
 /// The content policy of the page: it loads nothing.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                       img-src data:";
 
 /// Writes the page atomically, with the names of the run's log files.

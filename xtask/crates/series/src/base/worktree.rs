@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::base::apply::{self, Change};
 use crate::base::definition::{Definition, SparsePaths};
 use crate::base::record::{self, Record};
-use crate::base::{repo, resolve};
+use crate::base::{osreldate, repo, resolve};
 use kdk_core::cache_dir::{CacheDir, write_atomically};
 use kdk_core::failure::Failure;
 use kdk_core::git::{self, Git};
@@ -67,6 +67,43 @@ pub fn prepare(
         content,
         osreldate: base.osreldate,
         uncommitted: !base.uncommitted.is_empty(),
+        changed,
+        missing,
+    })
+}
+
+/// Checks out a commit of kdk's repository of `record`, which may have another
+/// `__FreeBSD_version` than the base, in the worktree `place`. The caller has
+/// locked that place.
+///
+/// # Errors
+/// The commit is not a FreeBSD tree, or git or the disk fails.
+pub fn prepare_commit(
+    cache: &CacheDir,
+    record: &Record,
+    definition: &Definition,
+    (commit, place): (&str, &str),
+    say: &mut dyn FnMut(String),
+) -> Result<Tree, Failure> {
+    let git = repo::git(cache, &record.name);
+    let osreldate = osreldate::read(&git, commit)?.ok_or_else(|| {
+        let what =
+            format!("the commit {commit:.12} has no sys/sys/param.h with a __FreeBSD_version");
+        Failure::usage(TRIED, what).help("name a commit of FreeBSD's source tree")
+    })?;
+    let path = path(cache, place);
+    if admin_folder(&path).is_none() {
+        say(format!("checking out the tree in {}", path.display()));
+    }
+    let checkout = Checkout::open(&git, cache, &path, commit)?;
+    let (changed, missing) = checkout.move_to(&definition.tree, commit, say)?;
+    record::touch(cache, &record.name);
+    Ok(Tree {
+        path: checkout.path,
+        content: repo::tree_of(&git, commit)?,
+        commit: commit.to_owned(),
+        osreldate,
+        uncommitted: false,
         changed,
         missing,
     })

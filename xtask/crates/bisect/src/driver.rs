@@ -1,0 +1,368 @@
+//! Carries out the decisions: tests kernels side by side, and logs each result
+//! as soon as there is one.
+
+use std::sync::mpsc::channel;
+
+use kdk_vm::interrupt::Interrupt;
+
+use crate::decide::{
+    Answer, Decision, Event, Plan, Problem, Purpose, Refusal, Request, Run, decide,
+};
+use crate::log::Log;
+use crate::signature::Counts;
+use kdk_core::clock;
+use kdk_core::failure::{Class, Failure};
+
+/// How often a kernel is tested again after the host has failed.
+const RETRIES: usize = 2;
+
+/// A kernel to test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kernel {
+    /// The position of the commit.
+    pub point: usize,
+    /// How often the tests run.
+    pub runs: u32,
+    /// Whether earlier verdicts on the same kernel do not count.
+    pub fresh: bool,
+    /// The number of the checkout to use, from 0.
+    pub place: usize,
+}
+
+/// The result of testing a kernel.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tested {
+    /// What the runs show.
+    pub counts: Counts,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+    /// The folder of its logs; none for earlier verdicts.
+    pub logs: Option<String>,
+}
+
+/// Tests kernels.
+pub trait Tester: Sync {
+    /// Builds, boots and tests a kernel.
+    ///
+    /// # Errors
+    /// The host failed, or the request is wrong. Neither is a result.
+    fn test(&self, kernel: Kernel) -> Result<Tested, Failure>;
+}
+
+/// A bisection that is running.
+pub struct Session<'a> {
+    /// The range.
+    pub problem: &'a Problem,
+    /// What tests its kernels.
+    pub tester: &'a dyn Tester,
+    /// The flag that stops it.
+    pub interrupt: &'a Interrupt,
+    /// Prints a message.
+    pub say: &'a (dyn Fn(String) + Sync),
+    /// Describes a commit.
+    pub describe: &'a (dyn Fn(usize) -> String + Sync),
+}
+
+impl Session<'_> {
+    /// Runs the bisection from the end of its log to an answer, or to the reason
+    /// why there is none.
+    ///
+    /// # Errors
+    /// The host failed, or the user stopped it. The log has what is done.
+    pub fn run(&self, log: &mut Log) -> Result<Result<Answer, Refusal>, Failure> {
+        log.append(Event::Session { at: clock::now() })?;
+        loop {
+            match decide(self.problem, log.events()) {
+                Decision::Found(answer) => return Ok(Ok(answer)),
+                Decision::Refused(refusal) => return Ok(Err(refusal)),
+                Decision::Test(plan) => self.carry_out(&plan, log)?,
+            }
+        }
+    }
+
+    fn carry_out(&self, plan: &Plan, log: &mut Log) -> Result<(), Failure> {
+        if plan.purpose == Purpose::Search && !plan.begun {
+            let points = plan.requests.iter().map(|request| request.point).collect();
+            log.append(Event::Round { points })?;
+        }
+        for requests in plan.requests.chunks(self.problem.width.max(1)) {
+            self.side_by_side(plan.purpose, requests, log)?;
+        }
+        Ok(())
+    }
+
+    fn side_by_side(
+        &self,
+        purpose: Purpose,
+        requests: &[Request],
+        log: &mut Log,
+    ) -> Result<(), Failure> {
+        let (sender, results) = channel();
+        std::thread::scope(|scope| {
+            for (place, request) in requests.iter().enumerate() {
+                let sender = sender.clone();
+                let work = move || {
+                    let kernel = Kernel {
+                        point: request.point,
+                        runs: request.runs,
+                        fresh: purpose == Purpose::Confirm,
+                        place,
+                    };
+                    self.test(kernel, &|event| {
+                        // The receiver lives as long as the threads.
+                        let _ = sender.send(event);
+                    })
+                };
+                std::thread::Builder::new()
+                    .spawn_scoped(scope, work)
+                    .map_err(|error| {
+                        Failure::infra("test a kernel", "there is no further thread").source(error)
+                    })?;
+            }
+            drop(sender);
+            let mut failed = None;
+            for result in results {
+                let logged = match result {
+                    Ok(event) => {
+                        self.report(&event);
+                        log.append(match event {
+                            Event::Run(run) => Event::Run(Run { purpose, ..run }),
+                            other => other,
+                        })
+                    }
+                    Err(failure) => Err(failure),
+                };
+                if let Err(failure) = logged {
+                    failed.get_or_insert(failure);
+                }
+            }
+            failed.map_or(Ok(()), Err)
+        })
+    }
+
+    /// Tests one kernel, again where the host fails. Passes what is to be logged
+    /// to `done`.
+    fn test(&self, kernel: Kernel, done: &dyn Fn(Result<Event, Failure>)) {
+        for attempt in 0.. {
+            (self.say)(format!("testing {}", (self.describe)(kernel.point)));
+            let failure = match self.tester.test(kernel) {
+                Ok(tested) => {
+                    let Counts {
+                        good,
+                        bad,
+                        other,
+                        why,
+                    } = tested.counts;
+                    return done(Ok(Event::Run(Run {
+                        point: kernel.point,
+                        purpose: Purpose::Search,
+                        good,
+                        bad,
+                        other,
+                        why,
+                        ms: tested.ms,
+                        logs: tested.logs,
+                    })));
+                }
+                Err(failure) => failure,
+            };
+            let is_host = failure.class() == Class::Infra && !self.interrupt.is_set();
+            if is_host {
+                done(Ok(Event::HostFailure {
+                    point: kernel.point,
+                    why: failure.in_one_line(),
+                }));
+            }
+            if !is_host || attempt == RETRIES {
+                return done(Err(failure.and_help(
+                    "the state of the bisection is kept: continue with `cargo xtask bisect --resume`",
+                )));
+            }
+        }
+    }
+
+    fn report(&self, event: &Event) {
+        (self.say)(match event {
+            Event::Run(run) => format!("{}: {}", (self.describe)(run.point), verdict(run)),
+            Event::HostFailure { point, why } => {
+                format!("{}: the host failed: {why}", (self.describe)(*point))
+            }
+            Event::Session { .. } | Event::Round { .. } => return,
+        });
+    }
+}
+
+/// Describes the result of runs.
+pub fn verdict(run: &Run) -> String {
+    let Run {
+        good, bad, other, ..
+    } = run;
+    let runs = good + bad + other;
+    match (bad, other) {
+        (0, 0) if runs == 1 => "good".into(),
+        (0, 0) => format!("good, {runs} of {runs} runs pass"),
+        (0, _) => format!("skipped: {}", run.why),
+        _ if runs == 1 => format!("bad: {}", run.why),
+        _ => format!("bad, {bad} of {runs} runs fail: {}", run.why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::decide::Point;
+    use crate::decide::flaky::Rules;
+    use crate::log;
+
+    /// Kernels that are bad from a culprit on. The host fails in some tests.
+    struct Fake {
+        culprit: usize,
+        failures: Vec<usize>,
+        tests: AtomicUsize,
+        seen: Mutex<Vec<usize>>,
+    }
+
+    impl Tester for Fake {
+        fn test(&self, kernel: Kernel) -> Result<Tested, Failure> {
+            let number = self.tests.fetch_add(1, Ordering::SeqCst);
+            if self.failures.contains(&number) {
+                return Err(Failure::infra("start QEMU", "no"));
+            }
+            self.seen.lock().unwrap().push(kernel.point);
+            let mut counts = Counts::default();
+            match kernel.point >= self.culprit {
+                true => counts.bad = kernel.runs,
+                false => counts.good = kernel.runs,
+            }
+            Ok(Tested {
+                counts,
+                ms: 1,
+                logs: None,
+            })
+        }
+    }
+
+    fn fake(culprit: usize, failures: &[usize]) -> Fake {
+        Fake {
+            culprit,
+            failures: failures.to_vec(),
+            tests: AtomicUsize::new(0),
+            seen: Mutex::default(),
+        }
+    }
+
+    fn problem(commits: usize, width: usize) -> Problem {
+        let point = Point {
+            same_kernel: false,
+            testable: true,
+        };
+        Problem {
+            points: vec![point; commits],
+            width,
+            rules: Rules::default(),
+        }
+    }
+
+    fn run(
+        problem: &Problem,
+        fake: &Fake,
+        path: &Path,
+    ) -> Result<Result<Answer, Refusal>, Failure> {
+        let interrupt = Interrupt::new();
+        let session = Session {
+            problem,
+            tester: fake,
+            interrupt: &interrupt,
+            say: &|_| {},
+            describe: &|point| point.to_string(),
+        };
+        session.run(&mut Log::open(path)?)
+    }
+
+    #[test]
+    fn kernels_are_tested_side_by_side() {
+        let dir = tempfile::tempdir().unwrap();
+        for (width, rounds) in [(1, 7), (2, 5), (3, 4)] {
+            let problem = problem(100, width);
+            let fake = fake(37, &[]);
+            let path = dir.path().join(width.to_string());
+            let answer = run(&problem, &fake, &path).unwrap().unwrap();
+            assert_eq!(answer.suspects, [37]);
+            assert!(answer.rounds <= rounds, "{} by {width}", answer.rounds);
+        }
+    }
+
+    #[test]
+    fn the_host_may_fail_twice_in_a_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ten, path) = (problem(10, 1), log::path(dir.path()));
+        let answer = run(&ten, &fake(4, &[1, 2, 6]), &path).unwrap().unwrap();
+        assert_eq!(answer.suspects, [4]);
+        let path = dir.path().join("stops");
+        let failure = run(&ten, &fake(4, &[3, 4, 5]), &path).unwrap_err();
+        assert_eq!(failure.exit_code(), 5);
+        assert!(failure.advice().unwrap().contains("--resume"));
+        let failures = |path: &Path| {
+            let log = Log::open(path).unwrap();
+            let events = log.events().iter();
+            events
+                .filter(|event| matches!(event, Event::HostFailure { .. }))
+                .count()
+        };
+        assert_eq!(failures(&path), 3);
+        // It continues where it stopped, and tests nothing twice.
+        let fake = fake(4, &[]);
+        assert_eq!(run(&ten, &fake, &path).unwrap().unwrap().suspects, [4]);
+        let seen = fake.seen.lock().unwrap();
+        assert!(!seen.contains(&0) && !seen.contains(&9), "{seen:?}");
+    }
+
+    #[test]
+    fn a_stopped_bisection_is_not_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let interrupt = Interrupt::new();
+        interrupt.trigger();
+        let fake = fake(4, &[0, 1, 2]);
+        let problem = problem(10, 1);
+        let session = Session {
+            problem: &problem,
+            tester: &fake,
+            interrupt: &interrupt,
+            say: &|_| {},
+            describe: &|point| point.to_string(),
+        };
+        let mut log = Log::open(&log::path(dir.path())).unwrap();
+        assert!(session.run(&mut log).is_err());
+        assert_eq!(fake.tests.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn words_for_verdicts() {
+        let words = |good, bad, other| {
+            verdict(&Run {
+                point: 0,
+                purpose: Purpose::Search,
+                good,
+                bad,
+                other,
+                why: "why".into(),
+                ms: 0,
+                logs: None,
+            })
+        };
+        for (counts, want) in [
+            ((1, 0, 0), "good"),
+            ((3, 0, 0), "good, 3 of 3 runs pass"),
+            ((0, 1, 0), "bad: why"),
+            ((2, 1, 0), "bad, 1 of 3 runs fail: why"),
+            ((0, 0, 1), "skipped: why"),
+            ((2, 0, 1), "skipped: why"),
+        ] {
+            assert_eq!(words(counts.0, counts.1, counts.2), want);
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! The result of a bisection: as text, as JSON, and as one HTML page.
+
+use std::path::Path;
+
+use kdk_report::html::{POLICY, STYLE, visible};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde::Serialize;
+
+use crate::decide::known::{Verdict, tallies};
+use crate::decide::{Answer, Event, Purpose, Refusal, Run, known};
+use crate::driver::verdict;
+use crate::line::Line;
+use crate::request::{BisectRequest, RangeChoice};
+use kdk_core::cache_dir::write_atomically;
+use kdk_core::failure::Failure;
+
+/// The number of last console lines that a report shows.
+const CONSOLE_LINES: usize = 60;
+
+/// The version of the JSON form.
+const SCHEMA: u32 = 1;
+
+/// A commit, or the prefix of a series that ends with a patch.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CommitEntry {
+    /// The commit id.
+    pub commit: String,
+    /// The first line of its message, or the id of the patch.
+    pub subject: String,
+}
+
+/// A kernel that was tested.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TestedEntry {
+    /// The commit.
+    #[serde(flatten)]
+    pub commit: CommitEntry,
+    /// Why it was tested.
+    pub purpose: Purpose,
+    /// The verdict with its reason.
+    pub verdict: String,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+}
+
+/// What the answer rests on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evidence {
+    /// The runs on the bad endpoint that failed with the signature.
+    pub failed: u32,
+    /// All runs on it.
+    pub runs: u32,
+    /// The passes that made a kernel good.
+    pub passes: u32,
+    /// The probability that the answer is right.
+    pub confidence: f64,
+    /// Whether a commit after the culprit passes.
+    pub fluctuates: bool,
+    /// How the tests fail on the first bad commit.
+    pub failure: String,
+    /// The last lines of its console.
+    pub bad_console: Vec<String>,
+    /// The last lines of the console of the last good commit.
+    pub good_console: Vec<String>,
+}
+
+/// The report of a bisection.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The version of the format.
+    pub schema: u32,
+    /// What the user asked for.
+    pub request: BisectRequest,
+    /// The number of commits that can be the culprit.
+    pub commits: usize,
+    /// The number of different kernels among them.
+    pub kernels: usize,
+    /// The number of commits that the patches do not apply to.
+    pub untestable: usize,
+    /// What became of the patches.
+    pub patches: Vec<String>,
+    /// The number of rounds that a search without skips takes.
+    pub predicted_rounds: u32,
+    /// The number of rounds of the search.
+    pub rounds: usize,
+    /// The commits that can be the culprit: one, if it was found; none if there
+    /// is no answer.
+    pub suspects: Vec<CommitEntry>,
+    /// The message of the culprit.
+    pub message: Option<String>,
+    /// The last good commit.
+    pub good: Option<CommitEntry>,
+    /// What the answer rests on.
+    pub evidence: Option<Evidence>,
+    /// Why there is no answer.
+    pub refusal: Option<String>,
+    /// The tested kernels, in order.
+    pub tested: Vec<TestedEntry>,
+}
+
+/// Returns the report of a bisection.
+///
+/// # Errors
+/// git cannot read the culprit.
+pub fn report(
+    request: &BisectRequest,
+    line: &Line,
+    events: &[Event],
+    result: &Result<Answer, Refusal>,
+) -> Result<Report, Failure> {
+    let entry = |at: usize| {
+        let candidate = &line.candidates.commits[at];
+        CommitEntry {
+            commit: candidate.commit.clone(),
+            subject: candidate.subject.clone(),
+        }
+    };
+    let runs = || {
+        events.iter().filter_map(|event| match event {
+            Event::Run(run) => Some(run),
+            _ => None,
+        })
+    };
+    let tested = runs().map(|run| TestedEntry {
+        commit: entry(run.point),
+        purpose: run.purpose,
+        verdict: verdict(run),
+        ms: run.ms,
+    });
+    let points = &line.problem.points;
+    let answer = result.as_ref().ok();
+    let message = match answer.map(|answer| answer.suspects.as_slice()) {
+        Some([culprit]) => Some(line.message(*culprit)?),
+        _ => None,
+    };
+    Ok(Report {
+        schema: SCHEMA,
+        request: request.clone(),
+        commits: points.len() - 1,
+        kernels: line.problem.suspects(),
+        untestable: points.iter().filter(|point| !point.testable).count(),
+        patches: line.about_patches(),
+        predicted_rounds: line.problem.rounds(),
+        rounds: crate::decide::rounds_of(events),
+        suspects: answer
+            .map(|answer| answer.suspects.iter().map(|at| entry(*at)).collect())
+            .unwrap_or_default(),
+        message,
+        good: answer.map(|answer| entry(answer.good)),
+        evidence: answer.map(|answer| evidence(answer, runs())),
+        refusal: result
+            .as_ref()
+            .err()
+            .map(|refusal| refused(refusal, line).in_one_line()),
+        tested: tested.collect(),
+    })
+}
+
+fn evidence<'a>(answer: &Answer, runs: impl Iterator<Item = &'a Run> + Clone) -> Evidence {
+    let last = |point: usize, fails: bool| {
+        let of = runs.clone().filter(move |run| run.point == point);
+        of.filter(|run| (run.bad > 0) == fails).last()
+    };
+    let bad = last(answer.bad, true);
+    Evidence {
+        failed: answer.rate.failed,
+        runs: answer.rate.runs,
+        passes: answer.passes,
+        confidence: answer.confidence,
+        fluctuates: answer.fluctuates,
+        failure: bad.map(|run| run.why.clone()).unwrap_or_default(),
+        bad_console: bad.map(console).unwrap_or_default(),
+        good_console: last(answer.good, false).map(console).unwrap_or_default(),
+    }
+}
+
+/// Returns the last lines of the console of a run; none if its logs were
+/// removed.
+fn console(run: &Run) -> Vec<String> {
+    let Some(logs) = &run.logs else {
+        return Vec::new();
+    };
+    let names = std::fs::read_dir(logs).into_iter().flatten().flatten();
+    let mut consoles: Vec<_> = names
+        .map(|entry| entry.path())
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("console.") && !name.starts_with("console.boot")
+        })
+        .collect();
+    consoles.sort();
+    let text = consoles.last().and_then(|path| std::fs::read(path).ok());
+    let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines[lines.len().saturating_sub(CONSOLE_LINES)..].to_vec()
+}
+
+/// Returns the failure of a bisection without an answer.
+pub fn refused(refusal: &Refusal, line: &Line) -> Failure {
+    let tried = "bisect";
+    let last = line.problem.commits().saturating_sub(1);
+    match refusal {
+        Refusal::Empty => Failure::usage(tried, "there is no commit between good and bad"),
+        Refusal::BadPasses(runs) => Failure::usage(
+            tried,
+            format!("the bad commit is good: {} passes in {runs} runs", line.describe(last)),
+        )
+        .help("name a commit on which the tests fail; for a failure that is rarer, raise --runs"),
+        Refusal::BadSkipped(why) => Failure::usage(
+            tried,
+            format!("the bad commit does not show the failure: {}: {why}", line.describe(last)),
+        )
+        .help("name another bad commit, or correct --signature; its last commit that fails is best"),
+        Refusal::GoodFails(why) => Failure::usage(
+            tried,
+            format!("the good commit is bad: {}: {why}", line.describe(0)),
+        )
+        .help("name an older good commit"),
+        Refusal::GoodSkipped(why) => Failure::usage(
+            tried,
+            format!("the good commit cannot be tested: {}: {why}", line.describe(0)),
+        )
+        .help("name another good commit"),
+        Refusal::CulpritPasses(at, runs) => Failure::tests(format!(
+            "the first bad commit {} failed in the search, and then passed {runs} times",
+            line.describe(*at)
+        ))
+        .help("the tests fail more rarely than on the bad commit: raise --runs, or name a --signature"),
+    }
+}
+
+impl Report {
+    /// Returns the report as lines of text.
+    pub fn lines(&self) -> Vec<String> {
+        let short = |entry: &CommitEntry| format!("{:.12} {}", entry.commit, entry.subject);
+        let what = match self.request.range {
+            RangeChoice::Commits { .. } => "commit",
+            RangeChoice::Series => "patch",
+        };
+        let mut lines = Vec::new();
+        match self.suspects.as_slice() {
+            [] => {}
+            [culprit] => {
+                lines.push(format!("the first bad {what} is {}", short(culprit)));
+                lines.extend(self.message.iter().cloned());
+            }
+            suspects => {
+                lines.push(format!(
+                    "the first bad {what} is one of these {}: those between cannot be tested",
+                    suspects.len()
+                ));
+                lines.extend(
+                    suspects
+                        .iter()
+                        .map(|suspect| format!("  {}", short(suspect))),
+                );
+            }
+        }
+        if let (Some(evidence), Some(good)) = (&self.evidence, &self.good) {
+            lines.push(format!("it fails: {}", evidence.failure));
+            lines.push(format!("{} passes", short(good)));
+            let Evidence {
+                failed,
+                runs,
+                passes,
+                confidence,
+                ..
+            } = evidence;
+            lines.push(format!(
+                "confidence {:.1} %: the bad end fails in {failed} of {runs} runs, and {passes} passes make a \
+                 kernel good",
+                confidence * 100.0
+            ));
+            if evidence.fluctuates {
+                lines.push(format!(
+                    "a later {what} passes again: there may be other culprits"
+                ));
+            }
+        }
+        lines.push(format!(
+            "{} {what}es, {} kernels, {} untestable; {} rounds ({} predicted), {} kernels tested",
+            self.commits,
+            self.kernels,
+            self.untestable,
+            self.rounds,
+            self.predicted_rounds,
+            self.tested.len()
+        )
+        .replace("commites", "commits"));
+        lines
+    }
+
+    /// Writes the report as JSON.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_json(&self, path: &Path) -> Result<(), Failure> {
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|error| Failure::infra("write the report", error.to_string()))?;
+        write_atomically(path, &text).map_err(|error| Failure::io("write the report", path, error))
+    }
+
+    /// Writes the report as one HTML page.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_html(&self, path: &Path) -> Result<(), Failure> {
+        let text = self.page().into_string();
+        write_atomically(path, text.as_bytes())
+            .map_err(|error| Failure::io("write the HTML report", path, error))
+    }
+
+    fn page(&self) -> Markup {
+        let lines = self.lines();
+        let (first, rest) = lines
+            .split_first()
+            .map_or(("", [].as_slice()), |(first, rest)| (first, rest));
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta http-equiv="Content-Security-Policy" content=(POLICY);
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (visible(&self.request.base)) ": bisection - fbsd-kdk" }
+                    link rel="icon" href="data:,";
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    header.(if self.suspects.is_empty() { "bad" } else { "good" }) {
+                        p.kicker { "fbsd-kdk bisection" }
+                        h1 { (visible(&self.request.base)) }
+                        p.state { (visible(self.refusal.as_deref().unwrap_or(first))) }
+                    }
+                    main {
+                        section { @for line in rest { pre { (visible(line)) } } }
+                        @if let Some(evidence) = &self.evidence {
+                            (console_section("Console of the first bad kernel", &evidence.bad_console))
+                            (console_section("Console of the last good kernel", &evidence.good_console))
+                        }
+                        (self.table())
+                        section {
+                            h2 { "Patches" }
+                            ul { @for line in &self.patches { li { (visible(line)) } } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn table(&self) -> Markup {
+        html! {
+            section {
+                h2 { "Tested kernels" }
+                table {
+                    thead { tr { th { "commit" } th { "subject" } th { "verdict" } th { "time" } } }
+                    tbody {
+                        @for tested in &self.tested {
+                            tr {
+                                td { code { (format!("{:.12}", tested.commit.commit)) } }
+                                td { (visible(&tested.commit.subject)) }
+                                td { (visible(&tested.verdict)) }
+                                td { (tested.ms / 1000) " s" }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn console_section(title: &str, lines: &[String]) -> Markup {
+    html! {
+        @if !lines.is_empty() {
+            section {
+                h2 { (title) }
+                pre { (visible(&lines.join("\n"))) }
+            }
+        }
+    }
+}
+
+/// Returns the lines of a dry run: the plan and the time that it takes.
+/// `step_ms` is the time of a kernel in earlier runs, if there were any.
+pub fn plan_lines(line: &Line, events: &[Event], step_ms: Option<u64>) -> Vec<String> {
+    let problem = &line.problem;
+    let untestable = problem
+        .points
+        .iter()
+        .filter(|point| !point.testable)
+        .count();
+    let merges = line
+        .candidates
+        .commits
+        .iter()
+        .filter(|one| one.is_merge)
+        .count();
+    let mut lines = vec![
+        format!("good: {}", line.describe(0)),
+        format!("bad: {}", line.describe(problem.commits() - 1)),
+        format!(
+            "{} commits, {merges} of them merges; {} kernels that differ; {untestable} untestable",
+            problem.commits() - 1,
+            problem.suspects()
+        ),
+    ];
+    lines.extend(line.about_patches());
+    let known = tallies(problem, events)
+        .iter()
+        .filter_map(|tally| tally.verdict(1))
+        .filter(|verdict: &Verdict| *verdict != known::Verdict::Skip)
+        .count();
+    if known > 0 {
+        lines.push(format!("{known} commits are tested already"));
+    }
+    // Both endpoints, the rounds, and the confirmation of two kernels.
+    let steps = u64::from(problem.rounds()) + 4;
+    lines.push(format!(
+        "{} rounds of {} kernels, two endpoints and the confirmation",
+        problem.rounds(),
+        problem.width
+    ));
+    lines.push(match step_ms {
+        Some(ms) => format!(
+            "estimate: {} min, at {} s for a kernel",
+            (steps * ms).div_ceil(60_000),
+            ms / 1000
+        ),
+        None => "no estimate: no kernel of this base has been built yet".into(),
+    });
+    lines
+}

@@ -1,0 +1,142 @@
+//! Tests kernels in guests, and keeps the outcomes for the next bisection.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use kdk_guest::request::{GuestRequest, TestRequest};
+use kdk_guest::run_tests::TestEnv;
+use kdk_prove::trees::GuestInputs;
+use kdk_report::recorder::Recorder;
+use kdk_vm::verdict::Outcome;
+
+use crate::driver::{Kernel, Tested, Tester};
+use crate::line::Line;
+use crate::request::BisectRequest;
+use crate::signature::{Counts, Signature};
+use kdk_core::cache_dir::write_atomically;
+use kdk_core::context::Context;
+use kdk_core::event::milliseconds;
+use kdk_core::failure::{Class, Failure};
+use kdk_guest::request::CommitChoice;
+
+/// Tests the kernels of a line.
+pub struct GuestTester<'a> {
+    /// The cache, the store and the terminal.
+    pub cx: &'a Context,
+    /// What the user asks for.
+    pub request: &'a BisectRequest,
+    /// How guests are made.
+    pub guest: &'a GuestRequest,
+    /// Whether the guest's console is shown.
+    pub verbose: bool,
+    /// The kernels.
+    pub line: &'a Line,
+    /// What counts as the failure.
+    pub signature: &'a Signature,
+    /// What outcomes depend on beside the tree.
+    pub inputs: &'a GuestInputs,
+    /// The folder of the logs, with a folder for each kernel.
+    pub logs: &'a Path,
+    /// The number of kernels so far.
+    pub count: AtomicUsize,
+}
+
+impl Tester for GuestTester<'_> {
+    fn test(&self, kernel: Kernel) -> Result<Tested, Failure> {
+        let began = Instant::now();
+        let choice = self.line.kernel(kernel.point, kernel.place)?;
+        let tree = self.line.tree(&choice)?;
+        let patterns = self.request.tests.patterns();
+        let key = self.inputs.key(&tree, patterns, &self.request.cpus)?;
+        let path = outcomes_path(&self.cx.cache.bisects(), &key);
+        if !kernel.fresh
+            && let Some(outcomes) = read(&path)
+        {
+            let counts = self.signature.count(&outcomes);
+            if counts.good + counts.bad + counts.other >= kernel.runs {
+                return Ok(Tested {
+                    counts,
+                    ms: milliseconds(began.elapsed()),
+                    logs: None,
+                });
+            }
+        }
+        let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        let logs = self.logs.join(format!("{number:03}-{:.12}", choice.commit));
+        std::fs::create_dir_all(&logs)
+            .map_err(|error| Failure::io("make a folder for the logs", &logs, error))?;
+        let counts = match self.outcomes(&choice, kernel, &logs) {
+            Ok(outcomes) => {
+                write(&path, &outcomes)?;
+                self.signature.count(&outcomes)
+            }
+            Err(failure) => match self.signature.of_failure(&failure) {
+                Some(counts) => counts,
+                None if failure.class() == Class::Usage && !self.is_endpoint(kernel.point) => {
+                    Counts::untested(failure.in_one_line())
+                }
+                None => return Err(failure),
+            },
+        };
+        Ok(Tested {
+            counts,
+            ms: milliseconds(began.elapsed()),
+            logs: Some(logs.to_string_lossy().into_owned()),
+        })
+    }
+}
+
+impl GuestTester<'_> {
+    /// Builds, boots and tests a kernel, and returns the outcomes.
+    ///
+    /// # Errors
+    /// The kernel does not build or boot, a test does not exist, or the host
+    /// failed.
+    pub fn outcomes(
+        &self,
+        choice: &CommitChoice,
+        kernel: Kernel,
+        logs: &Path,
+    ) -> Result<Vec<Outcome>, Failure> {
+        let request = GuestRequest {
+            commit: Some(choice.clone()),
+            ..self.guest.clone()
+        };
+        let tests = TestRequest {
+            patterns: self.request.tests.patterns().to_vec(),
+            cpus: self.request.cpus.clone(),
+            repeat: kernel.runs,
+            verbose: self.verbose,
+            ..TestRequest::default()
+        };
+        let recorder = Recorder::new(&self.cx.terminal);
+        let env = TestEnv::prepare(self.cx, &recorder, &request, &self.request.base, logs)?;
+        let report = env.run(&recorder, &tests, BTreeMap::new())?;
+        match report.error {
+            Some(error) => Err(error.into()),
+            None => Ok(report.outcomes),
+        }
+    }
+
+    fn is_endpoint(&self, point: usize) -> bool {
+        point == 0 || point + 1 == self.line.problem.commits()
+    }
+}
+
+/// Returns the file of outcomes in the folder of bisections.
+fn outcomes_path(bisects: &Path, key: &str) -> PathBuf {
+    bisects.join("outcomes").join(format!("{key}.json"))
+}
+
+/// Reads outcomes; none if there are none, or a kill cut them off.
+fn read(path: &Path) -> Option<Vec<Outcome>> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+fn write(path: &Path, outcomes: &[Outcome]) -> Result<(), Failure> {
+    let text = serde_json::to_vec(outcomes)
+        .map_err(|error| Failure::infra("keep the outcomes", error.to_string()))?;
+    write_atomically(path, &text).map_err(|error| Failure::io("keep the outcomes", path, error))
+}

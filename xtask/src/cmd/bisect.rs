@@ -1,0 +1,194 @@
+//! `cargo xtask bisect` and `cargo xtask step`.
+
+use std::path::PathBuf;
+
+use kdk_bisect::request::{BisectRequest, Manner, RangeChoice, TestSource};
+use kdk_bisect::{ReportFiles, step};
+use kdk_core::context::Context;
+use kdk_core::failure::Failure;
+use kdk_doctor::Need;
+use kdk_guest::guest;
+use kdk_guest::request::GuestRequest;
+use kdk_vm::MAX_CPUS;
+use kdk_vm::accel::AccelChoice;
+
+use super::args::{MOST_ROUNDS, each_once, one_of};
+
+/// The most kernels that are built side by side: each has a checkout and an
+/// object directory of its own.
+const MOST_KERNELS: i64 = 16;
+
+/// Find the commit, or the patch of the series, that broke a test.
+///
+/// kdk tests commits between a good and a bad one, each with the enabling
+/// patches of the base's series, until one commit is left that fails and whose
+/// parent passes. It keeps its state: an interrupted bisection continues with
+/// --resume.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    kernel: KernelArgs,
+    /// A commit on which the tests pass
+    #[arg(long, value_name = "REV", conflicts_with = "series", required_unless_present_any = ["series", "resume"])]
+    good: Option<String>,
+    /// A later commit on which they fail
+    #[arg(long, value_name = "REV", conflicts_with = "series", requires = "good", required_unless_present_any = ["series", "resume"])]
+    bad: Option<String>,
+    /// Search the patches of the series, from no patch to all
+    #[arg(long, requires = "tests")]
+    series: bool,
+    /// Run the tests that match; can be repeated
+    #[arg(long = "test", value_name = "GLOB", required_unless_present = "resume")]
+    tests: Vec<String>,
+    /// Run the tests N times on the bad commit, to measure how often they fail
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=MOST_ROUNDS))]
+    runs: u32,
+    /// Build and test K kernels side by side, each in a checkout of its own
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MOST_KERNELS))]
+    jobs: u16,
+    /// Continue an interrupted bisection; without other options, the last one
+    #[arg(long)]
+    resume: bool,
+    /// Print the plan, the rounds and the estimated time, and build nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the report as one HTML page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the log that `git bisect replay` reads
+    #[arg(long, value_name = "FILE")]
+    git_log: Option<PathBuf>,
+}
+
+/// Test the commit that is checked out, for `git bisect run`.
+///
+/// The exit code is 0 for a good commit, 1 for a bad one, 125 for one that
+/// cannot be tested, and above 128 for an error, which stops git.
+#[derive(Debug, clap::Args)]
+pub struct StepArgs {
+    #[command(flatten)]
+    kernel: KernelArgs,
+    /// Run the tests that match; can be repeated
+    #[arg(long = "test", value_name = "GLOB", required = true)]
+    tests: Vec<String>,
+    /// Run the tests N times; the commit is bad if they fail once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_ROUNDS))]
+    runs: u32,
+    /// The checkout [default: the one around the current directory]
+    #[arg(long, value_name = "DIR")]
+    src: Option<PathBuf>,
+}
+
+/// How each kernel is made and tested.
+#[derive(Debug, clap::Args)]
+struct KernelArgs {
+    /// The base whose repository has the commits [default: the base added last]
+    #[arg(long, value_name = "NAME")]
+    base: Option<String>,
+    /// Count only failures that this regular expression matches
+    #[arg(long, value_name = "TEXT")]
+    signature: Option<String>,
+    /// Apply this patch of the series too, with those it needs; can be repeated
+    #[arg(long, value_name = "ID")]
+    with: Vec<String>,
+    /// Run the tests on N virtual CPUs; a list, or repeated, for each number [default: as each test declares]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
+    cpus: Vec<u32>,
+    /// The accelerator of QEMU
+    #[arg(long, value_name = "A", default_value = "auto", value_parser = one_of::<AccelChoice>(&AccelChoice::NAMES))]
+    accel: AccelChoice,
+    /// Show the guest's console and results
+    #[arg(short, long)]
+    verbose: bool,
+    /// Install missing packages without asking
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl KernelArgs {
+    fn request(
+        &self,
+        cx: &Context,
+        range: RangeChoice,
+        tests: &[String],
+        runs: u32,
+    ) -> Result<BisectRequest, Failure> {
+        Ok(BisectRequest {
+            base: guest::base_name(cx, self.base.as_deref())?,
+            range,
+            tests: TestSource::Suites(tests.to_vec()),
+            signature: self.signature.clone(),
+            with: self.with.clone(),
+            cpus: each_once(&self.cpus),
+            runs,
+        })
+    }
+
+    fn manner(&self, base: &str, jobs: u16) -> Manner {
+        Manner {
+            guest: GuestRequest {
+                base: Some(base.to_owned()),
+                accel: self.accel,
+                ..GuestRequest::default()
+            },
+            jobs: jobs.into(),
+            verbose: self.verbose,
+        }
+    }
+}
+
+/// Runs `cargo xtask bisect`.
+pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
+    let range = match (&args.good, &args.bad) {
+        (Some(good), Some(bad)) => Some(RangeChoice::Commits {
+            good: good.clone(),
+            bad: bad.clone(),
+        }),
+        _ => args.series.then_some(RangeChoice::Series),
+    };
+    let request = match range {
+        Some(range) => Some(args.kernel.request(cx, range, &args.tests, args.runs)?),
+        None => None,
+    };
+    let request = kdk_bisect::to_continue(cx, request)?;
+    let manner = args.kernel.manner(&request.base, args.jobs);
+    if args.dry_run {
+        return kdk_bisect::dry_run(cx, &request, &manner);
+    }
+    kdk_doctor::need(cx, Need::FreeBsd, args.kernel.yes)?;
+    let files = ReportFiles {
+        json: args.json.clone(),
+        html: args.html.clone(),
+        git_log: args.git_log.clone(),
+    };
+    kdk_bisect::run(cx, &request, &manner, args.resume, &files)
+}
+
+/// Runs `cargo xtask step`, and returns its exit code.
+pub fn run_step(args: &StepArgs, cx: &Context) -> Result<u8, Failure> {
+    kdk_doctor::need(cx, Need::FreeBsd, args.kernel.yes)?;
+    // The range is the one of git's own bisection.
+    let range = RangeChoice::Commits {
+        good: String::new(),
+        bad: String::new(),
+    };
+    let request = args.kernel.request(cx, range, &args.tests, args.runs)?;
+    let manner = args.kernel.manner(&request.base, 1);
+    let dir = match &args.src {
+        Some(dir) => dir.clone(),
+        None => std::env::current_dir().map_err(|error| {
+            Failure::infra("find the checkout", "the current directory is gone").source(error)
+        })?,
+    };
+    let tested = step::step(cx, &request, &manner, &dir)?;
+    let (code, why) = (step::exit_code(&tested.counts), &tested.counts.why);
+    cx.terminal.print(match code {
+        0 => "good".to_owned(),
+        step::SKIP => format!("skipped: {why}"),
+        _ => format!("bad: {why}"),
+    });
+    Ok(code)
+}
