@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use kdk_bench::comparison::{self, Study, StudyRequest};
-use kdk_bench::{CostRequest, flowtable, isolation, ixgbe, overhead, sendfile};
+use kdk_bench::{CostRequest, bisect, flowtable, isolation, ixgbe, overhead, sendfile};
 
 use crate::cmd::args::{GuestArgs, MachineArgs};
 use kdk_core::context::Context;
@@ -25,6 +25,8 @@ enum Command {
     Overhead(CostArgs),
     /// Measure the cost of a fresh kernel for every test
     Isolation(CostArgs),
+    /// Measure how fast a series is replayed on the commits of a bisection
+    Bisect(BisectArgs),
     /// Compare SF_KQUEUE with SF_SYNC and write(2) on the patched kernel
     Sendfile(SendfileArgs),
     /// Compare the flowtable's expiry with the tree's and with FreeBSD 10.0's
@@ -42,6 +44,16 @@ struct CostArgs {
     rounds: u16,
     /// Measure one round only
     #[arg(long, conflicts_with = "rounds")]
+    quick: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct BisectArgs {
+    /// The base, and so the series [default: the base added last]
+    #[arg(long, value_name = "NAME")]
+    base: Option<String>,
+    /// Measure a tenth of the commits only
+    #[arg(long)]
     quick: bool,
 }
 
@@ -71,6 +83,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     match &args.command {
         Command::Overhead(args) => overhead::run(cx, &args.request(cx)?),
         Command::Isolation(args) => isolation::run(cx, &args.request(cx)?),
+        Command::Bisect(args) => {
+            let base = guest::base_name(cx, args.base.as_deref())?;
+            bisect::run(cx, &base, args.quick)
+        }
         Command::Sendfile(args) => args.study.run(cx, &sendfile::STUDY, &args.tests),
         Command::Flowtable(args) => args.run(cx, &flowtable::STUDY, &[]),
         Command::Ixgbe(args) => args.run(cx, &ixgbe::STUDY, &[]),

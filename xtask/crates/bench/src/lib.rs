@@ -1,6 +1,7 @@
 //! Benchmarks of kdk itself, and of what patch series change in the kernel.
 //! Both variants of a comparison are measured in turn in one run.
 
+pub mod bisect;
 mod clock;
 pub mod comparison;
 mod fixture;

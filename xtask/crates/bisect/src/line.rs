@@ -338,8 +338,12 @@ pub fn single(cx: &Context, request: &BisectRequest, commit: &str) -> Result<Lin
     replayed(git, candidates, request, &KnownInputs::default(), 1)
 }
 
-/// Replays the patches on the commits.
-fn replayed(
+/// Returns the line of commits in the repository `git`, with the patches of the
+/// request.
+///
+/// # Errors
+/// A patch does not exist, or git fails.
+pub fn replayed(
     git: Git,
     candidates: Candidates,
     request: &BisectRequest,

@@ -193,6 +193,9 @@ enum Merged {
     Conflict(String),
 }
 
+/// A merged tree, and the name of a file in conflict.
+type MergedTree = (String, Option<String>);
+
 /// Merges with git, each distinct case once.
 struct Merger<'a> {
     git: &'a Git,
@@ -330,10 +333,7 @@ impl Merger<'_> {
 
     /// Returns the merged trees, each with the name of a file in conflict; none
     /// if this git has no merges of trees in batches.
-    fn batch(
-        &self,
-        pairs: &[(&str, &str, &str)],
-    ) -> Result<Option<Vec<(String, Option<String>)>>, Failure> {
+    fn batch(&self, pairs: &[(&str, &str, &str)]) -> Result<Option<Vec<MergedTree>>, Failure> {
         let line =
             |(base, ours, theirs): &(&str, &str, &str)| format!("{base} -- {ours} {theirs}\n");
         let input: String = pairs.iter().map(line).collect();
@@ -352,10 +352,7 @@ impl Merger<'_> {
     }
 
     /// Does what [`Merger::batch`] does, for git before 2.45.
-    fn one_by_one(
-        &self,
-        pairs: &[(&str, &str, &str)],
-    ) -> Result<Vec<(String, Option<String>)>, Failure> {
+    fn one_by_one(&self, pairs: &[(&str, &str, &str)]) -> Result<Vec<MergedTree>, Failure> {
         let merge = |(base, ours, theirs): &(&str, &str, &str)| {
             let merged = merge::merge(self.git, "replay", base, theirs, ours)?;
             let conflict = merged.conflicts.first().map(|one| one.file.clone());
@@ -405,7 +402,7 @@ fn path_of(names: &[&str], file: &str) -> String {
 
 /// Parses `STATUS`, tree and the files in conflict, each with a NUL, and one
 /// more NUL, for each merge.
-fn parse_batch(text: &str) -> Vec<(String, Option<String>)> {
+fn parse_batch(text: &str) -> Vec<MergedTree> {
     let mut parts = text.split('\0').map(|part| part.trim_start_matches('\n'));
     let mut merged = Vec::new();
     while let (Some("0" | "1"), Some(tree)) = (parts.next(), parts.next()) {
