@@ -35,14 +35,22 @@ pub struct Args {
     #[arg(long, value_name = "REV", conflicts_with = "series", requires = "good", required_unless_present_any = ["series", "resume"])]
     bad: Option<String>,
     /// Search the patches of the series, from no patch to all
-    #[arg(long, requires = "tests")]
+    #[arg(long)]
     series: bool,
-    /// Run the tests that match; can be repeated
-    #[arg(long = "test", value_name = "GLOB", required_unless_present = "resume")]
-    tests: Vec<String>,
     /// Run the tests N times on the bad commit, to measure how often they fail
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=MOST_ROUNDS))]
     runs: u32,
+    /// A commit is bad if this number, which the tests report, is worse than on the good one
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "worse_than",
+        conflicts_with = "signature"
+    )]
+    metric: Option<String>,
+    /// By how many percent it is larger then, or smaller with a minus sign
+    #[arg(long, value_name = "N%", requires = "metric", value_parser = percent, allow_hyphen_values = true)]
+    worse_than: Option<f64>,
     /// Build and test K kernels side by side, each in a checkout of its own
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MOST_KERNELS))]
     jobs: u16,
@@ -71,9 +79,6 @@ pub struct Args {
 pub struct StepArgs {
     #[command(flatten)]
     kernel: KernelArgs,
-    /// Run the tests that match; can be repeated
-    #[arg(long = "test", value_name = "GLOB", required = true)]
-    tests: Vec<String>,
     /// Run the tests N times; the commit is bad if they fail once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_ROUNDS))]
     runs: u32,
@@ -88,6 +93,20 @@ struct KernelArgs {
     /// The base whose repository has the commits [default: the base added last]
     #[arg(long, value_name = "NAME")]
     base: Option<String>,
+    /// Run the tests that match; can be repeated
+    #[arg(long = "test", value_name = "GLOB", required_unless_present_any = ["program", "resume"])]
+    tests: Vec<String>,
+    /// Test with this static FreeBSD program: its exit status is the verdict (125: skip)
+    #[arg(long, value_name = "FILE", conflicts_with = "tests")]
+    program: Option<PathBuf>,
+    /// Pass this argument to the program; can be repeated
+    #[arg(
+        long,
+        value_name = "ARG",
+        requires = "program",
+        allow_hyphen_values = true
+    )]
+    program_arg: Vec<String>,
     /// Count only failures that this regular expression matches
     #[arg(long, value_name = "TEXT")]
     signature: Option<String>,
@@ -108,26 +127,44 @@ struct KernelArgs {
     yes: bool,
 }
 
+/// Parses a number of percent: `10%`, `10` or `-5%`.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    match number.parse::<f64>() {
+        Ok(number) if number.is_finite() && number != 0.0 => Ok(number),
+        _ => Err(format!("{text:?} is no number of percent, such as 10%")),
+    }
+}
+
 impl KernelArgs {
     fn request(
         &self,
         cx: &Context,
         range: RangeChoice,
-        tests: &[String],
         runs: u32,
     ) -> Result<BisectRequest, Failure> {
+        let tests = match &self.program {
+            Some(path) => TestSource::program(path.clone(), self.program_arg.clone())?,
+            None => TestSource::Suites(self.tests.clone()),
+        };
         Ok(BisectRequest {
             base: guest::base_name(cx, self.base.as_deref())?,
             range,
-            tests: TestSource::Suites(tests.to_vec()),
+            tests,
             signature: self.signature.clone(),
+            metric: None,
             with: self.with.clone(),
             cpus: each_once(&self.cpus),
             runs,
         })
     }
 
-    fn manner(&self, base: &str, jobs: u16) -> Manner {
+    fn manner<'a>(
+        &self,
+        base: &str,
+        jobs: u16,
+        ready: &'a dyn Fn() -> Result<(), Failure>,
+    ) -> Manner<'a> {
         Manner {
             guest: GuestRequest {
                 base: Some(base.to_owned()),
@@ -136,6 +173,7 @@ impl KernelArgs {
             },
             jobs: jobs.into(),
             verbose: self.verbose,
+            ready,
         }
     }
 }
@@ -150,15 +188,18 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         _ => args.series.then_some(RangeChoice::Series),
     };
     let request = match range {
-        Some(range) => Some(args.kernel.request(cx, range, &args.tests, args.runs)?),
+        Some(range) => Some(BisectRequest {
+            metric: args.metric.clone().zip(args.worse_than),
+            ..args.kernel.request(cx, range, args.runs)?
+        }),
         None => None,
     };
     let request = kdk_bisect::to_continue(cx, request)?;
-    let manner = args.kernel.manner(&request.base, args.jobs);
+    let ready = || kdk_doctor::need(cx, Need::FreeBsd, args.kernel.yes);
+    let manner = args.kernel.manner(&request.base, args.jobs, &ready);
     if args.dry_run {
         return kdk_bisect::dry_run(cx, &request, &manner);
     }
-    kdk_doctor::need(cx, Need::FreeBsd, args.kernel.yes)?;
     let files = ReportFiles {
         json: args.json.clone(),
         html: args.html.clone(),
@@ -169,14 +210,14 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
 
 /// Runs `cargo xtask step`, and returns its exit code.
 pub fn run_step(args: &StepArgs, cx: &Context) -> Result<u8, Failure> {
-    kdk_doctor::need(cx, Need::FreeBsd, args.kernel.yes)?;
     // The range is the one of git's own bisection.
     let range = RangeChoice::Commits {
         good: String::new(),
         bad: String::new(),
     };
-    let request = args.kernel.request(cx, range, &args.tests, args.runs)?;
-    let manner = args.kernel.manner(&request.base, 1);
+    let request = args.kernel.request(cx, range, args.runs)?;
+    let ready = || kdk_doctor::need(cx, Need::FreeBsd, args.kernel.yes);
+    let manner = args.kernel.manner(&request.base, 1, &ready);
     let dir = match &args.src {
         Some(dir) => dir.clone(),
         None => std::env::current_dir().map_err(|error| {

@@ -7,6 +7,7 @@
 )]
 
 mod apply;
+mod bisect;
 mod drift;
 mod edit;
 mod export;

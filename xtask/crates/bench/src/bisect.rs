@@ -54,6 +54,7 @@ pub fn run(cx: &Context, base: &str, quick: bool) -> Result<(), Failure> {
         },
         tests: TestSource::Suites(Vec::new()),
         signature: None,
+        metric: None,
         with: ids.clone(),
         cpus: Vec::new(),
         runs: 1,

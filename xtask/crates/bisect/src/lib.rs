@@ -26,11 +26,11 @@ use std::sync::atomic::AtomicUsize;
 use kdk_prove::trees::GuestInputs;
 use kdk_report::history::History;
 
-use crate::driver::Session;
+use crate::driver::{Kernel, Session};
 use crate::log::{Log, write_durably};
 use crate::report::Report;
 use crate::request::{BisectRequest, Manner};
-use crate::signature::Signature;
+use crate::signature::{Metric, Signature};
 use crate::tester::GuestTester;
 use kdk_core::context::Context;
 use kdk_core::event::Phase;
@@ -72,7 +72,7 @@ pub fn to_continue(cx: &Context, request: Option<BisectRequest>) -> Result<Bisec
 ///
 /// # Errors
 /// The request is wrong, or git fails.
-pub fn dry_run(cx: &Context, request: &BisectRequest, manner: &Manner) -> Result<(), Failure> {
+pub fn dry_run(cx: &Context, request: &BisectRequest, manner: &Manner<'_>) -> Result<(), Failure> {
     request.check()?;
     Signature::new(request.signature.as_deref())?;
     let request = line::resolve(&cx.cache, request)?;
@@ -106,28 +106,37 @@ pub fn dry_run(cx: &Context, request: &BisectRequest, manner: &Manner) -> Result
 pub fn run(
     cx: &Context,
     request: &BisectRequest,
-    manner: &Manner,
+    manner: &Manner<'_>,
     resume: bool,
     files: &ReportFiles,
 ) -> Result<(), Failure> {
     request.check()?;
-    let signature = Signature::new(request.signature.as_deref())?;
+    let pattern = Signature::new(request.signature.as_deref())?;
     let request = line::resolve(&cx.cache, request)?;
     let line = line::read(cx, &request, manner.jobs)?;
     let state = state::open(&cx.cache, &request, resume)?;
+    (manner.ready)()?;
     let inputs = GuestInputs::of(&record::find(&cx.cache, &request.base)?.definition()?)?;
     let logs = logs::folder(cx)?;
-    let tester = GuestTester {
+    let tester = |signature| GuestTester {
         cx,
         request: &request,
         guest: &manner.guest,
         verbose: manner.verbose,
         line: &line,
-        signature: &signature,
+        signature,
         inputs: &inputs,
         logs: &logs,
         count: AtomicUsize::new(0),
     };
+    let signature = match &request.metric {
+        Some((name, percent)) => {
+            let metric = baseline(&tester(&pattern), &request, name, *percent)?;
+            Signature::Worse(metric)
+        }
+        None => pattern.clone(),
+    };
+    let tester = tester(&signature);
     let mut log = Log::open(&log::path(&state.dir))?;
     let session = Session {
         problem: &line.problem,
@@ -161,6 +170,29 @@ pub fn run(
         Ok(_) => Ok(()),
         Err(refusal) => Err(report::refused(&refusal, &line)),
     }
+}
+
+/// Returns the limit of a metric, from the good endpoint.
+fn baseline(
+    tester: &GuestTester<'_>,
+    request: &BisectRequest,
+    name: &str,
+    percent: f64,
+) -> Result<Metric, Failure> {
+    let kernel = Kernel {
+        point: 0,
+        runs: request.runs,
+        fresh: false,
+        place: 0,
+    };
+    let outcomes = tester.outcomes(kernel, &mut None)?;
+    Metric::worse_than(name, &outcomes, percent).ok_or_else(|| {
+        Failure::usage(
+            format!("use --metric {name}"),
+            format!("no test reports `{name}=NUMBER` on the good commit"),
+        )
+        .help("name a number of the tests' details, as `vm-test --json` writes them")
+    })
 }
 
 /// The name of the log for git in a state's folder.

@@ -1,5 +1,9 @@
 //! What a user asks a bisection for.
 
+use std::fs;
+use std::path::PathBuf;
+
+use kdk_guest::program::Program;
 use kdk_guest::request::GuestRequest;
 use kdk_vm::select::check_patterns;
 use serde::{Deserialize, Serialize};
@@ -29,13 +33,70 @@ pub enum RangeChoice {
 pub enum TestSource {
     /// Tests of kdk's suites, by patterns.
     Suites(Vec<String>),
+    /// A static program of the user's.
+    Program {
+        /// The file on the host.
+        path: PathBuf,
+        /// The arguments after the program's name.
+        arguments: Vec<String>,
+        /// The digest of the file.
+        digest: String,
+    },
 }
 
 impl TestSource {
+    /// Returns the tests that are a program of the user's.
+    ///
+    /// # Errors
+    /// The guest cannot run it.
+    pub fn program(path: PathBuf, arguments: Vec<String>) -> Result<Self, Failure> {
+        let program = Program {
+            path: std::path::absolute(&path).unwrap_or(path),
+            arguments,
+        };
+        program.check()?;
+        let bytes = fs::read(&program.path)
+            .map_err(|error| Failure::io("read the program", &program.path, error))?;
+        Ok(Self::Program {
+            path: program.path,
+            arguments: program.arguments,
+            digest: blake3::hash(&bytes).to_hex().to_string(),
+        })
+    }
+
     /// Returns the patterns of the tests that the guest runs.
-    pub fn patterns(&self) -> &[String] {
+    pub fn patterns(&self) -> Vec<String> {
         match self {
-            Self::Suites(patterns) => patterns,
+            Self::Suites(patterns) => patterns.clone(),
+            Self::Program { .. } => self.programs().iter().map(Program::test).collect(),
+        }
+    }
+
+    /// Returns the programs to put into the guest.
+    pub fn programs(&self) -> Vec<Program> {
+        match self {
+            Self::Suites(_) => Vec::new(),
+            Self::Program {
+                path, arguments, ..
+            } => vec![Program {
+                path: path.clone(),
+                arguments: arguments.clone(),
+            }],
+        }
+    }
+
+    /// Returns what outcomes depend on, beside the sources of kdk's suites.
+    pub fn identity(&self) -> Vec<String> {
+        match self {
+            Self::Suites(patterns) => patterns.clone(),
+            Self::Program {
+                arguments, digest, ..
+            } => {
+                let mut all = self.patterns();
+                all.push(digest.clone());
+                all.extend(arguments.iter().cloned());
+                all
+            }
         }
     }
 }
@@ -51,6 +112,9 @@ pub struct BisectRequest {
     pub tests: TestSource,
     /// A regular expression that the failure must match.
     pub signature: Option<String>,
+    /// A number that the tests report, and by how many percent a worse one is
+    /// larger.
+    pub metric: Option<(String, f64)>,
     /// The patches to apply, beside the enabling ones.
     pub with: Vec<String>,
     /// The numbers of virtual CPUs that the tests run on; none for those that
@@ -83,18 +147,20 @@ impl BisectRequest {
     /// # Errors
     /// Always the caller's.
     pub fn check(&self) -> Result<(), Failure> {
-        check_patterns(self.tests.patterns()).map_err(RunError::from)?;
+        check_patterns(&self.tests.patterns()).map_err(RunError::from)?;
         Ok(())
     }
 }
 
 /// How kernels are tested, which does not decide about the answer.
-#[derive(Debug, Clone)]
-pub struct Manner {
+pub struct Manner<'a> {
     /// How guests are made.
     pub guest: GuestRequest,
     /// The number of kernels that are built and tested side by side.
     pub jobs: usize,
     /// Whether the guest's console and results are shown.
     pub verbose: bool,
+    /// Checks that the host can build kernels. It is called before the first
+    /// build, and after all that can be wrong with the request.
+    pub ready: &'a dyn Fn() -> Result<(), Failure>,
 }

@@ -17,8 +17,8 @@ pub enum Signature {
     AnyFailure,
     /// Any of them fails with a text that matches.
     Matches(Regex),
-    /// A number that the tests report is larger than `limit`.
-    Above(Metric),
+    /// A number that the tests report is worse than its limit.
+    Worse(Metric),
 }
 
 /// A number that tests report as `NAME=VALUE`, and its limit.
@@ -26,8 +26,10 @@ pub enum Signature {
 pub struct Metric {
     /// The name.
     pub name: String,
-    /// The largest value of a good kernel.
+    /// The worst value of a good kernel.
     pub limit: f64,
+    /// Whether a smaller number is worse.
+    pub is_lower_worse: bool,
 }
 
 /// What one run of the tests shows.
@@ -124,7 +126,7 @@ impl Signature {
 
     /// Returns what one run of the tests shows.
     fn judge(&self, outcomes: &[&Outcome]) -> Shown {
-        if let Self::Above(metric) = self {
+        if let Self::Worse(metric) = self {
             return metric.judge(outcomes);
         }
         let failed = || outcomes.iter().filter(|outcome| fails(outcome.verdict));
@@ -165,14 +167,15 @@ impl Signature {
         match self {
             Self::AnyFailure => true,
             Self::Matches(pattern) => pattern.is_match(text),
-            Self::Above(_) => false,
+            Self::Worse(_) => false,
         }
     }
 }
 
 impl Metric {
-    /// Returns the limit for values up to `percent` percent worse than those of
-    /// the good kernel, whose median counts; none if it reported no value.
+    /// Returns the limit for values that are up to `percent` percent larger than
+    /// those of the good kernel, whose median counts; with a negative number, up
+    /// to so many percent smaller. Returns none if it reported no value.
     pub fn worse_than(name: &str, good: &[Outcome], percent: f64) -> Option<Self> {
         let mut values: Vec<f64> = good
             .iter()
@@ -183,6 +186,7 @@ impl Metric {
         Some(Self {
             name: name.to_owned(),
             limit: median * (1.0 + percent / 100.0),
+            is_lower_worse: percent < 0.0,
         })
     }
 
@@ -190,10 +194,14 @@ impl Metric {
         let values = outcomes
             .iter()
             .filter_map(|one| value(&one.detail, &self.name));
-        let Self { name, limit } = self;
-        match values.max_by(f64::total_cmp) {
-            Some(value) if value > *limit => {
-                Shown::Bad(format!("{name}={value}, more than {limit}"))
+        let Self { name, limit, .. } = self;
+        let (worst, word) = match self.is_lower_worse {
+            true => (values.min_by(f64::total_cmp), "less"),
+            false => (values.max_by(f64::total_cmp), "more"),
+        };
+        match worst {
+            Some(value) if value != *limit && (value < *limit) == self.is_lower_worse => {
+                Shown::Bad(format!("{name}={value}, {word} than {limit}"))
             }
             Some(_) => Shown::Good,
             None => Shown::Neither(format!("no test reported {name}")),
@@ -387,10 +395,14 @@ mod tests {
         let metric = Metric::worse_than("ns", &good, 10.0).unwrap();
         assert!((metric.limit - 110.0).abs() < 1e-9);
         assert_eq!(Metric::worse_than("ms", &good, 10.0), None);
-        let above = Signature::Above(metric);
-        assert_eq!(above.count(&[sample(109), sample(111)]).bad, 1);
-        let none = above.count(&[outcome("bench/x", Verdict::Pass, "")]);
+        let worse = Signature::Worse(metric);
+        assert_eq!(worse.count(&[sample(109), sample(111)]).bad, 1);
+        let none = worse.count(&[outcome("bench/x", Verdict::Pass, "")]);
         assert_eq!(none, counts(0, 0, 1, "no test reported ns"));
+        let lower = Metric::worse_than("ns", &good, -10.0).unwrap();
+        let lower = Signature::Worse(lower);
+        let seen = lower.count(&[sample(91), sample(89), sample(300)]);
+        assert_eq!(seen, counts(2, 1, 0, "ns=89, less than 90"));
     }
 
     #[test]

@@ -137,6 +137,7 @@ mod tests {
             },
             tests: TestSource::Suites(vec!["a/*".into()]),
             signature: None,
+            metric: None,
             with: Vec::new(),
             cpus: Vec::new(),
             runs: 20,

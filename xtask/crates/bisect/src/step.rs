@@ -44,20 +44,20 @@ pub fn exit_code(counts: &Counts) -> u8 {
 pub fn step(
     cx: &Context,
     request: &BisectRequest,
-    manner: &Manner,
+    manner: &Manner<'_>,
     dir: &Path,
 ) -> Result<Tested, Failure> {
     request.check()?;
     let signature = Signature::new(request.signature.as_deref())?;
     let commit = checked_out(cx, &request.base, dir)?;
     let line = line::single(cx, request, &commit)?;
-    let why = line.conflict(0);
-    if let Some(why) = why {
+    if let Some(why) = line.conflict(0) {
         return Ok(Tested {
             counts: Counts::untested(why),
             ..Tested::default()
         });
     }
+    (manner.ready)()?;
     let inputs = GuestInputs::of(&record::find(&cx.cache, &request.base)?.definition()?)?;
     let logs = logs::folder(cx)?;
     let tester = GuestTester {

@@ -46,32 +46,9 @@ pub struct GuestTester<'a> {
 impl Tester for GuestTester<'_> {
     fn test(&self, kernel: Kernel) -> Result<Tested, Failure> {
         let began = Instant::now();
-        let choice = self.line.kernel(kernel.point, kernel.place)?;
-        let tree = self.line.tree(&choice)?;
-        let patterns = self.request.tests.patterns();
-        let key = self.inputs.key(&tree, patterns, &self.request.cpus)?;
-        let path = outcomes_path(&self.cx.cache.bisects(), &key);
-        if !kernel.fresh
-            && let Some(outcomes) = read(&path)
-        {
-            let counts = self.signature.count(&outcomes);
-            if counts.good + counts.bad + counts.other >= kernel.runs {
-                return Ok(Tested {
-                    counts,
-                    ms: milliseconds(began.elapsed()),
-                    logs: None,
-                });
-            }
-        }
-        let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
-        let logs = self.logs.join(format!("{number:03}-{:.12}", choice.commit));
-        std::fs::create_dir_all(&logs)
-            .map_err(|error| Failure::io("make a folder for the logs", &logs, error))?;
-        let counts = match self.outcomes(&choice, kernel, &logs) {
-            Ok(outcomes) => {
-                write(&path, &outcomes)?;
-                self.signature.count(&outcomes)
-            }
+        let mut logs = None;
+        let counts = match self.outcomes(kernel, &mut logs) {
+            Ok(outcomes) => self.signature.count(&outcomes),
             Err(failure) => match self.signature.of_failure(&failure) {
                 Some(counts) => counts,
                 None if failure.class() == Class::Usage && !self.is_endpoint(kernel.point) => {
@@ -83,18 +60,45 @@ impl Tester for GuestTester<'_> {
         Ok(Tested {
             counts,
             ms: milliseconds(began.elapsed()),
-            logs: Some(logs.to_string_lossy().into_owned()),
+            logs: logs.map(|path: PathBuf| path.to_string_lossy().into_owned()),
         })
     }
 }
 
 impl GuestTester<'_> {
-    /// Builds, boots and tests a kernel, and returns the outcomes.
+    /// Returns the outcomes of the tests on a kernel: those of an earlier
+    /// bisection where there are enough, else of now. `logs` gets the folder of
+    /// the logs.
     ///
     /// # Errors
     /// The kernel does not build or boot, a test does not exist, or the host
     /// failed.
     pub fn outcomes(
+        &self,
+        kernel: Kernel,
+        logs: &mut Option<PathBuf>,
+    ) -> Result<Vec<Outcome>, Failure> {
+        let choice = self.line.kernel(kernel.point, kernel.place)?;
+        let key = self.key(&self.line.tree(&choice)?)?;
+        let path = outcomes_path(&self.cx.cache.bisects(), &key);
+        if !kernel.fresh
+            && let Some(outcomes) = read(&path)
+            && runs_of(&outcomes) >= kernel.runs as usize
+        {
+            return Ok(outcomes);
+        }
+        let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        let folder = self.logs.join(format!("{number:03}-{:.12}", choice.commit));
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Failure::io("make a folder for the logs", &folder, error))?;
+        *logs = Some(folder.clone());
+        let outcomes = self.run(&choice, kernel, &folder)?;
+        write(&path, &outcomes)?;
+        Ok(outcomes)
+    }
+
+    /// Builds, boots and tests a kernel.
+    fn run(
         &self,
         choice: &CommitChoice,
         kernel: Kernel,
@@ -102,10 +106,11 @@ impl GuestTester<'_> {
     ) -> Result<Vec<Outcome>, Failure> {
         let request = GuestRequest {
             commit: Some(choice.clone()),
+            programs: self.request.tests.programs(),
             ..self.guest.clone()
         };
         let tests = TestRequest {
-            patterns: self.request.tests.patterns().to_vec(),
+            patterns: self.request.tests.patterns(),
             cpus: self.request.cpus.clone(),
             repeat: kernel.runs,
             verbose: self.verbose,
@@ -120,9 +125,26 @@ impl GuestTester<'_> {
         }
     }
 
+    /// Returns the key of the outcomes on the tree `tree`.
+    fn key(&self, tree: &str) -> Result<String, Failure> {
+        let tests = &self.request.tests;
+        let (patterns, identity) = (tests.patterns(), tests.identity());
+        self.inputs
+            .key(tree, (&patterns, &identity), &self.request.cpus)
+    }
+
     fn is_endpoint(&self, point: usize) -> bool {
         point == 0 || point + 1 == self.line.problem.commits()
     }
+}
+
+/// Returns how often each of the tests ran, at least.
+fn runs_of(outcomes: &[Outcome]) -> usize {
+    let mut counts: BTreeMap<(&str, u32), usize> = BTreeMap::new();
+    for outcome in outcomes {
+        *counts.entry((&outcome.name, outcome.cpus)).or_default() += 1;
+    }
+    counts.into_values().min().unwrap_or(0)
 }
 
 /// Returns the file of outcomes in the folder of bisections.

@@ -137,17 +137,23 @@ impl GuestInputs {
         })
     }
 
-    /// Returns the key of the outcomes of `tests` on the tree `tree`.
+    /// Returns the key of the outcomes of tests on the tree `tree`. `patterns`
+    /// select the tests, and `tests` is all that identifies them.
     ///
     /// # Errors
     /// The host failed.
-    pub fn key(&self, tree: &str, tests: &[String], cpus: &[u32]) -> Result<String, Failure> {
+    pub fn key(
+        &self,
+        tree: &str,
+        (patterns, tests): (&[String], &[String]),
+        cpus: &[u32],
+    ) -> Result<String, Failure> {
         let key = Key {
             kind: Kind::Commit,
             series: "",
             all: tree,
             tree,
-            programs: &self.sources.digest(tests)?,
+            programs: &self.sources.digest(patterns)?,
             kernel: &self.kernel,
             tests,
             cpus,
