@@ -94,7 +94,7 @@ struct KernelArgs {
     #[arg(long, value_name = "NAME")]
     base: Option<String>,
     /// Run the tests that match; can be repeated
-    #[arg(long = "test", value_name = "GLOB", required_unless_present_any = ["program", "resume"])]
+    #[arg(long = "test", value_name = "GLOB")]
     tests: Vec<String>,
     /// Test with this static FreeBSD program: its exit status is the verdict (125: skip)
     #[arg(long, value_name = "FILE", conflicts_with = "tests")]
@@ -143,9 +143,13 @@ impl KernelArgs {
         range: RangeChoice,
         runs: u32,
     ) -> Result<BisectRequest, Failure> {
-        let tests = match &self.program {
-            Some(path) => TestSource::program(path.clone(), self.program_arg.clone())?,
-            None => TestSource::Suites(self.tests.clone()),
+        let tests = match (&self.program, self.tests.as_slice()) {
+            (Some(path), _) => TestSource::program(path.clone(), self.program_arg.clone())?,
+            (None, []) => {
+                return Err(Failure::usage("choose the tests", "no test is named")
+                    .help("name tests with `--test GLOB`, or a program with `--program FILE`"));
+            }
+            (None, tests) => TestSource::Suites(tests.to_vec()),
         };
         Ok(BisectRequest {
             base: guest::base_name(cx, self.base.as_deref())?,

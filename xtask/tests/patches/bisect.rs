@@ -125,6 +125,7 @@ fn bad_input_is_one_clear_error() {
             "a/*",
         ],
         vec!["bisect", "--base", "main", "--series", "--test", "a/*"],
+        vec!["bisect", "--base", "releng-15.1", "--series"],
         bisect(first, last, &["--metric", "ns", "--worse-than", "much"]),
     ] {
         texts.push(without_ids(&sandbox.fails(2, &args)));

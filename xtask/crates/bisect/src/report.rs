@@ -418,11 +418,16 @@ pub fn plan_lines(line: &Line, events: &[Event], step_ms: Option<u64>) -> Vec<St
     }
     // Both endpoints, the rounds, and the confirmation of two kernels.
     let steps = u64::from(problem.rounds()) + 4;
-    lines.push(format!(
-        "{} rounds of {} kernels, two endpoints and the confirmation",
-        problem.rounds(),
-        problem.width
-    ));
+    lines.push(match problem.width {
+        1 => format!(
+            "{} rounds, two endpoints and the confirmation",
+            problem.rounds()
+        ),
+        width => format!(
+            "{} rounds of {width} kernels, two endpoints and the confirmation",
+            problem.rounds()
+        ),
+    });
     lines.push(match step_ms {
         Some(ms) => format!(
             "estimate: {} min, at {} s for a kernel",
