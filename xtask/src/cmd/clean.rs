@@ -86,10 +86,16 @@ fn plan(cache: &CacheDir, args: &Args) -> Vec<Item> {
         .collect();
     if !args.store {
         items.extend(match &args.base {
-            Some(name) => vec![
-                item("objects", cache.obj().join(name)),
-                item("checkout", worktree::path(cache, name)),
-            ],
+            Some(name) => {
+                let places = files::places(cache, name);
+                let of = |place: &String| {
+                    [
+                        item("objects", cache.obj().join(place)),
+                        item("checkout", worktree::path(cache, place)),
+                    ]
+                };
+                places.iter().flat_map(of).collect()
+            }
             None => vec![
                 item("objects", cache.obj()),
                 item("checkouts", cache.trees()),
@@ -110,6 +116,7 @@ fn plan(cache: &CacheDir, args: &Args) -> Vec<Item> {
         items.push(item("bases", cache.bases()));
         items.push(item("their repositories", cache.repos()));
         items.push(item("earlier results", cache.history()));
+        items.push(item("bisections", cache.bisects()));
     }
     items.retain(|item| item.path.exists());
     items

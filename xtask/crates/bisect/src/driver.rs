@@ -340,6 +340,78 @@ mod tests {
         assert_eq!(fake.tests.load(Ordering::SeqCst), 1);
     }
 
+    /// The log that a child process of a test continues.
+    const CHILD: &str = "KDK_BISECT_CHILD";
+
+    /// Kernels whose test kills this process after some tests.
+    struct Deadly {
+        fake: Fake,
+        last: usize,
+    }
+
+    impl Tester for Deadly {
+        fn test(&self, kernel: Kernel) -> Result<Tested, Failure> {
+            if self.fake.tests.load(Ordering::SeqCst) == self.last {
+                let own = nix::unistd::getpid();
+                nix::sys::signal::kill(own, nix::sys::signal::Signal::SIGKILL).unwrap();
+            }
+            self.fake.test(kernel)
+        }
+    }
+
+    /// The body of the child; nothing where the test is not one.
+    #[test]
+    fn child_that_is_killed() {
+        let Some(path) = std::env::var_os(CHILD) else {
+            return;
+        };
+        let problem = problem(60, 1);
+        let deadly = Deadly {
+            fake: fake(41, &[]),
+            last: 1,
+        };
+        let interrupt = Interrupt::new();
+        let session = Session {
+            problem: &problem,
+            tester: &deadly,
+            interrupt: &interrupt,
+            say: &|_| {},
+            describe: &|point| point.to_string(),
+        };
+        let mut log = Log::open(Path::new(&path)).unwrap();
+        let answer = session.run(&mut log).unwrap().unwrap();
+        assert_eq!(answer.suspects, [41]);
+    }
+
+    #[test]
+    fn a_bisection_continues_after_each_kill() {
+        use std::os::unix::process::ExitStatusExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = log::path(dir.path());
+        let mut kills = 0;
+        loop {
+            let child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "driver::tests::child_that_is_killed"])
+                .env(CHILD, &path)
+                .output()
+                .unwrap();
+            match child.status.signal() {
+                Some(9) => kills += 1,
+                _ => {
+                    assert!(child.status.success(), "{child:?}");
+                    break;
+                }
+            }
+        }
+        // Each process tests one kernel: both endpoints, six rounds, and the
+        // two that confirm the answer.
+        assert!((8..=10).contains(&kills), "{kills} kills");
+        let log = Log::open(&path).unwrap();
+        let sessions = |event: &&Event| matches!(event, Event::Session { .. });
+        assert_eq!(log.events().iter().filter(sessions).count(), kills + 1);
+    }
+
     #[test]
     fn words_for_verdicts() {
         let words = |good, bad, other| {

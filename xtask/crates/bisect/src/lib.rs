@@ -3,6 +3,7 @@
 //! The decisions are pure: [`decide`] reads the log and says what to test next.
 //! [`log`] keeps what was tested, so that a bisection continues after a kill.
 
+pub mod alone;
 pub mod candidates;
 pub mod changes;
 pub mod compose;
@@ -18,6 +19,7 @@ pub mod request;
 pub mod signature;
 pub mod state;
 pub mod step;
+pub mod synthetic;
 pub mod tester;
 
 use std::path::PathBuf;
@@ -26,10 +28,11 @@ use std::sync::atomic::AtomicUsize;
 use kdk_prove::trees::GuestInputs;
 use kdk_report::history::History;
 
-use crate::driver::{Kernel, Session};
+use crate::decide::Answer;
+use crate::driver::Session;
 use crate::log::{Log, write_durably};
 use crate::report::Report;
-use crate::request::{BisectRequest, Manner};
+use crate::request::{BisectRequest, Manner, RangeChoice};
 use crate::signature::{Metric, Signature};
 use crate::tester::GuestTester;
 use kdk_core::context::Context;
@@ -146,7 +149,17 @@ pub fn run(
         describe: &|at| line.describe(at),
     };
     let result = session.run(&mut log)?;
-    let report = report::report(&request, &line, log.events(), &result)?;
+    let mut report = report::report(&request, &line, log.events(), &result)?;
+    if let (
+        RangeChoice::Series,
+        Ok(Answer {
+            suspects, passes, ..
+        }),
+    ) = (&request.range, &result)
+        && let [culprit] = suspects.as_slice()
+    {
+        report.alone = Some(alone::check(&request, &line, &tester, *culprit, *passes)?);
+    }
     let passes = result.as_ref().map_or(1, |answer| answer.passes);
     let answer = result.as_ref().ok();
     let git_log = git_log::export(
@@ -179,13 +192,8 @@ fn baseline(
     name: &str,
     percent: f64,
 ) -> Result<Metric, Failure> {
-    let kernel = Kernel {
-        point: 0,
-        runs: request.runs,
-        fresh: false,
-        place: 0,
-    };
-    let outcomes = tester.outcomes(kernel, &mut None)?;
+    let choice = tester.line.kernel(0, 0)?;
+    let outcomes = tester.outcomes(&choice, request.runs, false, &mut None)?;
     Metric::worse_than(name, &outcomes, percent).ok_or_else(|| {
         Failure::usage(
             format!("use --metric {name}"),

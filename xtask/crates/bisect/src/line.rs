@@ -99,6 +99,18 @@ impl Line {
         repo::tree_of(&self.git, &kernel.commit)
     }
 
+    /// Returns git in kdk's repository of the base.
+    pub fn git(&self) -> &Git {
+        &self.git
+    }
+
+    /// Returns whether the patch `id` lets the kernel boot directly.
+    pub fn is_enabling(&self, id: &str) -> bool {
+        let (Kernels::Replayed { enabling, .. } | Kernels::Prefixes { enabling, .. }) =
+            &self.kernels;
+        enabling.contains(id)
+    }
+
     /// Describes a commit in one line.
     pub fn describe(&self, at: usize) -> String {
         let Candidate {
@@ -201,19 +213,27 @@ pub fn resolve(cache: &CacheDir, request: &BisectRequest) -> Result<BisectReques
     let RangeChoice::Commits { good, bad } = &request.range else {
         return Ok(request.clone());
     };
-    let (_, users) = open(cache, &record)?;
+    let (git, users) = open(cache, &record)?;
+    // A commit id may be one of kdk's own repository.
+    let id = |option, revision: &str| match candidates::resolve(&users, option, revision) {
+        Ok(commit) => Ok(commit),
+        Err(failure) => candidates::resolve(&git, option, revision).map_err(|_| failure),
+    };
     Ok(BisectRequest {
         range: RangeChoice::Commits {
-            good: candidates::resolve(&users, "--good", good)?,
-            bad: candidates::resolve(&users, "--bad", bad)?,
+            good: id("--good", good)?,
+            bad: id("--bad", bad)?,
         },
         ..request.clone()
     })
 }
 
-/// Returns the patches of the series of the base that are applied: the enabling
-/// ones and those in `with`, and what they need, in the order of the series.
-fn chosen(series: &Loaded, with: &[String]) -> Result<BTreeSet<String>, Failure> {
+/// Returns the patches of `series` that are applied: the enabling ones and those
+/// in `with`, and what they need.
+///
+/// # Errors
+/// The series has no such patch.
+pub fn needed(series: &Loaded, with: &[String]) -> Result<BTreeSet<String>, Failure> {
     let enabling = series.manifest.patches.iter();
     let enabling = enabling.filter(|patch| patch.class == Class::Enabling);
     let mut open: Vec<String> = enabling.map(|patch| patch.id.clone()).collect();
@@ -245,7 +265,7 @@ fn patches(
             None => Ok((Vec::new(), BTreeSet::new())),
         };
     };
-    let chosen = chosen(&series, with)?;
+    let chosen = needed(&series, with)?;
     let enabling = series
         .manifest
         .patches

@@ -6,6 +6,7 @@ use kdk_report::html::{POLICY, STYLE, visible};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Serialize;
 
+use crate::alone::Alone;
 use crate::decide::known::{Verdict, tallies};
 use crate::decide::{Answer, Event, Purpose, Refusal, Run, known};
 use crate::driver::verdict;
@@ -92,6 +93,8 @@ pub struct Report {
     pub good: Option<CommitEntry>,
     /// What the answer rests on.
     pub evidence: Option<Evidence>,
+    /// What the patch that is the culprit does without the patches before it.
+    pub alone: Option<Alone>,
     /// Why there is no answer.
     pub refusal: Option<String>,
     /// The tested kernels, in order.
@@ -148,6 +151,7 @@ pub fn report(
         message,
         good: answer.map(|answer| entry(answer.good)),
         evidence: answer.map(|answer| evidence(answer, runs())),
+        alone: None,
         refusal: result
             .as_ref()
             .err()
@@ -233,9 +237,9 @@ impl Report {
     /// Returns the report as lines of text.
     pub fn lines(&self) -> Vec<String> {
         let short = |entry: &CommitEntry| format!("{:.12} {}", entry.commit, entry.subject);
-        let what = match self.request.range {
-            RangeChoice::Commits { .. } => "commit",
-            RangeChoice::Series => "patch",
+        let (what, plural) = match self.request.range {
+            RangeChoice::Commits { .. } => ("commit", "commits"),
+            RangeChoice::Series => ("patch", "patches"),
         };
         let mut lines = Vec::new();
         match self.suspects.as_slice() {
@@ -246,7 +250,7 @@ impl Report {
             }
             suspects => {
                 lines.push(format!(
-                    "the first bad {what} is one of these {}: those between cannot be tested",
+                    "the first bad {what} is one of these {}; those between cannot be tested",
                     suspects.len()
                 ));
                 lines.extend(
@@ -277,16 +281,18 @@ impl Report {
                 ));
             }
         }
+        if let (Some(alone), [culprit]) = (&self.alone, self.suspects.as_slice()) {
+            lines.extend(alone.lines(&culprit.subject));
+        }
         lines.push(format!(
-            "{} {what}es, {} kernels, {} untestable; {} rounds ({} predicted), {} kernels tested",
+            "{} {plural}, {} kernels, {} untestable; {} rounds ({} predicted), {} kernels tested",
             self.commits,
             self.kernels,
             self.untestable,
             self.rounds,
             self.predicted_rounds,
             self.tested.len()
-        )
-        .replace("commites", "commits"));
+        ));
         lines
     }
 
@@ -437,4 +443,101 @@ pub fn plan_lines(line: &Line, events: &[Event], step_ms: Option<u64>) -> Vec<St
         None => "no estimate: no kernel of this base has been built yet".into(),
     });
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::TestSource;
+
+    fn entry(commit: &str, subject: &str) -> CommitEntry {
+        CommitEntry {
+            commit: commit.repeat(40),
+            subject: subject.into(),
+        }
+    }
+
+    fn found() -> Report {
+        let tested = |commit: CommitEntry, verdict: &str| TestedEntry {
+            commit,
+            purpose: Purpose::Search,
+            verdict: verdict.into(),
+            ms: 61_000,
+        };
+        Report {
+            schema: SCHEMA,
+            request: BisectRequest {
+                base: "releng-15.1".into(),
+                range: RangeChoice::Commits {
+                    good: "1".repeat(40),
+                    bad: "9".repeat(40),
+                },
+                tests: TestSource::Suites(vec!["smoke/select".into()]),
+                signature: Some("EDOM".into()),
+                metric: None,
+                with: Vec::new(),
+                cpus: Vec::new(),
+                runs: 20,
+            },
+            commits: 200,
+            kernels: 163,
+            untestable: 3,
+            patches: vec!["patch boot: applies as in releng-15.1 on 198, conflicts in a.c on 3".into()],
+            predicted_rounds: 8,
+            rounds: 8,
+            suspects: vec![entry("5", "select: Check the <domain>")],
+            message: Some("commit 555\nAuthor: A <a@example.org>\n\n    select: Check the <domain>".into()),
+            good: Some(entry("4", "man: Describe x")),
+            evidence: Some(Evidence {
+                failed: 20,
+                runs: 20,
+                passes: 1,
+                confidence: 0.9834,
+                fluctuates: false,
+                failure: "smoke/select FAIL select: expected success, saw EDOM".into(),
+                bad_console: vec!["panic: </pre><script>".into()],
+                good_console: Vec::new(),
+            }),
+            alone: None,
+            refusal: None,
+            tested: vec![
+                tested(entry("5", "select: Check"), "bad: EDOM"),
+                tested(entry("4", "man: Describe x"), "good"),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_culprit_a_set_and_a_patch_as_text() {
+        let mut set = found();
+        set.suspects.push(entry("6", "kern: Fix the build"));
+        set.message = None;
+        let mut patch = found();
+        patch.request.range = RangeChoice::Series;
+        patch.suspects = vec![entry("7", "kqueue-hash")];
+        patch.message = None;
+        patch.alone = Some(Alone {
+            needs: vec!["boot".into()],
+            without: "good".into(),
+            with: "bad: a/x FAIL".into(),
+        });
+        if let Some(evidence) = &mut patch.evidence {
+            evidence.fluctuates = true;
+        }
+        let text = [found(), set, patch].map(|report| report.lines().join("\n"));
+        insta::assert_snapshot!(text.join("\n\n"));
+    }
+
+    #[test]
+    fn what_a_kernel_prints_is_text_on_the_page() {
+        let page = found().page().into_string();
+        assert!(!page.contains("<script"), "{page}");
+        assert!(page.contains("panic: &lt;/pre&gt;&lt;script&gt;"));
+        assert!(page.contains("select: Check the &lt;domain&gt;"));
+    }
+
+    #[test]
+    fn the_json_form_is_stable() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&found()).unwrap());
+    }
 }

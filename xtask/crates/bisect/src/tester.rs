@@ -47,15 +47,12 @@ impl Tester for GuestTester<'_> {
     fn test(&self, kernel: Kernel) -> Result<Tested, Failure> {
         let began = Instant::now();
         let mut logs = None;
-        let counts = match self.outcomes(kernel, &mut logs) {
-            Ok(outcomes) => self.signature.count(&outcomes),
-            Err(failure) => match self.signature.of_failure(&failure) {
-                Some(counts) => counts,
-                None if failure.class() == Class::Usage && !self.is_endpoint(kernel.point) => {
-                    Counts::untested(failure.in_one_line())
-                }
-                None => return Err(failure),
-            },
+        let choice = self.line.kernel(kernel.point, kernel.place)?;
+        let outcomes = self.outcomes(&choice, kernel.runs, kernel.fresh, &mut logs);
+        let counts = match (self.judge(outcomes)?, kernel.point) {
+            (Ok(counts), _) => counts,
+            (Err(failure), point) if self.is_endpoint(point) => return Err(failure),
+            (Err(failure), _) => Counts::untested(failure.in_one_line()),
         };
         Ok(Tested {
             counts,
@@ -66,24 +63,57 @@ impl Tester for GuestTester<'_> {
 }
 
 impl GuestTester<'_> {
+    /// Returns what the tests show on a kernel that need not be one of the line.
+    ///
+    /// # Errors
+    /// A test does not exist, or the host failed.
+    pub fn counts(
+        &self,
+        choice: &CommitChoice,
+        runs: u32,
+        logs: &mut Option<PathBuf>,
+    ) -> Result<Counts, Failure> {
+        self.judge(self.outcomes(choice, runs, false, logs))?
+    }
+
+    /// Returns what outcomes show, or the failure that says that a test does not
+    /// exist.
+    ///
+    /// # Errors
+    /// The host failed.
+    fn judge(
+        &self,
+        outcomes: Result<Vec<Outcome>, Failure>,
+    ) -> Result<Result<Counts, Failure>, Failure> {
+        match outcomes {
+            Ok(outcomes) => Ok(Ok(self.signature.count(&outcomes))),
+            Err(failure) => match self.signature.of_failure(&failure) {
+                Some(counts) => Ok(Ok(counts)),
+                None if failure.class() == Class::Usage => Ok(Err(failure)),
+                None => Err(failure),
+            },
+        }
+    }
+
     /// Returns the outcomes of the tests on a kernel: those of an earlier
-    /// bisection where there are enough, else of now. `logs` gets the folder of
-    /// the logs.
+    /// bisection where there are enough and a `fresh` run is not asked for, else
+    /// of now. `logs` gets the folder of the logs.
     ///
     /// # Errors
     /// The kernel does not build or boot, a test does not exist, or the host
     /// failed.
     pub fn outcomes(
         &self,
-        kernel: Kernel,
+        choice: &CommitChoice,
+        runs: u32,
+        fresh: bool,
         logs: &mut Option<PathBuf>,
     ) -> Result<Vec<Outcome>, Failure> {
-        let choice = self.line.kernel(kernel.point, kernel.place)?;
-        let key = self.key(&self.line.tree(&choice)?)?;
+        let key = self.key(&self.line.tree(choice)?)?;
         let path = outcomes_path(&self.cx.cache.bisects(), &key);
-        if !kernel.fresh
+        if !fresh
             && let Some(outcomes) = read(&path)
-            && runs_of(&outcomes) >= kernel.runs as usize
+            && runs_of(&outcomes) >= runs as usize
         {
             return Ok(outcomes);
         }
@@ -92,18 +122,13 @@ impl GuestTester<'_> {
         std::fs::create_dir_all(&folder)
             .map_err(|error| Failure::io("make a folder for the logs", &folder, error))?;
         *logs = Some(folder.clone());
-        let outcomes = self.run(&choice, kernel, &folder)?;
+        let outcomes = self.run(choice, runs, &folder)?;
         write(&path, &outcomes)?;
         Ok(outcomes)
     }
 
     /// Builds, boots and tests a kernel.
-    fn run(
-        &self,
-        choice: &CommitChoice,
-        kernel: Kernel,
-        logs: &Path,
-    ) -> Result<Vec<Outcome>, Failure> {
+    fn run(&self, choice: &CommitChoice, runs: u32, logs: &Path) -> Result<Vec<Outcome>, Failure> {
         let request = GuestRequest {
             commit: Some(choice.clone()),
             programs: self.request.tests.programs(),
@@ -112,7 +137,7 @@ impl GuestTester<'_> {
         let tests = TestRequest {
             patterns: self.request.tests.patterns(),
             cpus: self.request.cpus.clone(),
-            repeat: kernel.runs,
+            repeat: runs,
             verbose: self.verbose,
             ..TestRequest::default()
         };

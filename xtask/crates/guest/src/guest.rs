@@ -404,7 +404,7 @@ fn place(name: &str, request: &GuestRequest) -> String {
     match &request.commit {
         Some(CommitChoice {
             place: place @ 1.., ..
-        }) => format!("{name}.{place}"),
+        }) => worktree::side_place(name, *place),
         _ => name.to_owned(),
     }
 }

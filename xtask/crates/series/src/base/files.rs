@@ -14,14 +14,31 @@ use walkdir::WalkDir;
 pub fn of(cache: &CacheDir, name: &str) -> Vec<PathBuf> {
     let mut paths = vec![
         record::path(cache, name),
-        worktree::path(cache, name),
         repo::path(cache, name),
-        cache.obj().join(name),
         cache.history_of(name),
     ];
+    for place in places(cache, name) {
+        paths.extend([worktree::path(cache, &place), cache.obj().join(&place)]);
+    }
     paths.extend(store_entries(cache, name));
     paths.retain(|path| path.symlink_metadata().is_ok());
     paths
+}
+
+/// Returns the names of the checkouts of the base `name`: its own, and those of
+/// kernels that are built side by side.
+pub fn places(cache: &CacheDir, name: &str) -> Vec<String> {
+    let mut places = vec![name.to_owned()];
+    let folders = [cache.trees(), cache.obj()];
+    let entries = folders
+        .iter()
+        .flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
+    for entry in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+        if worktree::is_side_place(name, &entry) && !places.contains(&entry) {
+            places.push(entry);
+        }
+    }
+    places
 }
 
 /// Returns the store entries of the base `name`.
@@ -29,7 +46,14 @@ pub fn store_entries(cache: &CacheDir, name: &str) -> Vec<PathBuf> {
     let Ok(kinds) = fs::read_dir(cache.store()) else {
         return Vec::new();
     };
-    kinds.flatten().map(|kind| kind.path().join(name)).collect()
+    let places = places(cache, name);
+    let of = |kind: fs::DirEntry| {
+        places
+            .iter()
+            .map(move |place| kind.path().join(place))
+            .collect::<Vec<_>>()
+    };
+    kinds.flatten().flat_map(of).collect()
 }
 
 /// Returns the disk usage of `path` and everything below it in bytes. Does not

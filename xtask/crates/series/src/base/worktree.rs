@@ -41,6 +41,23 @@ pub fn path(cache: &CacheDir, name: &str) -> PathBuf {
     cache.trees().join(name)
 }
 
+/// What is between the name of a base and the number of a further checkout.
+const SIDE: &str = ".job";
+
+/// Returns the name of the `number`th further checkout of the base `name`, for
+/// kernels that are built side by side.
+pub fn side_place(name: &str, number: usize) -> String {
+    format!("{name}{SIDE}{number}")
+}
+
+/// Returns whether `place` is the name of a further checkout of the base `name`.
+pub fn is_side_place(name: &str, place: &str) -> bool {
+    let number = place
+        .strip_prefix(name)
+        .and_then(|rest| rest.strip_prefix(SIDE));
+    number.is_some_and(|number| number.parse::<usize>().is_ok())
+}
+
 /// Checks out the tree of `record` with `patches` on top. The caller has locked
 /// the base.
 pub fn prepare(
