@@ -209,7 +209,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         html: args.html.clone(),
         git_log: args.git_log.clone(),
     };
-    kdk_bisect::run(cx, &request, &manner, args.resume, &files)
+    kdk_bisect::run(cx, &request, &manner, args.resume, &files).map(drop)
 }
 
 /// Runs `cargo xtask step`, and returns its exit code.

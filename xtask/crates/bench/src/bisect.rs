@@ -1,23 +1,29 @@
 //! `cargo xtask bench bisect`: the time that a bisection takes to read a long
-//! range and to replay a series on each of its commits.
+//! range and to replay a series on each of its commits, and what its steps cost
+//! beyond the build, the boot and the tests.
 
 use std::fmt::Write;
 use std::time::Instant;
 
+use kdk_bisect::ReportFiles;
 use kdk_bisect::candidates::{self, Candidates};
+use kdk_bisect::decide::{Event, Purpose};
 use kdk_bisect::inputs::KnownInputs;
 use kdk_bisect::line::{self, Line};
-use kdk_bisect::request::{BisectRequest, RangeChoice, TestSource};
+use kdk_bisect::request::{BisectRequest, Manner, RangeChoice, TestSource};
+use kdk_bisect::synthetic::{self, Synthetic};
 use kdk_core::cache_dir::CacheDir;
+use kdk_core::clock;
 use kdk_core::context::Context;
-use kdk_core::event::milliseconds;
+use kdk_core::event::{Phase, milliseconds};
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 use kdk_guest::build::compiled;
+use kdk_guest::request::GuestRequest;
 use kdk_series::base::{record, repo};
 use kdk_series::load::{self, Loaded};
 
-use crate::{seconds, time_goal};
+use crate::{median, seconds, time_goal};
 
 const TRIED: &str = "measure a bisection";
 
@@ -25,18 +31,96 @@ const TRIED: &str = "measure a bisection";
 const COMMITS: usize = 4000;
 const PATCHES: usize = 20;
 
-/// The longest time, in milliseconds.
+/// The number of commits of the bisection that is measured.
+const STEPS: usize = 48;
+/// The time of a step beyond its make, boot and tests, in milliseconds.
+const STEP_MS: u64 = 2000;
+
+/// The longest time of the replay, in milliseconds.
 const LONGEST_MS: u64 = 300_000;
 
 /// One commit of so many changes a file of the patches. In FreeBSD's history it
 /// is one of some hundred.
 const EVERY: usize = 8;
 
-/// Measures the replay on `base`, and prints the result.
+/// Measures bisections on `base`, and prints the results.
 ///
 /// # Errors
 /// The base has no series, or the host failed.
 pub fn run(cx: &Context, base: &str, quick: bool) -> Result<(), Failure> {
+    prepass(cx, base, quick)?;
+    match quick {
+        true => Ok(()),
+        false => steps(cx, base),
+    }
+}
+
+/// Measures a bisection of a few commits, each with one changed C file.
+fn steps(cx: &Context, base: &str) -> Result<(), Failure> {
+    let record = record::find(&cx.cache, base)?;
+    // Another history each time: nothing of it is built yet.
+    let salt = usize::try_from(clock::now() % 1_000_000).unwrap_or_default();
+    let history = Synthetic {
+        commits: STEPS,
+        no_build: 0..0,
+        no_boot: 0..0,
+        flaky: 0..0,
+        merges: Vec::new(),
+        culprit: STEPS * 2 / 3,
+        salt,
+    };
+    let commits = synthetic::write(&repo::git(&cx.cache, base), &record.commit, &history)?;
+    let request = BisectRequest {
+        base: base.to_owned(),
+        range: RangeChoice::Commits {
+            good: commits[0].clone(),
+            bad: commits[STEPS].clone(),
+        },
+        tests: TestSource::Suites(vec![synthetic::TEST.into()]),
+        signature: Some(synthetic::SIGNATURE.into()),
+        metric: None,
+        with: Vec::new(),
+        cpus: Vec::new(),
+        runs: 20,
+    };
+    let manner = Manner {
+        guest: GuestRequest {
+            base: Some(base.to_owned()),
+            ..GuestRequest::default()
+        },
+        jobs: 1,
+        verbose: false,
+        ready: &|| Ok(()),
+    };
+    let begun = Instant::now();
+    let events = kdk_bisect::run(cx, &request, &manner, false, &ReportFiles::default())?;
+    let all = milliseconds(begun.elapsed());
+    let runs = events.iter().filter_map(|event| match event {
+        Event::Run(run) => Some(run),
+        _ => None,
+    });
+    let (mut beyond, mut bare) = (Vec::new(), 0);
+    for run in runs {
+        let work = [Phase::Kernel, Phase::Boot, Phase::Tests].map(|phase| run.phases.get(&phase));
+        let work: u64 = work.into_iter().flatten().sum();
+        bare += work;
+        if run.purpose == Purpose::Search {
+            beyond.push(run.ms.saturating_sub(work));
+        }
+    }
+    let goal = bare * 12 / 10;
+    cx.terminal.print(format!(
+        "a step with one changed C file, beyond make, boot and tests: {}\n\
+         the whole bisection: {}, its bare steps {}",
+        time_goal(median(&mut beyond), STEP_MS),
+        time_goal(all, goal),
+        seconds(bare),
+    ));
+    Ok(())
+}
+
+/// Measures the replay.
+fn prepass(cx: &Context, base: &str, quick: bool) -> Result<(), Failure> {
     let commits = if quick { COMMITS / 10 } else { COMMITS };
     let record = record::find(&cx.cache, base)?;
     let series = load::must(base)?;

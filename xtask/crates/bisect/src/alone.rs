@@ -2,7 +2,6 @@
 //! itself, with no more than the patches that it needs?
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use kdk_guest::request::CommitChoice;
 use serde::Serialize;
@@ -54,8 +53,7 @@ pub fn check(
             direct_boot: ids.iter().any(|id| line.is_enabling(id)),
             place: 0,
         };
-        let mut logs: Option<PathBuf> = None;
-        let counts = tester.counts(&choice, runs, &mut logs)?;
+        let counts = tester.counts(&choice, runs)?;
         Ok(verdict(&Run {
             point: at,
             purpose: Purpose::Confirm,
@@ -65,6 +63,7 @@ pub fn check(
             why: counts.why,
             ms: 0,
             logs: None,
+            phases: Default::default(),
         }))
     };
     let all: Vec<String> = series

@@ -18,7 +18,7 @@ pub type Entries = BTreeMap<String, Entry>;
 /// A file that a commit changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The path.
+    /// The path from the top of the tree.
     pub path: String,
     /// The file before the commit.
     pub before: Entry,

@@ -1,6 +1,7 @@
 //! Carries out the decisions: tests kernels side by side, and logs each result
 //! as soon as there is one.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::channel;
 
 use kdk_vm::interrupt::Interrupt;
@@ -11,6 +12,7 @@ use crate::decide::{
 use crate::log::Log;
 use crate::signature::Counts;
 use kdk_core::clock;
+use kdk_core::event::Phase;
 use kdk_core::failure::{Class, Failure};
 
 /// How often a kernel is tested again after the host has failed.
@@ -38,9 +40,11 @@ pub struct Tested {
     pub ms: u64,
     /// The folder of its logs; none for earlier verdicts.
     pub logs: Option<String>,
+    /// How long its phases took that had work to do, in milliseconds.
+    pub phases: BTreeMap<Phase, u64>,
 }
 
-/// Tests kernels.
+/// A way to test kernels.
 pub trait Tester: Sync {
     /// Builds, boots and tests a kernel.
     ///
@@ -51,7 +55,7 @@ pub trait Tester: Sync {
 
 /// A bisection that is running.
 pub struct Session<'a> {
-    /// The range.
+    /// The range to search.
     pub problem: &'a Problem,
     /// What tests its kernels.
     pub tester: &'a dyn Tester,
@@ -162,6 +166,7 @@ impl Session<'_> {
                         why,
                         ms: tested.ms,
                         logs: tested.logs,
+                        phases: tested.phases,
                     })));
                 }
                 Err(failure) => failure,
@@ -242,6 +247,7 @@ mod tests {
                 counts,
                 ms: 1,
                 logs: None,
+                phases: Default::default(),
             })
         }
     }
@@ -424,6 +430,7 @@ mod tests {
                 why: "why".into(),
                 ms: 0,
                 logs: None,
+                phases: Default::default(),
             })
         };
         for (counts, want) in [

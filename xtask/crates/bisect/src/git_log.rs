@@ -97,6 +97,7 @@ mod tests {
                     why: String::new(),
                     ms: 0,
                     logs: None,
+                    phases: Default::default(),
                 }));
                 // The purposes count what is measured and what is confirmed.
                 if let Some(Event::Run(run)) = events.last_mut() {

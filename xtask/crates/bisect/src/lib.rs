@@ -22,13 +22,14 @@ pub mod step;
 pub mod synthetic;
 pub mod tester;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 
 use kdk_prove::trees::GuestInputs;
 use kdk_report::history::History;
 
-use crate::decide::Answer;
+use crate::decide::{Answer, Event};
 use crate::driver::Session;
 use crate::log::{Log, write_durably};
 use crate::report::Report;
@@ -102,7 +103,7 @@ pub fn dry_run(cx: &Context, request: &BisectRequest, manner: &Manner<'_>) -> Re
     Ok(())
 }
 
-/// Runs a bisection, prints its answer and writes its reports.
+/// Runs a bisection, prints its answer and writes its reports. Returns its log.
 ///
 /// # Errors
 /// The request is wrong, there is no answer, or the host failed.
@@ -112,7 +113,7 @@ pub fn run(
     manner: &Manner<'_>,
     resume: bool,
     files: &ReportFiles,
-) -> Result<(), Failure> {
+) -> Result<Vec<Event>, Failure> {
     request.check()?;
     let pattern = Signature::new(request.signature.as_deref())?;
     let request = line::resolve(&cx.cache, request)?;
@@ -180,7 +181,7 @@ pub fn run(
     // Old results are removed last, when nothing waits for it.
     cx.store.gc(RESULTS_KEPT)?;
     match result {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(log.events().to_vec()),
         Err(refusal) => Err(report::refused(&refusal, &line)),
     }
 }
@@ -193,7 +194,12 @@ fn baseline(
     percent: f64,
 ) -> Result<Metric, Failure> {
     let choice = tester.line.kernel(0, 0)?;
-    let outcomes = tester.outcomes(&choice, request.runs, false, &mut None)?;
+    let outcomes = tester.outcomes(
+        &choice,
+        request.runs,
+        false,
+        (&mut None, &mut BTreeMap::new()),
+    )?;
     Metric::worse_than(name, &outcomes, percent).ok_or_else(|| {
         Failure::usage(
             format!("use --metric {name}"),

@@ -169,6 +169,7 @@ mod tests {
                 why: "panic: a\nb \u{1f600}".into(),
                 ms: 12,
                 logs: Some("runs/1".into()),
+                phases: Default::default(),
             }),
             Event::HostFailure {
                 point: 6,

@@ -597,6 +597,42 @@ mod tests {
     }
 
     #[test]
+    fn an_older_git_merges_one_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (git, head) = fixtures::kdk_repo(dir.path());
+        let a = "sys/kern/a.c";
+        let make = |from: &str, to: &str| {
+            let change = apply::Change {
+                id: "x".into(),
+                diff: diff(a, from, to),
+            };
+            let commit = chain(&git, &head, &[change]).unwrap().remove(0);
+            changes::difference(&git, &head, &commit).unwrap()
+        };
+        let (before, after) = make("two", "2");
+        let (_, other) = make("two", "zwei");
+        let mut merger = Merger {
+            git: &git,
+            trees: HashMap::new(),
+            merges: 0,
+        };
+        let trees = merger.write(&[&before, &after, &other]).unwrap();
+        let pairs = [
+            (&*trees[0], &*trees[0], &*trees[1]),
+            (&*trees[0], &*trees[2], &*trees[1]),
+        ];
+        let slowly = merger.one_by_one(&pairs).unwrap();
+        assert_eq!(slowly[0], (trees[1].clone(), None));
+        assert_eq!(slowly[1].1.as_deref(), Some("f0"));
+        if let Some(quickly) = merger.batch(&pairs).unwrap() {
+            let conflicts =
+                |all: &[MergedTree]| all.iter().map(|one| one.1.clone()).collect::<Vec<_>>();
+            assert_eq!(conflicts(&quickly), conflicts(&slowly));
+            assert_eq!(quickly[0], slowly[0]);
+        }
+    }
+
+    #[test]
     fn output_of_merges_in_a_batch() {
         let text = "1\0aa\0\0\n0\0bb\0f0\0f2\0\0\n1\0cc\0\0";
         let some = |tree: &str, file: Option<&str>| (tree.to_owned(), file.map(str::to_owned));

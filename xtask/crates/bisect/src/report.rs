@@ -33,7 +33,7 @@ pub struct CommitEntry {
 /// A kernel that was tested.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TestedEntry {
-    /// The commit.
+    /// The commit that was tested.
     #[serde(flatten)]
     pub commit: CommitEntry,
     /// Why it was tested.
@@ -271,7 +271,7 @@ impl Report {
                 ..
             } = evidence;
             lines.push(format!(
-                "confidence {:.1} %: the bad end fails in {failed} of {runs} runs, and {passes} passes make a \
+                "confidence {:.1} %: the bad end fails in {failed} of {runs} runs, and {passes} passing runs make a \
                  kernel good",
                 confidence * 100.0
             ));
@@ -482,11 +482,15 @@ mod tests {
             commits: 200,
             kernels: 163,
             untestable: 3,
-            patches: vec!["patch boot: applies as in releng-15.1 on 198, conflicts in a.c on 3".into()],
+            patches: vec![
+                "patch boot: applies as in releng-15.1 on 198, conflicts in a.c on 3".into(),
+            ],
             predicted_rounds: 8,
             rounds: 8,
             suspects: vec![entry("5", "select: Check the <domain>")],
-            message: Some("commit 555\nAuthor: A <a@example.org>\n\n    select: Check the <domain>".into()),
+            message: Some(
+                "commit 555\nAuthor: A <a@example.org>\n\n    select: Check the <domain>".into(),
+            ),
             good: Some(entry("4", "man: Describe x")),
             evidence: Some(Evidence {
                 failed: 20,

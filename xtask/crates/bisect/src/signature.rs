@@ -24,7 +24,7 @@ pub enum Signature {
 /// A number that tests report as `NAME=VALUE`, and its limit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metric {
-    /// The name.
+    /// The name of the number.
     pub name: String,
     /// The worst value of a good kernel.
     pub limit: f64,

@@ -18,7 +18,7 @@ const ID_LENGTH: usize = 16;
 pub struct State {
     /// The id of the bisection: a digest of its request.
     pub id: String,
-    /// The folder.
+    /// The folder of its files.
     pub dir: PathBuf,
     _lock: Lock,
 }

@@ -62,6 +62,8 @@ pub struct Synthetic {
     pub merges: Vec<usize>,
     /// The first bad commit.
     pub culprit: usize,
+    /// A number in all comments, which makes the history another one.
+    pub salt: usize,
 }
 
 impl Default for Synthetic {
@@ -73,6 +75,7 @@ impl Default for Synthetic {
             flaky: 116..122,
             merges: vec![60, 128, 180],
             culprit: 133,
+            salt: 0,
         }
     }
 }
@@ -165,13 +168,13 @@ impl Writer<'_> {
             }
             _ if at % 10 == 3 || at % 10 == 7 => {
                 let path = ELSEWHERE[at / 4 % ELSEWHERE.len()];
-                self.append(path, &format!("/* {at} */"))?;
+                self.append(path, &format!("/* {at} {} */", history.salt))?;
                 changed.push(path);
                 "misc: Change what no kernel is built of"
             }
             _ => {
                 let path = COMPILED[at % COMPILED.len()];
-                self.append(path, &format!("/* {at} */"))?;
+                self.append(path, &format!("/* {at} {} */", history.salt))?;
                 changed.push(path);
                 "kern: Change a comment"
             }

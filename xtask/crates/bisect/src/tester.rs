@@ -17,7 +17,7 @@ use crate::request::BisectRequest;
 use crate::signature::{Counts, Signature};
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::context::Context;
-use kdk_core::event::milliseconds;
+use kdk_core::event::{Phase, milliseconds};
 use kdk_core::failure::{Class, Failure};
 use kdk_guest::request::CommitChoice;
 
@@ -31,7 +31,7 @@ pub struct GuestTester<'a> {
     pub guest: &'a GuestRequest,
     /// Whether the guest's console is shown.
     pub verbose: bool,
-    /// The kernels.
+    /// The line of kernels.
     pub line: &'a Line,
     /// What counts as the failure.
     pub signature: &'a Signature,
@@ -46,9 +46,9 @@ pub struct GuestTester<'a> {
 impl Tester for GuestTester<'_> {
     fn test(&self, kernel: Kernel) -> Result<Tested, Failure> {
         let began = Instant::now();
-        let mut logs = None;
+        let (mut logs, mut phases) = (None, BTreeMap::new());
         let choice = self.line.kernel(kernel.point, kernel.place)?;
-        let outcomes = self.outcomes(&choice, kernel.runs, kernel.fresh, &mut logs);
+        let outcomes = self.outcomes(&choice, kernel.runs, kernel.fresh, (&mut logs, &mut phases));
         let counts = match (self.judge(outcomes)?, kernel.point) {
             (Ok(counts), _) => counts,
             (Err(failure), point) if self.is_endpoint(point) => return Err(failure),
@@ -58,6 +58,7 @@ impl Tester for GuestTester<'_> {
             counts,
             ms: milliseconds(began.elapsed()),
             logs: logs.map(|path: PathBuf| path.to_string_lossy().into_owned()),
+            phases,
         })
     }
 }
@@ -67,13 +68,9 @@ impl GuestTester<'_> {
     ///
     /// # Errors
     /// A test does not exist, or the host failed.
-    pub fn counts(
-        &self,
-        choice: &CommitChoice,
-        runs: u32,
-        logs: &mut Option<PathBuf>,
-    ) -> Result<Counts, Failure> {
-        self.judge(self.outcomes(choice, runs, false, logs))?
+    pub fn counts(&self, choice: &CommitChoice, runs: u32) -> Result<Counts, Failure> {
+        let unused = (&mut None, &mut BTreeMap::new());
+        self.judge(self.outcomes(choice, runs, false, unused))?
     }
 
     /// Returns what outcomes show, or the failure that says that a test does not
@@ -97,7 +94,7 @@ impl GuestTester<'_> {
 
     /// Returns the outcomes of the tests on a kernel: those of an earlier
     /// bisection where there are enough and a `fresh` run is not asked for, else
-    /// of now. `logs` gets the folder of the logs.
+    /// of now. `logs` gets the folder of the logs, and `phases` what took how long.
     ///
     /// # Errors
     /// The kernel does not build or boot, a test does not exist, or the host
@@ -107,7 +104,7 @@ impl GuestTester<'_> {
         choice: &CommitChoice,
         runs: u32,
         fresh: bool,
-        logs: &mut Option<PathBuf>,
+        (logs, phases): (&mut Option<PathBuf>, &mut BTreeMap<Phase, u64>),
     ) -> Result<Vec<Outcome>, Failure> {
         let key = self.key(&self.line.tree(choice)?)?;
         let path = outcomes_path(&self.cx.cache.bisects(), &key);
@@ -122,13 +119,19 @@ impl GuestTester<'_> {
         std::fs::create_dir_all(&folder)
             .map_err(|error| Failure::io("make a folder for the logs", &folder, error))?;
         *logs = Some(folder.clone());
-        let outcomes = self.run(choice, runs, &folder)?;
+        let outcomes = self.run(choice, runs, &folder, phases)?;
         write(&path, &outcomes)?;
         Ok(outcomes)
     }
 
     /// Builds, boots and tests a kernel.
-    fn run(&self, choice: &CommitChoice, runs: u32, logs: &Path) -> Result<Vec<Outcome>, Failure> {
+    fn run(
+        &self,
+        choice: &CommitChoice,
+        runs: u32,
+        logs: &Path,
+        phases: &mut BTreeMap<Phase, u64>,
+    ) -> Result<Vec<Outcome>, Failure> {
         let request = GuestRequest {
             commit: Some(choice.clone()),
             programs: self.request.tests.programs(),
@@ -142,8 +145,12 @@ impl GuestTester<'_> {
             ..TestRequest::default()
         };
         let recorder = Recorder::new(&self.cx.terminal);
-        let env = TestEnv::prepare(self.cx, &recorder, &request, &self.request.base, logs)?;
-        let report = env.run(&recorder, &tests, BTreeMap::new())?;
+        let report = TestEnv::prepare(self.cx, &recorder, &request, &self.request.base, logs)
+            .and_then(|env| env.run(&recorder, &tests, BTreeMap::new()));
+        for phase in recorder.phases().into_iter().filter(|phase| !phase.cached) {
+            *phases.entry(phase.name).or_default() += phase.ms;
+        }
+        let report = report?;
         match report.error {
             Some(error) => Err(error.into()),
             None => Ok(report.outcomes),

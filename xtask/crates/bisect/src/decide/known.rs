@@ -84,7 +84,7 @@ pub fn tallies(problem: &Problem, events: &[Event]) -> Vec<Tally> {
 /// Commits, in order, that build the same kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// The commits.
+    /// The positions of the commits.
     pub points: Range<usize>,
     /// The verdict of those that were tested.
     pub verdict: Option<Verdict>,

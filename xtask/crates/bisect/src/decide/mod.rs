@@ -8,6 +8,9 @@ mod points;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
+use kdk_core::event::Phase;
 use serde::{Deserialize, Serialize};
 
 use flaky::{FailureRate, Rules, rounds};
@@ -100,6 +103,9 @@ pub struct Run {
     /// The folder of its logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<String>,
+    /// How long its phases took that had work to do, in milliseconds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub phases: BTreeMap<Phase, u64>,
 }
 
 /// An entry of a bisection's log.
@@ -122,7 +128,7 @@ pub enum Event {
     HostFailure {
         /// The position of the commit.
         point: usize,
-        /// What failed.
+        /// What failed on the host.
         why: String,
     },
 }

@@ -42,6 +42,7 @@ fn follow(events: &mut Vec<Event>, plan: &Plan, shows: &mut dyn FnMut(usize) -> 
             why: String::new(),
             ms: 0,
             logs: None,
+            phases: Default::default(),
         };
         for _ in 0..*runs {
             match shows(*point) {
@@ -95,6 +96,7 @@ fn run(point: usize, purpose: Purpose, (good, bad, other): (u32, u32, u32)) -> E
         why: "because".into(),
         ms: 0,
         logs: None,
+        phases: Default::default(),
     })
 }
 
