@@ -10,7 +10,6 @@ pub mod compose;
 pub mod decide;
 pub mod driver;
 pub mod git_log;
-pub mod inputs;
 pub mod line;
 pub mod log;
 pub mod replay;

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 
 use kdk_guest::build::compiled;
+use kdk_guest::build::known_inputs::KnownInputs;
 use kdk_guest::request::CommitChoice;
 
 use crate::candidates::{self, Candidate, Candidates};
-use crate::changes;
+use crate::changes::{self, Change};
 use crate::compose;
 use crate::decide::{Point, Problem};
-use crate::inputs::KnownInputs;
 use crate::replay::{self, Fate, Patch, Replayed, Replays, Variant};
 use crate::request::{BisectRequest, RangeChoice};
 use kdk_core::cache_dir::CacheDir;
@@ -18,7 +18,7 @@ use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 use kdk_series::applied;
-use kdk_series::base::apply::Change;
+use kdk_series::base::apply;
 use kdk_series::base::record::Record;
 use kdk_series::base::source::Source;
 use kdk_series::base::{self, record, repo};
@@ -273,7 +273,7 @@ fn patches(
         .filter(|patch| patch.class == Class::Enabling)
         .map(|patch| patch.id.clone())
         .collect();
-    let changes: Vec<Change> = series
+    let changes: Vec<apply::Change> = series
         .changes()?
         .into_iter()
         .filter(|change| chosen.contains(&change.id))
@@ -377,7 +377,9 @@ pub fn replayed(
     let replays = replay::replay(&git, &patches, &first, &changes)?;
     let points = (0..candidates.commits.len())
         .map(|at| Point {
-            same_kernel: at > 0 && replays.same_fates(at - 1, at) && !known.any(&changes[at]),
+            same_kernel: at > 0
+                && replays.same_fates(at - 1, at)
+                && !can_differ(known, &changes[at]),
             testable: matches!(replays.at(at), Replayed::Clean { .. }),
         })
         .collect();
@@ -395,6 +397,15 @@ pub fn replayed(
             enabling,
         },
     })
+}
+
+/// Returns whether a commit with these changes can have another kernel than the
+/// commit before. A file that is compiled in the middle of the range only, and
+/// in no earlier build, is not known; the bisection finds that out when it
+/// confirms its answer with the commits themselves, and splits the group.
+fn can_differ(known: &KnownInputs, changes: &[Change]) -> bool {
+    let reads = |change: &Change| known.reads(&change.path, change.before.is_none());
+    changes.iter().any(reads)
 }
 
 /// Returns the prefixes of the series.

@@ -1,6 +1,7 @@
 //! FreeBSD's own cross-build (tools/build/make.py), for trees that have it.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,8 @@ use std::path::{Path, PathBuf};
 use super::diagnose::begins_object;
 use super::job::Job;
 use super::kernel::{Made, TreeSource, objects_in, progress};
-use crate::build::{Builder, digest};
+use crate::build::known_inputs::KnownInputs;
+use crate::build::{Builder, compiled, digest};
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
@@ -103,23 +105,54 @@ pub fn kernel_arguments(source: &TreeSource, jobs: usize, fast: bool) -> Vec<OsS
 
 /// Updates the cross toolchain and the host's bootstrap tools. Returns their
 /// key.
+///
+/// The first build is keyed by all files that can be a part of it. Each build
+/// then lists the files that it read, and a change of another one is none of
+/// the toolchain: the commits of a range differ in thousands of those.
 pub fn toolchain(
     builder: &Builder<'_>,
     source: &TreeSource,
     llvm: &Path,
 ) -> Result<String, Failure> {
-    let key = toolchain_key(source, llvm)?;
     let obj = source.obj(builder);
     builder.cache.create(&obj)?;
-    let stamp = obj.join("toolchain.key");
-    if matches_key(&stamp, &key) {
-        return Ok(key);
+    let (stamp, list) = (obj.join("toolchain.key"), obj.join("toolchain.files"));
+    let key = |known: &KnownInputs| toolchain_key(source, llvm, known);
+    let known = KnownInputs::new(read_list(&list));
+    let now = key(&known)?;
+    if matches_key(&stamp, &now) && !known.is_empty() {
+        return Ok(now);
     }
+    if !matches_key(&stamp, &now) {
+        remove(&stamp)?;
+        build_toolchain(builder, source, llvm)?;
+    }
+    let failed = |error| Failure::io("write the stamp of the toolchain", &stamp, error);
+    let read = compiled::files(builder.cache, &source.base)?;
+    let read: BTreeSet<String> = read
+        .into_iter()
+        .filter(|path| is_of_toolchain(path))
+        .collect();
+    let lines: String = read.iter().map(|path| format!("{path}\n")).collect();
+    let now = key(&KnownInputs::new(read))?;
+    // The list first: without a stamp the toolchain is built again.
+    remove(&stamp)?;
+    write_atomically(&list, lines.as_bytes()).map_err(failed)?;
+    write_atomically(&stamp, now.as_bytes()).map_err(failed)?;
+    Ok(now)
+}
+
+/// Returns the lines of a list; none if there is no list.
+fn read_list(path: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn build_toolchain(builder: &Builder<'_>, source: &TreeSource, llvm: &Path) -> Result<(), Failure> {
     builder.say(
         Phase::Kernel,
         "building the tree's toolchain; this happens once per tree and takes some minutes",
     );
-    remove(&stamp)?;
     let job = make(
         builder,
         source,
@@ -137,18 +170,16 @@ pub fn toolchain(
             done.set(done.get() + 1);
             progress(builder, done.get(), 0);
         }
-    })?;
-    write_atomically(&stamp, key.as_bytes())
-        .map_err(|error| Failure::io("write the stamp of the toolchain", &stamp, error))?;
-    Ok(key)
+    })
 }
 
-/// Returns the key of the toolchain. Its inputs are all files except those of
-/// the kernel, the loader, tests and manual pages.
-fn toolchain_key(source: &TreeSource, llvm: &Path) -> Result<String, Failure> {
+/// Returns the key of the toolchain: the files that it is built of, of all
+/// except those of the kernel, the loader, tests and manual pages.
+fn toolchain_key(source: &TreeSource, llvm: &Path, known: &KnownInputs) -> Result<String, Failure> {
     let mut hasher = blake3::Hasher::new();
+    let is_read = |path: &str| known.is_empty() || known.reads(path, true);
     for (path, id) in digest::entries(&source.repo, &source.commit)? {
-        if is_of_toolchain(&path) {
+        if is_of_toolchain(&path) && is_read(&path) {
             hasher.update(path.as_bytes()).update(id.as_bytes());
         }
     }

@@ -11,6 +11,7 @@ pub mod image;
 pub mod job;
 pub mod kernel;
 pub mod kmod;
+pub mod known_inputs;
 pub mod legacy;
 pub mod loader;
 pub mod make_py;

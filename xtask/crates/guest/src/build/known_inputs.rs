@@ -1,15 +1,10 @@
-//! Which commits change nothing that the kernel or the tests are built of. They
-//! count as one kernel with the commit before and are not built.
+//! Which changed files can change a kernel, its host tools or `kdk.ko`.
 //!
 //! The compilers' dependency files of earlier builds list what was read. Of a
 //! file that they cannot know, such as a Makefile, it is assumed that it is
-//! read. A file that is compiled in the middle of the range only, and in no
-//! earlier build, is not known here; the bisection finds that out when it
-//! confirms its answer with the very commits, and splits the group.
+//! read.
 
 use std::collections::BTreeSet;
-
-use crate::changes::Change;
 
 /// The ends of names of files that only the compiler reads.
 const SOURCES: [&str; 8] = ["c", "cc", "cpp", "cxx", "S", "s", "h", "hh"];
@@ -54,15 +49,19 @@ impl KnownInputs {
         }
     }
 
-    /// Returns whether a commit with these changes can have another kernel than
-    /// the commit before.
-    pub fn any(&self, changes: &[Change]) -> bool {
-        changes.iter().any(|change| self.has(change))
+    /// Returns whether no build is known, so that all sources count.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
     }
 
-    /// Returns whether the build can read a file that a commit changes.
-    fn has(&self, change: &Change) -> bool {
-        let path = change.path.as_str();
+    /// Returns the known files.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(String::as_str)
+    }
+
+    /// Returns whether the build can read the file at `path`. A header that
+    /// `is_new` can be found instead of another one.
+    pub fn reads(&self, path: &str, is_new: bool) -> bool {
         let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
         let end = name.rsplit_once('.').map_or("", |(_, end)| end);
         if self.files.contains(path) {
@@ -76,9 +75,7 @@ impl KnownInputs {
         }
         match (SOURCES.contains(&end), path.strip_prefix("sys/")) {
             // A new header may be found instead of another one.
-            (true, _) => {
-                change.before.is_none() && self.headers.contains(name) && end.starts_with('h')
-            }
+            (true, _) => is_new && self.headers.contains(name) && end.starts_with('h'),
             (false, Some(below)) => !is_foreign(below, name),
             // The build of a host tool reads Makefiles and scripts in the
             // folders of its sources and above.
@@ -137,15 +134,6 @@ fn is_foreign(below: &str, name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn change(path: &str, is_new: bool) -> Change {
-        let entry = |there: bool| there.then(|| ("100644".to_owned(), "1".to_owned()));
-        Change {
-            path: path.into(),
-            before: entry(!is_new),
-            after: entry(true),
-        }
-    }
-
     fn known() -> KnownInputs {
         let files = [
             "sys/kern/kern_sendfile.c",
@@ -198,13 +186,8 @@ mod tests {
             ("UPDATING", false, false),
             ("stand/efi/loader/main.c", false, false),
         ] {
-            assert_eq!(known().has(&change(path, is_new)), want, "{path}");
+            assert_eq!(known().reads(path, is_new), want, "{path}");
         }
-        assert!(known().any(&[
-            change("bin/ls/ls.c", false),
-            change("sys/sys/param.h", false)
-        ]));
-        assert!(!known().any(&[]));
     }
 
     #[test]
@@ -217,7 +200,7 @@ mod tests {
             ("tests/sys/kern/x.c", false),
             ("sys/modules/ixgbe/Makefile", false),
         ] {
-            assert_eq!(none.has(&change(path, false)), want, "{path}");
+            assert_eq!(none.reads(path, false), want, "{path}");
         }
     }
 }
