@@ -30,11 +30,12 @@ use kdk_report::history::History;
 
 use crate::decide::{Answer, Event};
 use crate::driver::Session;
-use crate::log::{Log, write_durably};
+use crate::log::Log;
 use crate::report::Report;
 use crate::request::{BisectRequest, Manner, RangeChoice};
 use crate::signature::{Metric, Signature};
 use crate::tester::GuestTester;
+use kdk_core::cache_dir::write_atomically;
 use kdk_core::context::Context;
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
@@ -218,7 +219,7 @@ fn write(
     files: &ReportFiles,
 ) -> Result<(), Failure> {
     let text = |path: &PathBuf| {
-        write_durably(path, git_log.as_bytes())
+        write_atomically(path, git_log.as_bytes())
             .map_err(|error| Failure::io("write the log for git", path, error))
     };
     text(&dir.join(GIT_LOG))?;
