@@ -18,6 +18,9 @@ use super::args::{MOST_ROUNDS, each_once, one_of};
 /// object directory of its own.
 const MOST_KERNELS: i64 = 16;
 
+/// The tests that run where only a signature is given.
+const BOOT: &str = "boot/*";
+
 /// Find the commit, or the patch of the series, that broke a test.
 ///
 /// kdk tests commits between a good and a bad one, each with the enabling
@@ -145,9 +148,14 @@ impl KernelArgs {
     ) -> Result<BisectRequest, Failure> {
         let tests = match (&self.program, self.tests.as_slice()) {
             (Some(path), _) => TestSource::program(path.clone(), self.program_arg.clone())?,
+            // The signature is that of a panic while the kernel boots or is idle.
+            (None, []) if self.signature.is_some() => TestSource::Suites(vec![BOOT.into()]),
             (None, []) => {
                 return Err(Failure::usage("choose the tests", "no test is named")
-                    .help("name tests with `--test GLOB`, or a program with `--program FILE`"));
+                    .help(
+                        "name tests with `--test GLOB`, a program with `--program FILE`, or a panic \
+                         of the boot with `--signature TEXT`",
+                    ));
             }
             (None, tests) => TestSource::Suites(tests.to_vec()),
         };
