@@ -10,6 +10,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::SystemTime;
 
 use kdk_bisect::decide::flaky::rounds;
 use kdk_bisect::synthetic::{self, Synthetic};
@@ -56,9 +57,9 @@ fn check(json: &Path, commits: &[String], history: &Synthetic, width: usize) {
     assert!(report["rounds"].as_u64().unwrap() <= most, "{text}");
 }
 
-/// Waits until the log of the bisection, which is the newest one, has more than
-/// `entries` entries.
-fn wait_for(entries: usize, child: &mut Child) -> bool {
+/// Waits until the log of the bisection, which is the newest one and younger than
+/// `since`, has more than `entries` entries.
+fn wait_for(entries: usize, since: SystemTime, child: &mut Child) -> bool {
     let cache = CacheDir::open(&Interrupt::new()).unwrap();
     loop {
         let logs = std::fs::read_dir(cache.bisects())
@@ -68,6 +69,7 @@ fn wait_for(entries: usize, child: &mut Child) -> bool {
         let newest = logs
             .map(|entry| entry.path().join("log.jsonl"))
             .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
+            .filter(|(modified, _)| *modified >= since)
             .max();
         let lines = newest
             .and_then(|(_, path)| std::fs::read_to_string(path).ok())
@@ -91,9 +93,10 @@ fn the_culprit_of_200_commits_is_found_in_spite_of_kills() {
     let json = dir.path().join("report.json");
     // One kill in each part of the bisection: at the endpoints, in the search.
     let mut more: &[&str] = &[];
+    let since = SystemTime::now();
     for entries in [0, 2, 5, 8, 11] {
         let mut child = bisect(&commits, &json, more);
-        if wait_for(entries, &mut child) {
+        if wait_for(entries, since, &mut child) {
             child.kill().unwrap();
         }
         child.wait().unwrap();
