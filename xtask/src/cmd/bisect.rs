@@ -151,11 +151,10 @@ impl KernelArgs {
             // The signature is that of a panic while the kernel boots or is idle.
             (None, []) if self.signature.is_some() => TestSource::Suites(vec![BOOT.into()]),
             (None, []) => {
-                return Err(Failure::usage("choose the tests", "no test is named")
-                    .help(
-                        "name tests with `--test GLOB`, a program with `--program FILE`, or a panic \
+                return Err(Failure::usage("choose the tests", "no test is named").help(
+                    "name tests with `--test GLOB`, a program with `--program FILE`, or a panic \
                          of the boot with `--signature TEXT`",
-                    ));
+                ));
             }
             (None, tests) => TestSource::Suites(tests.to_vec()),
         };
