@@ -64,6 +64,7 @@ suite! {
     "sendfile-kernel/fails-to-send" => failures::send,
     "sendfile-kernel/fails-to-send-later" => failures::send_later,
     "sendfile-kernel/fails-to-send-trailer" => failures::trailer,
+    "sendfile-kernel/read-wakes-unix" => reading::wakes,
     "sendfile-kernel/receiver-ends-while-reading" => reading::receiver_ends,
     "sendfile-kernel/sender-ends-while-reading" => reading::sender_ends,
     "sendfile-kernel/refused-while-reading" => || reading::refused_later(Ok(())),

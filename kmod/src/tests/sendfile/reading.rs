@@ -6,6 +6,7 @@ use super::in_flight::{InFlight, LENGTH, Link, wait_until};
 use crate::kpi::counters;
 use crate::kpi::descriptor::{Descriptor, Direction};
 use crate::kpi::errno::Errno;
+use crate::kpi::kqueue::{self, Kept};
 use crate::kpi::reads::Reads;
 use crate::kpi::sendfile::{Fault, PAGE, Request, Sent, Step};
 use crate::tests::resource_error;
@@ -124,6 +125,18 @@ pub fn at_last(link: Link) -> TestResult {
     in_flight.expect_event("they were received", 1, LENGTH)
 }
 
+/// A receiver that waits gets an event when the pages have been read.
+pub fn wakes() -> TestResult {
+    let (in_flight, slow) = begun(Link::Unix)?;
+    let ready = Descriptor::kqueue().map_err(resource_error)?;
+    kqueue::watch_descriptor(&ready, &in_flight.there, Kept::Clear).map_err(resource_error)?;
+    assert_eq!(kqueue::take(&ready), Ok(None), "nothing to receive yet");
+    slow.succeed();
+    assert_eq!(kqueue::take(&ready), Ok(Some(LENGTH as i64)), "to receive");
+    drop(in_flight.receive(LENGTH)?);
+    in_flight.expect_event("they were received", 1, LENGTH)
+}
+
 /// A receiver that shuts down drops all but the busy pages.
 pub fn receiver_ends() -> TestResult {
     let (in_flight, slow) = begun(Link::Unix)?;
@@ -231,14 +244,26 @@ pub fn fails_between() -> TestResult {
 }
 
 /// A descriptor that was sent after the pages of a failed read is closed with the
-/// receiver. The leak check finds it if it is not.
+/// receiver.
 pub fn fails_before_descriptor() -> TestResult {
     let (in_flight, slow) = begun(Link::Unix)?;
+    let files = shared_memory_objects()?;
     let sent = in_flight.here.send_descriptor(&in_flight.file);
     assert_eq!(sent, Ok(()), "send a descriptor");
     slow.fail();
     in_flight.expect_event_with("its read failed", 1, LENGTH, Some(FAILURE))?;
-    ends_with("the receiver", &in_flight.there, Errno::EPIPE)
+    ends_with("the receiver", &in_flight.there, Errno::EPIPE)?;
+    assert_eq!(shared_memory_objects()?, files, "while it is open");
+    drop(in_flight);
+    assert_eq!(shared_memory_objects()?, files - 1, "its last descriptor");
+    Ok(())
+}
+
+/// Counts the shared memory objects of the kernel.
+fn shared_memory_objects() -> Result<u64, Stop> {
+    counters::malloc(c"shmfd")
+        .map(|usage| usage.allocations)
+        .ok_or(Stop::Fail("there is no malloc type shmfd"))
 }
 
 /// A call without SF_KQUEUE has no event when its read fails.
