@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use kdk_report::html::{POLICY, STYLE, visible};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use kdk_report::html::{head, visible};
+use maud::{DOCTYPE, Markup, html};
 use serde::Serialize;
 
 use crate::alone::Alone;
@@ -324,15 +324,7 @@ impl Report {
         html! {
             (DOCTYPE)
             html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta http-equiv="Content-Security-Policy" content=(POLICY);
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    title { (visible(&self.request.base)) ": bisection - fbsd-kdk" }
-                    link rel="icon" href="data:,";
-                    style { (PreEscaped(STYLE)) }
-                }
+                (head(&format!("{}: bisection", visible(&self.request.base))))
                 body {
                     header.(if self.suspects.is_empty() { "bad" } else { "good" }) {
                         p.kicker { "fbsd-kdk bisection" }

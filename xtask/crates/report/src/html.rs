@@ -18,11 +18,11 @@ use kdk_core::cache_dir::write_atomically;
 use kdk_core::failure::Failure;
 
 /// The style sheet of pages.
-pub const STYLE: &str = include_str!("html/style.css");
+const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = include_str!("html/page.js");
 
 /// The content policy of the page: it loads nothing.
-pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                       img-src data:";
 
 /// Writes the page atomically, with the names of the run's log files.
@@ -33,20 +33,28 @@ pub fn write(path: &Path, report: &Report, changes: &Comparison) -> Result<(), F
         .map_err(|error| Failure::io("write the HTML report", path, error))
 }
 
+/// Returns the head of a page: its title and style, and a policy that lets it load
+/// nothing.
+pub fn head(title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta http-equiv="Content-Security-Policy" content=(POLICY);
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { (title) " - fbsd-kdk" }
+            link rel="icon" href="data:,";
+            style { (PreEscaped(STYLE)) }
+        }
+    }
+}
+
 /// Returns the page; `logs` are the names of the log files.
 fn page(report: &Report, changes: &Comparison, logs: &[String]) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (report.run.base) ": " (summary::state(report)) " - fbsd-kdk" }
-                link rel="icon" href="data:,";
-                style { (PreEscaped(STYLE)) }
-            }
+            (head(&format!("{}: {}", report.run.base, summary::state(report))))
             body {
                 a.to-tests href="#tests" { "Skip to the tests" }
                 (summary::header(report))
