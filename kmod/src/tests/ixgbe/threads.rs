@@ -11,7 +11,7 @@ use crate::tests::resource_error;
 use alloc::vec::Vec;
 use kdk_harness::{Stop, TestResult};
 use kdk_nic82599::FrameErrors;
-use kdk_nic82599::registers::{EIAM_EX, EICR_LSC};
+use kdk_nic82599::registers::{EIAM_EX, EICR_LSC, EIMS};
 
 /// The number of frames in the ring: more than the driver processes at a time.
 const FRAMES: u32 = 300;
@@ -90,8 +90,8 @@ pub fn mtu_msix() -> TestResult {
     leave_initialised(card)
 }
 
-/// A task that runs late, during an initialization, leaves the interrupt masked.
-/// Its handler would take the cause of a packet, and ignore it.
+/// A task that runs late, while the interface is brought up again, leaves the
+/// interrupt masked. Its handler would take the cause of a packet, and ignore it.
 pub fn late_task() -> TestResult {
     let card = plain(&Setup {
         msix: false,
@@ -101,11 +101,12 @@ pub fn late_task() -> TestResult {
     tap.block_on(AT, 0);
     one(&card, 0);
     let task = until("no frame reaches the stack", || tap.blocked())?;
+    card.interface().set_up(false)?;
     // The rings and the vectors are set up by then.
     let stopped = card.stop_at_write(EIAM_EX[0], u32::MAX);
     let interface = card.interface().clone();
     let change = Thread::spawn(c"kdk change", move || {
-        let _ = interface.set_mtu(1400);
+        let _ = interface.set_up(true);
     });
     let change = change.map_err(resource_error)?;
     until("the driver does not initialize the card", || {
@@ -115,6 +116,8 @@ pub fn late_task() -> TestResult {
     until("the task does not end", || {
         task.waits_for_tasks().then_some(())
     })?;
+    let unmasked = card.with(|nic, _| nic.read(EIMS));
+    assert_eq!(unmasked, 0, "interrupts that the task has unmasked");
     one(&card, 1);
     drop(stopped);
     let _ = change.wait();
