@@ -3,10 +3,11 @@
 
 use super::bad_frame::{JUMBO, JUMBO_FRAME, plain};
 use super::quiesce::quiesce;
-use super::tap::{expect, nothing_more};
+use super::tap::{expect, next, nothing_more};
 use super::{Card, batch, frame, leave};
 use crate::kpi::filter::{Filter, FilteredFrame, Rule};
-use alloc::vec;
+use crate::kpi::interface::Tapped;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use kdk_harness::TestResult;
 
@@ -169,20 +170,55 @@ pub fn chain_replace() -> TestResult {
     leave(card)
 }
 
-/// Asserts that the stack receives the replacements of the filter.
+/// Makes datagrams with a checksum, for queue 0.
+fn datagrams(card: &Card, count: usize, length: usize) -> Vec<Vec<u8>> {
+    let datagram = |number: u16| {
+        let payload = frame::payload(number.into(), length);
+        let mut frame = frame::udp(card.address(), number, &payload);
+        frame::set_udp_checksum(&mut frame, true);
+        frame
+    };
+    (0..u16::MAX)
+        .map(datagram)
+        .filter(|frame| card.with(|nic, _| nic.queue_of(frame)) == 0)
+        .take(count)
+        .collect()
+}
+
+/// Returns what the NIC reports about a frame: the hash and its type, valid
+/// checksums, and the VLAN tag.
+fn reported(tapped: &Tapped) -> (u32, u32, u32, Option<u16>) {
+    (tapped.flow, tapped.hash_type, tapped.checksums, tapped.vlan)
+}
+
+/// Asserts that the stack receives the replacements of the filter, with all that
+/// the NIC reports about the frames.
 fn replaced(length: usize, at: u32, trim: u32) -> TestResult {
     let card = plain(1500)?;
     let mut tap = card.interface().tap()?;
+    let frames = datagrams(&card, 300, length);
+    let mut unfiltered = VecDeque::new();
+    for some in frames.chunks(50) {
+        batch::receive_good(&card, some)?;
+        for frame in some {
+            let tapped = next(&mut tap)?;
+            assert!(tapped.bytes == *frame, "not the frame that came in");
+            assert_ne!(tapped.flow, 0, "no hash");
+            let valid = tapped.valid();
+            assert!(valid.network && valid.transport, "{valid:?}");
+            unfiltered.push_back(reported(&tapped));
+        }
+    }
     let mut filter = Filter::on(card.interface(), Rule::Replace { at, trim })?;
-    let frames = frames(&card, 300, length);
     for some in frames.chunks(50) {
         batch::receive_good(&card, some)?;
         assert_eq!(shown(&card, &mut filter)?.len(), some.len(), "calls");
         for frame in some {
-            let mut expected = vec![0; length - trim as usize];
-            expected.copy_from_slice(&frame[..length - trim as usize]);
-            expected[at as usize] ^= 0xff;
-            expect(&mut tap, &expected)?;
+            let mut bytes = frame[..length - trim as usize].to_vec();
+            bytes[at as usize] ^= 0xff;
+            let tapped = next(&mut tap)?;
+            assert!(tapped.bytes == bytes, "not the replacement");
+            assert_eq!(Some(reported(&tapped)), unfiltered.pop_front());
         }
     }
     nothing_more(&card, &[0], &mut tap)?;
