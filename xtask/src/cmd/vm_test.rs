@@ -12,6 +12,7 @@ use kdk_core::context::Context;
 use kdk_core::event::Phase;
 use kdk_core::failure::{Class, Failure};
 use kdk_core::logs;
+use kdk_core::store::RESULTS_KEPT;
 use kdk_core::terminal::Terminal;
 use kdk_guest::guest;
 use kdk_guest::request::TestRequest;
@@ -24,10 +25,6 @@ use kdk_report::summary;
 
 /// The first and the last line of a run on the demo guest.
 const DEMO_NOTICE: &str = "demo guest: no FreeBSD kernel was tested";
-
-/// The number of results of each kind and base that stay in the store: enough
-/// for a series with and without each of its patches.
-const RESULTS_KEPT: usize = 24;
 
 /// The arguments of `cargo xtask vm-test`.
 #[derive(Debug, clap::Args)]

@@ -40,10 +40,8 @@ use kdk_core::context::Context;
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
 use kdk_core::logs;
+use kdk_core::store::RESULTS_KEPT;
 use kdk_series::base::record;
-
-/// The number of results of each kind and base that stay in the store.
-const RESULTS_KEPT: usize = 24;
 
 /// The reports that a user asks for.
 #[derive(Debug, Clone, Default)]

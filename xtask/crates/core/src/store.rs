@@ -19,6 +19,10 @@ use crate::cache_dir::{CacheDir, Lock};
 use crate::failure::Failure;
 use crate::integrity;
 
+/// The number of results of each kind and base that commands leave in the
+/// store: enough for a series with and without each of its patches.
+pub const RESULTS_KEPT: usize = 24;
+
 const RECORD: &str = "inputs.json";
 /// The folder of unfinished entries; no kind has this name.
 const UNFINISHED: &str = ".unfinished";

@@ -8,6 +8,7 @@ use crate::trees::effective_cpus;
 use kdk_core::context::Context;
 use kdk_core::failure::{Class, Failure};
 use kdk_core::logs;
+use kdk_core::store::RESULTS_KEPT;
 use kdk_guest::request::{BootChoice, GuestRequest, TestRequest};
 use kdk_guest::run_tests::TestEnv;
 use kdk_report::recorder::Recorder;
@@ -136,6 +137,8 @@ impl Runner<'_> {
         let logs = logs::folder(self.cx)?;
         let env = TestEnv::prepare(self.cx, &recorder, request, self.base, &logs)?;
         let report = env.run(&recorder, tests, BTreeMap::new())?;
+        // A saved machine of each of a hundred kernels would fill the disk.
+        self.cx.store.gc(RESULTS_KEPT)?;
         match report.error {
             Some(error) => Err(error.into()),
             None => Ok(RunResult::Ran(report.outcomes)),
