@@ -8,6 +8,10 @@ use kdk_nic82599::{FrameErrors, Received};
 
 /// The number of flows that are tried to find one for each queue.
 const TRIED: u16 = 512;
+/// An odd factor, so that the flows differ in every bit of their number. Flows that
+/// differ in nine bits are all on the same of two queues if nine bits of the
+/// random RSS key are 0.
+const SPREAD: u16 = 0x9e37;
 /// Padding, which makes a frame long enough for Ethernet.
 const PADDING: &[u8] = &[0x5a; 28];
 
@@ -19,7 +23,7 @@ const PADDING: &[u8] = &[0x5a; 28];
 pub fn of_each_queue(card: &Card, tap: &mut Tap, queues: usize) -> Result<Vec<Flow>, Stop> {
     let mut found = Vec::new();
     found.resize_with(queues, || None);
-    for number in 0..TRIED {
+    for number in (0..TRIED).map(|tried| tried.wrapping_mul(SPREAD)) {
         let mut flow = Flow::new(number);
         match flow.send(card) {
             Received::Delivered { queue } => {
