@@ -45,17 +45,8 @@ impl Candidates {
 /// There is no such commit.
 pub fn resolve(git: &Git, option: &str, revision: &str) -> Result<String, Failure> {
     let tried = format!("use {option} {revision}");
-    let name = format!("{revision}^{{commit}}");
-    let args = [
-        "rev-parse",
-        "--verify",
-        "--quiet",
-        "--end-of-options",
-        &name,
-    ];
-    let ran = git.run(&tried, &args)?;
-    if ran.ok {
-        return Ok(ran.text());
+    if let Some(commit) = git.commit_id(&tried, revision)? {
+        return Ok(commit);
     }
     let what = match is_shallow(git)? {
         true => "the repository does not have this commit: it is a shallow clone",
@@ -174,21 +165,17 @@ fn on_a_side_branch(git: &Git, good: &str, bad: &str) -> Result<Failure, Failure
     let range = format!("{good}..{bad}");
     let line = git.text(TRIED, &["rev-list", "--first-parent", "--reverse", &range])?;
     let first = line.lines().next().unwrap_or(bad);
-    let below = git.run(
-        TRIED,
-        &["rev-parse", "--verify", "--quiet", &format!("{first}^1")],
-    )?;
+    let below = git.commit_id(TRIED, &format!("{first}^1"))?;
     let what = format!(
         "the good commit {good:.12} is on a branch that was merged into the line of {bad:.12}, not on that line"
     );
     let failure = Failure::usage(TRIED, what);
-    Ok(match below.ok {
-        true => failure.help(format!(
-            "use the commit that the branch left the line at, if it passes: {}",
-            below.text()
-        )),
-        false => failure.help("name a good commit of the first-parent line"),
-    })
+    Ok(failure.help(match below {
+        Some(below) => {
+            format!("use the commit that the branch left the line at, if it passes: {below}")
+        }
+        None => "name a good commit of the first-parent line".into(),
+    }))
 }
 
 fn is_shallow(git: &Git) -> Result<bool, Failure> {

@@ -234,6 +234,21 @@ impl Git {
         Err(failed(tried, &ran))
     }
 
+    /// Returns the id of the commit that `revision` names; none if there is none.
+    /// The revision may be anything that a user writes.
+    pub fn commit_id(&self, tried: &str, revision: &str) -> Result<Option<String>, Failure> {
+        let name = format!("{revision}^{{commit}}");
+        let args = [
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--end-of-options",
+            &name,
+        ];
+        let ran = self.run(tried, &args)?;
+        Ok(ran.ok.then(|| ran.text()))
+    }
+
     /// Runs a long git command. Calls `progress` for each of git's progress
     /// lines.
     pub fn watch<S: AsRef<OsStr>>(

@@ -69,15 +69,13 @@ impl Checkout {
             // The fuzz is 0, whatever the user's settings are.
             .setting("apply.ignoreWhitespace=no");
         nothing_unfinished(&tried, &source)?;
-        let verify = ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"];
-        let head = git.run(&tried, &verify)?;
-        if !head.ok {
+        let Some(head) = git.commit_id(&tried, "HEAD")? else {
             return Err(Failure::usage(tried, "it has no commits")
                 .help("check out the base of the series in it"));
-        }
+        };
         let on = git.run(&tried, &["symbolic-ref", "--quiet", "HEAD"])?;
         let checkout = Self {
-            head: head.text(),
+            head,
             on: on.ok.then(|| on.text()),
             begin: begin.map(str::to_owned),
             source,

@@ -66,17 +66,8 @@ impl SeriesRepo {
     /// Returns the commit that `rev` names.
     pub fn commit(&self, rev: &str) -> Result<String, Failure> {
         let tried = format!("find the revision `{rev}`");
-        let name = format!("{rev}^{{commit}}");
-        let args = [
-            "rev-parse",
-            "--verify",
-            "--quiet",
-            "--end-of-options",
-            &name,
-        ];
-        let ran = self.git.run(&tried, &args)?;
-        if ran.ok {
-            return Ok(ran.text());
+        if let Some(commit) = self.git.commit_id(&tried, rev)? {
+            return Ok(commit);
         }
         let at = self.folder.display();
         Err(Failure::usage(

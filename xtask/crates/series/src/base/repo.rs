@@ -84,12 +84,7 @@ pub fn pin(git: &Git, reference: &str, commit: &str) -> Result<(), Failure> {
 
 /// Returns the commit that `reference` points at, if it exists.
 pub fn pinned(git: &Git, reference: &str) -> Result<Option<String>, Failure> {
-    let name = format!("{reference}^{{commit}}");
-    let ran = git.run(
-        "look up a commit",
-        &["rev-parse", "--verify", "--quiet", &name],
-    )?;
-    Ok(ran.ok.then(|| ran.text()))
+    git.commit_id("look up a commit", reference)
 }
 
 /// Returns the id of the tree of `commit`, which may be a tree itself.

@@ -195,16 +195,11 @@ fn directory(cache: &CacheDir, name: &str) -> Result<TargetSource, Failure> {
         }
         return Ok(TargetSource::Folder(dir));
     };
-    let args = ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"];
-    let head = source.git().run(&tried, &args)?;
-    if !head.ok {
+    let Some(commit) = source.git().commit_id(&tried, "HEAD")? else {
         return Err(Failure::usage(tried, "it has no commits")
             .help("commit the tree in it: git add -f . && git commit -m import"));
-    }
-    Ok(TargetSource::Repository {
-        commit: head.text(),
-        source,
-    })
+    };
+    Ok(TargetSource::Repository { commit, source })
 }
 
 #[cfg(test)]
