@@ -1,5 +1,6 @@
 //! The result of a bisection: as text, as JSON, and as one HTML page.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use kdk_report::html::{head, visible};
@@ -270,9 +271,12 @@ impl Report {
                 confidence,
                 ..
             } = evidence;
+            let passes = match passes {
+                1 => "one passing run makes".into(),
+                many => format!("{many} passing runs make"),
+            };
             lines.push(format!(
-                "confidence {:.1} %: the bad end fails in {failed} of {runs} runs, and {passes} passing runs make a \
-                 kernel good",
+                "confidence {:.1} %: the bad end fails in {failed} of {runs} runs, and {passes} a kernel good",
                 confidence * 100.0
             ));
             if evidence.fluctuates {
@@ -284,6 +288,8 @@ impl Report {
         if let (Some(alone), [culprit]) = (&self.alone, self.suspects.as_slice()) {
             lines.extend(alone.lines(&culprit.subject));
         }
+        // A kernel can be tested several times, at an endpoint or to confirm.
+        let tested: BTreeSet<&str> = self.tested.iter().map(|one| &*one.commit.commit).collect();
         lines.push(format!(
             "{} {plural}, {} kernels, {} untestable; {} rounds ({} predicted), {} kernels tested",
             self.commits,
@@ -291,7 +297,7 @@ impl Report {
             self.untestable,
             self.rounds,
             self.predicted_rounds,
-            self.tested.len()
+            tested.len()
         ));
         lines
     }
@@ -498,6 +504,7 @@ mod tests {
             refusal: None,
             tested: vec![
                 tested(entry("5", "select: Check"), "bad: EDOM"),
+                tested(entry("4", "man: Describe x"), "good"),
                 tested(entry("4", "man: Describe x"), "good"),
             ],
         }
