@@ -179,4 +179,14 @@ fn a_step_has_the_exit_codes_of_git_bisect_run() {
         assert_eq!(ran.code, Some(130), "{args:?}: {}", ran.err);
     }
     assert_eq!(step(&["--help"], &ids[1]).code, Some(0));
+    // Another clone: what the help says must work.
+    let other = sandbox.path("other").to_string_lossy().into_owned();
+    git(&src, &["clone", "-q", ".", &other]);
+    let ran = step(&["--test", "smoke/*", "--src", &other], &ids[1]);
+    assert_eq!(ran.code, Some(130), "{}", ran.err);
+    assert!(
+        ran.err.contains("cargo xtask base remove releng-15.1"),
+        "{}",
+        ran.err
+    );
 }

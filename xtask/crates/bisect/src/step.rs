@@ -104,7 +104,8 @@ fn checked_out(cx: &Context, base: &str, dir: &Path) -> Result<String, Failure> 
             source.dir.display()
         );
         return Err(Failure::usage(TRIED, what).help(format!(
-            "add the base from it: cargo xtask base add {base} --src {}",
+            "check the commit out in a work tree of that repository, or take the base from this one: \
+             cargo xtask base remove {base} && cargo xtask base add {base} --src {}",
             source.dir.display()
         )));
     }
