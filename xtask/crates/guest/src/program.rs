@@ -16,6 +16,9 @@ use kdk_vm::protocol::is_valid_name;
 /// The limit of a program in milliseconds, unless the caller sets another one.
 const LIMIT_MS: u32 = 60_000;
 
+/// The extensions of source code that is no program yet.
+const SOURCES: [&str; 4] = ["c", "cc", "cpp", "S"];
+
 /// A program of the user's and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
@@ -50,6 +53,18 @@ impl Program {
             return Err(Failure::usage(
                 format!("pass {argument:?} to {}", self.path.display()),
                 "an argument cannot contain a NUL",
+            ));
+        }
+        if let Some(end) = self.path.extension()
+            && SOURCES.iter().any(|source| end == *source)
+            && self.path.exists()
+        {
+            let path = self.path.display();
+            let what = format!(
+                "{path} is source code, and kdk has no C library for the guest to link it with"
+            );
+            return Err(Failure::usage("use the program as a test", what).help(
+                "compile it on FreeBSD of the same release or an older one with `cc -static`, and name the program",
             ));
         }
         check(&self.path, Role::Program).map_err(|error| {
@@ -138,6 +153,18 @@ mod tests {
         };
         let why = script.check().unwrap_err().to_string();
         assert!(why.contains("use the program as a test"), "{why}");
+        let path = dir.path().join("repro.c");
+        fs::write(&path, "int main(void) { return (0); }\n").unwrap();
+        let source = Program {
+            path,
+            arguments: Vec::new(),
+        };
+        let why = source.check().unwrap_err();
+        assert!(
+            why.in_one_line().contains("repro.c is source code"),
+            "{why}"
+        );
+        assert!(why.advice().unwrap().contains("cc -static"));
         let nul = Program {
             arguments: vec!["a\0b".into()],
             ..script
