@@ -15,6 +15,9 @@ pub type Entry = Option<(String, String)>;
 /// The entries of some paths of a tree.
 pub type Entries = BTreeMap<String, Entry>;
 
+/// New paths of files, by their paths before.
+pub type Renames = BTreeMap<String, String>;
+
 /// A file that a commit changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -56,6 +59,35 @@ pub fn read(git: &Git, candidates: &Candidates) -> Result<Vec<Vec<Change>>, Fail
         }
     }
     Ok(changes)
+}
+
+/// Returns the files that the commit at position `at` renames.
+///
+/// # Errors
+/// git cannot read the commit.
+pub fn renames(git: &Git, candidates: &Candidates, at: usize) -> Result<Renames, Failure> {
+    let Some(below) = at.checked_sub(1) else {
+        return Ok(Renames::new());
+    };
+    let commit = |at: usize| candidates.commits[at].commit.as_str();
+    let args = [
+        "diff-tree",
+        "-r",
+        "-z",
+        "--name-status",
+        "--find-renames",
+        "--diff-filter=R",
+        commit(below),
+        commit(at),
+    ];
+    let ran = git.must(TRIED, &args, b"")?;
+    let names = repo::names(&ran.stdout);
+    // The status with the similarity, the old path and the new one.
+    let rename = |three: &[String]| match three {
+        [_, from, to] => Some((from.clone(), to.clone())),
+        _ => None,
+    };
+    Ok(names.chunks(3).filter_map(rename).collect())
 }
 
 /// Parses `MODE MODE ID ID STATUS` for `path`.

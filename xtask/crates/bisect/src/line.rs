@@ -374,7 +374,8 @@ pub fn replayed(
     let changes = changes::read(&git, &candidates)?;
     let files = replay::files(&patches).into_iter();
     let first = changes::entries(&git, candidates.good(), files)?;
-    let replays = replay::replay(&git, &patches, &first, &changes)?;
+    let renames = |at| changes::renames(&git, &candidates, at);
+    let replays = replay::replay(&git, &patches, &first, &changes, &renames)?;
     let points = (0..candidates.commits.len())
         .map(|at| Point {
             same_kernel: at > 0

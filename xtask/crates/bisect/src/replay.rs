@@ -3,12 +3,13 @@
 //! A patch's result depends on the files that it changes and on nothing else,
 //! and few commits change those. So each patch is merged once for each distinct
 //! content of its files, in small trees that have only these; git merges all of
-//! a patch in one process.
+//! a patch in one process. A file that a commit renames keeps its name in these
+//! trees.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 
-use crate::changes::{Change, Entries, Entry};
+use crate::changes::{Change, Entries, Entry, Renames};
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 use kdk_series::base::repo;
@@ -95,8 +96,9 @@ impl Replays {
 }
 
 /// Replays `patches`, in order, on the commits of a range. `first` has the
-/// entries of all files of the patches in the first commit, and `changes` what
-/// each commit changes.
+/// entries of all files of the patches in the first commit, `changes` what each
+/// commit changes, and `renames` returns what a commit renames: it is asked
+/// about commits that remove a file of the patches.
 ///
 /// # Errors
 /// git fails.
@@ -105,8 +107,9 @@ pub fn replay(
     patches: &[Patch],
     first: &Entries,
     changes: &[Vec<Change>],
+    renames: &dyn Fn(usize) -> Result<Renames, Failure>,
 ) -> Result<Replays, Failure> {
-    let (states, of) = states(first, changes);
+    let (states, of) = states(first, changes, renames)?;
     let mut merger = Merger {
         git,
         trees: HashMap::new(),
@@ -132,23 +135,71 @@ pub fn files(patches: &[Patch]) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Returns the distinct contents of the files in `first`, and for each commit
+/// The files of the patches in one commit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct State {
+    /// Their entries, by the names that the patches use.
+    entries: Entries,
+    /// Where those are that were renamed, by the same names.
+    moved: Renames,
+}
+
+impl State {
+    fn path<'a>(&'a self, name: &'a str) -> &'a str {
+        self.moved.get(name).map_or(name, String::as_str)
+    }
+
+    /// Returns the names of the file that is at `path`.
+    fn names_of(&self, path: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        if self.entries.contains_key(path) && !self.moved.contains_key(path) {
+            names.push(path.to_owned());
+        }
+        let moved = self.moved.iter().filter(|(_, to)| *to == path);
+        names.extend(moved.map(|(name, _)| name.clone()));
+        names
+    }
+}
+
+/// Returns the distinct states of the files in `first`, and for each commit
 /// which one it has.
-fn states(first: &Entries, changes: &[Vec<Change>]) -> (Vec<Entries>, Vec<usize>) {
-    let mut known: HashMap<Entries, usize> = HashMap::new();
-    let mut states = vec![first.clone()];
-    known.insert(first.clone(), 0);
-    let (mut now, mut number) = (first.clone(), 0);
+fn states(
+    first: &Entries,
+    changes: &[Vec<Change>],
+    renames: &dyn Fn(usize) -> Result<Renames, Failure>,
+) -> Result<(Vec<State>, Vec<usize>), Failure> {
+    let mut now = State {
+        entries: first.clone(),
+        moved: Renames::new(),
+    };
+    let mut known: HashMap<State, usize> = HashMap::from([(now.clone(), 0)]);
+    let mut states = vec![now.clone()];
+    let mut number = 0;
     let mut of = Vec::new();
-    for changes in changes {
-        let mut is_changed = false;
-        for change in changes {
-            if let Some(entry) = now.get_mut(&change.path) {
-                entry.clone_from(&change.after);
-                is_changed = true;
+    for (at, changes) in changes.iter().enumerate() {
+        let before = now.clone();
+        let is_removed =
+            |change: &&Change| change.after.is_none() && !before.names_of(&change.path).is_empty();
+        if changes.iter().any(|change| is_removed(&change)) {
+            for (from, to) in renames(at)? {
+                // A variant may know the file by its new name.
+                if first.contains_key(&to) && !before.moved.contains_key(&to) {
+                    continue;
+                }
+                for name in before.names_of(&from) {
+                    match name == to {
+                        true => now.moved.remove(&name),
+                        false => now.moved.insert(name, to.clone()),
+                    };
+                }
             }
         }
-        if is_changed {
+        for change in changes {
+            for name in now.names_of(&change.path) {
+                now.entries.insert(name, change.after.clone());
+            }
+        }
+        if now != before {
             number = *known.entry(now.clone()).or_insert_with(|| {
                 states.push(now.clone());
                 states.len() - 1
@@ -156,31 +207,41 @@ fn states(first: &Entries, changes: &[Vec<Change>]) -> (Vec<Entries>, Vec<usize>
         }
         of.push(number);
     }
-    (states, of)
+    Ok((states, of))
 }
 
-/// The replay on one content of the files.
+/// The replay on one state of the files.
 struct Running {
+    state: State,
     entries: Entries,
     fates: Vec<Fate>,
     conflict: Option<(String, String)>,
 }
 
 impl Running {
-    fn new(entries: Entries) -> Self {
+    fn new(state: State) -> Self {
         Self {
-            entries,
+            entries: state.entries.clone(),
+            state,
             fates: Vec::new(),
             conflict: None,
         }
     }
 
     fn end(self) -> Replayed {
+        let path = |name: &str| self.state.path(name).to_owned();
         match self.conflict {
-            Some((patch, file)) => Replayed::Conflict { patch, file },
+            Some((patch, file)) => Replayed::Conflict {
+                patch,
+                file: path(&file),
+            },
             None => Replayed::Clean {
                 fates: self.fates,
-                entries: self.entries,
+                entries: self
+                    .entries
+                    .into_iter()
+                    .map(|(name, entry)| (path(&name), entry))
+                    .collect(),
             },
         }
     }
@@ -531,7 +592,10 @@ mod tests {
         let range = candidates::list(&git, &head, &tip).unwrap();
         let changed = changes::read(&git, &range).unwrap();
         let first = changes::entries(&git, &head, files(&patches).into_iter()).unwrap();
-        let replays = replay(&git, &patches, &first, &changed).unwrap();
+        let replays = replay(&git, &patches, &first, &changed, &|at| {
+            changes::renames(&git, &range, at)
+        })
+        .unwrap();
         let mut fates = String::new();
         for (at, candidate) in range.commits.iter().enumerate() {
             let want = slowly(&git, &pairs, &candidate.commit);
@@ -579,7 +643,10 @@ mod tests {
         let changed = changes::read(&git, &range).unwrap();
         let patches = [both];
         let first = changes::entries(&git, &head, files(&patches).into_iter()).unwrap();
-        let replays = replay(&git, &patches, &first, &changed).unwrap();
+        let replays = replay(&git, &patches, &first, &changed, &|at| {
+            changes::renames(&git, &range, at)
+        })
+        .unwrap();
         let fates: Vec<String> = (0..3)
             .map(|at| match replays.at(at) {
                 Replayed::Clean { fates, .. } => format!("{fates:?}"),
@@ -592,6 +659,66 @@ mod tests {
                 "[Applied(\"new\")]",
                 "[Applied(\"old\")]",
                 "count sys/kern/a.c"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_patch_follows_a_renamed_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (git, head) = fixtures::kdk_repo(dir.path());
+        let src = dir.path().join("src");
+        let run = |args: &[&str]| fixtures::git(&src, args);
+        let (old, new) = ("sys/kern/a.c", "sys/arch/kern/a.c");
+        let mut before: String = (0..40).map(|line| format!("{line}\n")).collect();
+        before.insert_str(0, "one\ntwo\nthree\n");
+        fixtures::write(&src.join(old), &before);
+        let base = fixtures::commit(&src, "long");
+        // It is renamed and changed at once, conflicts, and returns.
+        std::fs::create_dir_all(src.join("sys/arch/kern")).unwrap();
+        run(&["mv", old, new]);
+        fixtures::write(&src.join(new), &before.replace("\n30\n", "\ndreißig\n"));
+        fixtures::commit(&src, "move");
+        fixtures::write(&src.join(new), &before.replace("two", "zwei"));
+        fixtures::commit(&src, "conflict");
+        run(&["mv", new, old]);
+        fixtures::commit(&src, "back");
+        fixtures::write(&src.join(old), &before);
+        let tip = fixtures::commit(&src, "restore");
+        let change = apply::Change {
+            id: "count".into(),
+            diff: diff(old, "two", "2"),
+        };
+        let patched = chain(&git, &base, &[change]).unwrap().remove(0);
+        let patches = [patch(&git, "count", "s", (&base, &patched))];
+        let range = candidates::list(&git, &head, &tip).unwrap();
+        let changed = changes::read(&git, &range).unwrap();
+        let first = changes::entries(&git, &head, files(&patches).into_iter()).unwrap();
+        let replays = replay(&git, &patches, &first, &changed, &|at| {
+            changes::renames(&git, &range, at)
+        })
+        .unwrap();
+        let seen: Vec<String> = (1..=5)
+            .map(|at| match replays.at(at) {
+                Replayed::Clean { entries, .. } => {
+                    let commit = &range.commits[at].commit;
+                    let made = compose::commit(&git, commit, entries, "x\n").unwrap();
+                    let list = git
+                        .text("x", &["diff", "--stat=80", commit, &made])
+                        .unwrap();
+                    list.lines().next().unwrap_or_default().trim().to_owned()
+                }
+                Replayed::Conflict { patch, file } => format!("{patch} {file}"),
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                "sys/kern/a.c | 2 +-",
+                "sys/arch/kern/a.c | 2 +-",
+                "count sys/arch/kern/a.c",
+                "count sys/kern/a.c",
+                "sys/kern/a.c | 2 +-"
             ]
         );
     }
