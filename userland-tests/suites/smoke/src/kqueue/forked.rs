@@ -1,6 +1,6 @@
 //! A kqueue that fork(2) copies (`KQUEUE_CPONFORK`) while something happens.
 
-use super::{skip_without, taken};
+use super::{none, one, skip_without, taken};
 use alloc::vec::Vec;
 use kdk_fixtures::bytes::soon;
 use kdk_fixtures::child::Child;
@@ -8,10 +8,10 @@ use kdk_harness::{Stop, TestResult, kdk_test};
 use kdk_sys::fd::pipe;
 use kdk_sys::file::{O_CLOEXEC, O_CREAT, O_RDWR, open, unlink};
 use kdk_sys::kqueue::{
-    EV_ADD, EV_CLEAR, EV_ONESHOT, Event, Filter, Kqueue, NOTE_WRITE, registered,
+    EV_ADD, EV_CLEAR, EV_ONESHOT, Event, Filter, Kqueue, NOTE_TRIGGER, NOTE_WRITE, registered,
 };
 use kdk_sys::poll::{POLLIN, wait_for};
-use kdk_sys::process::{Ending, me, wait_now};
+use kdk_sys::process::{Ending, Fork, fork, me, wait_now};
 use kdk_sys::suite::must;
 use kdk_sys::{Descriptor, Errno, Fd};
 
@@ -231,5 +231,133 @@ fn closes() -> TestResult {
         );
         closer.join();
     }
+    Ok(())
+}
+
+kdk_test!(
+    "smoke/kqueue-fork-watched",
+    watched,
+    limit_ms = 60_000,
+    cpus = &[1, 4],
+    leak_types = &["kqueue"]
+);
+
+/// A kqueue that watches another one: the child's watches the child's.
+fn watched() -> TestResult {
+    skip_without("kern.proc.kq")?;
+    // The one with the lower descriptor is copied first.
+    for inner_first in [false, true] {
+        without_parent(inner_first)?;
+        own_events(inner_first)?;
+        pending_event(inner_first)?;
+    }
+    not_copied()
+}
+
+/// A kqueue, and one that watches it.
+fn watched_pair(inner_first: bool) -> Result<(Kqueue, Kqueue), Stop> {
+    let (low, high) = (copied_queue()?, copied_queue()?);
+    let (inner, outer) = if inner_first {
+        (low, high)
+    } else {
+        (high, low)
+    };
+    watch(&inner, &outer);
+    Ok((inner, outer))
+}
+
+#[track_caller]
+fn watch(inner: &Kqueue, outer: &Kqueue) {
+    let watch = Event::on(inner, Filter::Read, EV_ADD);
+    must("watch the kqueue", outer.change(&[watch]));
+}
+
+/// Adds an event of this process's own, which has happened.
+#[track_caller]
+fn trigger(queue: &Kqueue) {
+    let own = Event::new(1, Filter::User, EV_ADD | EV_CLEAR);
+    let trigger = own.with_flags(0).with_fflags(NOTE_TRIGGER);
+    must("trigger an event", queue.change(&[own, trigger]));
+}
+
+/// The outer kqueue reports the event of the inner one until it is taken.
+#[track_caller]
+fn reported(who: &str, inner: &Kqueue, outer: &Kqueue) {
+    let seen = one(who, outer);
+    assert!(seen.is(Filter::Read), "{who}: another filter: {seen:?}");
+    assert_eq!(seen.ident, inner.raw() as usize, "{who}: ident");
+    assert_eq!(seen.data, 1, "{who}: events in the watched kqueue");
+    one(who, inner);
+    none(who, outer);
+}
+
+/// The child closes its kqueues when the parent is gone.
+fn without_parent(inner_first: bool) -> TestResult {
+    let (done, passed) = must("pipe", pipe());
+    let (wait, go) = must("pipe", pipe());
+    // It makes the kqueues, so that no other process has them.
+    let parent = Child::run(|| {
+        let Ok((inner, outer)) = watched_pair(inner_first) else {
+            return;
+        };
+        if let Fork::Child = must("fork", fork()) {
+            must("wait for its end", wait.read_full(&mut [0]));
+            drop(outer);
+            drop(inner);
+            must("say so", passed.write_all(b"p"));
+        }
+    });
+    drop(passed);
+    parent.join();
+    must("let the child go on", go.write_all(b"g"));
+    must("the child passes", done.read_full(&mut [0]));
+    Ok(())
+}
+
+/// What happens to the parent's is not the child's, and the other way round.
+fn own_events(inner_first: bool) -> TestResult {
+    let (inner, outer) = watched_pair(inner_first)?;
+    let (wait, go) = must("pipe", pipe());
+    let child = Child::run(|| {
+        must("wait for the parent", wait.read_full(&mut [0]));
+        none("the parent's event", &outer);
+        trigger(&inner);
+        reported("the child", &inner, &outer);
+    });
+    trigger(&inner);
+    reported("the parent", &inner, &outer);
+    trigger(&inner);
+    must("let the child look", go.write_all(b"g"));
+    child.join();
+    reported("the parent, after the child", &inner, &outer);
+    Ok(())
+}
+
+/// An event that is pending is pending in both, and each takes its own.
+fn pending_event(inner_first: bool) -> TestResult {
+    let (inner, outer) = watched_pair(inner_first)?;
+    let (read, write) = must("pipe", pipe());
+    must("write", write.write_all(b"w"));
+    let event = Event::on(&read, Filter::Read, EV_ADD | EV_CLEAR);
+    must("wait to read", inner.change(&[event]));
+    Child::run(|| reported("the child, pending", &inner, &outer)).join();
+    reported("the parent, pending", &inner, &outer);
+    Child::run(|| none("taken before", &outer)).join();
+    Ok(())
+}
+
+/// A kqueue that is not copied is not watched in the child.
+fn not_copied() -> TestResult {
+    let outer = copied_queue()?;
+    let inner = must("kqueue", Kqueue::new());
+    watch(&inner, &outer);
+    Child::run(|| {
+        let copied = must("look at the copy", registered(me()));
+        assert!(copied.is_empty(), "the child watches {copied:?}");
+        none("the child", &outer);
+    })
+    .join();
+    trigger(&inner);
+    reported("the parent's alone", &inner, &outer);
     Ok(())
 }
