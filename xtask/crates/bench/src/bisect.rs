@@ -146,7 +146,7 @@ fn prepass(cx: &Context, base: &str, quick: bool) -> Result<(), Failure> {
     let begun = Instant::now();
     let candidates = candidates::list(&git, &record.commit, &bad)?;
     let listed = milliseconds(begun.elapsed());
-    let known = KnownInputs::new(compiled::files(&cx.cache, base)?);
+    let known = KnownInputs::new(compiled::of_whole_kernel(&cx.cache, base)?);
     let line = read(git, candidates, &request, &known)?;
     let all = milliseconds(begun.elapsed());
     cx.terminal.print(format!(

@@ -337,7 +337,7 @@ pub fn read(cx: &Context, request: &BisectRequest, width: usize) -> Result<Line,
             let _lock = cx.cache.lock(&base::lock_name(&request.base), &say)?;
             let (git, _) = open(&cx.cache, &record)?;
             let candidates = candidates::list(&git, good, bad)?;
-            let known = KnownInputs::new(compiled::files(&cx.cache, &request.base)?);
+            let known = KnownInputs::new(compiled::of_whole_kernel(&cx.cache, &request.base)?);
             replayed(git, candidates, request, &known, width)
         }
     }

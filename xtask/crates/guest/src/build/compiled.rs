@@ -10,12 +10,25 @@ use kdk_core::cache_dir::CacheDir;
 use kdk_core::failure::Failure;
 use kdk_core::store::Inputs;
 
-/// Links in a kernel's object directory, and what they point at.
+use super::make_py::KERNEL;
+
+/// Links in a kernel's object directory, and what they point at in most trees.
 const LINKS: [(&str, &str); 3] = [
     ("machine/", "sys/amd64/include/"),
     ("x86/", "sys/x86/include/"),
     ("i386/", "sys/i386/include/"),
 ];
+
+/// Returns what [`files`] returns if a kernel of `base` was built. The dependency
+/// files of a first build that was interrupted name only a part of the files;
+/// none are known then.
+///
+/// # Errors
+/// The object directory cannot be read.
+pub fn of_whole_kernel(cache: &CacheDir, base: &str) -> Result<BTreeSet<String>, Failure> {
+    let (found, has_kernel) = scan(cache, base)?;
+    Ok(if has_kernel { found } else { BTreeSet::new() })
+}
 
 /// Returns the files of the tree of `base` that the builds so far have read, by
 /// their paths in the tree; none if it was not built, or by a builder that
@@ -24,6 +37,12 @@ const LINKS: [(&str, &str); 3] = [
 /// # Errors
 /// The object directory cannot be read.
 pub fn files(cache: &CacheDir, base: &str) -> Result<BTreeSet<String>, Failure> {
+    scan(cache, base).map(|(found, _)| found)
+}
+
+/// Returns these files, and whether the objects of a kernel are complete.
+fn scan(cache: &CacheDir, base: &str) -> Result<(BTreeSet<String>, bool), Failure> {
+    let mut has_kernel = false;
     let tree = cache.trees().join(base);
     let mut found = BTreeSet::new();
     let mut folders = vec![cache.obj().join(base)];
@@ -33,6 +52,7 @@ pub fn files(cache: &CacheDir, base: &str) -> Result<BTreeSet<String>, Failure> 
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             other => other.map_err(failed)?,
         };
+        let mut links = None;
         for entry in entries {
             let entry = entry.map_err(failed)?;
             if entry.file_type().map_err(failed)?.is_dir() {
@@ -43,26 +63,39 @@ pub fn files(cache: &CacheDir, base: &str) -> Result<BTreeSet<String>, Failure> 
                 .starts_with(b".depend.")
             {
                 let text = fs::read(entry.path()).map_err(failed)?;
-                read(&String::from_utf8_lossy(&text), &tree, &mut found);
+                let links = links.get_or_insert_with(|| targets(&folder, &tree));
+                read(&String::from_utf8_lossy(&text), &tree, links, &mut found);
+            } else if entry.file_name() == KERNEL {
+                has_kernel = true;
             }
         }
     }
     if !found.is_empty() {
         found.extend(of_module(&cache.store().join("kmod").join(base)));
     }
-    Ok(found)
+    Ok((found, has_kernel))
+}
+
+/// Returns the links of an object directory with the folders of the tree that
+/// they point at.
+fn targets(objects: &Path, tree: &Path) -> [(&'static str, PathBuf); 3] {
+    LINKS.map(|(link, usual)| {
+        let made = fs::read_link(objects.join(link.trim_end_matches('/'))).ok();
+        let within = made.and_then(|to| to.strip_prefix(tree).map(Path::to_owned).ok());
+        (link, within.unwrap_or_else(|| usual.into()))
+    })
 }
 
 /// Adds the files below `tree` that a dependency file names.
-fn read(text: &str, tree: &Path, into: &mut BTreeSet<String>) {
+fn read(text: &str, tree: &Path, links: &[(&'static str, PathBuf)], into: &mut BTreeSet<String>) {
     for word in text.split_whitespace() {
         let word = word.trim_end_matches(':');
         if let Ok(path) = Path::new(word).strip_prefix(tree) {
             into.insert(plain(path));
         }
-        for (link, target) in LINKS {
+        for (link, target) in links {
             if let Some(rest) = word.strip_prefix(link) {
-                into.insert(plain(&Path::new(target).join(rest)));
+                into.insert(plain(&target.join(rest)));
             }
         }
     }
@@ -129,5 +162,17 @@ mod tests {
             "sys/net/f.c",
         ];
         assert_eq!(found, want);
+        // A tree that has the machine's headers elsewhere.
+        let there = cache.trees().join("b/sys/arch/amd64/include");
+        std::os::unix::fs::symlink(there, objects.join("machine")).unwrap();
+        let moved = files(&cache, "b").unwrap();
+        assert!(
+            moved.contains("sys/arch/amd64/include/endian.h"),
+            "{moved:?}"
+        );
+        // The kernel's first build has not ended.
+        assert!(of_whole_kernel(&cache, "b").unwrap().is_empty());
+        fs::write(objects.join(KERNEL), "elf").unwrap();
+        assert_eq!(of_whole_kernel(&cache, "b").unwrap(), moved);
     }
 }

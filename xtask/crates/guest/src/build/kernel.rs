@@ -170,7 +170,10 @@ fn keep(made: &Made, into: &Path) -> Result<(), Failure> {
         ("x86", "x86/include"),
         ("i386", "i386/include"),
     ] {
-        std::os::unix::fs::symlink(made.sys.join(target), headers.join(link)).map_err(failed)?;
+        // make(1) knows where this tree has them.
+        let target =
+            fs::read_link(made.objects.join(link)).unwrap_or_else(|_| made.sys.join(target));
+        std::os::unix::fs::symlink(target, headers.join(link)).map_err(failed)?;
     }
     Ok(())
 }

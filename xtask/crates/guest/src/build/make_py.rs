@@ -25,6 +25,9 @@ pub const RECIPE: u32 = 1;
 /// the machine is busy, and would stop its bootstrap.
 const SKIPPED_BMAKE_TESTS: &str = "cmd-interrupt deptgt-interrupt";
 
+/// The file in a kernel's object directory that is linked last of all objects.
+pub const KERNEL: &str = "kernel.full";
+
 /// Builds the kernel. Builds its toolchain first, if that is stale.
 pub fn kernel(builder: &Builder<'_>, source: &TreeSource, llvm: &Path) -> Result<Made, Failure> {
     let tools = toolchain(builder, source, llvm)?;
@@ -33,7 +36,7 @@ pub fn kernel(builder: &Builder<'_>, source: &TreeSource, llvm: &Path) -> Result
     let stamp = source
         .obj(builder)
         .join(format!("configured-{}.key", source.config));
-    let fast = objects.join("kernel.full").exists() && matches_key(&stamp, &configured);
+    let fast = objects.join(KERNEL).exists() && matches_key(&stamp, &configured);
     // An interrupted build must not leave a valid stamp.
     remove(&stamp)?;
     let vars = kernel_arguments(source, builder.jobs, fast);
@@ -203,7 +206,12 @@ fn is_of_toolchain(path: &str) -> bool {
 fn configured_key(source: &TreeSource, toolchain: &str) -> Result<String, Failure> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(toolchain.as_bytes());
-    for dir in ["sys/conf", "sys/amd64/conf", "sys/x86/conf"] {
+    for dir in [
+        "sys/conf",
+        "sys/amd64/conf",
+        "sys/arch/amd64/conf",
+        "sys/x86/conf",
+    ] {
         // Not every tree has each of them.
         let name = format!("{}:{dir}", source.commit);
         let id = Git::new(&source.repo).text(
