@@ -28,5 +28,6 @@ mod reuse;
 mod shutdown;
 mod stress;
 mod tls;
+mod unix_buffers;
 
 kdk_sys::suite_main!();
