@@ -150,6 +150,25 @@ fn a_branch_that_moves_is_another_request() {
 }
 
 #[test]
+fn a_rewritten_range_is_one_clear_error() {
+    let (sandbox, ids) = sandbox();
+    let state = sandbox.path("home/bisects/0123456789abcdef");
+    let gone = "1".repeat(40);
+    write(
+        &state.join("request.json"),
+        &format!(
+            r#"{{"base":"releng-15.1","range":{{"commits":{{"good":"{}","bad":"{gone}"}}}},
+            "tests":{{"suites":["smoke/*"]}},"signature":null,"metric":null,"with":[],"cpus":[],"runs":20}}"#,
+            ids[0]
+        ),
+    );
+    write(&state.join("log.jsonl"), "");
+    let failed = sandbox.fails(2, &["bisect", "--resume"]);
+    assert!(failed.contains("was rewritten since"), "{failed}");
+    assert!(state.join("log.jsonl").exists());
+}
+
+#[test]
 fn a_step_has_the_exit_codes_of_git_bisect_run() {
     let (sandbox, ids) = sandbox();
     let src = sandbox.path("src");

@@ -58,15 +58,23 @@ pub struct ReportFiles {
 /// of the last bisection without an answer.
 ///
 /// # Errors
-/// There is none.
+/// There is none, or its commits are gone.
 pub fn to_continue(cx: &Context, request: Option<BisectRequest>) -> Result<BisectRequest, Failure> {
-    match request {
-        Some(request) => Ok(request),
-        None => state::unfinished(&cx.cache)?.ok_or_else(|| {
-            Failure::usage("continue a bisection", "none was interrupted")
-                .help("begin one with --good, --bad and --test")
-        }),
+    if let Some(request) = request {
+        return Ok(request);
     }
+    let Some(request) = state::unfinished(&cx.cache)? else {
+        return Err(
+            Failure::usage("continue a bisection", "none was interrupted")
+                .help("begin one with --good, --bad and --test"),
+        );
+    };
+    line::resolve(&cx.cache, &request).map_err(|failure| {
+        failure.help(format!(
+            "the history of {} was rewritten since the bisection began: begin another one with its new commits",
+            request.base
+        ))
+    })
 }
 
 /// Prints what a bisection would do, and how long it would take. Builds
