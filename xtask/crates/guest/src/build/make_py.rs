@@ -40,7 +40,10 @@ pub fn kernel(builder: &Builder<'_>, source: &TreeSource, llvm: &Path) -> Result
     // An interrupted build must not leave a valid stamp.
     remove(&stamp)?;
     let vars = kernel_arguments(source, builder.jobs, fast);
-    let job = make(builder, source, llvm, "build the kernel", "kernel", &vars);
+    let mut job = make(builder, source, llvm, "build the kernel", "kernel", &vars);
+    if let Some(ccache) = tools::ccache() {
+        job.env.extend(with_ccache(ccache, builder.cache.ccache()));
+    }
     let done = Cell::new(0);
     let total = Cell::new(0);
     job.run(builder.interrupt, &mut |line| {
@@ -75,8 +78,7 @@ pub fn kernel(builder: &Builder<'_>, source: &TreeSource, llvm: &Path) -> Result
 
 /// Returns the variables that make the tree's make(1) use ccache(1) with
 /// `folder`. Patches of headers that are applied and removed again, as proofs
-/// do, then do not recompile the kernel each time, and commits on both sides of
-/// a change of the build do not recompile the toolchain (src.conf(5),
+/// do, then do not recompile the kernel each time (src.conf(5),
 /// WITH_CCACHE_BUILD).
 fn with_ccache(ccache: PathBuf, folder: PathBuf) -> [(String, OsString); 4] {
     [
@@ -243,18 +245,14 @@ pub fn make(
         "TARGET_ARCH=amd64".into(),
     ];
     argv.extend_from_slice(args);
-    let mut env: Vec<(String, OsString)> = vec![
-        ("MAKEOBJDIRPREFIX".into(), source.obj(builder).into()),
-        ("BROKEN_TESTS".into(), SKIPPED_BMAKE_TESTS.into()),
-    ];
-    if let Some(ccache) = tools::ccache() {
-        env.extend(with_ccache(ccache, builder.cache.ccache()));
-    }
     Job {
         what: what.into(),
         argv,
         dir: source.path.clone(),
-        env,
+        env: vec![
+            ("MAKEOBJDIRPREFIX".into(), source.obj(builder).into()),
+            ("BROKEN_TESTS".into(), SKIPPED_BMAKE_TESTS.into()),
+        ],
         without: vec![
             "MAKEFLAGS",
             "MFLAGS",
