@@ -1,0 +1,162 @@
+//! The result of a job, as the store and the folders of shards have it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the format that is written and read.
+pub const SCHEMA: u32 = 1;
+
+/// The result of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobResult {
+    /// The version of the format: [`SCHEMA`].
+    pub schema: u32,
+    /// The id of the job.
+    pub job: String,
+    /// The digest of everything that the result depends on.
+    pub key: String,
+    /// The id of the revision that it ran for.
+    pub revision: String,
+    /// How the job ended.
+    pub verdict: JobVerdict,
+    /// Why it did not pass, in one line; empty if it passed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// When it began, in milliseconds since 1970.
+    pub began: u64,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+    /// The name of the host that ran it.
+    pub host: String,
+    /// The number of tests by verdict: `PASS`, `FAIL`, ..
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<String, usize>,
+    /// What did not end as expected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// What a benchmark measured, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ratios: BTreeMap<String, Ratio>,
+    /// How long each phase took that had work to do, in milliseconds, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub phases: BTreeMap<String, u64>,
+    /// The files that the job wrote, relative to the folder of results. A
+    /// report of its tests is `JOB-ID/report.json`, with `report.html` and
+    /// `junit.xml` beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artefacts: Vec<String>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobVerdict {
+    /// Everything ended as expected.
+    Passed,
+    /// The patch, the series or a test is at fault.
+    Failed,
+    /// The host failed or was interrupted. This says nothing about the patch,
+    /// and the job runs again.
+    HostError,
+}
+
+/// Something that did not end as expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The test; the check of a lint finding; `kernel` for a kernel that does
+    /// not build or boot.
+    pub test: String,
+    /// The number of virtual CPUs of its machine, if it is a test's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<u32>,
+    /// The verdict: `FAIL`, `CRASH`, .., `NO_BOOT`, `NO_BUILD`, `ERROR`.
+    pub verdict: String,
+    /// The explanation of the verdict.
+    pub detail: String,
+    /// The backtrace with source lines, if the kernel died.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backtrace: Vec<String>,
+    /// The command that repeats it, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<String>,
+}
+
+/// A number that a benchmark measured, with its interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Ratio {
+    /// The measured value: the median.
+    pub value: f64,
+    /// The lower end of its noise.
+    pub low: f64,
+    /// The upper end of its noise.
+    pub high: f64,
+}
+
+impl JobVerdict {
+    /// Returns the name, as the JSON form has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::HostError => "host-error",
+        }
+    }
+}
+
+impl JobResult {
+    /// Returns whether the result says something about the patch. One of the
+    /// host does not.
+    pub fn is_final(&self) -> bool {
+        self.verdict != JobVerdict::HostError
+    }
+
+    /// Returns the name of the file that the store and the folders of shards
+    /// have for a result with the key `key`.
+    pub fn file_name(key: &str) -> String {
+        format!("{key}.json")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_of_a_result_is_stable() {
+        let result = JobResult {
+            schema: SCHEMA,
+            job: "b/suite/debug/4/ixgbe".into(),
+            key: "k".into(),
+            revision: "r".into(),
+            verdict: JobVerdict::HostError,
+            why: "interrupted".into(),
+            began: 1,
+            ms: 2,
+            host: "h".into(),
+            counts: BTreeMap::from([("PASS".into(), 3)]),
+            findings: vec![Finding {
+                test: "ixgbe/rx".into(),
+                cpus: Some(4),
+                verdict: "CRASH".into(),
+                detail: "panic: x".into(),
+                backtrace: vec!["panic()".into()],
+                again: None,
+            }],
+            ratios: BTreeMap::from([(
+                "rx".into(),
+                Ratio {
+                    value: 1.5,
+                    low: 1.25,
+                    high: 1.75,
+                },
+            )]),
+            phases: BTreeMap::new(),
+            artefacts: vec!["b/suite/debug/4/ixgbe/report.json".into()],
+        };
+        let text = serde_json::to_string_pretty(&result).unwrap();
+        insta::assert_snapshot!(text);
+        assert_eq!(serde_json::from_str::<JobResult>(&text).unwrap(), result);
+        assert!(!result.is_final());
+    }
+}
