@@ -67,6 +67,9 @@ pub struct GuestArgs {
     /// How the kernel boots: pvh directly, efi through the loader
     #[arg(long, value_name = "B", default_value = "auto", value_parser = one_of::<BootChoice>(&BootChoice::NAMES))]
     pub(crate) boot: BootChoice,
+    /// Confine the build of the kernel with bubblewrap (docs/ci.md)
+    #[arg(long)]
+    pub(crate) sandbox: bool,
 }
 
 impl GuestArgs {
@@ -89,6 +92,7 @@ impl GuestArgs {
             vmm: self.vmm,
             accel: self.accel,
             boot: self.boot,
+            sandbox: self.sandbox,
             ..GuestRequest::default()
         }
     }

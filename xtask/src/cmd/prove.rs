@@ -47,6 +47,9 @@ pub struct Args {
     /// Run the tests on N virtual CPUs; a list, or repeated, for each number [default: as the manifest or each test declares]
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
     cpus: Vec<u32>,
+    /// Confine the builds of the kernels with bubblewrap (docs/ci.md)
+    #[arg(long)]
+    sandbox: bool,
     /// Show the guest's console and results
     #[arg(short, long)]
     verbose: bool,
@@ -80,6 +83,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let request = GuestRequest {
         base: Some(series.name().to_owned()),
         accel: args.accel,
+        sandbox: args.sandbox,
         ..GuestRequest::default()
     };
     let tests = TestRequest {

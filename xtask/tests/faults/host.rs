@@ -23,6 +23,7 @@ pub fn faults() -> Vec<Fault> {
     all.extend(disk());
     all.extend(permissions());
     all.extend(kernels());
+    all.extend(confinement());
     all.extend([
         daily(
             "OVMF missing",
@@ -68,6 +69,34 @@ pub fn faults() -> Vec<Fault> {
 
 fn passes() -> Want {
     ends(0, "").with(&[(GOOD, Pass)])
+}
+
+fn confinement() -> Vec<Fault> {
+    let bwrap = |name: &str, says: &str, script: Option<&'static str>| {
+        daily(name, infra(says), move |sandbox| {
+            let programs = sandbox.programs_with("bwrap", script)?;
+            let mut command = sandbox.vm_test(&[GOOD]);
+            command.arg("--sandbox").env("PATH", programs);
+            sandbox.inject(command)
+        })
+    };
+    vec![
+        bwrap("no bubblewrap", "bubblewrap is not installed", None),
+        bwrap(
+            "bubblewrap too old",
+            "(bubblewrap 0.4.1); bubblewrap 0.8 is needed",
+            Some("#!/bin/sh\necho bubblewrap 0.4.1\n"),
+        ),
+        bwrap(
+            "bubblewrap that may not make namespaces",
+            "cannot confine a program: bwrap: No permissions to create new namespace",
+            Some(
+                "#!/bin/sh\n\
+                 case $1 in --version) echo bubblewrap 0.8.0; exit ;; esac\n\
+                 echo 'bwrap: No permissions to create new namespace' >&2; exit 1\n",
+            ),
+        ),
+    ]
 }
 
 fn qemu() -> Vec<Fault> {

@@ -2,7 +2,7 @@
 //! its store, and a QEMU that can be made to fail.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -235,6 +235,32 @@ impl Sandbox {
         fs::write(&path, script).map_err(io_error("write", &path))?;
         let runs = fs::Permissions::from_mode(0o755);
         fs::set_permissions(&path, runs).map_err(io_error("make a program of", &path))
+    }
+
+    /// Returns a PATH with the host's programs, of which `name` is replaced by a
+    /// script, or missing.
+    ///
+    /// # Errors
+    /// The disk's, in words.
+    pub fn programs_with(&self, name: &str, script: Option<&str>) -> Result<PathBuf, String> {
+        let folder = self.path("programs");
+        fs::create_dir(&folder).map_err(io_error("make", &folder))?;
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&path).filter_map(|one| fs::read_dir(one).ok());
+        for entry in found.flatten().flatten() {
+            let (program, link) = (entry.path(), folder.join(entry.file_name()));
+            // The first one of a name counts.
+            if entry.file_name() != name && fs::symlink_metadata(&link).is_err() {
+                symlink(&program, &link).map_err(io_error("make", &link))?;
+            }
+        }
+        if let Some(script) = script {
+            let path = folder.join(name);
+            fs::write(&path, script).map_err(io_error("write", &path))?;
+            let runs = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(&path, runs).map_err(io_error("make a program of", &path))?;
+        }
+        Ok(folder)
     }
 
     /// Replaces QEMU by a script that speaks the protocol of a guest.

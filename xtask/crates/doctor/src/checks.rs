@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::Need;
 use super::bhyve;
+use super::bubblewrap;
 use super::packages::{self, Remedy};
 use crate::accel;
 use crate::disk_space::{self, human};
@@ -128,7 +129,7 @@ const KERNELS: &[Need] = &[Need::FreeBsd];
 const LINT: &[Need] = &[Need::Lint, Need::Tests];
 
 /// Every check, in the order of the report.
-pub static ALL: [Check; 19] = [
+pub static ALL: [Check; 20] = [
     check("QEMU, 7.0 or later", GUESTS, qemu, packages::QEMU),
     check("LLVM 19", GUESTS, llvm, packages::LLVM),
     check("Rust that can build core", GUESTS, rust, Remedy::Rust),
@@ -146,6 +147,12 @@ pub static ALL: [Check; 19] = [
     check("ccache", KERNELS, ccache, Remedy::Nothing),
     check("perl", LINT, perl, packages::PERL),
     check("mandoc", LINT, mandoc, packages::MANDOC),
+    check(
+        "bubblewrap, 0.8 or later",
+        &[],
+        |_| bubblewrap::state(),
+        packages::BUBBLEWRAP,
+    ),
     check("disk space", KERNELS, disk, Remedy::Nothing),
     check("memory", KERNELS, memory, Remedy::Nothing),
 ];
@@ -288,7 +295,7 @@ fn git(_: &Context) -> State {
 }
 
 /// Classifies the program at `at`, which reports `version`.
-fn classify_version(name: &str, wanted: (u32, u32), at: &str, version: &str) -> State {
+pub fn classify_version(name: &str, wanted: (u32, u32), at: &str, version: &str) -> State {
     let text = format!("{at} ({version})");
     match number(version) {
         Some(found) if found >= wanted => State::Found(text),
@@ -392,8 +399,6 @@ fn classify_all(wanted: &[&str], place: &str, has: impl Fn(&str) -> bool) -> Sta
     }
 }
 
-/// Checks that no other gelf.h precedes that of the tree: the bootstrap would
-/// fail with "unknown type name 'Elf64_Half'".
 fn ccache(_: &Context) -> State {
     classify_ccache(tools::ccache())
 }
@@ -407,6 +412,8 @@ fn classify_ccache(found: Option<PathBuf>) -> State {
     }
 }
 
+/// Checks that no other gelf.h precedes that of the tree: the bootstrap would
+/// fail with "unknown type name 'Elf64_Half'".
 fn libelf(_: &Context) -> State {
     classify_libelf(cfg!(target_os = "linux") && Path::new("/usr/include/gelf.h").exists())
 }

@@ -2,6 +2,7 @@
 
 pub mod accel;
 mod bhyve;
+pub mod bubblewrap;
 pub mod checks;
 pub mod disk_space;
 pub mod hypervisor;

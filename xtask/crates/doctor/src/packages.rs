@@ -223,6 +223,14 @@ pub const MANDOC: Remedy = Remedy::Install(Packages {
     macos: &[],
 });
 
+/// The remedy for a missing bubblewrap, which runs only on Linux.
+pub const BUBBLEWRAP: Remedy = Remedy::Install(Packages {
+    debian: &["bubblewrap"],
+    fedora: &["bubblewrap"],
+    freebsd: &[],
+    macos: &[],
+});
+
 /// The remedy for a gelf.h that shadows that of the tree.
 pub const LIBELF: Remedy = Remedy::Remove(Packages {
     debian: &["libelf-dev"],

@@ -10,6 +10,7 @@ use kdk_vm::symbolize::Sources;
 
 use crate::build::image::{self, Parts};
 use crate::build::kernel::{self, Generation, Tools, TreeSource};
+use crate::build::sandbox::Sandbox;
 use crate::build::{Builder, demo, kmod, loader, make_py, userland};
 use crate::hypervisor;
 use crate::program::Program;
@@ -120,7 +121,10 @@ pub fn prepare(
     // A diff that cannot be used is reported before anything is built.
     extra_changes(&request.patch)?;
     request.programs.iter().try_for_each(Program::check)?;
-    let builder = Builder::new(cx, recorder, logs);
+    let mut builder = Builder::new(cx, recorder, logs);
+    if request.sandbox {
+        builder.sandbox = Some(Sandbox::find()?);
+    }
     let host = recorder.phase(Phase::Resolve, || resolve(cx, &builder, request, name))?;
     stop_if(&cx.interrupt)?;
     if name == DEMO {

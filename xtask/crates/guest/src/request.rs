@@ -42,6 +42,8 @@ pub struct GuestRequest {
     pub kernel: KernelChoice,
     /// A commit to build, instead of the base's with its series.
     pub commit: Option<CommitChoice>,
+    /// Whether builds are confined.
+    pub sandbox: bool,
 }
 
 /// A commit of kdk's repository of a base, with its patches.

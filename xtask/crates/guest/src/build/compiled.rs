@@ -55,13 +55,11 @@ fn scan(cache: &CacheDir, base: &str) -> Result<(BTreeSet<String>, bool), Failur
         let mut links = None;
         for entry in entries {
             let entry = entry.map_err(failed)?;
-            if entry.file_type().map_err(failed)?.is_dir() {
+            let kind = entry.file_type().map_err(failed)?;
+            let name = entry.file_name();
+            if kind.is_dir() {
                 folders.push(entry.path());
-            } else if entry
-                .file_name()
-                .as_encoded_bytes()
-                .starts_with(b".depend.")
-            {
+            } else if kind.is_file() && name.as_encoded_bytes().starts_with(b".depend.") {
                 let text = fs::read(entry.path()).map_err(failed)?;
                 let links = links.get_or_insert_with(|| targets(&folder, &tree));
                 read(&String::from_utf8_lossy(&text), &tree, links, &mut found);

@@ -188,31 +188,53 @@ impl Crates<'_> {
     }
 }
 
-/// Builds a program of the workspace for this host and runs it in `dir`. It
-/// may load libclang.
-pub fn run_host_program(
-    builder: &Builder<'_>,
-    (rust, llvm): (&Rust, &Path),
-    package: &str,
-    arguments: Vec<OsString>,
-    dir: &Path,
-) -> Result<(), Failure> {
-    let manifest = workspace().join("Cargo.toml");
-    let mut args: Vec<OsString> = vec!["run".into(), "--quiet".into()];
-    args.extend(["--manifest-path".into(), manifest.into()]);
-    args.extend(["--package", package, "--"].map(OsString::from));
-    args.extend(arguments);
-    Cargo {
-        what: &format!("run {package}"),
-        rust,
-        slot: "host",
-        phase: Phase::Kmod,
-        args,
-        dir,
-        env: vec![("LIBCLANG_PATH".into(), libclang(llvm).into())],
+/// A program of the workspace that runs on this host and reads the tree.
+pub struct HostProgram<'a> {
+    /// The package, which has one program of the same name.
+    pub package: &'a str,
+    /// The arguments of the program.
+    pub arguments: Vec<OsString>,
+    /// The folder in which it runs.
+    pub dir: &'a Path,
+    /// What it can read if it is confined.
+    pub readable: Vec<PathBuf>,
+    /// What it can write if it is confined.
+    pub writable: Vec<PathBuf>,
+}
+
+impl HostProgram<'_> {
+    /// Builds the program and runs it. It may load libclang.
+    pub fn run(self, builder: &Builder<'_>, rust: &Rust, llvm: &Path) -> Result<(), Failure> {
+        const SLOT: &str = "host";
+        let what = format!("run {}", self.package);
+        let target_dir = Cargo {
+            what: &format!("build {}", self.package),
+            rust,
+            slot: SLOT,
+            phase: Phase::Kmod,
+            args: ["build", "--quiet", "--package", self.package]
+                .map(OsString::from)
+                .into(),
+            dir: workspace(),
+            env: Vec::new(),
+        }
+        .run(builder)?;
+        let program = target_dir.join("debug").join(self.package);
+        let mut readable = self.readable;
+        readable.push(program.clone());
+        let mut argv: Vec<OsString> = vec![program.into()];
+        argv.extend(self.arguments);
+        Job {
+            what,
+            argv,
+            dir: self.dir.to_owned(),
+            env: vec![("LIBCLANG_PATH".into(), libclang(llvm).into())],
+            without: Vec::new(),
+            confinement: builder.confine(readable, self.writable),
+            log: builder.log(SLOT),
+        }
+        .run(builder.interrupt, &mut |_| {})
     }
-    .run(builder)
-    .map(drop)
 }
 
 /// One run of cargo.
@@ -251,6 +273,8 @@ impl Cargo<'_> {
             dir: self.dir.to_owned(),
             env,
             without: vec!["RUSTUP_TOOLCHAIN", "RUSTFLAGS", "RUSTC_WRAPPER", "CARGO"],
+            // It compiles this repository, which is trusted.
+            confinement: None,
             log: builder.log(self.slot),
         };
         job.run(builder.interrupt, &mut |_| {})?;

@@ -13,8 +13,10 @@ use std::time::Duration;
 use kdk_vm::interrupt::Interrupt;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 
 use super::diagnose::Diagnosis;
+use super::sandbox::{COMPLAINT, Confined, Confinement};
 use kdk_core::failure::Failure;
 
 /// The interval at which a job checks the interrupt.
@@ -36,6 +38,9 @@ pub struct Job {
     pub env: Vec<(String, OsString)>,
     /// The variables that are removed from the environment.
     pub without: Vec<&'static str>,
+    /// What it sees of the host, if it is confined. It then has no variables
+    /// but those of `env`.
+    pub confinement: Option<Confinement>,
     /// The log file, to which its output is appended.
     pub log: PathBuf,
 }
@@ -54,8 +59,8 @@ impl Job {
             .append(true)
             .open(&self.log)
             .map_err(|error| Failure::io(&self.what, &self.log, error))?;
-        let (program, args) = self
-            .argv
+        let (argv, _temporary) = self.command_line()?;
+        let (program, args) = argv
             .split_first()
             .ok_or_else(|| Failure::infra(&self.what, "there is no command to run"))?;
         let started = self.expression(program, args).reader().map_err(|error| {
@@ -70,6 +75,7 @@ impl Job {
         let (done, running) = channel::<()>();
         let mut diagnosis = Diagnosis::default();
         let mut tail = VecDeque::with_capacity(TAIL_LINES);
+        let mut first = None;
         let read = std::thread::scope(|scope| {
             let watch = move || {
                 while running.recv_timeout(POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
@@ -85,6 +91,7 @@ impl Job {
             let mut lines = BufReader::new(&started);
             let result = each_line(&mut lines, &mut |line| {
                 diagnosis.line(line);
+                first.get_or_insert_with(|| line.to_owned());
                 if tail.len() == TAIL_LINES {
                     tail.pop_front();
                 }
@@ -105,8 +112,40 @@ impl Job {
             .map(|output| output.status);
         match status {
             Some(status) if status.success() => Ok(()),
+            _ if self.is_unconfined(first.as_deref()) => {
+                Err(Failure::infra(&self.what, first.unwrap_or_default())
+                    .help("bubblewrap could not confine it: run `cargo xtask doctor`"))
+            }
             _ => Err(self.failed(&diagnosis, tail.make_contiguous())),
         }
+    }
+
+    /// Returns the command to start, and the temporary folder of a confined
+    /// one, which is removed with the value.
+    fn command_line(&self) -> Result<(Vec<OsString>, Option<TempDir>), Failure> {
+        let Some(confinement) = &self.confinement else {
+            return Ok((self.argv.clone(), None));
+        };
+        let temporary = tempfile::tempdir().map_err(|error| {
+            Failure::io(
+                format!("make a temporary folder to {}", self.what),
+                &std::env::temp_dir(),
+                error,
+            )
+        })?;
+        let argv = confinement.argv(Confined {
+            argv: &self.argv,
+            dir: &self.dir,
+            env: &self.env,
+            temporary: temporary.path(),
+        });
+        Ok((argv, Some(temporary)))
+    }
+
+    /// Returns whether bubblewrap failed before the command started. `first` is
+    /// the first line of the output.
+    fn is_unconfined(&self, first: Option<&str>) -> bool {
+        self.confinement.is_some() && first.is_some_and(|line| line.starts_with(COMPLAINT))
     }
 
     fn expression(&self, program: &OsString, args: &[OsString]) -> duct::Expression {
@@ -182,6 +221,7 @@ mod tests {
             dir: PathBuf::from("/"),
             env: vec![("KDK_TRY".into(), "value".into())],
             without: vec!["HOME"],
+            confinement: None,
             log: log.to_owned(),
         }
     }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::build::sandbox::check_built;
 use crate::build::{Builder, Built, legacy, make_py};
 use kdk_core::event::{Event, Phase};
 use kdk_core::failure::Failure;
@@ -74,7 +75,7 @@ pub fn build(builder: &Builder<'_>, source: &TreeSource, tools: &Tools) -> Resul
             Generation::MakePy => make_py::kernel(builder, source, &tools.llvm)?,
             Generation::Legacy => legacy::kernel(builder, source, tools)?,
         };
-        keep(&made, folder)
+        keep(&made, &source.obj(builder), folder)
     })
 }
 
@@ -152,7 +153,10 @@ pub struct Made {
 
 /// Puts the artefacts into a store entry. The kernels are moved there: copying
 /// them takes longer than a link, and make rebuilds both from kernel.full.
-fn keep(made: &Made, into: &Path) -> Result<(), Failure> {
+/// `root` is the object directory.
+fn keep(made: &Made, root: &Path, into: &Path) -> Result<(), Failure> {
+    check_built(&made.kernel, root)?;
+    check_built(&made.debug, root)?;
     take(&made.kernel, &into.join("kernel"))?;
     take(&made.debug, &into.join("kernel.debug"))?;
     let headers = into.join("obj");
@@ -162,6 +166,7 @@ fn keep(made: &Made, into: &Path) -> Result<(), Failure> {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name();
         if entry.path().extension().is_some_and(|end| end == "h") {
+            check_built(&entry.path(), root)?;
             copy(&entry.path(), &headers.join(name))?;
         }
     }

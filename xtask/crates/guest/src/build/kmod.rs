@@ -24,8 +24,9 @@ use kdk_core::workspace::workspace;
 use kdk_doctor::tools::Rust;
 
 use super::digest::Sources;
-use super::guest::{BuildTarget, Crates, run_host_program};
+use super::guest::{BuildTarget, Crates, HostProgram};
 use super::kernel::TreeSource;
+use super::make_py::llvm_folders;
 use super::{Builder, Built};
 
 /// The name of kdk.ko with debug information in its store entry.
@@ -181,19 +182,30 @@ impl<'a> Module<'a> {
                         .into_iter()
                         .map(Into::into),
                 );
-                run_host_program(
-                    self.builder,
-                    (self.rust, self.llvm),
-                    "kdk-kmod-bindgen",
-                    args,
-                    &c::folder(),
-                )?;
+                let mut readable = self.readable();
+                readable.push(c::folder());
+                HostProgram {
+                    package: "kdk-kmod-bindgen",
+                    arguments: args,
+                    dir: &c::folder(),
+                    readable,
+                    writable: vec![folder.to_owned()],
+                }
+                .run(self.builder, self.rust, self.llvm)?;
                 let mut read = c::read_files(&depfile, HEADER.as_ref(), &self.files)?;
                 // clang's -include reads it, which bindgen does not report.
                 read.push(self.files.name(&self.objects.join(c::OPTIONS)));
                 Ok(read)
             })?;
         Ok(built.entry)
+    }
+
+    /// Returns the folders that a confined compiler reads.
+    fn readable(&self) -> Vec<PathBuf> {
+        let mut folders = llvm_folders(self.llvm);
+        folders.push(self.source.path.clone());
+        folders.push(self.objects.clone());
+        folders
     }
 
     fn c_objects(&self, units: &[Unit]) -> Result<Vec<Built>, Failure> {
@@ -205,6 +217,7 @@ impl<'a> Module<'a> {
             declared: &declared,
             clang: self.llvm.join("clang"),
             flags: c::flags(self.source, &self.objects),
+            readable: self.readable(),
         }
         .objects(units)
     }

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use super::diagnose::begins_object;
 use super::job::Job;
-use super::kernel::{Made, Tools, TreeSource, objects_in, progress};
+use super::kernel::{CONFIGS, Made, Tools, TreeSource, objects_in, progress};
+use crate::build::sandbox::Confinement;
 use crate::build::{Builder, make_py};
 use kdk_core::failure::Failure;
 use kdk_core::workspace::workspace;
@@ -36,7 +37,7 @@ pub fn kernel(builder: &Builder<'_>, source: &TreeSource, tools: &Tools) -> Resu
     let objects = source.obj(builder).join(&source.config);
     builder.cache.create(&objects)?;
     let host = make_py::objects(builder, &tools.from).join("tmp/legacy");
-    configure(builder, source, &objects, &host)?;
+    configure(builder, source, tools, &objects, &host)?;
     let total =
         fs::read_to_string(objects.join("Makefile")).map_or(0, |makefile| objects_in(&makefile));
     let bmake = tools.from.obj(builder).join("bmake-install/bin/bmake");
@@ -53,6 +54,7 @@ pub fn kernel(builder: &Builder<'_>, source: &TreeSource, tools: &Tools) -> Resu
             "CFLAGS",
             "MAKEOBJDIRPREFIX",
         ],
+        confinement: confinement(builder, source, tools),
         log: builder.log("kernel"),
     };
     let done = Cell::new(0);
@@ -75,10 +77,11 @@ pub fn kernel(builder: &Builder<'_>, source: &TreeSource, tools: &Tools) -> Resu
 fn configure(
     builder: &Builder<'_>,
     source: &TreeSource,
+    tools: &Tools,
     objects: &Path,
     host: &Path,
 ) -> Result<(), Failure> {
-    let conf = workspace().join("vm/conf");
+    let conf = workspace().join(CONFIGS);
     let own = source.path.join("sys/amd64/conf");
     let job = Job {
         what: format!("configure the kernel ({})", source.config),
@@ -95,9 +98,22 @@ fn configure(
         dir: own,
         env: Vec::new(),
         without: Vec::new(),
+        confinement: confinement(builder, source, tools),
         log: builder.log("kernel"),
     };
     job.run(builder.interrupt, &mut |_| {})
+}
+
+/// Returns what the old tree's makefiles see of the host: not even the modern
+/// tree's objects are writable.
+fn confinement(builder: &Builder<'_>, source: &TreeSource, tools: &Tools) -> Option<Confinement> {
+    let mut readable = make_py::llvm_folders(&tools.llvm);
+    readable.push(source.path.clone());
+    readable.push(workspace().join(CONFIGS));
+    readable.push(tools.from.obj(builder));
+    // The folder of its host tools has links to its tree.
+    readable.push(tools.from.path.clone());
+    builder.confine(readable, vec![source.obj(builder)])
 }
 
 fn environment(host: &Path, source: &TreeSource, llvm: &Path) -> Vec<(String, OsString)> {

@@ -2,6 +2,7 @@
 //! boots every kernel, patched or not, old or new.
 
 use super::kernel::Tools;
+use super::sandbox::check_built;
 use super::{Builder, make_py};
 use kdk_core::event::Phase;
 use kdk_core::failure::Failure;
@@ -51,6 +52,7 @@ pub fn build(builder: &Builder<'_>, tools: &Tools) -> Result<Entry, Failure> {
     let made = make_py::objects(builder, source)
         .join("stand/efi/loader_simp")
         .join(LOADER);
+    check_built(&made, &source.obj(builder))?;
     let pending = builder.store.begin(&inputs)?;
     let kept = pending.path().join(LOADER);
     std::fs::copy(&made, &kept)

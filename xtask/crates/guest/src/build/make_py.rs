@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::diagnose::begins_object;
 use super::job::Job;
-use super::kernel::{Made, TreeSource, objects_in, progress};
+use super::kernel::{CONFIGS, Made, TreeSource, objects_in, progress};
 use crate::build::known_inputs::KnownInputs;
 use crate::build::{Builder, compiled, digest};
 use kdk_core::cache_dir::write_atomically;
@@ -42,7 +42,12 @@ pub fn kernel(builder: &Builder<'_>, source: &TreeSource, llvm: &Path) -> Result
     let vars = kernel_arguments(source, builder.jobs, fast);
     let mut job = make(builder, source, llvm, "build the kernel", "kernel", &vars);
     if let Some(ccache) = tools::ccache() {
-        job.env.extend(with_ccache(ccache, builder.cache.ccache()));
+        let folder = builder.cache.ccache();
+        builder.cache.create(&folder)?;
+        if let Some(confinement) = &mut job.confinement {
+            confinement.allow_writes(folder.clone());
+        }
+        job.env.extend(with_ccache(ccache, folder));
     }
     let done = Cell::new(0);
     let total = Cell::new(0);
@@ -92,7 +97,7 @@ fn with_ccache(ccache: PathBuf, folder: PathBuf) -> [(String, OsString); 4] {
 /// Returns make's arguments for a kernel. `fast` skips config(8), cleaning and
 /// the dependencies, which is valid if only known sources changed.
 pub fn kernel_arguments(source: &TreeSource, jobs: usize, fast: bool) -> Vec<OsString> {
-    let conf = workspace().join("vm/conf");
+    let conf = workspace().join(CONFIGS);
     let mut args: Vec<OsString> = vec![
         format!("-j{jobs}").into(),
         "buildkernel".into(),
@@ -226,7 +231,8 @@ fn configured_key(source: &TreeSource, toolchain: &str) -> Result<String, Failur
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// Returns a make.py command in the tree.
+/// Returns a make.py command in the tree. Confined, it can also read the logs
+/// of this run, because the loader's script is there.
 pub fn make(
     builder: &Builder<'_>,
     source: &TreeSource,
@@ -262,8 +268,26 @@ pub fn make(
             "CFLAGS",
             "DESTDIR",
         ],
+        confinement: builder.confine(
+            [
+                vec![source.path.clone(), workspace().join(CONFIGS)],
+                llvm_folders(llvm),
+                vec![builder.logs.to_owned()],
+            ]
+            .concat(),
+            vec![source.obj(builder)],
+        ),
         log: builder.log(log),
     }
+}
+
+/// Returns LLVM's programs and its libraries, which are beside them.
+pub fn llvm_folders(llvm: &Path) -> Vec<PathBuf> {
+    let beside = llvm.parent().unwrap_or(llvm).join("lib");
+    [llvm.to_owned(), beside]
+        .into_iter()
+        .filter(|folder| folder.is_dir())
+        .collect()
 }
 
 /// Returns `$MAKEOBJDIRPREFIX/<absolute source>/amd64.amd64`.

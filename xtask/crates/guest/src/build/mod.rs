@@ -15,6 +15,7 @@ pub mod known_inputs;
 pub mod legacy;
 pub mod loader;
 pub mod make_py;
+pub mod sandbox;
 pub mod state;
 pub mod userland;
 
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use kdk_vm::interrupt::Interrupt;
 
+use self::sandbox::{Confinement, Sandbox};
 use kdk_core::cache_dir::CacheDir;
 use kdk_core::context::Context;
 use kdk_core::event::{Event, Phase, Sink};
@@ -53,6 +55,9 @@ pub struct Builder<'a> {
     pub logs: &'a Path,
     /// The number of compilers that run side by side.
     pub jobs: usize,
+    /// What confines the programs that run the tree's makefiles, or read its
+    /// sources; none if they are not confined.
+    pub sandbox: Option<Sandbox>,
 }
 
 impl<'a> Builder<'a> {
@@ -66,7 +71,14 @@ impl<'a> Builder<'a> {
             interrupt: &cx.interrupt,
             logs,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            sandbox: None,
         }
+    }
+
+    /// Returns the confinement of a job, if builds are confined.
+    pub fn confine(&self, readable: Vec<PathBuf>, writable: Vec<PathBuf>) -> Option<Confinement> {
+        let sandbox = self.sandbox.as_ref()?;
+        Some(sandbox.confine(readable, writable))
     }
 
     /// Emits a message of the phase `phase`.
@@ -217,6 +229,7 @@ mod tests {
             interrupt: &interrupt,
             logs: dir.path(),
             jobs: 1,
+            sandbox: None,
         };
         let mut inputs = Inputs::new("object", "main");
         inputs.bytes("flags", "-O2");

@@ -221,6 +221,8 @@ pub struct Compiler<'a> {
     pub clang: PathBuf,
     /// The flags for all files.
     pub flags: Vec<String>,
+    /// What a confined compiler can read, besides this repository's `kmod`.
+    pub readable: Vec<PathBuf>,
 }
 
 impl Compiler<'_> {
@@ -267,12 +269,12 @@ impl Compiler<'_> {
         self.builder
             .obtain_tracked(&inputs, &digest, &|_| {}, |folder| {
                 let depfile = folder.join(DEPFILE);
-                self.compile(unit, &object(folder, unit), &depfile)?;
+                self.compile(unit, folder, &depfile)?;
                 read_files(&depfile, &unit.file, self.files)
             })
     }
 
-    fn compile(&self, unit: &Unit, object: &Path, depfile: &Path) -> Result<(), Failure> {
+    fn compile(&self, unit: &Unit, into: &Path, depfile: &Path) -> Result<(), Failure> {
         let what = format!("compile {} for kdk.ko", unit.name);
         let tool = cc::Build::new()
             .compiler(&self.clang)
@@ -292,13 +294,15 @@ impl Compiler<'_> {
         argv.extend(["-MD".into(), "-MF".into(), depfile.into()]);
         argv.extend(["-MT".into(), "object".into()]);
         argv.extend(["-c".into(), unit.file.clone().into()]);
-        argv.extend(["-o".into(), object.into()]);
+        argv.extend(["-o".into(), object(into, unit).into()]);
+        let readable = [self.readable.clone(), vec![folder()]].concat();
         Job {
             what,
             argv,
             dir: folder(),
             env: Vec::new(),
             without: Vec::new(),
+            confinement: self.builder.confine(readable, vec![into.to_owned()]),
             log: self.builder.log("kmod"),
         }
         .run(self.builder.interrupt, &mut |_| {})
@@ -362,6 +366,7 @@ mod tests {
             interrupt: &interrupt,
             logs: dir.path(),
             jobs: 2,
+            sandbox: None,
         };
         let declared = Inputs::new("", "main");
         let units = ["a.c", "b.c"].map(|name| Unit {
@@ -380,6 +385,7 @@ mod tests {
                 declared: &declared,
                 clang: kdk_doctor::tools::llvm()?.join("clang"),
                 flags: vec!["--target=x86_64-unknown-freebsd15.1".into()],
+                readable: Vec::new(),
             };
             let built = compiler.objects(&units)?;
             let pairs = units.iter().zip(&built);
