@@ -112,7 +112,7 @@ impl StudyArgs {
             quick: self.quick,
             out: self.out.clone(),
         };
-        comparison::run(cx, study, &request)
+        comparison::run(cx, study, &request).map(drop)
     }
 }
 

@@ -98,6 +98,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         base: series.name(),
         request: &request,
         tests: &tests,
+        results: &series.dir,
     };
     if args.mutants {
         mutation::run_mutants(&runner, &series, &trees, &cases, args.force)

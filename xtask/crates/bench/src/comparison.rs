@@ -258,6 +258,21 @@ impl LineSpec {
     }
 }
 
+/// A goal that is a ratio, as it was measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeasuredRatio {
+    /// What was measured.
+    pub name: String,
+    /// The median of the rounds.
+    pub value: f64,
+    /// The least of the rounds.
+    pub low: f64,
+    /// The greatest of the rounds.
+    pub high: f64,
+    /// Whether the goal is an upper limit.
+    pub less_is_better: bool,
+}
+
 /// What came of the tests.
 #[derive(Debug, Default)]
 struct Measured {
@@ -268,12 +283,17 @@ struct Measured {
     unmeasured: Vec<String>,
 }
 
-/// Measures the variants of a study, and prints and writes the results.
+/// Measures the variants of a study, and prints and writes the results. Returns
+/// the goals that are ratios.
 ///
 /// # Errors
 /// The host failed, a guest did not come up, or a test did not pass or did not
 /// report what the study needs. A missed goal is not an error.
-pub fn run(cx: &Context, study: &Study, request: &StudyRequest) -> Result<(), Failure> {
+pub fn run(
+    cx: &Context,
+    study: &Study,
+    request: &StudyRequest,
+) -> Result<Vec<MeasuredRatio>, Failure> {
     let logs = logs::folder(cx)?;
     let out = request.out.clone().unwrap_or_else(|| logs.clone());
     cx.cache.create(&out)?;
@@ -291,7 +311,7 @@ pub fn run(cx: &Context, study: &Study, request: &StudyRequest) -> Result<(), Fa
         fixtures.push(fixture);
     }
     let (Some(first), Some(last)) = (fixtures.first(), fixtures.last()) else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let clock = first.clock;
     let caption = format!("{}{}", first.about(), study.caption);
@@ -318,7 +338,7 @@ pub fn run(cx: &Context, study: &Study, request: &StudyRequest) -> Result<(), Fa
     let sheet = study.sheet(&measured.samples, clock, caption);
     publish(cx, &out, &format!("bench-{}", study.name), &lines, &sheet)?;
     match measured.unmeasured.first() {
-        None => Ok(()),
+        None => Ok(study.measured_ratios(&measured.samples)),
         Some(first) => Err(Failure::tests(first.clone()).help(format!(
             "run `cargo xtask vm-test --base {}`, and fix the failures first: a benchmark needs \
              the patch series",

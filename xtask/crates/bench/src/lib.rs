@@ -21,6 +21,11 @@ use kdk_core::failure::Failure;
 use kdk_guest::request::{GuestRequest, TestRequest};
 use kdk_vm::plan::Isolation;
 
+/// Returns the studies: the comparisons that patch series are measured by.
+pub fn studies() -> [&'static comparison::Study; 3] {
+    [&sendfile::STUDY, &flowtable::STUDY, &ixgbe::STUDY]
+}
+
 /// What to measure kdk's own cost with.
 #[derive(Debug, Clone)]
 pub struct CostRequest {

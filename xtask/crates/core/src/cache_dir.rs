@@ -142,6 +142,11 @@ impl CacheDir {
         self.root.join("bisects")
     }
 
+    /// Returns the folder of the results of CI: `ci/SERIES`.
+    pub fn ci(&self) -> PathBuf {
+        self.root.join("ci")
+    }
+
     /// Returns the folder of the cached properties of the host, such as its
     /// accelerator.
     pub fn probes(&self) -> PathBuf {

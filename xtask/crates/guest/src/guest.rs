@@ -266,9 +266,7 @@ fn prepare_freebsd(
             Some(choice) => commit_tree(cx, builder, &record, choice, &place)?,
             None => tree(cx, builder, &record, &changes)?,
         };
-        if request.kernel == KernelChoice::Bench {
-            source.config = bench_config(&record)?;
-        }
+        source.config = kernel_config(&record, request.kernel)?;
         if let Some(series) = &series {
             series.check_base(source.osreldate)?;
         }
@@ -460,12 +458,14 @@ pub fn source_at(
     }
 }
 
-/// Returns the kernel configuration for benchmarks on `record`'s base.
-fn bench_config(record: &Record) -> Result<String, Failure> {
-    record.definition()?.kernel.bench.ok_or_else(|| {
+/// Returns the configuration of the kernel `choice` on `record`'s base.
+fn kernel_config(record: &Record, choice: KernelChoice) -> Result<String, Failure> {
+    let definition = record.definition()?;
+    let config = definition.kernel.named(choice.name());
+    config.map(str::to_owned).ok_or_else(|| {
         Failure::usage(
-            format!("run benchmarks on {}", record.name),
-            "it has no kernel configuration for benchmarks",
+            format!("build the {} kernel of {}", choice.name(), record.name),
+            "this base has no such kernel configuration",
         )
         .help("name a modern base, such as `--base releng-15.1`")
     })

@@ -4,6 +4,7 @@ pub mod build;
 pub mod guest;
 pub mod hypervisor;
 pub mod program;
+pub mod report;
 pub mod request;
 pub mod run_tests;
 pub mod symbolize;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::program::Program;
 use kdk_core::failure::Failure;
 use kdk_doctor::hypervisor::VmmChoice;
+use kdk_series::base::definition;
 use kdk_vm::accel::AccelChoice;
 use kdk_vm::error::RunError;
 use kdk_vm::plan::{Isolation, Selection};
@@ -68,6 +69,31 @@ pub enum KernelChoice {
     Checked,
     /// The one without checks, for measurements.
     Bench,
+}
+
+impl KernelChoice {
+    /// The names of the choices, which `ci/matrix.yaml` calls configs.
+    pub const NAMES: [&str; 2] = [definition::DEBUG, definition::BENCH];
+
+    /// Returns the name in `ci/matrix.yaml`. Each base says which configuration
+    /// the name stands for.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Checked => definition::DEBUG,
+            Self::Bench => definition::BENCH,
+        }
+    }
+}
+
+impl FromStr for KernelChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Checked, Self::Bench]
+            .into_iter()
+            .find(|choice| choice.name() == text)
+            .ok_or_else(|| format!("{text:?} is none of {}", Self::NAMES.join(", ")))
+    }
 }
 
 /// How a caller wants the kernel booted.
@@ -263,6 +289,14 @@ mod tests {
             assert!(name.parse::<BootChoice>().is_ok(), "{name}");
         }
         assert!("bios".parse::<BootChoice>().is_err());
+    }
+
+    #[test]
+    fn names_of_kernels() {
+        for name in KernelChoice::NAMES {
+            assert_eq!(name.parse::<KernelChoice>().unwrap().name(), name);
+        }
+        assert!("kasan".parse::<KernelChoice>().is_err());
     }
 
     #[test]

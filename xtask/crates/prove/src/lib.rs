@@ -3,7 +3,7 @@
 //! kill its mutants.
 
 pub mod evaluate;
-mod guest_sources;
+pub mod guest_sources;
 mod key;
 pub mod mutants;
 pub mod mutation;
@@ -41,7 +41,7 @@ pub fn prove(
     force: bool,
 ) -> Result<(), Failure> {
     let chosen = chosen(series, ids)?;
-    let mut results = Results::read(&series.dir)?;
+    let mut results = Results::read(runner.results)?;
     let mut keys: BTreeMap<&str, String> = BTreeMap::new();
     for patch in &chosen {
         keys.insert(patch.id.as_str(), key(series, trees, patch)?);
@@ -86,7 +86,7 @@ pub fn prove(
         reasons.extend(reason(&format!("without {id}"), &without));
         results.proofs.insert(id.clone(), proof);
         // After each proof, so that an interrupted run keeps its results.
-        results.clone().write(&series.dir, &series.ids())?;
+        results.clone().write(runner.results, &series.ids())?;
     }
     for with in baseline.results() {
         reasons.extend(reason("with the series", with));

@@ -28,6 +28,13 @@ pub struct MutantCase {
     tree: String,
 }
 
+impl MutantCase {
+    /// Returns the suite and the id of the mutant.
+    pub fn name(&self) -> String {
+        self.mutant.name()
+    }
+}
+
 /// Applies each mutant to the series.
 ///
 /// # Errors
@@ -91,7 +98,7 @@ pub fn run_mutants(
     cases: &[MutantCase],
     force: bool,
 ) -> Result<(), Failure> {
-    let mut results = Results::read(&series.dir)?;
+    let mut results = Results::read(runner.results)?;
     let mut stale: Vec<KeyedMutant<'_>> = Vec::new();
     for case in cases {
         let key = key(series, trees, case)?;
@@ -117,7 +124,7 @@ pub fn run_mutants(
             }
         }
         // After each mutant, so that an interrupted run keeps its results.
-        results.clone().write(&series.dir, &series.ids())
+        results.clone().write(runner.results, &series.ids())
     };
     let is_unchanged = stale.is_empty();
     let own = |mutant: &Mutant| mutant.tests();

@@ -27,7 +27,7 @@ pub fn each_prefix(
     force: bool,
 ) -> Result<(), Failure> {
     let ids = series.ids();
-    let mut results = Results::read(&series.dir)?;
+    let mut results = Results::read(runner.results)?;
     let mut rows = vec![
         ["patches", "last", "verdicts", "result"]
             .map(str::to_owned)
@@ -78,7 +78,7 @@ pub fn each_prefix(
                     failed += 1;
                     results.tested.remove(tree);
                 }
-                results.clone().write(&series.dir, &ids)?;
+                results.clone().write(runner.results, &ids)?;
                 (verdicts, result)
             }
         };

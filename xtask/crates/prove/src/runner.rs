@@ -1,7 +1,7 @@
 //! Runs tests on one kernel of a proof.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::evaluate::RunResult;
 use crate::trees::effective_cpus;
@@ -23,6 +23,8 @@ pub struct Runner<'a> {
     pub request: &'a GuestRequest,
     /// How tests are run. Each [`KernelVariant`] selects the tests.
     pub tests: &'a TestRequest,
+    /// The folder of `results.json`.
+    pub results: &'a Path,
 }
 
 /// One kernel and the tests to run on it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::guest_sources::{self, GuestSources};
-use crate::key::{KernelInputs, Key, Kind};
+use crate::key::{self, KernelInputs, Key, Kind};
 use kdk_core::failure::Failure;
 use kdk_core::workspace::workspace;
 use kdk_doctor::tools;
@@ -62,6 +62,7 @@ pub struct Tested<'a> {
 /// A patch does not apply, or another patch needs it and does not say so.
 pub fn trees(applied: &AppliedSeries<'_>) -> Result<Trees, Failure> {
     let (series, git) = (applied.series, applied.git());
+    let definition = &applied.base.definition;
     let tree = |commit: &str| repo::tree_of(git, commit);
     let changes = series.changes()?;
     let mut without = BTreeMap::new();
@@ -90,13 +91,14 @@ pub fn trees(applied: &AppliedSeries<'_>) -> Result<Trees, Failure> {
         prefixes,
         patch_ids,
         sources: guest_sources::of_this_repository()?,
-        kernel: kernel_inputs(&applied.base.definition)?,
+        kernel: kernel_inputs(definition, &definition.kernel.config)?,
         cpus: Vec::new(),
     })
 }
 
-/// Returns how the kernels of the base `definition` are built and booted.
-fn kernel_inputs(definition: &Definition) -> Result<KernelInputs, Failure> {
+/// Returns how kernels with the configuration `config` of the base `definition`
+/// are built and booted.
+fn kernel_inputs(definition: &Definition, config: &str) -> Result<KernelInputs, Failure> {
     let (recipe, cflags) = match definition.builder {
         Builder::MakePy => (make_py::RECIPE, &[][..]),
         Builder::Legacy => (legacy::RECIPE, &legacy::CFLAGS[..]),
@@ -112,9 +114,18 @@ fn kernel_inputs(definition: &Definition) -> Result<KernelInputs, Failure> {
         recipe,
         options: options.concat(),
         compilers: tools::compiler_versions(),
-        config: guest_sources::kernel_config(workspace(), &definition.kernel.config)?,
+        config: guest_sources::kernel_config(workspace(), config)?,
         boot: definition.boot.clone(),
     })
+}
+
+/// Returns a digest of how kernels with the configuration `config` of the base
+/// `definition` are built and booted.
+///
+/// # Errors
+/// The configuration cannot be read.
+pub fn kernel_digest(definition: &Definition, config: &str) -> Result<String, Failure> {
+    key::digest(&kernel_inputs(definition, config)?)
 }
 
 /// What results on a tree depend on, beside the tree: the guest's programs, and
@@ -133,7 +144,7 @@ impl GuestInputs {
     pub fn of(definition: &Definition) -> Result<Self, Failure> {
         Ok(Self {
             sources: guest_sources::of_this_repository()?,
-            kernel: kernel_inputs(definition)?,
+            kernel: kernel_inputs(definition, &definition.kernel.config)?,
         })
     }
 

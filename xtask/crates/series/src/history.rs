@@ -117,6 +117,83 @@ impl SeriesRepo {
         Ok(series)
     }
 
+    /// Fails unless HEAD descends from `commit` in a straight line. Messages call
+    /// the commit `rev`.
+    ///
+    /// # Errors
+    /// The history was rewritten since, or a merge is in between.
+    pub fn check_line(&self, rev: &str, commit: &str) -> Result<(), Failure> {
+        let tried = format!("compare the series with `{rev}`");
+        let ancestor = ["merge-base", "--is-ancestor", commit, "HEAD"];
+        if !self.git.run(&tried, &ancestor)?.ok {
+            let failure = Failure::usage(
+                &tried,
+                "HEAD does not descend from it: the history was rewritten, or it is on another \
+                 branch",
+            );
+            let common = self.git.run(&tried, &["merge-base", commit, "HEAD"])?;
+            return Err(match common.ok {
+                true => failure.help(format!(
+                    "name a commit that HEAD descends from; the last one in common is {}",
+                    common.text()
+                )),
+                false => failure.help("name a commit that HEAD descends from"),
+            });
+        }
+        let range = format!("{commit}..HEAD");
+        let merges = ["rev-list", "--merges", &range];
+        let merges = self.git.text(&tried, &merges)?;
+        let Some(first) = merges.lines().last() else {
+            return Ok(());
+        };
+        let what = format!("{} is a merge, so there is no order of the changes", first);
+        Err(Failure::usage(tried, what).help(
+            "rebase the branch, or name a commit after the merge; without --since, what has a \
+             valid result does not run",
+        ))
+    }
+
+    /// Returns whether this is the repository whose checkout has the folder
+    /// `path`.
+    pub fn contains(&self, path: &Path) -> bool {
+        fs::canonicalize(path).is_ok_and(|path| self.folder.starts_with(path))
+    }
+
+    /// Returns whether the folder of the series `name` is the same as in HEAD.
+    ///
+    /// # Errors
+    /// git cannot be run.
+    pub fn is_clean(&self, name: &str) -> Result<bool, Failure> {
+        const TRIED: &str = "compare the series with HEAD";
+        let Some(top) = self.folder.ancestors().nth(self.prefix.matches('/').count()) else {
+            return Ok(false);
+        };
+        let path = format!("{}{name}", self.prefix);
+        let args = [
+            "--literal-pathspecs",
+            "status",
+            "--porcelain",
+            "--untracked-files=all",
+            "--",
+            &path,
+        ];
+        let ran = self.git.clone().work_tree(top).run(TRIED, &args)?;
+        Ok(ran.ok && ran.stdout.is_empty())
+    }
+
+    /// Writes all files of the commit `commit` below the folder `into`.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn export(&self, commit: &str, into: &Path) -> Result<(), Failure> {
+        const TRIED: &str = "read an older state of this repository";
+        fs::create_dir_all(into).map_err(|error| Failure::io(TRIED, into, error))?;
+        let git = self.git.clone().index(into.with_extension("index")).work_tree(into);
+        git.text(TRIED, &["read-tree", commit])?;
+        git.text(TRIED, &["checkout-index", "--all", "--force"])?;
+        Ok(())
+    }
+
     /// Returns the commits that changed `file` of the series `name`, the last
     /// first.
     pub fn log(&self, name: &str, file: &str) -> Result<Vec<Entry>, Failure> {

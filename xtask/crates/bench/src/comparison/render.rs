@@ -2,9 +2,9 @@
 
 use kdk_core::columns::columns;
 
-use super::{Cell, ChartSpec, Figure, ROW, Study, Table, Term};
+use super::{Cell, ChartSpec, Figure, MeasuredRatio, ROW, Study, Table, Term};
 use crate::clock::Clock;
-use crate::goal::Goal;
+use crate::goal::{Bound, Goal};
 use crate::plot::{Chart, Line, Sheet};
 use crate::ratio;
 use crate::samples::{Group, Sample};
@@ -67,6 +67,29 @@ impl Study {
             }
         }
         goals
+    }
+
+    /// Returns the goals that are ratios, with the noise of their rounds.
+    pub(crate) fn measured_ratios(&self, samples: &[Sample]) -> Vec<MeasuredRatio> {
+        let mut all = Vec::new();
+        for set in self.goals {
+            for case in Group::of(samples, set.label).cases(set.cases) {
+                for spec in set.goals {
+                    let group = case.filter(spec.when);
+                    let Some([value, low, high]) = spec.figure.with_noise(&group) else {
+                        continue;
+                    };
+                    all.push(MeasuredRatio {
+                        name: group.fill(spec.what),
+                        value,
+                        low,
+                        high,
+                        less_is_better: matches!(spec.bound, Bound::AtMost(_) | Bound::Below(_)),
+                    });
+                }
+            }
+        }
+        all
     }
 
     /// Returns the plot.
@@ -180,11 +203,7 @@ impl Figure {
         };
         match self {
             Self::Median(term) => middle(values(case, *term, row)),
-            Self::Ratio(top, bottom) => {
-                let (top, bottom) = (values(case, *top, row), values(case, *bottom, row));
-                let pairs = top.into_iter().zip(bottom);
-                middle(pairs.map(|(top, bottom)| ratio(top, bottom)).collect())
-            }
+            Self::Ratio(top, bottom) => middle(ratios(case, *top, *bottom, row)),
             Self::Sum(term) => values(case, *term, row).into_iter().reduce(|a, b| a + b),
             Self::Exponent(term, key) => exponent(&points(case, *term, row, key)),
             Self::Growth(term, key) => {
@@ -195,6 +214,36 @@ impl Figure {
             Self::Most(key, figure) => over(key, figure, f64::max),
         }
     }
+}
+
+impl Figure {
+    /// Returns the ratio of a case with the least and the greatest of its rounds;
+    /// none for what is no ratio.
+    fn with_noise(&self, case: &Group<'_>) -> Option<[f64; 3]> {
+        let of_groups = |key: &str, figure: &Figure| -> Vec<[f64; 3]> {
+            let groups = case.split(key).into_iter();
+            groups.filter_map(|group| figure.with_noise(&group)).collect()
+        };
+        let by_value = |a: &[f64; 3], b: &[f64; 3]| a[0].total_cmp(&b[0]);
+        match self {
+            Self::Ratio(top, bottom) => {
+                let ratios = ratios(case, *top, *bottom, ROW);
+                let low = ratios.iter().copied().reduce(f64::min)?;
+                let high = ratios.iter().copied().reduce(f64::max)?;
+                Some([middle(ratios)?, low, high])
+            }
+            Self::Least(key, figure) => of_groups(key, figure).into_iter().min_by(by_value),
+            Self::Most(key, figure) => of_groups(key, figure).into_iter().max_by(by_value),
+            Self::Median(_) | Self::Sum(_) | Self::Exponent(..) | Self::Growth(..) => None,
+        }
+    }
+}
+
+/// Returns the ratio of each round.
+fn ratios(case: &Group<'_>, top: Term, bottom: Term, row: &str) -> Vec<f64> {
+    let (top, bottom) = (values(case, top, row), values(case, bottom, row));
+    let pairs = top.into_iter().zip(bottom);
+    pairs.map(|(top, bottom)| ratio(top, bottom)).collect()
 }
 
 /// Returns the metric of each round.

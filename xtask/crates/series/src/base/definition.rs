@@ -211,6 +211,23 @@ pub struct Kernel {
     pub folder: String,
 }
 
+/// The name of the kernel configuration that is tested.
+pub const DEBUG: &str = "debug";
+
+/// The name of the kernel configuration for benchmarks.
+pub const BENCH: &str = "bench";
+
+impl Kernel {
+    /// Returns the configuration that a name stands for, if the base has it.
+    pub fn named(&self, name: &str) -> Option<&str> {
+        match name {
+            DEBUG => Some(&self.config),
+            BENCH => self.bench.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 /// A boot method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
