@@ -38,6 +38,8 @@ enum Command {
     Bisect(cmd::bisect::Args),
     /// Test the commit that is checked out, for `git bisect run`
     Step(cmd::bisect::StepArgs),
+    /// Run what each revision of a series needs, and report it
+    Ci(cmd::ci::Args),
     /// List, check, edit, rebase and export the patch series
     Patches(cmd::patches::Args),
     /// Check host dependencies and install missing ones
@@ -125,6 +127,7 @@ fn run(command: &Command, cx: &Context) -> Result<u8, Failure> {
         Command::Test(args) => cmd::test::run(args, cx),
         Command::Tidy => cmd::tidy::run(cx),
         Command::Base(args) => cmd::base::run(args, cx),
+        Command::Ci(args) => cmd::ci::run(args, cx),
         Command::Patches(args) => cmd::patches::run(args, cx),
         Command::Prove(args) => cmd::prove::run(args, cx),
         Command::Bisect(args) => cmd::bisect::run(args, cx),

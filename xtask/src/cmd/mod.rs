@@ -4,6 +4,7 @@ pub mod args;
 pub mod base;
 pub mod bench;
 pub mod bisect;
+pub mod ci;
 pub mod clean;
 pub mod debug;
 pub mod doctor;

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// How the matrix and the results spell [`Cpus::Declared`].
+const DECLARED: &str = "declared";
 
 /// One unit of work with one result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +22,9 @@ pub struct Job {
     /// The digest of everything that the result depends on. It names the file
     /// of the result.
     pub key: String,
+    /// Other keys that the result is valid for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// How long it is expected to take in milliseconds, if it ran before.
     pub expected_ms: Option<u64>,
 }
@@ -74,8 +81,7 @@ pub enum Work {
 }
 
 /// The number of virtual CPUs that tests run on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(from = "CpusText", into = "CpusText")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cpus {
     /// Those that each test declares.
     Declared,
@@ -83,42 +89,45 @@ pub enum Cpus {
     Number(u32),
 }
 
-/// How the matrix and the results spell [`Cpus`]: `declared`, or a number.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum CpusText {
-    Number(u32),
-    Word(Declared),
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Declared {
-    Declared,
-}
-
-impl From<CpusText> for Cpus {
-    fn from(text: CpusText) -> Self {
-        match text {
-            CpusText::Number(number) => Self::Number(number),
-            CpusText::Word(Declared::Declared) => Self::Declared,
+impl Serialize for Cpus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Declared => serializer.serialize_str(DECLARED),
+            Self::Number(number) => serializer.serialize_u32(*number),
         }
     }
 }
 
-impl From<Cpus> for CpusText {
-    fn from(cpus: Cpus) -> Self {
-        match cpus {
-            Cpus::Declared => Self::Word(Declared::Declared),
-            Cpus::Number(number) => Self::Number(number),
+impl<'de> Deserialize<'de> for Cpus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Spelled;
+        impl Visitor<'_> for Spelled {
+            type Value = Cpus;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "`{DECLARED}` or a number of virtual CPUs")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Cpus, E> {
+                let wrong = || E::invalid_value(de::Unexpected::Unsigned(number), &self);
+                u32::try_from(number).map(Cpus::Number).map_err(|_| wrong())
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Cpus, E> {
+                match text {
+                    DECLARED => Ok(Cpus::Declared),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
         }
+        deserializer.deserialize_any(Spelled)
     }
 }
 
 impl fmt::Display for Cpus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Declared => f.pad("declared"),
+            Self::Declared => f.pad(DECLARED),
             Self::Number(number) => number.fmt(f),
         }
     }
@@ -194,6 +203,7 @@ impl Job {
             patch: work.patch().map(str::to_owned),
             work,
             key,
+            also: Vec::new(),
             expected_ms,
         }
     }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::job::Job;
+use kdk_core::clock::now;
+
 /// The version of the format that is written and read.
 pub const SCHEMA: u32 = 1;
 
@@ -16,6 +19,9 @@ pub struct JobResult {
     pub job: String,
     /// The digest of everything that the result depends on.
     pub key: String,
+    /// Other keys that the result is valid for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// The id of the revision that it ran for.
     pub revision: String,
     /// How the job ended.
@@ -42,10 +48,26 @@ pub struct JobResult {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub phases: BTreeMap<String, u64>,
     /// The files that the job wrote, relative to the folder of results. A
-    /// report of its tests is `JOB-ID/report.json`, with `report.html` and
+    /// report of its tests is `KEY/report.json`, with `report.html` and
     /// `junit.xml` beside it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artefacts: Vec<String>,
+    /// The earlier runs with the same key, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+}
+
+/// An earlier run of a job with the same key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// How it ended.
+    pub verdict: JobVerdict,
+    /// Why it did not pass, in one line.
+    pub why: String,
+    /// When it began, in milliseconds since 1970.
+    pub began: u64,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
 }
 
 /// How a job ended.
@@ -91,6 +113,9 @@ pub struct Ratio {
     pub low: f64,
     /// The upper end of its noise.
     pub high: f64,
+    /// Whether a smaller value is better.
+    #[serde(default)]
+    pub less_is_better: bool,
 }
 
 impl JobVerdict {
@@ -105,6 +130,39 @@ impl JobVerdict {
 }
 
 impl JobResult {
+    /// Returns the result of `job` for the revision `revision`, which began now
+    /// and has not ended: the host is at fault unless the caller says otherwise.
+    pub fn begin(job: &Job, revision: &str) -> Self {
+        Self {
+            schema: SCHEMA,
+            job: job.id.clone(),
+            key: job.key.clone(),
+            also: job.also.clone(),
+            revision: revision.to_owned(),
+            verdict: JobVerdict::HostError,
+            why: String::new(),
+            began: now(),
+            ms: 0,
+            host: host_name(),
+            counts: BTreeMap::new(),
+            findings: Vec::new(),
+            ratios: BTreeMap::new(),
+            phases: BTreeMap::new(),
+            artefacts: Vec::new(),
+            attempts: Vec::new(),
+        }
+    }
+
+    /// Returns this result as an earlier run of a later one.
+    pub fn attempt(&self) -> Attempt {
+        Attempt {
+            verdict: self.verdict,
+            why: self.why.clone(),
+            began: self.began,
+            ms: self.ms,
+        }
+    }
+
     /// Returns whether the result says something about the patch. One of the
     /// host does not.
     pub fn is_final(&self) -> bool {
@@ -118,6 +176,13 @@ impl JobResult {
     }
 }
 
+/// Returns the name of this host; empty if it has none.
+pub fn host_name() -> String {
+    nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +193,7 @@ mod tests {
             schema: SCHEMA,
             job: "b/suite/debug/4/ixgbe".into(),
             key: "k".into(),
+            also: vec!["full".into()],
             revision: "r".into(),
             verdict: JobVerdict::HostError,
             why: "interrupted".into(),
@@ -149,10 +215,17 @@ mod tests {
                     value: 1.5,
                     low: 1.25,
                     high: 1.75,
+                    less_is_better: false,
                 },
             )]),
             phases: BTreeMap::new(),
-            artefacts: vec!["b/suite/debug/4/ixgbe/report.json".into()],
+            artefacts: vec!["k/report.json".into()],
+            attempts: vec![Attempt {
+                verdict: JobVerdict::Failed,
+                why: "1 test failed".into(),
+                began: 0,
+                ms: 9,
+            }],
         };
         let text = serde_json::to_string_pretty(&result).unwrap();
         insta::assert_snapshot!(text);

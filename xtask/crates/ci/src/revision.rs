@@ -30,7 +30,13 @@ pub struct Revision {
     /// The key of each job's result, by the job's id. A job without a result in
     /// the store has not ended.
     pub jobs: BTreeMap<String, String>,
+    /// What each key was made from, by the job's id.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Inputs>,
 }
+
+/// What the key of a result is made from: digests and ids by their names.
+pub type Inputs = BTreeMap<String, String>;
 
 /// A patch of a revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -165,7 +165,11 @@ impl SeriesRepo {
     /// git cannot be run.
     pub fn is_clean(&self, name: &str) -> Result<bool, Failure> {
         const TRIED: &str = "compare the series with HEAD";
-        let Some(top) = self.folder.ancestors().nth(self.prefix.matches('/').count()) else {
+        let Some(top) = self
+            .folder
+            .ancestors()
+            .nth(self.prefix.matches('/').count())
+        else {
             return Ok(false);
         };
         let path = format!("{}{name}", self.prefix);
@@ -188,7 +192,11 @@ impl SeriesRepo {
     pub fn export(&self, commit: &str, into: &Path) -> Result<(), Failure> {
         const TRIED: &str = "read an older state of this repository";
         fs::create_dir_all(into).map_err(|error| Failure::io(TRIED, into, error))?;
-        let git = self.git.clone().index(into.with_extension("index")).work_tree(into);
+        let git = self
+            .git
+            .clone()
+            .index(into.with_extension("index"))
+            .work_tree(into);
         git.text(TRIED, &["read-tree", commit])?;
         git.text(TRIED, &["checkout-index", "--all", "--force"])?;
         Ok(())

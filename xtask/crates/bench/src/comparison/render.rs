@@ -222,7 +222,9 @@ impl Figure {
     fn with_noise(&self, case: &Group<'_>) -> Option<[f64; 3]> {
         let of_groups = |key: &str, figure: &Figure| -> Vec<[f64; 3]> {
             let groups = case.split(key).into_iter();
-            groups.filter_map(|group| figure.with_noise(&group)).collect()
+            groups
+                .filter_map(|group| figure.with_noise(&group))
+                .collect()
         };
         let by_value = |a: &[f64; 3], b: &[f64; 3]| a[0].total_cmp(&b[0]);
         match self {

@@ -1,0 +1,262 @@
+//! `cargo xtask ci run`: plans, runs what has no valid result, and reports.
+
+use std::path::{Path, PathBuf};
+
+use crate::compare::{Comparison, JobResults, compare};
+use crate::job::{Job, batches};
+use crate::matrix::{self, Known};
+use crate::planner::{self, PlanRequest, Planned};
+use crate::render;
+use crate::result::{JobResult, JobVerdict};
+use crate::schedule::Decision;
+use crate::store::{self, CiStore, Results};
+use crate::task;
+use kdk_core::cache_dir::Lock;
+use kdk_core::context::Context;
+use kdk_core::failure::Failure;
+use kdk_executor::{Executor, ExecutorChoice, Task};
+use kdk_guest::build::userland;
+
+/// What a caller asks for.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// What to plan.
+    pub plan: PlanRequest,
+    /// Where the tasks run.
+    pub executor: ExecutorChoice,
+    /// The number of guests that run side by side.
+    pub jobs: u16,
+    /// Whether to print why each job runs or does not.
+    pub explain: bool,
+    /// Whether to run nothing.
+    pub dry_run: bool,
+    /// Where the report goes too, beside the cache folder.
+    pub files: ReportFiles,
+}
+
+/// The reports that a caller asks for.
+#[derive(Debug, Clone, Default)]
+pub struct ReportFiles {
+    /// The reports of all bases as one JSON list.
+    pub json: Option<PathBuf>,
+    /// The reports of all bases as one HTML page.
+    pub html: Option<PathBuf>,
+}
+
+/// Runs jobs, and passes each task that has ended to the callback.
+type RunTasks<'a> = dyn Fn(&[Task], &mut kdk_executor::Done<'_>) -> Result<(), Failure> + 'a;
+
+/// Runs what the revision of each base needs, and reports.
+///
+/// # Errors
+/// The request or the matrix is wrong, a job failed, or the host failed.
+pub fn run(cx: &Context, request: &RunRequest) -> Result<(), Failure> {
+    let all = plan_all(cx, request)?;
+    if request.dry_run {
+        return Ok(());
+    }
+    let tasks = |tasks: &[Task], done: &mut kdk_executor::Done<'_>| {
+        // Guests run side by side in a task: tasks of one base share a tree.
+        Executor::open(cx, request.executor, 1)?.run(tasks, done)
+    };
+    let ran = carry_out(cx, &all, request.jobs, &tasks);
+    let comparisons = report(cx, &all, &request.files)?;
+    ran?;
+    verdict(&comparisons)
+}
+
+/// A base with its plan, and the lock of its results.
+struct LockedPlan {
+    planned: Planned,
+    _lock: Lock,
+}
+
+/// Plans the jobs of each base, and prints the plans.
+fn plan_all(cx: &Context, request: &RunRequest) -> Result<Vec<LockedPlan>, Failure> {
+    let suites = userland::suites()?;
+    let matrix = matrix::parse(&matrix::text()?, &Known::of_this_repository(&suites)?)?;
+    let mut all = Vec::new();
+    for base in planner::bases(cx, &matrix, &request.plan.bases)? {
+        let say = |text: String| cx.terminal.line(&text);
+        let lock = store::lock(&cx.cache, &base, &say)?;
+        let planned = planner::plan(cx, &matrix, &suites, &base, &request.plan)?;
+        for line in render::plan_lines(&planned, request.explain, request.dry_run) {
+            cx.terminal.print(&line);
+        }
+        if !request.dry_run {
+            let store = CiStore::open(&cx.cache, &base);
+            store.put_revision(&planned.schedule.revision)?;
+        }
+        all.push(LockedPlan {
+            planned,
+            _lock: lock,
+        });
+    }
+    Ok(all)
+}
+
+/// Runs the jobs that have no valid result.
+fn carry_out(
+    cx: &Context,
+    all: &[LockedPlan],
+    jobs: u16,
+    run_tasks: &RunTasks<'_>,
+) -> Result<(), Failure> {
+    let mut tasks = Vec::new();
+    let mut of_task: Vec<(String, Vec<Job>, String, Results)> = Vec::new();
+    for one in all {
+        let schedule = &one.planned.schedule;
+        let revision = &schedule.revision;
+        let results = CiStore::open(&cx.cache, &revision.base).results();
+        for batch in batches(&schedule.to_run()) {
+            tasks.push(task::prepare(cx, &batch, &revision.id, &results, jobs)?);
+            let own = (batch.name, batch.jobs, revision.id.clone(), results.clone());
+            of_task.push(own);
+        }
+    }
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    run_tasks(&tasks, &mut |task, ended| {
+        let Some((_, jobs, revision, results)) =
+            of_task.iter().find(|(name, ..)| *name == task.name)
+        else {
+            return Ok(());
+        };
+        let why = match ended {
+            Ok(()) => "it ended without a result".to_owned(),
+            Err(failure) => {
+                cx.terminal.line(&failure.in_one_line());
+                failure.in_one_line()
+            }
+        };
+        for job in jobs {
+            match results.get(&job.key)? {
+                Some(result) => cx.terminal.line(&task::ended(&result)),
+                None => {
+                    let mut result = JobResult::begin(job, revision);
+                    result.why.clone_from(&why);
+                    results.put(&result)?;
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Compares, prints and writes the results.
+fn report(
+    cx: &Context,
+    all: &[LockedPlan],
+    files: &ReportFiles,
+) -> Result<Vec<Comparison>, Failure> {
+    let mut comparisons = Vec::new();
+    for one in all {
+        let comparison = compared(cx, &one.planned)?;
+        for line in render::lines(&comparison) {
+            cx.terminal.print(&line);
+        }
+        let revision = &comparison.revision;
+        let folder = CiStore::open(&cx.cache, &revision.base)
+            .reports()
+            .join(&revision.id);
+        store::write(&folder.join("report.json"), &comparison)?;
+        let page = folder.join("report.html");
+        render::write_html(&page, std::slice::from_ref(&comparison))?;
+        cx.terminal.line(&format!("the report: {}", page.display()));
+        comparisons.push(comparison);
+    }
+    if let Some(path) = &files.json {
+        store::write(path, &comparisons)?;
+    }
+    if let Some(path) = &files.html {
+        render::write_html(path, &comparisons)?;
+    }
+    Ok(comparisons)
+}
+
+/// Compares the results of a plan's jobs.
+///
+/// # Errors
+/// A result cannot be read.
+pub fn compared(cx: &Context, planned: &Planned) -> Result<Comparison, Failure> {
+    let schedule = &planned.schedule;
+    let results = CiStore::open(&cx.cache, &schedule.revision.base).results();
+    let mut all = Vec::new();
+    for one in &schedule.jobs {
+        let earlier = planned.previous.as_ref();
+        let before = earlier.and_then(|earlier| earlier.jobs.get(&one.job.id));
+        let on_base = match one.job.work.on_base() {
+            Some(work) => planned.key(&work)?,
+            None => None,
+        };
+        let get = |key: Option<&String>| match key {
+            Some(key) => results.get(key),
+            None => Ok(None),
+        };
+        all.push(JobResults {
+            job: one.job.clone(),
+            reason: one.decision.to_string(),
+            is_needed: !matches!(one.decision, Decision::Unchanged { .. }),
+            now: get(Some(&one.job.key))?,
+            before: get(before)?,
+            base: get(on_base.as_ref())?,
+        });
+    }
+    Ok(compare(&schedule.revision, planned.previous.as_ref(), all))
+}
+
+/// Returns the result of the command.
+fn verdict(comparisons: &[Comparison]) -> Result<(), Failure> {
+    let mut failed = Vec::new();
+    let (mut host, mut count) = (0, 0);
+    for comparison in comparisons {
+        count += comparison.jobs.len();
+        for row in &comparison.jobs {
+            match row.now.as_ref().map(|result| result.verdict) {
+                Some(JobVerdict::Passed) => {}
+                Some(JobVerdict::Failed) => failed.push(row.job.id.as_str()),
+                Some(JobVerdict::HostError) => host += 1,
+                None if row.is_needed => host += 1,
+                None => {}
+            }
+        }
+    }
+    let host_text = format!("{host} of {count} jobs have no result, because the host failed");
+    match (failed.as_slice(), host) {
+        ([], 0) => Ok(()),
+        ([], _) => Err(Failure::infra("complete the run", host_text)
+            .help("run the command again: the other results are valid")),
+        (failed, host) => {
+            let text = format!("{} of {count} jobs failed: {}", failed.len(), some(failed));
+            let failure = Failure::tests(text);
+            Err(match host {
+                0 => failure,
+                _ => failure.help(host_text),
+            })
+        }
+    }
+}
+
+/// Returns the first of many names.
+fn some(names: &[&str]) -> String {
+    const MOST: usize = 5;
+    let first = names
+        .iter()
+        .take(MOST)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
+    match names.len().checked_sub(MOST) {
+        None | Some(0) => first,
+        Some(more) => format!("{first} and {more} more"),
+    }
+}
+
+/// Reads the report that a run has left for a revision.
+///
+/// # Errors
+/// It has another schema.
+pub fn read_report(path: &Path) -> Result<Option<Comparison>, Failure> {
+    store::read(path, "a report of CI", crate::compare::SCHEMA)
+}

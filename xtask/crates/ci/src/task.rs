@@ -1,0 +1,153 @@
+//! The tasks of a run: jobs on one kernel, as a file that a process of its own
+//! reads, on this host or on another one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::{Batch, Job};
+use crate::result::{JobResult, JobVerdict};
+use crate::store::{self, CiStore, Results};
+use crate::survey::revision_id;
+use crate::work::Worker;
+use kdk_core::context::Context;
+use kdk_core::failure::Failure;
+use kdk_executor::Task;
+use kdk_guest::build::userland;
+use kdk_guest::request::GuestRequest;
+use kdk_series::load::{self, Loaded};
+
+/// The version of the format of a task's file.
+const SCHEMA: u32 = 1;
+
+/// What a task runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskFile {
+    /// The version of the format.
+    pub schema: u32,
+    /// The base, which is also the name of the series.
+    pub base: String,
+    /// The id of the revision that the jobs are of.
+    pub revision: String,
+    /// The jobs, in order.
+    pub jobs: Vec<Job>,
+    /// The folder of the results.
+    pub results: PathBuf,
+    /// The number of guests that run side by side.
+    pub guests: u16,
+}
+
+/// The content of the file that a task creates when it is done.
+#[derive(Serialize)]
+struct Done {
+    schema: u32,
+    jobs: Vec<String>,
+}
+
+/// Writes the file of the task for `batch`, and returns the task. Its name is
+/// the same each time for a revision, so that a task that another run submitted
+/// is found again.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn prepare(
+    cx: &Context,
+    batch: &Batch,
+    revision: &str,
+    results: &Results,
+    guests: u16,
+) -> Result<Task, Failure> {
+    let name = batch.name.replace('/', "-");
+    let folder = CiStore::open(&cx.cache, &batch.base).tasks().join(revision);
+    let (file, done) = (
+        folder.join(format!("{name}.json")),
+        folder.join(format!("{name}.done")),
+    );
+    let task = TaskFile {
+        schema: SCHEMA,
+        base: batch.base.clone(),
+        revision: revision.to_owned(),
+        jobs: batch.jobs.clone(),
+        results: results.dir().to_owned(),
+        guests,
+    };
+    store::write(&file, &task)?;
+    // It is of a run whose results do not count.
+    if let Err(error) = fs::remove_file(&done)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(Failure::io("prepare a task", &done, error));
+    }
+    let args = ["ci".into(), "job".into(), file.into_os_string()];
+    Task::of_this_program(cx, batch.name.clone(), args, done)
+}
+
+/// Runs the jobs of the task file `path`, and stores each result as soon as
+/// there is one.
+///
+/// # Errors
+/// The file is not a task's, the series is another one by now, or the user
+/// pressed ^C. A job that fails is no error.
+pub fn run(cx: &Context, path: &Path) -> Result<(), Failure> {
+    let tried = format!("run the task {}", path.display());
+    let task: TaskFile = store::read(path, "a task of CI", SCHEMA)?
+        .ok_or_else(|| Failure::usage(&tried, "there is no such file"))?;
+    let series = load::must(&task.base)?;
+    let unchanged = |series: &Loaded| match revision_id(cx, series)? == task.revision {
+        true => Ok(()),
+        false => Err(
+            Failure::usage(&tried, "the series has changed since it was planned")
+                .help("plan again: `cargo xtask ci run`; the results that there are stay"),
+        ),
+    };
+    unchanged(&series)?;
+    let suites = userland::suites()?;
+    let results = Results::at(task.results.clone());
+    let worker = Worker {
+        cx,
+        series: &series,
+        suites: &suites,
+        revision: &task.revision,
+        results: &results,
+        jobs: task.guests,
+        guest: GuestRequest {
+            base: Some(task.base.clone()),
+            ..GuestRequest::default()
+        },
+    };
+    for job in &task.jobs {
+        let known = results.get(&job.key)?;
+        if known.is_some_and(|known| known.verdict == JobVerdict::Passed) {
+            continue;
+        }
+        cx.terminal.line(&format!("job {}", job.id));
+        let result = worker.run(job);
+        // A patch that was edited while the job ran is another revision.
+        unchanged(&load::must(&task.base)?)?;
+        results.put(&result)?;
+        cx.terminal.line(&ended(&result));
+        if cx.interrupt.is_set() {
+            return Err(Failure::infra(&tried, "interrupted"));
+        }
+    }
+    let done = Done {
+        schema: SCHEMA,
+        jobs: task.jobs.into_iter().map(|job| job.id).collect(),
+    };
+    store::write(&path.with_extension("done"), &done)
+}
+
+/// Returns the line about a job that has ended.
+pub fn ended(result: &JobResult) -> String {
+    let seconds = result.ms / 1000;
+    let why = match result.why.as_str() {
+        "" => String::new(),
+        why => format!(": {why}"),
+    };
+    format!(
+        "{}: {} in {seconds} s{why}",
+        result.job,
+        result.verdict.name()
+    )
+}
