@@ -34,6 +34,9 @@ enum Command {
         /// Use your checkout or git directory; kdk never writes to it
         #[arg(long, value_name = "DIR")]
         src: Option<PathBuf>,
+        /// Use this commit of the official repository; do nothing if the base has it already
+        #[arg(long, value_name = "ID", value_parser = commit_id, conflicts_with = "src")]
+        commit: Option<String>,
     },
     /// List the bases
     List {
@@ -51,7 +54,7 @@ enum Command {
 /// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     match &args.command {
-        Command::Add { name, src } => add(cx, name, src.as_deref()),
+        Command::Add { name, src, commit } => add(cx, name, src.as_deref(), commit.as_deref()),
         Command::List { json } => list(cx, *json),
         Command::Remove { name } => remove(cx, name),
     }
@@ -64,7 +67,15 @@ fn say(cx: &Context, text: impl Into<String>) {
     });
 }
 
-fn add(cx: &Context, name: &str, src: Option<&Path>) -> Result<(), Failure> {
+/// Parses the complete id of a commit.
+fn commit_id(text: &str) -> Result<String, String> {
+    let is_id = text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id
+        .then(|| text.to_ascii_lowercase())
+        .ok_or_else(|| "a commit has 40 hexadecimal digits here".into())
+}
+
+fn add(cx: &Context, name: &str, src: Option<&Path>, commit: Option<&str>) -> Result<(), Failure> {
     let definition = definition::find(name)?;
     kdk_doctor::need(cx, Need::Trees, false)?;
     let _lock = cx.cache.lock(&lock_name(name), &|text| say(cx, text))?;
@@ -72,11 +83,21 @@ fn add(cx: &Context, name: &str, src: Option<&Path>) -> Result<(), Failure> {
         .iter()
         .find(|record| record.name == name)
     {
+        if commit.is_some_and(|commit| commit == record.commit) {
+            cx.terminal.print(format_args!(
+                "{name} has the commit {:.12} already",
+                record.commit
+            ));
+            return Ok(());
+        }
         return Err(added_already(record));
     }
     let added = match src {
         Some(src) => add::from_checkout(&cx.cache, &definition, src),
-        None => add::from_upstream(&cx.cache, &definition, &mut |progress| show(cx, &progress)),
+        None => {
+            let mut listen = |progress| show(cx, &progress);
+            add::from_upstream(&cx.cache, &definition, commit, &mut listen)
+        }
     };
     let record = match added {
         Ok(record) => record,
@@ -103,7 +124,8 @@ fn added_already(record: &Record) -> Failure {
     Failure::usage(
         format!("add the base `{name}`"),
         format!(
-            "it has been added already, from {}",
+            "it has been added already: the commit {:.12}, from {}",
+            record.commit,
             origin(record.src.as_deref())
         ),
     )

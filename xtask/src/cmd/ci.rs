@@ -1,7 +1,9 @@
 //! `cargo xtask ci`: the arguments of its commands.
 
+mod collect;
 mod job;
 mod lint;
+mod plan;
 mod run;
 
 use clap::Subcommand;
@@ -20,6 +22,10 @@ pub struct Args {
 enum Command {
     /// Run what has no valid result: lint, prefixes, proofs, suites
     Run(run::Args),
+    /// Write the jobs for GitHub, GitLab, Jenkins or Slurm
+    Plan(plan::Args),
+    /// Merge the results of shards into one report
+    Collect(collect::Args),
     /// Report everything that is wrong in ci/matrix.yaml
     Lint,
     /// Run the jobs of a task file, which `ci run` writes
@@ -31,6 +37,8 @@ enum Command {
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     match &args.command {
         Command::Run(args) => run::run(args, cx),
+        Command::Plan(args) => plan::run(args, cx),
+        Command::Collect(args) => collect::run(args, cx),
         Command::Lint => lint::run(cx),
         Command::Job(args) => job::run(args, cx),
     }

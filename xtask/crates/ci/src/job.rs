@@ -221,40 +221,6 @@ pub struct Batch {
     pub jobs: Vec<Job>,
 }
 
-impl Batch {
-    /// Returns how long the batch is expected to take in milliseconds. A job
-    /// that never ran counts with the median of its kind in `jobs`, or with the
-    /// guess for its kind.
-    pub fn expected_ms(&self) -> u64 {
-        let each = self.jobs.iter().map(|job| {
-            let like = self
-                .jobs
-                .iter()
-                .filter(|one| one.work.kind() == job.work.kind());
-            let mut known: Vec<u64> = like.filter_map(|one| one.expected_ms).collect();
-            known.sort_unstable();
-            let median = known.get(known.len() / 2).copied();
-            job.expected_ms
-                .or(median)
-                .unwrap_or_else(|| job.work.guess_ms())
-        });
-        each.sum()
-    }
-}
-
-impl Work {
-    /// Returns how long work of this kind takes roughly, in milliseconds.
-    fn guess_ms(&self) -> u64 {
-        let seconds = match self {
-            Self::Lint { .. } => 1,
-            Self::Prefix { .. } => 240,
-            Self::Prove { .. } | Self::Suite { .. } | Self::Base { .. } => 300,
-            Self::Mutants { .. } | Self::Bench { .. } => 1800,
-        };
-        seconds * 1000
-    }
-}
-
 /// Groups jobs by base and kernel, in the order of the first job of each group.
 pub fn batches(jobs: &[Job]) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
@@ -344,16 +310,16 @@ mod tests {
             job(suite("bench", Cpus::Declared, "x"), None),
             job(suite("debug", Cpus::Number(4), "x"), None),
         ];
-        let batches: Vec<(String, usize, u64)> = batches(&jobs)
+        let batches: Vec<(String, usize)> = batches(&jobs)
             .into_iter()
-            .map(|batch| (batch.name.clone(), batch.jobs.len(), batch.expected_ms()))
+            .map(|batch| (batch.name.clone(), batch.jobs.len()))
             .collect();
         assert_eq!(
             batches,
             [
-                ("b/lint".to_owned(), 2, 20),
-                ("b/series-debug".to_owned(), 2, 200),
-                ("b/series-bench".to_owned(), 1, 300_000),
+                ("b/lint".to_owned(), 2),
+                ("b/series-debug".to_owned(), 2),
+                ("b/series-bench".to_owned(), 1),
             ]
         );
     }

@@ -1,6 +1,9 @@
 //! Continuous integration of a patch series: which jobs a revision needs, what
 //! they resulted in, and how that compares with earlier revisions.
 
+pub mod bases;
+pub mod cache_key;
+pub mod collect;
 pub mod compare;
 #[cfg(test)]
 mod fixtures;
@@ -8,13 +11,19 @@ mod import;
 pub mod job;
 pub mod keys;
 pub mod matrix;
+pub mod pipeline;
+pub mod plan;
+pub mod plan_file;
 pub mod planner;
 pub mod render;
 pub mod result;
 pub mod revision;
 pub mod run;
 pub mod schedule;
+pub mod shard_report;
+pub mod shards;
 pub mod store;
 pub mod survey;
 pub mod task;
+pub mod versioned;
 pub mod work;

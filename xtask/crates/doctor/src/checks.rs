@@ -16,6 +16,7 @@ use super::packages::{self, Remedy};
 use crate::accel;
 use crate::disk_space::{self, human};
 use crate::hypervisor;
+use crate::pipelines;
 use crate::tools;
 use kdk_core::context::Context;
 
@@ -129,7 +130,7 @@ const KERNELS: &[Need] = &[Need::FreeBsd];
 const LINT: &[Need] = &[Need::Lint, Need::Tests];
 
 /// Every check, in the order of the report.
-pub static ALL: [Check; 20] = [
+pub static ALL: [Check; 21] = [
     check("QEMU, 7.0 or later", GUESTS, qemu, packages::QEMU),
     check("LLVM 19", GUESTS, llvm, packages::LLVM),
     check("Rust that can build core", GUESTS, rust, Remedy::Rust),
@@ -153,6 +154,7 @@ pub static ALL: [Check; 20] = [
         |_| bubblewrap::state(),
         packages::BUBBLEWRAP,
     ),
+    check("pipeline checkers", TESTS, checkers, Remedy::Nothing),
     check("disk space", KERNELS, disk, Remedy::Nothing),
     check("memory", KERNELS, memory, Remedy::Nothing),
 ];
@@ -410,6 +412,10 @@ fn classify_ccache(found: Option<PathBuf>) -> State {
             State::Note("not installed; optional, to reuse the objects of earlier kernels".into())
         }
     }
+}
+
+fn checkers(_: &Context) -> State {
+    pipelines::state(|program| find(program).is_some())
 }
 
 /// Checks that no other gelf.h precedes that of the tree: the bootstrap would

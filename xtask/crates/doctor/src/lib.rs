@@ -7,6 +7,7 @@ pub mod checks;
 pub mod disk_space;
 pub mod hypervisor;
 pub mod packages;
+pub mod pipelines;
 pub mod tools;
 
 use serde::Serialize;

@@ -39,17 +39,19 @@ pub fn from_checkout(
     Ok(record)
 }
 
-/// Adds a base from FreeBSD's official repository. Continues an interrupted
-/// clone. The caller has locked the base.
+/// Adds a base from FreeBSD's official repository: the commit `commit`, or the
+/// one that the definition describes. Continues an interrupted clone. The caller
+/// has locked the base.
 pub fn from_upstream(
     cache: &CacheDir,
     definition: &Definition,
+    commit: Option<&str>,
     progress: upstream::Listener<'_>,
 ) -> Result<Record, Failure> {
     let tried = format!("add the base `{}`", definition.name);
     disk_space::need(&tried, cache.root(), disk_space::TREE_AND_OBJECTS)?;
     let git = repo::ensure(cache, &definition.name)?;
-    let commit = upstream::clone(&git, definition, progress)?;
+    let commit = upstream::clone(&git, definition, commit, progress)?;
     let osreldate = check_osreldate(&git, definition, &commit, &definition.repo)?;
     upstream::fetch_files(&git, definition, &commit, progress)?;
     let record = Record {

@@ -21,20 +21,25 @@ const HISTORY: &str = "refs/kdk/history";
 /// not too many.
 const BATCH: usize = 4000;
 
-/// Fetches the base's commit and its trees, without the blobs.
+/// Fetches the base's commit and its trees, without the blobs: `wanted`, or the
+/// commit that the definition describes.
 pub fn clone(
     git: &Git,
     definition: &Definition,
+    wanted: Option<&str>,
     progress: Listener<'_>,
 ) -> Result<String, Failure> {
-    if let Some(commit) = repo::pinned(git, UPSTREAM)? {
+    if let Some(commit) = repo::pinned(git, UPSTREAM)?
+        && wanted.is_none_or(|wanted| wanted == commit)
+    {
         return Ok(commit);
     }
     repo::remove_stale_locks(git.git_dir());
     set_up(git, definition)?;
-    let tip = match &definition.history {
-        Some(history) => search(git, definition, history, progress)?,
-        None => format!("refs/heads/{}", definition.branch),
+    let tip = match (wanted, &definition.history) {
+        (Some(commit), _) => commit.to_owned(),
+        (None, Some(history)) => search(git, definition, history, progress)?,
+        (None, None) => format!("refs/heads/{}", definition.branch),
     };
     // The partial history is of no use for the base's own copy.
     let args = [
@@ -259,7 +264,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = base("releng-15.1", &server(dir.path(), "releng/15.1", 1_501_000));
-        let record = add::from_upstream(&cache, &definition, &mut |_| {}).unwrap();
+        let record = add::from_upstream(&cache, &definition, None, &mut |_| {}).unwrap();
         assert_eq!((record.osreldate, &record.src), (1_501_000, &None));
         let git = repo::git(&cache, "releng-15.1");
         let files = worktree::files(&git, &record.commit).unwrap();
@@ -284,14 +289,14 @@ mod tests {
         let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = base("releng-15.1", &server(dir.path(), "releng/15.1", 1_501_000));
         let git = repo::ensure(&cache, "releng-15.1").unwrap();
-        let commit = clone(&git, &definition, &mut |_| {}).unwrap();
+        let commit = clone(&git, &definition, None, &mut |_| {}).unwrap();
         // Killed here: no record, a lock of git's left behind.
         assert!(record::all(&cache).unwrap().is_empty());
         write(&git.git_dir().join("shallow.lock"), "");
         let server = dir.path().join("server");
         write(&server.join("sys/kern/b.c"), "newer\n");
         fixtures::commit(&server, "newer");
-        let record = add::from_upstream(&cache, &definition, &mut |_| {}).unwrap();
+        let record = add::from_upstream(&cache, &definition, None, &mut |_| {}).unwrap();
         assert_eq!(record.commit, commit);
     }
 
@@ -319,7 +324,7 @@ mod tests {
             since: "2000-01-01".into(),
             until: "2098-01-01".into(),
         });
-        let record = add::from_upstream(&cache, &definition, &mut |_| {}).unwrap();
+        let record = add::from_upstream(&cache, &definition, None, &mut |_| {}).unwrap();
         assert_eq!(record.commit, wanted);
     }
 
@@ -338,7 +343,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
         let definition = base("main", "https://host.invalid/src.git");
-        let failure = add::from_upstream(&cache, &definition, &mut |_| {}).unwrap_err();
+        let failure = add::from_upstream(&cache, &definition, None, &mut |_| {}).unwrap_err();
         assert_eq!(failure.exit_code(), 5);
         assert!(rendered(&failure).contains("base add main --src DIR"));
         let ran = |stderr: &str| Ran {

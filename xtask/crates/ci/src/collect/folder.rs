@@ -1,0 +1,104 @@
+//! The folders of results that shards leave.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kdk_core::failure::Failure;
+
+use crate::result::{self, JobResult};
+use crate::shard_report::{self, ShardReport};
+use crate::versioned::{self, BadFile};
+
+/// A folder of results, as it was found.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    /// The path of the folder.
+    pub path: PathBuf,
+    /// What the shard says of itself.
+    pub report: Result<ShardReport, BadFile>,
+    /// The results, by key.
+    pub results: BTreeMap<String, Result<JobResult, BadFile>>,
+}
+
+/// Finds and reads the folders of results in `dirs`: each is one itself, or its
+/// subfolders are.
+///
+/// # Errors
+/// A folder cannot be read, or none has results.
+pub fn find(dirs: &[PathBuf]) -> Result<Vec<Folder>, Failure> {
+    let mut paths = Vec::new();
+    for dir in dirs {
+        if is_of_a_shard(dir)? {
+            paths.push(dir.clone());
+            continue;
+        }
+        for path in entries(dir)? {
+            if path.is_dir() && is_of_a_shard(&path)? {
+                paths.push(path);
+            }
+        }
+    }
+    paths.sort();
+    paths.dedup();
+    if paths.is_empty() {
+        let places: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+        return Err(Failure::usage(
+            "collect the results",
+            format!("no shard left results in {}", places.join(", ")),
+        )
+        .help(
+            "name the folders that `cargo xtask ci run --shard K/N --results DIR` wrote, or the \
+             folder that has all of them",
+        ));
+    }
+    paths.into_iter().map(read).collect()
+}
+
+/// Returns whether a folder is the folder of results of a shard.
+fn is_of_a_shard(dir: &Path) -> Result<bool, Failure> {
+    Ok(entries(dir)?
+        .iter()
+        .any(|path| path.is_file() && (is_report(path) || key_of(path).is_some())))
+}
+
+fn is_report(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name == shard_report::FILE)
+}
+
+/// Returns the key that the name of a result's file consists of.
+fn key_of(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let key = name.strip_suffix(".json")?;
+    let is_key = key.len() >= 16 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_key.then(|| key.to_owned())
+}
+
+/// Returns the paths in a folder, in their order.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let failed = |error| {
+        Failure::io("collect the results", dir, error)
+            .help("name the folders of the shards' results")
+    };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        paths.push(entry.map_err(failed)?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn read(path: PathBuf) -> Result<Folder, Failure> {
+    let mut results = BTreeMap::new();
+    for file in entries(&path)? {
+        if let Some(key) = key_of(&file) {
+            results.insert(key, versioned::read(&file, result::SCHEMA));
+        }
+    }
+    Ok(Folder {
+        report: versioned::read(&shard_report::path(&path), shard_report::SCHEMA),
+        results,
+        path,
+    })
+}

@@ -1,0 +1,151 @@
+//! The plan file: the jobs of every shard. One step of a pipeline writes it, and
+//! all others read it, so that shards with different caches cannot disagree.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache_key::CacheKey;
+use crate::job::Job;
+use crate::revision::Revision;
+use crate::shards::Shard;
+use crate::versioned;
+use kdk_core::failure::Failure;
+
+/// The version of the format that is written and read.
+pub const SCHEMA: u32 = 1;
+
+/// The ids of revisions, by base.
+pub type Revisions = BTreeMap<String, String>;
+
+/// The content of a plan file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanFile {
+    /// The version of the format: [`SCHEMA`].
+    pub schema: u32,
+    /// The revisions that are tested, one of each base.
+    pub revisions: Vec<Revision>,
+    /// What names the caches of the builds.
+    pub cache: CacheKey,
+    /// The shards, in the order of their numbers.
+    pub shards: Vec<PlannedShard>,
+    /// The jobs that do not run.
+    pub valid: Vec<ValidJob>,
+}
+
+/// The jobs of one shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedShard {
+    /// The number of the shard, from 1.
+    pub shard: usize,
+    /// How long its jobs are expected to take, in milliseconds.
+    pub expected_ms: u64,
+    /// Its jobs.
+    pub jobs: Vec<Job>,
+}
+
+/// A job that does not run: it has a valid result, or is unchanged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidJob {
+    /// The id of the job.
+    pub id: String,
+    /// The key of its result.
+    pub key: String,
+    /// Why it does not run: `valid: ..` or `unchanged ..`.
+    pub why: String,
+}
+
+impl PlanFile {
+    /// Returns the plan of `shards` for `revisions`.
+    pub fn new(
+        revisions: Vec<Revision>,
+        cache: CacheKey,
+        shards: Vec<Shard>,
+        valid: Vec<ValidJob>,
+    ) -> Self {
+        let planned = |(at, shard): (usize, Shard)| PlannedShard {
+            shard: at + 1,
+            expected_ms: shard.expected_ms,
+            jobs: shard.jobs,
+        };
+        Self {
+            schema: SCHEMA,
+            revisions,
+            cache,
+            shards: shards.into_iter().enumerate().map(planned).collect(),
+            valid,
+        }
+    }
+
+    /// Returns the ids of the revisions, by base.
+    pub fn ids(&self) -> Revisions {
+        let revisions = self.revisions.iter();
+        revisions
+            .map(|one| (one.base.clone(), one.id.clone()))
+            .collect()
+    }
+
+    /// Reads the plan file `path`.
+    ///
+    /// # Errors
+    /// It does not exist, is truncated, or has another version of the format.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        versioned::read(path, SCHEMA).map_err(|bad| {
+            let failure = bad.failure("the plan", path);
+            match failure.advice() {
+                Some(_) => failure,
+                None => {
+                    failure.help("write it with `cargo xtask ci plan --format json --out FILE`")
+                }
+            }
+        })
+    }
+
+    /// Returns the plan as JSON.
+    ///
+    /// # Errors
+    /// serde fails; there is no value for which it does.
+    pub fn text(&self) -> Result<String, Failure> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| Failure::infra("write the plan", error.to_string()))?;
+        Ok(text + "\n")
+    }
+
+    /// Returns the jobs of the shard `number` of `count`.
+    ///
+    /// # Errors
+    /// The plan has another number of shards.
+    pub fn shard(&self, number: usize, count: usize) -> Result<&PlannedShard, Failure> {
+        let planned = self.shards.len();
+        let shard = self.shards.iter().find(|shard| shard.shard == number);
+        match shard {
+            Some(shard) if planned == count => Ok(shard),
+            _ => Err(Failure::usage(
+                format!("run shard {number}/{count}"),
+                format!("the plan has {planned} shards"),
+            )
+            .help("write the plan again with `--shards`, with the number that the pipeline uses")),
+        }
+    }
+
+    /// Fails if the plan is not for the revisions `here`.
+    ///
+    /// # Errors
+    /// [`Class::Usage`](kdk_core::failure::Class::Usage), with both revisions.
+    pub fn check_revisions(&self, here: &Revisions) -> Result<(), Failure> {
+        let ids = self.ids();
+        let Some((base, planned)) = ids.iter().find(|(base, id)| here.get(*base) != Some(id))
+        else {
+            return Ok(());
+        };
+        let here = here.get(base).map_or("none", String::as_str);
+        Err(Failure::usage(
+            "follow the plan",
+            format!("it is for the revision {planned} of {base}, and this checkout has {here}"),
+        )
+        .help(
+            "check out the commit that was planned, on the same commit of the base, or plan again",
+        ))
+    }
+}
