@@ -1,9 +1,11 @@
 //! `cargo xtask ci`: the arguments of its commands.
 
 mod collect;
+mod comment;
 mod job;
 mod lint;
 mod plan;
+mod report;
 mod run;
 
 use clap::Subcommand;
@@ -26,6 +28,10 @@ enum Command {
     Plan(plan::Args),
     /// Merge the results of shards into one report
     Collect(collect::Args),
+    /// Write the result of a revision as a comment for its review
+    Comment(comment::Args),
+    /// Report how a series developed over its revisions
+    Report(report::Args),
     /// Report everything that is wrong in ci/matrix.yaml
     Lint,
     /// Run the jobs of a task file, which `ci run` writes
@@ -39,6 +45,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         Command::Run(args) => run::run(args, cx),
         Command::Plan(args) => plan::run(args, cx),
         Command::Collect(args) => collect::run(args, cx),
+        Command::Comment(args) => comment::run(args, cx),
+        Command::Report(args) => report::run(args, cx),
         Command::Lint => lint::run(cx),
         Command::Job(args) => job::run(args, cx),
     }

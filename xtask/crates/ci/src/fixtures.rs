@@ -1,6 +1,7 @@
 //! Jobs, results and revisions for tests.
 
 use crate::job::{Job, Work};
+use crate::point::Point;
 use crate::result::{JobResult, JobVerdict};
 use crate::revision::{self, PatchRef, Revision};
 
@@ -44,4 +45,28 @@ pub fn revision(base: &str, patches: &[&str]) -> Revision {
         jobs: Default::default(),
         inputs: Default::default(),
     }
+}
+
+/// Returns the revision of the patches `patches` on the base `b`, without jobs.
+pub fn point(patches: &[&str]) -> Point {
+    Point {
+        revision: revision("b", patches),
+        results: Default::default(),
+    }
+}
+
+/// Adds the job `id` to a revision, with a result unless it has not run.
+pub fn add(point: &mut Point, id: &str, verdict: Option<JobVerdict>) -> Option<&mut JobResult> {
+    point
+        .revision
+        .jobs
+        .insert(id.into(), format!("key of {id}"));
+    let one = JobResult {
+        job: id.into(),
+        key: format!("key of {id}"),
+        revision: point.revision.id.clone(),
+        ..result(&job("a", "k"), verdict?)
+    };
+    point.results.insert(id.into(), one);
+    point.results.get_mut(id)
 }

@@ -4,6 +4,7 @@
 pub mod bases;
 pub mod cache_key;
 pub mod collect;
+pub mod comment;
 pub mod compare;
 #[cfg(test)]
 mod fixtures;
@@ -15,6 +16,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod plan_file;
 pub mod planner;
+pub mod point;
 pub mod render;
 pub mod result;
 pub mod revision;
@@ -25,5 +27,6 @@ pub mod shards;
 pub mod store;
 pub mod survey;
 pub mod task;
+pub mod trend;
 pub mod versioned;
 pub mod work;

@@ -15,6 +15,7 @@ use kdk_core::cache_dir::Lock;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_executor::{Executor, ExecutorChoice, Task};
+use kdk_guest::build::sandbox::Sandbox;
 use kdk_guest::build::userland;
 
 /// What a caller asks for.
@@ -26,6 +27,8 @@ pub struct RunRequest {
     pub executor: ExecutorChoice,
     /// The number of guests that run side by side.
     pub jobs: u16,
+    /// Whether builds are confined.
+    pub sandbox: bool,
     /// Whether to print why each job runs or does not.
     pub explain: bool,
     /// Whether to run nothing.
@@ -55,11 +58,15 @@ pub fn run(cx: &Context, request: &RunRequest) -> Result<(), Failure> {
     if request.dry_run {
         return Ok(());
     }
+    if request.sandbox {
+        // A host that cannot confine them is reported once, and before all else.
+        Sandbox::find()?;
+    }
     let tasks = |tasks: &[Task], done: &mut kdk_executor::Done<'_>| {
         // Guests run side by side in a task: tasks of one base share a tree.
         Executor::open(cx, request.executor, 1)?.run(tasks, done)
     };
-    let ran = carry_out(cx, &all, request.jobs, &tasks);
+    let ran = carry_out(cx, &all, request, &tasks);
     let comparisons = report(cx, &all, &request.files)?;
     ran?;
     verdict(&comparisons)
@@ -99,7 +106,7 @@ fn plan_all(cx: &Context, request: &RunRequest) -> Result<Vec<LockedPlan>, Failu
 fn carry_out(
     cx: &Context,
     all: &[LockedPlan],
-    jobs: u16,
+    request: &RunRequest,
     run_tasks: &RunTasks<'_>,
 ) -> Result<(), Failure> {
     let mut tasks = Vec::new();
@@ -109,7 +116,7 @@ fn carry_out(
         let revision = &schedule.revision;
         let results = CiStore::open(&cx.cache, &revision.base).results();
         for batch in batches(&schedule.to_run()) {
-            tasks.push(task::prepare(cx, &batch, &revision.id, &results, jobs)?);
+            tasks.push(task::prepare(cx, &batch, &revision.id, &results, request)?);
             let own = (batch.name, batch.jobs, revision.id.clone(), results.clone());
             of_task.push(own);
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{Batch, Job};
 use crate::result::{JobResult, JobVerdict};
+use crate::run::RunRequest;
 use crate::store::{self, CiStore, Results};
 use crate::survey::revision_id;
 use crate::work::Worker;
@@ -36,6 +37,8 @@ pub struct TaskFile {
     pub results: PathBuf,
     /// The number of guests that run side by side.
     pub guests: u16,
+    /// Whether builds are confined.
+    pub sandbox: bool,
 }
 
 /// The content of the file that a task creates when it is done.
@@ -56,7 +59,7 @@ pub fn prepare(
     batch: &Batch,
     revision: &str,
     results: &Results,
-    guests: u16,
+    request: &RunRequest,
 ) -> Result<Task, Failure> {
     let name = batch.name.replace('/', "-");
     let folder = CiStore::open(&cx.cache, &batch.base).tasks().join(revision);
@@ -70,7 +73,8 @@ pub fn prepare(
         revision: revision.to_owned(),
         jobs: batch.jobs.clone(),
         results: results.dir().to_owned(),
-        guests,
+        guests: request.jobs,
+        sandbox: request.sandbox,
     };
     store::write(&file, &task)?;
     // It is of a run whose results do not count.
@@ -113,6 +117,7 @@ pub fn run(cx: &Context, path: &Path) -> Result<(), Failure> {
         jobs: task.guests,
         guest: GuestRequest {
             base: Some(task.base.clone()),
+            sandbox: task.sandbox,
             ..GuestRequest::default()
         },
     };

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-pub use text::visible;
+pub use text::{duration, visible};
 
 use super::json::Report;
 use crate::history::compare::Comparison;
@@ -36,6 +36,11 @@ pub fn write(path: &Path, report: &Report, changes: &Comparison) -> Result<(), F
 /// Returns the head of a page: its title and style, and a policy that lets it load
 /// nothing.
 pub fn head(title: &str) -> Markup {
+    head_with(title, "")
+}
+
+/// Returns the same head with more rules of style.
+pub fn head_with(title: &str, style: &str) -> Markup {
     html! {
         head {
             meta charset="utf-8";
@@ -44,7 +49,7 @@ pub fn head(title: &str) -> Markup {
             meta name="color-scheme" content="light dark";
             title { (title) " - fbsd-kdk" }
             link rel="icon" href="data:,";
-            style { (PreEscaped(STYLE)) }
+            style { (PreEscaped(STYLE)) (PreEscaped(style)) }
         }
     }
 }

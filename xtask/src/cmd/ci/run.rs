@@ -29,6 +29,9 @@ pub struct Args {
     /// Run the nightly jobs too, and take only results on the same trees for valid
     #[arg(long)]
     nightly: bool,
+    /// Confine the builds of the kernels with bubblewrap (docs/ci.md)
+    #[arg(long)]
+    sandbox: bool,
     /// Print why each job runs or does not
     #[arg(long)]
     explain: bool,
@@ -68,6 +71,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         },
         executor: args.executor,
         jobs: args.jobs,
+        sandbox: args.sandbox,
         explain: args.explain,
         dry_run: args.dry_run,
         files: ReportFiles {
