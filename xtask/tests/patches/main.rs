@@ -8,6 +8,7 @@
 
 mod apply;
 mod bisect;
+mod ci;
 mod drift;
 mod edit;
 mod export;

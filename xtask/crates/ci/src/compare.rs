@@ -17,7 +17,7 @@ pub const SCHEMA: u32 = 1;
 pub struct Comparison {
     /// The version of the format: [`SCHEMA`].
     pub schema: u32,
-    /// The revision.
+    /// The revision that was tested.
     pub revision: Revision,
     /// The revision that it is compared with, if there is one.
     pub previous: Option<Revision>,
@@ -72,7 +72,7 @@ impl PatchState {
 /// A job and its results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobRow {
-    /// The job.
+    /// The job that ran.
     pub job: Job,
     /// Why it ran, or why it did not.
     pub reason: String,
@@ -123,7 +123,7 @@ impl Change {
 /// The results of one job, before they are compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobResults {
-    /// The job.
+    /// The job that ran.
     pub job: Job,
     /// Why it ran, or why it did not.
     pub reason: String,

@@ -23,7 +23,7 @@ pub const FILE: &str = "ci/matrix.yaml";
 /// The largest matrix that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// A matrix.
+/// The content of the matrix.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Matrix {
@@ -77,7 +77,7 @@ pub enum Kind {
     Base,
     /// Run the mutants of suites.
     Mutants,
-    /// Measure studies.
+    /// Measure studies of benchmarks.
     Bench,
 }
 

@@ -32,7 +32,7 @@ pub struct PlanRequest {
 
 /// The plan for one base.
 pub struct Planned {
-    /// The series.
+    /// The series that is planned.
     pub series: Loaded,
     /// The jobs, and what is decided about them.
     pub schedule: Schedule,

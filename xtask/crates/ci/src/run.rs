@@ -33,6 +33,8 @@ pub struct RunRequest {
     pub explain: bool,
     /// Whether to run nothing.
     pub dry_run: bool,
+    /// The program that gets the command line of each task, instead of kdk.
+    pub task_program: Option<PathBuf>,
     /// Where the report goes too, beside the cache folder.
     pub files: ReportFiles,
 }
@@ -116,7 +118,11 @@ fn carry_out(
         let revision = &schedule.revision;
         let results = CiStore::open(&cx.cache, &revision.base).results();
         for batch in batches(&schedule.to_run()) {
-            tasks.push(task::prepare(cx, &batch, &revision.id, &results, request)?);
+            let mut task = task::prepare(cx, &batch, &revision.id, &results, request)?;
+            if let Some(program) = &request.task_program {
+                task.argv.insert(0, program.into());
+            }
+            tasks.push(task);
             let own = (batch.name, batch.jobs, revision.id.clone(), results.clone());
             of_task.push(own);
         }

@@ -11,7 +11,7 @@ use crate::revision::{Inputs, Revision, short};
 /// Whether a job runs, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// It runs.
+    /// It runs, for this reason.
     Run(Reason),
     /// It has a valid result: it passed for this revision.
     Valid {
@@ -72,7 +72,7 @@ impl fmt::Display for Decision {
 /// A job and what is decided about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
-    /// The job.
+    /// The job itself.
     pub job: Job,
     /// What is decided about it.
     pub decision: Decision,

@@ -42,7 +42,7 @@ const BACKTRACE_LINES: usize = 60;
 pub struct Worker<'a> {
     /// The cache, the store and the terminal.
     pub cx: &'a Context,
-    /// The series.
+    /// The series that is tested.
     pub series: &'a Loaded,
     /// The suites of tests.
     pub suites: &'a Suites,

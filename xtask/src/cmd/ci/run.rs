@@ -44,6 +44,10 @@ pub struct Args {
     /// Number of guests that run at the same time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MOST_JOBS))]
     jobs: u16,
+    /// The program that runs the tasks instead of kdk, for kdk's own tests: it gets the command line of
+    /// each
+    #[arg(long, hide = true, value_name = "FILE")]
+    task_program: Option<PathBuf>,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -57,7 +61,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    if !args.dry_run {
+    if !args.dry_run && args.task_program.is_none() {
         kdk_doctor::need(cx, Need::FreeBsd, args.yes)?;
     }
     let request = RunRequest {
@@ -74,6 +78,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         sandbox: args.sandbox,
         explain: args.explain,
         dry_run: args.dry_run,
+        task_program: args.task_program.clone(),
         files: ReportFiles {
             json: args.json.clone(),
             html: args.html.clone(),
