@@ -261,6 +261,8 @@ impl Worker<'_> {
         let request = StudyRequest {
             guest: self.guest.clone(),
             base: self.series.name().to_owned(),
+            // Nightly runs show a trend; they are compared with each other.
+            quick: true,
             out: Some(folder.clone()),
             ..StudyRequest::default()
         };
@@ -287,6 +289,7 @@ impl Worker<'_> {
         Ok(())
     }
 
+    /// Returns the request for the tests `patterns` on the numbers of CPUs `cpus`.
     fn tests(&self, patterns: Vec<String>, cpus: Vec<u32>) -> TestRequest {
         let tests = TestRequest {
             patterns,
@@ -459,5 +462,74 @@ fn finding(outcome: &Outcome) -> Finding {
         detail: detail.join("\n"),
         backtrace,
         again: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::job;
+
+    fn ended(
+        class: Option<Class>,
+        findings: usize,
+        is_for_comparison: bool,
+        is_interrupted: bool,
+    ) -> JobResult {
+        let mut result = JobResult::begin(&job("a", "k"), "r");
+        let measured = Measured {
+            findings: vec![
+                Finding {
+                    verdict: "FAIL".into(),
+                    ..plain("smoke/a", "why")
+                };
+                findings
+            ],
+            is_for_comparison,
+            ..Measured::default()
+        };
+        let ended = class.map_or(Ok(()), |class| Err(Failure::new(class, "do it", "no")));
+        conclude(&mut result, measured, ended, is_interrupted);
+        result
+    }
+
+    #[test]
+    fn how_a_job_ends() {
+        use JobVerdict::{Failed, HostError, Passed};
+        let table = [
+            (None, 0, false, false, Passed, 0),
+            (None, 2, false, false, Failed, 2),
+            (Some(Class::Tests), 1, false, false, Failed, 1),
+            (Some(Class::Usage), 0, false, false, Failed, 0),
+            // A kernel that cannot be tested is a finding of its own.
+            (Some(Class::Build), 0, false, false, Failed, 1),
+            (Some(Class::Boot), 0, false, false, Failed, 1),
+            (Some(Class::Infra), 0, false, false, HostError, 0),
+            // Tests that fail on the base say nothing about the series.
+            (Some(Class::Tests), 1, true, false, Passed, 1),
+            (None, 1, true, false, Passed, 1),
+            (Some(Class::Boot), 0, true, false, Failed, 1),
+            // An interrupted job is no failure, whatever it came to.
+            (None, 0, false, true, HostError, 0),
+            (Some(Class::Tests), 1, false, true, HostError, 1),
+            (Some(Class::Build), 0, false, true, HostError, 0),
+        ];
+        for (class, findings, compares, interrupted, verdict, count) in table {
+            let got = ended(class, findings, compares, interrupted);
+            let shown = format!("{class:?} {findings} {compares} {interrupted}");
+            assert_eq!(
+                (got.verdict, got.findings.len()),
+                (verdict, count),
+                "{shown}"
+            );
+            assert_eq!(got.why.is_empty(), verdict == Passed, "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_first_finding_is_the_reason() {
+        let why = |findings| ended(None, findings, false, false).why;
+        assert_eq!(why(1), "smoke/a FAIL");
+        assert_eq!(why(3), "smoke/a FAIL, and 2 more");
     }
 }
