@@ -23,6 +23,7 @@ pub mod revision;
 pub mod run;
 pub mod schedule;
 pub mod shard_report;
+pub mod shard_run;
 pub mod shards;
 pub mod store;
 pub mod survey;

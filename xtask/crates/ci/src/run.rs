@@ -1,9 +1,10 @@
 //! `cargo xtask ci run`: plans, runs what has no valid result, and reports.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::compare::{Comparison, JobResults, compare};
-use crate::job::{Job, batches};
+use crate::compare::{Comparison, JobResults, JobRow, compare};
+use crate::job::{Batch, Job, batches};
 use crate::matrix::{self, Known};
 use crate::planner::{self, PlanRequest, Planned};
 use crate::render;
@@ -14,7 +15,7 @@ use crate::task;
 use kdk_core::cache_dir::Lock;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
-use kdk_executor::{Executor, ExecutorChoice, Task};
+use kdk_executor::{Executor, ExecutorChoice};
 use kdk_guest::build::sandbox::Sandbox;
 use kdk_guest::build::userland;
 
@@ -48,9 +49,6 @@ pub struct ReportFiles {
     pub html: Option<PathBuf>,
 }
 
-/// Runs jobs, and passes each task that has ended to the callback.
-type RunTasks<'a> = dyn Fn(&[Task], &mut kdk_executor::Done<'_>) -> Result<(), Failure> + 'a;
-
 /// Runs what the revision of each base needs, and reports.
 ///
 /// # Errors
@@ -60,15 +58,11 @@ pub fn run(cx: &Context, request: &RunRequest) -> Result<(), Failure> {
     if request.dry_run {
         return Ok(());
     }
-    if request.sandbox {
-        // A host that cannot confine them is reported once, and before all else.
-        Sandbox::find()?;
-    }
-    let tasks = |tasks: &[Task], done: &mut kdk_executor::Done<'_>| {
-        // Guests run side by side in a task: tasks of one base share a tree.
-        Executor::open(cx, request.executor, 1)?.run(tasks, done)
-    };
-    let ran = carry_out(cx, &all, request, &tasks);
+    let jobs: Vec<Submitted> = all
+        .iter()
+        .map(|one| Submitted::of(cx, &one.planned))
+        .collect();
+    let ran = submit(cx, &jobs, request);
     let comparisons = report(cx, &all, &request.files)?;
     ran?;
     verdict(&comparisons)
@@ -104,38 +98,57 @@ fn plan_all(cx: &Context, request: &RunRequest) -> Result<Vec<LockedPlan>, Failu
     Ok(all)
 }
 
-/// Runs the jobs that have no valid result.
-fn carry_out(
+/// Jobs of one revision that run.
+pub(crate) struct Submitted {
+    /// The id of the revision.
+    pub revision: String,
+    /// The jobs that run.
+    pub jobs: Vec<Job>,
+    /// Where their results go.
+    pub results: Results,
+}
+
+impl Submitted {
+    /// Returns the jobs of a plan that have no valid result.
+    fn of(cx: &Context, planned: &Planned) -> Self {
+        let schedule = &planned.schedule;
+        Self {
+            revision: schedule.revision.id.clone(),
+            jobs: schedule.to_run(),
+            results: CiStore::open(&cx.cache, &schedule.revision.base).results(),
+        }
+    }
+}
+
+/// Runs jobs as tasks, one for each kernel. A job that has no result then gets
+/// one of the host.
+pub(crate) fn submit(
     cx: &Context,
-    all: &[LockedPlan],
+    all: &[Submitted],
     request: &RunRequest,
-    run_tasks: &RunTasks<'_>,
 ) -> Result<(), Failure> {
+    if request.sandbox {
+        // A host that cannot confine them is reported once, and before all else.
+        Sandbox::find()?;
+    }
     let mut tasks = Vec::new();
-    let mut of_task: Vec<(String, Vec<Job>, String, Results)> = Vec::new();
+    let mut of_task: BTreeMap<String, (Batch, &Submitted)> = BTreeMap::new();
     for one in all {
-        let schedule = &one.planned.schedule;
-        let revision = &schedule.revision;
-        let results = CiStore::open(&cx.cache, &revision.base).results();
-        for batch in batches(&schedule.to_run()) {
-            let mut task = task::prepare(cx, &batch, &revision.id, &results, request)?;
+        for batch in batches(&one.jobs) {
+            let mut task = task::prepare(cx, &batch, &one.revision, &one.results, request)?;
             if let Some(program) = &request.task_program {
                 task.argv.insert(0, program.into());
             }
+            of_task.insert(task.name.clone(), (batch, one));
             tasks.push(task);
-            let own = (batch.name, batch.jobs, revision.id.clone(), results.clone());
-            of_task.push(own);
         }
     }
     if tasks.is_empty() {
         return Ok(());
     }
-    run_tasks(&tasks, &mut |task, ended| {
-        let Some((_, jobs, revision, results)) =
-            of_task.iter().find(|(name, ..)| *name == task.name)
-        else {
-            return Ok(());
-        };
+    // Guests run side by side in a task: tasks of one base share a tree.
+    let executor = Executor::open(cx, request.executor, 1)?;
+    executor.run(&tasks, &mut |task, ended| {
         let why = match ended {
             Ok(()) => "it ended without a result".to_owned(),
             Err(failure) => {
@@ -143,18 +156,27 @@ fn carry_out(
                 failure.in_one_line()
             }
         };
-        for job in jobs {
-            match results.get(&job.key)? {
-                Some(result) => cx.terminal.line(&task::ended(&result)),
-                None => {
-                    let mut result = JobResult::begin(job, revision);
-                    result.why.clone_from(&why);
-                    results.put(&result)?;
-                }
+        match of_task.get(&task.name) {
+            Some((batch, of)) => conclude(cx, batch, of, &why),
+            None => Ok(()),
+        }
+    })
+}
+
+/// Reports the jobs of a task that has ended. `why` is why one of them may have
+/// no result.
+fn conclude(cx: &Context, batch: &Batch, of: &Submitted, why: &str) -> Result<(), Failure> {
+    for job in &batch.jobs {
+        match of.results.get(&job.key)? {
+            Some(result) => cx.terminal.line(&task::ended(&result)),
+            None => {
+                let mut result = JobResult::begin(job, &of.revision);
+                result.why = why.to_owned();
+                of.results.put(&result)?;
             }
         }
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 /// Compares, prints and writes the results.
@@ -221,21 +243,25 @@ pub fn compared(cx: &Context, planned: &Planned) -> Result<Comparison, Failure> 
 
 /// Returns the result of the command.
 fn verdict(comparisons: &[Comparison]) -> Result<(), Failure> {
-    let mut failed = Vec::new();
-    let (mut host, mut count) = (0, 0);
-    for comparison in comparisons {
-        count += comparison.jobs.len();
-        for row in &comparison.jobs {
-            match row.now.as_ref().map(|result| result.verdict) {
-                Some(JobVerdict::Passed) => {}
-                Some(JobVerdict::Failed) => failed.push(row.job.id.as_str()),
-                Some(JobVerdict::HostError) => host += 1,
-                None if row.is_needed => host += 1,
-                None => {}
-            }
-        }
-    }
-    let host_text = format!("{host} of {count} jobs have no result, because the host failed");
+    let rows = comparisons.iter().flat_map(|one| &one.jobs);
+    let counts = |row: &&JobRow| row.is_needed || row.now.is_some();
+    let verdicts: Vec<(String, Option<JobVerdict>)> = rows
+        .filter(counts)
+        .map(|row| (row.job.id.clone(), row.now.as_ref().map(|now| now.verdict)))
+        .collect();
+    verdict_of(&verdicts)
+}
+
+/// Returns the result of a command with these jobs: a failure of a job says more
+/// than one of the host.
+pub(crate) fn verdict_of(jobs: &[(String, Option<JobVerdict>)]) -> Result<(), Failure> {
+    let with = |verdict| jobs.iter().filter(move |(_, own)| *own == verdict);
+    let failed: Vec<&str> = with(Some(JobVerdict::Failed))
+        .map(|(id, _)| id.as_str())
+        .collect();
+    let host = with(Some(JobVerdict::HostError)).count() + with(None).count();
+    let count = jobs.len();
+    let host_text = format!("{host} of {count} jobs have no verdict, because the host failed");
     match (failed.as_slice(), host) {
         ([], 0) => Ok(()),
         ([], _) => Err(Failure::infra("complete the run", host_text)
@@ -272,4 +298,40 @@ fn some(names: &[&str]) -> String {
 /// It has another schema.
 pub fn read_report(path: &Path) -> Result<Option<Comparison>, Failure> {
     store::read(path, "a report of CI", crate::compare::SCHEMA)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use JobVerdict::{Failed, HostError, Passed};
+
+    #[test]
+    fn the_exit_code_says_whose_fault_it_is() {
+        for (jobs, want) in [
+            (vec![], 0),
+            (vec![Some(Passed)], 0),
+            (vec![Some(Passed), Some(Failed)], 1),
+            (vec![Some(HostError), Some(Failed)], 1),
+            (vec![Some(HostError), Some(Passed)], 5),
+            (vec![None, Some(Passed)], 5),
+        ] {
+            let named: Vec<(String, Option<JobVerdict>)> = jobs
+                .iter()
+                .map(|verdict| ("b/lint/a".to_owned(), *verdict))
+                .collect();
+            let code = verdict_of(&named).err().map_or(0, |failure| failure.exit_code());
+            assert_eq!(code, want, "{jobs:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_names_some_jobs() {
+        let jobs: Vec<(String, Option<JobVerdict>)> =
+            (1..=7).map(|n| (n.to_string(), Some(Failed))).collect();
+        let failure = verdict_of(&jobs).unwrap_err();
+        assert_eq!(
+            failure.in_one_line(),
+            "7 of 7 jobs failed: 1, 2, 3, 4, 5 and 2 more"
+        );
+    }
 }

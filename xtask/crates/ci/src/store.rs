@@ -29,6 +29,9 @@ pub struct CiStore {
 #[derive(Debug, Clone)]
 pub struct Results {
     dir: PathBuf,
+    /// Whether a result has a file for each of its keys. A shard has one for
+    /// each job.
+    has_all_keys: bool,
 }
 
 impl CiStore {
@@ -41,7 +44,10 @@ impl CiStore {
 
     /// Returns the folder of the results.
     pub fn results(&self) -> Results {
-        Results::at(self.dir.join("results"))
+        Results {
+            dir: self.dir.join("results"),
+            has_all_keys: true,
+        }
     }
 
     /// Returns the folder of the reports, with one folder for each revision.
@@ -116,14 +122,24 @@ pub fn lock(cache: &CacheDir, series: &str, say: &dyn Fn(String)) -> Result<Lock
 }
 
 impl Results {
-    /// Returns the folder `dir` as a folder of results.
+    /// Returns the folder `dir` as the folder of results of a shard.
     pub fn at(dir: PathBuf) -> Self {
-        Self { dir }
+        Self {
+            dir,
+            has_all_keys: false,
+        }
     }
 
     /// Returns the path of the folder.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Returns a name for a shard's folder that no other one has; none for the
+    /// store.
+    pub fn shard_id(&self) -> Option<String> {
+        let digest = blake3::hash(self.dir.as_os_str().as_encoded_bytes()).to_hex();
+        (!self.has_all_keys).then(|| digest[..16].to_owned())
     }
 
     /// Returns the folder of the artefacts of `job`.
@@ -140,25 +156,31 @@ impl Results {
         read(&path, "a result of CI", SCHEMA)
     }
 
-    /// Stores a result under each of its keys. An earlier result with the same
-    /// key stays as an attempt. A failure of the host does not replace a result
-    /// that says something about the patch.
+    /// Stores a result: in the store under each of its keys. An earlier result
+    /// with the same key stays as an attempt. A failure of the host does not
+    /// replace a result that says something about the patch.
     ///
     /// # Errors
     /// A file cannot be read or written.
     pub fn put(&self, result: &JobResult) -> Result<(), Failure> {
-        for key in [&result.key].into_iter().chain(&result.also) {
-            let Some(merged) = merge(self.get(key)?, result) else {
-                continue;
-            };
-            let stored = JobResult {
+        self.put_as(&result.key, result)?;
+        let also = result.also.iter().filter(|_| self.has_all_keys);
+        for key in also {
+            let other = JobResult {
                 key: key.clone(),
                 also: Vec::new(),
-                ..merged
+                ..result.clone()
             };
-            write(&self.dir.join(JobResult::file_name(key)), &stored)?;
+            self.put_as(key, &other)?;
         }
         Ok(())
+    }
+
+    fn put_as(&self, key: &str, result: &JobResult) -> Result<(), Failure> {
+        match merge(self.get(key)?, result) {
+            Some(merged) => write(&self.dir.join(JobResult::file_name(key)), &merged),
+            None => Ok(()),
+        }
     }
 }
 
@@ -240,7 +262,8 @@ mod tests {
     use kdk_core::failure::rendered;
 
     fn results(dir: &tempfile::TempDir) -> Results {
-        Results::at(dir.path().join("results"))
+        let dir = dir.path().to_owned();
+        CiStore { dir }.results()
     }
 
     #[test]
@@ -255,6 +278,11 @@ mod tests {
             let found = results.get(key).unwrap().unwrap();
             assert_eq!((found.key.as_str(), found.verdict), (key, Passed));
         }
+        // The collector stores it under all of them.
+        let shard = Results::at(dir.path().join("shard"));
+        shard.put(&one).unwrap();
+        assert_eq!(shard.get("weak").unwrap(), Some(one));
+        assert_eq!(shard.get("full").unwrap(), None);
     }
 
     #[test]

@@ -62,7 +62,11 @@ pub fn prepare(
     request: &RunRequest,
 ) -> Result<Task, Failure> {
     let name = batch.name.replace('/', "-");
-    let folder = CiStore::open(&cx.cache, &batch.base).tasks().join(revision);
+    let mut folder = CiStore::open(&cx.cache, &batch.base).tasks().join(revision);
+    if let Some(shard) = results.shard_id() {
+        // Shards can run side by side, and can have jobs on the same kernel.
+        folder.push(shard);
+    }
     let (file, done) = (
         folder.join(format!("{name}.json")),
         folder.join(format!("{name}.done")),
@@ -107,7 +111,11 @@ pub fn run(cx: &Context, path: &Path) -> Result<(), Failure> {
     };
     unchanged(&series)?;
     let suites = userland::suites()?;
-    let results = Results::at(task.results.clone());
+    let of_series = CiStore::open(&cx.cache, &task.base).results();
+    let results = match of_series.dir() == task.results {
+        true => of_series,
+        false => Results::at(task.results.clone()),
+    };
     let worker = Worker {
         cx,
         series: &series,

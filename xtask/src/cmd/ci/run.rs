@@ -6,6 +6,7 @@ use crate::cmd::args::{MOST_JOBS, one_of};
 use kdk_ci::matrix::Depth;
 use kdk_ci::planner::PlanRequest;
 use kdk_ci::run::{self, ReportFiles, RunRequest};
+use kdk_ci::shard_run::{self, ShardNumber, ShardRequest};
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_doctor::Need;
@@ -44,6 +45,15 @@ pub struct Args {
     /// Number of guests that run at the same time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MOST_JOBS))]
     jobs: u16,
+    /// Run the jobs of this plan, of `ci plan --format json`
+    #[arg(long, value_name = "FILE", requires_all = ["shard", "results"], conflicts_with_all = ["base", "since", "nightly", "explain", "dry_run", "json", "html"])]
+    plan: Option<PathBuf>,
+    /// Run this shard of the plan only: `K/N`
+    #[arg(long, value_name = "K/N", requires = "plan")]
+    shard: Option<ShardNumber>,
+    /// Write the results of the shard into this folder
+    #[arg(long, value_name = "DIR", requires = "plan")]
+    results: Option<PathBuf>,
     /// The program that runs the tasks instead of kdk, for kdk's own tests: it gets the command line of
     /// each
     #[arg(long, hide = true, value_name = "FILE")]
@@ -84,5 +94,15 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
             html: args.html.clone(),
         },
     };
-    run::run(cx, &request)
+    match (&args.plan, args.shard, &args.results) {
+        (Some(plan), Some(shard), Some(results)) => {
+            let shard = ShardRequest {
+                plan: plan.clone(),
+                shard,
+                results: results.clone(),
+            };
+            shard_run::run(cx, &shard, &request)
+        }
+        _ => run::run(cx, &request),
+    }
 }
