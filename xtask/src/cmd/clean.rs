@@ -117,6 +117,7 @@ fn plan(cache: &CacheDir, args: &Args) -> Vec<Item> {
         items.push(item("their repositories", cache.repos()));
         items.push(item("earlier results", cache.history()));
         items.push(item("bisections", cache.bisects()));
+        items.push(item("results of CI", cache.ci()));
     }
     items.retain(|item| item.path.exists());
     items

@@ -164,9 +164,13 @@ fn named(
 /// Returns the last revision of the store that is not `now`. A revision that
 /// was planned before keeps the one that it was compared with.
 fn last(store: &CiStore, now: &Revision) -> Result<Earlier, Failure> {
-    let known = store.revision(&now.id)?;
-    let revision = match known.and_then(|known| known.previous) {
+    let known = store.revision(&now.id)?.and_then(|known| known.previous);
+    let before = match known {
         Some(previous) => store.revision(&previous)?,
+        None => None,
+    };
+    let revision = match before {
+        Some(before) => Some(before),
         None => {
             let mut all = store.revisions()?;
             let at = all.iter().position(|one| one.id == now.id);

@@ -52,7 +52,7 @@ fn schedule_lines(
     let runs = schedule.to_run().len();
     lines.push(match runs {
         0 => format!(
-            "{}: nothing to do: {} jobs have a valid result",
+            "{}: nothing to do: all {} jobs have a valid result or are unchanged",
             revision.base,
             schedule.jobs.len()
         ),
