@@ -122,11 +122,7 @@ impl Submitted {
 
 /// Runs jobs as tasks, one for each kernel. A job that has no result then gets
 /// one of the host.
-pub(crate) fn submit(
-    cx: &Context,
-    all: &[Submitted],
-    request: &RunRequest,
-) -> Result<(), Failure> {
+pub(crate) fn submit(cx: &Context, all: &[Submitted], request: &RunRequest) -> Result<(), Failure> {
     if request.sandbox {
         // A host that cannot confine them is reported once, and before all else.
         Sandbox::find()?;
@@ -319,7 +315,9 @@ mod tests {
                 .iter()
                 .map(|verdict| ("b/lint/a".to_owned(), *verdict))
                 .collect();
-            let code = verdict_of(&named).err().map_or(0, |failure| failure.exit_code());
+            let code = verdict_of(&named)
+                .err()
+                .map_or(0, |failure| failure.exit_code());
             assert_eq!(code, want, "{jobs:?}");
         }
     }

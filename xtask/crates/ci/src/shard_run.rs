@@ -109,7 +109,11 @@ fn run_jobs(
     plan.check_revisions(&here)?;
     let of_base = |base: &String, id: &String| Submitted {
         revision: id.clone(),
-        jobs: jobs.iter().filter(|job| job.base == *base).cloned().collect(),
+        jobs: jobs
+            .iter()
+            .filter(|job| job.base == *base)
+            .cloned()
+            .collect(),
         results: results.clone(),
     };
     let all: Vec<Submitted> = here.iter().map(|(base, id)| of_base(base, id)).collect();

@@ -22,6 +22,10 @@ use kdk_series::load::{self, Loaded};
 /// The version of the format of a task's file.
 const SCHEMA: u32 = 1;
 
+/// The number of build results of each kind and base that stay in the store. The
+/// kernels of prefixes would fill the disk.
+const RESULTS_KEPT: usize = 24;
+
 /// What a task runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskFile {
@@ -148,7 +152,9 @@ pub fn run(cx: &Context, path: &Path) -> Result<(), Failure> {
         schema: SCHEMA,
         jobs: task.jobs.into_iter().map(|job| job.id).collect(),
     };
-    store::write(&path.with_extension("done"), &done)
+    store::write(&path.with_extension("done"), &done)?;
+    // Old results are removed last, when nothing waits for it.
+    cx.store.gc(RESULTS_KEPT).map(drop)
 }
 
 /// Returns the line about a job that has ended.
