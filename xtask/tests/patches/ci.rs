@@ -28,8 +28,9 @@ task=$4
 results=$(sed -n 's/^  "results": "\(.*\)",$/\1/p' "$task")
 revision=$(sed -n 's/^  "revision": "\(.*\)",$/\1/p' "$task")
 mkdir -p "$results"
+case "$results" in "$KDK_HOME"/*) store=1 ;; *) store=0 ;; esac
 echo "$task" >> "$KDK_HOME/tasks.log"
-awk -F'"' -v dir="$results" -v revision="$revision" -v fail="$FAIL" -v lost="$LOST" '
+awk -F'"' -v dir="$results" -v revision="$revision" -v fail="$FAIL" -v lost="$LOST" -v store=$store '
     function put(key) {
         verdict = id == fail ? "failed" : "passed"
         why = id == fail ? "smoke/a CRASH" : ""
@@ -41,7 +42,7 @@ awk -F'"' -v dir="$results" -v revision="$revision" -v fail="$FAIL" -v lost="$LO
     /"id":/ { id = $4; if (id == lost) exit 5 }
     /"key":/ { put($4) }
     # The other keys that the result is valid for.
-    /^ *"[0-9a-f]*",?$/ { put($2) }' "$task" || exit 5
+    store && /^ *"[0-9a-f]*",?$/ { put($2) }' "$task" || exit 5
 echo '{"schema": 1}' > "${task%.json}.done"
 "#;
 
@@ -194,6 +195,63 @@ fn what_has_not_changed_since_a_commit_does_not_run() {
     let six = ci(&sandbox, &["--since", "HEAD", "--explain"], &[]);
     assert_eq!(six.code, Some(0), "{}{}", six.out, six.err);
     insta::assert_snapshot!([same.out, six.out].join("\n"));
+}
+
+#[test]
+fn shards_run_what_was_planned_for_them() {
+    let sandbox = sandbox();
+    let plan = sandbox.path("plan.json").display().to_string();
+    let folder = |shard: &str| {
+        sandbox
+            .path(&format!("shards/{shard}"))
+            .display()
+            .to_string()
+    };
+    let command = |args: &[&str]| {
+        let mut command = sandbox.command(args);
+        command.env("KDK_MATRIX", sandbox.path("matrix.yaml"));
+        sandbox.run(command)
+    };
+    let planned = command(&[
+        "ci", "plan", "--format", "json", "--shards", "2", "--out", &plan,
+    ]);
+    assert_eq!(planned.code, Some(0), "{}", planned.err);
+    let run = |shard: &str, of: &str| {
+        let folder = folder(shard);
+        let args = ["--plan", &plan, "--shard", of, "--results", &folder];
+        ci(&sandbox, &args, &[])
+    };
+    let first = run("1", "1/2");
+    assert_eq!(first.code, Some(0), "{}{}", first.out, first.err);
+    // The second shard is missing.
+    let out = sandbox.path("out").display().to_string();
+    let shards = sandbox.path("shards").display().to_string();
+    let collect = ["ci", "collect", &shards, "--plan", &plan, "--out", &out];
+    assert_ne!(command(&collect).code, Some(0));
+    let second = run("2", "2/2");
+    assert_eq!(second.code, Some(0), "{}{}", second.out, second.err);
+    let collected = command(&collect);
+    assert_eq!(
+        collected.code,
+        Some(0),
+        "{}{}",
+        collected.out,
+        collected.err
+    );
+    let rest = ci(&sandbox, &["--dry-run"], &[]);
+    assert!(rest.out.contains("nothing to do"), "{}", rest.out);
+    // Another revision, another number of shards.
+    edit(&sandbox, "six.patch", "+6 six", "+6 SIX");
+    let other = run("1", "1/2");
+    assert_eq!(other.code, Some(2), "{}{}", other.out, other.err);
+    assert!(
+        other.err.contains("it is for the revision"),
+        "{}",
+        other.err
+    );
+    let wrong = run("1", "1/3");
+    assert_eq!(wrong.code, Some(2), "{}{}", wrong.out, wrong.err);
+    assert!(wrong.err.contains("the plan has 2 shards"), "{}", wrong.err);
 }
 
 #[test]
