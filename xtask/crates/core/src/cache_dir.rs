@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use etcetera::base_strategy::{BaseStrategy, choose_base_strategy};
 use kdk_vm::interrupt::Interrupt;
 
 use crate::failure::Failure;
+use crate::host;
 
 /// The interval at which a wait for a lock checks the lock and the interrupt.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -31,6 +32,15 @@ impl Lock {
     /// Returns the lock of `file`, which the caller has locked.
     pub fn new(file: File) -> Self {
         Self(file)
+    }
+
+    /// Returns the locked file for a child process, such as its standard
+    /// input. If this process is killed, the child keeps the lock to its end.
+    ///
+    /// # Errors
+    /// There is no further file descriptor.
+    pub fn file(&self) -> io::Result<File> {
+        self.0.try_clone()
     }
 }
 
@@ -147,6 +157,17 @@ impl CacheDir {
         self.root.join("ci")
     }
 
+    /// Returns the folder of tasks' requests and results that no command has
+    /// read yet.
+    pub fn tasks(&self) -> PathBuf {
+        self.root.join("tasks")
+    }
+
+    /// Returns the folder of the job arrays that run tasks on other hosts.
+    pub fn executor(&self) -> PathBuf {
+        self.root.join("executor")
+    }
+
     /// Returns the folder of the cached properties of the host, such as its
     /// accelerator.
     pub fn probes(&self) -> PathBuf {
@@ -194,7 +215,7 @@ impl CacheDir {
         let failed = |error| Failure::io(format!("lock {entry}"), &path, error);
         match file.try_lock() {
             Ok(()) => {
-                write_pid(&file).map_err(failed)?;
+                write_owner(&file).map_err(failed)?;
                 Ok(Ok(Lock::new(file)))
             }
             Err(TryLockError::WouldBlock) => Ok(Err(lock_owner(&path))),
@@ -248,19 +269,27 @@ fn locate(kdk_home: Option<PathBuf>, cache: Option<PathBuf>) -> Result<PathBuf, 
         })
 }
 
-/// Writes the id of this process into the file of a lock.
-fn write_pid(mut file: &File) -> io::Result<()> {
+/// Writes the id of this process and the name of this host into the file of a
+/// lock. Hosts can share the cache folder.
+fn write_owner(mut file: &File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
-    writeln!(file, "{}", std::process::id())
+    writeln!(file, "{} {}", std::process::id(), host::name())
 }
 
 /// Returns the name of the process that has the lock at `path`.
 fn lock_owner(path: &Path) -> String {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|mut file| file.read_to_string(&mut text));
-    match (read, text.trim().parse::<u32>()) {
-        (Ok(_), Ok(pid)) => format!("process {pid}"),
+    let text = fs::read_to_string(path).unwrap_or_default();
+    owner_text(&text, &host::name())
+}
+
+/// Returns the name of the process that a lock's file names, for a reader on
+/// the host `here`.
+fn owner_text(text: &str, here: &str) -> String {
+    let mut words = text.split_whitespace();
+    match (words.next().map(str::parse::<u32>), words.next()) {
+        (Some(Ok(pid)), Some(host)) if host != here => format!("process {pid} on {host}"),
+        (Some(Ok(pid)), _) => format!("process {pid}"),
         _ => "another process".into(),
     }
 }
@@ -356,6 +385,20 @@ mod tests {
         drop(lock);
         waiter.join().unwrap().unwrap();
         assert!(cache.try_lock("base-x").unwrap().is_ok());
+    }
+
+    #[test]
+    fn an_owner_on_another_host_is_named_with_it() {
+        for (text, want) in [
+            ("12 here\n", "process 12"),
+            ("12 n2\n", "process 12 on n2"),
+            // What an older version wrote.
+            ("12\n", "process 12"),
+            ("", "another process"),
+            ("x n2", "another process"),
+        ] {
+            assert_eq!(owner_text(text, "here"), want, "{text:?}");
+        }
     }
 
     #[test]

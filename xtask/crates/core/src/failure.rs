@@ -6,10 +6,12 @@ use std::io;
 use std::path::Path;
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode, SourceSpan};
+use serde::{Deserialize, Serialize};
 
 /// The class of a failure: what is at fault. A caller (a person, CI, `git
 /// bisect run`) distinguishes the classes by the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Class {
     /// The kernel under test failed tests.
     Tests,
@@ -231,6 +233,35 @@ fn explain_io(path: &Path, kind: io::ErrorKind) -> (String, Option<String>) {
     }
 }
 
+/// A failure as text, for another process: its class, its message with its
+/// causes, and its help.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedFailure {
+    class: Class,
+    message: String,
+    help: Option<String>,
+}
+
+impl From<&Failure> for SavedFailure {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            class: failure.class(),
+            message: failure.in_one_line(),
+            help: failure.0.help.clone(),
+        }
+    }
+}
+
+impl From<SavedFailure> for Failure {
+    fn from(saved: SavedFailure) -> Self {
+        let failure = Self::plain(saved.class, saved.message);
+        match saved.help {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    }
+}
+
 impl Diagnostic for Failure {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         let help = self.0.help.as_ref()?;
@@ -285,6 +316,20 @@ mod tests {
             "could not store the kernel: no space is left on the disk of /cache/store: \
              No space left on device (os error 28)"
         );
+    }
+
+    #[test]
+    fn a_saved_failure_has_what_the_exit_code_and_the_report_need() {
+        let failure = Failure::build("build the kernel", "make failed").help("see the log");
+        let text = serde_json::to_string(&SavedFailure::from(&failure)).unwrap();
+        assert_eq!(
+            text,
+            r#"{"class":"build","message":"could not build the kernel: make failed","help":"see the log"}"#
+        );
+        let again = Failure::from(serde_json::from_str::<SavedFailure>(&text).unwrap());
+        assert_eq!(again.in_one_line(), failure.in_one_line());
+        assert_eq!(again.advice(), failure.advice());
+        assert_eq!(again.class(), failure.class());
     }
 
     #[test]

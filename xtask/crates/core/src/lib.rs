@@ -8,6 +8,7 @@ pub mod context;
 pub mod event;
 pub mod failure;
 pub mod git;
+pub mod host;
 pub mod input;
 mod integrity;
 pub mod logs;

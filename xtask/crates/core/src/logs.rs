@@ -1,6 +1,7 @@
 //! The folders of runs' logs: `runs/TIME-PID`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -9,6 +10,12 @@ use crate::cache_dir::CacheDir;
 use crate::clock;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::host;
+
+/// The file in a run's folder with the name of its host.
+const HOST: &str = "host";
+/// The age from which on a run on another host has ended.
+const LONGEST_RUN: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// The number of finished runs whose logs stay.
 const KEPT_RUNS: usize = 20;
@@ -23,6 +30,7 @@ pub fn folder(cx: &Context) -> Result<PathBuf, Failure> {
     let old: Vec<String> = std::fs::read_dir(&runs)
         .map_err(failed)?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| !may_run_elsewhere(&runs.join(name)))
         .collect();
     let own = std::process::id().cast_signed();
     let is_running = |pid| pid != own && is_alive(pid);
@@ -32,15 +40,30 @@ pub fn folder(cx: &Context) -> Result<PathBuf, Failure> {
     }
     let name = format!("{now:012}-{own}");
     let folder = runs.join(name);
-    std::fs::create_dir(&folder).map_err(failed)?;
+    std::fs::create_dir(&folder)
+        .and_then(|()| std::fs::write(folder.join(HOST), host::name()))
+        .map_err(failed)?;
     Ok(folder)
+}
+
+/// Returns whether the run with the folder `run` may still run on another host
+/// that shares the cache folder: its process is not in the list of this host.
+fn may_run_elsewhere(run: &Path) -> bool {
+    let on = std::fs::read_to_string(run.join(HOST));
+    let age = std::fs::metadata(run)
+        .and_then(|found| found.modified())
+        .map(|changed| changed.elapsed().unwrap_or_default());
+    match (on, age) {
+        (Ok(on), Ok(age)) => on != host::name() && age < LONGEST_RUN,
+        _ => false,
+    }
 }
 
 /// Returns the log folders of finished runs.
 pub fn finished(cache: &CacheDir) -> Vec<PathBuf> {
     let is_finished = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str());
-        !name.and_then(process).is_some_and(is_alive)
+        !name.and_then(process).is_some_and(is_alive) && !may_run_elsewhere(path)
     };
     let mut runs: Vec<PathBuf> = std::fs::read_dir(cache.runs())
         .into_iter()
@@ -97,6 +120,21 @@ mod tests {
             let seen = outdated(all.clone(), now, kept, &|_| false);
             assert_eq!(seen, gone, "{now} {kept}");
         }
+    }
+
+    #[test]
+    fn a_run_of_another_host_keeps_its_logs_for_some_days() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path();
+        assert!(!may_run_elsewhere(run), "an older version wrote no host");
+        std::fs::write(run.join(HOST), host::name()).unwrap();
+        assert!(!may_run_elsewhere(run));
+        std::fs::write(run.join(HOST), "another").unwrap();
+        assert!(may_run_elsewhere(run));
+        let old = std::time::SystemTime::now() - 2 * LONGEST_RUN;
+        let folder = std::fs::File::open(run).unwrap();
+        folder.set_modified(old).unwrap();
+        assert!(!may_run_elsewhere(run));
     }
 
     #[test]

@@ -455,7 +455,7 @@ fn folders(dir: &Path) -> Vec<PathBuf> {
 
 /// Removes an entry unless a process uses it.
 fn remove_unused(entry: &Path) -> io::Result<bool> {
-    if let Ok(record) = File::open(entry.join(RECORD)) {
+    if let Ok(record) = open_to_lock(&entry.join(RECORD)) {
         if record.try_lock().is_err() {
             return Ok(false);
         }
@@ -464,6 +464,12 @@ fn remove_unused(entry: &Path) -> io::Result<bool> {
     }
     fs::remove_dir_all(entry)?;
     Ok(true)
+}
+
+/// Opens a file for an exclusive lock. An NFS client allows that only on a file
+/// that is open for writing (flock(2)).
+fn open_to_lock(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).open(path)
 }
 
 /// Removes whatever is at `path`.
@@ -490,7 +496,7 @@ fn sweep(unfinished: &Path) -> io::Result<()> {
             continue;
         }
         let alive = alive_file(&dir);
-        let locked = File::open(&alive).is_ok_and(|file| file.try_lock().is_err());
+        let locked = open_to_lock(&alive).is_ok_and(|file| file.try_lock().is_err());
         if !locked {
             fs::remove_dir_all(&dir)?;
             let _ = fs::remove_file(alive);

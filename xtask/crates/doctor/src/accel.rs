@@ -22,7 +22,10 @@ pub fn resolve(cache: &CacheDir, qemu: &Qemu, choice: AccelChoice) -> Result<Res
     if choice != AccelChoice::Auto {
         return Ok(choose(qemu, choice, DEADLINE)?);
     }
-    let path = cache.probes().join("accel.json");
+    // Hosts can share the cache folder.
+    let path = cache
+        .probes()
+        .join(format!("accel-{}.json", kdk_core::host::name()));
     let host = host(qemu);
     let known: Option<Cached> = fs::read(&path)
         .ok()

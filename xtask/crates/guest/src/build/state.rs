@@ -124,15 +124,21 @@ fn inputs(boot: &Boot<'_>) -> Inputs {
     inputs
 }
 
-/// Returns the model of the processor, if the state depends on it: a state that
-/// was saved under a hypervisor is only valid on the same processor.
+/// Returns the model and the features of the processor, if the state depends on
+/// them: a state that was saved under a hypervisor is only valid on the same
+/// processor, and hosts can share the store.
 fn processor(engine: Engine) -> Option<String> {
     if engine == Engine::Tcg {
         return None;
     }
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find(|line| line.starts_with("model name"));
-    Some(model.unwrap_or("unknown").to_owned())
+    let line = |name: &str| cpuinfo.lines().find(|line| line.starts_with(name));
+    let (model, features) = (line("model name"), line("flags"));
+    Some(format!(
+        "{} {}",
+        model.unwrap_or("unknown"),
+        features.unwrap_or_default()
+    ))
 }
 
 /// Boots the machine on its own disks and saves it to `folder`.
