@@ -9,6 +9,8 @@
 mod fixtures;
 mod local;
 mod log;
+mod shared;
+mod slurm;
 mod task;
 
 use std::str::FromStr;
@@ -31,6 +33,14 @@ pub enum ExecutorChoice {
 impl ExecutorChoice {
     /// The names that the command line accepts.
     pub const NAMES: [&str; 2] = ["local", "slurm"];
+
+    /// Returns the name of this executor.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Slurm => "slurm",
+        }
+    }
 }
 
 impl FromStr for ExecutorChoice {
@@ -57,6 +67,7 @@ pub struct Executor<'a> {
 
 enum Engine {
     Local { jobs: usize },
+    Slurm(slurm::Slurm),
 }
 
 impl<'a> Executor<'a> {
@@ -70,7 +81,8 @@ impl<'a> Executor<'a> {
         let engine = match choice {
             ExecutorChoice::Local => Engine::Local { jobs: jobs.max(1) },
             ExecutorChoice::Slurm => {
-                return Err(Failure::usage("submit tasks to Slurm", "not there yet"));
+                shared::check(cx.cache.root())?;
+                Engine::Slurm(slurm::Slurm::open()?)
             }
         };
         Ok(Self { cx, engine })
@@ -91,8 +103,9 @@ impl<'a> Executor<'a> {
         if open.is_empty() {
             return Ok(());
         }
-        match self.engine {
-            Engine::Local { jobs } => local::run(self.cx, jobs, &open, done),
+        match &self.engine {
+            Engine::Local { jobs } => local::run(self.cx, *jobs, &open, done),
+            Engine::Slurm(slurm) => slurm.run(self.cx, &open, done),
         }
     }
 }
