@@ -3,14 +3,18 @@
 
 use serde::Serialize;
 
+use super::args::one_of;
 use kdk_core::context::Context;
 use kdk_core::failure::{Class, Failure};
-use kdk_doctor::HostFinding;
 use kdk_doctor::packages::{self, Host};
+use kdk_doctor::{HostFinding, Need};
 
 /// The arguments of `cargo xtask doctor`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Check only what this purpose needs; `slurm` and `slurm-test` are installed only so
+    #[arg(long = "for", value_name = "PURPOSE", value_parser = one_of::<Need>(&Need::NAMES))]
+    need: Option<Need>,
     /// Install the missing dependencies
     #[arg(long)]
     fix: bool,
@@ -25,10 +29,10 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let host = Host::detect();
-    let mut findings = kdk_doctor::examine(cx, None);
+    let mut findings = kdk_doctor::examine(cx, args.need);
     if args.fix && packages::command(&findings, &host).is_some() {
         kdk_doctor::fix(cx, &findings, &host, args.yes)?;
-        findings = kdk_doctor::examine(cx, None);
+        findings = kdk_doctor::examine(cx, args.need);
     }
     print(cx, &findings, &host, args.json)?;
     let bad = findings
@@ -43,7 +47,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         format!("{bad} of {} checks failed", findings.len()),
     );
     Err(match packages::command(&findings, &host) {
-        Some(_) => failure.help("cargo xtask doctor --fix"),
+        Some(_) => failure.help("run the same command with --fix"),
         None => failure,
     })
 }

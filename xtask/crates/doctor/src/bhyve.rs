@@ -123,7 +123,7 @@ mod tests {
         found    bhyve                      /usr/sbin/bhyve
         MISSING  vmm.ko                     it is not loaded
 
-        to fix this, run (or use `cargo xtask doctor --fix`):
+        to fix this, run (or add `--fix`):
           sudo kldload vmm
         ");
     }

@@ -128,9 +128,11 @@ const GIT: &[Need] = &[Need::Trees, Need::Tests, Need::FreeBsd];
 const TESTS: &[Need] = &[Need::Tests];
 const KERNELS: &[Need] = &[Need::FreeBsd];
 const LINT: &[Need] = &[Need::Lint, Need::Tests];
+const SLURM: &[Need] = &[Need::Slurm, Need::SlurmTest];
+const SLURM_TEST: &[Need] = &[Need::SlurmTest];
 
 /// Every check, in the order of the report.
-pub static ALL: [Check; 21] = [
+pub static ALL: [Check; 23] = [
     check("QEMU, 7.0 or later", GUESTS, qemu, packages::QEMU),
     check("LLVM 19", GUESTS, llvm, packages::LLVM),
     check("Rust that can build core", GUESTS, rust, Remedy::Rust),
@@ -155,6 +157,8 @@ pub static ALL: [Check; 21] = [
         packages::BUBBLEWRAP,
     ),
     check("pipeline checkers", TESTS, checkers, Remedy::Nothing),
+    check("Slurm's programs", SLURM, slurm, packages::SLURM),
+    check("Slurm's daemons", SLURM_TEST, slurmd, packages::SLURM_TEST),
     check("disk space", KERNELS, disk, Remedy::Nothing),
     check("memory", KERNELS, memory, Remedy::Nothing),
 ];
@@ -457,6 +461,36 @@ fn mandoc(_: &Context) -> State {
     match find("mandoc") {
         Some(path) => State::Found(path.display().to_string()),
         None => State::Missing("it is not in PATH; only `patches lint` needs it".into()),
+    }
+}
+
+/// Checks the programs that submit jobs to a cluster.
+fn slurm(_: &Context) -> State {
+    let programs = ["sbatch", "squeue", "scancel", "sinfo"];
+    classify_slurm(&programs, "slurm", "`--executor slurm` needs", |name| {
+        find(name).is_some()
+    })
+}
+
+/// Checks the daemons of a cluster on this host.
+fn slurmd(_: &Context) -> State {
+    let programs = ["slurmctld", "slurmd", "munged"];
+    classify_slurm(&programs, "slurm-test", "the test of Slurm needs", |name| {
+        find(name).is_some() || Path::new("/usr/sbin").join(name).exists()
+    })
+}
+
+fn classify_slurm(
+    programs: &[&str],
+    need: &str,
+    what_for: &str,
+    has: impl Fn(&str) -> bool,
+) -> State {
+    match classify_all(programs, "PATH", has) {
+        State::Missing(what) => State::Missing(format!(
+            "{what}; only {what_for} them (`cargo xtask doctor --for {need} --fix`)"
+        )),
+        found => found,
     }
 }
 

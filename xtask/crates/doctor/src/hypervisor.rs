@@ -5,11 +5,12 @@ use std::str::FromStr;
 use kdk_core::failure::Failure;
 use kdk_vm::bhyve::Bhyve;
 use kdk_vm::error::InfraError;
+use serde::{Deserialize, Serialize};
 
 use crate::tools;
 
 /// The hypervisor that a caller asks for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VmmChoice {
     /// QEMU; bhyve where QEMU is missing and bhyve is installed.
     #[default]

@@ -10,6 +10,8 @@ pub mod packages;
 pub mod pipelines;
 pub mod tools;
 
+use std::str::FromStr;
+
 use serde::Serialize;
 
 use checks::State;
@@ -33,15 +35,72 @@ pub enum Need {
     FreeBsd,
     /// `patches lint`: the checkers of style and manual pages.
     Lint,
+    /// `--executor slurm`: the programs that submit jobs to a Slurm cluster.
+    Slurm,
+    /// The test of `--executor slurm`: the daemons of a cluster on this host.
+    SlurmTest,
 }
 
 impl Need {
+    /// The names that the command line accepts.
+    pub const NAMES: [&str; 7] = [
+        "trees",
+        "demo",
+        "tests",
+        "freebsd",
+        "lint",
+        "slurm",
+        "slurm-test",
+    ];
+
+    /// Returns whether most users do without it: what it lacks is no fault of
+    /// the host.
+    fn is_optional(self) -> bool {
+        self.fix() != Self::FIX
+    }
+
+    /// The command that installs what is not optional.
+    const FIX: &str = "cargo xtask doctor --fix";
+
+    /// Returns the command that installs what it needs.
+    fn fix(self) -> &'static str {
+        match self {
+            Self::Slurm => "cargo xtask doctor --for slurm --fix",
+            Self::SlurmTest => "cargo xtask doctor --for slurm-test --fix",
+            _ => Self::FIX,
+        }
+    }
+
     /// Returns what a guest of the base `name` needs.
     pub fn guest(name: &str) -> Self {
         if name == DEMO {
             Self::Demo
         } else {
             Self::FreeBsd
+        }
+    }
+}
+
+impl FromStr for Need {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = [
+            Self::Trees,
+            Self::Demo,
+            Self::Tests,
+            Self::FreeBsd,
+            Self::Lint,
+            Self::Slurm,
+            Self::SlurmTest,
+        ];
+        let found = Self::NAMES
+            .iter()
+            .zip(named)
+            .find(|(name, _)| **name == text);
+        match found {
+            Some((_, need)) => Ok(need),
+            None => Err(format!("{text:?} is none of {}", Self::NAMES.join(", "))),
         }
     }
 }
@@ -59,13 +118,23 @@ pub struct HostFinding {
     pub remedy: &'static Remedy,
 }
 
-/// Runs the checks that `need` requires, or all checks without one.
+/// Runs the checks that `need` requires, or all checks without one. Without one,
+/// what is missing for an optional purpose is only a note.
 pub fn examine(cx: &Context, need: Option<Need>) -> Vec<HostFinding> {
     checks::for_host()
         .filter(|check| need.is_none_or(|need| check.needs.contains(&need)))
         .map(|check| HostFinding {
             what: check.what,
-            state: (check.probe)(cx),
+            state: match (check.probe)(cx) {
+                State::Missing(what)
+                    if need.is_none()
+                        && !check.needs.is_empty()
+                        && check.needs.iter().all(|need| need.is_optional()) =>
+                {
+                    State::Note(what)
+                }
+                state => state,
+            },
             remedy: &check.remedy,
         })
         .collect()
@@ -85,7 +154,7 @@ pub fn text(findings: &[HostFinding], host: &Host) -> String {
     lines.extend(manual.map(|text| format!("\n{text}")));
     match packages::command(findings, host) {
         Some(command) => {
-            lines.push("\nto fix this, run (or use `cargo xtask doctor --fix`):".into());
+            lines.push("\nto fix this, run (or add `--fix`):".into());
             lines.push(format!("  {command}"));
         }
         None if are_bad(findings) => {
@@ -125,17 +194,17 @@ pub fn need(cx: &Context, need: Need, yes: bool) -> Result<(), Failure> {
     }
     let host = Host::detect();
     if !yes {
-        return Err(unmet(&findings, &host));
+        return Err(unmet(&findings, &host, need));
     }
     fix(cx, &findings, &host, true)?;
     let findings = examine(cx, Some(need));
     if are_bad(&findings) {
-        return Err(unmet(&findings, &host));
+        return Err(unmet(&findings, &host, need));
     }
     Ok(())
 }
 
-fn unmet(findings: &[HostFinding], host: &Host) -> Failure {
+fn unmet(findings: &[HostFinding], host: &Host, need: Need) -> Failure {
     let bad: Vec<String> = findings
         .iter()
         .filter(|finding| finding.state.is_bad())
@@ -143,7 +212,7 @@ fn unmet(findings: &[HostFinding], host: &Host) -> Failure {
         .collect();
     let failure = Failure::infra("start", format!("the host lacks {}", bad.join(", ")));
     match packages::command(findings, host) {
-        Some(command) => failure.help(format!("run `{command}`, or `cargo xtask doctor --fix`")),
+        Some(command) => failure.help(format!("run `{command}`, or `{}`", need.fix())),
         None => failure.help("run `cargo xtask doctor` for the details"),
     }
 }
@@ -238,6 +307,14 @@ mod tests {
     }
 
     #[test]
+    fn names_of_needs() {
+        for name in Need::NAMES {
+            assert!(name.parse::<Need>().is_ok(), "{name}");
+        }
+        assert!("all".parse::<Need>().is_err());
+    }
+
+    #[test]
     fn problems_that_no_command_fixes_are_reported() {
         let full = [(
             "disk space",
@@ -252,7 +329,7 @@ mod tests {
 
     #[test]
     fn an_unmet_need_is_an_infra_failure_with_the_command() {
-        let failure = unmet(&some_missing(), &host(System::Debian));
+        let failure = unmet(&some_missing(), &host(System::Debian), Need::FreeBsd);
         assert_eq!(failure.exit_code(), 5);
         insta::assert_snapshot!(kdk_core::failure::rendered(&failure));
     }

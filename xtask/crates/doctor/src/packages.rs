@@ -231,6 +231,22 @@ pub const BUBBLEWRAP: Remedy = Remedy::Install(Packages {
     macos: &[],
 });
 
+/// The remedy for missing programs of Slurm. munge(7) signs what they send.
+pub const SLURM: Remedy = Remedy::Install(Packages {
+    debian: &["slurm-client", "munge"],
+    fedora: &["slurm", "munge"],
+    freebsd: &["slurm-wlm", "munge"],
+    macos: &[],
+});
+
+/// The remedy for missing daemons of Slurm.
+pub const SLURM_TEST: Remedy = Remedy::Install(Packages {
+    debian: &["slurmctld", "slurmd", "munge"],
+    fedora: &["slurm-slurmctld", "slurm-slurmd", "munge"],
+    freebsd: &["slurm-wlm", "munge"],
+    macos: &[],
+});
+
 /// The remedy for a gelf.h that shadows that of the tree.
 pub const LIBELF: Remedy = Remedy::Remove(Packages {
     debian: &["libelf-dev"],
