@@ -26,7 +26,7 @@ pub(crate) use guest::elf as probe_elf;
 pub const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The accelerator that the user asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccelChoice {
     /// The fastest one that works.
     #[default]

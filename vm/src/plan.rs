@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::hypervisor::MachineSize;
 use crate::protocol::TestEntry;
 use crate::select::{SelectError, select};
 
 /// Which tests share a kernel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Isolation {
     /// No tests: each has a fresh kernel.
     Test,

@@ -48,6 +48,9 @@ enum Command {
     Shell(cmd::shell::Args),
     /// Debug a guest with gdb, lldb or ddb
     Debug(cmd::debug::Args),
+    /// Run one task that an executor starts
+    #[command(hide = true)]
+    Task(cmd::task::Args),
     /// Measure kdk itself and what the patches are worth
     Bench(cmd::bench::Args),
     /// Remove rebuildable files and report the space freed
@@ -135,6 +138,7 @@ fn run(command: &Command, cx: &Context) -> Result<u8, Failure> {
         Command::Doctor(args) => cmd::doctor::run(args, cx),
         Command::Shell(args) => cmd::shell::run(args, cx),
         Command::Debug(args) => cmd::debug::run(args, cx),
+        Command::Task(args) => cmd::task::run(args, cx),
         Command::Bench(args) => cmd::bench::run(args, cx),
         Command::Clean(args) => cmd::clean::run(args, cx),
     };

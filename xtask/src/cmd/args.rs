@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use kdk_core::context::Context;
+use kdk_core::failure::Failure;
+use kdk_doctor::Need;
 use kdk_doctor::hypervisor::VmmChoice;
+use kdk_executor::ExecutorChoice;
 use kdk_guest::program::Program;
 use kdk_guest::request::{BootChoice, GuestRequest, TestRequest};
 use kdk_report::files::ReportFiles;
@@ -25,6 +29,14 @@ where
     T: FromStr<Err = String> + Clone + Send + Sync + 'static,
 {
     PossibleValuesParser::new(names).try_map(|name| name.parse::<T>())
+}
+
+/// Checks that this host has what the executor needs.
+pub fn need_executor(cx: &Context, executor: ExecutorChoice, yes: bool) -> Result<(), Failure> {
+    match executor {
+        ExecutorChoice::Local => Ok(()),
+        ExecutorChoice::Slurm => kdk_doctor::need(cx, Need::Slurm, yes),
+    }
 }
 
 /// The guest to use.

@@ -7,6 +7,7 @@ use kdk_bisect::{ReportFiles, step};
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_doctor::Need;
+use kdk_executor::ExecutorChoice;
 use kdk_guest::guest;
 use kdk_guest::request::GuestRequest;
 use kdk_vm::MAX_CPUS;
@@ -57,6 +58,9 @@ pub struct Args {
     /// Build and test K kernels side by side, each in a checkout of its own
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MOST_KERNELS))]
     jobs: u16,
+    /// Build and test the kernels here, or as job arrays of Slurm
+    #[arg(long, value_name = "E", default_value = "local", value_parser = one_of::<ExecutorChoice>(&ExecutorChoice::NAMES))]
+    executor: ExecutorChoice,
     /// Continue an interrupted bisection; without other options, the last one
     #[arg(long)]
     resume: bool,
@@ -174,6 +178,7 @@ impl KernelArgs {
         &self,
         base: &str,
         jobs: u16,
+        executor: ExecutorChoice,
         ready: &'a dyn Fn() -> Result<(), Failure>,
     ) -> Manner<'a> {
         Manner {
@@ -183,6 +188,7 @@ impl KernelArgs {
                 ..GuestRequest::default()
             },
             jobs: jobs.into(),
+            executor,
             verbose: self.verbose,
             ready,
         }
@@ -206,8 +212,13 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         None => None,
     };
     let request = kdk_bisect::to_continue(cx, request)?;
-    let ready = || kdk_doctor::need(cx, Need::FreeBsd, args.kernel.yes);
-    let manner = args.kernel.manner(&request.base, args.jobs, &ready);
+    let ready = || {
+        super::args::need_executor(cx, args.executor, args.kernel.yes)?;
+        kdk_doctor::need(cx, Need::FreeBsd, args.kernel.yes)
+    };
+    let manner = args
+        .kernel
+        .manner(&request.base, args.jobs, args.executor, &ready);
     if args.dry_run {
         return kdk_bisect::dry_run(cx, &request, &manner);
     }
@@ -228,7 +239,9 @@ pub fn run_step(args: &StepArgs, cx: &Context) -> Result<u8, Failure> {
     };
     let request = args.kernel.request(cx, range, args.runs)?;
     let ready = || kdk_doctor::need(cx, Need::FreeBsd, args.kernel.yes);
-    let manner = args.kernel.manner(&request.base, 1, &ready);
+    let manner = args
+        .kernel
+        .manner(&request.base, 1, ExecutorChoice::Local, &ready);
     let dir = match &args.src {
         Some(dir) => dir.clone(),
         None => std::env::current_dir().map_err(|error| {

@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod patches;
 pub mod prove;
 pub mod shell;
+pub mod task;
 pub mod test;
 pub mod tidy;
 pub mod vm_test;

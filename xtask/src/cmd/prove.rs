@@ -1,11 +1,13 @@
 //! `cargo xtask prove`.
 
-use super::args::{MOST_JOBS, MOST_ROUNDS, each_once, one_of};
+use super::args::{MOST_JOBS, MOST_ROUNDS, each_once, need_executor, one_of};
 use crate::cmd::patches::which::Which;
 use kdk_core::context::Context;
-use kdk_core::failure::Failure;
+use kdk_core::failure::{Class, Failure};
 use kdk_core::workspace::workspace;
 use kdk_doctor::Need;
+use kdk_executor::{Executor, ExecutorChoice};
+use kdk_guest::remote::Remote;
 use kdk_guest::request::{GuestRequest, TestRequest};
 use kdk_prove::runner::Runner;
 use kdk_prove::{mutants, mutation, prefixes, prove, trees};
@@ -38,6 +40,9 @@ pub struct Args {
     /// Number of guests that run at the same time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MOST_JOBS))]
     jobs: u16,
+    /// Build and test the kernels here, one by one, or as job arrays of Slurm
+    #[arg(long, value_name = "E", default_value = "local", value_parser = one_of::<ExecutorChoice>(&ExecutorChoice::NAMES))]
+    executor: ExecutorChoice,
     /// Run each test N times
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_ROUNDS))]
     repeat: u32,
@@ -65,6 +70,12 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     };
     let series = which.load(cx)?;
     kdk_doctor::need(cx, Need::FreeBsd, args.yes)?;
+    need_executor(cx, args.executor, args.yes)?;
+    let executor = match args.executor {
+        ExecutorChoice::Local => None,
+        choice => Some(Executor::open(cx, choice, 1)?),
+    };
+    let remote = executor.as_ref().map(|executor| Remote::new(cx, executor));
     // The base is unlocked again: each kernel locks it for itself.
     let (trees, cases) = {
         let applied = applied::apply_series(&cx.cache, &series, &|text| cx.terminal.line(&text))?;
@@ -99,12 +110,23 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         request: &request,
         tests: &tests,
         results: &series.dir,
+        trees: &trees,
+        remote: remote.as_ref(),
     };
-    if args.mutants {
+    let result = if args.mutants {
         mutation::run_mutants(&runner, &series, &trees, &cases, args.force)
     } else if args.each_prefix {
         prefixes::each_prefix(&runner, &series, &trees, args.force)
     } else {
         prove(&runner, &series, &trees, &args.ids, args.force)
+    };
+    // What a stopped command has not stored is read by the next one.
+    let is_stored = match &result {
+        Ok(()) => true,
+        Err(failure) => failure.class() == Class::Tests,
+    };
+    if let (Some(remote), true) = (&remote, is_stored) {
+        remote.forget();
     }
+    result
 }

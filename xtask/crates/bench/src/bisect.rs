@@ -17,6 +17,7 @@ use kdk_core::context::Context;
 use kdk_core::event::{Phase, milliseconds};
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
+use kdk_executor::ExecutorChoice;
 use kdk_guest::build::compiled;
 use kdk_guest::build::known_inputs::KnownInputs;
 use kdk_guest::request::GuestRequest;
@@ -89,6 +90,7 @@ fn steps(cx: &Context, base: &str) -> Result<(), Failure> {
             ..GuestRequest::default()
         },
         jobs: 1,
+        executor: ExecutorChoice::Local,
         verbose: false,
         ready: &|| Ok(()),
     };

@@ -4,6 +4,7 @@
 pub mod bisect;
 mod clock;
 pub mod comparison;
+pub mod executor;
 mod fixture;
 pub mod flowtable;
 mod goal;

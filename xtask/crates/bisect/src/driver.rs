@@ -46,6 +46,16 @@ pub struct Tested {
 
 /// A way to test kernels.
 pub trait Tester: Sync {
+    /// Prepares the tests of several kernels, which [`Tester::test`] will ask
+    /// for next, where that can be done for all at once.
+    ///
+    /// # Errors
+    /// The host failed.
+    fn ahead(&self, kernels: &[Kernel]) -> Result<(), Failure> {
+        let _ = kernels;
+        Ok(())
+    }
+
     /// Builds, boots and tests a kernel.
     ///
     /// # Errors
@@ -101,17 +111,19 @@ impl Session<'_> {
         requests: &[Request],
         log: &mut Log,
     ) -> Result<(), Failure> {
+        let kernel = |(place, request): (usize, &Request)| Kernel {
+            point: request.point,
+            runs: request.runs,
+            fresh: purpose == Purpose::Confirm,
+            place,
+        };
+        let kernels: Vec<Kernel> = requests.iter().enumerate().map(kernel).collect();
+        self.tester.ahead(&kernels)?;
         let (sender, results) = channel();
         std::thread::scope(|scope| {
-            for (place, request) in requests.iter().enumerate() {
+            for kernel in kernels {
                 let sender = sender.clone();
                 let work = move || {
-                    let kernel = Kernel {
-                        point: request.point,
-                        runs: request.runs,
-                        fresh: purpose == Purpose::Confirm,
-                        place,
-                    };
                     self.test(kernel, &|event| {
                         // The receiver lives as long as the threads.
                         let _ = sender.send(event);

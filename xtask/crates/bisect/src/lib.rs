@@ -25,6 +25,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 
+use kdk_executor::{Executor, ExecutorChoice};
+use kdk_guest::remote::Remote;
 use kdk_prove::trees::GuestInputs;
 use kdk_report::history::History;
 
@@ -127,6 +129,11 @@ pub fn run(
     let state = state::open(&cx.cache, &request, resume)?;
     (manner.ready)()?;
     let inputs = GuestInputs::of(&record::find(&cx.cache, &request.base)?.definition()?)?;
+    let executor = match manner.executor {
+        ExecutorChoice::Local => None,
+        choice => Some(Executor::open(cx, choice, manner.jobs)?),
+    };
+    let remote = executor.as_ref().map(|executor| Remote::new(cx, executor));
     let logs = logs::folder(cx)?;
     let tester = |signature| GuestTester {
         cx,
@@ -138,6 +145,7 @@ pub fn run(
         inputs: &inputs,
         logs: &logs,
         count: AtomicUsize::new(0),
+        remote: remote.as_ref(),
     };
     let signature = match &request.metric {
         Some((name, percent)) => {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use kdk_executor::ExecutorChoice;
 use kdk_guest::program::Program;
 use kdk_guest::request::GuestRequest;
 use kdk_vm::select::check_patterns;
@@ -158,6 +159,8 @@ pub struct Manner<'a> {
     pub guest: GuestRequest,
     /// The number of kernels that are built and tested side by side.
     pub jobs: usize,
+    /// Where kernels are built and tested.
+    pub executor: ExecutorChoice,
     /// Whether the guest's console and results are shown.
     pub verbose: bool,
     /// Checks that the host can build kernels. It is called before the first

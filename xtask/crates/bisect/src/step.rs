@@ -70,6 +70,7 @@ pub fn step(
         inputs: &inputs,
         logs: &logs,
         count: AtomicUsize::new(0),
+        remote: None,
     };
     tester.test(Kernel {
         point: 0,

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use kdk_guest::remote::{KernelTask, NamedTask, Remote};
 use kdk_guest::request::{GuestRequest, TestRequest};
-use kdk_guest::run_tests::TestEnv;
 use kdk_prove::trees::GuestInputs;
-use kdk_report::recorder::Recorder;
 use kdk_vm::verdict::Outcome;
 
 use crate::driver::{Kernel, Tested, Tester};
@@ -41,9 +40,26 @@ pub struct GuestTester<'a> {
     pub logs: &'a Path,
     /// The number of kernels so far.
     pub count: AtomicUsize,
+    /// What runs kernels as tasks; none to run them in this process.
+    pub remote: Option<&'a Remote<'a>>,
 }
 
 impl Tester for GuestTester<'_> {
+    fn ahead(&self, kernels: &[Kernel]) -> Result<(), Failure> {
+        let Some(remote) = self.remote else {
+            return Ok(());
+        };
+        let mut tasks = Vec::new();
+        for kernel in kernels {
+            let choice = self.line.kernel(kernel.point, kernel.place)?;
+            let key = self.key(&self.line.tree(&choice)?)?;
+            if kernel.fresh || self.known(&key, kernel.runs).is_none() {
+                tasks.push(self.named_task(&choice, kernel.runs, kernel.fresh, &key));
+            }
+        }
+        remote.run(&tasks)
+    }
+
     fn test(&self, kernel: Kernel) -> Result<Tested, Failure> {
         let began = Instant::now();
         let (mut logs, mut phases) = (None, BTreeMap::new());
@@ -108,11 +124,20 @@ impl GuestTester<'_> {
     ) -> Result<Vec<Outcome>, Failure> {
         let key = self.key(&self.line.tree(choice)?)?;
         let path = outcomes_path(&self.cx.cache.bisects(), &key);
-        if !fresh
-            && let Some(outcomes) = read(&path)
-            && runs_of(&outcomes) >= runs as usize
-        {
+        if !fresh && let Some(outcomes) = self.known(&key, runs) {
             return Ok(outcomes);
+        }
+        if let Some(remote) = self.remote {
+            let named = self.named_task(choice, runs, fresh, &key);
+            let result = remote.result(&named)?;
+            *logs = Some(result.logs);
+            *phases = result.phases;
+            if let Ok(outcomes) = &result.outcomes {
+                write(&path, outcomes)?;
+            }
+            // Each fresh run is asked for once.
+            remote.forget();
+            return result.outcomes.map_err(Failure::from);
         }
         let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
         let folder = self.logs.join(format!("{number:03}-{:.12}", choice.commit));
@@ -132,29 +157,48 @@ impl GuestTester<'_> {
         logs: &Path,
         phases: &mut BTreeMap<Phase, u64>,
     ) -> Result<Vec<Outcome>, Failure> {
-        let request = GuestRequest {
-            commit: Some(choice.clone()),
-            programs: self.request.tests.programs(),
-            ..self.guest.clone()
-        };
-        let tests = TestRequest {
-            patterns: self.request.tests.patterns(),
-            cpus: self.request.cpus.clone(),
-            repeat: runs,
-            verbose: self.verbose,
-            ..TestRequest::default()
-        };
-        let recorder = Recorder::new(&self.cx.terminal);
-        let report = TestEnv::prepare(self.cx, &recorder, &request, &self.request.base, logs)
-            .and_then(|env| env.run(&recorder, &tests, BTreeMap::new()));
-        for phase in recorder.phases().into_iter().filter(|phase| !phase.cached) {
-            *phases.entry(phase.name).or_default() += phase.ms;
+        let result = self.task(choice, runs).run(self.cx, logs)?;
+        *phases = result.phases;
+        result.outcomes.map_err(Failure::from)
+    }
+
+    /// Returns a kernel and its tests as one request.
+    fn task(&self, choice: &CommitChoice, runs: u32) -> KernelTask {
+        KernelTask {
+            base: self.request.base.clone(),
+            guest: GuestRequest {
+                commit: Some(choice.clone()),
+                programs: self.request.tests.programs(),
+                ..self.guest.clone()
+            },
+            tests: TestRequest {
+                patterns: self.request.tests.patterns(),
+                cpus: self.request.cpus.clone(),
+                repeat: runs,
+                verbose: self.verbose,
+                ..TestRequest::default()
+            },
         }
-        let report = report?;
-        match report.error {
-            Some(error) => Err(error.into()),
-            None => Ok(report.outcomes),
+    }
+
+    /// Returns the same as a task. Results of runs that have to be fresh are
+    /// files of their own, and so are those of another number of runs.
+    fn named_task(&self, choice: &CommitChoice, runs: u32, fresh: bool, key: &str) -> NamedTask {
+        let fresh = if fresh { "-fresh" } else { "" };
+        NamedTask {
+            name: format!(
+                "{}/bisect/{:.12}{fresh}-{runs}",
+                self.request.base, choice.commit
+            ),
+            key: format!("{key}{fresh}-{runs}"),
+            task: self.task(choice, runs),
         }
+    }
+
+    /// Returns the outcomes of at least `runs` runs of an earlier bisection.
+    fn known(&self, key: &str, runs: u32) -> Option<Vec<Outcome>> {
+        let outcomes = read(&outcomes_path(&self.cx.cache.bisects(), key))?;
+        (runs_of(&outcomes) >= runs as usize).then_some(outcomes)
     }
 
     /// Returns the key of the outcomes on the tree `tree`.

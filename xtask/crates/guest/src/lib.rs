@@ -5,6 +5,7 @@ pub mod guest;
 pub mod hypervisor;
 pub mod program;
 pub mod report;
+pub mod remote;
 pub mod request;
 pub mod run_tests;
 pub mod symbolize;

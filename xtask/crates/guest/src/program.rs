@@ -12,6 +12,7 @@ use kdk_core::store::Inputs;
 use kdk_vm::elf::{Role, check};
 use kdk_vm::image::Tree;
 use kdk_vm::protocol::is_valid_name;
+use serde::{Deserialize, Serialize};
 
 /// The limit of a program in milliseconds, unless the caller sets another one.
 const LIMIT_MS: u32 = 60_000;
@@ -20,7 +21,7 @@ const LIMIT_MS: u32 = 60_000;
 const SOURCES: [&str; 4] = ["c", "cc", "cpp", "S"];
 
 /// A program of the user's and its arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     /// The file on the host.
     pub path: PathBuf,

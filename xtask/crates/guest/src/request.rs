@@ -16,9 +16,10 @@ use kdk_vm::error::RunError;
 use kdk_vm::plan::{Isolation, Selection};
 use kdk_vm::select::check_patterns;
 use kdk_vm::session::Limits;
+use serde::{Deserialize, Serialize};
 
 /// A guest that a caller asks for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestRequest {
     /// The base to test on, or `demo`; none for the default base.
     pub base: Option<String>,
@@ -48,7 +49,7 @@ pub struct GuestRequest {
 }
 
 /// A commit of kdk's repository of a base, with its patches.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitChoice {
     /// The id of the commit.
     pub commit: String,
@@ -62,7 +63,7 @@ pub struct CommitChoice {
 }
 
 /// Which of a base's kernels.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KernelChoice {
     /// The one with every check, for tests.
     #[default]
@@ -97,7 +98,7 @@ impl FromStr for KernelChoice {
 }
 
 /// How a caller wants the kernel booted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BootChoice {
     /// Directly where the series allows it, else through the loader; bhyve
     /// uses bhyveload(8).
@@ -128,7 +129,7 @@ impl FromStr for BootChoice {
 }
 
 /// Which tests a caller asks for, and how they run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestRequest {
     /// Names and globs of tests; none for all tests that run by default.
     pub patterns: Vec<String>,

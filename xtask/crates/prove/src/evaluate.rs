@@ -16,6 +16,19 @@ pub enum RunResult {
     NoBuild(String),
 }
 
+impl RunResult {
+    /// Returns the results of tests that ran apart on the same kernel.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Ran(mut all), Self::Ran(more)) => {
+                all.extend(more);
+                Self::Ran(all)
+            }
+            (Self::Ran(_), failed) | (failed, _) => failed,
+        }
+    }
+}
+
 /// How a test ended, or why it did not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {

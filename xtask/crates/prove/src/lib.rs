@@ -63,18 +63,15 @@ pub fn prove(
             patterns: &patch.check.tests,
         })
         .collect();
+    let mut kernels = runner.baseline_kernels(&selections);
+    kernels.extend(stale.iter().map(|patch| without(patch)));
+    runner.ahead(&kernels)?;
     let baseline = runner.baseline(&selections)?;
     for patch in &stale {
         let (check, id) = (&patch.check, &patch.id);
         let with = baseline.with(check.cpus)?;
         runner.say(&format!("without {id}{}", on(check.cpus)));
-        let without = runner.run(&KernelVariant {
-            exclude: vec![id.clone()],
-            pvh: is_enabling(patch),
-            cpus: check.cpus,
-            patterns: check.tests.clone(),
-            ..KernelVariant::default()
-        })?;
+        let without = runner.run(&without(patch))?;
         let tests = names(&check.tests, with)?;
         let proof = Proof {
             key: keys[id.as_str()].clone(),
@@ -102,6 +99,19 @@ pub fn prove(
         terminal.print(unchanged(series));
     }
     verdict(terminal, series, &chosen, &results)
+}
+
+/// Returns the kernel without `patch`, and the tests of the patch.
+fn without(patch: &Patch) -> KernelVariant {
+    let check = &patch.check;
+    KernelVariant {
+        name: format!("without/{}", patch.id),
+        exclude: vec![patch.id.clone()],
+        pvh: is_enabling(patch),
+        cpus: check.cpus,
+        patterns: check.tests.clone(),
+        ..KernelVariant::default()
+    }
 }
 
 /// Returns the message for a command that had nothing to run.

@@ -200,6 +200,10 @@ fn each<'a>(
             patterns,
         })
         .collect();
+    let mut kernels = runner.baseline_kernels(&selections);
+    let with_tests = mutants.iter().zip(&tests);
+    kernels.extend(with_tests.map(|((mutant, _), tests)| kernel_of(mutant, tests)));
+    runner.ahead(&kernels)?;
     let baseline = runner.baseline(&selections)?;
     for (mutant, tests) in mutants.iter().zip(&tests) {
         let result = run_one(runner, mutant.0, tests, &baseline)?;
@@ -231,14 +235,20 @@ fn run_one(
 ) -> Result<MutantResult, Failure> {
     let cpus = mutant.described.cpus;
     runner.say(&format!("mutant {}{}", mutant.name(), on(cpus)));
-    let result = runner.run(&KernelVariant {
-        patch: Some(mutant.path.clone()),
-        cpus,
-        patterns: tests.to_vec(),
-        ..KernelVariant::default()
-    })?;
+    let result = runner.run(&kernel_of(mutant, tests))?;
     let with = baseline.with(cpus)?;
     Ok(evaluate(&names(tests, with)?, &result, with))
+}
+
+/// Returns the kernel with a mutant, and the tests to run on it.
+fn kernel_of(mutant: &Mutant, tests: &[String]) -> KernelVariant {
+    KernelVariant {
+        name: format!("mutant/{}", mutant.name()),
+        patch: Some(mutant.path.clone()),
+        cpus: mutant.described.cpus,
+        patterns: tests.to_vec(),
+        ..KernelVariant::default()
+    }
 }
 
 /// Evaluates the results of `tests` on a mutant and on the series.

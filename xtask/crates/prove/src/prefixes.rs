@@ -34,25 +34,33 @@ pub fn each_prefix(
             .to_vec(),
     ];
     let (mut failed, mut ran) = (0, 0);
+    let mut keys = Vec::new();
     for (count, tree) in trees.prefixes.iter().enumerate() {
-        let (here, later) = ids.split_at(count);
+        let tested = trees::Tested {
+            kind: Kind::Prefix,
+            tree,
+            patterns: &plan::tests_of_prefix(&series.manifest.patches, count),
+            cpus: None,
+            expect_without: None,
+            direct_boot: false,
+        };
+        keys.push((tree, trees.key(series, &tested)?));
+    }
+    let is_known = |results: &Results, tree: &String, key: &str| {
+        let known = results.tested.get(tree);
+        known.is_some_and(|known| known.key == key && !force)
+    };
+    let all = keys.iter().enumerate();
+    let stale = all.filter(|(_, (tree, key))| !is_known(&results, tree, key));
+    let stale: Vec<KernelVariant> = stale.map(|(count, _)| prefix(series, count)).collect();
+    runner.ahead(&stale)?;
+    for (count, (tree, key)) in keys.into_iter().enumerate() {
+        let (here, _) = ids.split_at(count);
         let last = here.last().map_or("(none)", String::as_str);
-        let patterns = plan::tests_of_prefix(&series.manifest.patches, count);
-        let key = trees.key(
-            series,
-            &trees::Tested {
-                kind: Kind::Prefix,
-                tree,
-                patterns: &patterns,
-                cpus: None,
-                expect_without: None,
-                direct_boot: false,
-            },
-        )?;
         let known = results
             .tested
             .get(tree)
-            .filter(|known| known.key == key && !force);
+            .filter(|_| is_known(&results, tree, &key));
         let (verdicts, result) = match known {
             Some(known) => (
                 known.verdicts.clone(),
@@ -61,11 +69,7 @@ pub fn each_prefix(
             None => {
                 ran += 1;
                 runner.say(&format!("with the first {count} of {} patches", ids.len()));
-                let result = runner.run(&KernelVariant {
-                    exclude: later.to_vec(),
-                    patterns,
-                    ..KernelVariant::default()
-                })?;
+                let result = runner.run(&prefix(series, count))?;
                 let (verdicts, result) = summarize(&result);
                 if result == PASSED {
                     let tested = Tested {
@@ -107,6 +111,17 @@ pub fn each_prefix(
     Err(Failure::tests(format!(
         "{failed} of {prefixes} prefixes did not pass"
     )))
+}
+
+/// Returns the kernel with the first `count` patches of a series, and the tests
+/// that it must pass.
+fn prefix(series: &Loaded, count: usize) -> KernelVariant {
+    KernelVariant {
+        name: format!("prefix/{count:02}"),
+        exclude: series.ids().split_off(count),
+        patterns: plan::tests_of_prefix(&series.manifest.patches, count),
+        ..KernelVariant::default()
+    }
 }
 
 const PASSED: &str = "passed";

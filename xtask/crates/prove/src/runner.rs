@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::evaluate::RunResult;
-use crate::trees::effective_cpus;
+use crate::key;
+use crate::trees::{Trees, effective_cpus};
 use kdk_core::context::Context;
 use kdk_core::failure::{Class, Failure};
 use kdk_core::logs;
 use kdk_core::store::RESULTS_KEPT;
+use kdk_guest::remote::{KernelTask, NamedTask, Remote};
 use kdk_guest::request::{BootChoice, GuestRequest, TestRequest};
-use kdk_guest::run_tests::TestEnv;
-use kdk_report::recorder::Recorder;
 
 /// Runs tests on the kernels of a series.
 pub struct Runner<'a> {
@@ -25,11 +27,17 @@ pub struct Runner<'a> {
     pub tests: &'a TestRequest,
     /// The folder of `results.json`.
     pub results: &'a Path,
+    /// All that results depend on beside the request.
+    pub trees: &'a Trees,
+    /// What runs kernels as tasks; none to run them here, one by one.
+    pub remote: Option<&'a Remote<'a>>,
 }
 
 /// One kernel and the tests to run on it.
 #[derive(Debug, Clone, Default)]
 pub struct KernelVariant {
+    /// The name in messages about its task: `without/ID`.
+    pub name: String,
     /// Patches to exclude, together with the patches that need them.
     pub exclude: Vec<String>,
     /// Whether to boot it directly, whatever its patches are.
@@ -79,31 +87,118 @@ impl Runner<'_> {
         self.cx.terminal.line(&format!("{}: {what}", self.base));
     }
 
+    /// Returns the kernels with the complete series on which `selections` run:
+    /// one for each number of virtual CPUs. As tasks, the tests of each
+    /// selection run by themselves, so that they can run side by side.
+    pub fn baseline_kernels(&self, selections: &[TestSelection<'_>]) -> Vec<KernelVariant> {
+        let mut kernels: Vec<KernelVariant> = Vec::new();
+        for selection in selections {
+            let same = |kernel: &&mut KernelVariant| {
+                kernel.cpus == selection.cpus
+                    && (self.remote.is_none() || kernel.patterns == selection.patterns)
+            };
+            match kernels.iter_mut().find(same) {
+                Some(kernel) => {
+                    for glob in selection.patterns {
+                        if !kernel.patterns.contains(glob) {
+                            kernel.patterns.push(glob.clone());
+                        }
+                    }
+                }
+                None => kernels.push(KernelVariant {
+                    name: format!("series/{}", kernels.len() + 1),
+                    cpus: selection.cpus,
+                    patterns: selection.patterns.to_vec(),
+                    ..KernelVariant::default()
+                }),
+            }
+        }
+        kernels.sort_by_key(|kernel| kernel.cpus);
+        kernels
+    }
+
     /// Runs all `selections` on the kernel with the complete series.
     ///
     /// # Errors
     /// As [`Runner::run`].
     pub fn baseline(&self, selections: &[TestSelection<'_>]) -> Result<Baseline, Failure> {
-        let mut wanted: BTreeMap<Option<u32>, Vec<String>> = BTreeMap::new();
-        for selection in selections {
-            let patterns = wanted.entry(selection.cpus).or_default();
-            for glob in selection.patterns {
-                if !patterns.contains(glob) {
-                    patterns.push(glob.clone());
-                }
-            }
-        }
         let mut baseline = Baseline::default();
-        for (cpus, patterns) in wanted {
+        for kernel in self.baseline_kernels(selections) {
+            let cpus = kernel.cpus;
             self.say(&format!("with the complete series{}", on(cpus)));
-            let result = self.run(&KernelVariant {
-                patterns,
-                cpus,
-                ..KernelVariant::default()
-            })?;
+            let result = self.run(&kernel)?;
+            let result = match baseline.0.remove(&cpus) {
+                Some(before) => before.and(result),
+                None => result,
+            };
             baseline.0.insert(cpus, result);
         }
         Ok(baseline)
+    }
+
+    /// Runs the kernels that will be asked for as tasks, where tasks are used.
+    ///
+    /// # Errors
+    /// The executor failed.
+    pub fn ahead(&self, kernels: &[KernelVariant]) -> Result<(), Failure> {
+        let Some(remote) = self.remote else {
+            return Ok(());
+        };
+        let tasks = kernels.iter().map(|kernel| self.named_task(kernel));
+        remote.run(&tasks.collect::<Result<Vec<NamedTask>, Failure>>()?)
+    }
+
+    fn named_task(&self, kernel: &KernelVariant) -> Result<NamedTask, Failure> {
+        let task = self.task(kernel);
+        Ok(NamedTask {
+            name: format!("{}/{}", self.base, kernel.name),
+            key: self.key(kernel, &task)?,
+            task,
+        })
+    }
+
+    /// Returns the kernel and its tests as one request.
+    fn task(&self, kernel: &KernelVariant) -> KernelTask {
+        let mut guest = self.request.clone();
+        guest.exclude.clone_from(&kernel.exclude);
+        guest.patch.extend(kernel.patch.clone());
+        if kernel.pvh && guest.boot == BootChoice::Auto {
+            guest.boot = BootChoice::Pvh;
+        }
+        KernelTask {
+            base: self.base.to_owned(),
+            guest,
+            tests: TestRequest {
+                patterns: kernel.patterns.clone(),
+                cpus: effective_cpus(kernel.cpus, &self.tests.cpus),
+                ..self.tests.clone()
+            },
+        }
+    }
+
+    /// Returns the key of the result of a kernel's task.
+    fn key(&self, kernel: &KernelVariant, task: &KernelTask) -> Result<String, Failure> {
+        #[derive(Serialize)]
+        struct Key<'a> {
+            inputs: String,
+            task: &'a KernelTask,
+            diffs: Vec<Vec<u8>>,
+        }
+        let read = |path: &PathBuf| {
+            std::fs::read(path).map_err(|error| Failure::io("read a diff", path, error))
+        };
+        let mut key = key::digest(&Key {
+            inputs: self.trees.inputs(&kernel.patterns)?,
+            diffs: task
+                .guest
+                .patch
+                .iter()
+                .map(read)
+                .collect::<Result<_, _>>()?,
+            task,
+        })?;
+        key.truncate(32);
+        Ok(key)
     }
 
     /// Runs tests on a kernel.
@@ -112,38 +207,25 @@ impl Runner<'_> {
     /// The host failed, or a pattern matches no test. Neither is a result of
     /// the kernel.
     pub fn run(&self, kernel: &KernelVariant) -> Result<RunResult, Failure> {
-        let mut request = self.request.clone();
-        request.exclude.clone_from(&kernel.exclude);
-        request.patch.extend(kernel.patch.clone());
-        if kernel.pvh && request.boot == BootChoice::Auto {
-            request.boot = BootChoice::Pvh;
-        }
-        let tests = TestRequest {
-            patterns: kernel.patterns.clone(),
-            cpus: effective_cpus(kernel.cpus, &self.tests.cpus),
-            seed: Some(self.tests.seed()),
-            ..self.tests.clone()
+        let result = match self.remote {
+            None => {
+                let mut task = self.task(kernel);
+                task.tests.seed = Some(task.tests.seed());
+                let result = task.run(self.cx, &logs::folder(self.cx)?)?;
+                // A saved machine of each of a hundred kernels would fill the disk.
+                self.cx.store.gc(RESULTS_KEPT)?;
+                result
+            }
+            Some(remote) => remote.result(&self.named_task(kernel)?)?,
         };
-        match self.run_tests(&request, &tests) {
-            Ok(result) => Ok(result),
-            Err(failure) => match failure.class() {
-                Class::Boot => Ok(RunResult::NoBoot(failure.in_one_line())),
-                Class::Build => Ok(RunResult::NoBuild(failure.in_one_line())),
-                Class::Tests | Class::Usage | Class::Infra => Err(failure),
-            },
-        }
-    }
-
-    fn run_tests(&self, request: &GuestRequest, tests: &TestRequest) -> Result<RunResult, Failure> {
-        let recorder = Recorder::new(&self.cx.terminal);
-        let logs = logs::folder(self.cx)?;
-        let env = TestEnv::prepare(self.cx, &recorder, request, self.base, &logs)?;
-        let report = env.run(&recorder, tests, BTreeMap::new())?;
-        // A saved machine of each of a hundred kernels would fill the disk.
-        self.cx.store.gc(RESULTS_KEPT)?;
-        match report.error {
-            Some(error) => Err(error.into()),
-            None => Ok(RunResult::Ran(report.outcomes)),
+        let failure = match result.outcomes {
+            Ok(outcomes) => return Ok(RunResult::Ran(outcomes)),
+            Err(saved) => Failure::from(saved),
+        };
+        match failure.class() {
+            Class::Boot => Ok(RunResult::NoBoot(failure.in_one_line())),
+            Class::Build => Ok(RunResult::NoBuild(failure.in_one_line())),
+            Class::Tests | Class::Usage | Class::Infra => Err(failure),
         }
     }
 }

@@ -192,6 +192,21 @@ fn cannot_exclude(id: &str, failure: &Failure) -> Failure {
 }
 
 impl Trees {
+    /// Returns a digest of all that the results of tests depend on that
+    /// `patterns` select, on any kernel of the series.
+    ///
+    /// # Errors
+    /// The host failed.
+    pub fn inputs(&self, patterns: &[String]) -> Result<String, Failure> {
+        key::digest(&(
+            &self.all,
+            &self.without,
+            &self.prefixes,
+            &self.kernel,
+            self.sources.digest(patterns)?,
+        ))
+    }
+
     /// Returns the key of a result.
     ///
     /// # Errors
