@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use kdk_bench::comparison::{self, Study, StudyRequest};
-use kdk_bench::{CostRequest, bisect, flowtable, isolation, ixgbe, overhead, sendfile};
+use kdk_bench::executor::ExecutorRequest;
+use kdk_bench::{CostRequest, bisect, executor, flowtable, isolation, ixgbe, overhead, sendfile};
 
-use crate::cmd::args::{GuestArgs, MachineArgs};
+use crate::cmd::args::{GuestArgs, MachineArgs, need_executor, one_of};
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_doctor::Need;
+use kdk_executor::ExecutorChoice;
 use kdk_guest::guest;
 
 /// Measure kdk itself, and the changes that patch series make.
@@ -27,6 +29,11 @@ enum Command {
     Isolation(CostArgs),
     /// Measure how fast a series is replayed on the commits of a bisection
     Bisect(BisectArgs),
+    /// Measure what an executor gains, and what a task costs beyond its work
+    Executor(ExecutorArgs),
+    /// Do the simulated work of one task
+    #[command(hide = true)]
+    SimulatedWork(WorkArgs),
     /// Compare SF_KQUEUE with SF_SYNC and write(2) on the patched kernel
     Sendfile(SendfileArgs),
     /// Compare the flowtable's expiry with the tree's and with FreeBSD 10.0's
@@ -55,6 +62,32 @@ struct BisectArgs {
     /// Measure a tenth of the commits only
     #[arg(long)]
     quick: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct ExecutorArgs {
+    /// The executor to compare with one process at a time
+    #[arg(long, value_name = "E", default_value = "local", value_parser = one_of::<ExecutorChoice>(&ExecutorChoice::NAMES))]
+    executor: ExecutorChoice,
+    /// The number of tasks
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    tasks: u16,
+    /// The number of tasks that run side by side: processes, or processors of the cluster
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    jobs: u16,
+    /// The simulated work of each task, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 3000)]
+    work: u64,
+}
+
+#[derive(Debug, clap::Args)]
+struct WorkArgs {
+    /// The time to wait
+    #[arg(value_name = "MS")]
+    ms: u64,
+    /// The file for the result
+    #[arg(value_name = "RESULT")]
+    result: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -87,6 +120,19 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
             let base = guest::base_name(cx, args.base.as_deref())?;
             bisect::run(cx, &base, args.quick)
         }
+        Command::Executor(args) => {
+            need_executor(cx, args.executor, false)?;
+            executor::run(
+                cx,
+                &ExecutorRequest {
+                    executor: args.executor,
+                    tasks: args.tasks,
+                    width: args.jobs,
+                    ms: args.work,
+                },
+            )
+        }
+        Command::SimulatedWork(args) => executor::work(args.ms, &args.result),
         Command::Sendfile(args) => args.study.run(cx, &sendfile::STUDY, &args.tests),
         Command::Flowtable(args) => args.run(cx, &flowtable::STUDY, &[]),
         Command::Ixgbe(args) => args.run(cx, &ixgbe::STUDY, &[]),

@@ -225,6 +225,8 @@ impl Worker<'_> {
             request: &self.guest,
             tests: &tests,
             results: dir.path(),
+            trees: &trees,
+            remote: None,
         };
         let ended = mutation::run_mutants(&runner, self.series, &trees, &cases, false);
         let killed = results::Results::read(dir.path())?.mutants;
