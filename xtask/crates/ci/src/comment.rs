@@ -14,7 +14,7 @@ pub use outline::Subject;
 /// Where a comment goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// reviews.FreeBSD.org: Remarkup.
+    /// The markup of reviews.FreeBSD.org: Remarkup.
     Phabricator,
     /// A pull request: Markdown.
     Github,

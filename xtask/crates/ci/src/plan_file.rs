@@ -41,7 +41,7 @@ pub struct PlannedShard {
     pub shard: usize,
     /// How long its jobs are expected to take, in milliseconds.
     pub expected_ms: u64,
-    /// Its jobs.
+    /// The jobs of the shard.
     pub jobs: Vec<Job>,
 }
 

@@ -12,7 +12,7 @@ use kdk_core::failure::Failure;
 /// A revision with its results so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
-    /// The revision.
+    /// The revision that was tested.
     pub revision: Revision,
     /// The results, by the job's id. A job without a result has not ended.
     pub results: BTreeMap<String, JobResult>,
@@ -21,13 +21,13 @@ pub struct Point {
 /// How a job, or everything about a patch, ended. The worst is the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
-    /// It passed.
+    /// The job has passed.
     Passed,
     /// There is no result yet.
     NotRun,
     /// The host failed, so nothing is known.
     HostError,
-    /// It failed.
+    /// The job has failed.
     Failed,
 }
 

@@ -37,7 +37,7 @@ pub const SHELLCHECK: Checker = Checker {
     install: "apt-get install shellcheck",
 };
 
-/// All checkers.
+/// The list of all checkers.
 pub const CHECKERS: [Checker; 4] = [ACTIONLINT, CHECK_JSONSCHEMA, NPM_GROOVY_LINT, SHELLCHECK];
 
 /// Returns which checkers a host has, and how to install the others.

@@ -21,7 +21,7 @@ pub enum Problem {
     },
     /// A folder does not say which shard it is of.
     Unnamed {
-        /// The folder.
+        /// The folder of the shard.
         dir: PathBuf,
         /// Why its `shard.json` cannot be used.
         bad: BadFile,
@@ -30,9 +30,9 @@ pub enum Problem {
     OtherRevision {
         /// The number of the shard.
         shard: usize,
-        /// The folder.
+        /// The folder of the shard.
         dir: PathBuf,
-        /// The base.
+        /// The name of the base.
         base: String,
         /// The revision of the shard, if it tested one of this base.
         found: Option<String>,
@@ -43,7 +43,7 @@ pub enum Problem {
     OtherCount {
         /// The number of the shard.
         shard: usize,
-        /// The folder.
+        /// The folder of the shard.
         dir: PathBuf,
         /// The number of shards that it knows of.
         found: usize,
@@ -61,14 +61,14 @@ pub enum Problem {
     Stopped {
         /// The number of the shard.
         shard: usize,
-        /// The reason.
+        /// The reason for it.
         why: String,
     },
     /// A job of a shard has no result.
     NoResult {
         /// The number of the shard.
         shard: usize,
-        /// The job.
+        /// The job that was planned.
         job: String,
         /// Why its result cannot be used.
         bad: BadFile,
@@ -77,7 +77,7 @@ pub enum Problem {
     OtherJob {
         /// The number of the shard.
         shard: usize,
-        /// The job.
+        /// The job that was planned.
         job: String,
         /// The job that the file names.
         found: String,

@@ -81,12 +81,12 @@ pub enum Part {
     Block(Vec<Foreign>),
 }
 
-/// A document.
+/// A comment before it has a format.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Document {
     /// The title: words of kdk.
     pub title: String,
-    /// The parts.
+    /// The parts, in order.
     pub parts: Vec<Part>,
 }
 

@@ -3,7 +3,7 @@
 
 use super::document::{Foreign, Markup};
 
-/// The format.
+/// The format of GitHub.
 pub struct Markdown;
 
 impl Markup for Markdown {

@@ -3,7 +3,7 @@
 
 use super::document::{Foreign, Markup};
 
-/// The format.
+/// The format of Phabricator.
 pub struct Remarkup;
 
 impl Markup for Remarkup {
