@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::plot::{self, class};
 use super::{Line, Trend};
-use crate::point::{Point, State};
+use crate::point::{Point, State, without_base};
 use crate::result::JobVerdict;
 use crate::revision::short;
 use kdk_report::html::{duration, head_with, visible};
@@ -79,13 +79,13 @@ fn findings(trend: &Trend) -> Markup {
                 @for (id, why) in &newly {
                     li {
                         span.badge.fail { "FAILED" }
-                        span.name { (visible(id)) }
+                        span.name { (visible(without_base(id))) }
                         span.why { "passed in the revision before: " (visible(why)) }
                     }
                 }
                 @for one in &trend.regressions {
                     li {
-                        span.badge.timeout { "SLOWER" }
+                        span.badge.timeout { "FELL" }
                         a href={ "#" (anchor(&one.revision)) } { "revision " (short(&one.revision)) }
                         span.why {
                             (visible(&one.name)) ": "
@@ -130,7 +130,7 @@ fn revisions(points: &[Point], first: usize) -> Markup {
                         tr {
                             th scope="col" { "revision" }
                             th scope="col" { "id" }
-                            @for state in State::ALL { th.time scope="col" { (state.name()) } }
+                            @for state in State::ALL.iter().rev() { th.time scope="col" { (state.name()) } }
                             th.time scope="col" { "took" }
                         }
                     }
@@ -139,7 +139,7 @@ fn revisions(points: &[Point], first: usize) -> Markup {
                             tr id=(anchor(&point.revision.id)) {
                                 th scope="row" { (point.revision.number) }
                                 td { code { (short(&point.revision.id)) } }
-                                @for (state, count) in point.counts() {
+                                @for (state, count) in point.counts().into_iter().rev() {
                                     td.time.(class(state)).hue[count > 0] { (count) }
                                 }
                                 td.time { (duration(took(point))) }
@@ -172,7 +172,7 @@ fn patches(points: &[Point]) -> Markup {
                     thead {
                         tr {
                             th scope="col" { "patch" }
-                            @for point in points {
+                            @for point in points.iter().rev() {
                                 th scope="col" { abbr title=(short(&point.revision.id)) { (point.revision.number) } }
                             }
                         }
@@ -181,7 +181,7 @@ fn patches(points: &[Point]) -> Markup {
                         @for patch in &last.revision.patches {
                             tr {
                                 th scope="row" title=(visible(&patch.subject)) { (visible(&patch.id)) }
-                                @for (at, point) in points.iter().enumerate() {
+                                @for (at, point) in points.iter().enumerate().rev() {
                                     (cell(points, at, &patch.id, point))
                                 }
                             }
@@ -191,7 +191,7 @@ fn patches(points: &[Point]) -> Markup {
             }
             p.muted {
                 @for state in State::ALL { span.key { span.mark.(class(state)) aria-hidden="true" {} (state.name()) } }
-                span.key { span.mark.changed aria-hidden="true" {} "the patch changed" }
+                span.key { span.mark.change aria-hidden="true" {} "the patch changed" }
             }
         }
     }
@@ -211,8 +211,8 @@ fn cell(points: &[Point], at: usize, id: &str, point: &Point) -> Markup {
         false => state.name().to_owned(),
     };
     html! {
-        td {
-            span.mark.(class(state)).changed[changed] title=(text) { span.visually-hidden { (text) } }
+        td.changed[changed] {
+            span.mark.(class(state)) title=(text) { span.visually-hidden { (text) } }
         }
     }
 }
