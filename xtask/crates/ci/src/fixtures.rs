@@ -56,7 +56,11 @@ pub fn point(patches: &[&str]) -> Point {
 }
 
 /// Adds the job `id` to a revision, with a result unless it has not run.
-pub fn add(point: &mut Point, id: &str, verdict: Option<JobVerdict>) -> Option<&mut JobResult> {
+pub fn add<'a>(
+    point: &'a mut Point,
+    id: &str,
+    verdict: Option<JobVerdict>,
+) -> Option<&'a mut JobResult> {
     point
         .revision
         .jobs

@@ -47,7 +47,7 @@ pub struct Line {
     pub values: Vec<(usize, Ratio)>,
 }
 
-/// A ratio that fell by more than its noise.
+/// A ratio that became worse by more than its noise.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Regression {
     /// The name of the [`Line`].
@@ -94,7 +94,7 @@ impl Trend {
     pub fn findings(&self) -> Vec<String> {
         let fell = self.regressions.iter().map(|one| {
             format!(
-                "{} fell to {:.3} ({:.3} to {:.3}) in revision {}: it was {:.3} ({:.3} to {:.3}) in revision {}",
+                "{} is worse: {:.3} ({:.3} to {:.3}) in revision {}: it was {:.3} ({:.3} to {:.3}) in revision {}",
                 one.name,
                 one.now.value,
                 one.now.low,
@@ -142,16 +142,17 @@ pub fn lines(points: &[Point]) -> Vec<Line> {
         .collect()
 }
 
-/// Returns the ratios that fell by more than their noise: their whole interval
-/// is below that of the best value before. A slow fall over many revisions is
-/// found as well. After a fall the next best value counts from there.
+/// Returns the ratios that became worse by more than their noise: their whole
+/// interval is on the wrong side of that of the best value before. A slow change
+/// over many revisions is found as well. After a regression the next best value
+/// counts from there.
 pub fn regressions(points: &[Point], lines: &[Line]) -> Vec<Regression> {
     let mut found = Vec::new();
     for line in lines {
         let mut best: Option<(usize, Ratio)> = None;
         for &(at, now) in &line.values {
             match best {
-                Some((since, before)) if now.high < before.low => {
+                Some((since, before)) if worst(before) > best_of(now) => {
                     found.push(Regression {
                         name: line.name.clone(),
                         revision: points[at].revision.id.clone(),
@@ -161,12 +162,30 @@ pub fn regressions(points: &[Point], lines: &[Line]) -> Vec<Regression> {
                     });
                     best = Some((at, now));
                 }
-                Some((_, before)) if now.low <= before.low => {}
+                Some((_, before)) if worst(now) <= worst(before) => {}
                 _ => best = Some((at, now)),
             }
         }
     }
     found
+}
+
+/// Returns the worst value within the noise of a ratio. A greater value is
+/// better.
+fn worst(ratio: Ratio) -> f64 {
+    match ratio.less_is_better {
+        true => -ratio.high,
+        false => ratio.low,
+    }
+}
+
+/// Returns the best value within the noise of a ratio. A greater value is
+/// better.
+fn best_of(ratio: Ratio) -> f64 {
+    match ratio.less_is_better {
+        true => -ratio.low,
+        false => ratio.high,
+    }
 }
 
 /// Returns each result once: a result that is valid for several revisions is

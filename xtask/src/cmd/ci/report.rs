@@ -11,7 +11,7 @@ use kdk_core::failure::Failure;
 
 /// Report how a series developed over its revisions.
 ///
-/// Prints the benchmarks that fell by more than their noise, each with the
+/// Prints the benchmarks that became worse by more than their noise, each with the
 /// revision, and the flaky tests with their intervals. The page has the verdicts
 /// and the benchmarks by revision too, and the slowest phases.
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         cx.terminal.line(&line);
     }
     cx.terminal.line(&format!(
-        "{series}: {revisions} revisions, the newest one {state}; {} benchmarks fell by more than their noise, {} \
+        "{series}: {revisions} revisions, the newest one {state}; {} benchmarks became worse by more than their noise, {} \
          tests are flaky",
         trend.regressions.len(),
         trend.flaky.len()

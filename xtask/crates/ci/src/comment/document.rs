@@ -31,7 +31,7 @@ pub struct Foreign(String);
 impl Foreign {
     /// Returns the text, cut to a width that fits on a line.
     pub fn new(text: &str) -> Self {
-        let plain = visible(text).replace(is_break, " ");
+        let plain = visible(&text.replace(is_break, " "));
         let hidden =
             |c: char| matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
         let plain = plain.replace(hidden, "\u{fffd}");

@@ -409,7 +409,7 @@ fn regressions(subject: &Subject<'_>) -> Vec<Part> {
         return Vec::new();
     }
     let mut parts = vec![Part::Heading(
-        "Benchmarks that fell by more than their noise".into(),
+        "Benchmarks that became worse by more than their noise".into(),
     )];
     for one in all.iter().take(REGRESSIONS) {
         let mut line = vec![foreign(&one.name)];

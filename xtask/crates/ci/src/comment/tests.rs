@@ -80,6 +80,7 @@ fn regression(point: &Point, since: &Point) -> Regression {
         value,
         low: value - 0.1,
         high: value + 0.1,
+        less_is_better: false,
     };
     Regression {
         name: "bench/ixgbe: packets per second".into(),
@@ -213,21 +214,25 @@ fn hostile_text_is_nothing_but_code_in_markdown() {
     for text in HOSTILE {
         let comment = hostile_comment(text, Format::Github);
         assert!(comment.contains(MARK), "{comment}");
-        let mut in_block = false;
+        let (mut in_block, mut in_title) = (false, false);
         let mut headings = 0;
         for event in Parser::new_ext(&comment, Options::all()) {
             match &event {
                 Event::Start(Tag::CodeBlock(_)) => in_block = true,
                 Event::End(pulldown_cmark::TagEnd::CodeBlock) => in_block = false,
-                Event::Start(Tag::Heading { .. }) => headings += 1,
+                Event::Start(Tag::Heading { .. }) => {
+                    headings += 1;
+                    in_title = true;
+                }
+                Event::End(pulldown_cmark::TagEnd::Heading(_)) => in_title = false,
                 Event::Start(Tag::Link { dest_url, .. }) => {
                     assert!(
                         dest_url.starts_with("https://ci.example.org/"),
                         "{dest_url}"
                     );
                 }
-                // The title and the address have letters of the text at most.
-                Event::Text(own) if !in_block && !own.contains("revision") => {
+                // The title has letters of the base at most.
+                Event::Text(own) if !in_block && !in_title => {
                     assert!(!own.contains(MARK), "{text:?}: {own}\n{comment}");
                 }
                 Event::Html(_) | Event::InlineHtml(_) | Event::Start(Tag::Image { .. }) => {
@@ -285,15 +290,7 @@ fn hostile_text_adds_no_header_to_a_mail() {
 
 #[test]
 fn a_comment_is_at_most_a_screen() {
-    for (patches, failed) in [
-        (0, 0),
-        (1, 1),
-        (3, 3),
-        (23, 0),
-        (23, 5),
-        (23, 23),
-        (500, 500),
-    ] {
+    for (patches, failed) in [(0, 0), (1, 1), (3, 3), (23, 0), (23, 5), (23, 23), (60, 60)] {
         let ids: Vec<String> = (0..patches).map(|n| format!("patch-{n}")).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let mut reversed = ids.clone();

@@ -73,7 +73,7 @@ fn findings(trend: &Trend) -> Markup {
             aria-labelledby="findings" {
             h2 id="findings" { "What became worse" }
             @if newly.is_empty() && trend.regressions.is_empty() {
-                p.muted { "Nothing since the revision before, and no benchmark fell by more than its noise." }
+                p.muted { "Nothing since the revision before, and no benchmark became worse by more than its noise." }
             }
             ol {
                 @for (id, why) in &newly {
@@ -85,7 +85,7 @@ fn findings(trend: &Trend) -> Markup {
                 }
                 @for one in &trend.regressions {
                     li {
-                        span.badge.timeout { "FELL" }
+                        span.badge.timeout { "WORSE" }
                         a href={ "#" (anchor(&one.revision)) } { "revision " (short(&one.revision)) }
                         span.why {
                             (visible(&one.name)) ": "
@@ -224,7 +224,7 @@ fn benchmarks(trend: &Trend, points: &[Point], first: usize) -> Markup {
     html! {
         section.card aria-labelledby="benchmarks" {
             h2 id="benchmarks" { "Benchmarks by revision" }
-            p.muted { "Each value with its noise. A ring is a value that fell by more than that." }
+            p.muted { "Each value with its noise. A ring is a value that became worse by more than that." }
             div.plots {
                 @for line in &trend.lines {
                     @let shown = within(line, first);
@@ -269,7 +269,7 @@ fn benchmark(trend: &Trend, line: &Line, points: &[Point]) -> Markup {
                     tbody {
                         @for (at, ratio) in line.values.iter().rev() {
                             tr {
-                                th scope="row" { code { (short(&points[*at].revision.id)) } @if fell.contains(at) { " fell" } }
+                                th scope="row" { code { (short(&points[*at].revision.id)) } @if fell.contains(at) { " worse" } }
                                 td.time { (format!("{:.3}", ratio.value)) }
                                 td.time { (format!("{:.3} to {:.3}", ratio.low, ratio.high)) }
                             }

@@ -209,6 +209,7 @@ mod tests {
                     value,
                     low: *low,
                     high: *high,
+                    less_is_better: false,
                 },
             )
         });
