@@ -69,3 +69,39 @@ fn digest(map: &BTreeMap<String, String>) -> String {
     digest.truncate(SHORT);
     digest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_input_changes_the_names_from_its_own_on() {
+        let map = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let inputs = CacheInputs {
+            bases: map("main", "c1"),
+            toolchain: map("rustc", "1.95"),
+            configs: map("KDK", "d1"),
+        };
+        let mut other_base = inputs.clone();
+        other_base.bases = map("main", "c2");
+        let mut other_compiler = inputs.clone();
+        other_compiler.toolchain = map("rustc", "1.96");
+        let mut other_config = inputs.clone();
+        other_config.configs = map("KDK", "d2");
+        let first = key(&inputs);
+        assert!(first.full.starts_with(&first.toolchain));
+        assert!(first.toolchain.starts_with(&first.bases));
+        for (other, same_bases, same_toolchain, same) in [
+            (&inputs, true, true, true),
+            (&other_config, true, true, false),
+            (&other_compiler, true, false, false),
+            (&other_base, false, false, false),
+        ] {
+            let other = key(other);
+            assert_eq!(other.bases == first.bases, same_bases);
+            assert_eq!(other.toolchain == first.toolchain, same_toolchain);
+            assert_eq!(other.full == first.full, same);
+        }
+        insta::assert_snapshot!(serde_json::to_string_pretty(&first).unwrap());
+    }
+}

@@ -149,3 +149,90 @@ impl PlanFile {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::fixtures::revision;
+    use crate::job::Work;
+    use crate::shards::balance;
+    use kdk_core::failure::rendered;
+
+    fn plan() -> PlanFile {
+        let lint = |patch: &str| {
+            let work = Work::Lint {
+                patch: patch.into(),
+            };
+            Job::new("main", work, format!("key-{patch}"), None)
+        };
+        let jobs = [lint("a"), lint("b")];
+        let valid = ValidJob {
+            id: "main/lint/c".into(),
+            key: "key-c".into(),
+            why: "valid: passed for revision r0".into(),
+        };
+        let revision = Revision {
+            id: "r1".into(),
+            ..revision("main", &["a", "b", "c"])
+        };
+        PlanFile::new(
+            vec![revision],
+            CacheKey::default(),
+            balance(&jobs, NonZeroUsize::new(2).unwrap()),
+            vec![valid],
+        )
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_used_has_its_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let good = plan().text().unwrap();
+        let table = [
+            ("missing", None),
+            ("truncated", Some(good[..good.len() / 2].to_owned())),
+            ("empty", Some(String::new())),
+            ("other", Some("{\"schema\": 1}".to_owned())),
+            ("older", Some("{\"schema\": 0}".to_owned())),
+            ("newer", Some("{\"schema\": 9}".to_owned())),
+        ];
+        let mut texts = Vec::new();
+        for (name, text) in table {
+            let path = dir.path().join(name);
+            if let Some(text) = text {
+                fs::write(&path, text).unwrap();
+            }
+            let failure = PlanFile::read(&path).unwrap_err();
+            assert_eq!(failure.exit_code(), 2, "{name}");
+            texts.push(rendered(&failure).replace(&*dir.path().to_string_lossy(), "DIR"));
+        }
+        insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    #[test]
+    fn a_plan_is_for_its_shards_and_its_revisions_only() {
+        let plan = plan();
+        let mut texts = Vec::new();
+        for (number, count) in [(3, 3), (1, 3), (0, 2)] {
+            texts.push(rendered(&plan.shard(number, count).unwrap_err()));
+        }
+        let other = Revisions::from([("main".into(), "r2".into())]);
+        for here in [other, Revisions::new()] {
+            texts.push(rendered(&plan.check_revisions(&here).unwrap_err()));
+        }
+        insta::assert_snapshot!(texts.join("\n"));
+        assert_eq!(plan.shard(2, 2).unwrap().jobs[0].id, "main/lint/b");
+        plan.check_revisions(&plan.ids()).unwrap();
+    }
+
+    #[test]
+    fn a_plan_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("plan.json");
+        fs::write(&path, plan().text().unwrap()).unwrap();
+        assert_eq!(PlanFile::read(&path).unwrap(), plan());
+        insta::assert_snapshot!(plan().text().unwrap());
+    }
+}

@@ -66,3 +66,33 @@ impl ShardReport {
 pub fn path(dir: &Path) -> PathBuf {
     dir.join(FILE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::versioned;
+
+    #[test]
+    fn a_report_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let report = ShardReport {
+            schema: SCHEMA,
+            shard: 1,
+            count: 2,
+            revisions: Revisions::from([("main".into(), "r1".into())]),
+            jobs: vec![JobRef {
+                id: "main/lint/a".into(),
+                key: "k".into(),
+            }],
+            began: 3,
+            ms: 4,
+            host: "h".into(),
+            error: Some("interrupted".into()),
+        };
+        report.write(&dir.path().join("new")).unwrap();
+        let path = path(&dir.path().join("new"));
+        let found: ShardReport = versioned::read(&path, SCHEMA).unwrap();
+        assert_eq!(found, report);
+        insta::assert_snapshot!(std::fs::read_to_string(path).unwrap());
+    }
+}

@@ -126,3 +126,180 @@ fn shard(jobs: &[Job], mut load: Load) -> Shard {
         expected_ms: load.ms,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn prefix(count: usize, ms: Option<u64>) -> Job {
+        let work = Work::Prefix { count, last: None };
+        Job::new("b", work, format!("k{count}"), ms)
+    }
+
+    fn lint(patch: &str, ms: Option<u64>) -> Job {
+        let work = Work::Lint {
+            patch: patch.into(),
+        };
+        Job::new("b", work, format!("k-{patch}"), ms)
+    }
+
+    /// Returns the ids and the time of each shard.
+    fn shards(jobs: &[Job], count: usize) -> Vec<(String, u64)> {
+        balance(jobs, NonZeroUsize::new(count).unwrap())
+            .into_iter()
+            .map(|shard| {
+                let ids: Vec<&str> = shard.jobs.iter().map(|job| job.id.as_str()).collect();
+                (ids.join(" "), shard.expected_ms)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_duration_that_is_not_known_is_a_median() {
+        let jobs = [
+            prefix(1, Some(100)),
+            prefix(2, None),
+            prefix(3, Some(300)),
+            prefix(4, Some(900)),
+            lint("a", None),
+        ];
+        assert_eq!(durations(&jobs), [100, 300, 300, 900, 300]);
+        // Without any measurement the kinds still differ.
+        assert_eq!(
+            durations(&[lint("a", None), prefix(1, None)]),
+            [1000, 240_000]
+        );
+        assert!(durations(&[]).is_empty());
+    }
+
+    #[test]
+    fn the_longest_goes_first_to_the_least_loaded_shard() {
+        let jobs = [
+            prefix(1, Some(30)),
+            prefix(2, Some(50)),
+            prefix(3, Some(40)),
+            prefix(4, Some(20)),
+        ];
+        assert_eq!(
+            shards(&jobs, 2),
+            [
+                ("b/prefix/02 b/prefix/04".to_owned(), 70),
+                ("b/prefix/01 b/prefix/03".to_owned(), 70),
+            ]
+        );
+    }
+
+    #[test]
+    fn jobs_on_one_kernel_stay_together_unless_they_are_too_long() {
+        let small = [
+            lint("a", Some(10)),
+            prefix(1, Some(500)),
+            lint("b", Some(10)),
+        ];
+        assert_eq!(
+            shards(&small, 2),
+            [
+                ("b/prefix/01".to_owned(), 500),
+                ("b/lint/a b/lint/b".to_owned(), 20),
+            ]
+        );
+        let long = [
+            lint("a", Some(500)),
+            prefix(1, Some(10)),
+            lint("b", Some(500)),
+        ];
+        assert_eq!(
+            shards(&long, 2),
+            [
+                ("b/lint/a b/prefix/01".to_owned(), 510),
+                ("b/lint/b".to_owned(), 500),
+            ]
+        );
+    }
+
+    #[test]
+    fn more_shards_than_jobs_leave_some_empty() {
+        let empty = (String::new(), 0);
+        assert_eq!(shards(&[], 2), [empty.clone(), empty.clone()]);
+        assert_eq!(
+            shards(&[prefix(1, Some(5))], 2),
+            [("b/prefix/01".to_owned(), 5), empty]
+        );
+    }
+
+    /// Returns the time of the best distribution, by trying all.
+    fn best(costs: &[u64], loads: &mut Vec<u64>) -> u64 {
+        let Some((first, rest)) = costs.split_first() else {
+            return loads.iter().copied().max().unwrap_or(0);
+        };
+        (0..loads.len())
+            .map(|at| {
+                loads[at] += first;
+                let found = best(rest, loads);
+                loads[at] -= first;
+                found
+            })
+            .min()
+            .unwrap_or(0)
+    }
+
+    fn any_job() -> impl Strategy<Value = (bool, Option<u64>)> {
+        (any::<bool>(), prop::option::weighted(0.8, 1..100_000_u64))
+    }
+
+    proptest! {
+        #[test]
+        fn each_job_is_in_one_shard_and_no_shard_is_far_above_the_rest(
+            list in prop::collection::vec(any_job(), 0..60),
+            count in 1..9_usize,
+        ) {
+            let jobs: Vec<Job> = list
+                .into_iter()
+                .enumerate()
+                .map(|(at, (shared, ms))| match shared {
+                    true => lint(&format!("p{at:02}"), ms),
+                    false => prefix(at, ms),
+                })
+                .collect();
+            let number = NonZeroUsize::new(count).unwrap();
+            let found = balance(&jobs, number);
+            prop_assert_eq!(found.len(), count);
+            let mut ids: Vec<&str> = found
+                .iter()
+                .flat_map(|shard| &shard.jobs)
+                .map(|job| job.id.as_str())
+                .collect();
+            let mut want: Vec<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
+            ids.sort_unstable();
+            want.sort_unstable();
+            prop_assert_eq!(ids, want);
+            let costs = durations(&jobs);
+            let total: u64 = costs.iter().sum();
+            prop_assert_eq!(found.iter().map(|shard| shard.expected_ms).sum::<u64>(), total);
+            let longest = found.iter().map(|shard| shard.expected_ms).max().unwrap();
+            let job = costs.iter().copied().max().unwrap_or(0);
+            prop_assert!(longest <= 2 * total.div_ceil(count as u64) + job);
+            prop_assert_eq!(balance(&jobs, number), found);
+        }
+
+        #[test]
+        fn separate_jobs_take_at_most_four_thirds_of_the_best_time(
+            costs in prop::collection::vec(1..1000_u64, 1..8),
+            count in 1..4_usize,
+        ) {
+            let jobs: Vec<Job> = costs
+                .iter()
+                .enumerate()
+                .map(|(at, ms)| prefix(at, Some(*ms)))
+                .collect();
+            let longest = balance(&jobs, NonZeroUsize::new(count).unwrap())
+                .iter()
+                .map(|shard| shard.expected_ms)
+                .max()
+                .unwrap();
+            prop_assert!(3 * longest <= 4 * best(&costs, &mut vec![0; count]));
+        }
+    }
+}

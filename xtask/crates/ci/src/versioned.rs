@@ -101,3 +101,57 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], wanted: u32) -> Result<T, BadFil
         std::cmp::Ordering::Equal => serde_json::from_slice(bytes).map_err(bad),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Example {
+        schema: u32,
+        name: String,
+    }
+
+    #[test]
+    fn each_bad_file_has_its_reason() {
+        for (text, want) in [
+            ("", "is truncated"),
+            (r#"{"schema": 2, "na"#, "is truncated"),
+            (r#"{"schema": 2, "name": "#, "is truncated"),
+            ("x", "is malformed: expected value at line 1 column 1"),
+            (
+                "{}",
+                "is malformed: missing field `schema` at line 1 column 2",
+            ),
+            (
+                r#"{"schema": 2}"#,
+                "is malformed: missing field `name` at line 1 column 13",
+            ),
+            // The version decides before the content does.
+            (
+                r#"{"schema": 1}"#,
+                "has the older schema 1; this version of kdk reads 2",
+            ),
+            (
+                r#"{"schema": 3}"#,
+                "has the newer schema 3; this version of kdk reads 2",
+            ),
+        ] {
+            let bad = parse::<Example>(text.as_bytes(), 2).unwrap_err();
+            assert_eq!(bad.to_string(), want, "{text}");
+        }
+        let good = parse::<Example>(br#"{"schema": 2, "name": "a", "more": 1}"#, 2).unwrap();
+        assert_eq!(good.name, "a");
+    }
+
+    #[test]
+    fn a_file_that_does_not_exist_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.json");
+        assert_eq!(read::<Example>(&path, 2).unwrap_err(), BadFile::Missing);
+        assert!(matches!(
+            read::<Example>(dir.path(), 2).unwrap_err(),
+            BadFile::Unreadable(_)
+        ));
+    }
+}

@@ -102,3 +102,58 @@ fn read(path: PathBuf) -> Result<Folder, Failure> {
         path,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kdk_core::failure::rendered;
+
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+    fn write(path: &Path, text: &str) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn no_folder_of_results_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        write(&at("other/sub/report.json"), "{}");
+        let mut texts = Vec::new();
+        for name in ["missing", "other"] {
+            let failure = find(&[at(name)]).unwrap_err();
+            texts.push(rendered(&failure).replace(&*dir.path().to_string_lossy(), "DIR"));
+        }
+        insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    #[test]
+    fn folders_are_found_by_themselves_or_in_their_parent() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        write(&at("a/shard.json"), "{");
+        write(&at("a/main/lint/x/report.json"), "{}");
+        write(&at("b").join(format!("{KEY}.json")), "{");
+        write(&at("c/report.json"), "{}");
+        write(&at("plan.json"), "{}");
+        let names = |dirs: &[PathBuf]| -> Vec<String> {
+            let found = find(dirs).unwrap();
+            let name = |folder: Folder| {
+                folder
+                    .path
+                    .file_name()
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned()
+            };
+            found.into_iter().map(name).collect()
+        };
+        assert_eq!(names(&[dir.path().to_owned()]), ["a", "b"]);
+        assert_eq!(names(&[at("b"), at("a"), at("b")]), ["a", "b"]);
+        let found = find(&[at("a"), at("b")]).unwrap();
+        assert_eq!(found[0].report, Err(BadFile::Truncated));
+        assert_eq!(found[1].report, Err(BadFile::Missing));
+        assert_eq!(found[1].results[KEY], Err(BadFile::Truncated));
+    }
+}

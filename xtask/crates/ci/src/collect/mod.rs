@@ -76,3 +76,6 @@ fn lock(cx: &Context, request: &CollectRequest) -> Result<Lock, Failure> {
         .help("wait until it has ended, or choose another folder with --out")
     })
 }
+
+#[cfg(test)]
+mod tests;

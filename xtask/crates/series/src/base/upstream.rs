@@ -301,6 +301,29 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_that_is_named_is_fetched_also_after_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
+        let definition = base("releng-15.1", &server(dir.path(), "releng/15.1", 1_501_000));
+        let server = dir.path().join("server");
+        let mut commits = Vec::new();
+        for text in ["1\n", "2\n"] {
+            write(&server.join("sys/kern/b.c"), text);
+            commits.push(commit(&server, "step"));
+        }
+        let git = repo::ensure(&cache, "releng-15.1").unwrap();
+        // A clone that was interrupted, and a commit that does not exist.
+        clone(&git, &definition, None, &mut |_| {}).unwrap();
+        let wrong = "0".repeat(40);
+        let failure =
+            add::from_upstream(&cache, &definition, Some(&wrong), &mut |_| {}).unwrap_err();
+        assert_eq!(failure.exit_code(), 5);
+        let wanted = commits[0].as_str();
+        let record = add::from_upstream(&cache, &definition, Some(wanted), &mut |_| {}).unwrap();
+        assert_eq!(record.commit, wanted);
+    }
+
+    #[test]
     fn a_base_in_the_middle_of_a_branch_is_found_by_its_version() {
         let dir = tempfile::tempdir().unwrap();
         let cache = CacheDir::at(dir.path().join("home"), &Interrupt::new()).unwrap();
