@@ -9,10 +9,11 @@ use kdk_core::cache_dir::write_atomically;
 use kdk_core::context::Context;
 use kdk_core::event::milliseconds;
 use kdk_core::failure::Failure;
+use kdk_core::terminal::seconds;
 use kdk_executor::{Executor, ExecutorChoice, Task};
 
 use crate::goal::{Bound, Goal};
-use crate::{ratio, seconds};
+use crate::ratio;
 
 const TRIED: &str = "measure an executor";
 
