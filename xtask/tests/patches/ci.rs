@@ -179,9 +179,10 @@ fn only_a_verdict_about_the_patch_is_a_failure() {
     assert_eq!(kept.code, Some(1), "{}{}", kept.out, kept.err);
     let fixed = ci(&sandbox, &[], &[]);
     assert_eq!(fixed.code, Some(0), "{}{}", fixed.out, fixed.err);
-    let all = [
-        lost.out, lost.err, failed.out, failed.err, kept.err, fixed.out,
-    ];
+    // The lines before the error have times.
+    let error = |ran: &Ran| ran.err[ran.err.find("  ×").unwrap()..].to_owned();
+    let errors = [error(&lost), error(&failed), error(&kept)].join("\n");
+    let all = [lost.out, failed.out, fixed.out, errors];
     insta::assert_snapshot!(all.join("\n"));
 }
 
