@@ -307,9 +307,12 @@ pub(crate) mod tests {
         }
     }
 
-    /// Returns a series of patches: id, needs, files, tests. The patch ids are
+    /// A patch of a series: id, needs, files, tests.
+    pub type PatchRow<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
+
+    /// Returns a series of patches. The patch ids are
     /// `ID 1`, and the trees are made from them.
-    pub fn facts(patches: &[(&str, &[&str], &[&str], &[&str])]) -> Facts {
+    pub fn facts(patches: &[PatchRow<'_>]) -> Facts {
         let strings = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
         let patches = patches.iter().map(|(id, needs, files, tests)| PatchFacts {
             id: (*id).into(),
@@ -501,7 +504,7 @@ pub(crate) mod tests {
         let prove = Work::Prove { patch: "a".into() };
         let of = |work, depth| keyed(work, &facts, &programs, depth).unwrap().unwrap();
         let (revision, nightly) = (of(&prove, Depth::Revision), of(&prove, Depth::Nightly));
-        assert_eq!(revision.also, [nightly.key.clone()]);
+        assert_eq!(revision.also, std::slice::from_ref(&nightly.key));
         assert_eq!(nightly.also, [revision.key]);
         let lint = Work::Lint { patch: "a".into() };
         assert!(of(&lint, Depth::Nightly).also.is_empty());

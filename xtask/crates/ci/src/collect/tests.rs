@@ -173,7 +173,10 @@ impl Sandbox {
 }
 
 /// Every change of complete results that makes them incomplete.
-const INCOMPLETE: [(&str, fn(&Sandbox)); 15] = [
+/// What is done to the results of the shards.
+type Damage = fn(&Sandbox);
+
+const INCOMPLETE: [(&str, Damage); 15] = [
     ("no folder", |at| fs::remove_dir_all(at.shard(2)).unwrap()),
     ("no report of the shard", |at| {
         fs::remove_file(at.shard(2).join("shard.json")).unwrap();

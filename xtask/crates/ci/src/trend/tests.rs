@@ -29,9 +29,12 @@ fn measured(values: &[Option<(f64, f64)>]) -> Vec<Point> {
     values.iter().enumerate().map(one).collect()
 }
 
+/// The values of a ratio, each with its noise, and the findings.
+type Row<'a> = (&'a [Option<(f64, f64)>], &'a [(&'a str, &'a str)]);
+
 #[test]
 fn a_ratio_falls_if_it_leaves_the_noise() {
-    let table: &[(&[Option<(f64, f64)>], &[(&str, &str)])] = &[
+    let table: &[Row<'_>] = &[
         (&[], &[]),
         (&[Some((1.0, 0.1))], &[]),
         // Within the noise, and better.
