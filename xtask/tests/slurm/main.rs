@@ -208,7 +208,7 @@ fn an_interruption() {
     });
     let processes = |fixture: &Fixture| {
         let on = |node: &&str| !fixture.cluster.processes_on(node).is_empty();
-        cluster::NODES.iter().any(|node| on(node))
+        cluster::NODES.iter().any(on)
     };
     fixture.wait("no process is left", |fixture| !processes(fixture));
 }
