@@ -74,6 +74,9 @@ impl CostRequest {
         if self.guest.no_patches {
             args.push("--no-patches".into());
         }
+        if self.guest.sandbox {
+            args.push("--sandbox".into());
+        }
         args.extend(["--cpus".into(), self.cpus().to_string()]);
         for pattern in self.patterns() {
             args.extend(["--tests".into(), pattern]);

@@ -94,7 +94,7 @@ fn changed(cx: &Context, request: &CostRequest, guest: &Guest, logs: &Path) -> R
         // Then a bare make of a change of the same kind, in the same tree.
         std::fs::write(&file, format!("{text}/* bare make {round} */\n"))
             .map_err(|error| Failure::io("change a file", &file, error))?;
-        let make = bare_make(cx, &record, &tree, logs)?;
+        let make = bare_make(cx, request, &record, &tree, logs)?;
         bare.push(make);
         over.push(run.wall.saturating_sub(boot + run.tests + make));
     }
@@ -124,12 +124,13 @@ fn to_user_space(cx: &Context, guest: &Guest) -> Result<u64, Failure> {
 /// Runs the make command that a developer would type, and returns its time.
 fn bare_make(
     cx: &Context,
+    request: &CostRequest,
     record: &record::Record,
     tree: &Path,
     logs: &Path,
 ) -> Result<u64, Failure> {
     let recorder = Recorder::new(&cx.terminal);
-    let builder = Builder::new(cx, &recorder, logs);
+    let builder = Builder::new(cx, &recorder, logs).confined(request.guest.sandbox)?;
     let definition = record.definition()?;
     let source = guest::source_at(
         &cx.cache,

@@ -10,7 +10,6 @@ use kdk_vm::symbolize::Sources;
 
 use crate::build::image::{self, Parts};
 use crate::build::kernel::{self, Generation, Tools, TreeSource};
-use crate::build::sandbox::Sandbox;
 use crate::build::{Builder, demo, kmod, loader, make_py, userland};
 use crate::hypervisor;
 use crate::program::Program;
@@ -121,10 +120,7 @@ pub fn prepare(
     // A diff that cannot be used is reported before anything is built.
     extra_changes(&request.patch)?;
     request.programs.iter().try_for_each(Program::check)?;
-    let mut builder = Builder::new(cx, recorder, logs);
-    if request.sandbox {
-        builder.sandbox = Some(Sandbox::find()?);
-    }
+    let builder = Builder::new(cx, recorder, logs).confined(request.sandbox)?;
     let host = recorder.phase(Phase::Resolve, || resolve(cx, &builder, request, name))?;
     stop_if(&cx.interrupt)?;
     if name == DEMO {

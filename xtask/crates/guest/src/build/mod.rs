@@ -75,6 +75,17 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Returns the same builder, whose builds are confined if `is_confined`.
+    ///
+    /// # Errors
+    /// This host cannot confine them.
+    pub fn confined(mut self, is_confined: bool) -> Result<Self, Failure> {
+        if is_confined {
+            self.sandbox = Some(Sandbox::find()?);
+        }
+        Ok(self)
+    }
+
     /// Returns the confinement of a job, if builds are confined.
     pub fn confine(&self, readable: Vec<PathBuf>, writable: Vec<PathBuf>) -> Option<Confinement> {
         let sandbox = self.sandbox.as_ref()?;
