@@ -252,7 +252,7 @@ mod tests {
         let other = fixtures::commit(&src, "other");
         let single = Git::new({
             let dir = tempfile::tempdir_in(dir.path()).unwrap().keep();
-            fixtures::tree(&dir, "squashed", 1_501_000).join(".git")
+            fixtures::tree(&dir, "squashed", 1_501_001).join(".git")
         });
         let shallow = dir.path().join("shallow");
         let from = format!("file://{}", src.display());
