@@ -130,19 +130,16 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Returns the outcome of a test that reported nothing.
-    pub fn without_verdict(test: &TestEntry, verdict: Verdict) -> Self {
+    /// Returns an outcome without details, of a test that should pass on one CPU.
+    pub fn new(name: impl Into<String>, verdict: Verdict) -> Self {
         Self {
-            name: test.name.clone(),
-            where_: test.where_,
+            name: name.into(),
+            where_: Where::Userland,
             cpus: one_cpu(),
             verdict,
             ms: 0,
             start_ms: None,
-            expected: match test.expect {
-                Expect::Pass => Verdict::Pass,
-                Expect::Fail | Expect::Crash => Verdict::Xfail,
-            },
+            expected: Verdict::Pass,
             detail: String::new(),
             backtrace: Vec::new(),
             machine: None,
@@ -151,6 +148,18 @@ impl Outcome {
             symbolized: Vec::new(),
             console: Vec::new(),
             reproduce: String::new(),
+        }
+    }
+
+    /// Returns the outcome of a test that reported nothing.
+    pub fn without_verdict(test: &TestEntry, verdict: Verdict) -> Self {
+        Self {
+            where_: test.where_,
+            expected: match test.expect {
+                Expect::Pass => Verdict::Pass,
+                Expect::Fail | Expect::Crash => Verdict::Xfail,
+            },
+            ..Self::new(test.name.as_str(), verdict)
         }
     }
 
@@ -297,21 +306,9 @@ mod tests {
 
     fn outcome(verdict: Verdict) -> Outcome {
         Outcome {
-            name: "smoke/kqueue".into(),
-            where_: Where::Userland,
             cpus: 4,
-            verdict,
             ms: 12,
-            start_ms: None,
-            expected: Verdict::Pass,
-            detail: String::new(),
-            backtrace: Vec::new(),
-            machine: None,
-            worker: None,
-            registers: Vec::new(),
-            symbolized: Vec::new(),
-            console: Vec::new(),
-            reproduce: String::new(),
+            ..Outcome::new("smoke/kqueue", verdict)
         }
     }
 

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use chrono::DateTime;
-use kdk_vm::verdict::{Outcome, Verdict, Where};
+use kdk_vm::verdict::{Outcome, Verdict};
 
 use super::json::{PhaseEntry, Report, Run};
 use kdk_core::event::Phase;
@@ -12,21 +12,8 @@ use kdk_core::event::Phase;
 /// Returns an outcome without details.
 pub fn outcome(name: &str, verdict: Verdict, ms: u64) -> Outcome {
     Outcome {
-        name: name.into(),
-        where_: Where::Userland,
-        cpus: 1,
-        verdict,
         ms,
-        start_ms: None,
-        expected: Verdict::Pass,
-        detail: String::new(),
-        backtrace: Vec::new(),
-        machine: None,
-        worker: None,
-        registers: Vec::new(),
-        symbolized: Vec::new(),
-        console: Vec::new(),
-        reproduce: String::new(),
+        ..Outcome::new(name, verdict)
     }
 }
 

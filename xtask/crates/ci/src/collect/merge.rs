@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 use kdk_report::json::{Report, Run};
-use kdk_vm::verdict::{Outcome, Verdict, Where};
+use kdk_vm::verdict::{Outcome, Verdict};
 
 use super::judge::Collected;
 use crate::result::{Finding, JobResult, JobVerdict};
@@ -77,7 +77,6 @@ fn outcome(result: &JobResult, shard: usize, began: Option<u64>) -> Outcome {
     let detail: Vec<String> = why.into_iter().chain(findings).collect();
     let again = result.findings.iter().find_map(|one| one.again.clone());
     Outcome {
-        verdict,
         ms: result.ms,
         start_ms: began.map(|began| result.began.saturating_sub(began)),
         detail: detail.join("\n"),
@@ -86,7 +85,7 @@ fn outcome(result: &JobResult, shard: usize, began: Option<u64>) -> Outcome {
             .unwrap_or_default(),
         worker: Some(shard),
         reproduce: again.unwrap_or_default(),
-        ..empty(&result.job)
+        ..Outcome::new(result.job.as_str(), verdict)
     }
 }
 
@@ -108,29 +107,8 @@ fn line(finding: &Finding) -> String {
 
 fn not_run(job: &JobRef, shard: usize) -> Outcome {
     Outcome {
-        verdict: Verdict::NotRun,
         detail: format!("shard {shard} left no result that can be used"),
         worker: Some(shard),
-        ..empty(&job.id)
-    }
-}
-
-fn empty(name: &str) -> Outcome {
-    Outcome {
-        name: name.to_owned(),
-        where_: Where::Userland,
-        cpus: 1,
-        verdict: Verdict::Pass,
-        ms: 0,
-        start_ms: None,
-        expected: Verdict::Pass,
-        detail: String::new(),
-        backtrace: Vec::new(),
-        machine: None,
-        worker: None,
-        registers: Vec::new(),
-        symbolized: Vec::new(),
-        console: Vec::new(),
-        reproduce: String::new(),
+        ..Outcome::new(job.id.as_str(), Verdict::NotRun)
     }
 }
