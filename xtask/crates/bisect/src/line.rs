@@ -372,10 +372,7 @@ pub fn replayed(
 ) -> Result<Line, Failure> {
     let (patches, enabling) = patches(&git, &request.base, &request.with, candidates.good())?;
     let changes = changes::read(&git, &candidates)?;
-    let files = replay::files(&patches).into_iter();
-    let first = changes::entries(&git, candidates.good(), files)?;
-    let renames = |at| changes::renames(&git, &candidates, at);
-    let replays = replay::replay(&git, &patches, &first, &changes, &renames)?;
+    let replays = replay::replay(&git, &patches, &candidates, &changes)?;
     let points = (0..candidates.commits.len())
         .map(|at| Point {
             same_kernel: at > 0

@@ -9,7 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 
-use crate::changes::{Change, Entries, Entry, Renames};
+use crate::candidates::Candidates;
+use crate::changes::{self, Change, Entries, Entry, Renames};
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
 use kdk_series::base::repo;
@@ -95,21 +96,20 @@ impl Replays {
     }
 }
 
-/// Replays `patches`, in order, on the commits of a range. `first` has the
-/// entries of all files of the patches in the first commit, `changes` what each
-/// commit changes, and `renames` returns what a commit renames: it is asked
-/// about commits that remove a file of the patches.
+/// Replays `patches`, in order, on the commits of `range`. `changed` is what each
+/// of them changes.
 ///
 /// # Errors
 /// git fails.
 pub fn replay(
     git: &Git,
     patches: &[Patch],
-    first: &Entries,
-    changes: &[Vec<Change>],
-    renames: &dyn Fn(usize) -> Result<Renames, Failure>,
+    range: &Candidates,
+    changed: &[Vec<Change>],
 ) -> Result<Replays, Failure> {
-    let (states, of) = states(first, changes, renames)?;
+    let first = changes::entries(git, range.good(), files(patches).into_iter())?;
+    let renames = |at| changes::renames(git, range, at);
+    let (states, of) = states(&first, changed, &renames)?;
     let mut merger = Merger {
         git,
         trees: HashMap::new(),
@@ -127,7 +127,7 @@ pub fn replay(
 }
 
 /// Returns the files that the patches change.
-pub fn files(patches: &[Patch]) -> BTreeSet<&str> {
+fn files(patches: &[Patch]) -> BTreeSet<&str> {
     let variants = patches.iter().flat_map(|patch| &patch.variants);
     variants
         .flat_map(|variant| variant.before.keys())
@@ -507,7 +507,6 @@ mod tests {
 
     use super::*;
     use crate::candidates;
-    use crate::changes;
     use crate::compose;
 
     fn diff(path: &str, from: &str, to: &str) -> Vec<u8> {
@@ -591,11 +590,7 @@ mod tests {
             .collect();
         let range = candidates::list(&git, &head, &tip).unwrap();
         let changed = changes::read(&git, &range).unwrap();
-        let first = changes::entries(&git, &head, files(&patches).into_iter()).unwrap();
-        let replays = replay(&git, &patches, &first, &changed, &|at| {
-            changes::renames(&git, &range, at)
-        })
-        .unwrap();
+        let replays = replay(&git, &patches, &range, &changed).unwrap();
         let mut fates = String::new();
         for (at, candidate) in range.commits.iter().enumerate() {
             let want = slowly(&git, &pairs, &candidate.commit);
@@ -642,11 +637,7 @@ mod tests {
         let range = candidates::list(&git, &head, &italian).unwrap();
         let changed = changes::read(&git, &range).unwrap();
         let patches = [both];
-        let first = changes::entries(&git, &head, files(&patches).into_iter()).unwrap();
-        let replays = replay(&git, &patches, &first, &changed, &|at| {
-            changes::renames(&git, &range, at)
-        })
-        .unwrap();
+        let replays = replay(&git, &patches, &range, &changed).unwrap();
         let fates: Vec<String> = (0..3)
             .map(|at| match replays.at(at) {
                 Replayed::Clean { fates, .. } => format!("{fates:?}"),
@@ -693,11 +684,7 @@ mod tests {
         let patches = [patch(&git, "count", "s", (&base, &patched))];
         let range = candidates::list(&git, &head, &tip).unwrap();
         let changed = changes::read(&git, &range).unwrap();
-        let first = changes::entries(&git, &head, files(&patches).into_iter()).unwrap();
-        let replays = replay(&git, &patches, &first, &changed, &|at| {
-            changes::renames(&git, &range, at)
-        })
-        .unwrap();
+        let replays = replay(&git, &patches, &range, &changed).unwrap();
         let seen: Vec<String> = (1..=5)
             .map(|at| match replays.at(at) {
                 Replayed::Clean { entries, .. } => {
