@@ -13,7 +13,9 @@ use kdk_series::load::Loaded;
 use kdk_series::results::{Proof, Results};
 
 /// Stores a result for each proof job of `all` that has none, if the series'
-/// own results have a valid proof.
+/// own results have a valid proof. `tree` is the id of the tree with the complete
+/// series: proofs on another one are not valid, which is seen before the trees
+/// without each patch are made.
 ///
 /// # Errors
 /// The results beside the series cannot be read, or the host failed.
@@ -21,7 +23,7 @@ pub fn proofs(
     cx: &Context,
     store: &CiStore,
     series: &Loaded,
-    revision: &Revision,
+    (revision, tree): (&Revision, Option<&String>),
     all: &[(Work, Keyed)],
 ) -> Result<(), Failure> {
     let proven = Results::read(&series.dir)?.proofs;
@@ -31,7 +33,8 @@ pub fn proofs(
         let Work::Prove { patch } = work else {
             continue;
         };
-        let Some(proof) = proven.get(patch).filter(|proof| proof.holds()) else {
+        let is_current = |proof: &&Proof| proof.holds() && Some(&proof.tree) == tree;
+        let Some(proof) = proven.get(patch).filter(is_current) else {
             continue;
         };
         if results

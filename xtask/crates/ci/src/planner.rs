@@ -121,7 +121,8 @@ pub fn plan(
     };
     let previous = earlier.revision.clone();
     revision.previous = previous.as_ref().map(|revision| revision.id.clone());
-    import::proofs(cx, &store, &series, &revision, &all)?;
+    let tree = survey.facts.trees.last();
+    import::proofs(cx, &store, &series, (&revision, tree), &all)?;
     let results = store.results();
     let history = History::new(&store)?;
     let expected = |job: &str| history.expected(job);
