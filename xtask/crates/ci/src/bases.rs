@@ -7,7 +7,7 @@ use kdk_core::failure::Failure;
 use kdk_core::workspace::workspace;
 use kdk_doctor::tools;
 use kdk_prove::guest_sources;
-use kdk_series::base::{lock_name, record, resolve};
+use kdk_series::applied::lock_base;
 
 use crate::cache_key::CacheInputs;
 
@@ -19,17 +19,13 @@ use crate::cache_key::CacheInputs;
 pub fn cache_inputs(cx: &Context, names: &[String]) -> Result<CacheInputs, Failure> {
     let mut inputs = CacheInputs::default();
     for name in names {
-        let record = record::find(&cx.cache, name)?;
-        let definition = record.definition()?;
-        let mut say = |text: String| cx.terminal.line(&text);
-        let _lock = cx.cache.lock(&lock_name(name), &say)?;
-        let base = resolve::resolve(&cx.cache, &record, &definition, &mut say)?;
-        inputs.bases.insert(name.clone(), base.commit);
-        let bench = definition.kernel.bench.iter();
-        for config in std::iter::once(&definition.kernel.config).chain(bench) {
+        let base = lock_base(&cx.cache, name, &|text| cx.terminal.line(&text))?;
+        let kernel = &base.definition.kernel;
+        for config in std::iter::once(&kernel.config).chain(&kernel.bench) {
             let digest = guest_sources::kernel_config(workspace(), config)?;
             inputs.configs.insert(config.clone(), digest);
         }
+        inputs.bases.insert(name.clone(), base.resolved.commit);
     }
     let [rustc, clang] = tools::compiler_versions();
     inputs.toolchain = BTreeMap::from([("rustc".to_owned(), rustc), ("clang".to_owned(), clang)]);

@@ -1,9 +1,6 @@
 //! Plans the jobs of a revision: reads the series, the matrix and the results,
 //! and decides what runs.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-
 use crate::import;
 use crate::job::Work;
 use crate::keys::{Keyed, keyed};
@@ -192,35 +189,25 @@ struct History<'a> {
     store: &'a CiStore,
     /// The last revision first.
     revisions: Vec<Revision>,
-    known: RefCell<BTreeMap<String, Option<u64>>>,
 }
 
 impl<'a> History<'a> {
     fn new(store: &'a CiStore) -> Result<Self, Failure> {
         let mut revisions = store.revisions()?;
         revisions.reverse();
-        Ok(Self {
-            store,
-            revisions,
-            known: RefCell::default(),
-        })
+        Ok(Self { store, revisions })
     }
 
     /// Returns how long the job `id` took the last time that it ended.
     fn expected(&self, id: &str) -> Option<u64> {
-        if let Some(known) = self.known.borrow().get(id) {
-            return *known;
-        }
         let keys = self.revisions.iter().filter_map(|one| one.jobs.get(id));
         let results = self.store.results();
         // A result that cannot be read is reported when it is needed.
         let ended = keys.filter_map(|key| results.get(key).ok().flatten());
         // One that was taken over has no time.
-        let ms = ended
+        ended
             .filter(|one| one.is_final() && one.ms > 0)
             .map(|one| one.ms)
-            .next();
-        self.known.borrow_mut().insert(id.to_owned(), ms);
-        ms
+            .next()
     }
 }

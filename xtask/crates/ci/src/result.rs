@@ -143,7 +143,7 @@ impl JobResult {
             why: String::new(),
             began: now(),
             ms: 0,
-            host: host_name(),
+            host: kdk_core::host::name(),
             counts: BTreeMap::new(),
             findings: Vec::new(),
             ratios: BTreeMap::new(),
@@ -174,13 +174,6 @@ impl JobResult {
     pub fn file_name(key: &str) -> String {
         format!("{key}.json")
     }
-}
-
-/// Returns the name of this host; empty if it has none.
-pub fn host_name() -> String {
-    nix::unistd::gethostname()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

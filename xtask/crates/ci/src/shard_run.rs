@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crate::job::Job;
 use crate::plan_file::{PlanFile, Revisions};
-use crate::result::{JobResult, JobVerdict, host_name};
+use crate::result::{JobResult, JobVerdict};
 use crate::run::{RunRequest, Submitted, submit, verdict_of};
 use crate::shard_report::{self, JobRef, ShardReport};
 use crate::store::Results;
@@ -86,7 +86,7 @@ pub fn run(cx: &Context, request: &ShardRequest, how: &RunRequest) -> Result<(),
         jobs: jobs.iter().map(reference).collect(),
         began,
         ms: milliseconds(clock.elapsed()),
-        host: host_name(),
+        host: kdk_core::host::name(),
         error: ended.as_ref().err().map(Failure::in_one_line),
     };
     report.write(&dir)?;

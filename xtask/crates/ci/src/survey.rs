@@ -20,7 +20,7 @@ use kdk_guest::build::digest::MUTANTS;
 use kdk_guest::request::KernelChoice;
 use kdk_prove::guest_sources::GuestSources;
 use kdk_prove::trees;
-use kdk_series::applied::{AppliedSeries, apply_series};
+use kdk_series::applied::{AppliedSeries, apply_series, lock_base};
 use kdk_series::base::definition::{self, Definition};
 use kdk_series::base::repo;
 use kdk_series::diff;
@@ -123,10 +123,11 @@ pub fn survey(cx: &Context, series: &Loaded, suites: &Suites) -> Result<Survey, 
 /// Returns the id of the revision that `series` is now.
 ///
 /// # Errors
-/// The series does not apply, or a file cannot be read.
+/// The series is for another base, or a file cannot be read.
 pub fn revision_id(cx: &Context, series: &Loaded) -> Result<String, Failure> {
-    let applied = apply_series(&cx.cache, series, &|text| cx.terminal.line(&text))?;
-    let tree = repo::tree_of(applied.git(), applied.start())?;
+    let base = lock_base(&cx.cache, series.name(), &|text| cx.terminal.line(&text))?;
+    series.check_base(base.resolved.osreldate)?;
+    let tree = repo::tree_of(&base.resolved.git, &base.resolved.commit)?;
     let changes = series.changes()?;
     let ids = changes.iter().map(|change| patch_id(&change.diff));
     let ids = ids.collect::<Result<Vec<String>, Failure>>()?;

@@ -14,6 +14,7 @@ use crate::survey::revision_id;
 use crate::work::Worker;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
+use kdk_core::store::RESULTS_KEPT;
 use kdk_executor::Task;
 use kdk_guest::build::userland;
 use kdk_guest::request::GuestRequest;
@@ -21,10 +22,6 @@ use kdk_series::load::{self, Loaded};
 
 /// The version of the format of a task's file.
 const SCHEMA: u32 = 1;
-
-/// The number of build results of each kind and base that stay in the store. The
-/// kernels of prefixes would fill the disk.
-const RESULTS_KEPT: usize = 24;
 
 /// What a task runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
