@@ -9,11 +9,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::context::Context;
-use kdk_core::event::{Phase, milliseconds};
+use kdk_core::event::Phase;
 use kdk_core::failure::{Class, Failure, SavedFailure};
 use kdk_core::logs;
 use kdk_executor::{Executor, Task};
@@ -46,8 +46,6 @@ pub struct KernelTask {
 pub struct KernelResult {
     /// The outcomes of the tests, or why there are none.
     pub outcomes: Result<Vec<Outcome>, SavedFailure>,
-    /// How long it took, in milliseconds.
-    pub ms: u64,
     /// How long its phases took that had work to do, in milliseconds.
     pub phases: BTreeMap<Phase, u64>,
     /// The folder of its logs.
@@ -60,7 +58,6 @@ impl KernelTask {
     /// # Errors
     /// The host failed: that is no result.
     pub fn run(&self, cx: &Context, logs: &Path) -> Result<KernelResult, Failure> {
-        let began = Instant::now();
         let recorder = Recorder::new(&cx.terminal);
         let report = TestEnv::prepare(cx, &recorder, &self.guest, &self.base, logs)
             .and_then(|env| env.run(&recorder, &self.tests, BTreeMap::new()));
@@ -79,7 +76,6 @@ impl KernelTask {
         };
         Ok(KernelResult {
             outcomes,
-            ms: milliseconds(began.elapsed()),
             phases,
             logs: logs.to_path_buf(),
         })
@@ -105,8 +101,6 @@ pub fn run_task(cx: &Context, request: &Path, result: &Path) -> Result<(), Failu
 pub struct Remote<'a> {
     cx: &'a Context,
     executor: &'a Executor<'a>,
-    /// The program that runs tasks; none for this one.
-    pub program: Option<PathBuf>,
     /// Why tasks have no result, by their keys.
     failed: Mutex<BTreeMap<String, SavedFailure>>,
     /// The keys of the results that were read.
@@ -132,7 +126,6 @@ impl<'a> Remote<'a> {
         Self {
             cx,
             executor,
-            program: None,
             failed: Mutex::default(),
             taken: Mutex::default(),
         }
@@ -161,11 +154,7 @@ impl<'a> Remote<'a> {
                 request.clone().into_os_string(),
                 result.clone().into(),
             ];
-            let mut task = Task::of_this_program(self.cx, name, args, result)?;
-            if let (Some(program), Some(word)) = (&self.program, task.argv.first_mut()) {
-                *word = program.clone().into();
-            }
-            all.push(task);
+            all.push(Task::of_this_program(self.cx, name, args, result)?);
         }
         self.executor.run(&all, &mut |task, ended| {
             if let (Err(failure), Some(key)) = (ended, by_result.get(&task.result)) {
