@@ -36,6 +36,19 @@ impl Class {
             Self::Infra => 5,
         }
     }
+
+    /// Returns the class that a process exit code of kdk stands for.
+    pub fn of_exit_code(code: i32) -> Option<Self> {
+        [
+            Self::Tests,
+            Self::Usage,
+            Self::Build,
+            Self::Boot,
+            Self::Infra,
+        ]
+        .into_iter()
+        .find(|class| i32::from(class.exit_code()) == code)
+    }
 }
 
 /// An error: what failed, why, and what to do.

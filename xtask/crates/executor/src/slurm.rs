@@ -433,8 +433,11 @@ impl Waiting<'_> {
             }
             _ => self.quiet.get_or_insert_with(Instant::now).elapsed(),
         };
-        let exit = script::exit(&self.place.array.dir, self.place.index);
-        judge(job, exit.as_ref(), quiet, grace)
+        // The file is looked for only where it counts: each look is a request to
+        // the server of the folder.
+        let has_ended = job.map_or(Phase::Ended, Job::phase) == Phase::Ended;
+        let exit = has_ended.then(|| script::exit(&self.place.array.dir, self.place.index));
+        judge(job, exit.flatten().as_ref(), quiet, grace)
     }
 
     fn log(&self) -> std::path::PathBuf {

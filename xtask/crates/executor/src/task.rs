@@ -78,13 +78,7 @@ impl Task {
     /// Returns the failure of this task, whose command ended with `code` and
     /// left no result. kdk's own exit codes say whose fault it is.
     pub(crate) fn exited(&self, code: i32, log: &std::path::Path) -> Failure {
-        let class = match code {
-            1 => Class::Tests,
-            2 => Class::Usage,
-            3 => Class::Build,
-            4 => Class::Boot,
-            _ => Class::Infra,
-        };
+        let class = Class::of_exit_code(code).unwrap_or(Class::Infra);
         let what = format!("it ended with exit code {code} and without a result");
         self.failed(class, what, log)
     }
