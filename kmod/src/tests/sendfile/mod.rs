@@ -19,17 +19,18 @@ mod reading;
 
 use kdk_harness::kdk_test;
 
-/// Registers tests for machines with these numbers of CPUs. Without SF_KQUEUE
-/// each test is skipped with a reason.
+/// Registers tests for one and for several CPUs: other threads take part in each,
+/// those of the test, of TCP's input, or of a callout. Without SF_KQUEUE each
+/// test is skipped with a reason.
 macro_rules! suite {
-    ($cpus:expr; $($name:literal => $run:expr,)*) => {$(
+    ($($name:literal => $run:expr,)*) => {$(
         #[cfg(sendfile_kqueue)]
         kdk_test!(
             $name,
             $run,
             limit_ms = 30_000,
             leak_types = &[in_flight::MALLOC_TYPE, "kqueue"],
-            cpus = $cpus
+            cpus = &[1, 4]
         );
         #[cfg(not(sendfile_kqueue))]
         kdk_test!($name, absent);
@@ -37,7 +38,6 @@ macro_rules! suite {
 }
 
 suite! {
-    &[1];
     "sendfile-kernel/counts-tcp" => || live::counts(in_flight::Link::Tcp),
     "sendfile-kernel/counts-unix" => || live::counts(in_flight::Link::Unix),
     "sendfile-kernel/deleted-in-flight" => live::deleted_in_flight,
@@ -78,11 +78,6 @@ suite! {
     "sendfile-kernel/reconnects-after-failure" => || reading::reconnects_after_failure(Ok(())),
     "sendfile-kernel/reconnects-after-failures" => || reading::reconnects_after_failure(Err(reading::FAILURE)),
     "sendfile-kernel/reconnects-after-refusal" => reading::reconnects_after_refusal,
-}
-
-// Other threads take part: those of the test, of TCP's input, of a callout.
-suite! {
-    &[1, 4];
     "sendfile-kernel/freed-by-callout" => locks::callout,
     "sendfile-kernel/freed-by-task" => locks::task,
     "sendfile-kernel/read-at-last-tcp" => || reading::at_last(in_flight::Link::Tcp),

@@ -71,11 +71,11 @@ fn copied() -> TestResult {
     Ok(())
 }
 
-case!("sendfile/fork-in-flight", forking, cpus = &[2, 4]);
+case!("sendfile/fork-in-flight", forking, cpus = &[1, 2, 4]);
 
 /// The process forks, again and again, while events come: none of them is lost
 /// because its kqueue is being copied. There are many, so that one of them is
-/// often being looked at when it comes. It takes two CPUs for that.
+/// often being looked at when it comes.
 fn forking() -> TestResult {
     const EVENTS: usize = 64;
     const ROUNDS: usize = 10;

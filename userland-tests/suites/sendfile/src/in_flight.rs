@@ -10,34 +10,45 @@ use kdk_sys::{Descriptor, Errno, counters};
 /// Registers a test of this suite. The test counts the kernel's allocations
 /// often, which takes time, and must not leak any. `defect` is the reason why
 /// it fails on kernels of 2014, `crash` the reason why it may crash them.
+///
+/// Other threads take part in each test: those of the network, of the pager, or
+/// of a second process. So a test runs on one and on several CPUs, unless `cpus`
+/// says otherwise.
 #[macro_export]
 macro_rules! case {
     ($name:expr, $run:expr $(,)?) => {
-        $crate::case!(@ $name, $run, 60_000, kdk_harness::Expect::Pass);
+        $crate::case!($name, $run, cpus = &[1, 4]);
+    };
+    ($name:expr, $run:expr, cpus = $cpus:expr $(,)?) => {
+        $crate::case!(@ $name, $run, 60_000, kdk_harness::Expect::Pass, $cpus);
     };
     ($name:expr, $run:expr, defect = $why:expr $(,)?) => {
         // A lost event never comes: the expected failure lasts until the limit.
-        $crate::case!(@ $name, $run, 15_000, kdk_harness::Expect::FailOn(kdk_sys::sendfile::Generation::is_first, $why));
+        $crate::case!(
+            @ $name,
+            $run,
+            15_000,
+            kdk_harness::Expect::FailOn(kdk_sys::sendfile::Generation::is_first, $why),
+            &[1, 4]
+        );
     };
     ($name:expr, $run:expr, crash = $why:expr $(,)?) => {
         $crate::case!(
             @ $name,
             $run,
             60_000,
-            kdk_harness::Expect::CrashOn(kdk_sys::sendfile::Generation::is_first, $why)
+            kdk_harness::Expect::CrashOn(kdk_sys::sendfile::Generation::is_first, $why),
+            &[1, 4]
         );
     };
-    ($name:expr, $run:expr $(, $option:ident = $value:expr)+ $(,)?) => {
-        $crate::case!(@ $name, $run, 60_000, kdk_harness::Expect::Pass $(, $option = $value)+);
-    };
-    (@ $name:expr, $run:expr, $limit_ms:expr, $expect:expr $(, $option:ident = $value:expr)*) => {
+    (@ $name:expr, $run:expr, $limit_ms:expr, $expect:expr, $cpus:expr) => {
         kdk_harness::kdk_test!(
             $name,
             $run,
             limit_ms = $limit_ms,
             leak_types = &["sendfile", "kqueue"],
-            expect = $expect
-            $(, $option = $value)*
+            expect = $expect,
+            cpus = $cpus
         );
     };
 }
