@@ -209,6 +209,7 @@ suite! { BOTH;
 suite! { ONE;
     "ixgbe/watchdog-resets" => watchdog::resets_hung,
     "ixgbe/watchdog-pause" => watchdog::waits_while_paused,
+    "ixgbe/watchdog-paused-late" => watchdog::waits_when_paused_late,
     "ixgbe/watchdog-link" => watchdog::waits_without_link,
 }
 

@@ -2,7 +2,7 @@
 //! completed packet.
 
 use super::flow_control::{WITH_PAUSE, connect, running_with};
-use super::{Card, LinkState, Setup, frame, leave_initialised, until, until_state};
+use super::{Card, LinkState, Setup, frame, handled, leave_initialised, until, until_state};
 use crate::kpi::sysctl;
 use crate::kpi::time::uptime;
 use alloc::format;
@@ -17,6 +17,9 @@ use kdk_nic82599::statistics::GPRC;
 const DESCRIPTORS: u32 = 64;
 /// More frames than the ring and its software queue hold.
 const MANY: u32 = 100_000;
+
+/// The interval of the watchdog, and a little more.
+const INTERVAL: Duration = Duration::from_millis(10_050);
 
 /// A time after the end of a pause at which the watchdog does not act yet. It
 /// acts 9 seconds after it at the earliest.
@@ -90,15 +93,20 @@ pub fn resets_hung() -> TestResult {
     leave_initialised(card)
 }
 
-/// Receives a pause frame.
+/// Receives a pause frame, which the NIC must obey.
 fn pause(card: &Card, quanta: u16) {
+    let paused = receive_pause(card, quanta);
+    assert_eq!(paused, quanta != 0, "pause frames are not obeyed");
+}
+
+/// Receives a pause frame. Returns whether the NIC pauses now.
+fn receive_pause(card: &Card, quanta: u16) -> bool {
     let mut frame = sent(0);
     frame[..6].copy_from_slice(&[0x01, 0x80, 0xC2, 0, 0, 1]);
     frame[12..16].copy_from_slice(&[0x88, 0x08, 0, 1]);
     frame[16..18].copy_from_slice(&quanta.to_be_bytes());
     card.receive(&frame, FrameErrors::NONE);
-    let paused = card.with(|nic, _| nic.peek(TFCS)) & TFCS_TC_XON == 0;
-    assert_eq!(paused, quanta != 0, "pause frames are not obeyed");
+    card.with(|nic, _| nic.peek(TFCS)) & TFCS_TC_XON == 0
 }
 
 /// Waits until the driver's timer has run, which reads the statistics.
@@ -143,7 +151,57 @@ pub fn waits_while_paused() -> TestResult {
     leave_initialised(card)
 }
 
-/// The same for the time without a link.
+/// A queue that the driver already takes for a hanging one when a pause begins
+/// gets a whole interval after the pause too.
+///
+/// The driver notices a hanging queue when it handles an interrupt more than the
+/// interval after the last packet, and its next timer acts. The pause must begin
+/// between the two. Packets that are sent after a timer has run leave most of a
+/// second for that; a machine that misses it tries again.
+pub fn waits_when_paused_late() -> TestResult {
+    let card = attached(0)?;
+    let mut acted = 0;
+    loop {
+        hang(&card);
+        timer_ran(&card)?;
+        fill(&card)?;
+        let filled = uptime();
+        until("the interval does not end", || {
+            (uptime() - filled > INTERVAL).then_some(())
+        })?;
+        card.receive(&frame::raw(card.address(), 60, 0), FrameErrors::NONE);
+        handled(&card)?;
+        let paused = receive_pause(&card, u16::MAX);
+        if events(&card)? == acted {
+            assert!(paused, "pause frames are not obeyed");
+            break;
+        }
+        until_watchdog(&card, acted)?;
+        acted += 1;
+        // The driver negotiates flow control when the link comes up.
+        card.set_link(false);
+        until_state(card.interface(), "the link does not go down", |state| {
+            state.link == LinkState::Down
+        })?;
+        connect(&card, WITH_PAUSE)?;
+    }
+    for _ in 0..3 {
+        timer_ran(&card)?;
+    }
+    assert_eq!(events(&card)?, acted, "the watchdog acts during a pause");
+    let end = uptime();
+    pause(&card, 0);
+    until_watchdog(&card, acted)?;
+    assert!(
+        uptime() - end > TOO_EARLY,
+        "a queue hangs at once after a pause"
+    );
+    transmits(&card)?;
+    leave_initialised(card)
+}
+
+/// A queue does not hang without a link either. The interval begins when the link
+/// comes back.
 pub fn waits_without_link() -> TestResult {
     let card = attached(0)?;
     hang(&card);
