@@ -10,10 +10,11 @@ use kdk_doctor::Need;
 use kdk_executor::ExecutorChoice;
 use kdk_guest::guest;
 use kdk_guest::request::GuestRequest;
+use kdk_report::files::different;
 use kdk_vm::MAX_CPUS;
 use kdk_vm::accel::AccelChoice;
 
-use super::args::{MOST_ROUNDS, each_once, one_of};
+use super::args::{MOST_ROUNDS, each_once, need_executor, one_of};
 
 /// The most kernels that are built side by side: each has a checkout and an
 /// object directory of its own.
@@ -211,9 +212,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         }),
         None => None,
     };
+    different(&[&args.json, &args.html, &args.git_log])?;
     let request = kdk_bisect::to_continue(cx, request)?;
     let ready = || {
-        super::args::need_executor(cx, args.executor, args.kernel.yes)?;
+        need_executor(cx, args.executor, args.kernel.yes)?;
         kdk_doctor::need(cx, Need::FreeBsd, args.kernel.yes)
     };
     let manner = args

@@ -126,7 +126,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         Err(failure) => failure.class() == Class::Tests,
     };
     if let (Some(remote), true) = (&remote, is_stored) {
-        remote.forget();
+        remote.forget_all();
     }
     result
 }

@@ -1,6 +1,8 @@
 //! `--executor slurm` on a real Slurm cluster, which the tests start on this
 //! host. Without Slurm they are skipped, and the end says so:
-//! `cargo xtask doctor --for slurm-test --fix` installs it.
+//! `cargo xtask doctor --for slurm-test --fix` installs it. One test builds and
+//! boots kernels, and needs the base releng-15.1:
+//! `cargo test -p xtask --test slurm -- --ignored`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,6 +10,7 @@
 )]
 
 mod cluster;
+mod kernels;
 mod submitter;
 
 use std::fs;
@@ -23,11 +26,14 @@ use submitter::Submitter;
 /// How long a condition is waited for, on a loaded host.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// The test that builds and boots kernels.
+const KERNELS: &str = "kernels_as_tasks";
+
 fn main() -> ExitCode {
     if let Some(dir) = std::env::var_os(submitter::DIR) {
         return submitter::submit(Path::new(&dir));
     }
-    let tests: [(&str, fn()); 7] = [
+    let tests: [(&str, fn()); 8] = [
         ("side_by_side", side_by_side),
         ("a_lost_node", a_lost_node),
         ("a_killed_submitter", a_killed_submitter),
@@ -38,6 +44,7 @@ fn main() -> ExitCode {
         ),
         ("a_stopped_controller", a_stopped_controller),
         ("no_programs", no_programs),
+        (KERNELS, kernels::run),
     ];
     let mut arguments = Arguments::from_args();
     // The tests measure time.
@@ -54,6 +61,7 @@ fn main() -> ExitCode {
                     Ok::<Completion, Failed>(Completion::Completed)
                 }
             })
+            .with_ignored_flag(name == KERNELS)
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, all);

@@ -136,7 +136,7 @@ impl GuestTester<'_> {
                 write(&path, outcomes)?;
             }
             // Each fresh run is asked for once.
-            remote.forget();
+            remote.forget(&named.key);
             return result.outcomes.map_err(Failure::from);
         }
         let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;

@@ -4,19 +4,19 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::job::Job;
 use crate::result::{JobResult, SCHEMA};
 use crate::revision::{self, Revision};
+use crate::versioned::{self, BadFile};
 use kdk_core::cache_dir::{CacheDir, Lock, write_atomically};
 use kdk_core::failure::Failure;
 use kdk_core::input::{self, Links};
 
 /// The largest file that is read, in bytes.
-const LARGEST: u64 = 64 << 20;
+pub(crate) const LARGEST: u64 = 64 << 20;
 
 /// The results and revisions of one series.
 #[derive(Debug, Clone)]
@@ -203,12 +203,6 @@ fn merge(old: Option<JobResult>, new: &JobResult) -> Option<JobResult> {
     Some(merged)
 }
 
-/// The part of a file that says which form the rest has.
-#[derive(Deserialize)]
-struct Schema {
-    schema: u32,
-}
-
 /// Reads a JSON file with the schema `schema`. There is none if the file does
 /// not exist.
 ///
@@ -224,22 +218,16 @@ pub(crate) fn read<T: DeserializeOwned>(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         _ => input::read(&tried, path, LARGEST, Links::Refuse)?,
     };
-    let bad = |why: String| {
-        Failure::usage(&tried, why)
-            .help("move the file away: its job runs again, and other results stay")
-    };
-    let found: Schema = serde_json::from_slice(&text)
-        .map_err(|error| bad(format!("it is not {what}")).source(error))?;
-    if found.schema != schema {
-        return Err(bad(format!(
-            "it has schema {}; this kdk reads schema {schema}",
-            found.schema
-        ))
-        .and_help("or use the kdk that wrote it"));
-    }
-    serde_json::from_slice(&text)
-        .map(Some)
-        .map_err(|error| bad(format!("it is not {what}")).source(error))
+    versioned::parse(&text, schema).map(Some).map_err(|bad| {
+        let failure = Failure::usage(&tried, format!("it is {what} that {bad}"))
+            .help("move the file away: its job runs again, and other results stay");
+        match bad {
+            BadFile::Older { .. } | BadFile::Newer { .. } => {
+                failure.and_help("or use the kdk that wrote it")
+            }
+            _ => failure,
+        }
+    })
 }
 
 /// Writes a JSON file atomically.

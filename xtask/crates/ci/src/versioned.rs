@@ -1,13 +1,15 @@
 //! Files of JSON that carry the version of their format.
 
-use std::fs;
-use std::io;
+use std::error::Error;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use kdk_core::failure::Failure;
+use kdk_core::input::{self, Links};
+
+use crate::store::LARGEST;
 
 /// Why a file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,14 +75,18 @@ struct Header {
     schema: u32,
 }
 
-/// Reads the file `path`, whose format must have the version `wanted`.
+/// Reads the file `path`, whose format must have the version `wanted`. It can
+/// come from a stranger: only a regular file of a limited size is read.
 ///
 /// # Errors
 /// Why the file cannot be used.
 pub fn read<T: DeserializeOwned>(path: &Path, wanted: u32) -> Result<T, BadFile> {
-    let bytes = fs::read(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => BadFile::Missing,
-        _ => BadFile::Unreadable(error.to_string()),
+    if !path.is_symlink() && !path.exists() {
+        return Err(BadFile::Missing);
+    }
+    let bytes = input::read("read it", path, LARGEST, Links::Refuse).map_err(|failure| {
+        let why = Error::source(&failure).map(ToString::to_string);
+        BadFile::Unreadable(why.unwrap_or_else(|| failure.to_string()))
     })?;
     parse(&bytes, wanted)
 }
@@ -149,9 +155,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.json");
         assert_eq!(read::<Example>(&path, 2).unwrap_err(), BadFile::Missing);
-        assert!(matches!(
-            read::<Example>(dir.path(), 2).unwrap_err(),
-            BadFile::Unreadable(_)
-        ));
+        std::os::unix::fs::symlink("nothing", dir.path().join("link")).unwrap();
+        for (path, want) in [
+            (dir.path().to_owned(), "is not a regular file"),
+            (dir.path().join("link"), "is a symbolic link"),
+        ] {
+            let bad = read::<Example>(&path, 2).unwrap_err();
+            let want = format!("cannot be read: {} {want}", path.display());
+            assert_eq!(bad.to_string(), want);
+        }
     }
 }

@@ -23,7 +23,7 @@ use kdk_prove::{mutants, mutation, names, plan, trees};
 use kdk_report::files::ReportFiles;
 use kdk_report::history::History;
 use kdk_report::history::compare::Comparison;
-use kdk_report::json::{Report, Run};
+use kdk_report::json::{Report, Run, worked};
 use kdk_series::applied::apply_series;
 use kdk_series::lint::{self, Severity};
 use kdk_series::load::Loaded;
@@ -330,11 +330,8 @@ impl Worker<'_> {
         files.write(&report, &Comparison::default())?;
         let all = names.iter().map(|name| format!("{}/{name}", job.key));
         measured.artefacts.extend(all);
-        for phase in report.phases.iter().filter(|phase| !phase.cached) {
-            *measured
-                .phases
-                .entry(phase.name.name().to_owned())
-                .or_insert(0) += phase.ms;
+        for (phase, ms) in worked(&report.phases) {
+            *measured.phases.entry(phase.name().to_owned()).or_default() += ms;
         }
         Ok((report, ended))
     }

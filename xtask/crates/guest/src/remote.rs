@@ -17,6 +17,7 @@ use kdk_core::event::Phase;
 use kdk_core::failure::{Class, Failure, SavedFailure};
 use kdk_core::logs;
 use kdk_executor::{Executor, Task};
+use kdk_report::json::worked;
 use kdk_report::recorder::Recorder;
 use kdk_vm::verdict::Outcome;
 use serde::{Deserialize, Serialize};
@@ -65,10 +66,6 @@ impl KernelTask {
             Some(error) => Err(error.into()),
             None => Ok(report.outcomes),
         });
-        let mut phases = BTreeMap::new();
-        for phase in recorder.phases().into_iter().filter(|phase| !phase.cached) {
-            *phases.entry(phase.name).or_default() += phase.ms;
-        }
         let outcomes = match outcomes {
             Ok(outcomes) => Ok(outcomes),
             Err(failure) if failure.class() == Class::Infra => return Err(failure),
@@ -76,7 +73,7 @@ impl KernelTask {
         };
         Ok(KernelResult {
             outcomes,
-            phases,
+            phases: worked(&recorder.phases()),
             logs: logs.to_path_buf(),
         })
     }
@@ -196,13 +193,19 @@ impl<'a> Remote<'a> {
 
     /// Removes the files of the results that were read: the caller has stored
     /// what they say.
-    pub fn forget(&self) {
-        for key in lock(&self.taken).drain(..) {
-            let (request, result) = self.paths(&key);
-            // A file that stays is removed later, by its age.
-            let _ = fs::remove_file(result);
-            let _ = fs::remove_file(request);
+    pub fn forget_all(&self) {
+        for key in std::mem::take(&mut *lock(&self.taken)) {
+            self.forget(&key);
         }
+    }
+
+    /// Removes the files of the task with the key `key`, whose result the caller
+    /// has stored.
+    pub fn forget(&self, key: &str) {
+        let (request, result) = self.paths(key);
+        // A file that stays is removed later, by its age.
+        let _ = fs::remove_file(result);
+        let _ = fs::remove_file(request);
     }
 
     fn paths(&self, key: &str) -> (PathBuf, PathBuf) {

@@ -25,17 +25,7 @@ impl ReportFiles {
     /// # Errors
     /// [`Class::Usage`](kdk_core::failure::Class::Usage), with the file.
     pub fn check(&self) -> Result<(), Failure> {
-        let mut places = Vec::new();
-        for path in [&self.json, &self.junit, &self.html].into_iter().flatten() {
-            let place = place(path);
-            if places.contains(&place) {
-                let what = format!("two reports would go to {}", path.display());
-                return Err(Failure::usage("write the reports", what)
-                    .help("give each report a file of its own"));
-            }
-            places.push(place);
-        }
-        Ok(())
+        different(&[&self.json, &self.junit, &self.html])
     }
 
     /// Writes each of the files, even if another fails. Returns the first
@@ -47,6 +37,24 @@ impl ReportFiles {
         let html = html.map(|path| html::write(path, report, changes));
         [json, junit, html].into_iter().flatten().collect()
     }
+}
+
+/// Fails if two of the reports would go to one file.
+///
+/// # Errors
+/// [`Class::Usage`](kdk_core::failure::Class::Usage), with the file.
+pub fn different(reports: &[&Option<PathBuf>]) -> Result<(), Failure> {
+    let mut places = Vec::new();
+    for path in reports.iter().copied().flatten() {
+        let place = place(path);
+        if places.contains(&place) {
+            let what = format!("two reports would go to {}", path.display());
+            return Err(Failure::usage("write the reports", what)
+                .help("give each report a file of its own"));
+        }
+        places.push(place);
+    }
+    Ok(())
 }
 
 /// Returns where a file is, also if it does not exist yet.

@@ -1,6 +1,7 @@
 //! The report file: one schema for every command that runs tests. The history
 //! keeps the same files.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -159,6 +160,15 @@ pub struct PhaseEntry {
     /// The first line of the failure, if the phase failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// Returns how long each phase took that had work to do, in milliseconds.
+pub fn worked(phases: &[PhaseEntry]) -> BTreeMap<Phase, u64> {
+    let mut sums = BTreeMap::new();
+    for phase in phases.iter().filter(|phase| !phase.cached) {
+        *sums.entry(phase.name).or_default() += phase.ms;
+    }
+    sums
 }
 
 impl Report {

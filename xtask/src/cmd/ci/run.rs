@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::cmd::args::{MOST_JOBS, one_of};
+use crate::cmd::args::{MOST_JOBS, need_executor, one_of};
 use kdk_ci::matrix::Depth;
 use kdk_ci::planner::PlanRequest;
 use kdk_ci::run::{self, ReportFiles, RunRequest};
@@ -11,6 +11,7 @@ use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_doctor::Need;
 use kdk_executor::ExecutorChoice;
+use kdk_report::files::different;
 
 /// Run what has no valid result: lint, prefixes, proofs, suites.
 ///
@@ -71,8 +72,12 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
-    if !args.dry_run && args.task_program.is_none() {
-        kdk_doctor::need(cx, Need::FreeBsd, args.yes)?;
+    different(&[&args.json, &args.html])?;
+    if !args.dry_run {
+        need_executor(cx, args.executor, args.yes)?;
+        if args.task_program.is_none() {
+            kdk_doctor::need(cx, Need::FreeBsd, args.yes)?;
+        }
     }
     let request = RunRequest {
         plan: PlanRequest {
