@@ -91,6 +91,7 @@ fn plan(cache: &CacheDir, args: &Args) -> Vec<Item> {
                 let of = |place: &String| {
                     [
                         item("objects", cache.obj().join(place)),
+                        item("objects", cache.confined_obj().join(place)),
                         item("checkout", worktree::path(cache, place)),
                     ]
                 };
@@ -98,6 +99,7 @@ fn plan(cache: &CacheDir, args: &Args) -> Vec<Item> {
             }
             None => vec![
                 item("objects", cache.obj()),
+                item("confined builds", cache.confined()),
                 item("checkouts", cache.trees()),
                 item("guests' objects", cache.target()),
                 item("compilations", cache.ccache()),
@@ -156,7 +158,13 @@ fn text(items: &[Item], sizes: &[u64]) -> String {
 fn locks(cache: &CacheDir, args: &Args) -> Result<Vec<Lock>, Failure> {
     let names: Vec<String> = match &args.base {
         Some(name) => vec![name.clone()],
-        None => names_in(&[cache.bases(), cache.trees(), cache.obj(), cache.repos()]),
+        None => names_in(&[
+            cache.bases(),
+            cache.trees(),
+            cache.obj(),
+            cache.confined_obj(),
+            cache.repos(),
+        ]),
     };
     let mut entries: Vec<String> = names
         .iter()

@@ -125,6 +125,18 @@ impl CacheDir {
         self.root.join("ccache")
     }
 
+    /// Returns the folder of what confined builds write: `confined/obj` and
+    /// `confined/ccache`. It can have programs of a hostile patch, so no build
+    /// that is not confined uses it.
+    pub fn confined(&self) -> PathBuf {
+        self.root.join("confined")
+    }
+
+    /// Returns the folder of the object directories of confined builds.
+    pub fn confined_obj(&self) -> PathBuf {
+        self.confined().join("obj")
+    }
+
     /// Returns the folder of the artefact store.
     pub fn store(&self) -> PathBuf {
         self.root.join("store")

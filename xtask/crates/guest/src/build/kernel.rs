@@ -43,7 +43,7 @@ pub struct TreeSource {
 impl TreeSource {
     /// Returns the object directory of this base.
     pub fn obj(&self, builder: &Builder<'_>) -> PathBuf {
-        builder.cache.obj().join(&self.base)
+        builder.obj().join(&self.base)
     }
 }
 

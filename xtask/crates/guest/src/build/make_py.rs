@@ -42,7 +42,7 @@ pub fn kernel(builder: &Builder<'_>, source: &TreeSource, llvm: &Path) -> Result
     let vars = kernel_arguments(source, builder.jobs, fast);
     let mut job = make(builder, source, llvm, "build the kernel", "kernel", &vars);
     if let Some(ccache) = tools::ccache() {
-        let folder = builder.cache.ccache();
+        let folder = builder.ccache();
         builder.cache.create(&folder)?;
         if let Some(confinement) = &mut job.confinement {
             confinement.allow_writes(folder.clone());

@@ -86,6 +86,33 @@ impl<'a> Builder<'a> {
         Ok(self)
     }
 
+    /// Returns the folder of the object directories.
+    pub fn obj(&self) -> PathBuf {
+        match self.sandbox {
+            Some(_) => self.cache.confined_obj(),
+            None => self.cache.obj(),
+        }
+    }
+
+    /// Returns the cache folder of ccache(1).
+    pub fn ccache(&self) -> PathBuf {
+        match self.sandbox {
+            Some(_) => self.cache.confined().join("ccache"),
+            None => self.cache.ccache(),
+        }
+    }
+
+    /// Returns `inputs` as inputs of this builder. What a confined build makes
+    /// may be of other content than its inputs say, and is never used by builds
+    /// that are not confined.
+    fn own(&self, inputs: &Inputs) -> Inputs {
+        let mut own = inputs.clone();
+        if self.sandbox.is_some() {
+            own.bytes("confinement", "bubblewrap");
+        }
+        own
+    }
+
     /// Returns the confinement of a job, if builds are confined.
     pub fn confine(&self, readable: Vec<PathBuf>, writable: Vec<PathBuf>) -> Option<Confinement> {
         let sandbox = self.sandbox.as_ref()?;
@@ -112,6 +139,7 @@ impl<'a> Builder<'a> {
         make: impl FnOnce(&Path) -> Result<(), Failure>,
     ) -> Result<Built, Failure> {
         let say = |why: &str| self.say(phase, format!("{what}: {why}"));
+        let inputs = &self.own(inputs);
         self.answer(
             self.store.lookup(inputs, detail)?,
             inputs,
@@ -134,6 +162,7 @@ impl<'a> Builder<'a> {
         begin: &dyn Fn(&str),
         make: impl FnOnce(&Path) -> Result<Vec<String>, Failure>,
     ) -> Result<Built, Failure> {
+        let inputs = &self.own(inputs);
         let all = self.store.with_dependencies(inputs, digest);
         let found = self.store.lookup(&all, &|_, _, _| Vec::new())?;
         let what = &inputs.kind;
@@ -254,5 +283,47 @@ mod tests {
         let read = |built: Built| built.entry.inputs().unwrap().digests.into_keys();
         let names: Vec<String> = read(obtain(&["a.h", "flags"]).unwrap()).collect();
         assert_eq!(names, ["a.h", "flags"]);
+    }
+
+    #[test]
+    fn a_confined_build_leaves_nothing_for_other_builds() {
+        let dir = tempfile::tempdir().unwrap();
+        let interrupt = Interrupt::new();
+        let cache = CacheDir::at(dir.path().join("home"), &interrupt).unwrap();
+        let store = Store::new(&cache);
+        let builder = |sandbox| Builder {
+            cache: &cache,
+            store: &store,
+            sink: &Silent,
+            interrupt: &interrupt,
+            logs: dir.path(),
+            jobs: 1,
+            sandbox,
+        };
+        let (confined, plain) = (builder(Some(Sandbox::fake())), builder(None));
+        for (own, other) in [
+            (confined.obj(), plain.obj()),
+            (confined.ccache(), plain.ccache()),
+        ] {
+            assert!(!own.starts_with(&other) && !other.starts_with(&own));
+        }
+        let mut inputs = Inputs::new("object", "main");
+        inputs.bytes("flags", "-O2");
+        let is_cached = |builder: &Builder<'_>| {
+            let unknown = |_: &str, _: &str, _: &str| Vec::new();
+            let built = builder.obtain(Phase::Kernel, "build", &inputs, &unknown, |_| Ok(()));
+            built.unwrap().cached
+        };
+        let runs = [&confined, &plain, &confined, &plain].map(is_cached);
+        assert_eq!(runs, [false, false, true, true]);
+        inputs.bytes("flags", "-O1");
+        let digest = |_: &str| Some("1".to_owned());
+        let is_cached = |builder: &Builder<'_>| {
+            let read = vec!["a.h".to_owned()];
+            let built = builder.obtain_tracked(&inputs, &digest, &|_| {}, |_| Ok(read));
+            built.unwrap().cached
+        };
+        let runs = [&confined, &plain, &confined, &plain].map(is_cached);
+        assert_eq!(runs, [false, false, true, true]);
     }
 }

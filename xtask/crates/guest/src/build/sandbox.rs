@@ -63,6 +63,13 @@ impl Sandbox {
         bubblewrap::find().map(|bwrap| Self { bwrap })
     }
 
+    /// Returns a sandbox that starts nothing.
+    #[cfg(test)]
+    pub(super) fn fake() -> Self {
+        let bwrap = PathBuf::from("/bin/false");
+        Self { bwrap }
+    }
+
     /// Returns the confinement of a job.
     pub fn confine(&self, readable: Vec<PathBuf>, writable: Vec<PathBuf>) -> Confinement {
         Confinement {

@@ -18,7 +18,11 @@ pub fn of(cache: &CacheDir, name: &str) -> Vec<PathBuf> {
         cache.history_of(name),
     ];
     for place in places(cache, name) {
-        paths.extend([worktree::path(cache, &place), cache.obj().join(&place)]);
+        paths.extend([
+            worktree::path(cache, &place),
+            cache.obj().join(&place),
+            cache.confined_obj().join(&place),
+        ]);
     }
     paths.extend(store_entries(cache, name));
     paths.retain(|path| path.symlink_metadata().is_ok());
@@ -29,7 +33,7 @@ pub fn of(cache: &CacheDir, name: &str) -> Vec<PathBuf> {
 /// kernels that are built side by side.
 pub fn places(cache: &CacheDir, name: &str) -> Vec<String> {
     let mut places = vec![name.to_owned()];
-    let folders = [cache.trees(), cache.obj()];
+    let folders = [cache.trees(), cache.obj(), cache.confined_obj()];
     let entries = folders
         .iter()
         .flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
