@@ -68,6 +68,11 @@ impl Program {
                 "compile it on FreeBSD of the same release or an older one with `cc -static`, and name the program",
             ));
         }
+        // To open a pipe would be to wait for its writer.
+        if fs::metadata(&self.path).is_ok_and(|found| !found.is_file()) {
+            let what = format!("{} is not a regular file", self.path.display());
+            return Err(Failure::usage("use the program as a test", what));
+        }
         check(&self.path, Role::Program).map_err(|error| {
             let why = format!("{}: {}", self.path.display(), error.what);
             Failure::usage("use the program as a test", why).help(error.help)
@@ -166,6 +171,16 @@ mod tests {
             "{why}"
         );
         assert!(why.advice().unwrap().contains("cc -static"));
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [pipe, dir.path().to_owned(), "/dev/zero".into()] {
+            let none = Program {
+                path,
+                arguments: Vec::new(),
+            };
+            let why = none.check().unwrap_err().in_one_line();
+            assert!(why.contains("is not a regular file"), "{why}");
+        }
         let nul = Program {
             arguments: vec!["a\0b".into()],
             ..script
