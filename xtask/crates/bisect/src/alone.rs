@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use kdk_guest::request::CommitChoice;
 use serde::Serialize;
 
-use crate::decide::{Purpose, Run};
 use crate::driver::verdict;
 use crate::line::{Line, needed};
 use crate::request::BisectRequest;
@@ -37,6 +36,7 @@ pub fn check(
     tester: &GuestTester<'_>,
     at: usize,
     runs: u32,
+    decisive: &BTreeSet<String>,
 ) -> Result<Alone, Failure> {
     let series = load::must(&request.base)?;
     let id = &line.candidates.commits[at].subject;
@@ -53,18 +53,7 @@ pub fn check(
             direct_boot: ids.iter().any(|id| line.is_enabling(id)),
             place: 0,
         };
-        let counts = tester.counts(&choice, runs)?;
-        Ok(verdict(&Run {
-            point: at,
-            purpose: Purpose::Confirm,
-            good: counts.good,
-            bad: counts.bad,
-            other: counts.other,
-            why: counts.why,
-            ms: 0,
-            logs: None,
-            phases: Default::default(),
-        }))
+        Ok(verdict(&tester.counts(&choice, runs, decisive)?))
     };
     let all: Vec<String> = series
         .ids()

@@ -1,16 +1,16 @@
 //! Carries out the decisions: tests kernels side by side, and logs each result
 //! as soon as there is one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::channel;
 
 use kdk_vm::interrupt::Interrupt;
 
 use crate::decide::{
-    Answer, Decision, Event, Plan, Problem, Purpose, Refusal, Request, Run, decide,
+    Answer, Counts, Decision, Event, Plan, Problem, Purpose, Refusal, Request, Run, decide,
+    decisive,
 };
 use crate::log::Log;
-use crate::signature::Counts;
 use kdk_core::clock;
 use kdk_core::event::Phase;
 use kdk_core::failure::{Class, Failure};
@@ -56,11 +56,12 @@ pub trait Tester: Sync {
         Ok(())
     }
 
-    /// Builds, boots and tests a kernel.
+    /// Builds, boots and tests a kernel. It is good only if the tests `decisive`
+    /// pass.
     ///
     /// # Errors
     /// The host failed, or the request is wrong. Neither is a result.
-    fn test(&self, kernel: Kernel) -> Result<Tested, Failure>;
+    fn test(&self, kernel: Kernel, decisive: &BTreeSet<String>) -> Result<Tested, Failure>;
 }
 
 /// A bisection that is running.
@@ -111,20 +112,27 @@ impl Session<'_> {
         requests: &[Request],
         log: &mut Log,
     ) -> Result<(), Failure> {
+        // Cached outcomes may be the very runs that the log has, so they count
+        // only where it has none.
+        let has_runs = |point| {
+            let mut events = log.events().iter();
+            events.any(|event| matches!(event, Event::Run(run) if run.point == point))
+        };
         let kernel = |(place, request): (usize, &Request)| Kernel {
             point: request.point,
             runs: request.runs,
-            fresh: purpose == Purpose::Confirm,
+            fresh: purpose == Purpose::Confirm || has_runs(request.point),
             place,
         };
         let kernels: Vec<Kernel> = requests.iter().enumerate().map(kernel).collect();
-        self.tester.ahead(&kernels)?;
+        let decisive = decisive(self.problem, log.events());
+        self.ahead(&kernels, log)?;
         let (sender, results) = channel();
         std::thread::scope(|scope| {
             for kernel in kernels {
-                let sender = sender.clone();
+                let (sender, decisive) = (sender.clone(), &decisive);
                 let work = move || {
-                    self.test(kernel, &|event| {
+                    self.test(kernel, purpose, decisive, &|event| {
                         // The receiver lives as long as the threads.
                         let _ = sender.send(event);
                     })
@@ -141,10 +149,7 @@ impl Session<'_> {
                 let logged = match result {
                     Ok(event) => {
                         self.report(&event);
-                        log.append(match event {
-                            Event::Run(run) => Event::Run(Run { purpose, ..run }),
-                            other => other,
-                        })
+                        log.append(event)
                     }
                     Err(failure) => Err(failure),
                 };
@@ -156,26 +161,51 @@ impl Session<'_> {
         })
     }
 
+    /// Prepares kernels, again where the host fails.
+    fn ahead(&self, kernels: &[Kernel], log: &mut Log) -> Result<(), Failure> {
+        let mut attempt = 0;
+        loop {
+            let Err(failure) = self.tester.ahead(kernels) else {
+                return Ok(());
+            };
+            let is_host = self.is_host(&failure);
+            if let (true, Some(first)) = (is_host, kernels.first()) {
+                let event = Event::HostFailure {
+                    point: first.point,
+                    why: failure.in_one_line(),
+                };
+                self.report(&event);
+                log.append(event)?;
+            }
+            if !is_host || attempt == RETRIES {
+                return Err(kept(failure));
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Returns whether the host is at fault, and the user has not stopped it.
+    fn is_host(&self, failure: &Failure) -> bool {
+        failure.class() == Class::Infra && !self.interrupt.is_set()
+    }
+
     /// Tests one kernel, again where the host fails. Passes what is to be logged
     /// to `done`.
-    fn test(&self, kernel: Kernel, done: &dyn Fn(Result<Event, Failure>)) {
+    fn test(
+        &self,
+        kernel: Kernel,
+        purpose: Purpose,
+        decisive: &BTreeSet<String>,
+        done: &dyn Fn(Result<Event, Failure>),
+    ) {
         for attempt in 0.. {
             (self.say)(format!("testing {}", (self.describe)(kernel.point)));
-            let failure = match self.tester.test(kernel) {
+            let failure = match self.tester.test(kernel, decisive) {
                 Ok(tested) => {
-                    let Counts {
-                        good,
-                        bad,
-                        other,
-                        why,
-                    } = tested.counts;
                     return done(Ok(Event::Run(Run {
                         point: kernel.point,
-                        purpose: Purpose::Search,
-                        good,
-                        bad,
-                        other,
-                        why,
+                        purpose,
+                        counts: tested.counts,
                         ms: tested.ms,
                         logs: tested.logs,
                         phases: tested.phases,
@@ -183,7 +213,7 @@ impl Session<'_> {
                 }
                 Err(failure) => failure,
             };
-            let is_host = failure.class() == Class::Infra && !self.interrupt.is_set();
+            let is_host = self.is_host(&failure);
             if is_host {
                 done(Ok(Event::HostFailure {
                     point: kernel.point,
@@ -191,36 +221,42 @@ impl Session<'_> {
                 }));
             }
             if !is_host || attempt == RETRIES {
-                return done(Err(failure.and_help(
-                    "the state of the bisection is kept: continue with `cargo xtask bisect --resume`",
-                )));
+                return done(Err(kept(failure)));
             }
         }
     }
 
     fn report(&self, event: &Event) {
         (self.say)(match event {
-            Event::Run(run) => format!("{}: {}", (self.describe)(run.point), verdict(run)),
+            Event::Run(run) => format!("{}: {}", (self.describe)(run.point), verdict(&run.counts)),
             Event::HostFailure { point, why } => {
                 format!("{}: the host failed: {why}", (self.describe)(*point))
             }
-            Event::Session { .. } | Event::Round { .. } => return,
+            Event::Start(_) | Event::Limit { .. } | Event::Session { .. } | Event::Round { .. } => {
+                return;
+            }
         });
     }
 }
 
+/// Returns `failure` with the way to continue.
+pub fn kept(failure: Failure) -> Failure {
+    failure
+        .and_help("the state of the bisection is kept: continue with `cargo xtask bisect --resume`")
+}
+
 /// Describes the result of runs.
-pub fn verdict(run: &Run) -> String {
-    let Run {
-        good, bad, other, ..
-    } = run;
-    let runs = good + bad + other;
+pub fn verdict(counts: &Counts) -> String {
+    let Counts {
+        bad, other, why, ..
+    } = counts;
+    let runs = counts.runs();
     match (bad, other) {
         (0, 0) if runs == 1 => "good".into(),
         (0, 0) => format!("good, {runs} of {runs} runs pass"),
-        (0, _) => format!("skipped: {}", run.why),
-        _ if runs == 1 => format!("bad: {}", run.why),
-        _ => format!("bad, {bad} of {runs} runs fail: {}", run.why),
+        (0, _) => format!("skipped: {why}"),
+        _ if runs == 1 => format!("bad: {why}"),
+        _ => format!("bad, {bad} of {runs} runs fail: {why}"),
     }
 }
 
@@ -239,17 +275,27 @@ mod tests {
     struct Fake {
         culprit: usize,
         failures: Vec<usize>,
+        /// How often the preparation of kernels fails.
+        not_ahead: AtomicUsize,
         tests: AtomicUsize,
-        seen: Mutex<Vec<usize>>,
+        seen: Mutex<Vec<Kernel>>,
     }
 
     impl Tester for Fake {
-        fn test(&self, kernel: Kernel) -> Result<Tested, Failure> {
+        fn ahead(&self, _: &[Kernel]) -> Result<(), Failure> {
+            let left = &self.not_ahead;
+            match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) {
+                Ok(_) => Err(Failure::infra("submit a job array", "no")),
+                Err(_) => Ok(()),
+            }
+        }
+
+        fn test(&self, kernel: Kernel, _: &BTreeSet<String>) -> Result<Tested, Failure> {
             let number = self.tests.fetch_add(1, Ordering::SeqCst);
             if self.failures.contains(&number) {
                 return Err(Failure::infra("start QEMU", "no"));
             }
-            self.seen.lock().unwrap().push(kernel.point);
+            self.seen.lock().unwrap().push(kernel);
             let mut counts = Counts::default();
             match kernel.point >= self.culprit {
                 true => counts.bad = kernel.runs,
@@ -268,6 +314,7 @@ mod tests {
         Fake {
             culprit,
             failures: failures.to_vec(),
+            not_ahead: AtomicUsize::new(0),
             tests: AtomicUsize::new(0),
             seen: Mutex::default(),
         }
@@ -336,7 +383,57 @@ mod tests {
         let fake = fake(4, &[]);
         assert_eq!(run(&ten, &fake, &path).unwrap().unwrap().suspects, [4]);
         let seen = fake.seen.lock().unwrap();
-        assert!(!seen.contains(&0) && !seen.contains(&9), "{seen:?}");
+        let endpoint = |kernel: &Kernel| [0, 9].contains(&kernel.point);
+        assert!(!seen.iter().any(endpoint), "{seen:?}");
+    }
+
+    #[test]
+    fn a_preparation_that_fails_is_a_failure_of_the_host() {
+        let dir = tempfile::tempdir().unwrap();
+        let ten = problem(10, 2);
+        let tries = |name: &str, fails: usize| {
+            let fake = fake(4, &[]);
+            fake.not_ahead.store(fails, Ordering::SeqCst);
+            let path = dir.path().join(name);
+            let result = run(&ten, &fake, &path);
+            let is_host = |event: &&Event| matches!(event, Event::HostFailure { .. });
+            let events = log::read(&path).unwrap();
+            (result, events.iter().filter(is_host).count())
+        };
+        let (result, failures) = tries("again", 2);
+        assert_eq!(result.unwrap().unwrap().suspects, [4]);
+        assert_eq!(failures, 2);
+        let (result, failures) = tries("stops", 3);
+        let failure = result.unwrap_err();
+        assert!(failure.advice().unwrap().contains("--resume"), "{failure}");
+        assert_eq!(failures, 3);
+    }
+
+    #[test]
+    fn outcomes_that_the_log_has_do_not_count_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = log::path(dir.path());
+        let half = Counts {
+            good: 5,
+            bad: 5,
+            ..Counts::default()
+        };
+        let begun = Event::Run(Run {
+            point: 9,
+            purpose: Purpose::Endpoint,
+            counts: half,
+            ms: 1,
+            logs: None,
+            phases: Default::default(),
+        });
+        Log::open(&path).unwrap().append(begun).unwrap();
+        let fake = fake(4, &[]);
+        run(&problem(10, 1), &fake, &path).unwrap().unwrap();
+        let seen = fake.seen.lock().unwrap();
+        let of = |at: usize| (seen[at].point, seen[at].runs, seen[at].fresh);
+        assert_eq!(of(0), (9, 10, true));
+        let (point, _, fresh) = of(1);
+        assert_eq!((point, fresh), (0, false));
     }
 
     #[test]
@@ -368,12 +465,12 @@ mod tests {
     }
 
     impl Tester for Deadly {
-        fn test(&self, kernel: Kernel) -> Result<Tested, Failure> {
+        fn test(&self, kernel: Kernel, decisive: &BTreeSet<String>) -> Result<Tested, Failure> {
             if self.fake.tests.load(Ordering::SeqCst) == self.last {
                 let own = nix::unistd::getpid();
                 nix::sys::signal::kill(own, nix::sys::signal::Signal::SIGKILL).unwrap();
             }
-            self.fake.test(kernel)
+            self.fake.test(kernel, decisive)
         }
     }
 
@@ -433,16 +530,12 @@ mod tests {
     #[test]
     fn words_for_verdicts() {
         let words = |good, bad, other| {
-            verdict(&Run {
-                point: 0,
-                purpose: Purpose::Search,
+            verdict(&Counts {
                 good,
                 bad,
                 other,
                 why: "why".into(),
-                ms: 0,
-                logs: None,
-                phases: Default::default(),
+                ..Counts::default()
             })
         };
         for (counts, want) in [

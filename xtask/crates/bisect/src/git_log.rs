@@ -4,16 +4,15 @@ use std::fmt::Write;
 
 use crate::candidates::Candidates;
 use crate::decide::known::{Verdict, tallies};
-use crate::decide::{Answer, Event, Problem};
+use crate::decide::{self, Answer, Event, Problem, Refusal};
 
-/// Returns the log: the verdicts in the order of the tests. `passes` passes make
-/// a commit good.
+/// Returns the log: the verdicts in the order of the tests. git knows no commit
+/// that passes after the first bad one, so such commits are left out.
 pub fn export(
     candidates: &Candidates,
     problem: &Problem,
     events: &[Event],
-    passes: u32,
-    answer: Option<&Answer>,
+    result: Result<&Answer, &Refusal>,
 ) -> String {
     let (good, bad) = (candidates.good(), candidates.bad());
     let mut text = String::new();
@@ -28,15 +27,21 @@ pub fn export(
         "git bisect start '--first-parent' '{bad}' '{good}'"
     ));
     let tallies = tallies(problem, events);
+    // Before the endpoints have their verdicts there are no others.
+    let passes = decide::passes(problem, events).unwrap_or(u32::MAX);
+    let verdict = |at: usize| tallies.get(at).and_then(|one| one.verdict(passes));
+    let first_bad = (0..=end).find(|at| verdict(*at) == Some(Verdict::Bad));
     let mut written = vec![0, end];
     for event in events {
         let Event::Run(run) = event else {
             continue;
         };
-        let verdict = tallies.get(run.point).and_then(|one| one.verdict(passes));
-        let (Some(verdict), false) = (verdict, written.contains(&run.point)) else {
+        let (Some(verdict), false) = (verdict(run.point), written.contains(&run.point)) else {
             continue;
         };
+        if verdict == Verdict::Good && first_bad.is_some_and(|bad| bad < run.point) {
+            continue;
+        }
         written.push(run.point);
         let word = match verdict {
             Verdict::Good => "good",
@@ -54,7 +59,7 @@ pub fn export(
         line(comment("skip", candidates, at));
         line(format!("git bisect skip {}", candidates.commits[at].commit));
     }
-    if let Some([culprit]) = answer.map(|answer| answer.suspects.as_slice()) {
+    if let Ok([culprit]) = result.map(|answer| answer.suspects.as_slice()) {
         line(comment("first bad commit", candidates, *culprit));
     }
     text
@@ -71,13 +76,18 @@ mod tests {
     use kdk_series::base::fixtures;
 
     use super::*;
-    use crate::candidates;
+    use crate::candidates::{self, Candidate};
     use crate::decide::flaky::Rules;
-    use crate::decide::{Decision, Point, Purpose, Run, decide};
+    use crate::decide::{Counts, Decision, Point, Purpose, Refusal, Run, decide};
 
-    /// Runs a bisection in which the commits from `culprit` on fail, and those
-    /// in `broken` do not build.
-    fn bisect(problem: &Problem, culprit: usize, broken: &[usize]) -> (Vec<Event>, Answer) {
+    /// Runs a bisection in which the commits from `culprit` on fail, but for
+    /// those in `fixed`, and those in `broken` do not build.
+    fn bisect(
+        problem: &Problem,
+        culprit: usize,
+        fixed: &[usize],
+        broken: &[usize],
+    ) -> (Vec<Event>, Answer) {
         let mut events = Vec::new();
         loop {
             let plan = match decide(problem, &events) {
@@ -88,23 +98,68 @@ mod tests {
             for request in plan.requests {
                 let (point, is_broken) = (request.point, broken.contains(&request.point));
                 let count = |yes: bool| if yes { request.runs } else { 0 };
+                let passes = point < culprit || fixed.contains(&point);
                 events.push(Event::Run(Run {
                     point,
-                    purpose: Purpose::Search,
-                    good: count(!is_broken && point < culprit),
-                    bad: count(!is_broken && point >= culprit),
-                    other: count(is_broken),
-                    why: String::new(),
+                    purpose: plan.purpose,
+                    counts: Counts {
+                        good: count(!is_broken && passes),
+                        bad: count(!is_broken && !passes),
+                        other: count(is_broken),
+                        ..Counts::default()
+                    },
                     ms: 0,
                     logs: None,
                     phases: Default::default(),
                 }));
-                // The purposes count what is measured and what is confirmed.
-                if let Some(Event::Run(run)) = events.last_mut() {
-                    run.purpose = plan.purpose;
-                }
             }
         }
+    }
+
+    #[test]
+    fn a_commit_that_is_half_tested_has_no_verdict() {
+        let commit = |commit: &str| Candidate {
+            commit: commit.into(),
+            subject: "x".into(),
+            is_merge: false,
+        };
+        let range = Candidates {
+            commits: ["c0", "c1", "c2"].map(commit).into(),
+        };
+        let run = |point, purpose, good, bad| {
+            Event::Run(Run {
+                point,
+                purpose,
+                counts: Counts {
+                    good,
+                    bad,
+                    ..Counts::default()
+                },
+                ms: 0,
+                logs: None,
+                phases: Default::default(),
+            })
+        };
+        let plain = Point {
+            same_kernel: false,
+            testable: true,
+        };
+        let problem = Problem {
+            points: vec![plain; 3],
+            width: 1,
+            rules: Rules::default(),
+        };
+        let mut events = vec![
+            run(2, Purpose::Endpoint, 10, 10),
+            run(0, Purpose::Endpoint, 5, 0),
+            run(1, Purpose::Search, 4, 0),
+        ];
+        let refusal = Refusal::CulpritPasses(2, 15);
+        let half = export(&range, &problem, &events, Err(&refusal));
+        assert!(!half.contains("c1"), "{half}");
+        events.push(run(1, Purpose::Search, 1, 0));
+        let tested = export(&range, &problem, &events, Err(&refusal));
+        assert!(tested.contains("git bisect good c1\n"), "{tested}");
     }
 
     #[test]
@@ -129,18 +184,22 @@ mod tests {
             12
         ];
         points[2].testable = false;
-        let problem = Problem {
-            points,
-            width: 1,
+        let problem = |width| Problem {
+            points: points.clone(),
+            width,
             rules: Rules::default(),
         };
-        for (culprit, broken, want) in [
-            (7, vec![], "is the first bad commit"),
-            (7, vec![5], "is the first bad commit"),
-            (7, vec![6, 7, 8], "only 'skip'ped commits left"),
+        for (width, culprit, fixed, broken, want) in [
+            (1, 7, vec![], vec![], "is the first bad commit"),
+            (1, 7, vec![], vec![5], "is the first bad commit"),
+            (1, 7, vec![], vec![6, 7, 8], "only 'skip'ped commits left"),
+            // Both 4 and 7 are tested in the first round, and 7 passes again.
+            (2, 4, vec![6, 7, 8], vec![], "is the first bad commit"),
         ] {
-            let (events, answer) = bisect(&problem, culprit, &broken);
-            let text = export(&range, &problem, &events, 1, Some(&answer));
+            let problem = problem(width);
+            let (events, answer) = bisect(&problem, culprit, &fixed, &broken);
+            assert_eq!(answer.fluctuates, !fixed.is_empty(), "{events:?}");
+            let text = export(&range, &problem, &events, Ok(&answer));
             let file = dir.path().join("log");
             std::fs::write(&file, &text).unwrap();
             let run = std::process::Command::new("git")

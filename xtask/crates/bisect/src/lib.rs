@@ -3,47 +3,45 @@
 //! The decisions are pure: [`decide`] reads the log and says what to test next.
 //! [`log`] keeps what was tested, so that a bisection continues after a kill.
 
-pub mod alone;
+mod alone;
 pub mod candidates;
-pub mod changes;
-pub mod compose;
+mod changes;
+mod compose;
 pub mod decide;
-pub mod driver;
-pub mod git_log;
+mod driver;
+mod git_log;
 pub mod line;
-pub mod log;
-pub mod replay;
-pub mod report;
+mod log;
+mod replay;
+mod report;
 pub mod request;
-pub mod signature;
-pub mod state;
+mod signature;
+mod state;
 pub mod step;
 pub mod synthetic;
-pub mod tester;
+mod tester;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
 use kdk_executor::{Executor, ExecutorChoice};
 use kdk_guest::remote::Remote;
-use kdk_prove::trees::GuestInputs;
 use kdk_report::history::History;
 
-use crate::decide::{Answer, Event};
+use crate::decide::{Decision, Event, Start};
 use crate::driver::Session;
+use crate::line::Line;
 use crate::log::Log;
 use crate::report::Report;
 use crate::request::{BisectRequest, Manner, RangeChoice};
 use crate::signature::{Metric, Signature};
-use crate::tester::GuestTester;
+use crate::tester::{GuestTester, Inputs};
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::context::Context;
 use kdk_core::event::Phase;
-use kdk_core::failure::Failure;
+use kdk_core::failure::{Class, Failure};
 use kdk_core::logs;
-use kdk_core::store::RESULTS_KEPT;
-use kdk_series::base::record;
 
 /// The reports that a user asks for.
 #[derive(Debug, Clone, Default)]
@@ -79,36 +77,46 @@ pub fn to_continue(cx: &Context, request: Option<BisectRequest>) -> Result<Bisec
     })
 }
 
+/// Returns what the positions and verdicts of a log stand for.
+fn start(line: &Line, inputs: &Inputs, request: &BisectRequest) -> Result<Start, Failure> {
+    Ok(Start {
+        range: line.digest()?,
+        tests: inputs.digest(request)?,
+    })
+}
+
 /// Prints what a bisection would do, and how long it would take. Builds
-/// nothing.
+/// nothing, and changes no file.
 ///
 /// # Errors
 /// The request is wrong, or git fails.
 pub fn dry_run(cx: &Context, request: &BisectRequest, manner: &Manner<'_>) -> Result<(), Failure> {
-    request.check()?;
-    Signature::new(request.signature.as_deref())?;
-    let request = line::resolve(&cx.cache, request)?;
-    let line = line::read(cx, &request, manner.jobs)?;
-    let dir = cx.cache.bisects().join(state::id(&request)?);
-    let path = log::path(&dir);
-    let events = match path.exists() {
-        true => Log::open(&path)?.events().to_vec(),
-        false => Vec::new(),
-    };
-    let history = History::read(&cx.cache, &request.base);
-    let phases = [
-        Phase::Kernel,
-        Phase::Kmod,
-        Phase::Image,
-        Phase::Boot,
-        Phase::Tests,
-    ];
-    let times = phases.map(|phase| history.phase_ms(phase));
-    let step = times[0].map(|_| times.iter().flatten().sum());
-    for line in report::plan_lines(&line, &events, step) {
-        cx.terminal.print(line);
-    }
-    Ok(())
+    stopped(cx, || {
+        request.check()?;
+        Signature::new(request.signature.as_deref())?;
+        let request = line::resolve(&cx.cache, request)?;
+        let line = line::read(cx, &request, manner.jobs)?;
+        let mut events = log::read(&log::path(&state::folder(&cx.cache, &request)?))?;
+        // Positions in a log of another range mean other commits.
+        let range = line.digest()?;
+        if !matches!(events.first(), Some(Event::Start(start)) if start.range == range) {
+            events.clear();
+        }
+        let history = History::read(&cx.cache, &request.base);
+        let phases = [
+            Phase::Kernel,
+            Phase::Kmod,
+            Phase::Image,
+            Phase::Boot,
+            Phase::Tests,
+        ];
+        let times = phases.map(|phase| history.phase_ms(phase));
+        let step = times[0].map(|_| times.iter().flatten().sum());
+        for text in report::plan_lines(&line, &events, step) {
+            cx.terminal.print(text);
+        }
+        Ok(())
+    })
 }
 
 /// Runs a bisection, prints its answer and writes its reports. Returns its log.
@@ -122,22 +130,57 @@ pub fn run(
     resume: bool,
     files: &ReportFiles,
 ) -> Result<Vec<Event>, Failure> {
+    stopped(cx, || search(cx, request, manner, resume, files))
+}
+
+/// Returns what `work` does. If the user stops it, that is the failure, and not
+/// what a program says that is killed with it.
+fn stopped<T>(cx: &Context, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    work().map_err(|failure| match cx.interrupt.is_set() {
+        true => interrupted(&failure),
+        false => failure,
+    })
+}
+
+fn interrupted(failure: &Failure) -> Failure {
+    let stopped = Failure::infra("bisect", "interrupted");
+    let advice = failure.advice().unwrap_or_default();
+    match advice.lines().find(|line| line.contains("--resume")) {
+        Some(line) => stopped.help(line),
+        None => stopped,
+    }
+}
+
+fn search(
+    cx: &Context,
+    request: &BisectRequest,
+    manner: &Manner<'_>,
+    resume: bool,
+    files: &ReportFiles,
+) -> Result<Vec<Event>, Failure> {
     request.check()?;
     let pattern = Signature::new(request.signature.as_deref())?;
     let request = line::resolve(&cx.cache, request)?;
     let line = line::read(cx, &request, manner.jobs)?;
-    let state = state::open(&cx.cache, &request, resume)?;
+    let state = state::open(&cx.cache, &request)?;
     (manner.ready)()?;
-    let inputs = GuestInputs::of(&record::find(&cx.cache, &request.base)?.definition()?)?;
+    let inputs = Inputs::of(cx, &request.base)?;
     let executor = match manner.executor {
         ExecutorChoice::Local => None,
         choice => Some(Executor::open(cx, choice, manner.jobs)?),
     };
     let remote = executor.as_ref().map(|executor| Remote::new(cx, executor));
     let logs = logs::folder(cx)?;
+    let tested = state.with_copy(&request)?;
+    // From here on there is something to continue.
+    let mut log = state.begin(&request, resume, &start(&line, &inputs, &request)?)?;
+    if resume && log.events().len() == 1 {
+        cx.terminal
+            .line("no bisection with this request was interrupted: it begins");
+    }
     let tester = |signature| GuestTester {
         cx,
-        request: &request,
+        request: &tested,
         guest: &manner.guest,
         verbose: manner.verbose,
         line: &line,
@@ -146,16 +189,21 @@ pub fn run(
         logs: &logs,
         count: AtomicUsize::new(0),
         remote: remote.as_ref(),
+        gc: Mutex::new(()),
     };
+    // An endpoint that the patches do not apply to has no number either.
+    let is_refused = matches!(
+        decide::decide(&line.problem, log.events()),
+        Decision::Refused(_)
+    );
     let signature = match &request.metric {
-        Some((name, percent)) => {
-            let metric = baseline(&tester(&pattern), &request, name, *percent)?;
-            Signature::Worse(metric)
+        Some((name, percent)) if !is_refused => {
+            let limit = limit(&tester(&pattern), &mut log, name, *percent);
+            Signature::Worse(limit.map_err(driver::kept)?)
         }
-        None => pattern.clone(),
+        _ => pattern.clone(),
     };
     let tester = tester(&signature);
-    let mut log = Log::open(&log::path(&state.dir))?;
     let session = Session {
         problem: &line.problem,
         tester: &tester,
@@ -164,89 +212,140 @@ pub fn run(
         describe: &|at| line.describe(at),
     };
     let result = session.run(&mut log)?;
-    let mut report = report::report(&request, &line, log.events(), &result)?;
-    if let (
-        RangeChoice::Series,
-        Ok(Answer {
-            suspects, passes, ..
-        }),
-    ) = (&request.range, &result)
-        && let [culprit] = suspects.as_slice()
-    {
-        report.alone = Some(alone::check(&request, &line, &tester, *culprit, *passes)?);
-    }
-    let passes = result.as_ref().map_or(1, |answer| answer.passes);
-    let answer = result.as_ref().ok();
-    let git_log = git_log::export(
-        &line.candidates,
-        &line.problem,
-        log.events(),
-        passes,
-        answer,
-    );
-    write(&state.dir, &report, &git_log, files)?;
+    let events = log.events();
+    let mut report = report::report(&request, &line, events, &result)?;
+    // The answer is on the terminal before anything else can fail.
     for text in report.lines() {
         cx.terminal.print(text);
     }
+    let mut unfinished = None;
+    if let (RangeChoice::Series, Ok(answer)) = (&request.range, &result)
+        && let [culprit] = answer.suspects.as_slice()
+    {
+        let decisive = decide::decisive(&line.problem, events);
+        match alone::check(&request, &line, &tester, *culprit, answer.passes, &decisive) {
+            Ok(alone) => {
+                for text in alone.lines(&line.candidates.commits[*culprit].subject) {
+                    cx.terminal.print(text);
+                }
+                report.alone = Some(alone);
+            }
+            Err(failure) => {
+                let why = failure.in_one_line();
+                cx.terminal
+                    .print(format!("the patch was not tested alone: {why}"));
+                // The host's failure says nothing about the patch.
+                unfinished = Some(failure).filter(|one| one.class() == Class::Infra);
+            }
+        }
+    }
+    let git_log = git_log::export(&line.candidates, &line.problem, events, result.as_ref());
+    let written = write(&state.dir, &report, &git_log, files);
     cx.terminal.line(&format!(
         "the log for git: {}",
         state.dir.join(GIT_LOG).display()
     ));
-    // Old results are removed last, when nothing waits for it.
-    cx.store.gc(RESULTS_KEPT)?;
+    written.map_err(driver::kept)?;
+    if let Some(failure) = unfinished {
+        return Err(driver::kept(failure));
+    }
+    // The last file: it marks the bisection as finished.
+    report.write_json(&state.dir.join(state::REPORT))?;
     match result {
-        Ok(_) => Ok(log.events().to_vec()),
+        Ok(_) => Ok(events.to_vec()),
         Err(refusal) => Err(report::refused(&refusal, &line)),
     }
 }
 
-/// Returns the limit of a metric, from the good endpoint.
-fn baseline(
+/// Returns the limit of a metric: the one in the log, else that of the good
+/// endpoint, which is then in the log.
+fn limit(
     tester: &GuestTester<'_>,
-    request: &BisectRequest,
+    log: &mut Log,
     name: &str,
     percent: f64,
 ) -> Result<Metric, Failure> {
+    let logged = log.events().iter().find_map(|event| match event {
+        Event::Limit { limit } => Some(*limit),
+        _ => None,
+    });
+    if let Some(limit) = logged {
+        return Ok(Metric {
+            name: name.to_owned(),
+            limit,
+            is_lower_worse: percent < 0.0,
+        });
+    }
     let choice = tester.line.kernel(0, 0)?;
-    let outcomes = tester.outcomes(
-        &choice,
-        request.runs,
-        false,
-        (&mut None, &mut BTreeMap::new()),
-    )?;
-    Metric::worse_than(name, &outcomes, percent).ok_or_else(|| {
+    let ran = tester.outcomes(&choice, tester.request.runs, false)?;
+    let metric = Metric::worse_than(name, &ran.outcomes?, percent).ok_or_else(|| {
         Failure::usage(
             format!("use --metric {name}"),
-            format!("no test reports `{name}=NUMBER` on the good commit"),
+            format!("no test reports `{name}=NUMBER` other than 0 on the good commit"),
         )
         .help("name a number of the tests' details, as `vm-test --json` writes them")
-    })
+    })?;
+    log.append(Event::Limit {
+        limit: metric.limit,
+    })?;
+    Ok(metric)
 }
 
 /// The name of the log for git in a state's folder.
 const GIT_LOG: &str = "git-bisect.log";
 
-fn write(
-    dir: &std::path::Path,
-    report: &Report,
-    git_log: &str,
-    files: &ReportFiles,
-) -> Result<(), Failure> {
+/// Writes the reports. One that cannot be written does not keep the others from
+/// being written.
+fn write(dir: &Path, report: &Report, git_log: &str, files: &ReportFiles) -> Result<(), Failure> {
     let text = |path: &PathBuf| {
         write_atomically(path, git_log.as_bytes())
             .map_err(|error| Failure::io("write the log for git", path, error))
     };
-    text(&dir.join(GIT_LOG))?;
-    report.write_html(&dir.join("report.html"))?;
-    if let Some(path) = &files.json {
-        report.write_json(path)?;
+    let results = [
+        text(&dir.join(GIT_LOG)),
+        report.write_html(&dir.join("report.html")),
+        files
+            .json
+            .iter()
+            .try_for_each(|path| report.write_json(path)),
+        files
+            .html
+            .iter()
+            .try_for_each(|path| report.write_html(path)),
+        files.git_log.iter().try_for_each(text),
+    ];
+    results.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_is_not_what_a_killed_program_says() {
+        let git = Failure::usage("apply the patch `a`", "").help("rebase it");
+        let stopped = interrupted(&git);
+        assert_eq!(stopped.in_one_line(), "could not bisect: interrupted");
+        assert_eq!((stopped.exit_code(), stopped.advice()), (5, None));
+        let advice = interrupted(&driver::kept(git));
+        assert!(advice.advice().unwrap().contains("--resume"));
+        assert!(!advice.advice().unwrap().contains("rebase"));
     }
-    if let Some(path) = &files.html {
-        report.write_html(path)?;
+
+    #[test]
+    fn one_report_that_cannot_be_written_leaves_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| Some(dir.path().join(name));
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let files = ReportFiles {
+            json: path("file/report.json"),
+            html: path("a.html"),
+            git_log: path("a.log"),
+        };
+        let failure = write(dir.path(), &report::fixture(), "git", &files).unwrap_err();
+        assert_eq!(failure.exit_code(), 5);
+        for name in [GIT_LOG, "report.html", "a.html", "a.log"] {
+            assert!(dir.path().join(name).is_file(), "{name}");
+        }
     }
-    if let Some(path) = &files.git_log {
-        text(path)?;
-    }
-    // The last one: it marks the bisection as finished.
-    report.write_json(&dir.join(state::REPORT))
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use kdk_guest::build::compiled;
 use kdk_guest::build::known_inputs::KnownInputs;
 use kdk_guest::request::CommitChoice;
+use kdk_report::html::visible;
 
 use crate::candidates::{self, Candidate, Candidates};
 use crate::changes::{self, Change};
@@ -13,6 +14,7 @@ use crate::compose;
 use crate::decide::{Point, Problem};
 use crate::replay::{self, Fate, Patch, Replayed, Replays, Variant};
 use crate::request::{BisectRequest, RangeChoice};
+use crate::state::digest_of;
 use kdk_core::cache_dir::CacheDir;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
@@ -25,6 +27,9 @@ use kdk_series::base::{self, record, repo};
 use kdk_series::load::{self, Loaded};
 use kdk_series::manifest::Class;
 use kdk_series::preimage;
+
+/// The number of hexadecimal digits of a line's digest.
+const DIGEST_LENGTH: usize = 32;
 
 /// A line of kernels.
 #[derive(Debug)]
@@ -73,7 +78,7 @@ impl Line {
                 patches,
                 enabling,
             } => match replays.at(at) {
-                Replayed::Conflict { patch, file } => Err(Failure::infra(
+                Replayed::Conflict { patch, file } => Err(Failure::usage(
                     format!("apply the patch `{patch}` to {commit:.12}"),
                     format!("it conflicts in {file}"),
                 )),
@@ -88,6 +93,29 @@ impl Line {
                     })
                 }
             },
+        }
+    }
+
+    /// Returns a digest of the kernels at all positions: of the commits, and of
+    /// what the patches make of them.
+    ///
+    /// # Errors
+    /// It has no JSON form.
+    pub fn digest(&self) -> Result<String, Failure> {
+        let commits = self.candidates.commits.iter().map(|one| &one.commit);
+        let commits: Vec<&String> = commits.collect();
+        match &self.kernels {
+            Kernels::Prefixes { ids, .. } => digest_of(&(commits, ids), DIGEST_LENGTH),
+            Kernels::Replayed {
+                replays, patches, ..
+            } => {
+                let entries = |at| match replays.at(at) {
+                    Replayed::Clean { entries, .. } => Some(entries),
+                    Replayed::Conflict { .. } => None,
+                };
+                let entries: Vec<_> = (0..commits.len()).map(entries).collect();
+                digest_of(&(commits, patches, entries), DIGEST_LENGTH)
+            }
         }
     }
 
@@ -117,7 +145,8 @@ impl Line {
             commit, subject, ..
         } = &self.candidates.commits[at];
         match &self.kernels {
-            Kernels::Replayed { .. } => format!("{commit:.12} {subject}"),
+            // A subject can have control characters.
+            Kernels::Replayed { .. } => format!("{commit:.12} {}", visible(subject)),
             Kernels::Prefixes { ids, .. } => match at.checked_sub(1) {
                 None => "no patch".into(),
                 Some(last) => format!("patch {at}, {}", ids[last]),

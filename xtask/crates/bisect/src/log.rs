@@ -84,6 +84,22 @@ impl Log {
     }
 }
 
+/// Returns the entries of the log at `path`, and changes nothing; none if there
+/// is no log. Another process may be writing it.
+///
+/// # Errors
+/// The file cannot be read, or a line is not an entry of a log.
+pub fn read(path: &Path) -> Result<Vec<Event>, Failure> {
+    match fs::read(path) {
+        Ok(text) => {
+            let (events, _) = parse(&text).map_err(|line| inconsistent(path, line))?;
+            Ok(events)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(Failure::io("read the log of the bisection", path, error)),
+    }
+}
+
 /// Writes a new file of the bisection's state and its folder entry to the disk.
 ///
 /// # Errors
@@ -154,7 +170,7 @@ pub fn remove(path: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::{Purpose, Run};
+    use crate::decide::{Counts, Purpose, Run};
 
     fn events() -> Vec<Event> {
         vec![
@@ -163,10 +179,11 @@ mod tests {
             Event::Run(Run {
                 point: 3,
                 purpose: Purpose::Search,
-                good: 0,
-                bad: 1,
-                other: 0,
-                why: "panic: a\nb \u{1f600}".into(),
+                counts: Counts {
+                    bad: 1,
+                    why: "panic: a\nb \u{1f600}".into(),
+                    ..Counts::default()
+                },
                 ms: 12,
                 logs: Some("runs/1".into()),
                 phases: Default::default(),
@@ -200,6 +217,19 @@ mod tests {
             assert_eq!(log.events().len(), complete + 1, "{length} bytes");
             assert_eq!(log.events().last(), Some(&Event::Session { at: 8 }));
         }
+    }
+
+    #[test]
+    fn to_read_a_log_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = path(dir.path());
+        assert!(read(&file).unwrap().is_empty());
+        assert!(!file.exists());
+        // The last entry is being written.
+        let text = "{\"event\":\"session\",\"at\":1}\n{\"event\":\"ses";
+        fs::write(&file, text).unwrap();
+        assert_eq!(read(&file).unwrap(), [Event::Session { at: 1 }]);
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
     }
 
     #[test]

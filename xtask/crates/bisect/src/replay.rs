@@ -72,8 +72,6 @@ pub enum Replayed {
 pub struct Replays {
     distinct: Vec<Replayed>,
     of: Vec<usize>,
-    /// The number of merges that git made.
-    pub merges: usize,
 }
 
 impl Replays {
@@ -113,7 +111,6 @@ pub fn replay(
     let mut merger = Merger {
         git,
         trees: HashMap::new(),
-        merges: 0,
     };
     let mut running: Vec<Running> = states.into_iter().map(Running::new).collect();
     for patch in patches {
@@ -122,7 +119,6 @@ pub fn replay(
     Ok(Replays {
         distinct: running.into_iter().map(Running::end).collect(),
         of,
-        merges: merger.merges,
     })
 }
 
@@ -262,7 +258,6 @@ struct Merger<'a> {
     git: &'a Git,
     /// The trees that were written, by their listings.
     trees: HashMap<String, String>,
-    merges: usize,
 }
 
 impl Merger<'_> {
@@ -341,7 +336,6 @@ impl Merger<'_> {
         if ours.is_empty() {
             return Ok(Vec::new());
         }
-        self.merges += ours.len();
         let mut wanted: Vec<&Entries> = vec![before, after];
         wanted.extend(ours);
         let trees = self.write(&wanted)?;
@@ -728,7 +722,6 @@ mod tests {
         let mut merger = Merger {
             git: &git,
             trees: HashMap::new(),
-            merges: 0,
         };
         let trees = merger.write(&[&before, &after, &other]).unwrap();
         let pairs = [

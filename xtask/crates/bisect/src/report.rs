@@ -1,7 +1,7 @@
 //! The result of a bisection: as text, as JSON, and as one HTML page.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kdk_report::html::{head, visible};
 use maud::{DOCTYPE, Markup, html};
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::alone::Alone;
 use crate::decide::known::{Verdict, tallies};
-use crate::decide::{Answer, Event, Purpose, Refusal, Run, known};
+use crate::decide::{Answer, Counts, Event, Purpose, Refusal, Run, known};
 use crate::driver::verdict;
 use crate::line::Line;
 use crate::request::{BisectRequest, RangeChoice};
@@ -128,7 +128,7 @@ pub fn report(
     let tested = runs().map(|run| TestedEntry {
         commit: entry(run.point),
         purpose: run.purpose,
-        verdict: verdict(run),
+        verdict: verdict(&run.counts),
         ms: run.ms,
     });
     let points = &line.problem.points;
@@ -162,39 +162,52 @@ pub fn report(
 }
 
 fn evidence<'a>(answer: &Answer, runs: impl Iterator<Item = &'a Run> + Clone) -> Evidence {
-    let last = |point: usize, fails: bool| {
-        let of = runs.clone().filter(move |run| run.point == point);
-        of.filter(|run| (run.bad > 0) == fails).last()
-    };
-    let bad = last(answer.bad, true);
+    let bad = runs
+        .clone()
+        .filter(|run| run.point == answer.bad && run.counts.bad > 0)
+        .last();
+    let good = runs
+        .filter(|run| run.point == answer.good && passes(&run.counts))
+        .last();
     Evidence {
         failed: answer.rate.failed,
         runs: answer.rate.runs,
         passes: answer.passes,
         confidence: answer.confidence,
         fluctuates: answer.fluctuates,
-        failure: bad.map(|run| run.why.clone()).unwrap_or_default(),
+        failure: bad.map(|run| run.counts.why.clone()).unwrap_or_default(),
         bad_console: bad.map(console).unwrap_or_default(),
-        good_console: last(answer.good, false).map(console).unwrap_or_default(),
+        good_console: good.map(console).unwrap_or_default(),
     }
 }
 
-/// Returns the last lines of the console of a run; none if its logs were
-/// removed.
+/// Returns whether all runs passed.
+fn passes(counts: &Counts) -> bool {
+    counts.bad == 0 && counts.other == 0 && counts.good > 0
+}
+
+/// Returns the last lines of the console of a run: of the machine on which the
+/// tests failed, else of the last one; none if its logs were removed.
 fn console(run: &Run) -> Vec<String> {
     let Some(logs) = &run.logs else {
         return Vec::new();
     };
     let names = std::fs::read_dir(logs).into_iter().flatten().flatten();
-    let mut consoles: Vec<_> = names
+    let machine = |path: &Path| -> Option<usize> {
+        let name = path.file_name()?.to_str()?;
+        let number = name.strip_prefix("console.")?.split('.').next()?;
+        number.parse().ok()
+    };
+    let mut consoles: Vec<(usize, PathBuf)> = names
         .map(|entry| entry.path())
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("console.") && !name.starts_with("console.boot")
-        })
+        .filter_map(|path| Some((machine(&path)?, path)))
         .collect();
     consoles.sort();
-    let text = consoles.last().and_then(|path| std::fs::read(path).ok());
+    let wanted = consoles
+        .iter()
+        .find(|(number, _)| run.counts.machine == Some(*number))
+        .or(consoles.last());
+    let text = wanted.and_then(|(_, path)| std::fs::read(path).ok());
     let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     lines[lines.len().saturating_sub(CONSOLE_LINES)..].to_vec()
@@ -203,7 +216,8 @@ fn console(run: &Run) -> Vec<String> {
 /// Returns the failure of a bisection without an answer.
 pub fn refused(refusal: &Refusal, line: &Line) -> Failure {
     let tried = "bisect";
-    let last = line.problem.commits().saturating_sub(1);
+    let points = &line.problem.points;
+    let last = points.len().saturating_sub(1);
     match refusal {
         Refusal::Empty => Failure::usage(tried, "there is no commit between good and bad"),
         Refusal::BadPasses(runs) => Failure::usage(
@@ -226,6 +240,23 @@ pub fn refused(refusal: &Refusal, line: &Line) -> Failure {
             format!("the good commit cannot be tested: {}: {why}", line.describe(0)),
         )
         .help("name another good commit"),
+        Refusal::Untestable(at) => {
+            let (name, next) = match at {
+                0 => ("good", points.iter().position(|point| point.testable)),
+                _ => ("bad", points.iter().rposition(|point| point.testable)),
+            };
+            let why = line.conflict(*at).unwrap_or_default();
+            let what = format!("the {name} commit cannot be tested: {}: {why}", line.describe(*at));
+            Failure::usage(tried, what).help(match next {
+                Some(next) => format!("the next one that can be is {}", line.describe(next)),
+                None => "the patches apply to no commit of the range".into(),
+            })
+        }
+        Refusal::CulpritUnclear(at, why) => Failure::tests(format!(
+            "the first bad commit {} failed in the search, and then neither failed so nor passed: {why}",
+            line.describe(*at)
+        ))
+        .help("name the failure more generally with --signature, or a single test with --test"),
         Refusal::CulpritPasses(at, runs) => Failure::tests(format!(
             "the first bad commit {} failed in the search, and then passed {runs} times",
             line.describe(*at)
@@ -237,7 +268,8 @@ pub fn refused(refusal: &Refusal, line: &Line) -> Failure {
 impl Report {
     /// Returns the report as lines of text.
     pub fn lines(&self) -> Vec<String> {
-        let short = |entry: &CommitEntry| format!("{:.12} {}", entry.commit, entry.subject);
+        let short =
+            |entry: &CommitEntry| format!("{:.12} {}", entry.commit, visible(&entry.subject));
         let (what, plural) = match self.request.range {
             RangeChoice::Commits { .. } => ("commit", "commits"),
             RangeChoice::Series => ("patch", "patches"),
@@ -247,7 +279,7 @@ impl Report {
             [] => {}
             [culprit] => {
                 lines.push(format!("the first bad {what} is {}", short(culprit)));
-                lines.extend(self.message.iter().cloned());
+                lines.extend(self.message.iter().map(|text| visible(text)));
             }
             suspects => {
                 lines.push(format!(
@@ -262,7 +294,7 @@ impl Report {
             }
         }
         if let (Some(evidence), Some(good)) = (&self.evidence, &self.good) {
-            lines.push(format!("it fails: {}", evidence.failure));
+            lines.push(format!("it fails: {}", visible(&evidence.failure)));
             lines.push(format!("{} passes", short(good)));
             let Evidence {
                 failed,
@@ -443,6 +475,12 @@ pub fn plan_lines(line: &Line, events: &[Event], step_ms: Option<u64>) -> Vec<St
     lines
 }
 
+/// Returns a report with an answer.
+#[cfg(test)]
+pub fn fixture() -> Report {
+    tests::found()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -455,7 +493,7 @@ mod tests {
         }
     }
 
-    fn found() -> Report {
+    pub fn found() -> Report {
         let tested = |commit: CommitEntry, verdict: &str| TestedEntry {
             commit,
             purpose: Purpose::Search,
@@ -529,6 +567,51 @@ mod tests {
         }
         let text = [found(), set, patch].map(|report| report.lines().join("\n"));
         insta::assert_snapshot!(text.join("\n\n"));
+    }
+
+    #[test]
+    fn the_console_is_that_of_the_run_that_failed() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["console.9.log", "console.20.log", "console.boot-1.log"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        let run = |machine| Run {
+            point: 1,
+            purpose: Purpose::Confirm,
+            counts: Counts {
+                machine,
+                ..Counts::default()
+            },
+            ms: 0,
+            logs: Some(dir.path().to_string_lossy().into_owned()),
+            phases: Default::default(),
+        };
+        assert_eq!(console(&run(Some(9))), ["console.9.log"]);
+        assert_eq!(console(&run(None)), ["console.20.log"]);
+        assert_eq!(console(&run(Some(3))), ["console.20.log"]);
+    }
+
+    #[test]
+    fn the_good_console_is_of_a_run_that_passed() {
+        let counts = |good, bad, other| Counts {
+            good,
+            bad,
+            other,
+            ..Counts::default()
+        };
+        assert!(passes(&counts(3, 0, 0)));
+        for skipped in [counts(0, 0, 1), counts(2, 0, 1), counts(2, 1, 0)] {
+            assert!(!passes(&skipped));
+        }
+    }
+
+    #[test]
+    fn a_subject_is_text_on_the_terminal() {
+        let mut report = found();
+        report.suspects[0].subject = "red \u{1b}[31m".into();
+        report.message = Some("red \u{1b}[31m".into());
+        let text = report.lines().join("\n");
+        assert!(!text.contains('\u{1b}'), "{text:?}");
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! One step of a bisection that git runs: the verdict on the commit that is
 //! checked out, as the exit code that `git bisect run` expects.
 
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
-use kdk_prove::trees::GuestInputs;
-
+use crate::decide::Counts;
 use crate::driver::{Kernel, Tested, Tester};
 use crate::line;
 use crate::request::{BisectRequest, Manner};
-use crate::signature::{Counts, Signature};
-use crate::tester::GuestTester;
+use crate::signature::Signature;
+use crate::tester::{GuestTester, Inputs};
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
@@ -20,19 +22,37 @@ use kdk_series::base::{self, record, repo, uncommitted};
 
 const TRIED: &str = "test the commit that is checked out";
 
+const CHECKOUT: &str =
+    "run it in your checkout of FreeBSD, as `git bisect run` does, or name it with --src";
+
 /// The exit code of a commit that cannot be tested, for `git bisect run`.
 pub const SKIP: u8 = 125;
 
 /// What is added to the exit code of a failure, so that `git bisect run` stops.
 pub const STOP: u8 = 128;
 
+/// The exit code of a defect of kdk, which stops `git bisect run`, too. The 101 of
+/// a Rust program that panics would be a bad commit.
+pub const PANIC: u8 = 255;
+
+/// Returns the exit code that `run` returns, or that of a defect if it panics. The
+/// message of the panic is printed already.
+pub fn guarded(run: impl FnOnce() -> u8) -> u8 {
+    // Nothing of what `run` has changed is used after a panic.
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or(PANIC)
+}
+
 /// Returns the exit code for what the tests show: 0 for a good commit, 1 for a
 /// bad one, 125 for one that cannot be tested.
 pub fn exit_code(counts: &Counts) -> u8 {
     match counts {
         Counts { bad: 1.., .. } => 1,
-        Counts { other: 1.., .. } => SKIP,
-        _ => 0,
+        Counts {
+            good: 1..,
+            other: 0,
+            ..
+        } => 0,
+        _ => SKIP,
     }
 }
 
@@ -58,7 +78,7 @@ pub fn step(
         });
     }
     (manner.ready)()?;
-    let inputs = GuestInputs::of(&record::find(&cx.cache, &request.base)?.definition()?)?;
+    let inputs = Inputs::of(cx, &request.base)?;
     let logs = logs::folder(cx)?;
     let tester = GuestTester {
         cx,
@@ -71,13 +91,16 @@ pub fn step(
         logs: &logs,
         count: AtomicUsize::new(0),
         remote: None,
+        gc: Mutex::new(()),
     };
-    tester.test(Kernel {
+    let kernel = Kernel {
         point: 0,
         runs: request.runs,
         fresh: false,
         place: 0,
-    })
+    };
+    // Which tests fail on git's bad commit is not known.
+    tester.test(kernel, &BTreeSet::new())
 }
 
 /// Returns the commit that is checked out in `dir`, in kdk's repository of the
@@ -87,12 +110,14 @@ fn checked_out(cx: &Context, base: &str, dir: &Path) -> Result<String, Failure> 
     let _lock = cx.cache.lock(&base::lock_name(base), &|text| {
         cx.terminal.line(&text);
     })?;
+    if !dir.is_dir() {
+        let what = format!("{} is not a folder", dir.display());
+        return Err(Failure::usage(TRIED, what).help(CHECKOUT));
+    }
     let top = Git::discover(dir, None).run(TRIED, &["rev-parse", "--show-toplevel"])?;
     if !top.ok {
         let what = format!("{} is not in a git checkout", dir.display());
-        return Err(Failure::usage(TRIED, what).help(
-            "run it in your checkout of FreeBSD, as `git bisect run` does, or name it with --src",
-        ));
+        return Err(Failure::usage(TRIED, what).help(CHECKOUT));
     }
     let source = Source::open(&PathBuf::from(top.text()))?;
     let same = match &record.src {
@@ -128,14 +153,23 @@ mod tests {
             (0, 1, 1, 1),
             (0, 0, 1, 125),
             (4, 0, 1, 125),
+            (0, 0, 0, 125),
         ] {
             let counts = Counts {
                 good,
                 bad,
                 other,
-                why: String::new(),
+                ..Counts::default()
             };
             assert_eq!(exit_code(&counts), want, "{counts:?}");
         }
+    }
+
+    #[test]
+    fn a_panic_is_no_verdict() {
+        assert_eq!(guarded(|| 1), 1);
+        let code = guarded(|| panic!("a defect"));
+        // `git bisect run` takes 1 to 127, but for 125, for a bad commit.
+        assert_eq!(code, 255);
     }
 }

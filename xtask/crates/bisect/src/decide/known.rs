@@ -34,25 +34,29 @@ pub struct Tally {
     pub confirmed_good: u32,
     /// Runs after the search that failed with the signature.
     pub confirmed_bad: u32,
+    /// Runs after the search that show neither.
+    pub confirmed_other: u32,
 }
 
 impl Tally {
     fn add(&mut self, run: &Run) {
-        self.good += run.good;
-        self.bad += run.bad;
-        self.other += run.other;
-        if run.other > 0 || self.other == 0 {
-            self.why.clone_from(&run.why);
+        let counts = &run.counts;
+        self.good += counts.good;
+        self.bad += counts.bad;
+        self.other += counts.other;
+        if counts.other > 0 || self.other == 0 {
+            self.why.clone_from(&counts.why);
         }
         match run.purpose {
             Purpose::Endpoint => {
-                self.measured.failed += run.bad;
-                self.measured.runs += run.good + run.bad + run.other;
+                self.measured.failed += counts.bad;
+                self.measured.runs += counts.runs();
             }
             Purpose::Search => {}
             Purpose::Confirm => {
-                self.confirmed_good += run.good;
-                self.confirmed_bad += run.bad;
+                self.confirmed_good += counts.good;
+                self.confirmed_bad += counts.bad;
+                self.confirmed_other += counts.other;
             }
         }
     }

@@ -8,7 +8,7 @@ mod points;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kdk_core::event::Phase;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,14 @@ use known::{Group, Tally, Verdict, groups, planned_groups, tallies};
 /// The number of times that the passes of a good kernel are repeated before a
 /// culprit that no longer fails is a contradiction.
 const CONFIRMATIONS: u32 = 3;
+
+/// The number of failures that measure how often the tests fail. Of fewer, one
+/// or two by chance would make a rare failure look like a frequent one.
+const ENOUGH_FAILURES: u32 = 5;
+
+/// How often the runs on the bad endpoint are repeated, at most, until the tests
+/// have failed often enough.
+const MOST_REPEATED: u32 = 10;
 
 /// A commit of the range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,13 +89,9 @@ pub enum Purpose {
     Confirm,
 }
 
-/// The runs of the tests on one kernel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Run {
-    /// The position of the commit in the range.
-    pub point: usize,
-    /// Why it was tested.
-    pub purpose: Purpose,
+/// What the runs of the tests on one kernel show.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
     /// The number of runs that passed.
     pub good: u32,
     /// The number of runs that failed with the signature.
@@ -95,8 +99,44 @@ pub struct Run {
     /// The number of runs that show neither. A kernel that does not build or
     /// boot counts as one.
     pub other: u32,
-    /// Why those show neither, or how the tests failed.
+    /// How the tests failed, or why a run shows neither. Failures with the
+    /// signature come first.
     pub why: String,
+    /// The tests that failed with the signature, as `NAME@CPUS`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub failing: BTreeSet<String>,
+    /// The number of the machine of the first failure with the signature, which
+    /// its console has in its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<usize>,
+}
+
+impl Counts {
+    /// Returns the number of runs.
+    pub fn runs(&self) -> u32 {
+        self.good + self.bad + self.other
+    }
+
+    /// Returns the counts of a kernel that was not tested, for this reason.
+    pub fn untested(why: impl Into<String>) -> Self {
+        Self {
+            other: 1,
+            why: why.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// The runs of the tests on one kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The position of the commit in the range.
+    pub point: usize,
+    /// Why it was tested.
+    pub purpose: Purpose,
+    /// What the runs show.
+    #[serde(flatten)]
+    pub counts: Counts,
     /// How long it took, in milliseconds.
     #[serde(default)]
     pub ms: u64,
@@ -108,10 +148,26 @@ pub struct Run {
     pub phases: BTreeMap<Phase, u64>,
 }
 
+/// What the positions and verdicts of a log stand for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// A digest of the commits of the range, with their patches.
+    pub range: String,
+    /// A digest of the tests, and of how kernels are built and booted.
+    pub tests: String,
+}
+
 /// An entry of a bisection's log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
+    /// The first entry.
+    Start(Start),
+    /// The worst value of a metric on a good kernel.
+    Limit {
+        /// The value.
+        limit: f64,
+    },
     /// A process began or continued the bisection.
     Session {
         /// The time, in milliseconds since 1970.
@@ -166,8 +222,13 @@ pub enum Refusal {
     GoodFails(String),
     /// The good endpoint cannot be tested, or fails in another way.
     GoodSkipped(String),
+    /// A patch conflicts with this endpoint.
+    Untestable(usize),
     /// The commit failed in the search and then passed in this number of runs.
     CulpritPasses(usize, u32),
+    /// The commit failed in the search and then neither failed so nor passed,
+    /// for this reason.
+    CulpritUnclear(usize, String),
 }
 
 /// The answer of a bisection.
@@ -240,10 +301,9 @@ pub fn decide(problem: &Problem, events: &[Event]) -> Decision {
     Decision::Found(Answer {
         good,
         bad,
-        suspects: groups[lo + 1..=hi]
-            .iter()
-            .map(|group| group.points.start)
-            .collect(),
+        // All commits between the two, also those that count as the kernel of a
+        // skipped one: that they do is a guess.
+        suspects: (good + 1..=bad).collect(),
         rate,
         passes,
         confidence: rate.confidence(problem.kernels(), tallies[good].good),
@@ -258,6 +318,25 @@ pub fn rounds_of(events: &[Event]) -> usize {
     events.iter().filter(round).count()
 }
 
+/// Returns the number of passes that make a kernel good; none before both
+/// endpoints are as the user says.
+pub fn passes(problem: &Problem, events: &[Event]) -> Option<u32> {
+    let (_, passes) = endpoints(problem, &tallies(problem, events)).ok()?;
+    Some(passes)
+}
+
+/// Returns the tests that failed with the signature on the bad endpoint. A
+/// kernel on which one of them does not run is not good.
+pub fn decisive(problem: &Problem, events: &[Event]) -> BTreeSet<String> {
+    let of_bad = events.iter().filter_map(|event| match event {
+        Event::Run(run) if run.point == problem.bad() && run.purpose == Purpose::Endpoint => {
+            Some(&run.counts.failing)
+        }
+        _ => None,
+    });
+    of_bad.flatten().cloned().collect()
+}
+
 /// Returns the failure rate and the passes that make a kernel good, once both
 /// endpoints are as the user says.
 fn endpoints(problem: &Problem, tallies: &[Tally]) -> Result<(FailureRate, u32), Decision> {
@@ -270,9 +349,21 @@ fn endpoints(problem: &Problem, tallies: &[Tally]) -> Result<(FailureRate, u32),
     };
     let wanted = problem.rules.estimate_runs.max(1);
     let end = problem.bad();
+    if let Some(at) = [end, 0]
+        .into_iter()
+        .find(|at| !problem.points[*at].testable)
+    {
+        return Err(Decision::Refused(Refusal::Untestable(at)));
+    }
     let bad = &tallies[end];
     match bad.verdict(wanted) {
-        Some(Verdict::Bad) if bad.measured.runs >= wanted => {}
+        Some(Verdict::Bad) if bad.measured.runs >= wanted => {
+            let FailureRate { failed, runs } = bad.measured;
+            let missing = ENOUGH_FAILURES.saturating_sub(failed);
+            if missing > 0 && runs < wanted.saturating_mul(MOST_REPEATED) {
+                return test(end, wanted.max(missing));
+            }
+        }
         Some(Verdict::Good) => return Err(Decision::Refused(Refusal::BadPasses(bad.good))),
         Some(Verdict::Skip) if bad.measured.runs >= wanted || bad.good == 0 => {
             return Err(Decision::Refused(Refusal::BadSkipped(bad.why.clone())));
@@ -285,9 +376,23 @@ fn endpoints(problem: &Problem, tallies: &[Tally]) -> Result<(FailureRate, u32),
     match good.verdict(passes) {
         Some(Verdict::Good) => Ok((rate, passes)),
         Some(Verdict::Bad) => Err(Decision::Refused(Refusal::GoodFails(good.why.clone()))),
+        // It passed often enough before. A run that confirms it is repeated.
+        Some(Verdict::Skip)
+            if good.other == good.confirmed_other
+                && good.confirmed_other < confirmations(passes)
+                && good.good >= passes =>
+        {
+            Ok((rate, passes))
+        }
         Some(Verdict::Skip) => Err(Decision::Refused(Refusal::GoodSkipped(good.why.clone()))),
         None => test(0, passes - good.good),
     }
+}
+
+/// Returns the number of runs that confirm an answer, at most, where `passes`
+/// passes make a kernel good.
+fn confirmations(passes: u32) -> u32 {
+    passes.saturating_mul(CONFIRMATIONS)
 }
 
 /// The search between a good group and a bad one.
@@ -370,18 +475,18 @@ impl Search<'_> {
             .find(is_open)
             .unwrap_or(self.groups[self.hi].points.start);
         let (below, above) = (&self.tallies[good], &self.tallies[bad]);
-        let most = self.passes.saturating_mul(CONFIRMATIONS);
+        let most = confirmations(self.passes);
         let mut requests = Vec::new();
         if below.confirmed_good < self.passes {
             let runs = self.passes - below.confirmed_good;
             requests.push(Request { point: good, runs });
         }
         if above.confirmed_bad == 0 {
-            if above.confirmed_good >= most {
-                return Err(Decision::Refused(Refusal::CulpritPasses(
-                    bad,
-                    above.confirmed_good,
-                )));
+            if above.confirmed_good + above.confirmed_other >= most {
+                return Err(Decision::Refused(match above.confirmed_other {
+                    0 => Refusal::CulpritPasses(bad, above.confirmed_good),
+                    _ => Refusal::CulpritUnclear(bad, above.why.clone()),
+                }));
             }
             let runs = self.passes;
             requests.push(Request { point: bad, runs });

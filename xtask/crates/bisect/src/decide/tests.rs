@@ -33,25 +33,22 @@ fn follow(events: &mut Vec<Event>, plan: &Plan, shows: &mut dyn FnMut(usize) -> 
         events.push(Event::Round { points });
     }
     for Request { point, runs } in &plan.requests {
-        let mut run = Run {
+        let mut counts = Counts::default();
+        for _ in 0..*runs {
+            match shows(*point) {
+                Shows::Pass => counts.good += 1,
+                Shows::Fail => counts.bad += 1,
+                Shows::Neither => counts.other += 1,
+            }
+        }
+        events.push(Event::Run(Run {
             point: *point,
             purpose: plan.purpose,
-            good: 0,
-            bad: 0,
-            other: 0,
-            why: String::new(),
+            counts,
             ms: 0,
             logs: None,
             phases: Default::default(),
-        };
-        for _ in 0..*runs {
-            match shows(*point) {
-                Shows::Pass => run.good += 1,
-                Shows::Fail => run.bad += 1,
-                Shows::Neither => run.other += 1,
-            }
-        }
-        events.push(Event::Run(run));
+        }));
     }
 }
 
@@ -90,10 +87,13 @@ fn run(point: usize, purpose: Purpose, (good, bad, other): (u32, u32, u32)) -> E
     Event::Run(Run {
         point,
         purpose,
-        good,
-        bad,
-        other,
-        why: "because".into(),
+        counts: Counts {
+            good,
+            bad,
+            other,
+            why: "because".into(),
+            ..Counts::default()
+        },
         ms: 0,
         logs: None,
         phases: Default::default(),
@@ -161,6 +161,31 @@ fn the_endpoints_are_tested_first() {
 }
 
 #[test]
+fn a_rare_failure_is_measured_with_more_runs() {
+    use Purpose::Endpoint;
+    let runs = |runs, log: &[(u32, u32)]| {
+        let mut ten = problem(vec![PLAIN; 10], 1);
+        ten.rules.estimate_runs = runs;
+        let events: Vec<Event> = log
+            .iter()
+            .map(|(good, bad)| run(9, Endpoint, (*good, *bad, 0)))
+            .collect();
+        match decide(&ten, &events) {
+            Decision::Test(plan) => (plan.requests[0].point, plan.requests[0].runs),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(runs(20, &[(19, 1)]), (9, 20));
+    assert_eq!(runs(20, &[(19, 1), (17, 3)]), (9, 20));
+    assert_eq!(runs(20, &[(19, 1), (16, 4)]).0, 0);
+    // Not for ever.
+    assert_eq!(runs(20, &[(199, 1)]).0, 0);
+    // One run says little even if it fails.
+    assert_eq!(runs(1, &[(0, 1)]), (9, 4));
+    assert_eq!(runs(1, &[(0, 1), (0, 4)]).0, 0);
+}
+
+#[test]
 fn a_culprit_that_no_longer_fails_is_a_contradiction() {
     let three = problem(vec![PLAIN; 3], 1);
     let mut left = 21;
@@ -174,6 +199,90 @@ fn a_culprit_that_no_longer_fails_is_a_contradiction() {
         _ => Shows::Pass,
     });
     assert_eq!(found, Err(Refusal::CulpritPasses(1, 3)));
+}
+
+/// A culprit that matched once, and then fails in another way or does not boot.
+#[test]
+fn a_culprit_that_then_shows_neither_is_a_contradiction() {
+    let three = problem(vec![PLAIN; 3], 1);
+    let mut left = 1;
+    let (found, _) = answer(&three, &mut |point| match point {
+        0 => Shows::Pass,
+        1 if left == 0 => Shows::Neither,
+        1 => {
+            left -= 1;
+            Shows::Fail
+        }
+        _ => Shows::Fail,
+    });
+    assert_eq!(found, Err(Refusal::CulpritUnclear(1, String::new())));
+}
+
+#[test]
+fn one_unclear_run_does_not_undo_the_good_endpoint() {
+    use Purpose::{Confirm, Endpoint};
+    let two = problem(vec![PLAIN; 2], 1);
+    let mut events = vec![
+        run(1, Endpoint, (0, 20, 0)),
+        run(0, Endpoint, (1, 0, 0)),
+        run(0, Confirm, (0, 0, 1)),
+        run(1, Confirm, (0, 1, 0)),
+    ];
+    let Decision::Test(plan) = decide(&two, &events) else {
+        panic!("the run is repeated");
+    };
+    assert_eq!(plan.requests, [Request { point: 0, runs: 1 }]);
+    // It is not repeated for ever.
+    events.push(run(0, Confirm, (0, 0, 2)));
+    let refused = Refusal::GoodSkipped("because".into());
+    assert_eq!(decide(&two, &events), Decision::Refused(refused));
+    events.pop();
+    events.push(run(0, Confirm, (1, 0, 0)));
+    assert!(matches!(decide(&two, &events), Decision::Found(_)));
+}
+
+#[test]
+fn an_endpoint_that_a_patch_conflicts_with_is_refused_before_any_test() {
+    for at in [0, 4] {
+        let mut five = problem(vec![PLAIN; 5], 1);
+        five.points[at].testable = false;
+        let refused = Decision::Refused(Refusal::Untestable(at));
+        assert_eq!(decide(&five, &[]), refused);
+    }
+}
+
+#[test]
+fn the_tests_that_fail_on_the_bad_endpoint_decide() {
+    let three = problem(vec![PLAIN; 3], 1);
+    let failing = |point, purpose, names: &[&str]| {
+        let Event::Run(mut run) = run(point, purpose, (0, 1, 0)) else {
+            unreachable!();
+        };
+        run.counts.failing = names.iter().map(|name| (*name).to_owned()).collect();
+        Event::Run(run)
+    };
+    let events = [
+        failing(2, Purpose::Endpoint, &["a/x@1"]),
+        failing(2, Purpose::Endpoint, &["a/x@1", "a/y@4"]),
+        failing(2, Purpose::Confirm, &["a/later@1"]),
+        failing(1, Purpose::Search, &["a/other@1"]),
+    ];
+    let decisive: Vec<String> = decisive(&three, &events).into_iter().collect();
+    assert_eq!(decisive, ["a/x@1", "a/y@4"]);
+}
+
+/// A wrong group whose first commit cannot be tested, and whose second one is
+/// the culprit.
+#[test]
+fn a_skipped_group_is_all_of_its_commits() {
+    let mut points = vec![PLAIN; 6];
+    points[3].same_kernel = true;
+    let (found, _) = answer(&problem(points, 1), &mut |point| match point {
+        0 | 1 => Shows::Pass,
+        2 => Shows::Neither,
+        _ => Shows::Fail,
+    });
+    assert_eq!(found.unwrap().suspects, [2, 3, 4]);
 }
 
 /// A wrong group: two commits count as one kernel, and the second one broke it.
@@ -336,7 +445,24 @@ proptest! {
         let (found, _) = answer(&history.problem(), &mut |point| history.shows(point));
         let found = found.unwrap();
         prop_assert!(found.good < history.culprit && history.culprit <= found.bad, "{:?}", found);
-        prop_assert!(found.suspects.len() > 1 || found.suspects == [history.culprit]);
+        prop_assert!(found.suspects.contains(&history.culprit), "{:?}", found);
+    }
+
+    #[test]
+    fn runs_that_now_and_then_show_neither_end_the_search_and_never_mislead(
+        history in histories(20, true),
+        seed in any::<u64>(),
+    ) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let share = random.f64() * 0.6;
+        let (found, _) = answer(&history.problem(), &mut |point| match random.f64() < share {
+            true => Shows::Neither,
+            false => history.shows(point),
+        });
+        // An endpoint that is unclear, or a culprit, is no answer.
+        if let Ok(found) = found {
+            prop_assert!(found.suspects.contains(&history.culprit), "{:?}", found);
+        }
     }
 
     #[test]
@@ -377,6 +503,34 @@ proptest! {
             let of = |answer: &Answer| (answer.good, answer.bad, answer.suspects.clone());
             prop_assert_eq!(Ok(of(&again)), found.as_ref().map(of));
         }
+    }
+}
+
+/// A failure so rare that the runs on the bad commit hardly measure it.
+#[test]
+fn a_rare_failure_leads_to_the_culprit_as_often_as_promised() {
+    let mut random = fastrand::Rng::with_seed(18);
+    for rate in [0.02, 0.05, 0.1] {
+        let (mut right, mut answers, mut confidence) = (0, 0, 0.0);
+        for _ in 0..1000 {
+            let culprit = random.usize(1..200);
+            let points = problem(vec![PLAIN; 200], 1);
+            let (found, _) = answer(&points, &mut |point| match point >= culprit
+                && random.f64() < rate
+            {
+                true => Shows::Fail,
+                false => Shows::Pass,
+            });
+            if let Ok(found) = found {
+                answers += 1;
+                confidence += found.confidence;
+                right += usize::from(found.suspects == [culprit]);
+            }
+        }
+        let share = right as f64 / f64::from(answers);
+        let confidence = confidence / f64::from(answers);
+        assert!(share > 0.95, "{rate}: {right} of {answers} are right");
+        assert!(share > confidence - 0.03, "{rate}: {share}, {confidence}");
     }
 }
 
