@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use kdk_bisect::step::STOP;
+use kdk_bisect::step::{STOP, guarded};
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 use kdk_core::terminal::cut_lines;
@@ -58,6 +58,20 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    ExitCode::from(match is_step() {
+        true => guarded(start),
+        false => start(),
+    })
+}
+
+/// Returns whether the command is `step`, whose exit codes `git bisect run` reads.
+fn is_step() -> bool {
+    let first = std::env::args_os().nth(1);
+    first.is_some_and(|word| word == "step")
+}
+
+/// Runs the command of the command line, and returns the exit code.
+fn start() -> u8 {
     // Writing to a file that may not grow fails with an error then, as on a full
     // disk, and does not kill this process. Programs that it starts are not
     // affected.
@@ -68,7 +82,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return ExitCode::from(usage_exit_code(&error));
+            return usage_exit_code(&error);
         }
     };
     // Paths and commands are not broken, so that they can be copied.
@@ -83,7 +97,7 @@ fn main() -> ExitCode {
         Box::new(options.build())
     }));
     match dispatch(&cli.command) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(failure) => {
             let code = match cli.command {
                 Command::Step(_) => STOP + failure.exit_code(),
@@ -92,7 +106,7 @@ fn main() -> ExitCode {
             let report = format!("{:?}", miette::Report::new(failure));
             // Where no one reads it, the exit code has to do.
             let _ = writeln!(std::io::stderr(), "{}", cut_lines(&report));
-            ExitCode::from(code)
+            code
         }
     }
 }
@@ -100,10 +114,7 @@ fn main() -> ExitCode {
 /// Returns the exit code for arguments that clap refused or answered itself.
 /// `git bisect run` must not take a wrong option of `step` for a bad commit.
 fn usage_exit_code(error: &clap::Error) -> u8 {
-    let is_step = std::env::args_os()
-        .nth(1)
-        .is_some_and(|word| word == "step");
-    match (error.use_stderr(), is_step) {
+    match (error.use_stderr(), is_step()) {
         (false, _) => 0,
         (true, false) => 2,
         (true, true) => STOP + 2,

@@ -40,17 +40,18 @@ pub struct Args {
     #[arg(long, value_name = "REV", conflicts_with = "series", requires = "good", required_unless_present_any = ["series", "resume"])]
     bad: Option<String>,
     /// Search the patches of the series, from no patch to all
-    #[arg(long)]
+    #[arg(long, conflicts_with = "with")]
     series: bool,
-    /// Run the tests N times on the bad commit, to measure how often they fail
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=MOST_ROUNDS))]
-    runs: u32,
+    /// Run the tests N times on the bad commit, to measure how often they fail; more if that is rare [default: 20]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_ROUNDS))]
+    runs: Option<u32>,
     /// A commit is bad if this number, which the tests report, is worse than on the good one
     #[arg(
         long,
         value_name = "NAME",
         requires = "worse_than",
-        conflicts_with = "signature"
+        conflicts_with = "signature",
+        value_parser = metric_name
     )]
     metric: Option<String>,
     /// By how many percent it is larger then, or smaller with a minus sign
@@ -116,7 +117,7 @@ struct KernelArgs {
     )]
     program_arg: Vec<String>,
     /// Count only failures that this regular expression matches
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = signature)]
     signature: Option<String>,
     /// Apply this patch of the series too, with those it needs; can be repeated
     #[arg(long, value_name = "ID")]
@@ -139,10 +140,30 @@ struct KernelArgs {
 fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text);
     match number.parse::<f64>() {
-        Ok(number) if number.is_finite() && number != 0.0 => Ok(number),
+        Ok(number) if number.is_finite() && number != 0.0 && number > -100.0 => Ok(number),
+        Ok(number) if number <= -100.0 => Err(format!("no number is {number} % smaller")),
         _ => Err(format!("{text:?} is no number of percent, such as 10%")),
     }
 }
+
+/// Parses the name of a number, as tests report it.
+fn metric_name(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.contains(|c: char| c.is_whitespace() || c == '=') {
+        true => Err("a test reports a number as NAME=NUMBER, in one word".into()),
+        false => Ok(text.to_owned()),
+    }
+}
+
+/// Parses a signature. An empty one would match every failure.
+fn signature(text: &str) -> Result<String, String> {
+    match text.is_empty() {
+        true => Err("it is empty: leave it out to count every failure".into()),
+        false => Ok(text.to_owned()),
+    }
+}
+
+/// The number of runs on the bad commit.
+const RUNS: u32 = 20;
 
 impl KernelArgs {
     fn request(
@@ -196,6 +217,33 @@ impl KernelArgs {
     }
 }
 
+impl Args {
+    /// Fails if an option says what to search, but not in which range: the last
+    /// bisection that `--resume` continues may be about something else.
+    fn check_alone(&self) -> Result<(), Failure> {
+        let kernel = &self.kernel;
+        let options = [
+            ("--base", kernel.base.is_some()),
+            ("--test", !kernel.tests.is_empty()),
+            ("--program", kernel.program.is_some()),
+            ("--signature", kernel.signature.is_some()),
+            ("--with", !kernel.with.is_empty()),
+            ("--cpus", !kernel.cpus.is_empty()),
+            ("--good", self.good.is_some()),
+            ("--runs", self.runs.is_some()),
+            ("--metric", self.metric.is_some()),
+        ];
+        let Some((option, _)) = options.into_iter().find(|(_, is_set)| *is_set) else {
+            return Ok(());
+        };
+        Err(Failure::usage(
+            format!("use {option} with --resume"),
+            "without a range --resume continues the last bisection, with its own options",
+        )
+        .help("repeat all options of the bisection to continue that one, or leave them all out"))
+    }
+}
+
 /// Runs `cargo xtask bisect`.
 pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let range = match (&args.good, &args.bad) {
@@ -208,9 +256,12 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
     let request = match range {
         Some(range) => Some(BisectRequest {
             metric: args.metric.clone().zip(args.worse_than),
-            ..args.kernel.request(cx, range, args.runs)?
+            ..args.kernel.request(cx, range, args.runs.unwrap_or(RUNS))?
         }),
-        None => None,
+        None => {
+            args.check_alone()?;
+            None
+        }
     };
     different(&[&args.json, &args.html, &args.git_log])?;
     let request = kdk_bisect::to_continue(cx, request)?;
@@ -258,4 +309,62 @@ pub fn run_step(args: &StepArgs, cx: &Context) -> Result<u8, Failure> {
         _ => format!("bad: {why}"),
     });
     Ok(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(words: &str) -> Result<Args, clap::Error> {
+        let words = std::iter::once("bisect").chain(words.split_whitespace());
+        Cli::try_parse_from(words).map(|cli| cli.args)
+    }
+
+    #[test]
+    fn resume_takes_all_options_or_none() {
+        for words in ["", "--jobs 2 --json a --accel tcg --verbose --dry-run"] {
+            let args = parse(&format!("--resume {words}")).unwrap();
+            assert!(args.check_alone().is_ok(), "{words}");
+        }
+        for option in [
+            "--base main",
+            "--test a/*",
+            "--program a",
+            "--signature a",
+            "--with a",
+            "--cpus 2",
+            "--runs 20",
+            "--metric ns --worse-than 1%",
+        ] {
+            let args = parse(&format!("--resume {option}")).unwrap();
+            let failure = args.check_alone().unwrap_err();
+            assert_eq!(failure.exit_code(), 2, "{option}");
+            let name = option.split(' ').next().unwrap_or_default();
+            assert!(failure.in_one_line().contains(name), "{failure}");
+        }
+        let good = parse("--resume --good a");
+        assert!(good.map_or(true, |args| args.check_alone().is_err()));
+    }
+
+    #[test]
+    fn options_that_mean_nothing_are_refused() {
+        for words in [
+            "--series --with a --test a/x",
+            "--series --metric a=b --worse-than 1%",
+            "--series --metric ns --worse-than -100%",
+            "--series --metric ns --worse-than nan",
+            "--series --test a/x --signature=",
+        ] {
+            assert!(parse(words).is_err(), "{words}");
+        }
+        assert!(parse("--series --metric ns --worse-than -99.5%").is_ok());
+    }
 }
