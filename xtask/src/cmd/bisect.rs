@@ -54,7 +54,7 @@ pub struct Args {
         value_parser = metric_name
     )]
     metric: Option<String>,
-    /// By how many percent it is larger then, or smaller with a minus sign
+    /// The number is worse if it is N % larger, or, with -N%, N % smaller
     #[arg(long, value_name = "N%", requires = "metric", value_parser = percent, allow_hyphen_values = true)]
     worse_than: Option<f64>,
     /// Build and test K kernels side by side, each in a checkout of its own
@@ -192,6 +192,7 @@ impl KernelArgs {
             metric: None,
             with: self.with.clone(),
             cpus: each_once(&self.cpus),
+            accel: self.accel,
             runs,
         })
     }
@@ -206,7 +207,6 @@ impl KernelArgs {
         Manner {
             guest: GuestRequest {
                 base: Some(base.to_owned()),
-                accel: self.accel,
                 ..GuestRequest::default()
             },
             jobs: jobs.into(),
@@ -229,6 +229,7 @@ impl Args {
             ("--signature", kernel.signature.is_some()),
             ("--with", !kernel.with.is_empty()),
             ("--cpus", !kernel.cpus.is_empty()),
+            ("--accel", kernel.accel != AccelChoice::default()),
             ("--good", self.good.is_some()),
             ("--runs", self.runs.is_some()),
             ("--metric", self.metric.is_some()),
@@ -330,7 +331,7 @@ mod tests {
 
     #[test]
     fn resume_takes_all_options_or_none() {
-        for words in ["", "--jobs 2 --json a --accel tcg --verbose --dry-run"] {
+        for words in ["", "--jobs 2 --json a --verbose --dry-run"] {
             let args = parse(&format!("--resume {words}")).unwrap();
             assert!(args.check_alone().is_ok(), "{words}");
         }
@@ -341,6 +342,7 @@ mod tests {
             "--signature a",
             "--with a",
             "--cpus 2",
+            "--accel tcg",
             "--runs 20",
             "--metric ns --worse-than 1%",
         ] {

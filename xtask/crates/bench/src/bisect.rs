@@ -70,7 +70,8 @@ fn steps(cx: &Context, base: &str) -> Result<(), Failure> {
         culprit: STEPS * 2 / 3,
         salt,
     };
-    let commits = synthetic::write(&repo::git(&cx.cache, base), &record.commit, &history)?;
+    let git = repo::git(&cx.cache, base);
+    let commits = synthetic::write(&git, &record.commit, &history)?;
     let request = BisectRequest {
         base: base.to_owned(),
         range: RangeChoice::Commits {
@@ -82,6 +83,7 @@ fn steps(cx: &Context, base: &str) -> Result<(), Failure> {
         metric: None,
         with: Vec::new(),
         cpus: Vec::new(),
+        accel: Default::default(),
         runs: 20,
     };
     let manner = Manner {
@@ -97,6 +99,7 @@ fn steps(cx: &Context, base: &str) -> Result<(), Failure> {
     let begun = Instant::now();
     let events = kdk_bisect::run(cx, &request, &manner, false, &ReportFiles::default())?;
     let all = milliseconds(begun.elapsed());
+    synthetic::forget(&git, &record.commit, &history)?;
     let runs = events.iter().filter_map(|event| match event {
         Event::Run(run) => Some(run),
         _ => None,
@@ -143,6 +146,7 @@ fn prepass(cx: &Context, base: &str, quick: bool) -> Result<(), Failure> {
         metric: None,
         with: ids.clone(),
         cpus: Vec::new(),
+        accel: Default::default(),
         runs: 1,
     };
     let begun = Instant::now();

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::alone::Alone;
 use crate::decide::known::{Verdict, tallies};
-use crate::decide::{Answer, Counts, Event, Purpose, Refusal, Run, known};
+use crate::decide::{self, Answer, Counts, Event, Purpose, Refusal, Run, known};
 use crate::driver::verdict;
 use crate::line::Line;
 use crate::request::{BisectRequest, RangeChoice};
@@ -452,6 +452,19 @@ pub fn plan_lines(line: &Line, events: &[Event], step_ms: Option<u64>) -> Vec<St
     if known > 0 {
         lines.push(format!("{known} commits are tested already"));
     }
+    let rounds = decide::next_rounds(problem, events);
+    let named = |points: &[usize]| {
+        let names = points.iter().map(|at| line.describe(*at));
+        names.collect::<Vec<String>>().join(" and ")
+    };
+    let mut rounds = rounds.iter().map(|points| named(points));
+    if let Some(next) = rounds.next().filter(|next| !next.is_empty()) {
+        lines.push(format!("the next round tests {next}"));
+        let then: Vec<String> = rounds.filter(|then| !then.is_empty()).collect();
+        if !then.is_empty() {
+            lines.push(format!("the one after it: {}", then.join(", or ")));
+        }
+    }
     // Both endpoints, the rounds, and the confirmation of two kernels.
     let steps = u64::from(problem.rounds()) + 4;
     lines.push(match problem.width {
@@ -470,7 +483,7 @@ pub fn plan_lines(line: &Line, events: &[Event], step_ms: Option<u64>) -> Vec<St
             (steps * ms).div_ceil(60_000),
             ms / 1000
         ),
-        None => "no estimate: no kernel of this base has been built yet".into(),
+        None => "no estimate: `vm-test` has not run on this base yet".into(),
     });
     lines
 }
@@ -513,6 +526,7 @@ mod tests {
                 metric: None,
                 with: Vec::new(),
                 cpus: Vec::new(),
+                accel: Default::default(),
                 runs: 20,
             },
             commits: 200,

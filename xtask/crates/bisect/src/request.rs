@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use kdk_executor::ExecutorChoice;
 use kdk_guest::program::Program;
 use kdk_guest::request::GuestRequest;
+use kdk_vm::accel::AccelChoice;
 use kdk_vm::select::check_patterns;
 use serde::{Deserialize, Serialize};
 
@@ -113,14 +114,17 @@ pub struct BisectRequest {
     pub tests: TestSource,
     /// A regular expression that the failure must match.
     pub signature: Option<String>,
-    /// A number that the tests report, and by how many percent a worse one is
-    /// larger.
+    /// The name of a number that the tests report, and the change in percent from
+    /// which on it is worse: positive for a rise, negative for a fall.
     pub metric: Option<(String, f64)>,
-    /// The patches to apply, beside the enabling ones.
+    /// The patches to apply in addition to those of the class `enabling`.
     pub with: Vec<String>,
     /// The numbers of virtual CPUs that the tests run on; none for those that
     /// they declare.
     pub cpus: Vec<u32>,
+    /// The accelerator of the machines: a failure may depend on it.
+    #[serde(default)]
+    pub accel: AccelChoice,
     /// The number of runs on the bad endpoint, which measure how often the
     /// tests fail.
     pub runs: u32,

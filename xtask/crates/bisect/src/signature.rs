@@ -239,6 +239,16 @@ fn missing(
     ))
 }
 
+/// Returns whether `failure` is a build whose compiler the system ended, as it
+/// does when memory is short: that says nothing about the kernel.
+pub fn is_killed(failure: &Failure) -> bool {
+    let text = failure.in_one_line();
+    failure.class() == Class::Build
+        && ["unable to execute command: Killed", "signal: 9, SIGKILL"]
+            .iter()
+            .any(|sign| text.contains(sign))
+}
+
 /// Returns whether `failure` says that no test of the guest has a name that the
 /// user asks for. It may be an error that another process has written down.
 pub fn is_no_such_test(failure: &Failure) -> bool {
@@ -512,6 +522,22 @@ mod tests {
         assert!(is_no_such_test(&SavedFailure::from(&failure).into()));
         let other = Failure::usage("use the program as a test", "it is gone");
         assert!(!is_no_such_test(&other));
+    }
+
+    #[test]
+    fn a_compiler_that_was_killed_is_no_verdict() {
+        for (text, want) in [
+            ("clang: error: unable to execute command: Killed", true),
+            (
+                "error: could not compile `kdk` (signal: 9, SIGKILL: kill)",
+                true,
+            ),
+            ("a.c:3:1: error: unknown type name 'Killed'", false),
+        ] {
+            let failure = Failure::build("build the kernel", text);
+            assert_eq!(is_killed(&failure), want, "{text}");
+        }
+        assert!(!is_killed(&Failure::usage("a", "signal: 9, SIGKILL")));
     }
 
     fn verdicts() -> impl Strategy<Value = Verdict> {

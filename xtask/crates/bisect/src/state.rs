@@ -205,6 +205,7 @@ mod tests {
             metric: None,
             with: Vec::new(),
             cpus: Vec::new(),
+            accel: Default::default(),
             runs: 20,
         }
     }

@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use kdk_core::failure::Failure;
 use kdk_core::git::Git;
-use kdk_series::base::repo;
+
+use crate::state::digest_of;
 
 const TRIED: &str = "make a synthetic history";
 
@@ -18,8 +19,9 @@ pub const TEST: &str = "smoke/select";
 /// The signature of the culprit.
 pub const SIGNATURE: &str = "saw (EDOM|errno 33)";
 
-/// The reference that keeps the commits.
-const REFERENCE: &str = "refs/kdk/synthetic";
+/// The folder of the references that keep the commits, one for each history. Two
+/// processes can write one at the same time.
+const REFERENCES: &str = "refs/kdk/histories";
 
 /// Sources of the kernel whose changes mean nothing.
 const COMPILED: [&str; 6] = [
@@ -80,6 +82,22 @@ impl Default for Synthetic {
     }
 }
 
+/// Returns the reference of a history on top of `base`.
+fn reference(base: &str, history: &Synthetic) -> Result<String, Failure> {
+    let id = digest_of(&(base, format!("{history:?}")), 16)?;
+    Ok(format!("{REFERENCES}/{id}"))
+}
+
+/// Lets git remove the commits of a history.
+///
+/// # Errors
+/// git fails.
+pub fn forget(git: &Git, base: &str, history: &Synthetic) -> Result<(), Failure> {
+    let reference = reference(base, history)?;
+    git.text(TRIED, &["update-ref", "-d", &reference])?;
+    Ok(())
+}
+
 /// Writes the history on top of `base` to `git`, kdk's repository of a base.
 /// Returns the commits from position 0, which is `base`, to the last one.
 ///
@@ -91,6 +109,7 @@ pub fn write(git: &Git, base: &str, history: &Synthetic) -> Result<Vec<String>, 
         base,
         files: HashMap::new(),
         stream: String::new(),
+        reference: reference(base, history)?,
     };
     let original = writer.read(CALL)?;
     if !original.contains(BEFORE) {
@@ -105,8 +124,7 @@ pub fn write(git: &Git, base: &str, history: &Synthetic) -> Result<Vec<String>, 
         &["fast-import", "--quiet", "--force"],
         writer.stream.as_bytes(),
     )?;
-    let last = git.text(TRIED, &["rev-parse", "--verify", REFERENCE])?;
-    repo::pin(git, REFERENCE, &last)?;
+    let last = git.text(TRIED, &["rev-parse", "--verify", &writer.reference])?;
     let range = format!("{base}..{last}");
     let list = git.text(TRIED, &["rev-list", "--first-parent", "--reverse", &range])?;
     let mut commits = vec![base.to_owned()];
@@ -120,6 +138,7 @@ struct Writer<'a> {
     files: HashMap<String, String>,
     /// What git-fast-import(1) reads.
     stream: String,
+    reference: String,
 }
 
 impl Writer<'_> {
@@ -183,7 +202,7 @@ impl Writer<'_> {
         if is_merge {
             let below = self.below(at);
             self.write(
-                &format!("refs/kdk/side\nmark :{}", 100_000 + at),
+                &format!("{}-side\nmark :{}", self.reference, 100_000 + at),
                 "side: One change",
                 &below,
                 &[],
@@ -194,7 +213,7 @@ impl Writer<'_> {
             let _ = writeln!(below, "merge :{}", 100_000 + at);
         }
         self.write(
-            &format!("{REFERENCE}\nmark :{at}"),
+            &format!("{}\nmark :{at}", self.reference),
             &format!("{subject}, {at}"),
             &below,
             &changed,
@@ -282,6 +301,21 @@ mod tests {
         let commits = write(&git, &base, &history).unwrap();
         assert_eq!(commits.len(), history.commits + 1);
         assert_eq!(write(&git, &base, &history).unwrap(), commits);
+        // Another history has a reference of its own.
+        let other = Synthetic {
+            salt: 1,
+            ..Synthetic::default()
+        };
+        write(&git, &base, &other).unwrap();
+        let kept = |history| {
+            let name = reference(&base, history).unwrap();
+            git.run("x", &["rev-parse", "--verify", "--quiet", &name])
+                .unwrap()
+                .text()
+        };
+        assert_eq!(kept(&history), commits[history.commits]);
+        forget(&git, &base, &other).unwrap();
+        assert_eq!(kept(&other), "");
         let range = candidates::list(&git, &base, &commits[200]).unwrap();
         let merges = range.commits.iter().filter(|one| one.is_merge).count();
         assert_eq!(merges, history.merges.len());

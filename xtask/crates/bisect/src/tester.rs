@@ -17,7 +17,7 @@ use crate::decide::Counts;
 use crate::driver::{Kernel, Tested, Tester};
 use crate::line::Line;
 use crate::request::BisectRequest;
-use crate::signature::{Signature, is_no_such_test};
+use crate::signature::{Signature, is_killed, is_no_such_test};
 use crate::state::digest_of;
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::context::Context;
@@ -196,6 +196,14 @@ impl GuestTester<'_> {
             Ok(outcomes) => return Ok(self.signature.count(outcomes, decisive)),
             Err(failure) => failure,
         };
+        if is_killed(failure) {
+            let why = failure.in_one_line();
+            return Err(
+                Failure::infra("build the kernel", "the compiler was killed")
+                    .source(why)
+                    .help("memory may be short: lower --jobs"),
+            );
+        }
         let console = match (&ran.logs, failure.class()) {
             (Some(logs), Class::Boot) => consoles(logs),
             _ => String::new(),
@@ -266,6 +274,7 @@ impl GuestTester<'_> {
             guest: GuestRequest {
                 commit: Some(choice.clone()),
                 programs: self.request.tests.programs(),
+                accel: self.request.accel,
                 ..self.guest.clone()
             },
             tests: TestRequest {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kdk_core::event::Phase;
 use serde::{Deserialize, Serialize};
 
-use flaky::{FailureRate, Rules, rounds};
+use flaky::{FailureRate, MOST_PASSES, Rules, rounds};
 use known::{Group, Tally, Verdict, groups, planned_groups, tallies};
 
 /// The number of times that the passes of a good kernel are repeated before a
@@ -165,7 +165,7 @@ pub enum Event {
     Start(Start),
     /// The worst value of a metric on a good kernel.
     Limit {
-        /// The value.
+        /// The limit of the metric.
         limit: f64,
     },
     /// A process began or continued the bisection.
@@ -316,6 +316,51 @@ pub fn decide(problem: &Problem, events: &[Event]) -> Decision {
 pub fn rounds_of(events: &[Event]) -> usize {
     let round = |event: &&Event| matches!(event, Event::Round { .. });
     events.iter().filter(round).count()
+}
+
+/// Returns the commits that the next round of the search tests, and those of the
+/// round after it for each of its results: all of them bad, the first one good,
+/// and so on. Where the endpoints are not tested yet, they are taken to be as the
+/// user says.
+pub fn next_rounds(problem: &Problem, events: &[Event]) -> Vec<Vec<usize>> {
+    let mut events = events.to_vec();
+    let run = |point, purpose, is_bad| {
+        let runs = problem.rules.estimate_runs.max(ENOUGH_FAILURES);
+        Event::Run(Run {
+            point,
+            purpose,
+            counts: Counts {
+                good: if is_bad { 0 } else { MOST_PASSES },
+                bad: if is_bad { runs } else { 0 },
+                ..Counts::default()
+            },
+            ms: 0,
+            logs: None,
+            phases: BTreeMap::new(),
+        })
+    };
+    if passes(problem, &events).is_none() {
+        events.push(run(problem.bad(), Purpose::Endpoint, true));
+        events.push(run(0, Purpose::Endpoint, false));
+    }
+    let points = |events: &[Event]| match decide(problem, events) {
+        Decision::Test(plan) if plan.purpose == Purpose::Search => {
+            plan.requests.iter().map(|request| request.point).collect()
+        }
+        _ => Vec::new(),
+    };
+    let first: Vec<usize> = points(&events);
+    let mut rounds = vec![first.clone()];
+    for good in 0..=first.len() {
+        let mut events = events.clone();
+        events.push(Event::Round {
+            points: first.clone(),
+        });
+        let results = first.iter().enumerate();
+        events.extend(results.map(|(at, point)| run(*point, Purpose::Search, at >= good)));
+        rounds.push(points(&events));
+    }
+    rounds
 }
 
 /// Returns the number of passes that make a kernel good; none before both

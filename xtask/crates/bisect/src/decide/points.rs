@@ -11,8 +11,8 @@ pub fn choose(lo: usize, hi: usize, open: &[usize], skipped: &[usize], width: us
     let parts = width + 1;
     let mut chosen: Vec<usize> = Vec::new();
     for part in 1..=width {
-        // The ideal position, and what is worth at a distance from it, are in
-        // units of 1 / parts.
+        // Positions and distances are in units of 1 / parts. A position is worth
+        // the more, the nearer it is to the ideal one.
         let ideal = suspects * part;
         let worth = |at: usize| {
             let distance = ((at - lo) * parts).abs_diff(ideal);

@@ -161,6 +161,28 @@ fn the_endpoints_are_tested_first() {
 }
 
 #[test]
+fn the_first_rounds_are_known_before_any_test() {
+    let of = |commits, width| next_rounds(&problem(vec![PLAIN; commits], width), &[]);
+    assert_eq!(of(101, 1), [vec![50], vec![25], vec![75]]);
+    let two = of(100, 2);
+    assert_eq!(
+        two,
+        [vec![33, 66], vec![11, 22], vec![44, 55], vec![77, 88]]
+    );
+    // One commit is left.
+    assert_eq!(of(3, 1), [vec![1], vec![], vec![]]);
+    assert_eq!(of(2, 1), [Vec::<usize>::new(), Vec::new()]);
+    // What the log has counts.
+    let events = [
+        run(100, Purpose::Endpoint, (0, 20, 0)),
+        run(0, Purpose::Endpoint, (1, 0, 0)),
+        run(50, Purpose::Search, (1, 0, 0)),
+    ];
+    let rounds = next_rounds(&problem(vec![PLAIN; 101], 1), &events);
+    assert_eq!(rounds[0], [75]);
+}
+
+#[test]
 fn a_rare_failure_is_measured_with_more_runs() {
     use Purpose::Endpoint;
     let runs = |runs, log: &[(u32, u32)]| {
