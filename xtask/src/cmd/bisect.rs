@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use kdk_bisect::request::{BisectRequest, Manner, RangeChoice, TestSource};
+use kdk_bisect::request::{BisectRequest, RangeChoice, RunOptions, TestSource};
 use kdk_bisect::{ReportFiles, step};
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
@@ -20,8 +20,10 @@ use super::args::{MOST_ROUNDS, each_once, need_executor, one_of};
 /// object directory of its own.
 const MOST_KERNELS: i64 = 16;
 
-/// The tests that run where only a signature is given.
-const BOOT: &str = "boot/*";
+/// The tests that run where only a signature is given. Those of the boot are
+/// skipped on a kernel that the loader has booted, and a good kernel has to pass
+/// one.
+const BOOT: [&str; 2] = ["boot/*", "smoke/poll"];
 
 /// Find the commit, or the patch of the series, that broke a test.
 ///
@@ -175,7 +177,9 @@ impl KernelArgs {
         let tests = match (&self.program, self.tests.as_slice()) {
             (Some(path), _) => TestSource::program(path.clone(), self.program_arg.clone())?,
             // The signature is that of a panic while the kernel boots or is idle.
-            (None, []) if self.signature.is_some() => TestSource::Suites(vec![BOOT.into()]),
+            (None, []) if self.signature.is_some() => {
+                TestSource::Suites(BOOT.map(str::to_owned).into())
+            }
             (None, []) => {
                 return Err(Failure::usage("choose the tests", "no test is named").help(
                     "name tests with `--test GLOB`, a program with `--program FILE`, or a panic \
@@ -197,14 +201,14 @@ impl KernelArgs {
         })
     }
 
-    fn manner<'a>(
+    fn options<'a>(
         &self,
         base: &str,
         jobs: u16,
         executor: ExecutorChoice,
         ready: &'a dyn Fn() -> Result<(), Failure>,
-    ) -> Manner<'a> {
-        Manner {
+    ) -> RunOptions<'a> {
+        RunOptions {
             guest: GuestRequest {
                 base: Some(base.to_owned()),
                 ..GuestRequest::default()
@@ -270,18 +274,18 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
         need_executor(cx, args.executor, args.kernel.yes)?;
         kdk_doctor::need(cx, Need::FreeBsd, args.kernel.yes)
     };
-    let manner = args
+    let options = args
         .kernel
-        .manner(&request.base, args.jobs, args.executor, &ready);
+        .options(&request.base, args.jobs, args.executor, &ready);
     if args.dry_run {
-        return kdk_bisect::dry_run(cx, &request, &manner);
+        return kdk_bisect::dry_run(cx, &request, &options);
     }
     let files = ReportFiles {
         json: args.json.clone(),
         html: args.html.clone(),
         git_log: args.git_log.clone(),
     };
-    kdk_bisect::run(cx, &request, &manner, args.resume, &files).map(drop)
+    kdk_bisect::run(cx, &request, &options, args.resume, &files).map(drop)
 }
 
 /// Runs `cargo xtask step`, and returns its exit code.
@@ -293,16 +297,16 @@ pub fn run_step(args: &StepArgs, cx: &Context) -> Result<u8, Failure> {
     };
     let request = args.kernel.request(cx, range, args.runs)?;
     let ready = || kdk_doctor::need(cx, Need::FreeBsd, args.kernel.yes);
-    let manner = args
+    let options = args
         .kernel
-        .manner(&request.base, 1, ExecutorChoice::Local, &ready);
+        .options(&request.base, 1, ExecutorChoice::Local, &ready);
     let dir = match &args.src {
         Some(dir) => dir.clone(),
         None => std::env::current_dir().map_err(|error| {
             Failure::infra("find the checkout", "the current directory is gone").source(error)
         })?,
     };
-    let tested = step::step(cx, &request, &manner, &dir)?;
+    let tested = step::step(cx, &request, &options, &dir)?;
     let (code, why) = (step::exit_code(&tested.counts), &tested.counts.why);
     cx.terminal.print(match code {
         0 => "good".to_owned(),

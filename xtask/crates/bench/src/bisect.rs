@@ -9,7 +9,7 @@ use kdk_bisect::ReportFiles;
 use kdk_bisect::candidates::{self, Candidates};
 use kdk_bisect::decide::{Event, Purpose};
 use kdk_bisect::line::{self, Line};
-use kdk_bisect::request::{BisectRequest, Manner, RangeChoice, TestSource};
+use kdk_bisect::request::{BisectRequest, RangeChoice, RunOptions, TestSource};
 use kdk_bisect::synthetic::{self, Synthetic};
 use kdk_core::cache_dir::CacheDir;
 use kdk_core::clock;
@@ -86,7 +86,7 @@ fn steps(cx: &Context, base: &str) -> Result<(), Failure> {
         accel: Default::default(),
         runs: 20,
     };
-    let manner = Manner {
+    let options = RunOptions {
         guest: GuestRequest {
             base: Some(base.to_owned()),
             ..GuestRequest::default()
@@ -97,7 +97,7 @@ fn steps(cx: &Context, base: &str) -> Result<(), Failure> {
         ready: &|| Ok(()),
     };
     let begun = Instant::now();
-    let events = kdk_bisect::run(cx, &request, &manner, false, &ReportFiles::default())?;
+    let events = kdk_bisect::run(cx, &request, &options, false, &ReportFiles::default())?;
     let all = milliseconds(begun.elapsed());
     synthetic::forget(&git, &record.commit, &history)?;
     let runs = events.iter().filter_map(|event| match event {

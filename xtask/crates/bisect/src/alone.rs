@@ -7,8 +7,7 @@ use kdk_guest::request::CommitChoice;
 use serde::Serialize;
 
 use crate::driver::verdict;
-use crate::line::{Line, needed};
-use crate::request::BisectRequest;
+use crate::line::needed;
 use crate::tester::GuestTester;
 use kdk_core::failure::Failure;
 use kdk_series::base::apply::{self, Change};
@@ -31,14 +30,13 @@ pub struct Alone {
 /// # Errors
 /// The series has changed, or the host failed.
 pub fn check(
-    request: &BisectRequest,
-    line: &Line,
     tester: &GuestTester<'_>,
     at: usize,
     runs: u32,
     decisive: &BTreeSet<String>,
 ) -> Result<Alone, Failure> {
-    let series = load::must(&request.base)?;
+    let line = tester.line;
+    let series = load::must(&tester.request.base)?;
     let id = &line.candidates.commits[at].subject;
     let with: BTreeSet<String> = needed(&series, std::slice::from_ref(id))?;
     let test = |ids: &[String]| -> Result<String, Failure> {

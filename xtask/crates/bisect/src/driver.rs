@@ -466,7 +466,7 @@ mod tests {
 
     impl Tester for Deadly {
         fn test(&self, kernel: Kernel, decisive: &BTreeSet<String>) -> Result<Tested, Failure> {
-            if self.fake.tests.load(Ordering::SeqCst) == self.last {
+            if self.fake.tests.load(Ordering::SeqCst) >= self.last {
                 let own = nix::unistd::getpid();
                 nix::sys::signal::kill(own, nix::sys::signal::Signal::SIGKILL).unwrap();
             }
@@ -480,10 +480,14 @@ mod tests {
         let Some(path) = std::env::var_os(CHILD) else {
             return;
         };
-        let problem = problem(60, 1);
+        // The extension is the number of kernels side by side. Each process logs
+        // the first ones.
+        let width = Path::new(&path).extension().unwrap().to_str().unwrap();
+        let width = width.parse().unwrap();
+        let problem = problem(60, width);
         let deadly = Deadly {
             fake: fake(41, &[]),
-            last: 1,
+            last: width,
         };
         let interrupt = Interrupt::new();
         let session = Session {
@@ -500,31 +504,36 @@ mod tests {
 
     #[test]
     fn a_bisection_continues_after_each_kill() {
+        let dir = tempfile::tempdir().unwrap();
+        for (width, expected) in [(1, 8..=10), (2, 4..=6), (3, 3..=6)] {
+            let path = dir.path().join(format!("log.{width}"));
+            let kills = kills(&path);
+            assert!(expected.contains(&kills), "{kills} kills by {width}");
+            let log = Log::open(&path).unwrap();
+            let sessions = |event: &&Event| matches!(event, Event::Session { .. });
+            assert_eq!(log.events().iter().filter(sessions).count(), kills + 1);
+        }
+    }
+
+    /// Returns the number of processes that are killed until the bisection ends.
+    fn kills(path: &Path) -> usize {
         use std::os::unix::process::ExitStatusExt;
 
-        let dir = tempfile::tempdir().unwrap();
-        let path = log::path(dir.path());
         let mut kills = 0;
         loop {
             let child = std::process::Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", "driver::tests::child_that_is_killed"])
-                .env(CHILD, &path)
+                .env(CHILD, path)
                 .output()
                 .unwrap();
             match child.status.signal() {
                 Some(9) => kills += 1,
                 _ => {
                     assert!(child.status.success(), "{child:?}");
-                    break;
+                    return kills;
                 }
             }
         }
-        // Each process tests one kernel: both endpoints, six rounds, and the
-        // two that confirm the answer.
-        assert!((8..=10).contains(&kills), "{kills} kills");
-        let log = Log::open(&path).unwrap();
-        let sessions = |event: &&Event| matches!(event, Event::Session { .. });
-        assert_eq!(log.events().iter().filter(sessions).count(), kills + 1);
     }
 
     #[test]

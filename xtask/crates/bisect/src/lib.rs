@@ -29,12 +29,13 @@ use kdk_executor::{Executor, ExecutorChoice};
 use kdk_guest::remote::Remote;
 use kdk_report::history::History;
 
-use crate::decide::{Decision, Event, Start};
+use crate::alone::Alone;
+use crate::decide::{Answer, Decision, Event, Refusal, Start};
 use crate::driver::Session;
 use crate::line::Line;
 use crate::log::Log;
 use crate::report::Report;
-use crate::request::{BisectRequest, Manner, RangeChoice};
+use crate::request::{BisectRequest, RangeChoice, RunOptions};
 use crate::signature::{Metric, Signature};
 use crate::tester::{GuestTester, Inputs};
 use kdk_core::cache_dir::write_atomically;
@@ -90,12 +91,16 @@ fn start(line: &Line, inputs: &Inputs, request: &BisectRequest) -> Result<Start,
 ///
 /// # Errors
 /// The request is wrong, or git fails.
-pub fn dry_run(cx: &Context, request: &BisectRequest, manner: &Manner<'_>) -> Result<(), Failure> {
+pub fn dry_run(
+    cx: &Context,
+    request: &BisectRequest,
+    options: &RunOptions<'_>,
+) -> Result<(), Failure> {
     stopped(cx, || {
         request.check()?;
         Signature::new(request.signature.as_deref())?;
         let request = line::resolve(&cx.cache, request)?;
-        let line = line::read(cx, &request, manner.jobs)?;
+        let line = line::read(cx, &request, options.jobs)?;
         let mut events = log::read(&log::path(&state::folder(&cx.cache, &request)?))?;
         // Positions in a log of another range mean other commits.
         let range = line.digest()?;
@@ -115,7 +120,10 @@ pub fn dry_run(cx: &Context, request: &BisectRequest, manner: &Manner<'_>) -> Re
         for text in report::plan_lines(&line, &events, step) {
             cx.terminal.print(text);
         }
-        Ok(())
+        match decide::decide(&line.problem, &[]) {
+            Decision::Refused(refusal) => Err(report::refused(&refusal, &line)),
+            Decision::Test(_) | Decision::Found(_) => Ok(()),
+        }
     })
 }
 
@@ -126,11 +134,11 @@ pub fn dry_run(cx: &Context, request: &BisectRequest, manner: &Manner<'_>) -> Re
 pub fn run(
     cx: &Context,
     request: &BisectRequest,
-    manner: &Manner<'_>,
+    options: &RunOptions<'_>,
     resume: bool,
     files: &ReportFiles,
 ) -> Result<Vec<Event>, Failure> {
-    stopped(cx, || search(cx, request, manner, resume, files))
+    stopped(cx, || search(cx, request, options, resume, files))
 }
 
 /// Returns what `work` does. If the user stops it, that is the failure, and not
@@ -154,20 +162,20 @@ fn interrupted(failure: &Failure) -> Failure {
 fn search(
     cx: &Context,
     request: &BisectRequest,
-    manner: &Manner<'_>,
+    options: &RunOptions<'_>,
     resume: bool,
     files: &ReportFiles,
 ) -> Result<Vec<Event>, Failure> {
     request.check()?;
     let pattern = Signature::new(request.signature.as_deref())?;
     let request = line::resolve(&cx.cache, request)?;
-    let line = line::read(cx, &request, manner.jobs)?;
+    let line = line::read(cx, &request, options.jobs)?;
     let state = state::open(&cx.cache, &request)?;
-    (manner.ready)()?;
+    (options.ready)()?;
     let inputs = Inputs::of(cx, &request.base)?;
-    let executor = match manner.executor {
+    let executor = match options.executor {
         ExecutorChoice::Local => None,
-        choice => Some(Executor::open(cx, choice, manner.jobs)?),
+        choice => Some(Executor::open(cx, choice, options.jobs)?),
     };
     let remote = executor.as_ref().map(|executor| Remote::new(cx, executor));
     let logs = logs::folder(cx)?;
@@ -181,8 +189,8 @@ fn search(
     let tester = |signature| GuestTester {
         cx,
         request: &tested,
-        guest: &manner.guest,
-        verbose: manner.verbose,
+        guest: &options.guest,
+        verbose: options.verbose,
         line: &line,
         signature,
         inputs: &inputs,
@@ -219,24 +227,14 @@ fn search(
         cx.terminal.print(text);
     }
     let mut unfinished = None;
-    if let (RangeChoice::Series, Ok(answer)) = (&request.range, &result)
-        && let [culprit] = answer.suspects.as_slice()
-    {
-        let decisive = decide::decisive(&line.problem, events);
-        match alone::check(&request, &line, &tester, *culprit, answer.passes, &decisive) {
-            Ok(alone) => {
-                for text in alone.lines(&line.candidates.commits[*culprit].subject) {
-                    cx.terminal.print(text);
-                }
-                report.alone = Some(alone);
-            }
-            Err(failure) => {
-                let why = failure.in_one_line();
-                cx.terminal
-                    .print(format!("the patch was not tested alone: {why}"));
-                // The host's failure says nothing about the patch.
-                unfinished = Some(failure).filter(|one| one.class() == Class::Infra);
-            }
+    match test_alone(&tester, events, &result) {
+        Ok(alone) => report.alone = alone,
+        Err(failure) => {
+            let why = failure.in_one_line();
+            cx.terminal
+                .print(format!("the patch was not tested alone: {why}"));
+            // The host's failure says nothing about the patch.
+            unfinished = Some(failure).filter(|one| one.class() == Class::Infra);
         }
     }
     let git_log = git_log::export(&line.candidates, &line.problem, events, result.as_ref());
@@ -255,6 +253,27 @@ fn search(
         Ok(_) => Ok(events.to_vec()),
         Err(refusal) => Err(report::refused(&refusal, &line)),
     }
+}
+
+/// Tests the patch that is the answer without the patches before it, and prints
+/// the result; none where the answer is not one patch.
+fn test_alone(
+    tester: &GuestTester<'_>,
+    events: &[Event],
+    result: &Result<Answer, Refusal>,
+) -> Result<Option<Alone>, Failure> {
+    let (RangeChoice::Series, Ok(answer)) = (&tester.request.range, result) else {
+        return Ok(None);
+    };
+    let [culprit] = answer.suspects.as_slice() else {
+        return Ok(None);
+    };
+    let decisive = decide::decisive(&tester.line.problem, events);
+    let alone = alone::check(tester, *culprit, answer.passes, &decisive)?;
+    for text in alone.lines(&tester.line.candidates.commits[*culprit].subject) {
+        tester.cx.terminal.print(text);
+    }
+    Ok(Some(alone))
 }
 
 /// Returns the limit of a metric: the one in the log, else that of the good

@@ -74,6 +74,16 @@ impl TestSource {
         }
     }
 
+    /// Returns whether tests of the suite `boot` are among them, so that each run
+    /// has to boot.
+    pub fn has_the_boot(&self) -> bool {
+        let is_boot = |pattern: &String| pattern == "boot" || pattern.starts_with("boot/");
+        match self {
+            Self::Suites(patterns) => patterns.iter().any(is_boot),
+            Self::Program { .. } => false,
+        }
+    }
+
     /// Returns the programs to put into the guest.
     pub fn programs(&self) -> Vec<Program> {
         match self {
@@ -158,7 +168,7 @@ impl BisectRequest {
 }
 
 /// How kernels are tested, which does not decide about the answer.
-pub struct Manner<'a> {
+pub struct RunOptions<'a> {
     /// How guests are made.
     pub guest: GuestRequest,
     /// The number of kernels that are built and tested side by side.
@@ -170,4 +180,25 @@ pub struct Manner<'a> {
     /// Checks that the host can build kernels. It is called before the first
     /// build, and after all that can be wrong with the request.
     pub ready: &'a dyn Fn() -> Result<(), Failure>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tests_of_the_boot_have_to_boot() {
+        for (patterns, want) in [
+            (&["boot/*"][..], true),
+            (&["boot", "boot/clock"], true),
+            (&["boot/*", "smoke/poll"], true),
+            (&["smoke/poll"], false),
+            (&["*"], false),
+            (&[], false),
+        ] {
+            let patterns = patterns.iter().map(|one| (*one).to_owned()).collect();
+            let tests = TestSource::Suites(patterns);
+            assert_eq!(tests.has_the_boot(), want, "{tests:?}");
+        }
+    }
 }

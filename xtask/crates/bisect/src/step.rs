@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicUsize;
 use crate::decide::Counts;
 use crate::driver::{Kernel, Tested, Tester};
 use crate::line;
-use crate::request::{BisectRequest, Manner};
+use crate::request::{BisectRequest, RunOptions};
 use crate::signature::Signature;
 use crate::tester::{GuestTester, Inputs};
 use kdk_core::context::Context;
@@ -64,7 +64,7 @@ pub fn exit_code(counts: &Counts) -> u8 {
 pub fn step(
     cx: &Context,
     request: &BisectRequest,
-    manner: &Manner<'_>,
+    options: &RunOptions<'_>,
     dir: &Path,
 ) -> Result<Tested, Failure> {
     request.check()?;
@@ -77,14 +77,14 @@ pub fn step(
             ..Tested::default()
         });
     }
-    (manner.ready)()?;
+    (options.ready)()?;
     let inputs = Inputs::of(cx, &request.base)?;
     let logs = logs::folder(cx)?;
     let tester = GuestTester {
         cx,
         request,
-        guest: &manner.guest,
-        verbose: manner.verbose,
+        guest: &options.guest,
+        verbose: options.verbose,
         line: &line,
         signature: &signature,
         inputs: &inputs,

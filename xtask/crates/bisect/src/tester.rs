@@ -282,6 +282,8 @@ impl GuestTester<'_> {
                 cpus: self.request.cpus.clone(),
                 repeat: runs,
                 verbose: self.verbose,
+                // Of a saved machine the boot would be one and the same.
+                cold: self.request.tests.has_the_boot(),
                 ..TestRequest::default()
             },
         }
