@@ -10,11 +10,14 @@ use crate::cache_key::CacheKey;
 use crate::job::Job;
 use crate::revision::Revision;
 use crate::shards::Shard;
-use crate::versioned;
+use crate::versioned::{self, BadFile};
 use kdk_core::failure::Failure;
 
 /// The version of the format that is written and read.
 pub const SCHEMA: u32 = 1;
+
+/// The most shards of a plan: GitHub runs at most this many jobs of a matrix.
+pub const MOST_SHARDS: usize = 256;
 
 /// The ids of revisions, by base.
 pub type Revisions = BTreeMap<String, String>;
@@ -28,6 +31,9 @@ pub struct PlanFile {
     pub revisions: Vec<Revision>,
     /// What names the caches of the builds.
     pub cache: CacheKey,
+    /// Whether the shards confine their builds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sandbox: bool,
     /// The shards, in the order of their numbers.
     pub shards: Vec<PlannedShard>,
     /// The jobs that do not run.
@@ -73,6 +79,7 @@ impl PlanFile {
             schema: SCHEMA,
             revisions,
             cache,
+            sandbox: false,
             shards: shards.into_iter().enumerate().map(planned).collect(),
             valid,
         }
@@ -91,7 +98,8 @@ impl PlanFile {
     /// # Errors
     /// It does not exist, is truncated, or has another version of the format.
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        versioned::read(path, SCHEMA).map_err(|bad| {
+        let plan = versioned::read(path, SCHEMA).and_then(Self::checked);
+        plan.map_err(|bad| {
             let failure = bad.failure("the plan", path);
             match failure.advice() {
                 Some(_) => failure,
@@ -100,6 +108,18 @@ impl PlanFile {
                 }
             }
         })
+    }
+
+    /// Refuses a plan whose shards are not numbered in their order: its readers
+    /// would disagree about which jobs a shard has.
+    fn checked(self) -> Result<Self, BadFile> {
+        let numbers = self.shards.iter().map(|shard| shard.shard);
+        match numbers.eq(1..=self.shards.len()) {
+            true => Ok(self),
+            false => Err(BadFile::Malformed(
+                "its shards are not numbered from 1 in their order".into(),
+            )),
+        }
     }
 
     /// Returns the plan as JSON.
@@ -199,7 +219,10 @@ mod tests {
             ("newer", Some("{\"schema\": 9}".to_owned())),
         ];
         let mut texts = Vec::new();
-        for (name, text) in table {
+        let mut shuffled = plan();
+        shuffled.shards.reverse();
+        let shuffled = ("shuffled", Some(shuffled.text().unwrap()));
+        for (name, text) in table.into_iter().chain([shuffled]) {
             let path = dir.path().join(name);
             if let Some(text) = text {
                 fs::write(&path, text).unwrap();

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::job::Job;
-use crate::result::{JobResult, SCHEMA};
+use crate::result::{JobResult, JobVerdict, SCHEMA};
 use crate::revision::{self, Revision};
 use crate::versioned::{self, BadFile};
 use kdk_core::cache_dir::{CacheDir, Lock, write_atomically};
@@ -176,6 +176,15 @@ impl Results {
         Ok(())
     }
 
+    /// Returns whether `result` becomes the verdict of its key when it is stored.
+    ///
+    /// # Errors
+    /// The stored result cannot be read.
+    pub fn is_newer(&self, result: &JobResult) -> Result<bool, Failure> {
+        let known = self.get(&result.key)?;
+        Ok(known.is_none_or(|known| rank(result) > rank(&known)))
+    }
+
     fn put_as(&self, key: &str, result: &JobResult) -> Result<(), Failure> {
         match merge(self.get(key)?, result) {
             Some(merged) => write(&self.dir.join(JobResult::file_name(key)), &merged),
@@ -184,23 +193,36 @@ impl Results {
     }
 }
 
-/// Returns `new` with the attempts before it, or nothing if `old` stays.
+/// Returns the result with the attempts of both, or nothing if `old` stays as it
+/// is. The run that began last decides, in whatever order they are stored: a
+/// folder of results can be collected again.
 fn merge(old: Option<JobResult>, new: &JobResult) -> Option<JobResult> {
     let Some(old) = old else {
         return Some(new.clone());
     };
-    let is_known =
-        |attempt: u64| old.began == attempt || old.attempts.iter().any(|a| a.began == attempt);
-    if is_known(new.began) && new.host == old.host {
+    let is_new = |began, verdict| (began, verdict) == (new.began, new.verdict);
+    if is_new(old.began, old.verdict) || old.attempts.iter().any(|a| is_new(a.began, a.verdict)) {
         return None;
     }
     if !new.is_final() && old.is_final() {
         return None;
     }
-    let mut merged = new.clone();
-    merged.attempts = old.attempts.clone();
-    merged.attempts.push(old.attempt());
+    let (mut merged, other) = match rank(new) > rank(&old) {
+        true => (new.clone(), &old),
+        false => (old.clone(), new),
+    };
+    merged.attempts.extend(other.attempts.iter().cloned());
+    merged.attempts.push(other.attempt());
+    merged.attempts.sort_by_key(|attempt| attempt.began);
+    merged.attempts.dedup();
     Some(merged)
+}
+
+/// Returns what makes one of two results the verdict: that it is about the
+/// patch, that it began later, and at the same time that it failed.
+fn rank(result: &JobResult) -> (bool, u64, bool) {
+    let failed = result.verdict == JobVerdict::Failed;
+    (result.is_final(), result.began, failed)
 }
 
 /// Reads a JSON file with the schema `schema`. There is none if the file does
@@ -294,11 +316,24 @@ mod tests {
             (Some(at(1, Passed)), at(2, HostError), None),
             // The same result, collected twice.
             (Some(at(1, Failed)), at(1, Failed), None),
+            // A folder that is collected late: the newest run decides.
+            (Some(at(2, Failed)), at(1, Passed), Some((Failed, 1))),
+            (Some(at(2, Passed)), at(1, Failed), Some((Passed, 1))),
+            (Some(at(2, HostError)), at(1, Failed), Some((Failed, 1))),
+            // Two hosts began at once.
+            (Some(at(1, Failed)), at(1, Passed), Some((Failed, 1))),
+            (Some(at(1, Passed)), at(1, Failed), Some((Failed, 1))),
         ];
         for (old, new, want) in table {
             let got = merge(old.clone(), &new).map(|one| (one.verdict, one.attempts.len()));
             assert_eq!(got, want, "{old:?} {new:?}");
         }
+        // An attempt that is known already.
+        let both = merge(Some(at(1, Failed)), &at(2, Passed)).unwrap();
+        assert_eq!(merge(Some(both.clone()), &at(1, Failed)), None);
+        let all = merge(Some(at(4, Passed)), &both).unwrap();
+        let began: Vec<u64> = all.attempts.iter().map(|one| one.began).collect();
+        assert_eq!((all.verdict, began), (Passed, vec![1, 2]));
     }
 
     #[test]

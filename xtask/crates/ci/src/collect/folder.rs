@@ -1,14 +1,18 @@
 //! The folders of results that shards leave.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
 
 use kdk_core::failure::Failure;
 
+use crate::plan_file::MOST_SHARDS;
 use crate::result::{self, JobResult};
 use crate::shard_report::{self, ShardReport};
 use crate::versioned::{self, BadFile};
+
+/// The most files of a folder of results that are looked at.
+const MOST_FILES: usize = 10_000;
 
 /// A folder of results, as it was found.
 #[derive(Debug, Clone)]
@@ -34,7 +38,7 @@ pub fn find(dirs: &[PathBuf]) -> Result<Vec<Folder>, Failure> {
             continue;
         }
         for path in entries(dir)? {
-            if path.is_dir() && is_of_a_shard(&path)? {
+            if has_type(&path, FileType::is_dir) && is_of_a_shard(&path)? {
                 paths.push(path);
             }
         }
@@ -59,7 +63,17 @@ pub fn find(dirs: &[PathBuf]) -> Result<Vec<Folder>, Failure> {
 fn is_of_a_shard(dir: &Path) -> Result<bool, Failure> {
     Ok(entries(dir)?
         .iter()
-        .any(|path| path.is_file() && (is_report(path) || key_of(path).is_some())))
+        .any(|path| is_file(path) && (is_report(path) || key_of(path).is_some())))
+}
+
+/// Returns whether there is a file, and not a link to one. A shard's folder has
+/// no links: they could lead out of it.
+fn is_file(path: &Path) -> bool {
+    has_type(path, FileType::is_file)
+}
+
+fn has_type(path: &Path, is: fn(&FileType) -> bool) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| is(&found.file_type()))
 }
 
 fn is_report(path: &Path) -> bool {
@@ -71,8 +85,12 @@ fn is_report(path: &Path) -> bool {
 fn key_of(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let key = name.strip_suffix(".json")?;
-    let is_key = key.len() >= 16 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_key.then(|| key.to_owned())
+    is_key(key).then(|| key.to_owned())
+}
+
+/// Returns whether a text can be the key of a result.
+pub fn is_key(text: &str) -> bool {
+    (16..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Returns the paths in a folder, in their order.
@@ -84,6 +102,11 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir).map_err(failed)? {
         paths.push(entry.map_err(failed)?.path());
+        if paths.len() > MOST_FILES {
+            let what = format!("{} has more than {MOST_FILES} files", dir.display());
+            return Err(Failure::usage("collect the results", what)
+                .help("name the folders of the shards' results"));
+        }
     }
     paths.sort();
     Ok(paths)
@@ -97,10 +120,21 @@ fn read(path: PathBuf) -> Result<Folder, Failure> {
         }
     }
     Ok(Folder {
-        report: versioned::read(&shard_report::path(&path), shard_report::SCHEMA),
+        report: versioned::read(&shard_report::path(&path), shard_report::SCHEMA)
+            .and_then(with_possible_count),
         results,
         path,
     })
+}
+
+/// Refuses a report of a shard that no plan has.
+fn with_possible_count(report: ShardReport) -> Result<ShardReport, BadFile> {
+    match report.count {
+        1..=MOST_SHARDS => Ok(report),
+        count => Err(BadFile::Malformed(format!(
+            "{count} is no number of shards from 1 to {MOST_SHARDS}"
+        ))),
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +160,54 @@ mod tests {
             texts.push(rendered(&failure).replace(&*dir.path().to_string_lossy(), "DIR"));
         }
         insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    #[test]
+    fn only_plain_files_of_a_shard_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        write(&at("secret/shard.json"), "{");
+        let shard = at("shards/a");
+        write(&shard.join("shard.json"), "{");
+        std::os::unix::fs::symlink(at("secret"), at("shards/b")).unwrap();
+        nix::unistd::mkfifo(
+            &shard.join(format!("{KEY}.json")),
+            nix::sys::stat::Mode::S_IRWXU,
+        )
+        .unwrap();
+        let other = KEY.replace('0', "f");
+        std::os::unix::fs::symlink("/dev/zero", shard.join(format!("{other}.json"))).unwrap();
+        let found = find(&[at("shards")]).unwrap();
+        assert_eq!(found.len(), 1);
+        for key in [KEY, &other] {
+            let bad = found[0].results[key].clone().unwrap_err();
+            assert!(matches!(bad, BadFile::Unreadable(_)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_number_of_shards_that_no_plan_has_is_refused() {
+        let report = |count| ShardReport {
+            schema: shard_report::SCHEMA,
+            shard: 1,
+            count,
+            revisions: Default::default(),
+            jobs: Vec::new(),
+            began: 0,
+            ms: 0,
+            host: "h".into(),
+            error: None,
+        };
+        for (count, is_possible) in [
+            (0, false),
+            (1, true),
+            (MOST_SHARDS, true),
+            (MOST_SHARDS + 1, false),
+            (usize::MAX, false),
+        ] {
+            let got = with_possible_count(report(count));
+            assert_eq!(got.is_ok(), is_possible, "{count}");
+        }
     }
 
     #[test]

@@ -64,6 +64,18 @@ pub enum Problem {
         /// The reason for it.
         why: String,
     },
+    /// A shard names no job, and there is no plan that says why.
+    NoJobs {
+        /// The number of the shard.
+        shard: usize,
+    },
+    /// A job that the plan takes for passed has failed since.
+    NoLongerValid {
+        /// The job that did not run.
+        job: String,
+        /// Why it failed.
+        why: String,
+    },
     /// A job of a shard has no result.
     NoResult {
         /// The number of the shard.
@@ -132,6 +144,14 @@ impl fmt::Display for Problem {
                     dir.display()
                 )
             }
+            Self::NoJobs { shard } => write!(
+                f,
+                "shard {shard} ran no job: only a plan (--plan) says that there was none for it"
+            ),
+            Self::NoLongerValid { job, why } => write!(
+                f,
+                "the plan takes {job} for passed, but it failed since: {why}"
+            ),
             Self::Stopped { shard, why } => write!(f, "shard {shard} ended early: {why}"),
             Self::NoResult {
                 shard,
@@ -232,7 +252,8 @@ pub fn judge(plan: Option<&PlanFile>, folders: &[Folder]) -> Collected {
         let planned = expected
             .jobs
             .as_ref()
-            .map(|jobs| jobs[number - 1].as_slice());
+            .and_then(|jobs| jobs.get(number - 1))
+            .map(Vec::as_slice);
         shards.push(shard(number, found.copied(), planned, &mut problems));
     }
     Collected {
@@ -317,6 +338,9 @@ fn shard(
             shard: number,
             why: why.clone(),
         });
+    }
+    if planned.is_none() && report.jobs.is_empty() {
+        problems.push(Problem::NoJobs { shard: number });
     }
     let mut jobs = Vec::new();
     for job in planned.unwrap_or(&report.jobs) {

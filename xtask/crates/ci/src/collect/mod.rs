@@ -2,12 +2,12 @@
 //! missing is named, and the result is never green then.
 
 pub mod folder;
-mod import;
+pub(crate) mod import;
 pub mod judge;
 mod merge;
 mod summary;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kdk_core::cache_dir::Lock;
 use kdk_core::context::Context;
@@ -16,7 +16,9 @@ use kdk_report::files::ReportFiles;
 use kdk_report::history::compare::Comparison;
 
 use crate::plan_file::PlanFile;
-use judge::judge;
+use crate::result::JobVerdict;
+use crate::store::CiStore;
+use judge::{Problem, judge};
 
 /// What is collected, and where it goes.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +44,10 @@ pub fn collect(cx: &Context, request: &CollectRequest) -> Result<(), Failure> {
     let _lock = lock(cx, request)?;
     let plan = request.plan.as_deref().map(PlanFile::read).transpose()?;
     let folders = folder::find(&request.dirs)?;
-    let collected = judge(plan.as_ref(), &folders);
+    let mut collected = judge(plan.as_ref(), &folders);
+    if let Some(plan) = &plan {
+        collected.problems.extend(no_longer_valid(cx, plan)?);
+    }
     let report = merge::report(&collected);
     let [json, junit, html] = REPORT.map(|name| Some(request.out.join(name)));
     let written = ReportFiles { json, junit, html }.write(&report, &Comparison::default());
@@ -57,6 +62,26 @@ pub fn collect(cx: &Context, request: &CollectRequest) -> Result<(), Failure> {
         request.out.display()
     ));
     summary::failure(&collected).map_or(Ok(()), Err)
+}
+
+/// Returns the jobs that did not run because the plan takes them for passed,
+/// and that failed by what the store of this host knows.
+fn no_longer_valid(cx: &Context, plan: &PlanFile) -> Result<Vec<Problem>, Failure> {
+    let mut problems = Vec::new();
+    for job in &plan.valid {
+        let base = job.id.split('/').next().unwrap_or_default();
+        if !import::is_plain(Path::new(base)) || !folder::is_key(&job.key) {
+            continue;
+        }
+        let known = CiStore::open(&cx.cache, base).results().get(&job.key)?;
+        if let Some(failed) = known.filter(|known| known.verdict == JobVerdict::Failed) {
+            problems.push(Problem::NoLongerValid {
+                job: job.id.clone(),
+                why: failed.why,
+            });
+        }
+    }
+    Ok(problems)
 }
 
 /// Locks the folder of the report. Another collector that writes it is an error

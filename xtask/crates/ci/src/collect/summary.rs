@@ -4,7 +4,7 @@ use kdk_core::columns::columns;
 use kdk_core::failure::Failure;
 use kdk_core::terminal::seconds;
 
-use super::judge::{Collected, CollectedShard};
+use super::judge::{Collected, CollectedShard, Problem};
 use crate::result::JobVerdict;
 
 /// Returns the lines that a collection prints: a table of the shards, the jobs
@@ -40,7 +40,7 @@ pub fn lines(collected: &Collected) -> Vec<String> {
     if !collected.valid.is_empty() {
         let count = count(collected.valid.len(), "job");
         lines.push(format!(
-            "{count} did not run: the results of earlier revisions are valid"
+            "{count} did not run: the results of earlier revisions are valid, as the plan says"
         ));
     }
     lines
@@ -94,9 +94,18 @@ pub fn failure(collected: &Collected) -> Option<Failure> {
         parts.push(format!("the results are incomplete ({problems})"));
     }
     let failure = Failure::plain(class, parts.join(", and "));
-    Some(match collected.problems.is_empty() {
-        true => failure,
-        false => failure.help("run the shards that are named above again, and collect again"),
+    let runs_again = |problem: &Problem| {
+        matches!(
+            problem,
+            Problem::Missing { .. }
+                | Problem::Unnamed { .. }
+                | Problem::Stopped { .. }
+                | Problem::NoResult { .. }
+        )
+    };
+    Some(match collected.problems.iter().any(runs_again) {
+        true => failure.help("run the shards that are named above again, and collect again"),
+        false => failure,
     })
 }
 

@@ -275,6 +275,99 @@ fn incomplete_results_are_never_green_and_what_is_missing_is_named() {
 }
 
 #[test]
+fn a_shard_without_jobs_is_green_only_if_a_plan_says_so() {
+    let mut sandbox = Sandbox::new();
+    sandbox.plan.shards[1].jobs.clear();
+    sandbox.write_report(&report(&sandbox.plan.shards[1]));
+    assert!(summary::failure(&sandbox.judge(true)).is_none());
+    let without = sandbox.judge(false);
+    assert_eq!(summary::failure(&without).unwrap().exit_code(), 5);
+    insta::assert_snapshot!(summary::lines(&without).join("\n"));
+}
+
+#[test]
+fn a_valid_job_that_failed_since_is_not_green() {
+    let sandbox = Sandbox::new();
+    let cx = sandbox.context();
+    collect(&cx, &sandbox.request()).unwrap();
+    let work = Work::Lint { patch: "z".into() };
+    let valid = Job::new("main", work, key("z"), None);
+    let store = CiStore::open(&cx.cache, "main").results();
+    store.put(&result(&valid, JobVerdict::Failed)).unwrap();
+    let failure = collect(&cx, &sandbox.request()).unwrap_err();
+    assert_eq!(failure.exit_code(), 5);
+    let report = fs::read_to_string(sandbox.request().out.join("report.json")).unwrap();
+    let want = "the plan takes main/lint/z for passed, but it failed since: the reason";
+    assert!(report.contains(want), "{report}");
+}
+
+#[test]
+fn a_leftover_folder_changes_no_newer_verdict() {
+    let sandbox = Sandbox::new();
+    let cx = sandbox.context();
+    let store = CiStore::open(&cx.cache, "main").results();
+    let job = sandbox.job(1, 0).clone();
+    let at = |began, verdict| {
+        let one = JobResult {
+            began,
+            artefacts: vec![format!("{}/report.json", job.key)],
+            ..result(&job, verdict)
+        };
+        sandbox.write_result(1, &one);
+        write(&sandbox.shard(1).join(&one.artefacts[0]), &began);
+        let ended = collect(&cx, &sandbox.request());
+        let stored = store.get(&job.key).unwrap().unwrap();
+        let artefact = fs::read_to_string(store.dir().join(&stored.artefacts[0])).unwrap();
+        (
+            ended.is_ok(),
+            stored.verdict,
+            stored.attempts.len(),
+            artefact,
+        )
+    };
+    let failed = JobVerdict::Failed;
+    assert_eq!(at(20, failed), (false, failed, 0, "20".into()));
+    assert_eq!(at(10, JobVerdict::Passed), (true, failed, 1, "20".into()));
+    let newer = (true, JobVerdict::Passed, 2, "30".to_owned());
+    assert_eq!(at(30, JobVerdict::Passed), newer);
+}
+
+#[test]
+fn nothing_of_a_shard_leads_out_of_the_store() {
+    let sandbox = Sandbox::new();
+    let cx = sandbox.context();
+    let (job, other) = (sandbox.job(1, 0).clone(), key("other"));
+    let home = sandbox.dir.path().join("secrets");
+    write(&home.join("id"), &"PRIVATE");
+    let folder = sandbox.shard(1).join(&job.key);
+    fs::create_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink(&home, folder.join("evil")).unwrap();
+    std::os::unix::fs::symlink(&home, sandbox.shard(1).join("evil")).unwrap();
+    write(&sandbox.shard(1).join(format!("{other}.json")), &"broken");
+    let hostile = JobResult {
+        also: vec!["../../../also".into(), other.clone()],
+        artefacts: [
+            "evil/id".to_owned(),
+            format!("{}/evil/id", job.key),
+            format!("{other}.json"),
+            format!("{}/../x", job.key),
+        ]
+        .to_vec(),
+        ..result(&job, JobVerdict::Passed)
+    };
+    sandbox.write_result(1, &hostile);
+    collect(&cx, &sandbox.request()).unwrap();
+    let results = CiStore::open(&cx.cache, "main").results();
+    let stored = results.get(&job.key).unwrap().unwrap();
+    assert_eq!(stored.artefacts, [""; 0]);
+    assert!(!results.dir().join("evil").exists());
+    assert!(!results.dir().join(&job.key).exists());
+    assert!(!cx.cache.root().join("also.json").exists());
+    // The plan does not say that the result is valid for this key.
+    assert_eq!(results.get(&other).unwrap(), None);
+}
+
+#[test]
 fn without_a_plan_unusable_shards_alone_are_not_green() {
     let sandbox = Sandbox::new();
     fs::remove_dir_all(sandbox.shard(1)).unwrap();
