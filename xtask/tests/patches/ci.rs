@@ -344,3 +344,54 @@ fn a_matrix_is_linted_as_a_series_is() {
     assert_eq!(ran.code, Some(2));
     insta::assert_snapshot!(ran.out + &ran.err);
 }
+
+#[test]
+fn a_job_whose_inputs_changed_since_the_plan_has_no_verdict() {
+    let sandbox = sandbox();
+    write(
+        &sandbox.path("matrix.yaml"),
+        "schema: 1\nbases: [releng-15.1]\nrevision:\n  - run: lint\n",
+    );
+    // kdk itself runs the tasks.
+    write(&sandbox.path("tasks"), "#!/bin/sh\nexec \"$@\"\n");
+    let path = |name: &str| sandbox.path(name).display().to_string();
+    let (plan, results) = (path("plan.json"), path("results"));
+    let mut command = sandbox.command(&[
+        "ci", "plan", "--format", "json", "--shards", "1", "--out", &plan,
+    ]);
+    command.env("KDK_MATRIX", sandbox.path("matrix.yaml"));
+    let planned = sandbox.run(command);
+    assert_eq!(planned.code, Some(0), "{}", planned.err);
+    let args = ["--plan", &plan, "--shard", "1/1", "--results", &results];
+    let verdict = |patch: &str| {
+        let job = format!("\"releng-15.1/lint/{patch}\"");
+        let files = fs::read_dir(sandbox.path("results")).unwrap().flatten();
+        let texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+        let own = texts.filter(|text| text.contains("\"verdict\""));
+        let text = own.into_iter().find(|text| text.contains(&job)).unwrap();
+        text.contains("\"host-error\"")
+    };
+    // The message: the revision has the same id.
+    edit(&sandbox, "six.patch", "Count to six", "Count up to six");
+    let changed = ci(&sandbox, &args, &[]);
+    assert!(changed.code != Some(0), "{}{}", changed.out, changed.err);
+    assert_eq!([verdict("five"), verdict("six")], [false, true]);
+    edit(&sandbox, "six.patch", "Count up to six", "Count to six");
+    let same = ci(&sandbox, &args, &[]);
+    assert_eq!(
+        [verdict("five"), verdict("six")],
+        [false, false],
+        "{}",
+        same.err
+    );
+    // It changes while the job runs.
+    fs::remove_dir_all(sandbox.path("results")).unwrap();
+    let six = sandbox.series().join("six.patch");
+    let script = format!(
+        "#!/bin/sh\nsed -i 's/Count to six/Count up to six/' {}\nexec \"$@\"\n",
+        six.display()
+    );
+    write(&sandbox.path("tasks"), &script);
+    ci(&sandbox, &args, &[]);
+    assert_eq!([verdict("five"), verdict("six")], [false, true]);
+}

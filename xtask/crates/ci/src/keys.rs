@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::job::{Cpus, Work};
+use crate::job::{Cpus, Job, Work};
 use crate::matrix::Depth;
 use crate::revision::Inputs;
 use kdk_core::failure::Failure;
@@ -42,6 +42,9 @@ pub struct Facts {
     pub mutants: BTreeMap<String, String>,
     /// The version of the checks of `patches lint`.
     pub lint_rules: u32,
+    /// Whether builds are confined. Their results are no others' results: a
+    /// patch can change the later builds that are confined too.
+    pub is_confined: bool,
 }
 
 /// What is known about a patch.
@@ -111,6 +114,19 @@ pub fn keyed(
     Ok(Some(Keyed { key, also, inputs }))
 }
 
+/// Returns whether `job` still has the keys with which it was planned: whether
+/// nothing that it depends on has changed since.
+///
+/// # Errors
+/// A digest cannot be computed.
+pub fn is_current(job: &Job, facts: &Facts, programs: &dyn Programs) -> Result<bool, Failure> {
+    // Both depths have the same keys.
+    let keys = keyed(&job.work, facts, programs, Depth::Revision)?;
+    let planned: BTreeSet<&String> = job.also.iter().chain([&job.key]).collect();
+    Ok(keys
+        .is_some_and(|now| now.also.iter().chain([&now.key]).collect::<BTreeSet<_>>() == planned))
+}
+
 /// Returns the digest of what a result depends on.
 fn key(work: &Work, inputs: &Inputs) -> String {
     let mut hash = blake3::Hasher::new();
@@ -134,6 +150,9 @@ type Both = (Inputs, Inputs);
 
 fn inputs(work: &Work, facts: &Facts, programs: &dyn Programs) -> Result<Option<Both>, Failure> {
     let mut own = Inputs::from([("base".to_owned(), facts.base.clone())]);
+    if facts.is_confined && work.kernel().is_some() {
+        own.insert("builds".into(), "confined".into());
+    }
     let mut more = Inputs::new();
     let mut add = |name: &str, value: &str| {
         own.insert(name.to_owned(), value.to_owned());
@@ -156,10 +175,14 @@ fn inputs(work: &Work, facts: &Facts, programs: &dyn Programs) -> Result<Option<
                 let Some(tree) = tree else { return Ok(None) };
                 add("tree", tree);
             }
+            add("programs", &programs.digest(&[BOOT.to_owned()])?);
+            let left_out = facts.boot_tests_after(*count);
+            if !left_out.is_empty() {
+                add("tests", &left_out.join(" "));
+            }
             add_patches(&mut own, facts.patches.iter().take(*count));
             if let Some(tree) = tree {
                 more.insert("tree".into(), tree.clone());
-                more.insert("programs".into(), programs.digest(&[BOOT.to_owned()])?);
             }
         }
         Work::Prove { patch } => {
@@ -244,6 +267,20 @@ impl Facts {
     /// Returns the patch `id`, if the series has it.
     fn patch(&self, id: &str) -> Option<&PatchFacts> {
         self.patches.iter().find(|patch| patch.id == id)
+    }
+
+    /// Returns the patterns of boot tests that the first `count` patches need
+    /// not pass, because they prove later ones.
+    fn boot_tests_after(&self, count: usize) -> Vec<&str> {
+        let suite = BOOT.split('/').next().unwrap_or_default();
+        let can_match = |pattern: &&str| {
+            let first = pattern.split('/').next().unwrap_or_default();
+            first == suite || first.contains(['*', '?', '[', '{'])
+        };
+        let later = self.patches.iter().skip(count);
+        let tests = later.flat_map(|patch| &patch.tests).map(String::as_str);
+        let all: BTreeSet<&str> = tests.filter(can_match).collect();
+        all.into_iter().collect()
     }
 
     /// Returns the patches that are left out with the patch `id`: it and those
@@ -486,6 +523,24 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn other_boot_tests_rerun_the_prefixes() {
+        let prefixes = |from: usize, to: usize| -> Vec<String> {
+            (from..=to)
+                .map(|count| format!("/prefix/{count:02}"))
+                .collect()
+        };
+        let programs = FakePrograms([("boot".to_owned(), "2".to_owned())].into());
+        let depth = Depth::Revision;
+        assert_eq!(changed(&four(), &four(), &programs, depth), prefixes(0, 4));
+        // A prefix does not run the tests of later patches.
+        let mut facts = four();
+        facts.patches[2].tests = vec!["boot/c".into()];
+        let own = changed(&four(), &facts, &FakePrograms::default(), depth);
+        let want = [prefixes(0, 2), vec!["/prove/c".to_owned()]].concat();
+        assert_eq!(own, want);
+    }
+
+    #[test]
     fn another_way_to_build_a_kernel_reruns_what_is_on_it() {
         let same = FakePrograms::default();
         let mut facts = four();
@@ -508,6 +563,67 @@ pub(crate) mod tests {
         assert_eq!(nightly.also, [revision.key]);
         let lint = Work::Lint { patch: "a".into() };
         assert!(of(&lint, Depth::Nightly).also.is_empty());
+    }
+
+    #[test]
+    fn a_job_is_current_until_something_that_it_depends_on_changes() {
+        let programs = FakePrograms::default();
+        let planned = |depth| -> Vec<Job> {
+            let job = |work: Work| {
+                let keys = keyed(&work, &four(), &programs, depth).unwrap().unwrap();
+                let mut job = Job::new("b", work, keys.key, None);
+                job.also = keys.also;
+                job
+            };
+            works().into_iter().map(job).collect()
+        };
+        let stale = |facts: &Facts, programs: &FakePrograms, depth| -> Vec<String> {
+            let mut jobs = planned(depth);
+            jobs.retain(|job| !is_current(job, facts, programs).unwrap());
+            jobs.iter().map(|job| job.work.id("")).collect()
+        };
+        for depth in [Depth::Revision, Depth::Nightly] {
+            assert_eq!(stale(&four(), &programs, depth), [""; 0]);
+            // The message of a patch: the revision has the same id.
+            let mut facts = four();
+            facts.patches[1].file.push('2');
+            assert_eq!(stale(&facts, &programs, depth), ["/lint/b"]);
+            // Neither key may be stored when one of them is another one.
+            let boot = FakePrograms([("boot".to_owned(), "2".to_owned())].into());
+            assert_eq!(stale(&four(), &boot, depth).len(), 5);
+            let mut facts = four();
+            facts.kernels.insert(BENCH.into(), "bench 2".into());
+            assert_eq!(stale(&facts, &programs, depth), ["/bench/ixgbe"]);
+            facts.patches.remove(3);
+            let gone = stale(&facts, &programs, depth);
+            assert!(gone.contains(&"/lint/d".to_owned()), "{gone:?}");
+        }
+    }
+
+    #[test]
+    fn confined_builds_have_results_of_their_own() {
+        let confined = Facts {
+            is_confined: true,
+            ..four()
+        };
+        let programs = FakePrograms::default();
+        let same = |work: &Work| {
+            let of = |facts| {
+                let keys = keyed(work, facts, &programs, Depth::Nightly)
+                    .unwrap()
+                    .unwrap();
+                keys.also
+                    .into_iter()
+                    .chain([keys.key])
+                    .collect::<BTreeSet<String>>()
+            };
+            !of(&four()).is_disjoint(&of(&confined))
+        };
+        let mut works = works();
+        works.retain(same);
+        let shared: Vec<String> = works.iter().map(|work| work.id("")).collect();
+        // Nothing is built for them.
+        assert_eq!(shared, ["/lint/a", "/lint/b", "/lint/c", "/lint/d"]);
     }
 
     #[test]

@@ -48,6 +48,7 @@ pub fn text(cx: &Context, request: &ShardsRequest) -> Result<String, Failure> {
                 cache: cache_key::key(&inputs),
                 bases: inputs.bases,
                 runner: request.runner.clone(),
+                sandbox: request.plan.sandbox,
             };
             pipeline::text(engine, &pipeline)
         }
@@ -74,7 +75,10 @@ fn plan(
     }
     let cache = cache_key::key(&cache_inputs(cx, bases)?);
     let shards = balance(&jobs, request.shards);
-    Ok(PlanFile::new(revisions, cache, shards, valid))
+    Ok(PlanFile {
+        sandbox: request.plan.sandbox,
+        ..PlanFile::new(revisions, cache, shards, valid)
+    })
 }
 
 /// Returns the entry of a job that does not run.

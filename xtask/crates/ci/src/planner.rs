@@ -25,6 +25,8 @@ pub struct PlanRequest {
     pub since: Option<String>,
     /// How much is run.
     pub depth: Depth,
+    /// Whether builds are confined.
+    pub sandbox: bool,
 }
 
 /// The plan for one base.
@@ -103,7 +105,7 @@ pub fn plan(
 ) -> Result<Planned, Failure> {
     let store = CiStore::open(&cx.cache, base);
     let series = load::must(base)?;
-    let survey = survey::survey(cx, &series, suites)?;
+    let survey = survey::survey(cx, &series, suites, request.sandbox)?;
     let works = matrix.works(base, request.depth, &survey.contents);
     let mut all = Vec::new();
     for work in works {
@@ -113,13 +115,19 @@ pub fn plan(
     }
     let mut revision = survey.revision.clone();
     let earlier = match &request.since {
-        Some(rev) => named(cx, base, rev, suites, &all, request.depth)?,
+        Some(rev) => named(cx, base, rev, suites, &all, request)?,
         None => last(&store, &revision)?,
     };
-    let previous = earlier.revision.clone();
+    let previous = match earlier.revision.clone() {
+        // A commit with the same patches is no revision to compare with.
+        Some(same) if same.id == revision.id => last(&store, &revision)?.revision,
+        other => other,
+    };
     revision.previous = previous.as_ref().map(|revision| revision.id.clone());
     let tree = survey.facts.trees.last();
-    import::proofs(cx, &store, &series, (&revision, tree), &all)?;
+    if !request.sandbox {
+        import::proofs(cx, &store, &series, (&revision, tree), &all)?;
+    }
     let results = store.results();
     let history = History::new(&store)?;
     let expected = |job: &str| history.expected(job);
@@ -141,12 +149,13 @@ fn named(
     rev: &str,
     suites: &Suites,
     now: &[(Work, Keyed)],
-    depth: Depth,
+    request: &PlanRequest,
 ) -> Result<Earlier, Failure> {
-    let old = survey::survey_at(cx, base, rev, suites)?;
+    let mut old = survey::survey_at(cx, base, rev, suites)?;
+    old.facts.is_confined = request.sandbox;
     let mut revision = old.revision;
     for (work, _) in now {
-        if let Some(keys) = keyed(work, &old.facts, &old.programs, depth)? {
+        if let Some(keys) = keyed(work, &old.facts, &old.programs, request.depth)? {
             let id = work.id(base);
             revision.jobs.insert(id.clone(), keys.key);
             revision.inputs.insert(id, keys.inputs);
@@ -163,6 +172,7 @@ fn named(
 /// was planned before keeps the one that it was compared with.
 fn last(store: &CiStore, now: &Revision) -> Result<Earlier, Failure> {
     let known = store.revision(&now.id)?.and_then(|known| known.previous);
+    let known = known.filter(|previous| *previous != now.id);
     let before = match known {
         Some(previous) => store.revision(&previous)?,
         None => None,
@@ -209,5 +219,30 @@ impl<'a> History<'a> {
             .filter(|one| one.is_final() && one.ms > 0)
             .map(|one| one.ms)
             .next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::revision;
+    use kdk_core::cache_dir::CacheDir;
+
+    #[test]
+    fn a_revision_is_never_compared_with_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let interrupt = kdk_vm::interrupt::Interrupt::new();
+        let cache = CacheDir::at(dir.path().to_owned(), &interrupt).unwrap();
+        let store = CiStore::open(&cache, "b");
+        let (mut first, mut now) = (revision("b", &["a"]), revision("b", &["a", "c"]));
+        (first.began, now.began) = (1, 2);
+        now.previous = Some(now.id.clone());
+        store.put_revision(&first).unwrap();
+        store.put_revision(&now).unwrap();
+        let earlier = last(&store, &now).unwrap();
+        assert_eq!(earlier.revision.unwrap().id, first.id);
+        now.previous = Some(first.id.clone());
+        store.put_revision(&now).unwrap();
+        assert_eq!(last(&store, &now).unwrap().revision.unwrap().id, first.id);
     }
 }

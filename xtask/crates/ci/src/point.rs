@@ -205,6 +205,7 @@ fn known(points: &[Point]) -> Option<String> {
 pub fn previous(points: &[Point], at: usize) -> Option<&Point> {
     let point = points.get(at)?;
     let named = point.revision.previous.as_deref();
+    let named = named.filter(|id| *id != point.revision.id);
     named
         .and_then(|id| points.iter().find(|one| one.revision.id == id))
         .or_else(|| points.get(at.checked_sub(1)?))

@@ -24,6 +24,9 @@ pub struct JobResult {
     pub also: Vec<String>,
     /// The id of the revision that it ran for.
     pub revision: String,
+    /// Whether its builds were confined.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sandbox: bool,
     /// How the job ended.
     pub verdict: JobVerdict,
     /// Why it did not pass, in one line; empty if it passed.
@@ -118,6 +121,15 @@ pub struct Ratio {
     pub less_is_better: bool,
 }
 
+impl Ratio {
+    /// Returns whether JSON can represent it: a division by zero is no number.
+    pub fn is_finite(&self) -> bool {
+        [self.value, self.low, self.high]
+            .into_iter()
+            .all(f64::is_finite)
+    }
+}
+
 impl JobVerdict {
     /// Returns the name, as the JSON form has it.
     pub fn name(self) -> &'static str {
@@ -139,6 +151,7 @@ impl JobResult {
             key: job.key.clone(),
             also: job.also.clone(),
             revision: revision.to_owned(),
+            sandbox: false,
             verdict: JobVerdict::HostError,
             why: String::new(),
             began: now(),
@@ -181,6 +194,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_ratio_of_nothing_is_no_number() {
+        let ratio = |value, low, high| Ratio {
+            value,
+            low,
+            high,
+            less_is_better: false,
+        };
+        assert!(ratio(1.0, 0.5, 2.0).is_finite());
+        for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(!ratio(wrong, 1.0, 1.0).is_finite());
+            assert!(!ratio(1.0, wrong, 1.0).is_finite());
+            assert!(!ratio(1.0, 1.0, wrong).is_finite());
+        }
+    }
+
+    #[test]
     fn the_form_of_a_result_is_stable() {
         let result = JobResult {
             schema: SCHEMA,
@@ -188,6 +217,7 @@ mod tests {
             key: "k".into(),
             also: vec!["full".into()],
             revision: "r".into(),
+            sandbox: true,
             verdict: JobVerdict::HostError,
             why: "interrupted".into(),
             began: 1,

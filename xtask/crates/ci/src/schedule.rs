@@ -261,6 +261,7 @@ fn words(name: &str) -> &str {
         "entry" => "its entry in the manifest changed",
         "rules" => "the checks of lint changed",
         "mutants" => "the mutants changed",
+        "builds" => "whether builds are confined changed",
         other => other,
     }
 }

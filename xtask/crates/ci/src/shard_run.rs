@@ -72,6 +72,10 @@ pub fn run(cx: &Context, request: &ShardRequest, how: &RunRequest) -> Result<(),
         }
         _ => {}
     }
+    let how = &RunRequest {
+        sandbox: confined(&plan, how)?,
+        ..how.clone()
+    };
     let (began, clock) = (now(), Instant::now());
     let ended = run_jobs(cx, &plan, &jobs, &Results::at(dir.clone()), how);
     let reference = |job: &Job| JobRef {
@@ -91,6 +95,19 @@ pub fn run(cx: &Context, request: &ShardRequest, how: &RunRequest) -> Result<(),
     };
     report.write(&dir)?;
     verdict_of(&ended?)
+}
+
+/// Returns whether the builds of a shard are confined: the plan decides, because
+/// the results of confined builds have other keys.
+fn confined(plan: &PlanFile, how: &RunRequest) -> Result<bool, Failure> {
+    match (plan.sandbox, how.sandbox) {
+        (false, true) => Err(Failure::usage(
+            "follow the plan",
+            "it is for builds that are not confined",
+        )
+        .help("plan with `cargo xtask ci plan --sandbox`; the shards then need no option")),
+        (planned, _) => Ok(planned),
+    }
 }
 
 /// Runs jobs, and returns the verdict of each.
@@ -129,6 +146,41 @@ fn run_jobs(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache_key::CacheKey;
+    use crate::matrix::Depth;
+    use crate::planner::PlanRequest;
+    use kdk_executor::ExecutorChoice;
+
+    #[test]
+    fn the_plan_decides_whether_builds_are_confined() {
+        for (planned, asked, want) in [
+            (false, false, Some(false)),
+            (true, false, Some(true)),
+            (true, true, Some(true)),
+            (false, true, None),
+        ] {
+            let plan = PlanFile {
+                sandbox: planned,
+                ..PlanFile::new(Vec::new(), CacheKey::default(), Vec::new(), Vec::new())
+            };
+            let how = RunRequest {
+                plan: PlanRequest {
+                    bases: Vec::new(),
+                    since: None,
+                    depth: Depth::Revision,
+                    sandbox: asked,
+                },
+                executor: ExecutorChoice::Local,
+                jobs: 1,
+                sandbox: asked,
+                explain: false,
+                dry_run: false,
+                task_program: None,
+                files: Default::default(),
+            };
+            assert_eq!(confined(&plan, &how).ok(), want, "{planned} {asked}");
+        }
+    }
 
     #[test]
     fn numbers_of_shards() {

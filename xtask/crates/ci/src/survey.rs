@@ -106,16 +106,22 @@ pub fn tests_of(suites: &Suites, suite: &str) -> Vec<String> {
     tests
 }
 
-/// Surveys `series`, applied to its base.
+/// Surveys `series`, applied to its base, for builds that are confined or not.
 ///
 /// # Errors
 /// The series does not apply, or a source of a key cannot be read.
-pub fn survey(cx: &Context, series: &Loaded, suites: &Suites) -> Result<Survey, Failure> {
+pub fn survey(
+    cx: &Context,
+    series: &Loaded,
+    suites: &Suites,
+    is_confined: bool,
+) -> Result<Survey, Failure> {
     let programs = SuitePrograms::read(workspace(), suites)?;
     let applied = apply_series(&cx.cache, series, &|text| cx.terminal.line(&text))?;
     let trees = tree_ids(&applied)?;
     let definition = &applied.base.definition;
     let mut survey = of_files(series, suites, programs, definition, trees)?;
+    survey.facts.is_confined = is_confined;
     survey.revision.commit = commit_of(series)?;
     Ok(survey)
 }
@@ -256,6 +262,7 @@ fn of_files(
             kernels,
             mutants,
             lint_rules: lint::RULES,
+            is_confined: false,
         },
         programs,
         revision,

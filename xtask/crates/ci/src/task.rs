@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::job::{Batch, Job};
+use crate::keys;
 use crate::result::{JobResult, JobVerdict};
 use crate::run::RunRequest;
 use crate::store::{self, CiStore, Results};
-use crate::survey::revision_id;
+use crate::survey::{Survey, survey};
 use crate::work::Worker;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
@@ -18,7 +19,7 @@ use kdk_core::store::RESULTS_KEPT;
 use kdk_executor::Task;
 use kdk_guest::build::userland;
 use kdk_guest::request::GuestRequest;
-use kdk_series::load::{self, Loaded};
+use kdk_series::load;
 
 /// The version of the format of a task's file.
 const SCHEMA: u32 = 1;
@@ -103,15 +104,8 @@ pub fn run(cx: &Context, path: &Path) -> Result<(), Failure> {
     let task: TaskFile = store::read(path, "a task of CI", SCHEMA)?
         .ok_or_else(|| Failure::usage(&tried, "there is no such file"))?;
     let series = load::must(&task.base)?;
-    let unchanged = |series: &Loaded| match revision_id(cx, series)? == task.revision {
-        true => Ok(()),
-        false => Err(
-            Failure::usage(&tried, "the series has changed since it was planned")
-                .help("plan again: `cargo xtask ci run`; the results that there are stay"),
-        ),
-    };
-    unchanged(&series)?;
     let suites = userland::suites()?;
+    let mut now = survey(cx, &series, &suites, task.sandbox)?;
     let of_series = CiStore::open(&cx.cache, &task.base).results();
     let results = match of_series.dir() == task.results {
         true => of_series,
@@ -135,10 +129,13 @@ pub fn run(cx: &Context, path: &Path) -> Result<(), Failure> {
         if known.is_some_and(|known| known.verdict == JobVerdict::Passed) {
             continue;
         }
+        as_planned(&task, job, &now)?;
         cx.terminal.line(&format!("job {}", job.id));
         let result = worker.run(job);
-        // A patch that was edited while the job ran is another revision.
-        unchanged(&load::must(&task.base)?)?;
+        // What was edited while the job ran may be what it ran.
+        let series = load::must(&task.base)?;
+        now = survey(cx, &series, &userland::suites()?, task.sandbox)?;
+        as_planned(&task, job, &now)?;
         results.put(&result)?;
         cx.terminal.line(&ended(&result));
         if cx.interrupt.is_set() {
@@ -152,6 +149,19 @@ pub fn run(cx: &Context, path: &Path) -> Result<(), Failure> {
     store::write(&path.with_extension("done"), &done)?;
     // Old results are removed last, when nothing waits for it.
     cx.store.gc(RESULTS_KEPT).map(drop)
+}
+
+/// Fails if the revision, or what `job` depends on, is not what was planned.
+fn as_planned(task: &TaskFile, job: &Job, now: &Survey) -> Result<(), Failure> {
+    let what = if now.revision.id != task.revision {
+        "the series has changed since it was planned"
+    } else if !keys::is_current(job, &now.facts, &now.programs)? {
+        "what the job depends on has changed since it was planned"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::usage(format!("run the job {}", job.id), what)
+        .help("plan again: `cargo xtask ci run`; the results that there are stay"))
 }
 
 /// Returns the line about a job that has ended.

@@ -74,6 +74,7 @@ impl Worker<'_> {
     pub fn run(&self, job: &Job) -> JobResult {
         let began = Instant::now();
         let mut result = JobResult::begin(job, self.revision);
+        result.sandbox = self.guest.sandbox && job.work.kernel().is_some();
         let mut measured = Measured::default();
         let ended = self.work(job, &mut measured);
         result.ms = milliseconds(began.elapsed());
@@ -208,8 +209,10 @@ impl Worker<'_> {
     fn mutants(&self, suite: &str, measured: &mut Measured) -> Result<(), Failure> {
         let dir = tempfile::tempdir()
             .map_err(|error| Failure::io("run mutants", &std::env::temp_dir(), error))?;
-        // What the series' own results show is not run again.
-        results::Results::read(&self.series.dir)?.write(dir.path(), &self.series.ids())?;
+        if !self.guest.sandbox {
+            // What the series' own results show is not run again.
+            results::Results::read(&self.series.dir)?.write(dir.path(), &self.series.ids())?;
+        }
         let (trees, cases) = {
             let say = |text: String| self.cx.terminal.line(&text);
             let applied = apply_series(&self.cx.cache, self.series, &say)?;
@@ -269,18 +272,19 @@ impl Worker<'_> {
             ..StudyRequest::default()
         };
         let ratios = comparison::run(self.cx, study, &request)?;
-        measured.ratios = ratios
-            .into_iter()
-            .map(|one| {
-                let ratio = Ratio {
-                    value: one.value,
-                    low: one.low,
-                    high: one.high,
-                    less_is_better: one.less_is_better,
-                };
-                (one.name, ratio)
-            })
-            .collect();
+        for one in ratios {
+            let ratio = Ratio {
+                value: one.value,
+                low: one.low,
+                high: one.high,
+                less_is_better: one.less_is_better,
+            };
+            if !ratio.is_finite() {
+                let what = format!("the ratio {} is no number: {}", one.name, one.value);
+                return Err(Failure::infra(format!("run the job {}", job.id), what));
+            }
+            measured.ratios.insert(one.name, ratio);
+        }
         let files = fs::read_dir(&folder)
             .map_err(|error| Failure::io("list the files of a benchmark", &folder, error))?;
         for file in files.flatten() {

@@ -90,7 +90,7 @@ fn main() -> ExitCode {
         .into_iter()
         .map(|check| test_of(check, skipped.clone()))
         .collect();
-    let own: [(&str, fn()); 3] = [
+    let own: [(&str, fn()); 4] = [
         ("each_engine_has_its_file", each_engine_has_its_file),
         (
             "a_name_that_is_no_plain_word_is_refused",
@@ -99,6 +99,10 @@ fn main() -> ExitCode {
         (
             "a_runner_is_named_where_the_engine_wants_it",
             a_runner_is_named_where_the_engine_wants_it,
+        ),
+        (
+            "the_plan_of_each_engine_confines_the_builds_of_its_shards",
+            the_plan_of_each_engine_confines_the_builds_of_its_shards,
         ),
     ];
     for (name, run) in own {
@@ -201,6 +205,7 @@ fn pipeline() -> Pipeline {
         }),
         bases,
         runner: None,
+        sandbox: false,
     }
 }
 
@@ -249,5 +254,28 @@ fn a_runner_is_named_where_the_engine_wants_it() {
     ] {
         let text = text(engine, &with).unwrap();
         assert_eq!(text.matches(want).count(), count, "{engine:?}");
+    }
+}
+
+fn the_plan_of_each_engine_confines_the_builds_of_its_shards() {
+    for sandbox in [false, true] {
+        let with = Pipeline {
+            sandbox,
+            ..pipeline()
+        };
+        let engines = [
+            Engine::Github,
+            Engine::Gitlab,
+            Engine::Jenkins,
+            Engine::Slurm,
+        ];
+        for engine in engines {
+            let text = text(engine, &with).unwrap();
+            let plans = text
+                .lines()
+                .filter(|line| line.contains("ci plan --format"));
+            let confined = plans.filter(|line| line.contains(" --sandbox ")).count();
+            assert_eq!(confined, usize::from(sandbox), "{engine:?}");
+        }
     }
 }

@@ -6,15 +6,13 @@ use std::path::PathBuf;
 use kdk_ci::matrix::Depth;
 use kdk_ci::pipeline::Format;
 use kdk_ci::plan::{self, ShardsRequest};
+use kdk_ci::plan_file::MOST_SHARDS;
 use kdk_ci::planner::PlanRequest;
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::context::Context;
 use kdk_core::failure::Failure;
 
 use crate::cmd::args::one_of;
-
-/// The most shards of a pipeline: GitHub runs at most this many jobs of a matrix.
-const MOST_SHARDS: usize = 256;
 
 /// Write the jobs for an existing engine.
 ///
@@ -38,6 +36,9 @@ pub struct Args {
     /// Plan the nightly jobs too, with `--format json`
     #[arg(long)]
     nightly: bool,
+    /// Confine the builds of the kernels with bubblewrap, in every shard (docs/ci.md)
+    #[arg(long)]
+    sandbox: bool,
     /// Write the file instead of printing it
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -65,6 +66,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
                 true => Depth::Nightly,
                 false => Depth::Revision,
             },
+            sandbox: args.sandbox,
         },
     };
     let text = plan::text(cx, &request)?;

@@ -87,6 +87,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<(), Failure> {
                 true => Depth::Nightly,
                 false => Depth::Revision,
             },
+            sandbox: args.sandbox,
         },
         executor: args.executor,
         jobs: args.jobs,

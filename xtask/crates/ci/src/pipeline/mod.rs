@@ -66,6 +66,8 @@ pub struct Pipeline {
     /// The machines that run the jobs: a label of GitHub's or Jenkins's, a tag
     /// of GitLab's. None for the engine's own default.
     pub runner: Option<String>,
+    /// Whether the shards confine their builds.
+    pub sandbox: bool,
 }
 
 const GITHUB: &str = include_str!("github.yml");
@@ -182,10 +184,15 @@ fn common(
         .iter()
         .map(|line| format!("{comment} {line}"))
         .collect();
+    let sandbox = match pipeline.sandbox {
+        true => " --sandbox",
+        false => "",
+    };
     let runner = pipeline.runner.clone().unwrap_or_else(|| runner.to_owned());
     vec![
         ("HEADER", header.join("\n")),
         ("SHARDS", pipeline.shards.to_string()),
+        ("SANDBOX", sandbox.to_owned()),
         ("RUNNER", runner),
         ("BASES", pipeline.cache.bases.clone()),
         ("TOOLCHAIN", pipeline.cache.toolchain.clone()),

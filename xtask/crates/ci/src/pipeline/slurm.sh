@@ -27,7 +27,7 @@ collect)
 *)
     mkdir -p target
     results=$(mktemp -d "$PWD/target/ci.XXXXXX")
-    cargo xtask ci plan --format json --shards @SHARDS@ --out "$results/plan.json" "$@"
+    cargo xtask ci plan --format json --shards @SHARDS@@SANDBOX@ --out "$results/plan.json" "$@"
     # A newer revision cancels the jobs of an older one.
     scancel --user="$(id -un)" --name=@NAME@
     shards=$(sbatch --parsable "$0" shard "$results")
