@@ -90,11 +90,14 @@ fn bisect<'a>(good: &'a str, bad: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 #[test]
 fn a_dry_run_says_what_would_be_tested() {
     let (sandbox, ids) = sandbox();
-    let plan = |more: &[&str]| {
-        let args = bisect(&ids[0], "HEAD", &[&["--dry-run"], more].concat());
+    let plan = |bad: &str, more: &[&str]| {
+        let args = bisect(&ids[0], bad, &[&["--dry-run"], more].concat());
         without_ids(&sandbox.ok(&args))
     };
-    let text = [plan(&[]), plan(&["--with", "five", "--jobs", "2"])];
+    let text = [
+        plan("HEAD", &[]),
+        plan(&ids[5], &["--with", "five", "--jobs", "2"]),
+    ];
     insta::assert_snapshot!(text.join("\n"));
     assert!(!sandbox.path("home/obj").exists());
 }
@@ -113,8 +116,11 @@ fn bad_input_is_one_clear_error() {
         bisect(first, last, &["--with", "fiev"]),
         bisect(first, last, &["--signature", "panic: (a"]),
         bisect(first, last, &["--test", "["]),
-        bisect(first, last, &["--resume"]),
+        // A patch conflicts with the bad commit.
+        bisect(first, &ids[3], &[]),
+        bisect(first, last, &["--with", "five", "--dry-run"]),
         vec!["bisect", "--resume"],
+        vec!["bisect", "--resume", "--test", "a/*"],
         vec![
             "bisect",
             "--base",
@@ -139,8 +145,7 @@ fn a_branch_that_moves_is_another_request() {
     let src = sandbox.path("src");
     git(&src, &["branch", "moving", &ids[2]]);
     // The state that an interrupted bisection leaves.
-    let plan = sandbox.xtask(&bisect(&ids[0], "moving", &["--dry-run"]));
-    assert_eq!(plan.code, Some(0), "{}", plan.err);
+    interrupted(&sandbox, &ids[0], &ids[2]);
     git(&src, &["branch", "-f", "moving", &ids[5]]);
     let failed = sandbox.fails(2, &bisect(&ids[0], "moving", &["--resume"]));
     assert!(
@@ -152,20 +157,24 @@ fn a_branch_that_moves_is_another_request() {
 #[test]
 fn a_rewritten_range_is_one_clear_error() {
     let (sandbox, ids) = sandbox();
+    let log = interrupted(&sandbox, &ids[0], &"1".repeat(40));
+    let failed = sandbox.fails(2, &["bisect", "--resume"]);
+    assert!(failed.contains("was rewritten since"), "{failed}");
+    assert!(log.exists());
+}
+
+/// Writes the state of a bisection that was interrupted, and returns its log.
+fn interrupted(sandbox: &Sandbox, good: &str, bad: &str) -> std::path::PathBuf {
     let state = sandbox.path("home/bisects/0123456789abcdef");
-    let gone = "1".repeat(40);
     write(
         &state.join("request.json"),
         &format!(
-            r#"{{"base":"releng-15.1","range":{{"commits":{{"good":"{}","bad":"{gone}"}}}},
-            "tests":{{"suites":["smoke/*"]}},"signature":null,"metric":null,"with":[],"cpus":[],"runs":20}}"#,
-            ids[0]
+            r#"{{"base":"releng-15.1","range":{{"commits":{{"good":"{good}","bad":"{bad}"}}}},
+            "tests":{{"suites":["smoke/*"]}},"signature":null,"metric":null,"with":[],"cpus":[],"runs":20}}"#
         ),
     );
     write(&state.join("log.jsonl"), "");
-    let failed = sandbox.fails(2, &["bisect", "--resume"]);
-    assert!(failed.contains("was rewritten since"), "{failed}");
-    assert!(state.join("log.jsonl").exists());
+    state.join("log.jsonl")
 }
 
 #[test]
@@ -191,6 +200,7 @@ fn a_step_has_the_exit_codes_of_git_bisect_run() {
         &[],
         &["--test", "["],
         &["--test", "smoke/*", "--src", "/"],
+        &["--test", "smoke/*", "--src", "/no/such"],
         &["--test", "smoke/*", "--with", "no-such"],
         &["--test", "smoke/*", "--signature", "("],
     ] {

@@ -120,11 +120,16 @@ pub fn dry_run(
         for text in report::plan_lines(&line, &events, step) {
             cx.terminal.print(text);
         }
-        match decide::decide(&line.problem, &[]) {
-            Decision::Refused(refusal) => Err(report::refused(&refusal, &line)),
-            Decision::Test(_) | Decision::Found(_) => Ok(()),
-        }
+        check_endpoints(&line)
     })
+}
+
+/// Fails if an endpoint cannot be tested, which is known without a build.
+fn check_endpoints(line: &Line) -> Result<(), Failure> {
+    match decide::decide(&line.problem, &[]) {
+        Decision::Refused(refusal) => Err(report::refused(&refusal, line)),
+        Decision::Test(_) | Decision::Found(_) => Ok(()),
+    }
 }
 
 /// Runs a bisection, prints its answer and writes its reports. Returns its log.
@@ -170,7 +175,13 @@ fn search(
     let pattern = Signature::new(request.signature.as_deref())?;
     let request = line::resolve(&cx.cache, request)?;
     let line = line::read(cx, &request, options.jobs)?;
+    check_endpoints(&line)?;
     let state = state::open(&cx.cache, &request)?;
+    if resume && !log::path(&state.dir).exists() {
+        state::check_same_range(&cx.cache, &request)?;
+        cx.terminal
+            .line("no bisection with this request was interrupted: it begins");
+    }
     (options.ready)()?;
     let inputs = Inputs::of(cx, &request.base)?;
     let executor = match options.executor {
@@ -182,10 +193,6 @@ fn search(
     let tested = state.with_copy(&request)?;
     // From here on there is something to continue.
     let mut log = state.begin(&request, resume, &start(&line, &inputs, &request)?)?;
-    if resume && log.events().len() == 1 {
-        cx.terminal
-            .line("no bisection with this request was interrupted: it begins");
-    }
     let tester = |signature| GuestTester {
         cx,
         request: &tested,
@@ -199,17 +206,12 @@ fn search(
         remote: remote.as_ref(),
         gc: Mutex::new(()),
     };
-    // An endpoint that the patches do not apply to has no number either.
-    let is_refused = matches!(
-        decide::decide(&line.problem, log.events()),
-        Decision::Refused(_)
-    );
     let signature = match &request.metric {
-        Some((name, percent)) if !is_refused => {
+        Some((name, percent)) => {
             let limit = limit(&tester(&pattern), &mut log, name, *percent);
             Signature::Worse(limit.map_err(driver::kept)?)
         }
-        _ => pattern.clone(),
+        None => pattern.clone(),
     };
     let tester = tester(&signature);
     let session = Session {

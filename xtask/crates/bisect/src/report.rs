@@ -248,7 +248,7 @@ pub fn refused(refusal: &Refusal, line: &Line) -> Failure {
             let why = line.conflict(*at).unwrap_or_default();
             let what = format!("the {name} commit cannot be tested: {}: {why}", line.describe(*at));
             Failure::usage(tried, what).help(match next {
-                Some(next) => format!("the next one that can be is {}", line.describe(next)),
+                Some(next) => format!("the nearest commit that can be tested is {}", line.describe(next)),
                 None => "the patches apply to no commit of the range".into(),
             })
         }

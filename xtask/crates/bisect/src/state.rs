@@ -2,7 +2,7 @@
 //! the log, and the reports once there is an answer.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -154,14 +154,54 @@ fn check_start(events: &[Event], start: &Start) -> Result<(), Failure> {
 pub const REPORT: &str = "report.json";
 const REQUEST: &str = "request.json";
 
+/// Fails if a bisection was interrupted that differs from `request` in the range
+/// alone: then a branch has moved, and the user continues another bisection than
+/// they mean.
+///
+/// # Errors
+/// There is one, or the folder of states cannot be read.
+pub fn check_same_range(cache: &CacheDir, request: &BisectRequest) -> Result<(), Failure> {
+    for path in interrupted(cache)?.iter().rev() {
+        // What cannot be read is none of it.
+        let Ok(other) = read(path) else {
+            continue;
+        };
+        let moved = BisectRequest {
+            range: request.range.clone(),
+            ..other.clone()
+        };
+        if moved == *request {
+            return Err(Failure::usage(
+                "continue the bisection",
+                "none with this request was interrupted",
+            )
+            .help(format!(
+                "one of {} was: a branch has moved since, or another range is meant. Continue \
+                 that one with `--resume` and no other option, or leave `--resume` out",
+                other.range_text()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Returns the request of the last bisection that has no answer yet.
 ///
 /// # Errors
 /// The folder of states cannot be read.
 pub fn unfinished(cache: &CacheDir) -> Result<Option<BisectRequest>, Failure> {
+    interrupted(cache)?
+        .pop()
+        .map(|path| read(&path))
+        .transpose()
+}
+
+/// Returns the files of the requests that have no answer yet, the last one at the
+/// end.
+fn interrupted(cache: &CacheDir) -> Result<Vec<PathBuf>, Failure> {
     let dir = cache.bisects();
     let entries = match fs::read_dir(&dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(|error| Failure::io("list the bisections", &dir, error))?,
     };
     let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
@@ -173,17 +213,17 @@ pub fn unfinished(cache: &CacheDir) -> Result<Option<BisectRequest>, Failure> {
         }
     }
     found.sort();
-    let Some((_, path)) = found.pop() else {
-        return Ok(None);
-    };
-    let text = fs::read(&path).map_err(|error| Failure::io("read a bisection", &path, error))?;
-    let request = serde_json::from_slice(&text).map_err(|error| {
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+fn read(path: &Path) -> Result<BisectRequest, Failure> {
+    let text = fs::read(path).map_err(|error| Failure::io("read a bisection", path, error))?;
+    serde_json::from_slice(&text).map_err(|error| {
         let what = format!("{} is not the request of a bisection", path.display());
         Failure::infra("continue the bisection", what)
             .source(error)
             .help("begin it again without `--resume`")
-    })?;
-    Ok(Some(request))
+    })
 }
 
 #[cfg(test)]
@@ -236,6 +276,12 @@ mod tests {
         log.append(Event::Session { at: 1 }).unwrap();
         drop((log, state));
         assert_eq!(unfinished(&cache).unwrap(), Some(request("b")));
+        // A branch has moved from b to c since.
+        let moved = check_same_range(&cache, &request("c")).unwrap_err();
+        assert!(moved.advice().unwrap().contains("g..b"), "{moved:?}");
+        let mut other = request("c");
+        other.runs = 3;
+        check_same_range(&cache, &other).unwrap();
         let entries = |resume| {
             let state = open(&cache, &request("b")).unwrap();
             let log = state.begin(&request("b"), resume, &start).unwrap();
