@@ -323,13 +323,13 @@ impl Report {
         // A kernel can be tested several times, at an endpoint or to confirm.
         let tested: BTreeSet<&str> = self.tested.iter().map(|one| &*one.commit.commit).collect();
         lines.push(format!(
-            "{} {plural}, {} kernels, {} untestable; {} rounds ({} predicted), {} kernels tested",
-            self.commits,
-            self.kernels,
+            "{}, {}, {} untestable; {} ({} predicted), {} tested",
+            counted(self.commits, what, plural),
+            counted(self.kernels, "kernel", "kernels"),
             self.untestable,
-            self.rounds,
+            counted(self.rounds, "round", "rounds"),
             self.predicted_rounds,
-            tested.len()
+            counted(tested.len(), "kernel", "kernels"),
         ));
         lines
     }
@@ -419,6 +419,12 @@ fn console_section(title: &str, lines: &[String]) -> Markup {
     }
 }
 
+/// Returns a number with its noun.
+fn counted(number: usize, one: &str, many: &str) -> String {
+    let noun = if number == 1 { one } else { many };
+    format!("{number} {noun}")
+}
+
 /// Returns the lines of a dry run: the plan and the time that it takes.
 /// `step_ms` is the time of a kernel in earlier runs, if there were any.
 pub fn plan_lines(line: &Line, events: &[Event], step_ms: Option<u64>) -> Vec<String> {
@@ -438,9 +444,9 @@ pub fn plan_lines(line: &Line, events: &[Event], step_ms: Option<u64>) -> Vec<St
         format!("good: {}", line.describe(0)),
         format!("bad: {}", line.describe(problem.commits() - 1)),
         format!(
-            "{} commits, {merges} of them merges; {} kernels that differ; {untestable} untestable",
-            problem.commits() - 1,
-            problem.suspects()
+            "{}, {merges} of them merges; {}; {untestable} untestable",
+            counted(problem.commits() - 1, "commit", "commits"),
+            counted(problem.suspects(), "different kernel", "different kernels"),
         ),
     ];
     lines.extend(line.about_patches());
@@ -450,7 +456,8 @@ pub fn plan_lines(line: &Line, events: &[Event], step_ms: Option<u64>) -> Vec<St
         .filter(|verdict: &Verdict| *verdict != known::Verdict::Skip)
         .count();
     if known > 0 {
-        lines.push(format!("{known} commits are tested already"));
+        let known = counted(known, "commit", "commits");
+        lines.push(format!("tested already: {known}"));
     }
     let rounds = decide::next_rounds(problem, events);
     let named = |points: &[usize]| {
@@ -467,15 +474,10 @@ pub fn plan_lines(line: &Line, events: &[Event], step_ms: Option<u64>) -> Vec<St
     }
     // Both endpoints, the rounds, and the confirmation of two kernels.
     let steps = u64::from(problem.rounds()) + 4;
+    let rounds = counted(problem.rounds() as usize, "round", "rounds");
     lines.push(match problem.width {
-        1 => format!(
-            "{} rounds, two endpoints and the confirmation",
-            problem.rounds()
-        ),
-        width => format!(
-            "{} rounds of {width} kernels, two endpoints and the confirmation",
-            problem.rounds()
-        ),
+        1 => format!("{rounds}, two endpoints and the confirmation"),
+        width => format!("{rounds} of {width} kernels, two endpoints and the confirmation"),
     });
     lines.push(match step_ms {
         Some(ms) => format!(

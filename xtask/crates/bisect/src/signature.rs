@@ -141,7 +141,11 @@ impl Signature {
         let all = failure.in_one_line();
         let why = shorten(&all);
         match failure.class() {
-            Class::Build => Some(Counts::untested(format!("no build: {why}"))),
+            Class::Build => Some(Counts::untested(match failure.advice() {
+                // It names the log.
+                Some(advice) if !advice.contains('\n') => format!("no build: {why}; {advice}"),
+                _ => format!("no build: {why}"),
+            })),
             Class::Boot => {
                 let all = format!("{all}\n{}\n{console}", failure.advice().unwrap_or_default());
                 let is_signature = matches!(self, Self::Matches(_)) && self.matches(&all);
@@ -446,6 +450,9 @@ mod tests {
         let bad = Some(counts(0, 1, 0, "could not boot: it died"));
         assert_eq!(panic.of_failure(&boot, ""), bad);
         assert_eq!(panic.of_failure(&build, "").map(|one| one.other), Some(1));
+        let logged = build.help("the full log: /x/kernel.log");
+        let why = any.of_failure(&logged, "").map(|one| one.why);
+        assert!(why.unwrap().ends_with("; the full log: /x/kernel.log"));
         assert_eq!(any.of_failure(&Failure::infra("a", "b"), ""), None);
         assert_eq!(any.of_failure(&Failure::usage("a", "b"), ""), None);
         // The text may be far from the end of the console or of the reason.

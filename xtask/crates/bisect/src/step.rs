@@ -67,6 +67,15 @@ pub fn step(
     options: &RunOptions<'_>,
     dir: &Path,
 ) -> Result<Tested, Failure> {
+    crate::stopped(cx, || test(cx, request, options, dir))
+}
+
+fn test(
+    cx: &Context,
+    request: &BisectRequest,
+    options: &RunOptions<'_>,
+    dir: &Path,
+) -> Result<Tested, Failure> {
     request.check()?;
     let signature = Signature::new(request.signature.as_deref())?;
     let commit = checked_out(cx, &request.base, dir)?;

@@ -453,9 +453,15 @@ proptest! {
 
     #[test]
     fn with_skips_the_culprit_is_never_wrong(history in histories(60, false)) {
-        let (found, _) = answer(&history.problem(), &mut |point| history.shows(point));
+        let problem = history.problem();
+        let (found, events) = answer(&problem, &mut |point| history.shows(point));
         let found = found.unwrap();
         prop_assert!(found.suspects.contains(&history.culprit), "{:?}", found);
+        // A skip costs a round, and one in which the search steps away from it.
+        let is_skip = |event: &&Event| matches!(event, Event::Run(run) if run.counts.other > 0);
+        let skips = events.iter().filter(is_skip).count();
+        let most = problem.rounds() as usize + 2 * skips;
+        prop_assert!(found.rounds <= most, "{} rounds, at most {most}", found.rounds);
         // Nothing that can be tested is left between the two.
         let tested = |at: &usize| history.points[*at].testable && !history.broken[*at];
         prop_assert!(!(found.good + 1..found.bad).any(|at| tested(&at)), "{:?}", found);
