@@ -1,7 +1,8 @@
 //! A task: a command whose result is a file.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use kdk_core::context::Context;
@@ -41,6 +42,7 @@ impl Task {
             Failure::infra("prepare a task", format!("{what} cannot be found")).source(error)
         };
         let program = std::env::current_exe().map_err(|error| failed("this program", error))?;
+        let program = in_place(program)?;
         let dir =
             std::env::current_dir().map_err(|error| failed("the current directory", error))?;
         let mut argv = vec![program.into_os_string()];
@@ -81,6 +83,28 @@ impl Task {
         let class = Class::of_exit_code(code).unwrap_or(Class::Infra);
         let what = format!("it ended with exit code {code} and without a result");
         self.failed(class, what, log)
+    }
+}
+
+/// Returns the path of this program, or of the one that has replaced it: Linux
+/// marks the path of a program whose file is gone. What a task depends on is
+/// checked where it runs.
+fn in_place(program: PathBuf) -> Result<PathBuf, Failure> {
+    let gone = program
+        .as_os_str()
+        .as_bytes()
+        .strip_suffix(b" (deleted)")
+        .filter(|_| !program.exists());
+    let Some(path) = gone.map(|path| PathBuf::from(OsStr::from_bytes(path))) else {
+        return Ok(program);
+    };
+    match path.exists() {
+        true => Ok(path),
+        false => Err(Failure::infra(
+            "prepare a task",
+            format!("{} was removed while it ran", path.display()),
+        )
+        .help("build kdk again, and run the command again")),
     }
 }
 
@@ -128,6 +152,20 @@ pub(crate) mod tests {
             env: Vec::new(),
             result,
         }
+    }
+
+    #[test]
+    fn a_program_that_was_built_again_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let [kdk, marked] = ["xtask", "xtask (deleted)"].map(|name| dir.path().join(name));
+        let failure = in_place(marked.clone()).unwrap_err();
+        assert!(failure.in_one_line().ends_with("was removed while it ran"));
+        std::fs::write(&kdk, "").unwrap();
+        assert_eq!(in_place(kdk.clone()).unwrap(), kdk);
+        assert_eq!(in_place(marked.clone()).unwrap(), kdk);
+        // A program of this name.
+        std::fs::write(&marked, "").unwrap();
+        assert_eq!(in_place(marked.clone()).unwrap(), marked);
     }
 
     #[test]
