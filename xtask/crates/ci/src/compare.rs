@@ -142,12 +142,17 @@ pub struct JobResults {
 pub struct Totals {
     /// The jobs that passed.
     pub passed: usize,
+    /// The jobs whose tests could not run.
+    pub skipped: usize,
     /// The jobs that failed.
     pub failed: usize,
     /// The jobs that the host failed in.
     pub host_errors: usize,
-    /// The jobs without a result.
+    /// The jobs without a result that need one.
     pub missing: usize,
+    /// The jobs without a result that are unchanged since a commit of the
+    /// caller's choice.
+    pub left_out: usize,
 }
 
 /// Compares `results`, the jobs of `revision`, with those of `previous`.
@@ -253,11 +258,14 @@ impl Comparison {
         let mut totals = Totals::default();
         for row in &self.jobs {
             match row.now.as_ref().map(|result| result.verdict) {
+                Some(_) if row.now.as_ref().is_some_and(JobResult::is_skipped) => {
+                    totals.skipped += 1;
+                }
                 Some(JobVerdict::Passed) => totals.passed += 1,
                 Some(JobVerdict::Failed) => totals.failed += 1,
                 Some(JobVerdict::HostError) => totals.host_errors += 1,
                 None if row.is_needed => totals.missing += 1,
-                None => {}
+                None => totals.left_out += 1,
             }
         }
         totals
@@ -351,8 +359,17 @@ pub(crate) mod tests {
             failed: 1,
             host_errors: 1,
             missing: 1,
+            ..Totals::default()
         };
         assert_eq!(comparison.totals(), totals);
+        let mut others = comparison;
+        others.jobs[3].is_needed = false;
+        if let Some(now) = &mut others.jobs[0].now {
+            now.counts = [("SKIP".to_owned(), 2)].into();
+        }
+        let totals = others.totals();
+        assert_eq!((totals.passed, totals.skipped), (0, 1));
+        assert_eq!((totals.missing, totals.left_out), (0, 1));
         let first = compare(&now, None, Vec::new());
         assert_eq!(first.patches[0].state, PatchState::First);
     }

@@ -43,6 +43,7 @@ pub fn revision(base: &str, patches: &[&str]) -> Revision {
         previous: None,
         patches: patches.iter().map(reference).collect(),
         jobs: Default::default(),
+        unchanged: Default::default(),
         inputs: Default::default(),
     }
 }
@@ -52,6 +53,7 @@ pub fn point(patches: &[&str]) -> Point {
     Point {
         revision: revision("b", patches),
         results: Default::default(),
+        left_out: 0,
     }
 }
 

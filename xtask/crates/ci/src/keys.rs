@@ -41,7 +41,10 @@ pub struct Facts {
     /// The digest of the mutants of each suite.
     pub mutants: BTreeMap<String, String>,
     /// The version of the checks of `patches lint`.
-    pub lint_rules: u32,
+    pub lint_rules: String,
+    /// Whether the jobs of an earlier kdk may do something else. All keys differ
+    /// then.
+    pub has_other_jobs: bool,
     /// Whether builds are confined. Their results are no others' results: a
     /// patch can change the later builds that are confined too.
     pub is_confined: bool,
@@ -150,6 +153,9 @@ type Both = (Inputs, Inputs);
 
 fn inputs(work: &Work, facts: &Facts, programs: &dyn Programs) -> Result<Option<Both>, Failure> {
     let mut own = Inputs::from([("base".to_owned(), facts.base.clone())]);
+    if facts.has_other_jobs {
+        own.insert("jobs".into(), "other".into());
+    }
     if facts.is_confined && work.kernel().is_some() {
         own.insert("builds".into(), "confined".into());
     }
@@ -165,7 +171,7 @@ fn inputs(work: &Work, facts: &Facts, programs: &dyn Programs) -> Result<Option<
             };
             add("file", &patch.file);
             add("entry", &patch.entry);
-            add("rules", &facts.lint_rules.to_string());
+            add("rules", &facts.lint_rules);
         }
         Work::Prefix { count, .. } => {
             let tree = facts.trees.get(*count);
@@ -369,7 +375,7 @@ pub(crate) mod tests {
                 (DEBUG.to_owned(), "debug 1".to_owned()),
                 (BENCH.to_owned(), "bench 1".to_owned()),
             ]),
-            lint_rules: 1,
+            lint_rules: "1".into(),
             ..Facts::default()
         };
         set_trees(&mut facts, "base");
@@ -548,9 +554,13 @@ pub(crate) mod tests {
         let bench = changed(&four(), &facts, &same, Depth::Revision);
         assert_eq!(bench, ["/bench/ixgbe"]);
         facts = four();
-        facts.lint_rules = 2;
+        facts.lint_rules = "2".into();
         let lint = changed(&four(), &facts, &same, Depth::Revision);
         assert_eq!(lint, ["/lint/a", "/lint/b", "/lint/c", "/lint/d"]);
+        facts = four();
+        facts.has_other_jobs = true;
+        let all = changed(&four(), &facts, &same, Depth::Revision);
+        assert_eq!(all.len(), works().len());
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod compare;
 mod fixtures;
 mod import;
 pub mod job;
+mod kdk_tree;
 pub mod keys;
 pub mod matrix;
 pub mod pipeline;

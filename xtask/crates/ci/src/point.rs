@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::compare::Comparison;
 use crate::result::{JobResult, JobVerdict};
 use crate::revision::{PatchRef, Revision};
-use crate::run;
 use crate::store::CiStore;
 use kdk_core::failure::Failure;
 
@@ -16,6 +14,9 @@ pub struct Point {
     pub revision: Revision,
     /// The results, by the job's id. A job without a result has not ended.
     pub results: BTreeMap<String, JobResult>,
+    /// The number of jobs that have no result and need none, because they are
+    /// unchanged since a commit of the user's choice.
+    pub left_out: usize,
 }
 
 /// How a job, or everything about a patch, ended. The worst is the greatest.
@@ -23,6 +24,8 @@ pub struct Point {
 pub enum State {
     /// The job has passed.
     Passed,
+    /// None of its tests can run on this host or base.
+    Skipped,
     /// There is no result yet.
     NotRun,
     /// The host failed, so nothing is known.
@@ -33,12 +36,19 @@ pub enum State {
 
 impl State {
     /// All states, the best one first.
-    pub const ALL: [Self; 4] = [Self::Passed, Self::NotRun, Self::HostError, Self::Failed];
+    pub const ALL: [Self; 5] = [
+        Self::Passed,
+        Self::Skipped,
+        Self::NotRun,
+        Self::HostError,
+        Self::Failed,
+    ];
 
     /// Returns the words of a state.
     pub fn name(self) -> &'static str {
         match self {
             Self::Passed => "passed",
+            Self::Skipped => "skipped",
             Self::NotRun => "not run",
             Self::HostError => "host error",
             Self::Failed => "failed",
@@ -63,7 +73,6 @@ impl Point {
     /// A file of the store cannot be read.
     pub fn all(store: &CiStore) -> Result<Vec<Self>, Failure> {
         let results = store.results();
-        let reports = store.reports();
         let read = |revision: Revision| -> Result<Self, Failure> {
             let mut found = BTreeMap::new();
             for (job, key) in &revision.jobs {
@@ -74,22 +83,20 @@ impl Point {
             let mut point = Self {
                 revision,
                 results: found,
+                left_out: 0,
             };
-            let report = reports.join(&point.revision.id).join("report.json");
-            if let Some(comparison) = run::read_report(&report)? {
-                point.forget_unneeded(&comparison);
-            }
+            point.leave_out();
             Ok(point)
         };
         store.revisions()?.into_iter().map(read).collect()
     }
 
-    /// Removes the jobs that a run found unchanged since a commit of the user's
-    /// choice: the revision needs no result of them.
-    fn forget_unneeded(&mut self, comparison: &Comparison) {
-        for row in &comparison.jobs {
-            if !row.is_needed && !self.results.contains_key(&row.job.id) {
-                self.revision.jobs.remove(&row.job.id);
+    /// Removes the jobs that the plan found unchanged since a commit of the
+    /// user's choice: the revision needs no result of them.
+    fn leave_out(&mut self) {
+        for job in &self.revision.unchanged {
+            if !self.results.contains_key(job) && self.revision.jobs.remove(job).is_some() {
+                self.left_out += 1;
             }
         }
     }
@@ -97,7 +104,11 @@ impl Point {
     /// Returns how the job `id` ended.
     pub fn state(&self, id: &str) -> State {
         let result = self.results.get(id);
-        result.map_or(State::NotRun, |result| result.verdict.into())
+        match result {
+            None => State::NotRun,
+            Some(result) if result.is_skipped() => State::Skipped,
+            Some(result) => result.verdict.into(),
+        }
     }
 
     /// Returns how everything ended: as the worst job.
@@ -107,7 +118,7 @@ impl Point {
     }
 
     /// Returns the number of jobs in each state, the best state first.
-    pub fn counts(&self) -> [(State, usize); 4] {
+    pub fn counts(&self) -> [(State, usize); 5] {
         State::ALL.map(|state| {
             let jobs = self.revision.jobs.keys();
             (state, jobs.filter(|id| self.state(id) == state).count())
@@ -234,12 +245,36 @@ mod tests {
         assert_eq!(one.state_of("b"), State::NotRun);
         assert_eq!(one.state_of("c"), State::NotRun);
         assert_eq!(one.worst(), State::Failed);
-        assert_eq!(one.counts().map(|(_, count)| count), [2, 1, 1, 3]);
+        assert_eq!(one.counts().map(|(_, count)| count), [2, 0, 1, 1, 3]);
+        let skipped = crate::fixtures::add(&mut one, "b/suite/debug/1/b", Some(JobVerdict::Passed));
+        skipped.unwrap().counts = [("SKIP".to_owned(), 3)].into();
+        assert_eq!(one.state("b/suite/debug/1/b"), State::Skipped);
         assert_eq!(
             one.jobs_of("b").collect::<Vec<_>>(),
             ["b/prefix/02", "b/prove/b"]
         );
         assert_eq!(without_base("b/suite/debug/1/a"), "suite/debug/1/a");
+    }
+
+    #[test]
+    fn only_what_the_plan_left_out_needs_no_result() {
+        let mut one = point(&["a"]);
+        for (job, verdict) in [
+            ("b/lint/a", Some(JobVerdict::Passed)),
+            ("b/prefix/00", None),
+            ("b/prefix/01", None),
+        ] {
+            crate::fixtures::add(&mut one, job, verdict);
+        }
+        // A run that was killed.
+        one.leave_out();
+        assert_eq!((one.worst(), one.left_out), (State::NotRun, 0));
+        one.revision.unchanged = ["b/lint/a", "b/prefix/00"].map(str::to_owned).into();
+        one.leave_out();
+        assert_eq!((one.worst(), one.left_out), (State::NotRun, 1));
+        one.revision.unchanged.insert("b/prefix/01".into());
+        one.leave_out();
+        assert_eq!((one.worst(), one.left_out), (State::Passed, 2));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::compare::{Change, Comparison, JobRow, PatchRow, PatchState};
 use crate::planner::Planned;
 use crate::result::{Finding, JobResult, JobVerdict};
 use crate::revision::Revision;
-use crate::schedule::{Decision, Schedule};
+use crate::schedule::{Decided, Decision, Schedule};
 use kdk_core::cache_dir::write_atomically;
 use kdk_core::columns::columns;
 use kdk_core::failure::Failure;
@@ -50,17 +50,18 @@ fn schedule_lines(
         .collect();
     lines.extend(columns(&rows));
     let runs = schedule.to_run().len();
-    lines.push(match runs {
-        0 => format!(
-            "{}: nothing to do: all {} jobs have a valid result or are unchanged",
-            revision.base,
-            schedule.jobs.len()
+    let all = schedule.jobs.len();
+    let unchanged = |one: &&Decided| matches!(one.decision, Decision::Unchanged { .. });
+    let unchanged = schedule.jobs.iter().filter(unchanged).count();
+    let base = &revision.base;
+    lines.push(match (runs, unchanged) {
+        (0, 0) => format!("{base}: nothing to do: all {all} jobs have a valid result"),
+        (0, _) => format!(
+            "{base}: nothing to do: {} of {all} jobs have a valid result, {unchanged} are unchanged",
+            all - unchanged
         ),
-        _ => format!(
-            "{}: {runs} of {} jobs run",
-            revision.base,
-            schedule.jobs.len()
-        ),
+        (_, 0) => format!("{base}: {runs} of {all} jobs run"),
+        _ => format!("{base}: {runs} of {all} jobs run, {unchanged} are unchanged"),
     });
     lines
 }
@@ -103,12 +104,17 @@ fn summary(comparison: &Comparison) -> String {
     let totals = comparison.totals();
     let mut parts = vec![format!("{} passed", totals.passed)];
     for (count, what) in [
+        (totals.skipped, "skipped: none of their tests ran"),
         (totals.failed, "failed"),
         (
             totals.host_errors,
             "without a verdict, because the host failed",
         ),
         (totals.missing, "without a result"),
+        (
+            totals.left_out,
+            "unchanged, which need no result and have none",
+        ),
     ] {
         if count > 0 {
             parts.push(format!("{count} {what}"));
@@ -122,7 +128,7 @@ fn passed(result: &JobResult) -> bool {
 }
 
 fn result_word(result: Option<&JobResult>) -> &'static str {
-    result.map_or("-", |result| result.verdict.name())
+    result.map_or("-", JobResult::word)
 }
 
 /// Returns the number of tests by verdict.
@@ -295,6 +301,7 @@ fn job(row: &JobRow) -> Markup {
 fn badge(result: Option<&JobResult>) -> Markup {
     html! {
         @match result {
+            Some(result) if result.is_skipped() => span.badge.skip { (result.word()) },
             Some(result) => (verdict_badge(result.verdict)),
             None => "-",
         }
@@ -315,7 +322,7 @@ mod tests {
     use super::*;
     use crate::compare::{JobResults, compare};
     use crate::fixtures::{job, result, revision};
-    use crate::schedule::{Decided, Reason};
+    use crate::schedule::Reason;
 
     /// Returns a revision with a failed job, a fixed one, one of the host's and
     /// one without a result.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::Job;
 use kdk_core::clock::now;
+use kdk_vm::verdict::Verdict;
 
 /// The version of the format that is written and read.
 pub const SCHEMA: u32 = 1;
@@ -29,7 +30,8 @@ pub struct JobResult {
     pub sandbox: bool,
     /// How the job ended.
     pub verdict: JobVerdict,
-    /// Why it did not pass, in one line; empty if it passed.
+    /// Why it did not pass, in one line. If it passed: what a reader should know
+    /// before he relies on that; empty in most cases.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
     /// When it began, in milliseconds since 1970.
@@ -180,6 +182,22 @@ impl JobResult {
     /// host does not.
     pub fn is_final(&self) -> bool {
         self.verdict != JobVerdict::HostError
+    }
+
+    /// Returns whether none of its tests could run: a device or a part of the
+    /// kernel is missing. Such a job has not failed, but it shows nothing.
+    pub fn is_skipped(&self) -> bool {
+        let words = || self.counts.iter().filter(|(_, count)| **count > 0);
+        let all_skipped = words().all(|(word, _)| word == Verdict::Skip.word());
+        self.verdict == JobVerdict::Passed && words().next().is_some() && all_skipped
+    }
+
+    /// Returns how the job ended, in words.
+    pub fn word(&self) -> &'static str {
+        match self.is_skipped() {
+            true => "skipped",
+            false => self.verdict.name(),
+        }
     }
 
     /// Returns the name of the file that the store and the folders of shards

@@ -1,6 +1,6 @@
 //! A revision of a series: its patches, in their order, on a base.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,10 @@ pub struct Revision {
     /// The key of each job's result, by the job's id. A job without a result in
     /// the store has not ended.
     pub jobs: BTreeMap<String, String>,
+    /// The jobs that the last plan left out: nothing that they depend on has
+    /// changed since a commit of the caller's choice.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unchanged: BTreeSet<String>,
     /// What each key was made from, by the job's id.
     #[serde(default)]
     pub inputs: BTreeMap<String, Inputs>,

@@ -1,7 +1,7 @@
 //! `cargo xtask ci run`: plans, runs what has no valid result, and reports.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::compare::{Comparison, JobResults, JobRow, compare};
 use crate::job::{Batch, Job, batches};
@@ -54,6 +54,10 @@ pub struct ReportFiles {
 /// # Errors
 /// The request or the matrix is wrong, a job failed, or the host failed.
 pub fn run(cx: &Context, request: &RunRequest) -> Result<(), Failure> {
+    if request.sandbox {
+        // A host that cannot confine builds is reported before all else.
+        Sandbox::find()?;
+    }
     let all = plan_all(cx, request)?;
     if request.dry_run {
         return Ok(());
@@ -149,6 +153,9 @@ pub(crate) fn submit(cx: &Context, all: &[Submitted], request: &RunRequest) -> R
             Ok(()) => "it ended without a result".to_owned(),
             Err(failure) => {
                 cx.terminal.line(&failure.in_one_line());
+                for line in failure.advice().into_iter().flat_map(str::lines) {
+                    cx.terminal.line(line);
+                }
                 failure.in_one_line()
             }
         };
@@ -286,14 +293,6 @@ fn some(names: &[&str]) -> String {
         None | Some(0) => first,
         Some(more) => format!("{first} and {more} more"),
     }
-}
-
-/// Reads the report that a run has left for a revision.
-///
-/// # Errors
-/// It has another schema.
-pub fn read_report(path: &Path) -> Result<Option<Comparison>, Failure> {
-    store::read(path, "a report of CI", crate::compare::SCHEMA)
 }
 
 #[cfg(test)]

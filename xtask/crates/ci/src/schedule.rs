@@ -130,6 +130,9 @@ pub fn decide<E>(
         job.expected_ms = expected(&job.id);
         let decision = decide_one(&job, &inputs, &revision, earlier, stored(&job.key)?);
         revision.jobs.insert(job.id.clone(), job.key.clone());
+        if matches!(decision, Decision::Unchanged { .. }) {
+            revision.unchanged.insert(job.id.clone());
+        }
         revision.inputs.insert(job.id.clone(), inputs);
         jobs.push(Decided { job, decision });
     }
@@ -261,6 +264,7 @@ fn words(name: &str) -> &str {
         "entry" => "its entry in the manifest changed",
         "rules" => "the checks of lint changed",
         "mutants" => "the mutants changed",
+        "jobs" => "what CI's jobs do changed",
         "builds" => "whether builds are confined changed",
         other => other,
     }

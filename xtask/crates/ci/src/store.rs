@@ -98,6 +98,11 @@ impl CiStore {
         let mut merged = revision.clone();
         if let Some(known) = self.revision(&revision.id)? {
             merged.began = known.began;
+            // The last plan decides about the jobs that it has.
+            let others = known.unchanged.into_iter();
+            merged
+                .unchanged
+                .extend(others.filter(|job| !revision.jobs.contains_key(job)));
             for (job, key) in known.jobs {
                 merged.jobs.entry(job).or_insert(key);
             }
@@ -369,7 +374,9 @@ mod tests {
         let mut nightly = revision("b", &["a"]);
         nightly.jobs = [("b/mutants/x".to_owned(), "1".to_owned())].into();
         nightly.began = 5;
+        nightly.unchanged = ["b/mutants/x".to_owned(), "b/lint/a".to_owned()].into();
         let mut later = nightly.clone();
+        later.unchanged.clear();
         later.jobs = [("b/lint/a".to_owned(), "2".to_owned())].into();
         later.began = 9;
         let mut other = revision("b", &["a", "c"]);
@@ -379,6 +386,8 @@ mod tests {
         }
         let found = store.revision(&nightly.id).unwrap().unwrap();
         assert_eq!((found.jobs.len(), found.began), (2, 5));
+        // The later plan needs the other one.
+        assert_eq!(found.unchanged, ["b/mutants/x".to_owned()].into());
         let all: Vec<String> = store
             .revisions()
             .unwrap()

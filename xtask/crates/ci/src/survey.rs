@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::kdk_tree::KdkTree;
 use crate::keys::{Facts, PatchFacts, Programs};
 use crate::matrix::Contents;
 use crate::revision::{self, PatchRef, Revision};
@@ -30,6 +31,10 @@ use kdk_series::load::{self, Loaded};
 use kdk_series::manifest::{Class, Patch};
 use kdk_series::{lint, mail};
 use kdk_suites::Suites;
+
+/// Stands for what an earlier commit has if it cannot be computed: it is unlike
+/// all others.
+const UNKNOWN: &str = "unknown";
 
 /// A series with everything that the keys of its jobs are made from.
 pub struct Survey {
@@ -77,7 +82,7 @@ impl SuitePrograms {
 impl Programs for SuitePrograms {
     fn digest(&self, patterns: &[String]) -> Result<String, Failure> {
         let Some(sources) = &self.sources else {
-            return Ok("unknown".into());
+            return Ok(UNKNOWN.into());
         };
         if let Some(known) = self.known.borrow().get(patterns) {
             return Ok(known.clone());
@@ -120,7 +125,8 @@ pub fn survey(
     let applied = apply_series(&cx.cache, series, &|text| cx.terminal.line(&text))?;
     let trees = tree_ids(&applied)?;
     let definition = &applied.base.definition;
-    let mut survey = of_files(series, suites, programs, definition, trees)?;
+    let kdk = KdkTree::now();
+    let mut survey = of_files(series, suites, (programs, &kdk), definition, trees)?;
     survey.facts.is_confined = is_confined;
     survey.revision.commit = commit_of(series)?;
     Ok(survey)
@@ -154,9 +160,15 @@ pub fn survey_at(cx: &Context, name: &str, rev: &str, suites: &Suites) -> Result
     let dir = tempfile::tempdir()
         .map_err(|error| Failure::io("read an older series", &std::env::temp_dir(), error))?;
     let series = repo.series_at(rev, &commit, name, &dir.path().join("patches"))?;
-    let programs = match repo.contains(workspace()) {
-        true => programs_at(&repo, &commit, dir.path(), suites)?,
-        false => SuitePrograms::read(workspace(), suites)?,
+    // Another repository has no kdk: there the series alone is compared.
+    let (programs, kdk) = match repo.contains(workspace()) {
+        true => {
+            let root = dir.path().join("tree");
+            repo.export(&commit, &root)?;
+            let programs = programs_at(&root, suites);
+            (programs, KdkTree::earlier(root, workspace())?)
+        }
+        false => (SuitePrograms::read(workspace(), suites)?, KdkTree::now()),
     };
     let definition = definition::find(name)?;
     // It may be for an older base: then only what needs no tree has a key.
@@ -165,30 +177,20 @@ pub fn survey_at(cx: &Context, name: &str, rev: &str, suites: &Suites) -> Result
         Ok(applied) => tree_ids(applied)?,
         Err(_) => Vec::new(),
     };
-    let mut survey = of_files(&series, suites, programs, &definition, trees)?;
+    let mut survey = of_files(&series, suites, (programs, &kdk), &definition, trees)?;
     survey.revision.commit = Some(commit);
     Ok(survey)
 }
 
-/// Reads the programs of the commit `commit`, which is exported below `dir`.
-fn programs_at(
-    repo: &SeriesRepo,
-    commit: &str,
-    dir: &Path,
-    suites: &Suites,
-) -> Result<SuitePrograms, Failure> {
-    let root = dir.join("tree");
-    repo.export(commit, &root)?;
-    let read = Suites::read(&root)
+/// Reads the programs of the earlier repository at `root`.
+fn programs_at(root: &Path, suites: &Suites) -> SuitePrograms {
+    let read = Suites::read(root)
         .ok()
-        .and_then(|own| GuestSources::read(&root, own).ok());
-    Ok(match read {
-        Some(sources) => SuitePrograms {
-            sources: Some(sources),
-            ..SuitePrograms::unknown(suites)
-        },
-        None => SuitePrograms::unknown(suites),
-    })
+        .and_then(|own| GuestSources::read(root, own).ok());
+    SuitePrograms {
+        sources: read,
+        ..SuitePrograms::unknown(suites)
+    }
 }
 
 /// Returns the ids of the trees with the first patches, from none to all.
@@ -199,11 +201,12 @@ fn tree_ids(applied: &AppliedSeries<'_>) -> Result<Vec<String>, Failure> {
         .collect()
 }
 
-/// Surveys the files of a series whose trees are `trees`.
+/// Surveys the files of a series whose trees are `trees`, with the programs and
+/// the kdk of one commit.
 fn of_files(
     series: &Loaded,
     suites: &Suites,
-    programs: SuitePrograms,
+    (programs, kdk): (SuitePrograms, &KdkTree),
     definition: &Definition,
     trees: Vec<String>,
 ) -> Result<Survey, Failure> {
@@ -225,11 +228,10 @@ fn of_files(
     let mut kernels = BTreeMap::new();
     for config in KernelChoice::NAMES {
         if let Some(file) = definition.kernel.named(config) {
-            let digest = trees::kernel_digest(definition, file)?;
-            kernels.insert(config.to_owned(), digest);
+            kernels.insert(config.to_owned(), kernel(kdk, definition, file)?);
         }
     }
-    let mutants = mutants(suites, name)?;
+    let mutants = mutants(&kdk.root, suites, name)?;
     let base_tree = trees.first().cloned().unwrap_or_default();
     let ids = references.iter().map(|patch| patch.patch_id.as_str());
     let revision = Revision {
@@ -243,6 +245,7 @@ fn of_files(
         previous: None,
         patches: references,
         jobs: BTreeMap::new(),
+        unchanged: BTreeSet::new(),
         inputs: BTreeMap::new(),
     };
     Ok(Survey {
@@ -261,12 +264,28 @@ fn of_files(
             patches,
             kernels,
             mutants,
-            lint_rules: lint::RULES,
+            lint_rules: match kdk.has_same_lint {
+                true => lint::RULES.to_string(),
+                false => UNKNOWN.into(),
+            },
+            has_other_jobs: !kdk.has_same_jobs,
             is_confined: false,
         },
         programs,
         revision,
     })
+}
+
+/// Returns the digest of how a kernel configuration of a base is built and
+/// booted.
+fn kernel(kdk: &KdkTree, definition: &Definition, config: &str) -> Result<String, Failure> {
+    let digest = |root: &Path| trees::kernel_digest(root, definition, config);
+    match kdk.has_same_kernels {
+        true if kdk.root == workspace() => digest(&kdk.root),
+        // The commit may not have the configuration.
+        true => Ok(digest(&kdk.root).unwrap_or_else(|_| UNKNOWN.into())),
+        false => Ok(UNKNOWN.into()),
+    }
 }
 
 fn patch_facts(patch: &Patch, diff: &[u8], entry: &str) -> Result<PatchFacts, Failure> {
@@ -299,11 +318,15 @@ fn digest(content: &[u8]) -> String {
 }
 
 /// Returns the digest of the mutants of each suite that has some of the series
-/// `series`.
-fn mutants(suites: &Suites, series: &str) -> Result<BTreeMap<String, String>, Failure> {
+/// `series` in the repository at `root`.
+fn mutants(
+    root: &Path,
+    suites: &Suites,
+    series: &str,
+) -> Result<BTreeMap<String, String>, Failure> {
     let mut all = BTreeMap::new();
     for suite in suites.with_program() {
-        let dir = workspace()
+        let dir = root
             .join(kdk_suites::FOLDER)
             .join(&suite.name)
             .join(MUTANTS)
@@ -339,5 +362,43 @@ fn commit_of(series: &Loaded) -> Result<Option<String>, Failure> {
     match repo.is_clean(series.name())? {
         true => Ok(repo.commit("HEAD").ok()),
         false => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kdk_guest::build::userland;
+
+    #[test]
+    fn an_earlier_kdk_has_its_own_configurations_and_mutants() {
+        let suites = userland::suites().unwrap();
+        let definition = definition::find("releng-15.1").unwrap();
+        let config = definition.kernel.config.clone();
+        let now = KdkTree::now();
+        let same = kernel(&now, &definition, &config).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mut old = KdkTree {
+            root: dir.path().to_owned(),
+            ..now.clone()
+        };
+        // It has no configurations.
+        assert_eq!(kernel(&old, &definition, &config).unwrap(), UNKNOWN);
+        let configs = dir.path().join("vm/conf");
+        fs::create_dir_all(&configs).unwrap();
+        for entry in fs::read_dir(workspace().join("vm/conf")).unwrap().flatten() {
+            fs::copy(entry.path(), configs.join(entry.file_name())).unwrap();
+        }
+        assert_eq!(kernel(&old, &definition, &config).unwrap(), same);
+        let path = configs.join(&config);
+        let text = fs::read_to_string(&path).unwrap() + "\nnooptions WITNESS\n";
+        fs::write(&path, text).unwrap();
+        let changed = kernel(&old, &definition, &config).unwrap();
+        assert!(changed != same && changed != UNKNOWN, "{changed}");
+        old.has_same_kernels = false;
+        assert_eq!(kernel(&old, &definition, &config).unwrap(), UNKNOWN);
+        let of = |root: &Path| mutants(root, &suites, "releng-15.1").unwrap();
+        assert_ne!(of(&now.root).len(), 0);
+        assert_eq!(of(&old.root).len(), 0);
     }
 }

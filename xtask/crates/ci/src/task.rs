@@ -171,9 +171,5 @@ pub fn ended(result: &JobResult) -> String {
         "" => String::new(),
         why => format!(": {why}"),
     };
-    format!(
-        "{}: {} in {seconds} s{why}",
-        result.job,
-        result.verdict.name()
-    )
+    format!("{}: {} in {seconds} s{why}", result.job, result.word())
 }

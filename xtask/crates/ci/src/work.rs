@@ -384,7 +384,7 @@ fn conclude(
         _ if is_interrupted => (JobVerdict::HostError, "interrupted".to_owned()),
         Err(failure) => match failure.class() {
             Class::Infra => (JobVerdict::HostError, failure.in_one_line()),
-            Class::Tests if measured.is_for_comparison => (JobVerdict::Passed, String::new()),
+            Class::Tests if measured.is_for_comparison => (JobVerdict::Passed, note(result)),
             Class::Tests | Class::Usage => (JobVerdict::Failed, failure.in_one_line()),
             Class::Build => {
                 result.findings.push(kernel("NO_BUILD", failure));
@@ -396,7 +396,7 @@ fn conclude(
             }
         },
         Ok(()) if result.findings.is_empty() || measured.is_for_comparison => {
-            (JobVerdict::Passed, String::new())
+            (JobVerdict::Passed, note(result))
         }
         Ok(()) => {
             let first = &result.findings[0];
@@ -408,6 +408,22 @@ fn conclude(
             (JobVerdict::Failed, why)
         }
     };
+}
+
+/// Returns what a reader should know about a job that passed: that its tests
+/// did not run, or how many of the base fail.
+fn note(result: &JobResult) -> String {
+    let all: usize = result.counts.values().sum();
+    let count = |verdict: Verdict| result.counts.get(verdict.word()).copied().unwrap_or(0);
+    let skipped = count(Verdict::Skip);
+    match result.findings.len() {
+        0 if all > 0 && skipped == all => format!("no test ran: all {all} were skipped"),
+        0 => String::new(),
+        bad => {
+            let passed = count(Verdict::Pass) + count(Verdict::Xfail);
+            format!("to compare with: {bad} tests do not end as expected on the base, {passed} do")
+        }
+    }
 }
 
 /// Returns the result of a run for a proof.
@@ -525,8 +541,41 @@ mod tests {
                 (verdict, count),
                 "{shown}"
             );
-            assert_eq!(got.why.is_empty(), verdict == Passed, "{shown}");
+            let is_silent = verdict == Passed && findings == 0;
+            assert_eq!(got.why.is_empty(), is_silent, "{shown}");
         }
+    }
+
+    #[test]
+    fn a_job_that_shows_nothing_says_so() {
+        let ended = |counts: &[(&str, usize)], findings, is_for_comparison| {
+            let mut result = JobResult::begin(&job("a", "k"), "r");
+            let counts = counts
+                .iter()
+                .map(|(word, count)| ((*word).to_owned(), *count));
+            let measured = Measured {
+                counts: counts.collect(),
+                findings: vec![plain("smoke/a", "why"); findings],
+                is_for_comparison,
+                ..Measured::default()
+            };
+            conclude(&mut result, measured, Ok(()), false);
+            (result.word(), result.why)
+        };
+        let skipped = "no test ran: all 3 were skipped".to_owned();
+        assert_eq!(
+            ended(&[("SKIP", 3)], 0, false),
+            ("skipped", skipped.clone())
+        );
+        assert_eq!(ended(&[("SKIP", 3)], 0, true), ("skipped", skipped));
+        assert_eq!(
+            ended(&[("PASS", 1), ("SKIP", 3)], 0, false),
+            ("passed", String::new())
+        );
+        assert_eq!(ended(&[], 0, false), ("passed", String::new()));
+        let crashes =
+            "to compare with: 2 tests do not end as expected on the base, 0 do".to_owned();
+        assert_eq!(ended(&[("CRASH", 2)], 2, true), ("passed", crashes));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The trees of a series' kernels, and the keys of the results on them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use crate::guest_sources::{self, GuestSources};
 use crate::key::{self, KernelInputs, Key, Kind};
@@ -91,14 +92,18 @@ pub fn trees(applied: &AppliedSeries<'_>) -> Result<Trees, Failure> {
         prefixes,
         patch_ids,
         sources: guest_sources::of_this_repository()?,
-        kernel: kernel_inputs(definition, &definition.kernel.config)?,
+        kernel: kernel_inputs(workspace(), definition, &definition.kernel.config)?,
         cpus: Vec::new(),
     })
 }
 
 /// Returns how kernels with the configuration `config` of the base `definition`
-/// are built and booted.
-fn kernel_inputs(definition: &Definition, config: &str) -> Result<KernelInputs, Failure> {
+/// are built and booted. `root` is the repository with the configuration.
+fn kernel_inputs(
+    root: &Path,
+    definition: &Definition,
+    config: &str,
+) -> Result<KernelInputs, Failure> {
     let (recipe, cflags) = match definition.builder {
         Builder::MakePy => (make_py::RECIPE, &[][..]),
         Builder::Legacy => (legacy::RECIPE, &legacy::CFLAGS[..]),
@@ -114,18 +119,23 @@ fn kernel_inputs(definition: &Definition, config: &str) -> Result<KernelInputs, 
         recipe,
         options: options.concat(),
         compilers: tools::compiler_versions(),
-        config: guest_sources::kernel_config(workspace(), config)?,
+        config: guest_sources::kernel_config(root, config)?,
         boot: definition.boot.clone(),
     })
 }
 
 /// Returns a digest of how kernels with the configuration `config` of the base
-/// `definition` are built and booted.
+/// `definition` are built and booted. `root` is the repository with the
+/// configuration.
 ///
 /// # Errors
 /// The configuration cannot be read.
-pub fn kernel_digest(definition: &Definition, config: &str) -> Result<String, Failure> {
-    key::digest(&kernel_inputs(definition, config)?)
+pub fn kernel_digest(
+    root: &Path,
+    definition: &Definition,
+    config: &str,
+) -> Result<String, Failure> {
+    key::digest(&kernel_inputs(root, definition, config)?)
 }
 
 /// What results on a tree depend on, beside the tree: the guest's programs, and
@@ -144,7 +154,7 @@ impl GuestInputs {
     pub fn of(definition: &Definition) -> Result<Self, Failure> {
         Ok(Self {
             sources: guest_sources::of_this_repository()?,
-            kernel: kernel_inputs(definition, &definition.kernel.config)?,
+            kernel: kernel_inputs(workspace(), definition, &definition.kernel.config)?,
         })
     }
 

@@ -23,7 +23,10 @@ pub fn run(cx: &Context) -> Result<(), Failure> {
         }
         count => Err(Failure::plain(
             Class::Usage,
-            format!("{FILE}: {count} findings"),
+            match count {
+                1 => format!("{FILE}: 1 finding"),
+                _ => format!("{FILE}: {count} findings"),
+            },
         )),
     }
 }

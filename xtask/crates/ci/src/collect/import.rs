@@ -106,7 +106,7 @@ fn artefact(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, Failure> {
 
 /// Returns whether `name` is the name of an artefact of the result with the key
 /// `key`: a path in the folder `key`, which cannot lead out of it.
-pub(crate) fn is_of_result(key: &str, name: &str) -> bool {
+fn is_of_result(key: &str, name: &str) -> bool {
     let path = Path::new(name);
     let mut parts = path.components();
     parts.next() == Some(Component::Normal(OsStr::new(key)))
@@ -115,7 +115,7 @@ pub(crate) fn is_of_result(key: &str, name: &str) -> bool {
 }
 
 /// Returns whether a path only goes down.
-pub(super) fn is_plain(path: &Path) -> bool {
+pub(crate) fn is_plain(path: &Path) -> bool {
     let mut parts = path.components().peekable();
     parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
 }

@@ -67,6 +67,7 @@ impl Collected {
 
 fn outcome(result: &JobResult, shard: usize, began: Option<u64>) -> Outcome {
     let verdict = match result.verdict {
+        JobVerdict::Passed if result.is_skipped() => Verdict::Skip,
         JobVerdict::Passed => Verdict::Pass,
         JobVerdict::HostError => Verdict::NotRun,
         JobVerdict::Failed if crash(result).is_some() => Verdict::Crash,

@@ -15,6 +15,7 @@ pub fn lines(collected: &Collected) -> Vec<String> {
             "shard",
             "jobs",
             "passed",
+            "skipped",
             "failed",
             "host error",
             "no result",
@@ -26,8 +27,8 @@ pub fn lines(collected: &Collected) -> Vec<String> {
     rows.extend(collected.shards.iter().map(row));
     let mut lines = columns(&rows);
     for result in collected.results() {
-        if result.verdict != JobVerdict::Passed {
-            let word = result.verdict.name();
+        if result.verdict != JobVerdict::Passed || result.is_skipped() {
+            let word = result.word();
             lines.push(format!("{word}: {}: {}", result.job, result.why));
         }
     }
@@ -49,8 +50,12 @@ pub fn lines(collected: &Collected) -> Vec<String> {
 fn row(shard: &CollectedShard) -> Vec<String> {
     let with = |verdict| {
         let results = shard.jobs.iter().filter_map(|(_, result)| result.as_ref());
-        results.filter(|one| one.verdict == verdict).count()
+        results
+            .filter(|one| one.verdict == verdict && !one.is_skipped())
+            .count()
     };
+    let results = shard.jobs.iter().filter_map(|(_, result)| result.as_ref());
+    let skipped = results.filter(|one| one.is_skipped()).count();
     let lacking = shard.jobs.iter().filter(|(_, result)| result.is_none());
     let time = match &shard.report {
         Some(report) => seconds(report.ms),
@@ -60,6 +65,7 @@ fn row(shard: &CollectedShard) -> Vec<String> {
         shard.shard,
         shard.jobs.len(),
         with(JobVerdict::Passed),
+        skipped,
         with(JobVerdict::Failed),
         with(JobVerdict::HostError),
         lacking.count(),

@@ -32,9 +32,7 @@ impl Foreign {
     /// Returns the text, cut to a width that fits on a line.
     pub fn new(text: &str) -> Self {
         let plain = visible(&text.replace(is_break, " "));
-        let hidden =
-            |c: char| matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
-        let plain = plain.replace(hidden, "\u{fffd}");
+        let plain = plain.replace(is_hidden, "\u{fffd}");
         let plain = plain.trim();
         let mut cut: String = plain.chars().take(WIDTH).collect();
         if cut.len() < plain.len() {
@@ -50,6 +48,29 @@ impl Foreign {
     pub fn text(&self) -> &str {
         &self.0
     }
+}
+
+/// Returns whether a character cannot be seen: soft hyphens, marks of the
+/// writing direction, joiners, fillers, variation selectors, tags.
+fn is_hidden(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 fn is_break(c: char) -> bool {
@@ -156,6 +177,19 @@ mod tests {
         let long = "é".repeat(WIDTH + 1);
         assert_eq!(Foreign::new(&long).text(), "é".repeat(WIDTH) + "…");
         assert_eq!(Foreign::new(&long[2..]).text(), "é".repeat(WIDTH));
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_replaced() {
+        let hidden = "\u{ad}\u{61c}\u{200b}\u{202e}\u{2066}\u{feff}\u{fe0f}\u{e0041}";
+        for c in hidden.chars() {
+            let text = Foreign::new(&format!("a{c}b"));
+            assert_eq!(text.text(), "a\u{fffd}b", "{c:?}");
+        }
+        assert_eq!(
+            Foreign::new("na\u{ef}ve \u{4e2d}").text(),
+            "na\u{ef}ve \u{4e2d}"
+        );
     }
 
     #[test]

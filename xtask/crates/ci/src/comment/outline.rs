@@ -1,8 +1,10 @@
 //! What a comment on a revision says.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::document::{Document, Foreign, LINES, Part, Piece, is_address};
+use crate::collect::import::is_plain;
 use crate::point::{Point, State, kind, without_base};
 use crate::result::{Finding, JobResult};
 use crate::revision::short;
@@ -67,7 +69,11 @@ impl<'a> Subject<'a> {
     /// Returns a link to the report of a result, if it has one.
     fn link(&self, result: &JobResult) -> Option<Piece> {
         let address = self.address?;
-        let ends = |end: &str| result.artefacts.iter().find(|name| name.ends_with(end));
+        let own = || {
+            let names = result.artefacts.iter();
+            names.filter(|name| is_plain(Path::new(name)))
+        };
+        let ends = |end: &str| own().find(|name| name.ends_with(end));
         let artefact = ends(".html").or_else(|| ends(".json"))?;
         let path = encoded(artefact);
         Some(Piece::Link(
@@ -132,7 +138,7 @@ fn title(point: &Point) -> String {
         .filter(|patch| point.state_of(&patch.id) == State::Failed)
         .count();
     let verdict = match (point.worst(), bad) {
-        (State::Passed, _) => "passed".to_owned(),
+        (State::Passed | State::Skipped, _) => "passed".to_owned(),
         (State::Failed, 0) => "failed".to_owned(),
         (State::Failed, bad) => format!("{bad} of {} patches failed", patches.len()),
         (State::NotRun | State::HostError, _) => "not complete".to_owned(),
@@ -161,6 +167,12 @@ fn summary(point: &Point) -> Part {
     if earlier > 0 {
         text.push_str(&format!(
             " {earlier} results of earlier revisions are still valid."
+        ));
+    }
+    if point.left_out > 0 {
+        text.push_str(&format!(
+            " {} more jobs did not run: nothing that they depend on has changed.",
+            point.left_out
         ));
     }
     Part::Line(own(&text))
@@ -277,7 +289,13 @@ fn patches(subject: &Subject<'_>, room: usize) -> Vec<Part> {
         let ids = ids(point).into_iter();
         ids.filter(move |id| point.state_of(id) == wanted)
     };
-    let bad: Vec<(&str, State)> = [State::Failed, State::HostError, State::NotRun]
+    let states = [
+        State::Failed,
+        State::HostError,
+        State::NotRun,
+        State::Skipped,
+    ];
+    let bad: Vec<(&str, State)> = states
         .into_iter()
         .flat_map(|state| of(state).map(move |id| (id, state)))
         .collect();
@@ -372,7 +390,8 @@ fn others(subject: &Subject<'_>) -> Vec<Part> {
         .filter(|(job, state)| match kind(job) {
             // A failure of the base is no fault of the series.
             "base" => *state == State::HostError,
-            _ => *state != State::Passed,
+            // Their number is in the summary.
+            _ => !matches!(state, State::Passed | State::Skipped),
         })
         .collect();
     bad.sort_by_key(|(_, state)| std::cmp::Reverse(*state));

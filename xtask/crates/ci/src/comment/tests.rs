@@ -326,3 +326,30 @@ fn a_comment_is_at_most_a_screen() {
         }
     }
 }
+
+#[test]
+fn a_comment_names_the_jobs_that_were_left_out_and_links_to_results_only() {
+    let mut new = point(&["a"]);
+    new.left_out = 4;
+    let with_artefact = |new: &mut Point, name: &str| {
+        let failed = Some(Failed);
+        add(new, "b/suite/debug/1/a", failed).unwrap().artefacts = vec![name.to_owned()];
+    };
+    let rendered = |new: &Point| {
+        let subject = Subject::new(new, None, &[], Some("https://ci.example.org")).unwrap();
+        render(&subject, Format::Github)
+    };
+    with_artefact(&mut new, "k/report.html");
+    let text = rendered(&new);
+    let want = "4 more jobs did not run: nothing that they depend on has changed.";
+    assert!(text.contains(want), "{text}");
+    assert!(
+        text.contains("https://ci.example.org/k/report.html"),
+        "{text}"
+    );
+    for outside in ["k/../../report.html", "/k/report.html"] {
+        with_artefact(&mut new, outside);
+        let text = rendered(&new);
+        assert!(!text.contains("https://"), "{text}");
+    }
+}

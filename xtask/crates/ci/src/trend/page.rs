@@ -46,14 +46,16 @@ fn header(trend: &Trend, points: &[Point]) -> Markup {
     let last = points.last();
     let state = last.map_or(State::NotRun, Point::worst);
     html! {
-        header.(if state == State::Passed { "good" } else { "bad" }) {
+        header.(if state <= State::Skipped { "good" } else { "bad" }) {
             p.kicker { "fbsd-kdk CI" }
             h1 { (visible(last.map_or("", |point| &point.revision.base))) }
             @if let Some(point) = last {
                 p.state { "revision " (point.revision.number) " " (state.name()) }
                 p.uname {
                     (short(&point.revision.id)) ", " (point.revision.patches.len()) " patches, "
-                    (trend.points.len()) " revisions"
+                    (trend.points.len())
+                    @if trend.points.len() == 1 { " revision" } @else { " revisions" }
+                    @if point.left_out > 0 { ", " (point.left_out) " unchanged jobs not run" }
                 }
                 ul.counts {
                     @for (state, count) in point.counts() {

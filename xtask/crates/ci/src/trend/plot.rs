@@ -19,6 +19,7 @@ const NAMES: usize = 5;
 pub fn class(state: State) -> &'static str {
     match state {
         State::Passed => "pass",
+        State::Skipped => "skip",
         State::NotRun => "not-run",
         State::HostError => "timeout",
         State::Failed => "fail",
