@@ -256,21 +256,30 @@ mod tests {
         fn emit(&self, _: Event) {}
     }
 
+    fn builder<'a>(
+        store: &'a Store,
+        cache: &'a CacheDir,
+        interrupt: &'a Interrupt,
+        sandbox: Option<Sandbox>,
+    ) -> Builder<'a> {
+        Builder {
+            cache,
+            store,
+            sink: &Silent,
+            interrupt,
+            logs: Path::new("/nonexistent"),
+            jobs: 1,
+            sandbox,
+        }
+    }
+
     #[test]
     fn a_dependency_without_a_digest_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let interrupt = Interrupt::new();
         let cache = CacheDir::at(dir.path().join("home"), &interrupt).unwrap();
         let store = Store::new(&cache);
-        let builder = Builder {
-            cache: &cache,
-            store: &store,
-            sink: &Silent,
-            interrupt: &interrupt,
-            logs: dir.path(),
-            jobs: 1,
-            sandbox: None,
-        };
+        let builder = builder(&store, &cache, &interrupt, None);
         let mut inputs = Inputs::new("object", "main");
         inputs.bytes("flags", "-O2");
         let digest = |name: &str| (name == "a.h").then(|| "1".to_owned());
@@ -291,15 +300,7 @@ mod tests {
         let interrupt = Interrupt::new();
         let cache = CacheDir::at(dir.path().join("home"), &interrupt).unwrap();
         let store = Store::new(&cache);
-        let builder = |sandbox| Builder {
-            cache: &cache,
-            store: &store,
-            sink: &Silent,
-            interrupt: &interrupt,
-            logs: dir.path(),
-            jobs: 1,
-            sandbox,
-        };
+        let builder = |sandbox| builder(&store, &cache, &interrupt, sandbox);
         let (confined, plain) = (builder(Some(Sandbox::fake())), builder(None));
         for (own, other) in [
             (confined.obj(), plain.obj()),
