@@ -31,7 +31,7 @@ pub struct JobResult {
     /// How the job ended.
     pub verdict: JobVerdict,
     /// Why it did not pass, in one line. If it passed: what a reader should know
-    /// before he relies on that; empty in most cases.
+    /// before relying on that; empty in most cases.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
     /// When it began, in milliseconds since 1970.

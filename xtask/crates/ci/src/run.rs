@@ -127,10 +127,6 @@ impl Submitted {
 /// Runs jobs as tasks, one for each kernel. A job that has no result then gets
 /// one of the host.
 pub(crate) fn submit(cx: &Context, all: &[Submitted], request: &RunRequest) -> Result<(), Failure> {
-    if request.sandbox {
-        // A host that cannot confine them is reported once, and before all else.
-        Sandbox::find()?;
-    }
     let mut tasks = Vec::new();
     let mut of_task: BTreeMap<String, (Batch, &Submitted)> = BTreeMap::new();
     for one in all {

@@ -19,6 +19,7 @@ use kdk_core::clock::now;
 use kdk_core::context::Context;
 use kdk_core::event::milliseconds;
 use kdk_core::failure::Failure;
+use kdk_guest::build::sandbox::Sandbox;
 use kdk_series::load;
 
 /// The number of a shard, and the number of all.
@@ -76,6 +77,10 @@ pub fn run(cx: &Context, request: &ShardRequest, how: &RunRequest) -> Result<(),
         sandbox: confined(&plan, how)?,
         ..how.clone()
     };
+    if how.sandbox {
+        // A host that cannot confine builds is reported before all else.
+        Sandbox::find()?;
+    }
     let (began, clock) = (now(), Instant::now());
     let ended = run_jobs(cx, &plan, &jobs, &Results::at(dir.clone()), how);
     let reference = |job: &Job| JobRef {
