@@ -113,7 +113,10 @@ impl InFlight {
         assert_eq!(got, bytes, "bytes that arrived");
         if self.link == Link::Tcp {
             wait_until(|| Ok(unacknowledged(&self.here).map_err(resource_error)? == 0))?;
-            // TCP frees its mbufs after it has unlocked the send buffer.
+            // TCP frees its mbufs after it has unlocked the send buffer. If the
+            // interface cannot send unmapped mbufs, what arrives are other ones,
+            // which do not count the references to these: the thread must end.
+            time::wait_until_idle();
             wait_until(|| Ok(only_references(&mbufs)))?;
         }
         Ok(mbufs)
