@@ -104,16 +104,22 @@ fn passes(what: &str, from: &Descriptor, to: &Descriptor) {
     assert_eq!(&seen[..4], b"ping", "{what}");
 }
 
-/// Asserts that a socket reports an error, and then the end.
+/// Asserts that a socket reports an error, and then the end. TCP sets the two
+/// one after the other.
 fn ends_with(what: &str, at: &Descriptor, error: Errno) -> TestResult {
+    assert_eq!(received(at)?, Err(error), "{what}");
+    assert_eq!(received(at)?, Ok(0), "{what}, then");
+    Ok(())
+}
+
+/// Waits until a socket has something to receive, an error or the end.
+fn received(at: &Descriptor) -> Result<Result<usize, Errno>, Stop> {
     let mut seen = Err(Errno::EAGAIN);
     wait_until(|| {
         seen = at.receive(&mut [0]);
         Ok(seen != Err(Errno::EAGAIN))
     })?;
-    assert_eq!(seen, Err(error), "{what}");
-    assert_eq!(at.receive(&mut [0]), Ok(0), "{what}, then");
-    Ok(())
+    Ok(seen)
 }
 
 /// The pages arrive once they are read.
