@@ -38,8 +38,8 @@ pub struct Facts {
     /// The digest of how kernels are built and booted, by the configuration's
     /// name.
     pub kernels: BTreeMap<String, String>,
-    /// The digest of the mutants of each suite.
-    pub mutants: BTreeMap<String, String>,
+    /// The mutants of each suite.
+    pub mutants: BTreeMap<String, MutantFacts>,
     /// The version of the checks of `patches lint`.
     pub lint_rules: String,
     /// Whether the jobs of an earlier kdk may do something else. All keys differ
@@ -78,9 +78,15 @@ pub trait Programs {
     /// # Errors
     /// It cannot be computed.
     fn digest(&self, patterns: &[String]) -> Result<String, Failure>;
+}
 
-    /// Returns the patterns of the tests of a suite.
-    fn tests_of(&self, suite: &str) -> Vec<String>;
+/// The mutants of a suite.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MutantFacts {
+    /// The digest of their files.
+    pub digest: String,
+    /// The tests that can kill them, as patterns. No pattern means all tests.
+    pub tests: Vec<String>,
 }
 
 /// The keys of a job.
@@ -226,7 +232,7 @@ fn inputs(work: &Work, facts: &Facts, programs: &dyn Programs) -> Result<Option<
                 _ => facts.trees.last(),
             };
             let Some(tree) = tree else { return Ok(None) };
-            let tests = programs.tests_of(suite);
+            let tests = [suite.clone()];
             add("tree", tree);
             add("kernel", kernel(config));
             add("programs", &programs.digest(&tests)?);
@@ -241,11 +247,9 @@ fn inputs(work: &Work, facts: &Facts, programs: &dyn Programs) -> Result<Option<
             };
             add("tree", tree);
             add("kernel", kernel(DEBUG));
-            add("programs", &programs.digest(&programs.tests_of(suite))?);
-            add(
-                "mutants",
-                facts.mutants.get(suite).map_or("", String::as_str),
-            );
+            let mutants = facts.mutants.get(suite).cloned().unwrap_or_default();
+            add("programs", &programs.digest(&mutants.tests)?);
+            add("mutants", &mutants.digest);
         }
         Work::Bench { .. } => {
             let Some(tree) = facts.trees.last() else {
@@ -343,10 +347,6 @@ pub(crate) mod tests {
                 format!("{suite}={}", self.0.get(suite).map_or("1", String::as_str))
             };
             Ok(patterns.iter().map(of).collect::<Vec<_>>().join(","))
-        }
-
-        fn tests_of(&self, suite: &str) -> Vec<String> {
-            vec![format!("{suite}/*")]
         }
     }
 
@@ -526,6 +526,20 @@ pub(crate) mod tests {
             changed(&four(), &four(), &programs, Depth::Revision),
             ["/prove/d", "/suite/debug/declared/kqueue"]
         );
+        // Tests of another suite can kill a mutant.
+        let mut facts = four();
+        let mutants = facts.mutants.entry("smoke".into()).or_default();
+        mutants.tests = vec!["smoke".into(), "kqueue/a".into()];
+        let key = |programs: &FakePrograms| {
+            let work = Work::Mutants {
+                suite: "smoke".into(),
+            };
+            keyed(&work, &facts, programs, Depth::Revision)
+                .unwrap()
+                .unwrap()
+                .key
+        };
+        assert_ne!(key(&programs), key(&FakePrograms::default()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::kdk_tree::KdkTree;
-use crate::keys::{Facts, PatchFacts, Programs};
+use crate::keys::{Facts, MutantFacts, PatchFacts, Programs};
 use crate::matrix::Contents;
 use crate::revision::{self, PatchRef, Revision};
 use kdk_core::clock::now;
@@ -20,7 +20,7 @@ use kdk_core::yaml;
 use kdk_guest::build::digest::MUTANTS;
 use kdk_guest::request::KernelChoice;
 use kdk_prove::guest_sources::GuestSources;
-use kdk_prove::trees;
+use kdk_prove::{mutants, trees};
 use kdk_series::applied::{AppliedSeries, apply_series, lock_base};
 use kdk_series::base::definition::{self, Definition};
 use kdk_series::base::repo;
@@ -50,7 +50,6 @@ pub struct Survey {
 
 /// The programs of the test suites.
 pub struct SuitePrograms {
-    suites: Suites,
     /// None if the sources cannot be read: then every result depends on all.
     sources: Option<GuestSources>,
     known: RefCell<BTreeMap<Vec<String>, String>>,
@@ -64,16 +63,14 @@ impl SuitePrograms {
     pub fn read(root: &Path, suites: &Suites) -> Result<Self, Failure> {
         Ok(Self {
             sources: Some(GuestSources::read(root, suites.clone())?),
-            suites: suites.clone(),
             known: RefCell::default(),
         })
     }
 
     /// Returns programs that are unlike all others.
-    fn unknown(suites: &Suites) -> Self {
+    fn unknown() -> Self {
         Self {
             sources: None,
-            suites: suites.clone(),
             known: RefCell::default(),
         }
     }
@@ -92,23 +89,6 @@ impl Programs for SuitePrograms {
         known.insert(patterns.to_vec(), digest.clone());
         Ok(digest)
     }
-
-    fn tests_of(&self, suite: &str) -> Vec<String> {
-        tests_of(&self.suites, suite)
-    }
-}
-
-/// Returns the patterns of the tests of a suite: a suite's name selects all of
-/// its tests.
-pub fn tests_of(suites: &Suites, suite: &str) -> Vec<String> {
-    let own = suites.of_tests(suite).into_iter();
-    let mut tests = vec![suite.to_owned()];
-    for name in own.flat_map(|suite| &suite.in_kernel) {
-        if !tests.contains(name) {
-            tests.push(name.clone());
-        }
-    }
-    tests
 }
 
 /// Surveys `series`, applied to its base, for builds that are confined or not.
@@ -165,7 +145,7 @@ pub fn survey_at(cx: &Context, name: &str, rev: &str, suites: &Suites) -> Result
         true => {
             let root = dir.path().join("tree");
             repo.export(&commit, &root)?;
-            let programs = programs_at(&root, suites);
+            let programs = programs_at(&root);
             (programs, KdkTree::earlier(root, workspace())?)
         }
         false => (SuitePrograms::read(workspace(), suites)?, KdkTree::now()),
@@ -183,13 +163,13 @@ pub fn survey_at(cx: &Context, name: &str, rev: &str, suites: &Suites) -> Result
 }
 
 /// Reads the programs of the earlier repository at `root`.
-fn programs_at(root: &Path, suites: &Suites) -> SuitePrograms {
+fn programs_at(root: &Path) -> SuitePrograms {
     let read = Suites::read(root)
         .ok()
         .and_then(|own| GuestSources::read(root, own).ok());
     SuitePrograms {
         sources: read,
-        ..SuitePrograms::unknown(suites)
+        ..SuitePrograms::unknown()
     }
 }
 
@@ -231,7 +211,7 @@ fn of_files(
             kernels.insert(config.to_owned(), kernel(kdk, definition, file)?);
         }
     }
-    let mutants = mutants(&kdk.root, suites, name)?;
+    let mutants = mutants_of(&kdk.root, suites, name)?;
     let base_tree = trees.first().cloned().unwrap_or_default();
     let ids = references.iter().map(|patch| patch.patch_id.as_str());
     let revision = Revision {
@@ -317,20 +297,20 @@ fn digest(content: &[u8]) -> String {
     digest
 }
 
-/// Returns the digest of the mutants of each suite that has some of the series
-/// `series` in the repository at `root`.
-fn mutants(
+/// Returns the mutants of each suite that has some of the series `series` in the
+/// repository at `root`.
+fn mutants_of(
     root: &Path,
     suites: &Suites,
     series: &str,
-) -> Result<BTreeMap<String, String>, Failure> {
+) -> Result<BTreeMap<String, MutantFacts>, Failure> {
     let mut all = BTreeMap::new();
+    let folder = root.join(kdk_suites::FOLDER);
+    // A commit may have manifests of another schema: those mutants may depend on
+    // all tests.
+    let described = mutants::all(&folder, series).unwrap_or_default();
     for suite in suites.with_program() {
-        let dir = root
-            .join(kdk_suites::FOLDER)
-            .join(&suite.name)
-            .join(MUTANTS)
-            .join(series);
+        let dir = folder.join(&suite.name).join(MUTANTS).join(series);
         if !dir.is_dir() {
             continue;
         }
@@ -348,7 +328,12 @@ fn mutants(
             hash.update(blake3::hash(&content).as_bytes());
         }
         let digest = hash.finalize().to_hex().to_string();
-        all.insert(suite.name.clone(), digest);
+        let own = described.iter().filter(|one| one.suite == suite.name);
+        let tests: BTreeSet<String> = own
+            .flat_map(|mutant| [mutant.tests(), mutant.complete_suite()].concat())
+            .collect();
+        let tests = tests.into_iter().collect();
+        all.insert(suite.name.clone(), MutantFacts { digest, tests });
     }
     Ok(all)
 }
@@ -397,7 +382,7 @@ mod tests {
         assert!(changed != same && changed != UNKNOWN, "{changed}");
         old.has_same_kernels = false;
         assert_eq!(kernel(&old, &definition, &config).unwrap(), UNKNOWN);
-        let of = |root: &Path| mutants(root, &suites, "releng-15.1").unwrap();
+        let of = |root: &Path| mutants_of(root, &suites, "releng-15.1").unwrap();
         assert_ne!(of(&now.root).len(), 0);
         assert_eq!(of(&old.root).len(), 0);
     }

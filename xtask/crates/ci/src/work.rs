@@ -8,7 +8,6 @@ use crate::job::{Cpus, Job, Work};
 use crate::keys::BOOT;
 use crate::result::{Finding, JobResult, JobVerdict, Ratio};
 use crate::store::Results;
-use crate::survey::tests_of;
 use kdk_bench::comparison::{self, StudyRequest};
 use kdk_bench::studies;
 use kdk_core::context::Context;
@@ -162,7 +161,7 @@ impl Worker<'_> {
             Cpus::Declared => Vec::new(),
             Cpus::Number(number) => vec![number],
         };
-        let tests = self.tests(tests_of(self.suites, suite), cpus);
+        let tests = self.tests(vec![suite.to_owned()], cpus);
         let (report, ended) = self.reported(job, "", &guest, &tests, measured)?;
         measured.add(self.series.name(), &guest, &tests, &report);
         ended

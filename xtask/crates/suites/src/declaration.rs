@@ -37,9 +37,6 @@ pub struct Userland {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kernel {
-    /// Names of suites in kdk.ko, if they differ from the suite's own.
-    #[serde(default)]
-    pub suites: Vec<String>,
     /// Files and folders that belong to this suite alone.
     pub sources: Vec<PathBuf>,
 }

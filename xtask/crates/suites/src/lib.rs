@@ -61,8 +61,6 @@ pub struct Suite {
     /// Whether it has a program in user space. The program has the suite's
     /// name.
     pub has_program: bool,
-    /// Names of suites in kdk.ko that test the same subject.
-    pub in_kernel: Vec<String>,
     /// The files and folders that belong to this suite alone, relative to the
     /// root of the repository.
     pub sources: Vec<PathBuf>,
@@ -75,11 +73,6 @@ impl Suite {
     /// Returns the name of the package that has the suite's program.
     pub fn package(&self) -> String {
         format!("kdk-suite-{}", self.name)
-    }
-
-    /// Returns whether tests called `SUITE/..` belong to this suite.
-    pub fn has_tests_of(&self, suite: &str) -> bool {
-        self.name == suite || self.in_kernel.iter().any(|name| name == suite)
     }
 }
 
@@ -104,7 +97,6 @@ impl Suites {
                 name,
                 about: declared.about,
                 has_program: true,
-                in_kernel: kernel.suites,
                 sources: [own].into_iter().chain(kernel.sources).collect(),
                 uses: declared.uses,
             };
@@ -117,7 +109,6 @@ impl Suites {
                 name: suite.name,
                 about: suite.about,
                 has_program: false,
-                in_kernel: Vec::new(),
                 sources: suite.sources,
                 uses: Vec::new(),
             };
@@ -134,11 +125,8 @@ impl Suites {
             path: path.to_owned(),
             why,
         };
-        for name in [&suite.name].into_iter().chain(&suite.in_kernel) {
-            if let Some(other) = self.of_tests(name) {
-                let why = format!("the suite `{}` has the name `{name}` too", other.name);
-                return Err(invalid(why));
-            }
+        if self.of_tests(&suite.name).is_some() {
+            return Err(invalid(format!("there are two suites `{}`", suite.name)));
         }
         for source in &suite.sources {
             let shown = source.display();
@@ -193,7 +181,7 @@ impl Suites {
 
     /// Returns the suite that tests called `SUITE/..` belong to.
     pub fn of_tests(&self, suite: &str) -> Option<&Suite> {
-        self.0.iter().find(|known| known.has_tests_of(suite))
+        self.0.iter().find(|known| known.name == suite)
     }
 }
 
