@@ -62,8 +62,7 @@ impl Frame {
 /// The frames of a queue since the last start of the interface.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
-    /// Frames that were delivered at once, good and bad.
-    good: u64,
+    /// Bad frames that were delivered at once.
     bad: u64,
     /// Bad frames that went to the packet buffer.
     buffered_bad: u64,
@@ -169,11 +168,10 @@ impl Scoreboard {
         if let Some(queue) = frame.queue() {
             self.bad += u64::from(injected.bad);
             let tally = self.tally(queue)?;
-            match (frame.is_due(queue), injected.bad, received) {
-                (true, ..) => tally.good += 1,
-                (false, true, Received::Buffered { .. }) => tally.buffered_bad += 1,
-                (false, true, _) => tally.bad += 1,
-                (false, false, _) => {}
+            match (injected.bad, received) {
+                (true, Received::Buffered { .. }) => tally.buffered_bad += 1,
+                (true, _) => tally.bad += 1,
+                (false, _) => {}
             }
         }
         Ok(())
@@ -240,12 +238,12 @@ impl Scoreboard {
     /// Returns whether the stack has to receive more, given the counters now.
     #[must_use]
     pub fn is_pending(&self, now: &CounterSnapshot) -> bool {
-        self.written(now).any(|(_, tally, written)| {
-            tally.arrived
-                < tally
-                    .good
-                    .max(written.saturating_sub(tally.bad + tally.buffered_bad))
-        })
+        // Which frames of the packet buffer were written is not known, so their
+        // number alone counts.
+        self.missing().next().is_some()
+            || self.written(now).any(|(_, tally, written)| {
+                tally.arrived < written.saturating_sub(tally.bad + tally.buffered_bad)
+            })
     }
 
     /// Returns the number of frames of each queue that were written to memory

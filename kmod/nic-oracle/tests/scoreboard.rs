@@ -94,6 +94,19 @@ const Q1: Received = Received::Delivered { queue: 1 };
 const BUFFERED: Received = Received::Buffered { queue: 0 };
 
 #[test]
+fn a_frame_is_pending_whatever_was_buffered() {
+    let mut history = History::of(&[(good(7, 0), BUFFERED)]);
+    history.write(0);
+    assert_eq!(history.arrive(0), Ok(()));
+    history.inject(good(7, 1), Q0);
+    history.inject(bad(7, 2), BUFFERED);
+    assert!(history.scoreboard.is_pending(&history.snapshot));
+    assert_eq!(history.arrive(1), Ok(()));
+    assert!(!history.scoreboard.is_pending(&history.snapshot));
+    assert_eq!(history.settle(), Ok(()));
+}
+
+#[test]
 fn what_arrives_as_it_should_is_right() {
     let mut history = History::of(&[(good(7, 0), Q0), (good(8, 1), Q1), (good(7, 2), Q0)]);
     assert!(history.scoreboard.is_pending(&history.snapshot));
