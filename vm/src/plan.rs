@@ -96,6 +96,8 @@ pub struct Case {
     pub round: usize,
     /// The seed of this case.
     pub seed: u64,
+    /// The seed of a run whose first round has this case with the same seed.
+    pub run_seed: u64,
 }
 
 /// How long each test took, in milliseconds, by its name and the number of
@@ -118,6 +120,7 @@ pub fn plan(
     let chosen = select(tests, &selection.patterns)?;
     let mut cases = Vec::new();
     for round in 1..=selection.repeat.max(1) {
+        let run_seed = selection.seed.wrapping_add(round as u64 - 1);
         for test in &chosen {
             cases.extend(selection.cpus(test).iter().map(|cpus| Case {
                 test: test.clone(),
@@ -126,7 +129,8 @@ pub fn plan(
                     mem_mib: test.mem_mib.max(least.mem_mib),
                 },
                 round,
-                seed: seed(selection.seed, &test.name, *cpus, round),
+                seed: seed(run_seed, &test.name, *cpus),
+                run_seed,
             }));
         }
     }
@@ -144,13 +148,12 @@ pub fn sizes(cases: &[Case]) -> Vec<MachineSize> {
     sizes
 }
 
-/// Returns the seed of a case. It differs for each test, number of CPUs and
-/// round, and depends only on these and on the run's seed.
-fn seed(run: u64, name: &str, cpus: u32, round: usize) -> u64 {
+/// Returns the seed of a case. It differs for each test and number of CPUs, and
+/// depends only on these and on the run's seed.
+fn seed(run: u64, name: &str, cpus: u32) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&run.to_le_bytes());
     hasher.update(&cpus.to_le_bytes());
-    hasher.update(&(round as u64).to_le_bytes());
     hasher.update(name.as_bytes());
     let mut bytes = [0; 8];
     hasher.finalize_xof().fill(&mut bytes);
@@ -237,6 +240,13 @@ mod tests {
         let seeds: std::collections::BTreeSet<u64> = cases.iter().map(|case| case.seed).collect();
         assert_eq!(seeds.len(), cases.len());
         assert_eq!(planned(&selection), cases);
+        // The first round of a run with its seed repeats a case.
+        let first = planned(&Selection {
+            repeat: 1,
+            seed: cases[5].run_seed,
+            ..Selection::default()
+        });
+        assert_eq!(first[1].seed, cases[5].seed);
         // A test's seed does not depend on which others run.
         let alone = Selection {
             patterns: vec!["a/two".into()],

@@ -110,6 +110,10 @@ pub struct Outcome {
     /// number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<usize>,
+    /// The seed of a run that repeats it: the first round of such a run makes the
+    /// same random choices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// The number of the worker that ran it, from 1.
     #[serde(alias = "lane", default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<usize>,
@@ -143,6 +147,7 @@ impl Outcome {
             detail: String::new(),
             backtrace: Vec::new(),
             machine: None,
+            seed: None,
             worker: None,
             registers: Vec::new(),
             symbolized: Vec::new(),

@@ -152,6 +152,7 @@ impl<'r, 'a> Worker<'r, 'a> {
     fn finished(&self, at: usize, case: &Case, mut outcome: Outcome, guest: &Guest<'_>) {
         outcome.cpus = case.size.cpus;
         outcome.machine = Some(guest.number);
+        outcome.seed = Some(case.run_seed);
         outcome.worker = Some(self.id);
         self.run.finished(at, outcome);
     }

@@ -15,7 +15,9 @@ use kdk_core::event::milliseconds;
 use kdk_core::failure::{Class, Failure};
 use kdk_core::workspace::workspace;
 use kdk_guest::report::ReportedRun;
-use kdk_guest::request::{BootChoice, GuestRequest, KernelChoice, TestRequest, command_line};
+use kdk_guest::request::{
+    BootChoice, GuestRequest, KernelChoice, TestRequest, command_line, run_again,
+};
 use kdk_prove::evaluate::{RunResult, evaluate};
 use kdk_prove::runner::Runner;
 use kdk_prove::{mutants, mutation, names, plan, trees};
@@ -349,10 +351,7 @@ impl Measured {
             if !outcome.verdict.is_as_expected() {
                 let mut finding = finding(outcome);
                 let command = command_line(base, guest, tests);
-                finding.again = Some(format!(
-                    "{command} --cpus {} --tests {}",
-                    outcome.cpus, outcome.name
-                ));
+                finding.again = Some(run_again(&command, outcome));
                 self.findings.push(finding);
             }
         }

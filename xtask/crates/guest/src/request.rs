@@ -16,6 +16,7 @@ use kdk_vm::error::RunError;
 use kdk_vm::plan::{Isolation, Selection};
 use kdk_vm::select::check_patterns;
 use kdk_vm::session::Limits;
+use kdk_vm::verdict::Outcome;
 use serde::{Deserialize, Serialize};
 
 /// A guest that a caller asks for.
@@ -220,8 +221,19 @@ impl TestRequest {
     }
 }
 
+/// Returns the command line that runs a test again, given that of its run.
+pub fn run_again(command_line: &str, outcome: &Outcome) -> String {
+    let seed = outcome.seed.map(|seed| format!(" --seed {seed}"));
+    format!(
+        "{command_line}{} --cpus {} --tests {}",
+        seed.unwrap_or_default(),
+        outcome.cpus,
+        outcome.name
+    )
+}
+
 /// Returns the `vm-test` command line of a run on `base`, without its tests,
-/// CPUs and reports. It has each option that is not the default and can change
+/// seed, CPUs and reports. It has each option that is not the default and can change
 /// the verdict of one test.
 pub fn command_line(base: &str, guest: &GuestRequest, tests: &TestRequest) -> String {
     let mut words = ["cargo", "xtask", "vm-test", "--base", base]
@@ -250,9 +262,6 @@ pub fn command_line(base: &str, guest: &GuestRequest, tests: &TestRequest) -> St
         BootChoice::Auto => {}
         BootChoice::Pvh => option("--boot", "pvh".into()),
         BootChoice::Efi => option("--boot", "efi".into()),
-    }
-    if let Some(seed) = tests.seed {
-        option("--seed", seed.to_string());
     }
     if let Some(seconds) = tests.timeout {
         option("--timeout", seconds.to_string());
@@ -326,7 +335,6 @@ mod tests {
             ..GuestRequest::default()
         };
         let tests = TestRequest {
-            seed: Some(7),
             timeout: Some(9),
             cold: true,
             ..tests
@@ -336,7 +344,7 @@ mod tests {
             format!(
                 "{plain} --no-patches --patch 'my fix.diff' --patch b.diff --program repro \
                  --program-arg '-n 5' --accel tcg --boot efi \
-                 --seed 7 --timeout 9 --cold"
+                 --timeout 9 --cold"
             )
         );
     }

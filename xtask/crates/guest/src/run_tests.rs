@@ -15,7 +15,7 @@ use kdk_vm::verdict::{Outcome, Verdict};
 use crate::build::Builder;
 use crate::build::state::{self, State};
 use crate::guest::{self, Guest};
-use crate::request::{GuestRequest, TestRequest, command_line};
+use crate::request::{GuestRequest, TestRequest, command_line, run_again};
 use crate::symbolize::Symbolizer;
 use kdk_core::context::Context;
 use kdk_core::event::{Event, Phase, Sink, milliseconds};
@@ -244,7 +244,7 @@ fn reproduce(command: &str, outcome: &Outcome) -> String {
     match outcome.verdict {
         Verdict::Pass | Verdict::Skip | Verdict::Xfail | Verdict::NotRun => String::new(),
         Verdict::Fail | Verdict::Xpass | Verdict::Timeout | Verdict::Crash => {
-            format!("{command} --cpus {} --tests {}", outcome.cpus, outcome.name)
+            run_again(command, outcome)
         }
     }
 }
@@ -288,13 +288,23 @@ mod tests {
             (Verdict::Skip, ""),
             (Verdict::Xfail, ""),
             (Verdict::NotRun, ""),
-            (Verdict::Fail, "again --cpus 4 --tests fault/panic"),
-            (Verdict::Xpass, "again --cpus 4 --tests fault/panic"),
-            (Verdict::Timeout, "again --cpus 4 --tests fault/panic"),
-            (Verdict::Crash, "again --cpus 4 --tests fault/panic"),
+            (Verdict::Fail, "again --seed 7 --cpus 4 --tests fault/panic"),
+            (
+                Verdict::Xpass,
+                "again --seed 7 --cpus 4 --tests fault/panic",
+            ),
+            (
+                Verdict::Timeout,
+                "again --seed 7 --cpus 4 --tests fault/panic",
+            ),
+            (
+                Verdict::Crash,
+                "again --seed 7 --cpus 4 --tests fault/panic",
+            ),
         ] {
             let mut outcome = outcome("fault/panic", verdict, 1);
             outcome.cpus = 4;
+            outcome.seed = Some(7);
             assert_eq!(reproduce("again", &outcome), want, "{verdict}");
         }
     }
