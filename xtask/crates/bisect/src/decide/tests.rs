@@ -460,7 +460,10 @@ proptest! {
         // A skip costs a round, and one in which the search steps away from it.
         let is_skip = |event: &&Event| matches!(event, Event::Run(run) if run.counts.other > 0);
         let skips = events.iter().filter(is_skip).count();
-        let most = problem.rounds() as usize + 2 * skips;
+        // The search steps away from commits, too, that are known to be untestable.
+        let ends = history.points.windows(2);
+        let ranges = ends.filter(|pair| pair[0].testable && !pair[1].testable).count();
+        let most = problem.rounds() as usize + 2 * skips + ranges;
         prop_assert!(found.rounds <= most, "{} rounds, at most {most}", found.rounds);
         // Nothing that can be tested is left between the two.
         let tested = |at: &usize| history.points[*at].testable && !history.broken[*at];
