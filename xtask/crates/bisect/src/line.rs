@@ -96,6 +96,14 @@ impl Line {
         }
     }
 
+    /// Fails if the repository no longer has the commit at position `at`.
+    ///
+    /// # Errors
+    /// It does not, or git fails.
+    pub fn check_exists(&self, at: usize) -> Result<(), Failure> {
+        check_exists(&self.git, &self.candidates.commits[at].commit)
+    }
+
     /// Returns a digest of the kernels at all positions: of the commits, and of
     /// what the patches make of them.
     ///
@@ -470,4 +478,38 @@ fn prefixes(cx: &Context, request: &BisectRequest, width: usize) -> Result<Line,
             enabling,
         },
     })
+}
+
+fn check_exists(git: &Git, commit: &str) -> Result<(), Failure> {
+    let tried = format!("test {commit:.12}");
+    let tree = format!("{commit}^{{tree}}");
+    if git.run(&tried, &["cat-file", "-e", &tree])?.ok {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        tried,
+        "the repository no longer has it: the range was rewritten during the bisection",
+    )
+    .help("bisect the range as it is now"))
+}
+
+#[cfg(test)]
+mod tests {
+    use kdk_series::base::fixtures;
+
+    use super::*;
+
+    #[test]
+    fn a_commit_that_is_gone_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (git, head) = fixtures::kdk_repo(dir.path());
+        check_exists(&git, &head).unwrap();
+        // kdk's repository borrows the objects of the user's.
+        std::fs::rename(dir.path().join("src/.git"), dir.path().join("gone")).unwrap();
+        let failure = check_exists(&git, &head).unwrap_err();
+        assert_eq!(failure.class(), kdk_core::failure::Class::Usage);
+        let text = failure.in_one_line();
+        assert!(text.contains("the range was rewritten"), "{text}");
+        assert!(text.contains(&head[..12]), "{text}");
+    }
 }

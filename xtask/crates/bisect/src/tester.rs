@@ -156,6 +156,19 @@ impl Tester for GuestTester<'_> {
     }
 
     fn test(&self, kernel: Kernel, decisive: &BTreeSet<String>) -> Result<Tested, Failure> {
+        match self.tested(kernel, decisive) {
+            Err(failure) if failure.class() == Class::Infra => {
+                // Without its commit, no further attempt helps.
+                self.line.check_exists(kernel.point)?;
+                Err(failure)
+            }
+            tested => tested,
+        }
+    }
+}
+
+impl GuestTester<'_> {
+    fn tested(&self, kernel: Kernel, decisive: &BTreeSet<String>) -> Result<Tested, Failure> {
         let began = Instant::now();
         let choice = self.line.kernel(kernel.point, kernel.place)?;
         let ran = self.outcomes(&choice, kernel.runs, kernel.fresh)?;
@@ -174,9 +187,7 @@ impl Tester for GuestTester<'_> {
             phases: ran.phases,
         })
     }
-}
 
-impl GuestTester<'_> {
     /// Returns what the tests show on a kernel that need not be one of the line.
     ///
     /// # Errors
