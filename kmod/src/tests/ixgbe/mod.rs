@@ -410,12 +410,18 @@ fn is_late(violation: Violation) -> bool {
 }
 
 /// The stop of iflib(9) resets the NIC before it waits for its receive tasks.
-/// Their doorbells can reach a disabled ring.
-const fn is_late_doorbell(violation: Violation) -> bool {
-    matches!(
-        violation,
-        Violation::TailBeyondRing { entries: 0, .. } | Violation::DoorbellOfDisabledQueue { .. }
-    )
+/// Their doorbells can reach a disabled ring, or the NIC during its reset.
+fn is_late_doorbell(violation: Violation) -> bool {
+    match violation {
+        Violation::TailBeyondRing { entries: 0, .. }
+        | Violation::DoorbellOfDisabledQueue { .. } => true,
+        Violation::WrittenDuringReset { register } => is_tail(register),
+        _ => false,
+    }
+}
+
+fn is_tail(register: u32) -> bool {
+    (0..QUEUES).any(|queue| register == rdt(queue))
 }
 
 /// The stop of the driver of 2014 does not wait for its interrupt threads and
@@ -431,5 +437,5 @@ fn is_late_interrupt(violation: Violation) -> bool {
     cfg!(not(iflib))
         && (of_causes.contains(&register)
             || of_queues.as_flattened().contains(&register)
-            || (0..QUEUES).any(|queue| register == rdt(queue)))
+            || is_tail(register))
 }

@@ -11,10 +11,11 @@ use crate::{complain, counters};
 use alloc::vec::Vec;
 use kdk_harness::{Counters, Ended, Message, Platform, Test};
 
-/// How long counters that grew are read again, in steps, the longest of 32 ms:
-/// about 10 s. On a slow host TCP repeats a segment, five times within 7 s, and
-/// keeps its socket until then.
-const SETTLE: u32 = 316;
+/// How often counters that grew are read again, within about 10 s. On a slow host
+/// TCP repeats a segment, five times within 7 s, and keeps its socket until then.
+const SETTLE: u32 = 20;
+/// The longest time between two readings, in milliseconds of the guest.
+const LONGEST_MS: u64 = 1024;
 
 /// Runs each test in a child that leads a process group of its own.
 #[derive(Debug, Default)]
@@ -72,7 +73,7 @@ impl Platform for Forked {
     }
 
     fn settle(&mut self, attempt: u32) -> bool {
-        settling::step(attempt);
+        settling::step(attempt, LONGEST_MS);
         attempt < SETTLE
     }
 }
